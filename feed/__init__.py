@@ -1,0 +1,1 @@
+"""A personalised news feed recommender with trending boosts and honest evaluation."""

@@ -1,0 +1,228 @@
+"""Every setting and parameter once, with its unit and its default."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from feed.domain import EventKind, InvalidInputError
+
+T = TypeVar("T")
+
+HOUR_S = 3600.0
+DAY_S = 86400.0
+
+
+def setting(default: Any, text: str) -> Any:
+    """Declare one documented setting; `text` says what it is and in which unit."""
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata={"doc": text})
+    return field(default=default, metadata={"doc": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one installation runs. Each is read from `FEED_<NAME>` in the environment."""
+
+    data_dir: Path = setting(Path("data"), "directory of store, archive and models")
+    redis_url: str = setting("", "redis:// or unix:// address; empty: an embedded store is started")
+    redis_cluster: bool = setting(False, "redis_url names a node of a Redis Cluster")
+    partitions: int = setting(16, "number of reader partitions; fixed when data is first written")
+    namespace: str = setting("feed", "prefix of every key in the store")
+    host: str = setting("127.0.0.1", "address to bind; any other than loopback needs api_keys")
+    port: int = setting(8000, "TCP port of the web service")
+    web: int = setting(2, "number of web processes")
+    api_keys: str = setting(
+        "", "comma-separated scope:sha256-hex of accepted API keys; scopes read, write, admin"
+    )
+    cursor_secret: str = setting(
+        "", "key that signs cursors; empty: made once and kept in the store"
+    )
+    cors_origins: str = setting("", "comma-separated origins allowed to call from a browser")
+    encoder: str = setting("sentence", "article encoder: sentence, tfidf or none")
+    request_budget_ms: int = setting(
+        300, "milliseconds one feed request may take before it steps down"
+    )
+    store_timeout_ms: int = setting(150, "milliseconds one store round trip may take")
+    poll_seconds: float = setting(
+        0.4, "seconds between looks for new articles, counters and models"
+    )
+    max_body_bytes: int = setting(4_000_000, "largest accepted request body, bytes")
+    rate_per_minute: int = setting(0, "requests a minute for one key or address; 0: no limit")
+    stream_max_events: int = setting(
+        2_000_000, "unarchived records a reader partition set may hold before events answer 503"
+    )
+    archive_seconds: float = setting(5.0, "seconds between archive files, at most")
+    archive_events: int = setting(50_000, "records that start a new archive file at once")
+    retention_days: int = setting(90, "days the archive keeps events; 0: for ever")
+    reader_ttl_days: int = setting(60, "days a reader without events is kept in the store")
+    slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable")
+    log_level: str = setting("info", "debug, info, warning or error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingConfig:
+    """Every parameter of a feed request. An experiment's variant overrides any of them."""
+
+    slate_size: int = setting(200, "articles ranked for one slate, which cursors page through")
+    candidates_per_source: int = setting(100, "candidates one source may propose")
+    candidate_cap: int = setting(300, "candidates scored after the round robin over sources")
+    max_age_hours: float = setting(72.0, "older articles are no candidates (pins excepted), hours")
+    use_ranker: bool = setting(True, "use the learned ranker when the bundle has one")
+    use_collaborative: bool = setting(True, "use the collaborative-filtering source and features")
+    use_content: bool = setting(True, "use the content sources and features")
+    trending_boost: float = setting(
+        0.3, "strength of the trending factor: score * (1 + boost * trend)"
+    )
+    trending_half_life_minutes: float = setting(30.0, "half-life of the trending rate, minutes")
+    section_decay: float = setting(
+        0.9, "factor on the score for each earlier article of the section"
+    )
+    source_decay: float = setting(1.0, "factor on the score for each earlier article of the source")
+    decay_floor: float = setting(0.5, "the decays never fall below this factor")
+    mmr_lambda: float = setting(
+        0.9, "1 ranks by score alone, 0 by difference from what stands above"
+    )
+    duplicate_similarity: float = setting(0.92, "cosine from which two articles tell one story")
+    fatigue_after: int = setting(3, "times shown without a click after which the score is damped")
+    fatigue_factor: float = setting(0.7, "factor for each showing beyond that")
+    explore_slots: int = setting(
+        1, "slots of the first page drawn at random from the exploration pool"
+    )
+    explore_from: int = setting(4, "first slot (0-based) that exploration may take")
+    first_page: int = setting(20, "number of slots that count as the first page")
+    session_minutes: float = setting(
+        60.0, "events this recent belong to the present session, minutes"
+    )
+    profile_half_life_hours: float = setting(
+        72.0, "half-life of an event's weight in a profile, hours"
+    )
+    fold_in_half_life_hours: float = setting(
+        24.0, "half-life of an event's weight in fold-in, hours"
+    )
+    weights: dict[str, float] = setting(
+        {}, "weights of the default linear ranker that differ from the documented ones, by feature"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Every parameter of retraining."""
+
+    window_days: float = setting(28.0, "days of events that enter the interaction matrix")
+    half_life_hours: float = setting(72.0, "half-life of an interaction's weight, hours")
+    factors: int = setting(64, "dimensions of the collaborative factors")
+    iterations: int = setting(15, "alternating least squares sweeps")
+    regularization: float = setting(0.05, "L2 regularisation of the factors")
+    alpha: float = setting(10.0, "confidence per unit of interaction weight")
+    content_ridge: float = setting(10.0, "L2 regularisation of the map from embeddings to factors")
+    content_min_readers: int = setting(5, "readers an article needs to teach that map")
+    shrinkage_readers: float = setting(
+        10.0, "readers at which own and mapped factors weigh the same"
+    )
+    content_dimensions: int = setting(128, "dimensions embeddings are reduced to for ranking")
+    neighbours: int = setting(50, "item-item neighbours kept for an article")
+    kind_weights: dict[str, float] = setting(
+        {
+            EventKind.CLICK: 1.0,
+            EventKind.READ: 1.0,
+            EventKind.LIKE: 2.0,
+            EventKind.SAVE: 2.0,
+            EventKind.SHARE: 3.0,
+            EventKind.DISLIKE: -2.0,
+            EventKind.HIDE: -3.0,
+        },
+        "weight of one event of a kind in the interaction matrix",
+    )
+    accidental_dwell_s: float = setting(3.0, "reads shorter than this were accidents, seconds")
+    accidental_weight: float = setting(0.2, "factor on the weight of an accidental click")
+    bot_articles_per_minute: float = setting(20.0, "readers faster than this count as bots")
+    bot_weight: float = setting(0.05, "factor on the weight of a bot's events")
+    ranker_days: float = setting(7.0, "days of served or shown feeds the ranker learns from")
+    ranker_trees: int = setting(150, "trees of the learned ranker")
+    ranker_leaves: int = setting(31, "leaves of one tree")
+    ranker_learning_rate: float = setting(0.06, "shrinkage of one tree")
+    ranker_min_impressions: int = setting(500, "fewer clicked feeds than this: no learned ranker")
+    gate_margin: float = setting(0.01, "how much worse (nDCG@10) a candidate model may be")
+    seed: int = setting(7, "seed of everything drawn at random in training")
+
+
+def describe(config: type[Any]) -> list[tuple[str, str, str]]:
+    """Return (name, default, description) for every setting of a configuration class."""
+    instance = config()
+    return [(f.name, str(getattr(instance, f.name)), f.metadata["doc"]) for f in fields(config)]
+
+
+def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings named `FEED_<NAME>` in `environ`, defaults for the rest.
+
+    Raises:
+        InvalidInputError: a value does not have the setting's type.
+    """
+    given = {
+        f.name: environ[f"FEED_{f.name.upper()}"]
+        for f in fields(Settings)
+        if f"FEED_{f.name.upper()}" in environ
+    }
+    return override(Settings(), given, prefix="FEED_", upper=True)
+
+
+def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: bool = False) -> T:
+    """Return `config` with some fields replaced, each converted to the field's type.
+
+    Raises:
+        InvalidInputError: a name is unknown or a value has the wrong type.
+    """
+    hints = get_type_hints(type(config))
+    known = {f.name for f in fields(config)}  # type: ignore[arg-type]
+    changes = {}
+    for name, value in values.items():
+        label = prefix + (name.upper() if upper else name)
+        if name not in known:
+            raise InvalidInputError(label, "is not a setting")
+        changes[name] = _convert(label, hints[name], value)
+    return replace(config, **changes)  # type: ignore[type-var]
+
+
+def _convert(label: str, kind: Any, value: Any) -> Any:
+    if get_origin(kind) in {Union, types.UnionType}:
+        kind = next(k for k in get_args(kind) if k is not type(None))
+    if kind is bool:
+        return _convert_bool(label, value)
+    if get_origin(kind) is dict:
+        return _convert_weights(label, value)
+    if isinstance(value, bool):
+        raise InvalidInputError(label, f"must be {_words(kind)}")
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        raise InvalidInputError(label, f"must be {_words(kind)}") from None
+    if kind is int and isinstance(value, float) and value != number:
+        raise InvalidInputError(label, "must be a whole number")
+    if kind is float and not abs(number) < float("inf"):
+        raise InvalidInputError(label, "must be a finite number")
+    return number
+
+
+def _convert_bool(label: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    answer = words.get(str(value).lower())
+    if answer is None:
+        raise InvalidInputError(label, "must be true or false")
+    return answer
+
+
+def _convert_weights(label: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(label, "must be an object of numbers")
+    return {str(k): _convert(f"{label}.{k}", float, v) for k, v in value.items()}
+
+
+def _words(kind: Any) -> str:
+    return {int: "a whole number", float: "a number", Path: "a path"}.get(kind, "text")

@@ -1,0 +1,319 @@
+"""The words of the project: articles, events, reasons, served feeds, and one error tree."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+ID_PATTERN = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
+"""What an identifier may be: 1 to 128 characters, none of them white space or control."""
+
+
+class AiGenerated(StrEnum):
+    """How much of an article the publisher says was made with generative AI."""
+
+    NONE = "none"
+    ASSISTED = "assisted"
+    GENERATED = "generated"
+
+
+class EventKind(StrEnum):
+    """What a reader did. The `un...` kinds undo the kind they name."""
+
+    IMPRESSION = "impression"
+    CLICK = "click"
+    READ = "read"
+    LIKE = "like"
+    UNLIKE = "unlike"
+    DISLIKE = "dislike"
+    UNDISLIKE = "undislike"
+    SAVE = "save"
+    UNSAVE = "unsave"
+    SHARE = "share"
+    HIDE = "hide"
+    UNHIDE = "unhide"
+
+
+UNDOES = {
+    EventKind.UNLIKE: EventKind.LIKE,
+    EventKind.UNDISLIKE: EventKind.DISLIKE,
+    EventKind.UNSAVE: EventKind.SAVE,
+    EventKind.UNHIDE: EventKind.HIDE,
+}
+"""Each undo and the kind it takes back."""
+
+
+class ReasonCode(StrEnum):
+    """Why an article stands in a feed: the contribution that put it there."""
+
+    BECAUSE_YOU_READ = "because_you_read"
+    SECTION_YOU_FOLLOW = "section_you_follow"
+    SOURCE_YOU_FOLLOW = "source_you_follow"
+    TRENDING = "trending"
+    POPULAR = "popular"
+    NEW = "new"
+    EDITORS_PICK = "editors_pick"
+    EXPLORE = "explore"
+
+
+class Mode(StrEnum):
+    """Which ordering a reader asked for. Only `personalized` may read the reader's history."""
+
+    PERSONALIZED = "personalized"
+    TRENDING = "trending"
+    LATEST = "latest"
+
+
+class Rung(StrEnum):
+    """How far the feed had to step down; the answer names it as `mode_served`."""
+
+    PERSONALIZED = "personalized"
+    WITHOUT_MODEL = "without_model"
+    TRENDING = "trending"
+    LATEST = "latest"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Article:
+    """One article as the publisher sent it. Times are epoch seconds, UTC.
+
+    `embedding` is a vector the publisher supplied instead of letting the encoder make one.
+    """
+
+    article_id: str
+    title: str
+    published_at: float
+    standfirst: str = ""
+    body: str = ""
+    url: str | None = None
+    image_url: str | None = None
+    section: str = ""
+    tags: tuple[str, ...] = ()
+    source: str = ""
+    author: str = ""
+    language: str = ""
+    updated_at: float | None = None
+    expires_at: float | None = None
+    ai_generated: AiGenerated = AiGenerated.NONE
+    human_reviewed: bool = False
+    sponsored: bool = False
+    retracted: bool = False
+    embedding: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing one reader did with one article. Times are epoch seconds, UTC.
+
+    `context` is free key/value text of the front end (device, page_article_id, platform ...).
+    `received_at` is when the service took it; 0 until then.
+    """
+
+    event_id: str
+    user_id: str
+    article_id: str
+    kind: EventKind
+    occurred_at: float
+    received_at: float = 0.0
+    dwell_s: float | None = None
+    request_id: str | None = None
+    position: int | None = None
+    context: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """What a reader told us outright. Empty `languages` means every language."""
+
+    followed_sections: tuple[str, ...] = ()
+    muted_sections: tuple[str, ...] = ()
+    followed_sources: tuple[str, ...] = ()
+    muted_sources: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    personalization: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """An editor's pick: this article at this slot (0-based) between two times (epoch seconds)."""
+
+    article_id: str
+    slot: int
+    starts_at: float
+    ends_at: float
+    section: str = ""
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One true reason for one slot; `text` is a sentence for the reader."""
+
+    code: ReasonCode
+    text: str
+    article_id: str | None = None
+    section: str | None = None
+    source: str | None = None
+    readers: int | None = None
+    window_minutes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendingEntry:
+    """One article's trending state with the numbers behind it.
+
+    `readers` distinct readers in about the last `window_minutes`; `expected` is what the
+    article's and the site's usual rate foretold; `lift` their smoothed ratio; `p_value` the tail
+    probability of the test; `score` in [0, 1] is what the boost uses; `labelled` says whether
+    the label is on, `since` (epoch seconds) from when.
+    """
+
+    article_id: str
+    score: float
+    readers: float
+    expected: float
+    lift: float
+    p_value: float
+    labelled: bool
+    since: float | None
+    window_minutes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedItem:
+    """One slot of a served feed.
+
+    `sources` are the candidate sources that proposed the article; `propensity` is the exact
+    probability with which this article came to this slot (1.0 where nothing was drawn by chance).
+    """
+
+    article_id: str
+    position: int
+    score: float
+    reasons: tuple[Reason, ...]
+    sources: tuple[str, ...]
+    trending: bool
+    explored: bool = False
+    pinned: bool = False
+    propensity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedFeed:
+    """What was served to whom, when, by which model and variants: the exposure record.
+
+    `counters_at` is the store position of the counters used, `experiments` maps experiment name
+    to variant, `personalized` is true only if the reader's history changed the order.
+    `items` holds every ranked slot (the slate), `shown_to` how many of them were given out.
+    """
+
+    request_id: str
+    user_id: str
+    served_at: float
+    mode: Mode
+    rung: Rung
+    personalized: bool
+    model_version: str
+    experiments: dict[str, str]
+    items: tuple[FeedItem, ...]
+    shown_from: int
+    shown_to: int
+    section: str = ""
+    language: str = ""
+    latency_ms: float = 0.0
+    counters_at: str = ""
+    context: dict[str, str] = field(default_factory=dict)
+
+
+class FeedError(Exception):
+    """Root of every error this project raises on purpose.
+
+    FeedError
+    ├── InvalidInputError       the caller's data breaks a rule; names field and rule
+    ├── NotFoundError           no such article, reader, experiment or model
+    ├── ConflictError           the state does not allow it (experiment already started ...)
+    ├── CursorExpiredError      the slate behind a cursor is gone
+    ├── StoreUnavailableError   the store does not answer, is full, or answers too late
+    ├── BundleError             a model bundle is corrupt, of another format or another schema
+    ├── ArchiveError            the event archive is missing, damaged or cannot be written
+    └── GateRefusedError        a candidate model is worse than the live one
+    """
+
+
+class InvalidInputError(FeedError):
+    """The caller's data breaks a rule.
+
+    Args:
+        field_name: the field at fault, dotted path (`events.3.kind`).
+        rule: the rule it breaks, as a sentence fragment (`must be a number`).
+    """
+
+    def __init__(self, field_name: str, rule: str) -> None:
+        super().__init__(f"{field_name}: {rule}")
+        self.field_name = field_name
+        self.rule = rule
+
+
+class NotFoundError(FeedError):
+    """No such article, reader, experiment or model."""
+
+
+class ConflictError(FeedError):
+    """The present state does not allow what was asked."""
+
+
+class CursorExpiredError(FeedError):
+    """The slate behind a cursor is gone; ask for a fresh feed."""
+
+
+class StoreUnavailableError(FeedError):
+    """The store does not answer, is full, or answers too late."""
+
+
+class BundleError(FeedError):
+    """A model bundle is corrupt, of another format or of another feature schema."""
+
+
+class ArchiveError(FeedError):
+    """The event archive is missing, damaged or cannot be written."""
+
+
+class GateRefusedError(FeedError):
+    """A candidate model is worse than the live one by more than the stated margin."""
+
+
+def check_id(field_name: str, value: str) -> str:
+    """Return `value` if it may serve as an identifier.
+
+    Raises:
+        InvalidInputError: it is empty, too long, or holds white space or control characters.
+    """
+    if not ID_PATTERN.fullmatch(value):
+        raise InvalidInputError(
+            field_name, "must be 1 to 128 characters without white space or control characters"
+        )
+    return value
+
+
+def parse_time(field_name: str, text: str) -> float:
+    """Return the epoch seconds of an ISO 8601 time; a time without an offset is taken as UTC.
+
+    Raises:
+        InvalidInputError: `text` is not an ISO 8601 time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInputError(
+            field_name, "must be an ISO 8601 time such as 2026-01-31T08:30:00Z"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def format_time(epoch_s: float) -> str:
+    """Return epoch seconds as ISO 8601 in UTC with milliseconds and a `Z`."""
+    moment = datetime.fromtimestamp(epoch_s, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""The only room that knows Redis, Parquet and the disk."""

@@ -1,0 +1,275 @@
+"""What the rest of the project may ask of state, as protocols and the records they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.domain import Article, Event, EventKind, Pin, Preferences, ServedFeed
+
+FloatVector = npt.NDArray[np.float32]
+
+
+class Outcome(StrEnum):
+    """What became of one event given to `append_events`."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One engagement of a reader (any kind but impression). Times are epoch seconds."""
+
+    kind: EventKind
+    article_id: str
+    occurred_at: float
+    dwell_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How often, and when last, an article was in this reader's view."""
+
+    article_id: str
+    count: int
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderState:
+    """Everything a feed request needs of one reader, read in one round trip.
+
+    `history` is oldest first, at most 200 entries; `read_ids` the articles clicked in the last
+    30 days (at most 1,000); `reactions` maps article to like or dislike, `reacted_at` to when.
+    """
+
+    preferences: Preferences = field(default_factory=Preferences)
+    history: tuple[HistoryEntry, ...] = ()
+    read_ids: frozenset[str] = frozenset()
+    shown: tuple[Shown, ...] = ()
+    reactions: dict[str, EventKind] = field(default_factory=dict)
+    reacted_at: dict[str, float] = field(default_factory=dict)
+    hidden_ids: frozenset[str] = frozenset()
+    saved_ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArticle:
+    """An article with the vector the encoder (or the publisher) gave it.
+
+    `encoder` names what made `embedding` (unit length; shape [d], d may be 0); `text_hash` is of
+    the text that was encoded, so an unchanged text is not encoded again. `added_at` is when the
+    article first came (epoch seconds).
+    """
+
+    article: Article
+    embedding: FloatVector
+    encoder: str
+    text_hash: str
+    added_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueChange:
+    """One step of the catalogue's change log: `article` is None when it was deleted.
+
+    The `article` here carries no body (`body == ""`): ranking does not need it.
+    """
+
+    article_id: str
+    stored: StoredArticle | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBatch:
+    """Catalogue changes after a position. `gap` says the log no longer reaches back to it."""
+
+    position: str
+    changes: tuple[CatalogueChange, ...]
+    gap: bool = False
+
+
+class RecordType(StrEnum):
+    """What a stream record is."""
+
+    EVENT = "event"
+    SERVED = "served"
+    ERASE = "erase"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """One record of a partition's stream, in the order in which it was acknowledged.
+
+    `payload` is a JSON object as bytes. For an event it holds the event's fields plus `first`
+    (true on this reader's first click on this article), `previous` (article ids of the reader's
+    last clicks before this one, newest first, at most 10, each as [article_id, occurred_at]),
+    and `likes`/`dislikes` (what this event changes in the article's totals: -1, 0 or 1).
+    """
+
+    stream_id: str
+    type: RecordType
+    payload: bytes
+
+
+class ReaderStore(Protocol):
+    """State of readers; all keys of one reader live in one partition."""
+
+    def read_reader(self, user_id: str) -> ReaderState:
+        """Return what is known of a reader; an unknown reader has the empty state."""
+        ...
+
+    def read_preferences(self, user_id: str) -> Preferences:
+        """Return a reader's preferences alone, without touching any history."""
+        ...
+
+    def write_preferences(self, user_id: str, preferences: Preferences) -> None:
+        """Replace a reader's preferences."""
+        ...
+
+    def append_events(self, events: Sequence[Event]) -> list[Outcome]:
+        """Take events: deduplicate, append to the stream and update the readers, atomically.
+
+        One atomic script per partition. When this returns, every accepted event is in the store.
+        Readers with personalisation off keep no history (the event still counts for articles).
+        """
+        ...
+
+    def save_served(self, served: ServedFeed, *, new_slate: bool) -> None:
+        """Append the exposure record to the stream and, if new, keep the slate for paging."""
+        ...
+
+    def read_slate(self, user_id: str, request_id: str) -> ServedFeed | None:
+        """Return the slate behind a cursor, or None if it is gone."""
+        ...
+
+    def export_reader(self, user_id: str) -> dict[str, Any]:
+        """Return everything the store holds on a reader, JSON-ready."""
+        ...
+
+    def erase_reader(self, user_id: str) -> None:
+        """Delete a reader's keys and append an erase record for the archive."""
+        ...
+
+
+class CatalogueStore(Protocol):
+    """Articles, pins and their change log."""
+
+    def write_articles(self, articles: Sequence[StoredArticle]) -> None:
+        """Insert or replace articles and log the changes, atomically."""
+        ...
+
+    def read_articles(self, article_ids: Sequence[str]) -> list[StoredArticle | None]:
+        """Return articles whole (with body), None for unknown ones, in the order asked."""
+        ...
+
+    def delete_articles(self, article_ids: Sequence[str]) -> int:
+        """Remove articles for good, logging the change; return how many there were."""
+        ...
+
+    def scan_articles(self) -> Iterator[StoredArticle]:
+        """Yield every article without its body."""
+        ...
+
+    def catalogue_position(self) -> str:
+        """Return the newest position of the change log ("0-0" when empty)."""
+        ...
+
+    def changes_after(self, position: str) -> ChangeBatch:
+        """Return the catalogue changes after a position."""
+        ...
+
+    def read_pins(self) -> list[Pin]:
+        """Return every pin that has not ended."""
+        ...
+
+    def write_pins(self, pins: Sequence[Pin]) -> None:
+        """Replace the pins."""
+        ...
+
+
+class StreamStore(Protocol):
+    """The event streams, one per partition, and what the worker publishes from them."""
+
+    @property
+    def partitions(self) -> int:
+        """Number of reader partitions."""
+        ...
+
+    def read_stream(self, partition: int, after_id: str, count: int) -> list[StreamRecord]:
+        """Return at most `count` records after a stream id ("0-0": from the start)."""
+        ...
+
+    def trim_stream(self, partition: int, up_to_id: str) -> None:
+        """Drop the records up to and including a stream id."""
+        ...
+
+    def stream_length(self, partition: int) -> int:
+        """Return how many records wait in a partition's stream."""
+        ...
+
+    def acquire_lease(self, name: str, owner: str, ttl_s: float) -> bool:
+        """Take or renew a lease; False while another owner holds it."""
+        ...
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease back if `owner` holds it."""
+        ...
+
+    def write_blob(self, name: str, data: bytes) -> None:
+        """Keep one named blob (counters checkpoint, trending snapshot ...)."""
+        ...
+
+    def read_blob(self, name: str) -> bytes | None:
+        """Return a named blob, or None."""
+        ...
+
+    def append_delta(self, data: bytes, keep: int) -> str:
+        """Append a counters delta for the web processes, keeping the last `keep`; return its id."""
+        ...
+
+    def read_deltas(self, after_id: str) -> list[tuple[str, bytes]]:
+        """Return the counters deltas after an id, oldest first."""
+        ...
+
+
+class ControlStore(Protocol):
+    """Experiments, secrets and limits."""
+
+    def read_experiments(self) -> dict[str, dict[str, Any]]:
+        """Return every experiment definition by name."""
+        ...
+
+    def write_experiment(self, name: str, definition: dict[str, Any], *, version: int) -> None:
+        """Write a definition if the stored version is `version - 1`.
+
+        Raises:
+            ConflictError: somebody else changed it meanwhile.
+        """
+        ...
+
+    def secret(self, name: str) -> bytes:
+        """Return an installation secret of 32 bytes, made at first use."""
+        ...
+
+    def count_hit(self, name: str, window_s: int) -> int:
+        """Count one hit for a limit's name in the present window; return the count so far."""
+        ...
+
+    def ping(self) -> None:
+        """Return if the store answers.
+
+        Raises:
+            StoreUnavailableError: it does not.
+        """
+        ...
+
+
+class Store(ReaderStore, CatalogueStore, StreamStore, ControlStore, Protocol):
+    """All of state."""
