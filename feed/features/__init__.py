@@ -1,0 +1,1 @@
+"""Articles, readers and events as numbers; pure, time is an argument."""

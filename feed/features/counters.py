@@ -1,0 +1,185 @@
+"""Decayed clicks and impressions, and plain totals, per article. One class, live and in replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.features.decay import DecayedTable
+from feed.features.ids import IdMap
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+HALF_LIVES_S = (1800.0, 7200.0, 21600.0, 86400.0)
+"""Half-lives of the decayed clicks and impressions, seconds."""
+
+TOTALS = ("readers", "impressions", "likes", "dislikes", "dwell_log_sum", "dwell_readers")
+"""Undecayed totals kept per article, in the order of their columns."""
+
+_N = len(HALF_LIVES_S)
+
+
+class Counters:
+    """What all readers did with each article, decayed and in total.
+
+    Clicks are of distinct readers: the caller adds only a reader's first click on an article.
+    The order in which events are added does not matter, except to rounding.
+    """
+
+    __slots__ = ("_changed", "_ids", "_site", "_table", "_totals")
+
+    def __init__(self, ids: IdMap) -> None:
+        self._ids = ids
+        self._table = DecayedTable(HALF_LIVES_S * 2)
+        self._site = DecayedTable(HALF_LIVES_S * 2)
+        self._totals: Floats = np.zeros((64, len(TOTALS)))
+        self._changed: set[int] = set()
+
+    @property
+    def ids(self) -> IdMap:
+        """The article numbering that rows refer to."""
+        return self._ids
+
+    def add_clicks(self, rows: Rows, times: Floats, weights: npt.ArrayLike = 1.0) -> None:
+        """Count first clicks of readers: rows int64 [k], times f64 [k] epoch seconds."""
+        self._add(rows, times, weights, slice(0, _N), "readers")
+
+    def add_impressions(self, rows: Rows, times: Floats, weights: npt.ArrayLike = 1.0) -> None:
+        """Count articles that came into a reader's view: rows int64 [k], times f64 [k]."""
+        self._add(rows, times, weights, slice(_N, 2 * _N), "impressions")
+
+    def add_reactions(self, rows: Rows, likes: npt.ArrayLike, dislikes: npt.ArrayLike) -> None:
+        """Change the totals of likes and dislikes by -1, 0 or 1 each."""
+        self._add_totals(rows, "likes", likes)
+        self._add_totals(rows, "dislikes", dislikes)
+
+    def add_dwell(self, rows: Rows, dwell_s: Floats) -> None:
+        """Count how long readers stayed, seconds; kept as the sum of log(1 + dwell)."""
+        self._add_totals(rows, "dwell_log_sum", np.log1p(np.maximum(dwell_s, 0.0)))
+        self._add_totals(rows, "dwell_readers", np.ones(len(rows)))
+
+    def clicks(self, rows: Rows, now: float) -> Floats:
+        """Return decayed first clicks at `now`, f64 [k, 4], a column per half-life."""
+        return self._table.read(rows, now)[:, :_N]
+
+    def impressions(self, rows: Rows, now: float) -> Floats:
+        """Return decayed impressions at `now`, f64 [k, 4], a column per half-life."""
+        return self._table.read(rows, now)[:, _N:]
+
+    def both(self, rows: Rows, now: float) -> tuple[Floats, Floats]:
+        """Return decayed clicks and impressions at `now` in one read, f64 [k, 4] each."""
+        values = self._table.read(rows, now)
+        return values[:, :_N], values[:, _N:]
+
+    def all_clicks(self, now: float) -> Floats:
+        """Return decayed first clicks of every row at `now`, f64 [size, 4]."""
+        return self._table.read_all(now)[:, :_N]
+
+    def site_clicks(self, now: float) -> Floats:
+        """Return decayed first clicks of the whole site at `now`, f64 [4]."""
+        return self._site.read(np.zeros(1, np.int64), now)[0, :_N]
+
+    def site_impressions(self, now: float) -> Floats:
+        """Return decayed impressions of the whole site at `now`, f64 [4]."""
+        return self._site.read(np.zeros(1, np.int64), now)[0, _N:]
+
+    def totals(self, name: str, rows: Rows) -> Floats:
+        """Return one of `TOTALS` for rows, f64 [k]; unknown rows are zero."""
+        return self.all_totals(rows)[:, TOTALS.index(name)]
+
+    def all_totals(self, rows: Rows) -> Floats:
+        """Return every total for rows, f64 [k, len(TOTALS)]; unknown rows are zero."""
+        known = (rows >= 0) & (rows < len(self._totals))
+        if known.all():
+            return self._totals[rows]
+        return np.where(known[:, None], self._totals[np.where(known, rows, 0)], 0.0)
+
+    def readers(self, rows: Rows) -> Floats:
+        """Return distinct readers since the beginning, f64 [k]."""
+        return self.totals("readers", rows)
+
+    def snapshot(self) -> Counters:
+        """Return a copy that later events do not touch."""
+        twin = Counters(self._ids)
+        twin._table, twin._site = self._table.copy(), self._site.copy()
+        twin._totals = self._totals.copy()
+        return twin
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything held, by article id, as arrays and one list of ids."""
+        return self._pack(np.arange(max(self._table.size, self._used_totals()), dtype=np.int64))
+
+    def delta(self) -> dict[str, Any]:
+        """Return the rows that changed since the last call, in the form of `dump`."""
+        rows = np.fromiter(sorted(self._changed), np.int64, len(self._changed))
+        self._changed.clear()
+        return self._pack(rows)
+
+    def apply(self, packed: Mapping[str, Any]) -> None:
+        """Replace the rows of a dump or delta of another process by its values."""
+        rows = self._ids.add_all(packed["ids"])
+        self._make_room(rows)
+        if not np.isnan(packed["landmark"]):
+            self._table.write(rows, packed["values"], float(packed["landmark"]))
+        self._totals[rows] = packed["totals"]
+        if not np.isnan(packed["site_landmark"]):
+            site = np.zeros(1, np.int64)
+            self._site.write(site, packed["site_values"], float(packed["site_landmark"]))
+
+    @classmethod
+    def load(cls, ids: IdMap, packed: Mapping[str, Any]) -> Counters:
+        """Return counters holding a dump, its ids added to `ids`."""
+        counters = cls(ids)
+        counters.apply(packed)
+        return counters
+
+    def _add(
+        self, rows: Rows, times: Floats, weights: npt.ArrayLike, columns: slice, total: str
+    ) -> None:
+        if not len(rows):
+            return
+        weight = np.broadcast_to(np.asarray(weights, np.float64), rows.shape)
+        spread = np.zeros((len(rows), 2 * _N))
+        spread[:, columns] = weight[:, None]
+        self._table.add(rows, times, spread)
+        self._site.add(np.zeros(len(rows), np.int64), times, spread)
+        self._add_totals(rows, total, weight)
+
+    def _add_totals(self, rows: Rows, name: str, amounts: npt.ArrayLike) -> None:
+        self._make_room(rows)
+        np.add.at(self._totals[:, TOTALS.index(name)], rows, np.asarray(amounts, np.float64))
+        self._changed.update(rows.tolist())
+
+    def _make_room(self, rows: Rows) -> None:
+        size = int(rows.max(initial=-1)) + 1
+        if size > len(self._totals):
+            grown = np.zeros((max(size, 2 * len(self._totals)), len(TOTALS)))
+            grown[: len(self._totals)] = self._totals
+            self._totals = grown
+
+    def _used_totals(self) -> int:
+        used = np.flatnonzero(self._totals.any(axis=1))
+        return int(used[-1]) + 1 if len(used) else 0
+
+    def _pack(self, rows: Rows) -> dict[str, Any]:
+        known = rows < self._table.size
+        values = np.zeros((len(rows), 2 * _N))
+        values[known] = self._table.stored(rows[known])
+        ids: Sequence[str] = self._ids.ids
+        self._make_room(rows)
+        return {
+            "ids": [ids[r] for r in rows.tolist()],
+            "landmark": _number(self._table.landmark),
+            "values": values,
+            "totals": self._totals[rows],
+            "site_landmark": _number(self._site.landmark),
+            "site_values": self._site.all_stored(),
+        }
+
+
+def _number(landmark: float | None) -> float:
+    return np.nan if landmark is None else landmark

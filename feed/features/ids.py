@@ -1,0 +1,61 @@
+"""Identifiers become row numbers once, at the border."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+
+
+class IdMap:
+    """An append-only numbering of identifiers: the first one added is row 0.
+
+    A row, once given, never changes its meaning, so arrays made for a shorter map stay valid
+    for a longer one. The empty string is never added: its row is always -1.
+    """
+
+    __slots__ = ("_rows", "ids")
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self.ids: list[str] = []
+        self._rows: dict[str, int] = {}
+        for value in ids:
+            self.add(value)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._rows
+
+    def row(self, value: str) -> int:
+        """Return the row of an identifier, -1 if it is unknown."""
+        return self._rows.get(value, -1)
+
+    def rows(self, values: Sequence[str]) -> Rows:
+        """Return the rows of identifiers, int64 of shape [n], -1 where unknown."""
+        get = self._rows.get
+        return np.fromiter((get(v, -1) for v in values), np.int64, len(values))
+
+    def add(self, value: str) -> int:
+        """Return the row of an identifier, numbering it first if it is new; -1 for ""."""
+        row = self._rows.get(value)
+        if row is None:
+            if not value:
+                return -1
+            row = len(self.ids)
+            self.ids.append(value)
+            self._rows[value] = row
+        return row
+
+    def add_all(self, values: Sequence[str]) -> Rows:
+        """Return the rows of identifiers, numbering the new ones; int64 of shape [n]."""
+        add = self.add
+        return np.fromiter((add(v) for v in values), np.int64, len(values))
+
+
+Vocabulary = IdMap
+"""The numbering of sections, sources or languages; code -1 stands for "" and the unknown."""
