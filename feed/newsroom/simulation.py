@@ -55,7 +55,8 @@ def build_readers(
     readers = []
     for number in range(count):
         liked = [str(s) for s in rng.choice(sections, size=3, replace=False)]
-        tags = sorted({t for a in articles if a.section in liked[:2] for t in a.tags})
+        own = [a for a in articles if a.section in liked[:2]]
+        tags = sorted({t for a in own for t in a.tags if not t.startswith("story:")})
         chosen: list[str] = list(rng.choice(tags, size=min(6, len(tags)), replace=False))
         second = {str(rng.choice(others))} if others and rng.random() < 0.25 else set()
         readers.append(
