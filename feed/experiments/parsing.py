@@ -1,0 +1,123 @@
+"""Reading JSON field by field, with an error that names the field and its rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from feed.domain import InvalidInputError
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class Reader:
+    """One JSON object being read; `prefix` is where it stands in the whole."""
+
+    def __init__(self, data: Any, known: set[str] | None = None, prefix: str = "") -> None:
+        if not isinstance(data, Mapping):
+            raise InvalidInputError(prefix.rstrip(".") or "body", "must be an object")
+        self._data = data
+        self._prefix = prefix
+        if known is not None:
+            self.only(known)
+
+    def only(self, known: set[str]) -> None:
+        """Refuse fields outside `known`."""
+        for name in self._data:
+            if name not in known:
+                raise InvalidInputError(f"{self._prefix}{name}", "is not a field")
+
+    def has(self, name: str) -> bool:
+        """Whether a field is there and not null."""
+        return self._data.get(name) is not None
+
+    def take(self, values: dict[str, Any], name: str, read: Callable[[str], Any]) -> None:
+        """Put a field into `values` if it is there."""
+        if self.has(name):
+            values[name] = read(name)
+
+    def text(self, name: str) -> str:
+        """Return a required string."""
+        value = self._data.get(name)
+        if not isinstance(value, str):
+            raise self._error(name, "must be text")
+        return value
+
+    def number(self, name: str) -> float:
+        """Return a required finite number."""
+        value = self._data.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._error(name, "must be a number")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise self._error(name, "must be a finite number")
+        return number
+
+    def whole(self, name: str) -> int:
+        """Return a required whole number."""
+        number = self.number(name)
+        if number != int(number):
+            raise self._error(name, "must be a whole number")
+        return int(number)
+
+    def flag(self, name: str) -> bool:
+        """Return a required truth value."""
+        value = self._data.get(name)
+        if not isinstance(value, bool):
+            raise self._error(name, "must be true or false")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a required list of strings."""
+        value = self._data.get(name)
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            raise self._error(name, "must be a list of texts")
+        return tuple(value)
+
+    def pair(self, name: str) -> tuple[int, int]:
+        """Return a required list of two whole numbers."""
+        value = self._data.get(name)
+        if isinstance(value, list | tuple) and [type(v) for v in value] == [int, int]:
+            return value[0], value[1]
+        raise self._error(name, "must be two whole numbers")
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return a required object."""
+        value = self._data.get(name)
+        if not isinstance(value, Mapping):
+            raise self._error(name, "must be an object")
+        return dict(value)
+
+    def text_map(self, name: str) -> dict[str, str]:
+        """Return a required object of strings."""
+        value = self.mapping(name)
+        if not all(isinstance(v, str) for v in value.values()):
+            raise self._error(name, "must be an object of texts")
+        return value
+
+    def choice(self, name: str, options: type[E]) -> E:
+        """Return a required member of an enumeration."""
+        value = self.text(name)
+        if value not in [option.value for option in options]:
+            words = ", ".join(option.value for option in options)
+            raise self._error(name, f"must be one of {words}")
+        return options(value)
+
+    def part(self, name: str) -> Reader:
+        """Return a required object, to be read in turn."""
+        return Reader(self._data.get(name), prefix=f"{self._prefix}{name}.")
+
+    def parts(self, name: str) -> list[Reader]:
+        """Return a required list of objects, to be read in turn."""
+        value = self._data.get(name)
+        if not isinstance(value, list | tuple):
+            raise self._error(name, "must be a list of objects")
+        return [Reader(v, prefix=f"{self._prefix}{name}.{i}.") for i, v in enumerate(value)]
+
+    def _error(self, name: str, rule: str) -> InvalidInputError:
+        return InvalidInputError(f"{self._prefix}{name}", rule)

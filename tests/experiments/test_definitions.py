@@ -1,0 +1,141 @@
+import contextlib
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feed.config import RankingConfig
+from feed.domain import InvalidInputError
+from feed.experiments.definitions import (
+    Experiment,
+    Variant,
+    experiment_from_json,
+    experiment_to_json,
+)
+from feed.experiments.resolution import resolve
+
+MINIMAL = {
+    "name": "no-boost",
+    "hypothesis": "Without the trending boost readers read less.",
+    "owner": "news desk",
+    "variants": [
+        {"name": "control", "share": 0.5},
+        {"name": "plain", "share": 0.5, "overrides": {"trending_boost": 0.0}},
+    ],
+}
+
+
+def design(**changes: object) -> Experiment:
+    return experiment_from_json({**MINIMAL, **changes})
+
+
+def test_a_definition_survives_json_and_back() -> None:
+    experiment = replace(
+        design(guardrails=[{"metric": "hides", "margin": 0.1}], audience={"platforms": ["web"]}),
+        started_at=1_700_000_000.5,
+        overrides={"qa-1": "plain"},
+        buckets=(0, 5000),
+    )
+    assert (
+        experiment_from_json(json.loads(json.dumps(experiment_to_json(experiment)))) == experiment
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": "No Boost"}, "name"),
+        ({"surprise": 1}, "surprise"),
+        ({"variants": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.4}]}, "variants"),
+        ({"variants": [{"name": "a", "share": 1.0}, {"name": "a", "share": 0.0}]}, "variants"),
+        ({"variants": [{"name": "a", "share": "half"}, {"name": "b", "share": 0.5}]},
+         "variants.0.share"),
+        ({"variants": [{"name": "a", "share": 0.5},
+                       {"name": "b", "share": 0.5, "overrides": {"boost": 1}}]},
+         "variants.1.overrides.boost"),
+        ({"variants": [{"name": "a", "share": 0.5},
+                       {"name": "b", "share": 0.5, "interleaves": ["a", "c"]}]},
+         "variants.1.interleaves"),
+        ({"primary_metrics": []}, "primary_metrics"),
+        ({"primary_metrics": ["coverage"]}, "primary_metrics"),
+        ({"secondary_metrics": ["smiles"]}, "secondary_metrics"),
+        ({"guardrails": [{"metric": "hides", "margin": -0.1}]}, "guardrails.0.margin"),
+        ({"guardrails": [{"metric": "hides", "margin": 1.5}]}, "guardrails.0.margin"),
+        ({"minimum_effect": 0}, "minimum_effect"),
+        ({"minimum_effect": float("nan")}, "minimum_effect"),
+        ({"planned_readers": 10.5}, "planned_readers"),
+        ({"stopping_rule": "whenever"}, "stopping_rule"),
+        ({"traffic": 0}, "traffic"),
+        ({"unit": "session"}, "unit"),
+        ({"overrides": {"qa-1": "missing"}}, "overrides.qa-1"),
+        ({"hypothesis": " "}, "hypothesis"),
+        ({"buckets": [1]}, "buckets"),
+        ({"salt": "a|b"}, "salt"),
+    ],
+)  # fmt: skip
+def test_a_broken_rule_is_named(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        design(**changes)
+    assert refused.value.field_name == field
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from([*MINIMAL, "share", "alpha", "buckets"]), inner)
+        ),
+        max_leaves=8,
+    )
+)
+def test_any_json_is_read_or_refused_in_words(data: object) -> None:
+    with contextlib.suppress(InvalidInputError):
+        experiment_from_json(data)
+
+
+def test_a_request_gets_the_overrides_of_its_variants() -> None:
+    experiment = replace(design(), buckets=(0, 10_000))
+    boosts = {
+        resolve([experiment], f"reader-{i}", RankingConfig()).config.trending_boost
+        for i in range(50)
+    }
+    assert boosts == {0.0, RankingConfig().trending_boost}
+
+
+def test_readers_without_personalization_and_outside_the_audience_are_in_no_experiment() -> None:
+    experiment = replace(design(audience={"platforms": ["app"]}), buckets=(0, 10_000))
+    assert resolve([experiment], "reader", RankingConfig(), platform="web").variants == {}
+    assert resolve([experiment], "reader", RankingConfig(), platform="app").variants != {}
+    assert (
+        resolve(
+            [experiment], "reader", RankingConfig(), platform="app", personalized=False
+        ).variants
+        == {}
+    )
+
+
+def test_an_interleaving_variant_gives_two_rankings() -> None:
+    experiment = replace(
+        design(
+            variants=[
+                {"name": "control", "share": 0.5},
+                {"name": "mixed", "share": 0.5, "interleaves": ["control", "fresh"]},
+                {"name": "fresh", "share": 0.0, "overrides": {"max_age_hours": 24}},
+            ]
+        ),
+        buckets=(0, 10_000),
+        overrides={"tester": "mixed"},
+    )
+    answer = resolve([experiment], "tester", RankingConfig())
+    assert answer.interleaving is not None
+    assert [side.config.max_age_hours for side in answer.interleaving] == [72.0, 24.0]
+    assert [arm.name for arm in experiment.arms] == ["control", "mixed"]
+
+
+def test_variants_are_not_analysed_when_nobody_gets_them() -> None:
+    variants = (Variant(name="control", share=0.9), Variant(name="new", share=0.1))
+    experiment = Experiment(name="x", hypothesis="h", owner="o", variants=variants)
+    assert [variant.name for variant in experiment.treatments] == ["new"]
