@@ -1,0 +1,26 @@
+"""RequestContext: the circumstances of one request that are neither reader nor article."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feed.domain import Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestContext:
+    """When, where and how a feed is asked for.
+
+    `now` is epoch seconds. `page_row` is the article page the feed stands on (-1: a front page,
+    where nothing is being read). `device` and `subscriber` are the publisher's own small codes
+    (-1: unknown). `section` (-1: all) and `languages` (empty: all) are codes of the pool's
+    vocabularies and limit what may be shown.
+    """
+
+    now: float
+    page_row: int = -1
+    device: int = -1
+    subscriber: int = -1
+    section: int = -1
+    languages: tuple[int, ...] = ()
+    mode: Mode = Mode.PERSONALIZED

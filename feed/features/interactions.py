@@ -1,0 +1,167 @@
+"""Events as weights: what each kind, its dwell and its age are worth, and the sparse matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from feed.config import HOUR_S, TrainingConfig
+from feed.domain import UNDOES, EventKind
+from feed.features.ids import IdMap
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+Kinds = npt.NDArray[np.int8]
+
+KINDS = tuple(EventKind)
+"""Every event kind; the position is its code in arrays."""
+KIND_CODE: dict[EventKind, int] = {kind: code for code, kind in enumerate(KINDS)}
+"""The code of each event kind."""
+
+CLICK, READ = KIND_CODE[EventKind.CLICK], KIND_CODE[EventKind.READ]
+FULL_READ_S = 30.0
+"""A read of this length weighs once its kind's weight, one of three times the length twice."""
+MAX_READ_FACTOR = 2.0
+
+_IS_UNDO = np.array([kind in UNDOES for kind in KINDS])
+_BASE = np.array([KIND_CODE[UNDOES.get(kind, kind)] for kind in KINDS], np.int8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventColumns:
+    """Events as columns of one length: users and articles as rows of their id maps.
+
+    `kinds` are codes of `KINDS`, `occurred_at` epoch seconds, `dwell_s` NaN where not known.
+    """
+
+    users: Rows
+    articles: Rows
+    kinds: Kinds
+    occurred_at: Floats
+    dwell_s: Floats
+
+
+def event_weights(
+    pairs: Rows,
+    kinds: Kinds,
+    occurred_at: Floats,
+    dwell_s: Floats,
+    kind_weights: Mapping[str, float],
+    *,
+    accidental_dwell_s: float,
+    accidental_weight: float,
+) -> Floats:
+    """Return the weight of each event before decay, f64 [k]; 0 for those that do not count.
+
+    Of the events of one kind on one pair only the last counts, and none if it was undone since.
+    A read weighs by how long it was (half for 12 s, once for 30 s, at most twice); the click and
+    the read of a pair whose longest dwell was under `accidental_dwell_s` are damped.
+
+    Args:
+        pairs: any number naming reader and article together (for one reader: the article row).
+        kinds: codes of `KINDS`.
+        occurred_at: epoch seconds.
+        dwell_s: seconds, NaN where not known.
+        kind_weights: weight by kind; kinds not named weigh nothing.
+        accidental_dwell_s: threshold in seconds.
+        accidental_weight: factor for accidents.
+    """
+    if not len(pairs):
+        return np.zeros(0)
+    table = np.array([kind_weights.get(kind, 0.0) for kind in KINDS])
+    weights = np.where(_last_of_its_kind(pairs, kinds, occurred_at), table[kinds], 0.0)
+    timed = ~np.isnan(dwell_s)
+    if timed.any():
+        reads = timed & (kinds == READ)
+        factor = np.log2(1.0 + np.maximum(dwell_s[reads], 0.0) / FULL_READ_S)
+        weights[reads] *= np.minimum(factor, MAX_READ_FACTOR)
+        names, index = np.unique(pairs, return_inverse=True)
+        longest = np.full(len(names), -np.inf)
+        np.maximum.at(longest, index[timed], dwell_s[timed])
+        accident = (longest > -np.inf) & (longest < accidental_dwell_s)
+        damped = accident[index] & ((kinds == CLICK) | (kinds == READ))
+        weights[damped] *= accidental_weight
+    return weights
+
+
+def decay(age_s: npt.ArrayLike, half_life_s: float) -> Floats:
+    """Return `2^(-age / half_life)`; an age below zero counts as zero."""
+    return np.exp2(-np.maximum(np.asarray(age_s, np.float64), 0.0) / half_life_s)
+
+
+def bot_factors(events: EventColumns, n_users: int, config: TrainingConfig) -> Floats:
+    """Return the factor on each reader's weights, f64 [n_users]: 1, or `bot_weight` for bots.
+
+    A bot is a reader who clicked more than `bot_articles_per_minute` articles in some calendar
+    minute.
+    """
+    clicks = events.kinds == CLICK
+    minute = (events.occurred_at[clicks] // 60.0).astype(np.int64)
+    if not len(minute):
+        return np.ones(n_users)
+    users = events.users[clicks]
+    buckets, counts = np.unique(np.stack([users, minute]), axis=1, return_counts=True)
+    factors = np.ones(n_users)
+    factors[buckets[0][counts > config.bot_articles_per_minute]] = config.bot_weight
+    return factors
+
+
+def build_interactions(
+    events: EventColumns, shape: tuple[int, int], now: float, config: TrainingConfig
+) -> csr_matrix:
+    """Return the users x articles matrix of decayed weights as they stand at `now`.
+
+    Weights of one pair are summed; negative ones (dislike, hide) stay negative; zeros are left
+    out. Events at or after `now` and those older than the window are refused by leaving them out.
+
+    Args:
+        events: columns; rows must be below `shape`.
+        shape: numbers of users and articles.
+        now: epoch seconds; the window is `[now - window_days, now)`.
+        config: weights, half-life, window.
+    """
+    inside = (events.occurred_at < now) & (
+        events.occurred_at >= now - config.window_days * 24 * HOUR_S
+    )
+    users, articles = events.users[inside], events.articles[inside]
+    kinds, at = events.kinds[inside], events.occurred_at[inside]
+    weights = event_weights(
+        users * shape[1] + articles,
+        kinds,
+        at,
+        events.dwell_s[inside],
+        config.kind_weights,
+        accidental_dwell_s=config.accidental_dwell_s,
+        accidental_weight=config.accidental_weight,
+    )
+    weights *= decay(now - at, config.half_life_hours * HOUR_S)
+    weights *= bot_factors(events, shape[0], config)[users]
+    matrix = csr_matrix((weights, (users, articles)), shape=shape)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionMatrix:
+    """The matrix with the numbering of its rows and columns."""
+
+    users: IdMap
+    articles: IdMap
+    weights: csr_matrix
+
+
+def _last_of_its_kind(pairs: Rows, kinds: Kinds, occurred_at: Floats) -> npt.NDArray[np.bool_]:
+    bases = _BASE[kinds]
+    order = np.lexsort((_IS_UNDO[kinds], occurred_at, bases, pairs))
+    p, b = pairs[order], bases[order]
+    last = np.ones(len(order), bool)
+    last[:-1] = (p[1:] != p[:-1]) | (b[1:] != b[:-1])
+    keep: npt.NDArray[np.bool_] = np.zeros(len(order), bool)
+    keep[order] = last
+    keep &= ~_IS_UNDO[kinds]
+    return keep

@@ -1,0 +1,221 @@
+"""One reader's recent events as a Profile: built per request, kept nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import HOUR_S, RankingConfig, TrainingConfig
+from feed.domain import EventKind
+from feed.features.ids import Rows, Vocabulary
+from feed.features.interactions import CLICK, KIND_CODE, Kinds, decay, event_weights
+from feed.features.pool import ArticlePool
+from feed.storage.store import ReaderState
+
+Floats = npt.NDArray[np.float64]
+
+_NO_ROWS: Rows = np.zeros(0, np.int64)
+_NO_FLOATS: Floats = np.zeros(0)
+_LEARNING = TrainingConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferenceCodes:
+    """A reader's stated preferences as codes of the pool's vocabularies."""
+
+    followed_sections: Rows = _NO_ROWS
+    muted_sections: Rows = _NO_ROWS
+    followed_sources: Rows = _NO_ROWS
+    muted_sources: Rows = _NO_ROWS
+    languages: Rows = _NO_ROWS
+    personalization: bool = True
+
+
+NO_PREFERENCES = PreferenceCodes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What ranking knows of one reader at one moment; rows are article rows.
+
+    `clicked_rows` are distinct, newest first, with `clicked_at` the last click on each.
+    `engaged_rows` are distinct articles with signed weights by kind and dwell: `weights` decayed
+    with the profile's half-life, `fold_in_weights` with the fold-in's. `session_rows` are those
+    of `clicked_rows` clicked within the session, newest first, with `session_at`. `read_rows`,
+    `hidden_rows` and `shown_rows` are sorted; `shown_counts` and `shown_last_at` go with the
+    last. `n_events` counts the engagements (not impressions) behind all of it.
+    """
+
+    clicked_rows: Rows = _NO_ROWS
+    clicked_at: Floats = _NO_FLOATS
+    engaged_rows: Rows = _NO_ROWS
+    weights: Floats = _NO_FLOATS
+    fold_in_weights: Floats = _NO_FLOATS
+    session_rows: Rows = _NO_ROWS
+    session_at: Floats = _NO_FLOATS
+    read_rows: Rows = _NO_ROWS
+    hidden_rows: Rows = _NO_ROWS
+    shown_rows: Rows = _NO_ROWS
+    shown_counts: Floats = _NO_FLOATS
+    shown_last_at: Floats = _NO_FLOATS
+    preferences: PreferenceCodes = NO_PREFERENCES
+    n_events: int = 0
+
+    @property
+    def is_cold(self) -> bool:
+        """Nothing the reader did speaks for any article."""
+        return not len(self.clicked_rows) and not (self.weights > 0).any()
+
+
+EMPTY_PROFILE = Profile()
+
+
+def build_profile(
+    rows: Rows,
+    kinds: Kinds,
+    occurred_at: Floats,
+    dwell_s: Floats,
+    *,
+    now: float,
+    config: RankingConfig,
+    read_rows: Rows = _NO_ROWS,
+    hidden_rows: Rows = _NO_ROWS,
+    shown_rows: Rows = _NO_ROWS,
+    shown_counts: Floats = _NO_FLOATS,
+    shown_last_at: Floats = _NO_FLOATS,
+    preferences: PreferenceCodes = NO_PREFERENCES,
+) -> Profile:
+    """Return the profile of a reader at `now`. The one way to it, live and in replay.
+
+    Args:
+        rows: article rows of the history (engagements, no impressions), int64 [k], -1 dropped.
+        kinds: codes of `interactions.KINDS`, int8 [k].
+        occurred_at: epoch seconds, f64 [k]; events at or after `now` are dropped.
+        dwell_s: seconds, NaN where not known, f64 [k].
+        now: the moment, epoch seconds.
+        config: half-lives and session length.
+        read_rows: articles ever clicked that the history may no longer hold.
+        hidden_rows: articles the reader asked not to see.
+        shown_rows: distinct articles that were in view, with counts and last times.
+        shown_counts: how often each was shown.
+        shown_last_at: when each was last shown, epoch seconds.
+        preferences: stated preferences; with personalisation off everything else is left out.
+    """
+    if not preferences.personalization:
+        return Profile(preferences=preferences)
+    usable = (rows >= 0) & (occurred_at < now)
+    if not usable.all():
+        rows, kinds = rows[usable], kinds[usable]
+        occurred_at, dwell_s = occurred_at[usable], dwell_s[usable]
+    clicked_rows, clicked_at = _newest_first(rows[kinds == CLICK], occurred_at[kinds == CLICK])
+    in_session = clicked_at >= now - config.session_minutes * 60.0
+    base = event_weights(
+        rows,
+        kinds,
+        occurred_at,
+        dwell_s,
+        _LEARNING.kind_weights,
+        accidental_dwell_s=_LEARNING.accidental_dwell_s,
+        accidental_weight=_LEARNING.accidental_weight,
+    )
+    engaged, index = np.unique(rows, return_inverse=True)
+    age = now - occurred_at
+    slow = base * decay(age, config.profile_half_life_hours * HOUR_S)
+    fast = base * decay(age, config.fold_in_half_life_hours * HOUR_S)
+    shown_order = np.argsort(shown_rows, kind="stable")
+    shown_order = shown_order[shown_rows[shown_order] >= 0]
+    return Profile(
+        clicked_rows=clicked_rows,
+        clicked_at=clicked_at,
+        engaged_rows=engaged,
+        weights=_sum_by(index, slow, len(engaged)),
+        fold_in_weights=_sum_by(index, fast, len(engaged)),
+        session_rows=clicked_rows[in_session],
+        session_at=clicked_at[in_session],
+        read_rows=_sorted_rows(np.concatenate([read_rows, clicked_rows])),
+        hidden_rows=_sorted_rows(hidden_rows),
+        shown_rows=shown_rows[shown_order],
+        shown_counts=shown_counts[shown_order],
+        shown_last_at=shown_last_at[shown_order],
+        preferences=preferences,
+        n_events=len(rows),
+    )
+
+
+def profile_from_state(
+    state: ReaderState, pool: ArticlePool, now: float, config: RankingConfig
+) -> Profile:
+    """Return the profile of a reader whose state the store gave; unknown articles drop out."""
+    row = pool.ids.row
+    history = state.history
+    n = len(history)
+    shown = state.shown
+    preferences = preference_codes(state, pool)
+    return build_profile(
+        np.fromiter((row(e.article_id) for e in history), np.int64, n),
+        np.fromiter((KIND_CODE[e.kind] for e in history), np.int8, n),
+        np.fromiter((e.occurred_at for e in history), np.float64, n),
+        np.fromiter((np.nan if e.dwell_s is None else e.dwell_s for e in history), np.float64, n),
+        now=now,
+        config=config,
+        read_rows=pool.ids.rows(sorted(state.read_ids)),
+        hidden_rows=pool.ids.rows(sorted(_disliked_or_hidden(state))),
+        shown_rows=np.fromiter((row(s.article_id) for s in shown), np.int64, len(shown)),
+        shown_counts=np.fromiter((s.count for s in shown), np.float64, len(shown)),
+        shown_last_at=np.fromiter((s.last_at for s in shown), np.float64, len(shown)),
+        preferences=preferences,
+    )
+
+
+def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
+    """Return a reader's preferences as codes; names the pool does not know drop out."""
+    wishes = state.preferences
+    return PreferenceCodes(
+        followed_sections=_codes(pool.sections, wishes.followed_sections),
+        muted_sections=_codes(pool.sections, wishes.muted_sections),
+        followed_sources=_codes(pool.sources, wishes.followed_sources),
+        muted_sources=_codes(pool.sources, wishes.muted_sources),
+        languages=_codes(pool.languages, wishes.languages),
+        personalization=wishes.personalization,
+    )
+
+
+def contains(sorted_rows: Rows, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Return which of `rows` are among `sorted_rows`, bool [k]."""
+    return find(sorted_rows, rows) >= 0
+
+
+def find(sorted_rows: Rows, rows: Rows) -> Rows:
+    """Return the position of each of `rows` in `sorted_rows`, -1 where it is absent."""
+    if not len(sorted_rows):
+        return np.full(len(rows), -1, np.int64)
+    at = np.minimum(np.searchsorted(sorted_rows, rows), len(sorted_rows) - 1)
+    return np.where(sorted_rows[at] == rows, at, -1)
+
+
+def _newest_first(rows: Rows, at: Floats) -> tuple[Rows, Floats]:
+    order = np.lexsort((rows, -at))
+    rows, at = rows[order], at[order]
+    _, first = np.unique(rows, return_index=True)
+    first.sort()
+    return rows[first], at[first]
+
+
+def _sum_by(index: Rows, values: Floats, size: int) -> Floats:
+    return np.bincount(index, values, minlength=size).astype(np.float64)
+
+
+def _sorted_rows(rows: Rows) -> Rows:
+    return np.unique(rows[rows >= 0])
+
+
+def _codes(vocabulary: Vocabulary, names: tuple[str, ...]) -> Rows:
+    codes = vocabulary.rows(names)
+    return codes[codes >= 0]
+
+
+def _disliked_or_hidden(state: ReaderState) -> set[str]:
+    disliked = {a for a, kind in state.reactions.items() if kind is EventKind.DISLIKE}
+    return set(state.hidden_ids) | disliked

@@ -1,0 +1,119 @@
+"""LiveSignals: what all readers do, as counters and co-visitation, fed by the event stream."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from feed.domain import EventKind
+from feed.features.counters import Counters
+from feed.features.covisitation import Covisitation
+from feed.features.ids import IdMap
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+_LISTS = ("ids", "other_ids")
+
+
+class LiveSignals:
+    """Counters and co-visitation together, with the entry points of worker, web and replay.
+
+    The worker calls `apply_event` for every stream record, `delta` each tick and `dump` for its
+    checkpoints; a web process calls `load` and `apply`; replay calls the `record_...` methods.
+    """
+
+    __slots__ = ("counters", "covisitation", "ids")
+
+    def __init__(self, ids: IdMap | None = None) -> None:
+        self.ids = IdMap() if ids is None else ids
+        self.counters = Counters(self.ids)
+        self.covisitation = Covisitation(self.ids)
+
+    def apply_event(self, payload: Mapping[str, Any]) -> None:
+        """Take one event as the stream carries it (see `storage.store.StreamRecord`)."""
+        row = self.ids.add(payload["article_id"])
+        at = float(payload["occurred_at"])
+        kind = payload["kind"]
+        if kind == EventKind.IMPRESSION:
+            self.record_impressions(np.array([row]), at)
+        elif kind == EventKind.CLICK and payload.get("first"):
+            previous = payload.get("previous") or ()
+            rows = self.ids.add_all([p[0] for p in previous])
+            self.record_click(row, at, rows, np.array([p[1] for p in previous], np.float64))
+        elif kind == EventKind.READ and payload.get("dwell_s") is not None:
+            self.record_dwell(row, float(payload["dwell_s"]))
+        likes, dislikes = payload.get("likes") or 0, payload.get("dislikes") or 0
+        if likes or dislikes:
+            self.counters.add_reactions(np.array([row]), likes, dislikes)
+
+    def record_impressions(self, rows: Rows, at: float) -> None:
+        """Count articles that came into one reader's view at a time (epoch seconds)."""
+        self.counters.add_impressions(rows, np.full(len(rows), at))
+
+    def record_click(self, row: int, at: float, previous: Rows, previous_times: Floats) -> None:
+        """Count a reader's first click on an article, after that reader's earlier clicks."""
+        self.counters.add_clicks(np.array([row]), np.array([at]))
+        self.covisitation.add_click(row, at, previous, previous_times)
+
+    def record_dwell(self, row: int, dwell_s: float) -> None:
+        """Count how long one reader stayed with an article, seconds."""
+        self.counters.add_dwell(np.array([row]), np.array([dwell_s]))
+
+    def snapshot(self) -> LiveSignals:
+        """Return a copy that later events do not touch."""
+        twin = LiveSignals(self.ids)
+        twin.counters = self.counters.snapshot()
+        twin.covisitation = self.covisitation.snapshot()
+        return twin
+
+    def dump(self) -> bytes:
+        """Return everything held, for a checkpoint."""
+        return _to_bytes(self.counters.dump(), self.covisitation.dump())
+
+    def delta(self) -> bytes:
+        """Return what changed since the last call, for processes that hold the rest."""
+        return _to_bytes(self.counters.delta(), self.covisitation.delta())
+
+    def apply(self, data: bytes) -> None:
+        """Replace by the values of a dump or delta. Applying it twice changes nothing."""
+        packed = _from_bytes(data)
+        self.counters.apply(packed["counters"])
+        self.covisitation.apply(packed["covisitation"])
+
+    @classmethod
+    def load(cls, data: bytes, ids: IdMap | None = None) -> LiveSignals:
+        """Return signals holding a dump; its article ids are added to `ids`."""
+        signals = cls(ids)
+        signals.apply(data)
+        return signals
+
+
+def _to_bytes(counters: Mapping[str, Any], covisitation: Mapping[str, Any]) -> bytes:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for room, packed in (("counters", counters), ("covisitation", covisitation)):
+        for name, value in packed.items():
+            is_list = name in _LISTS
+            arrays[f"{room}.{name}"] = _text_array(value) if is_list else np.asarray(value)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _from_bytes(data: bytes) -> dict[str, dict[str, Any]]:
+    packed: dict[str, dict[str, Any]] = {"counters": {}, "covisitation": {}}
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        for key in arrays.files:
+            room, _, name = key.partition(".")
+            value = arrays[key]
+            packed[room][name] = orjson.loads(value.tobytes()) if name in _LISTS else value
+    return packed
+
+
+def _text_array(values: Sequence[str]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(orjson.dumps(values), np.uint8)
