@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import orjson
+
+from feed.domain import EventKind
+from feed.ingest.json_lines import parse_json_lines
+
+ARTICLE = {"article_id": "a1", "title": "Ferry", "published_at": "2026-11-21T08:30:00Z"}
+EVENT = {"event_id": "e1", "user_id": "u1", "article_id": "a1", "kind": "click"}
+
+
+def parse(*records):
+    lines = [r if isinstance(r, bytes) else orjson.dumps(r) for r in records]
+    return parse_json_lines(lines, now=1_000.0)
+
+
+def test_a_line_with_an_event_id_is_an_event_and_any_other_an_article():
+    documents = parse(ARTICLE, b"", EVENT)
+    assert [a.article_id for a in documents.articles] == ["a1"]
+    assert documents.articles[0].published_at == 1795249800.0
+    assert [(e.event_id, e.kind) for e in documents.events] == [("e1", EventKind.CLICK)]
+    assert documents.events[0].occurred_at == 1_000.0
+    assert documents.faults == []
+
+
+def test_events_come_oldest_first():
+    late = {**EVENT, "event_id": "late", "occurred_at": "2026-11-21T09:00:00Z"}
+    early = {**EVENT, "event_id": "early", "occurred_at": "2026-11-21T08:00:00Z"}
+    assert [e.event_id for e in parse(late, early).events] == ["early", "late"]
+
+
+def test_a_wrong_line_is_named_with_its_field_and_the_others_are_kept():
+    documents = parse(
+        {**EVENT, "kind": "stare"},
+        b"{broken",
+        b"[1]",
+        {**ARTICLE, "article_id": "two words"},
+        ARTICLE,
+    )
+    assert len(documents.articles) == 1
+    places = [fault.split(" ")[1] for fault in documents.faults]
+    assert places == ["1:", "2:", "3:", "4:"]
+    assert "kind" in documents.faults[0]
+    assert "article_id" in documents.faults[3]
