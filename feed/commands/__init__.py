@@ -1,0 +1,1 @@
+"""Commands: what people and cron run, as `feed <command>` and as scripts."""

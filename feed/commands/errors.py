@@ -1,0 +1,45 @@
+"""How commands end: one line on standard error and an exit code fit for cron."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from feed.domain import (
+    ConflictError,
+    FeedError,
+    GateRefusedError,
+    InvalidInputError,
+    NotFoundError,
+)
+
+EXIT_FAILED = 1
+EXIT_INPUT = 2
+EXIT_GATE = 3
+
+
+class CommandError(click.ClickException):
+    """Ends a command with one line and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn the project's errors into one line and an exit code.
+
+    2 when the input is at fault, 3 when a candidate model was refused, 1 for everything else
+    that went wrong on purpose. Other exceptions pass: they are defects and show a traceback.
+    """
+    try:
+        yield
+    except (InvalidInputError, NotFoundError, ConflictError) as error:
+        raise CommandError(str(error), EXIT_INPUT) from error
+    except GateRefusedError as error:
+        raise CommandError(str(error), EXIT_GATE) from error
+    except (FeedError, ConnectionError) as error:
+        raise CommandError(str(error), EXIT_FAILED) from error
