@@ -21,11 +21,24 @@ EXIT_GATE = 3
 
 
 class CommandError(click.ClickException):
-    """Ends a command with one line and an exit code."""
+    """Ends a command with one line and exit code 1."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code
+
+
+class InputCommandError(CommandError):
+    """Ends a command whose input is at fault: exit code 2."""
+
+    exit_code = EXIT_INPUT
+
+
+class GateCommandError(CommandError):
+    """Ends a command whose candidate model was refused: exit code 3."""
+
+    exit_code = EXIT_GATE
 
 
 @contextmanager
@@ -38,8 +51,8 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (InvalidInputError, NotFoundError, ConflictError) as error:
-        raise CommandError(str(error), EXIT_INPUT) from error
+        raise InputCommandError(str(error)) from error
     except GateRefusedError as error:
-        raise CommandError(str(error), EXIT_GATE) from error
+        raise GateCommandError(str(error)) from error
     except (FeedError, ConnectionError) as error:
-        raise CommandError(str(error), EXIT_FAILED) from error
+        raise CommandError(str(error)) from error
