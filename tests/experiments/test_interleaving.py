@@ -1,0 +1,85 @@
+"""Team draft: fair slates, and preferences that follow the clicks."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feed.experiments.interleaving import estimate_preference, interleave
+
+RANKINGS = st.lists(st.integers(0, 15), max_size=12)
+
+
+@given(RANKINGS, RANKINGS, st.integers(0, 12), st.integers(0, 100))
+def test_a_slate_has_no_repeats_and_only_what_the_rankings_hold(
+    first: list[int], second: list[int], slots: int, seed: int
+) -> None:
+    found = interleave(first, second, slots, np.random.default_rng(seed))
+    assert len(found.slate) == len(set(found.slate)) == len(found.teams)
+    assert len(found.slate) == min(slots, len({*first, *second}))
+    for article, team in zip(found.slate, found.teams, strict=True):
+        assert article in (first if team == "a" else second)
+
+
+@given(st.permutations(range(10)), st.permutations(range(10)), st.integers(0, 100))
+def test_teams_are_never_more_than_one_apart(
+    first: list[int], second: list[int], seed: int
+) -> None:
+    teams = interleave(first, second, 9, np.random.default_rng(seed)).teams
+    for end in range(1, 10):
+        assert abs(teams[:end].count("a") - teams[:end].count("b")) <= 1
+
+
+def test_each_team_keeps_its_own_order() -> None:
+    found = interleave("abcdefgh", "hgfedcba", 6, np.random.default_rng(1))
+    for team, order in (("a", "abcdefgh"), ("b", "hgfedcba")):
+        own = [x for x, side in zip(found.slate, found.teams, strict=True) if side == team]
+        assert own == sorted(own, key=order.index)
+
+
+def test_both_teams_open_the_feed_equally_often() -> None:
+    rng = np.random.default_rng(2)
+    opened = sum(interleave([1, 2], [3, 4], 1, rng).teams == ["a"] for _ in range(2_000))
+    assert scipy.stats.binomtest(opened, 2_000).pvalue > 0.001
+
+
+def test_preference_is_the_sign_test_and_the_t_test_of_scipy() -> None:
+    rng = np.random.default_rng(3)
+    clicks_a, clicks_b = rng.poisson(1.0, 400), rng.poisson(1.3, 400)
+    found = estimate_preference(clicks_a, clicks_b)
+    credit = (clicks_b - clicks_a)[clicks_a + clicks_b > 0]
+    expected = scipy.stats.ttest_1samp(credit, 0.0)
+    assert found.credit_p_value == pytest.approx(expected.pvalue, rel=1e-8)
+    assert found.credit_interval == pytest.approx(tuple(expected.confidence_interval()), rel=1e-8)
+    sign = scipy.stats.binomtest(found.wins_b, found.wins_a + found.wins_b)
+    assert found.sign_p_value == pytest.approx(sign.pvalue)
+    assert found.share_b == pytest.approx((found.wins_b + found.ties / 2) / found.readers)
+    assert found.wins_a + found.wins_b + found.ties == found.readers == len(credit)
+
+
+@pytest.mark.parametrize("clicks", [[], [0, 0, 0], [0]])
+def test_no_clicks_give_no_estimate(clicks: list[int]) -> None:
+    found = estimate_preference(clicks, clicks)
+    assert found.readers == 0
+    assert found.share_b is None
+    assert found.credit_p_value is None
+
+
+def test_only_ties_and_a_single_reader_give_no_p_value() -> None:
+    ties = estimate_preference([1, 2], [1, 2])
+    assert (ties.share_b, ties.sign_p_value, ties.credit_p_value) == (0.5, None, None)
+    single = estimate_preference([0], [3])
+    assert (single.share_b, single.credit_interval) == (1.0, None)
+
+
+def test_one_reader_with_a_million_clicks_counts_as_one_win() -> None:
+    clicks_b = np.array([1_000_000, *[0] * 9])
+    found = estimate_preference(1 - np.sign(clicks_b), clicks_b)
+    assert found.wins_b == 1
+    assert found.share_b == pytest.approx(0.1)
+
+
+def test_clicks_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="reader and team"):
+        estimate_preference([1], [1, 2])

@@ -1,0 +1,64 @@
+"""Guardrails: verdicts, margins and their agreement with an independent test."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from feed.experiments.aggregates import NO_READERS, Moments
+from feed.experiments.effects import estimate_effect
+from feed.experiments.noninferiority import check_guardrail
+
+
+def effect_of(lift: float, readers: int = 4_000, seed: int = 1):
+    rng = np.random.default_rng(seed)
+    arms = rng.normal(10.0, 2.0, (2, readers))
+    arms[1] += 10.0 * lift
+    return arms, estimate_effect(*(Moments.from_arrays(arm) for arm in arms))
+
+
+def test_a_relative_margin_is_welch_against_a_scaled_control() -> None:
+    (control, treatment), effect = effect_of(-0.01)
+    found = check_guardrail(effect, 0.02)
+    expected = scipy.stats.ttest_ind(
+        treatment, control * 0.98, equal_var=False, alternative="greater"
+    )
+    assert found.p_holds == pytest.approx(expected.pvalue, rel=1e-8)
+
+
+def test_an_absolute_margin_is_welch_against_a_shifted_control() -> None:
+    (control, treatment), effect = effect_of(0.01)
+    found = check_guardrail(effect, 0.2, "lower_is_better", relative=False)
+    expected = scipy.stats.ttest_ind(treatment, control + 0.2, equal_var=False, alternative="less")
+    assert found.p_holds == pytest.approx(expected.pvalue, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("lift", "direction", "verdict"),
+    [
+        (0.0, "higher_is_better", "holds"),
+        (0.0, "lower_is_better", "holds"),
+        (-0.05, "higher_is_better", "breached"),
+        (-0.05, "lower_is_better", "holds"),
+        (0.05, "lower_is_better", "breached"),
+        (-0.02, "higher_is_better", "unproven"),
+    ],
+)
+def test_verdicts_follow_the_direction(lift: float, direction, verdict: str) -> None:
+    assert check_guardrail(effect_of(lift)[1], 0.02, direction).verdict == verdict
+
+
+def test_few_readers_prove_nothing() -> None:
+    assert check_guardrail(effect_of(0.0, readers=20)[1], 0.02).verdict == "unproven"
+
+
+def test_no_reader_and_no_variance_give_no_estimate() -> None:
+    for arms in ((NO_READERS, NO_READERS), [Moments.from_arrays(np.zeros(5))] * 2):
+        found = check_guardrail(estimate_effect(*arms), 0.02)
+        assert found.verdict == "no_estimate"
+        assert found.reason
+        assert found.p_holds is None
+
+
+def test_a_negative_margin_is_refused() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        check_guardrail(effect_of(0.0)[1], -0.1)
