@@ -154,7 +154,16 @@ class TrainingConfig:
 def describe(config: type[Any]) -> list[tuple[str, str, str]]:
     """Return (name, default, description) for every setting of a configuration class."""
     instance = config()
-    return [(f.name, str(getattr(instance, f.name)), f.metadata["doc"]) for f in fields(config)]
+    return [
+        (f.name, _default_text(getattr(instance, f.name)), f.metadata["doc"])
+        for f in fields(config)
+    ]
+
+
+def _default_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:g}" for name, number in value.items())
+    return str(value)
 
 
 def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settings:

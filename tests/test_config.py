@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from feed.config import (
+    RankingConfig,
+    Settings,
+    TrainingConfig,
+    describe,
+    override,
+    settings_from_environment,
+)
+from feed.domain import InvalidInputError
+
+
+@pytest.mark.parametrize("config", [Settings, RankingConfig, TrainingConfig])
+def test_every_setting_says_what_it_means(config):
+    described = describe(config)
+    assert [name for name, _, _ in described] == [f.name for f in fields(config)]
+    assert all(len(text) > 10 for _, _, text in described)
+
+
+def test_settings_come_from_the_environment():
+    settings = settings_from_environment(
+        {"FEED_PORT": "9000", "FEED_REDIS_CLUSTER": "true", "FEED_POLL_SECONDS": "0.1", "HOME": "/"}
+    )
+    assert (settings.port, settings.redis_cluster, settings.poll_seconds) == (9000, True, 0.1)
+    assert settings.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"FEED_PORT": "eight"}, "FEED_PORT: must be a whole number"),
+        ({"FEED_REDIS_CLUSTER": "maybe"}, "FEED_REDIS_CLUSTER: must be true or false"),
+        ({"FEED_POLL_SECONDS": "nan"}, "FEED_POLL_SECONDS: must be a finite number"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_rule(environment, message):
+    with pytest.raises(InvalidInputError, match=message):
+        settings_from_environment(environment)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trending_bost": 1}, "trending_bost: is not a setting"),
+        ({"trending_boost": "high"}, "trending_boost: must be a number"),
+        ({"trending_boost": True}, "trending_boost: must be a number"),
+        ({"slate_size": 2.5}, "slate_size: must be a whole number"),
+        ({"weights": 3}, "weights: must be an object of numbers"),
+        ({"weights": {"fresh": "x"}}, r"weights\.fresh: must be a number"),
+    ],
+)
+def test_a_wrong_override_is_named_with_its_rule(values, message):
+    with pytest.raises(InvalidInputError, match=message):
+        override(RankingConfig(), values)
+
+
+def test_an_override_changes_what_it_names_and_nothing_else():
+    changed = override(RankingConfig(), {"trending_boost": 0, "weights": {"popular": 2}})
+    assert changed.trending_boost == 0.0
+    assert changed.weights == {"popular": 2.0}
+    assert override(changed, {"trending_boost": RankingConfig().trending_boost, "weights": {}}) == (
+        RankingConfig()
+    )
