@@ -20,7 +20,15 @@ HALF_LIVES_S = (1800.0, 7200.0, 21600.0, 86400.0)
 TOTALS = ("readers", "impressions", "likes", "dislikes", "dwell_log_sum", "dwell_readers")
 """Undecayed totals kept per article, in the order of their columns."""
 
+BLOCKS = ("clicks", "impressions", "feed_clicks", "page_impressions", "page_clicks")
+"""Decayed signals, each with a column per half-life: first clicks of readers from anywhere;
+impressions; clicks that answered an impression (what click-through is made of); and of the last
+two the part that happened below another article instead of on a front page."""
+
 _N = len(HALF_LIVES_S)
+_BLOCK = {name: slice(i * _N, (i + 1) * _N) for i, name in enumerate(BLOCKS)}
+_WIDTH = _N * len(BLOCKS)
+_SITE: Rows = np.zeros(1, np.int64)
 
 
 class Counters:
@@ -34,8 +42,8 @@ class Counters:
 
     def __init__(self, ids: IdMap) -> None:
         self._ids = ids
-        self._table = DecayedTable(HALF_LIVES_S * 2)
-        self._site = DecayedTable(HALF_LIVES_S * 2)
+        self._table = DecayedTable(HALF_LIVES_S * len(BLOCKS))
+        self._site = DecayedTable(HALF_LIVES_S * len(BLOCKS))
         self._totals: Floats = np.zeros((64, len(TOTALS)))
         self._changed: set[int] = set()
 
@@ -44,13 +52,30 @@ class Counters:
         """The article numbering that rows refer to."""
         return self._ids
 
-    def add_clicks(self, rows: Rows, times: Floats, weights: npt.ArrayLike = 1.0) -> None:
-        """Count first clicks of readers: rows int64 [k], times f64 [k] epoch seconds."""
-        self._add(rows, times, weights, slice(0, _N), "readers")
+    def add_clicks(
+        self,
+        rows: Rows,
+        times: Floats,
+        weights: npt.ArrayLike = 1.0,
+        *,
+        from_feed: bool = False,
+        on_page: bool = False,
+    ) -> None:
+        """Count first clicks of readers: rows int64 [k], times f64 [k] epoch seconds.
 
-    def add_impressions(self, rows: Rows, times: Floats, weights: npt.ArrayLike = 1.0) -> None:
+        `from_feed`: they answered an impression; `on_page`: one shown below another article.
+        """
+        blocks = ["clicks"]
+        if from_feed:
+            blocks += ["feed_clicks", "page_clicks"] if on_page else ["feed_clicks"]
+        self._add(rows, times, weights, blocks, "readers")
+
+    def add_impressions(
+        self, rows: Rows, times: Floats, weights: npt.ArrayLike = 1.0, *, on_page: bool = False
+    ) -> None:
         """Count articles that came into a reader's view: rows int64 [k], times f64 [k]."""
-        self._add(rows, times, weights, slice(_N, 2 * _N), "impressions")
+        blocks = ["impressions", "page_impressions"] if on_page else ["impressions"]
+        self._add(rows, times, weights, blocks, "impressions")
 
     def add_reactions(self, rows: Rows, likes: npt.ArrayLike, dislikes: npt.ArrayLike) -> None:
         """Change the totals of likes and dislikes by -1, 0 or 1 each."""
@@ -64,28 +89,42 @@ class Counters:
 
     def clicks(self, rows: Rows, now: float) -> Floats:
         """Return decayed first clicks at `now`, f64 [k, 4], a column per half-life."""
-        return self._table.read(rows, now)[:, :_N]
+        return self._table.read(rows, now)[:, _BLOCK["clicks"]]
 
     def impressions(self, rows: Rows, now: float) -> Floats:
         """Return decayed impressions at `now`, f64 [k, 4], a column per half-life."""
-        return self._table.read(rows, now)[:, _N:]
+        return self._table.read(rows, now)[:, _BLOCK["impressions"]]
 
     def both(self, rows: Rows, now: float) -> tuple[Floats, Floats]:
         """Return decayed clicks and impressions at `now` in one read, f64 [k, 4] each."""
         values = self._table.read(rows, now)
-        return values[:, :_N], values[:, _N:]
+        return values[:, _BLOCK["clicks"]], values[:, _BLOCK["impressions"]]
+
+    def blocks(self, rows: Rows, now: float) -> dict[str, Floats]:
+        """Return every one of `BLOCKS` at `now` in one read, f64 [k, 4] each."""
+        values = self._table.read(rows, now)
+        return {name: values[:, columns] for name, columns in _BLOCK.items()}
+
+    def site_blocks(self, now: float) -> dict[str, Floats]:
+        """Return every one of `BLOCKS` summed over the whole site at `now`, f64 [4] each."""
+        values = self._site.read(_SITE, now)[0]
+        return {name: values[columns] for name, columns in _BLOCK.items()}
 
     def all_clicks(self, now: float) -> Floats:
         """Return decayed first clicks of every row at `now`, f64 [size, 4]."""
-        return self._table.read_all(now)[:, :_N]
+        return self._table.read_all(now)[:, _BLOCK["clicks"]]
+
+    def all_impressions(self, now: float) -> Floats:
+        """Return decayed impressions of every row at `now`, f64 [size, 4]."""
+        return self._table.read_all(now)[:, _BLOCK["impressions"]]
 
     def site_clicks(self, now: float) -> Floats:
         """Return decayed first clicks of the whole site at `now`, f64 [4]."""
-        return self._site.read(np.zeros(1, np.int64), now)[0, :_N]
+        return self.site_blocks(now)["clicks"]
 
     def site_impressions(self, now: float) -> Floats:
         """Return decayed impressions of the whole site at `now`, f64 [4]."""
-        return self._site.read(np.zeros(1, np.int64), now)[0, _N:]
+        return self.site_blocks(now)["impressions"]
 
     def totals(self, name: str, rows: Rows) -> Floats:
         """Return one of `TOTALS` for rows, f64 [k]; unknown rows are zero."""
@@ -127,8 +166,7 @@ class Counters:
             self._table.write(rows, packed["values"], float(packed["landmark"]))
         self._totals[rows] = packed["totals"]
         if not np.isnan(packed["site_landmark"]):
-            site = np.zeros(1, np.int64)
-            self._site.write(site, packed["site_values"], float(packed["site_landmark"]))
+            self._site.write(_SITE, packed["site_values"], float(packed["site_landmark"]))
 
     @classmethod
     def load(cls, ids: IdMap, packed: Mapping[str, Any]) -> Counters:
@@ -138,13 +176,19 @@ class Counters:
         return counters
 
     def _add(
-        self, rows: Rows, times: Floats, weights: npt.ArrayLike, columns: slice, total: str
+        self,
+        rows: Rows,
+        times: Floats,
+        weights: npt.ArrayLike,
+        blocks: Sequence[str],
+        total: str,
     ) -> None:
         if not len(rows):
             return
         weight = np.broadcast_to(np.asarray(weights, np.float64), rows.shape)
-        spread = np.zeros((len(rows), 2 * _N))
-        spread[:, columns] = weight[:, None]
+        spread = np.zeros((len(rows), _WIDTH))
+        for name in blocks:
+            spread[:, _BLOCK[name]] = weight[:, None]
         self._table.add(rows, times, spread)
         self._site.add(np.zeros(len(rows), np.int64), times, spread)
         self._add_totals(rows, total, weight)
@@ -167,7 +211,7 @@ class Counters:
 
     def _pack(self, rows: Rows) -> dict[str, Any]:
         known = rows < self._table.size
-        values = np.zeros((len(rows), 2 * _N))
+        values = np.zeros((len(rows), _WIDTH))
         values[known] = self._table.stored(rows[known])
         ids: Sequence[str] = self._ids.ids
         self._make_room(rows)

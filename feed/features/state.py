@@ -18,6 +18,9 @@ from feed.features.ids import IdMap
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
+PAGE_KEY = "page_article_id"
+"""Key of an event's context that names the article below which the feed stood."""
+
 _LISTS = ("ids", "other_ids")
 
 
@@ -41,24 +44,36 @@ class LiveSignals:
         at = float(payload["occurred_at"])
         kind = payload["kind"]
         if kind == EventKind.IMPRESSION:
-            self.record_impressions(np.array([row]), at)
+            self.record_impressions(np.array([row]), at, on_page=_on_page(payload))
         elif kind == EventKind.CLICK and payload.get("first"):
             previous = payload.get("previous") or ()
             rows = self.ids.add_all([p[0] for p in previous])
-            self.record_click(row, at, rows, np.array([p[1] for p in previous], np.float64))
+            times = np.array([p[1] for p in previous], np.float64)
+            from_feed, on_page = payload.get("request_id") is not None, _on_page(payload)
+            self.record_click(row, at, rows, times, from_feed=from_feed, on_page=on_page)
         elif kind == EventKind.READ and payload.get("dwell_s") is not None:
             self.record_dwell(row, float(payload["dwell_s"]))
         likes, dislikes = payload.get("likes") or 0, payload.get("dislikes") or 0
         if likes or dislikes:
             self.counters.add_reactions(np.array([row]), likes, dislikes)
 
-    def record_impressions(self, rows: Rows, at: float) -> None:
+    def record_impressions(self, rows: Rows, at: float, *, on_page: bool = False) -> None:
         """Count articles that came into one reader's view at a time (epoch seconds)."""
-        self.counters.add_impressions(rows, np.full(len(rows), at))
+        self.counters.add_impressions(rows, np.full(len(rows), at), on_page=on_page)
 
-    def record_click(self, row: int, at: float, previous: Rows, previous_times: Floats) -> None:
+    def record_click(
+        self,
+        row: int,
+        at: float,
+        previous: Rows,
+        previous_times: Floats,
+        *,
+        from_feed: bool = False,
+        on_page: bool = False,
+    ) -> None:
         """Count a reader's first click on an article, after that reader's earlier clicks."""
-        self.counters.add_clicks(np.array([row]), np.array([at]))
+        rows, times = np.array([row]), np.array([at])
+        self.counters.add_clicks(rows, times, from_feed=from_feed, on_page=on_page)
         self.covisitation.add_click(row, at, previous, previous_times)
 
     def record_dwell(self, row: int, dwell_s: float) -> None:
@@ -92,6 +107,10 @@ class LiveSignals:
         signals = cls(ids)
         signals.apply(data)
         return signals
+
+
+def _on_page(payload: Mapping[str, Any]) -> bool:
+    return bool((payload.get("context") or {}).get(PAGE_KEY))
 
 
 def _to_bytes(counters: Mapping[str, Any], covisitation: Mapping[str, Any]) -> bytes:
