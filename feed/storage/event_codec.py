@@ -1,0 +1,226 @@
+"""Events, histories and served feeds as the bytes the store keeps."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from feed.domain import (
+    Event,
+    EventKind,
+    FeedItem,
+    Mode,
+    Preferences,
+    Reason,
+    ReasonCode,
+    Rung,
+    ServedFeed,
+)
+from feed.storage.store import HistoryEntry
+
+KIND_LETTERS = {
+    EventKind.IMPRESSION: "i",
+    EventKind.CLICK: "c",
+    EventKind.READ: "r",
+    EventKind.LIKE: "l",
+    EventKind.UNLIKE: "L",
+    EventKind.DISLIKE: "d",
+    EventKind.UNDISLIKE: "D",
+    EventKind.SAVE: "s",
+    EventKind.UNSAVE: "S",
+    EventKind.SHARE: "z",
+    EventKind.HIDE: "x",
+    EventKind.UNHIDE: "X",
+}
+"""One letter for each kind; `append_events.lua` knows them too."""
+
+_KINDS = {letter: kind for kind, letter in KIND_LETTERS.items()}
+_REACTIONS = {1: EventKind.LIKE, 2: EventKind.DISLIKE}
+
+
+def event_arguments(event: Event) -> tuple[Any, ...]:
+    """Return the eight arguments of one event for `append_events.lua`.
+
+    Times are kept to the millisecond, in the reader's state and in the log alike.
+    """
+    at_ms = round(event.occurred_at * 1000)
+    letter = KIND_LETTERS[event.kind]
+    dwell = "" if event.dwell_s is None else f"{event.dwell_s:.3f}"
+    body = orjson.dumps(
+        {
+            "event_id": event.event_id,
+            "article_id": event.article_id,
+            "kind": event.kind.value,
+            "occurred_at": at_ms / 1000,
+            "received_at": round(event.received_at, 3),
+            "dwell_s": event.dwell_s,
+            "position": event.position,
+            "context": event.context,
+        }
+    )
+    return (
+        hashlib.blake2b(event.event_id.encode(), digest_size=12).digest(),
+        event.user_id,
+        event.article_id,
+        letter,
+        at_ms,
+        f"{letter}{at_ms}:{dwell}:{event.article_id}",
+        body[:-1],
+        b"null" if event.request_id is None else orjson.dumps(event.request_id),
+    )
+
+
+def decode_history(entries: list[bytes]) -> tuple[HistoryEntry, ...]:
+    """Return the history from its entries (newest first as stored), oldest first by time."""
+    history = []
+    for entry in reversed(entries):
+        at_ms, dwell, article_id = entry[1:].decode().split(":", 2)
+        history.append(
+            HistoryEntry(
+                _KINDS[chr(entry[0])],
+                article_id,
+                int(at_ms) / 1000,
+                float(dwell) if dwell else None,
+            )
+        )
+    history.sort(key=_occurred_at)
+    return tuple(history)
+
+
+def _occurred_at(entry: HistoryEntry) -> float:
+    return entry.occurred_at
+
+
+def decode_reactions(pairs: list[bytes]) -> tuple[dict[str, EventKind], dict[str, float]]:
+    """Return article -> like or dislike, and article -> when (epoch seconds)."""
+    kinds, times = {}, {}
+    for member, score in zip(pairs[::2], pairs[1::2], strict=True):
+        at_ms, code = divmod(int(score), 4)
+        article_id = member.decode()
+        kinds[article_id] = _REACTIONS[code]
+        times[article_id] = at_ms / 1000
+    return kinds, times
+
+
+def encode_preferences(preferences: Preferences) -> bytes:
+    """Return preferences as `1` (personalisation on) or `0` followed by JSON."""
+    switch = b"1" if preferences.personalization else b"0"
+    return switch + orjson.dumps(
+        {
+            "followed_sections": preferences.followed_sections,
+            "muted_sections": preferences.muted_sections,
+            "followed_sources": preferences.followed_sources,
+            "muted_sources": preferences.muted_sources,
+            "languages": preferences.languages,
+        }
+    )
+
+
+def decode_preferences(data: bytes | None) -> Preferences:
+    """Return the preferences; nothing kept means the defaults."""
+    if not data:
+        return Preferences()
+    lists = {name: tuple(values) for name, values in orjson.loads(data[1:]).items()}
+    return Preferences(personalization=data[:1] == b"1", **lists)
+
+
+def encode_exposure(served: ServedFeed) -> bytes:
+    """Return the exposure record without user_id and closing brace, only slots given out."""
+    body = orjson.dumps(
+        {
+            **_head(served),
+            "items": [_item(item) for item in served.items[served.shown_from : served.shown_to]],
+        }
+    )
+    return body[:-1]
+
+
+def encode_slate(served: ServedFeed) -> bytes:
+    """Return a whole slate: a line of JSON for the head and one for each slot."""
+    lines = [orjson.dumps({**_head(served), "user_id": served.user_id})]
+    lines.extend(orjson.dumps(_item(item)) for item in served.items)
+    return b"\n".join(lines)
+
+
+def decode_slate(data: bytes) -> ServedFeed:
+    """Return the slate that `encode_slate` wrote."""
+    head, *items = data.split(b"\n")
+    fields = orjson.loads(head)
+    fields["mode"] = Mode(fields["mode"])
+    fields["rung"] = Rung(fields["rung"])
+    return ServedFeed(items=tuple(_decode_item(orjson.loads(line)) for line in items), **fields)
+
+
+def _head(served: ServedFeed) -> dict[str, Any]:
+    return {
+        "request_id": served.request_id,
+        "served_at": served.served_at,
+        "mode": served.mode.value,
+        "rung": served.rung.value,
+        "personalized": served.personalized,
+        "model_version": served.model_version,
+        "experiments": served.experiments,
+        "shown_from": served.shown_from,
+        "shown_to": served.shown_to,
+        "section": served.section,
+        "language": served.language,
+        "latency_ms": served.latency_ms,
+        "counters_at": served.counters_at,
+        "context": served.context,
+    }
+
+
+def _item(item: FeedItem) -> list[Any]:
+    return [
+        item.article_id,
+        item.position,
+        item.score,
+        [_reason(reason) for reason in item.reasons],
+        item.sources,
+        item.trending,
+        item.explored,
+        item.pinned,
+        item.propensity,
+    ]
+
+
+def _reason(reason: Reason) -> list[Any]:
+    return [
+        reason.code.value,
+        reason.text,
+        reason.article_id,
+        reason.section,
+        reason.source,
+        reason.readers,
+        reason.window_minutes,
+    ]
+
+
+def _decode_item(fields: list[Any]) -> FeedItem:
+    article_id, position, score, reasons, sources, trending, explored, pinned, propensity = fields
+    return FeedItem(
+        article_id=article_id,
+        position=position,
+        score=score,
+        reasons=tuple(_decode_reason(reason) for reason in reasons),
+        sources=tuple(sources),
+        trending=trending,
+        explored=explored,
+        pinned=pinned,
+        propensity=propensity,
+    )
+
+
+def _decode_reason(fields: list[Any]) -> Reason:
+    code, text, article_id, section, source, readers, window_minutes = fields
+    return Reason(
+        code=ReasonCode(code),
+        text=text,
+        article_id=article_id,
+        section=section,
+        source=source,
+        readers=readers,
+        window_minutes=window_minutes,
+    )

@@ -1,0 +1,271 @@
+"""The wire to the store: one round trip at a time, every failure one error, cluster or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from redis import BlockingConnectionPool, Connection, ConnectionPool
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.connection import SSLConnection
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.retry import Retry
+
+from feed.domain import InvalidInputError, StoreUnavailableError
+from feed.storage.scripts import Script
+
+POOL_SIZE = 16
+REDIRECTS_MAX = 3
+REFRESH_SECONDS = 1.0
+Command = tuple[Any, ...]
+
+_MOVED = (MovedError, AskError)
+_UNAVAILABLE = (*_MOVED, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL")
+"""Error replies that mean "not now"; any other error reply is a mistake of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCall:
+    """One call of a Lua script: its keys (all of one hash tag) and arguments."""
+
+    script: Script
+    keys: tuple[str, ...]
+    args: tuple[Any, ...]
+
+
+class Link:
+    """Connections to one server, or to every node of a cluster, with one timeout.
+
+    Replies are raw: bytes, integers and lists, as RESP2 brings them. There are no hidden retries:
+    a failed round trip raises at once, and the next one connects afresh.
+
+    Args:
+        url: redis://, rediss:// or unix:// address.
+        cluster: the address names a node of a Redis Cluster.
+        timeout_s: seconds one round trip (and connecting) may take.
+    """
+
+    def __init__(self, url: str, *, cluster: bool, timeout_s: float) -> None:
+        self._url = url
+        self._is_cluster = cluster
+        self._timeout_s = timeout_s
+        self._cluster: Any = None
+        self._refreshed_at = float("-inf")
+        self._pools: dict[str, ConnectionPool] = {}
+        if not cluster:
+            self._pools[""] = _open_pool(url, timeout_s)
+
+    def call(self, key: str, *command: Any) -> Any:
+        """Return the reply to one command on the node that holds `key`."""
+        return self.pipeline(key, [command])[0]
+
+    def pipeline(self, key: str, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies to commands that all belong to the node of `key`, in one round trip.
+
+        Raises:
+            StoreUnavailableError: the store does not answer, is full, or answers too late.
+        """
+        with _one_error():
+            for _ in range(REDIRECTS_MAX):
+                replies = self._exchange(self._pool_of(key), commands)
+                if not self._redirected(replies):
+                    break
+            return _checked(replies)
+
+    def scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Return the results of script calls; one round trip for each node involved.
+
+        Raises:
+            StoreUnavailableError: as `pipeline`; some of the calls may have been done.
+        """
+        results: list[Any] = [None] * len(calls)
+        with _one_error():
+            waiting = list(range(len(calls)))
+            for _ in range(REDIRECTS_MAX):
+                waiting = self._run_scripts(calls, waiting, results)
+                if not waiting:
+                    break
+            return _checked(results)
+
+    def every_node(self, *command: Any) -> list[Any]:
+        """Return every primary node's reply to one command."""
+        with _one_error():
+            return [_checked(self._exchange(p, [command]))[0] for p in self._every_pool()]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            pool.disconnect()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def _run_scripts(
+        self, calls: Sequence[ScriptCall], waiting: list[int], results: list[Any]
+    ) -> list[int]:
+        """Run the waiting calls; return those that must be run again (script lost, slot moved)."""
+        nodes: dict[int, tuple[ConnectionPool, list[int]]] = {}
+        for index in waiting:
+            pool = self._pool_of(calls[index].keys[0])
+            nodes.setdefault(id(pool), (pool, []))[1].append(index)
+        again: list[int] = []
+        for pool, indexes in nodes.values():
+            commands = [_evalsha(calls[i]) for i in indexes]
+            replies = self._exchange(pool, commands)
+            lost = {
+                calls[i].script.source
+                for i, r in zip(indexes, replies, strict=True)
+                if isinstance(r, NoScriptError)
+            }
+            for source in lost:
+                _checked(self._exchange(pool, [("SCRIPT", "LOAD", source)]))
+            moved = self._redirected(replies)
+            for index, reply in zip(indexes, replies, strict=True):
+                results[index] = reply
+                if isinstance(reply, NoScriptError) or (moved and isinstance(reply, _MOVED)):
+                    again.append(index)
+        return again
+
+    def _exchange(self, pool: ConnectionPool, commands: Sequence[Command]) -> list[Any]:
+        try:
+            connection: Any = pool.get_connection()
+        except (RedisError, OSError):
+            self._refresh_cluster()  # a replica may have taken over
+            raise
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [_reply(connection) for _ in commands]
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+
+    def _pool_of(self, key: str) -> ConnectionPool:
+        if not self._is_cluster:
+            return self._pools[""]
+        cluster = self._open_cluster()
+        node = cluster.get_node_from_key(key)
+        if node is None:
+            self._refresh_cluster()
+            raise ClusterDownError("no node serves this key")
+        return self._node_pool(node.host, node.port)
+
+    def _every_pool(self) -> Iterator[ConnectionPool]:
+        if not self._is_cluster:
+            yield self._pools[""]
+            return
+        for node in self._open_cluster().get_primaries():
+            yield self._node_pool(node.host, node.port)
+
+    def _node_pool(self, host: str, port: int) -> ConnectionPool:
+        name = f"{host}:{port}"
+        if name not in self._pools:
+            self._pools[name] = _node_pool(self._url, host, port, self._timeout_s)
+        return self._pools[name]
+
+    def _open_cluster(self) -> Any:
+        if self._cluster is None:
+            self._cluster = RedisCluster.from_url(
+                self._url,
+                protocol=2,
+                require_full_coverage=False,
+                socket_timeout=self._timeout_s,
+                socket_connect_timeout=self._timeout_s,
+                retry=Retry(NoBackoff(), 0),
+            )
+        return self._cluster
+
+    def _refresh_cluster(self) -> None:
+        """Read the map of slots anew from any node that answers, at most once a second."""
+        if self._cluster is None or time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
+            return
+        self._refreshed_at = time.monotonic()
+        with suppress(RedisError, RedisClusterException, OSError):
+            self._cluster.nodes_manager.initialize()
+
+    def _redirected(self, replies: Iterable[Any]) -> bool:
+        """Return whether a slot has moved; the map of slots is then read anew."""
+        moved = any(isinstance(reply, _MOVED) for reply in replies)
+        if moved:
+            self._refreshed_at = float("-inf")
+            self._refresh_cluster()
+        return moved
+
+
+def _open_pool(url: str, timeout_s: float) -> ConnectionPool:
+    if urlparse(url).scheme not in {"redis", "rediss", "unix"}:
+        raise InvalidInputError("redis_url", "must begin with redis://, rediss:// or unix://")
+    return BlockingConnectionPool.from_url(url, **_options(timeout_s))
+
+
+def _node_pool(url: str, host: str, port: int, timeout_s: float) -> ConnectionPool:
+    """Return a pool to one node of a cluster, with the credentials of the cluster's address."""
+    parts = urlparse(url)
+    pool_class: Any = BlockingConnectionPool  # its constructor has no type annotations
+    return pool_class(  # type: ignore[no-any-return]
+        connection_class=SSLConnection if parts.scheme == "rediss" else Connection,
+        host=host,
+        port=port,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        **_options(timeout_s),
+    )
+
+
+def _options(timeout_s: float) -> dict[str, Any]:
+    return {
+        "protocol": 2,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": POOL_SIZE,
+        "timeout": timeout_s,
+    }
+
+
+def _evalsha(call: ScriptCall) -> Command:
+    return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _checked(replies: list[Any]) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise reply
+    return replies
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    try:
+        yield
+    except ResponseError as error:
+        words = str(error).split(maxsplit=1)
+        if isinstance(error, _UNAVAILABLE) or (words and words[0] in _UNAVAILABLE_WORDS):
+            raise StoreUnavailableError(f"the store refuses: {error}") from error
+        raise
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise StoreUnavailableError(f"the store does not answer: {error}") from error

@@ -1,0 +1,139 @@
+-- Take events of readers of one partition: deduplicate, append to the stream, update the readers.
+-- KEYS: 1 stream; 2, 3, 4 digests of events seen today, yesterday, tomorrow (a clock may jump)
+-- ARGV: 1 prefix of the partition's reader keys (same hash tag as KEYS); 2 reader TTL s;
+--       3 digest TTL s; 4 stream bound; 5 preferences TTL s; then seven for each event:
+--       digest, user, article, kind (one letter), occurred_at ms, history entry,
+--       JSON object without user_id, request_id and closing brace; an eighth: request_id as JSON
+-- Returns one character for each event: 1 accepted, 0 duplicate.
+local HISTORY, SHOWN, READ, MARKS, PREVIOUS = 200, 300, 1000, 1000, 10
+local READ_MS = 30 * 86400 * 1000
+local HEAD, WIDTH = 5, 8
+local prefix, ttl = ARGV[1], ARGV[2]
+local n = (#ARGV - HEAD) / WIDTH
+
+if redis.call('XLEN', KEYS[1]) + n > tonumber(ARGV[4]) then
+  return redis.error_reply('FULL too many records wait for the worker')
+end
+
+local digests = {}
+for i = 1, n do digests[i] = ARGV[HEAD + (i - 1) * WIDTH + 1] end
+local today = redis.call('SMISMEMBER', KEYS[2], unpack(digests))
+local yesterday = redis.call('SMISMEMBER', KEYS[3], unpack(digests))
+local tomorrow = redis.call('SMISMEMBER', KEYS[4], unpack(digests))
+redis.call('SADD', KEYS[2], unpack(digests))
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+
+local function escape(text) return (string.gsub(text, '[\\"]', '\\%0')) end
+
+local anonymous = {}
+local function is_anonymous(user)
+  local known = anonymous[user]
+  if known == nil then
+    local kept = redis.call('GETEX', prefix .. 'pref:' .. user, 'EX', ARGV[5])
+    known = kept and string.byte(kept) == 48 or false
+    anonymous[user] = known
+  end
+  return known
+end
+
+local touched = {}
+
+local function add_history(user, entry)
+  local key = prefix .. 'h:' .. user
+  redis.call('LPUSH', key, entry)
+  touched[key] = 'list'
+end
+
+local function add_shown(user, article, ms)
+  local key = prefix .. 'v:' .. user
+  local score = tonumber(redis.call('ZSCORE', key, article) or '0')
+  local count = math.min(score % 1024 + 1, 1023)
+  local last = math.max((score - score % 1024) / 1024, ms)
+  redis.call('ZADD', key, string.format('%.0f', last * 1024 + count), article)
+  touched[key] = SHOWN
+end
+
+-- The reader's first click on an article, with the clicks before it, newest first, as JSON.
+local function add_click(user, article, ms)
+  local key = prefix .. 'r:' .. user
+  if redis.call('ZADD', key, 'GT', ms, article) == 0 then return false, '' end
+  local before = redis.call('ZREVRANGE', key, 0, PREVIOUS, 'WITHSCORES')
+  local parts = {}
+  for j = 1, #before, 2 do
+    if before[j] ~= article and #parts < PREVIOUS then
+      local at = string.format('%.3f', tonumber(before[j + 1]) / 1000)
+      parts[#parts + 1] = '["' .. escape(before[j]) .. '",' .. at .. ']'
+    end
+  end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.0f', ms - READ_MS))
+  touched[key] = READ
+  return true, table.concat(parts, ',')
+end
+
+-- Without a history, a digest of reader and article in the day's set tells a first click.
+local function is_first_anonymous_click(user, article)
+  local digest = redis.sha1hex(user .. ' ' .. article)
+  if redis.call('SISMEMBER', KEYS[3], digest) == 1 then return false end
+  return redis.call('SADD', KEYS[2], digest) == 1
+end
+
+local LIKE, DISLIKE = 1, 2
+local function react(user, article, kind, ms)
+  local key = prefix .. 'm:' .. user
+  local old = tonumber(redis.call('ZSCORE', key, article) or '0') % 4
+  local new = old
+  if kind == 'l' then new = LIKE elseif kind == 'd' then new = DISLIKE
+  elseif (kind == 'L' and old == LIKE) or (kind == 'D' and old == DISLIKE) then new = 0 end
+  if new == old then return 0, 0 end
+  if new == 0 then redis.call('ZREM', key, article)
+  else redis.call('ZADD', key, string.format('%.0f', ms * 4 + new), article) end
+  touched[key] = MARKS
+  local likes = (new == LIKE and 1 or 0) - (old == LIKE and 1 or 0)
+  local dislikes = (new == DISLIKE and 1 or 0) - (old == DISLIKE and 1 or 0)
+  return likes, dislikes
+end
+
+local MARK = { x = 'x', X = 'x', s = 's', S = 's' }
+local function mark(user, article, kind, ms)
+  local key = prefix .. MARK[kind] .. ':' .. user
+  if kind == 'x' or kind == 's' then redis.call('ZADD', key, ms, article)
+  else redis.call('ZREM', key, article) end
+  touched[key] = MARKS
+end
+
+local results, in_batch = {}, {}
+for i = 1, n do
+  local at = HEAD + (i - 1) * WIDTH
+  local digest = ARGV[at + 1]
+  if today[i] + yesterday[i] + tomorrow[i] > 0 or in_batch[digest] then
+    results[i] = '0'
+  else
+    in_batch[digest] = true
+    results[i] = '1'
+    local user, article, kind = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+    local ms, nobody = tonumber(ARGV[at + 5]), is_anonymous(user)
+    local first, previous, likes, dislikes = false, '', 0, 0
+    if kind == 'i' then
+      if not nobody then add_shown(user, article, ms) end
+    else
+      if not nobody then add_history(user, ARGV[at + 6]) end
+      if kind == 'c' then
+        if nobody then first = is_first_anonymous_click(user, article)
+        else first, previous = add_click(user, article, ms) end
+      elseif MARK[kind] then mark(user, article, kind, ms)
+      elseif kind ~= 'r' and kind ~= 'z' then likes, dislikes = react(user, article, kind, ms) end
+    end
+    local who = nobody and '"user_id":"","request_id":null'
+      or '"user_id":"' .. escape(user) .. '","request_id":' .. ARGV[at + 8]
+    redis.call('XADD', KEYS[1], '*', 'e', ARGV[at + 7] .. ',' .. who
+      .. ',"first":' .. tostring(first) .. ',"previous":[' .. previous
+      .. '],"likes":' .. likes .. ',"dislikes":' .. dislikes .. '}')
+  end
+end
+
+for key, limit in pairs(touched) do
+  if limit == 'list' then redis.call('LTRIM', key, 0, HISTORY - 1)
+  else redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1) end
+  redis.call('EXPIRE', key, ttl)
+end
+return table.concat(results)

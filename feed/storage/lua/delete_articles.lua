@@ -1,0 +1,14 @@
+-- Remove articles, logging each that was there. Returns how many there were.
+-- KEYS: 1 articles; 2 meta; 3 age; 4 change log
+-- ARGV: 1 bound of the change log; then the ids
+local removed = 0
+for i = 2, #ARGV do
+  redis.call('HDEL', KEYS[1], ARGV[i])
+  redis.call('ZREM', KEYS[3], ARGV[i])
+  if redis.call('HDEL', KEYS[2], ARGV[i]) == 1 then
+    removed = removed + 1
+    redis.call('XADD', KEYS[4], '*', 'a', ARGV[i])
+  end
+end
+redis.call('XTRIM', KEYS[4], 'MAXLEN', ARGV[1])
+return removed

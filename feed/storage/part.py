@@ -1,0 +1,42 @@
+"""What the parts of the store share: links, keys, settings and the check of the layout."""
+
+from __future__ import annotations
+
+from feed.config import Settings
+from feed.domain import ConflictError
+from feed.storage.keys import Keys
+from feed.storage.link import Link
+
+
+class StorePart:
+    """Base of the parts of `RedisStore`.
+
+    Two links: the fast one has the request's deadline (`store_timeout_ms`), the bulk one carries
+    scans, blobs and streams, which move megabytes, and waits longer.
+    """
+
+    BULK_TIMEOUT_S = 10.0
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = Keys(settings.namespace, settings.partitions)
+        self._stream_bound = max(1, settings.stream_max_events // settings.partitions)
+        timeout_s = settings.store_timeout_ms / 1000
+        url, cluster = settings.redis_url, settings.redis_cluster
+        self._link = Link(url, cluster=cluster, timeout_s=timeout_s)
+        self._bulk = Link(url, cluster=cluster, timeout_s=max(timeout_s, self.BULK_TIMEOUT_S))
+        self._layout_known = False
+
+    def _check_layout(self) -> None:
+        """Fix the number of partitions at first use; refuse another number ever after."""
+        if self._layout_known:
+            return
+        key = self._keys.catalogue("layout")
+        wanted = str(self._keys.partitions).encode()
+        _, stored = self._link.pipeline(key, [("SET", key, wanted, "NX"), ("GET", key)])
+        if stored != wanted:
+            raise ConflictError(
+                f"the store was made with {int(stored)} partitions, "
+                f"the setting partitions says {self._keys.partitions}"
+            )
+        self._layout_known = True

@@ -1,0 +1,24 @@
+"""All of state in Redis or Valkey, one server or a cluster."""
+
+from __future__ import annotations
+
+from feed.storage.catalogue_part import CataloguePart
+from feed.storage.control_part import ControlPart
+from feed.storage.reader_part import ReaderPart
+from feed.storage.stream_part import StreamPart
+
+
+class RedisStore(ReaderPart, CataloguePart, StreamPart, ControlPart):
+    """The `Store` protocol on Redis or Valkey; the table of keys is in `keys.py`.
+
+    Nothing connects until first used, so a process may start before its store does. Safe to use
+    from several threads, and from a forked child (connections are made anew there).
+
+    Args:
+        settings: `redis_url`, `redis_cluster`, `namespace`, `partitions`, time limits and bounds.
+    """
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._link.close()
+        self._bulk.close()

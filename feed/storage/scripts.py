@@ -1,0 +1,37 @@
+"""The Lua scripts of the store, loaded once from the files beside this module."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+_DIR = Path(__file__).with_name("lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One Lua script and the SHA-1 by which the store knows it.
+
+    No script is ever built from data: what a user sends arrives as ARGV and stays text.
+    """
+
+    source: str
+    sha: str
+
+
+def _load(name: str) -> Script:
+    source = (_DIR / f"{name}.lua").read_text(encoding="utf-8")
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(source, sha)
+
+
+APPEND_EVENTS = _load("append_events")
+SAVE_SERVED = _load("save_served")
+ERASE_READER = _load("erase_reader")
+WRITE_ARTICLES = _load("write_articles")
+DELETE_ARTICLES = _load("delete_articles")
+WRITE_EXPERIMENT = _load("write_experiment")
+RENEW_LEASE = _load("renew_lease")
+RELEASE_LEASE = _load("release_lease")
+COUNT_HIT = _load("count_hit")

@@ -1,0 +1,103 @@
+"""The partitions' streams in the store, leases, blobs and counters deltas."""
+
+from __future__ import annotations
+
+from feed.storage import scripts
+from feed.storage.link import ScriptCall
+from feed.storage.part import StorePart
+from feed.storage.store import RecordType, StreamRecord
+
+Entry = tuple[bytes, list[bytes]]
+
+_TYPES = {b"e": RecordType.EVENT, b"s": RecordType.SERVED, b"x": RecordType.ERASE}
+
+
+class StreamPart(StorePart):
+    """The `StreamStore` protocol."""
+
+    @property
+    def partitions(self) -> int:
+        """Number of reader partitions."""
+        return self._keys.partitions
+
+    def read_stream(self, partition: int, after_id: str, count: int) -> list[StreamRecord]:
+        """Return at most `count` records after a stream id ("0-0": from the start)."""
+        return self._decode(self._read_entries(partition, f"({after_id}", "+", count))
+
+    def read_stream_range(
+        self, partition: int, after_id: str, last_id: str, count: int
+    ) -> list[StreamRecord]:
+        """Return at most `count` records after a stream id, up to and including another."""
+        return self._decode(self._read_entries(partition, f"({after_id}", last_id, count))
+
+    def read_streams(self, after_ids: dict[int, str], count: int) -> dict[int, list[StreamRecord]]:
+        """Return at most `count` records of each of several partitions, in one round trip."""
+        self._check_layout()
+        if self._settings.redis_cluster:
+            return {p: self.read_stream(p, after, count) for p, after in after_ids.items()}
+        keys = [self._keys.stream(p) for p in after_ids]
+        commands = [
+            ("XRANGE", key, f"({after}", "+", "COUNT", count)
+            for key, after in zip(keys, after_ids.values(), strict=True)
+        ]
+        replies = self._bulk.pipeline(keys[0], commands) if keys else []
+        return {p: self._decode(r) for p, r in zip(after_ids, replies, strict=True)}
+
+    def trim_stream(self, partition: int, up_to_id: str) -> None:
+        """Drop the records up to and including a stream id."""
+        key = self._keys.stream(partition)
+        milliseconds, sequence = up_to_id.split("-")
+        self._bulk.call(key, "XTRIM", key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
+
+    def stream_length(self, partition: int) -> int:
+        """Return how many records wait in a partition's stream."""
+        key = self._keys.stream(partition)
+        length: int = self._link.call(key, "XLEN", key)
+        return length
+
+    def acquire_lease(self, name: str, owner: str, ttl_s: float) -> bool:
+        """Take or renew a lease; False while another owner holds it."""
+        key = self._keys.catalogue(f"lease:{name}")
+        call = ScriptCall(scripts.RENEW_LEASE, (key,), (owner, max(1, round(ttl_s * 1000))))
+        return bool(self._link.scripts([call])[0])
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease back if `owner` holds it."""
+        key = self._keys.catalogue(f"lease:{name}")
+        self._link.scripts([ScriptCall(scripts.RELEASE_LEASE, (key,), (owner,))])
+
+    def write_blob(self, name: str, data: bytes) -> None:
+        """Keep one named blob (counters checkpoint, trending snapshot ...)."""
+        key = self._keys.catalogue(f"blob:{name}")
+        self._bulk.call(key, "SET", key, data)
+
+    def read_blob(self, name: str) -> bytes | None:
+        """Return a named blob, or None."""
+        key = self._keys.catalogue(f"blob:{name}")
+        data: bytes | None = self._bulk.call(key, "GET", key)
+        return data
+
+    def append_delta(self, data: bytes, keep: int) -> str:
+        """Append a counters delta for the web processes, keeping the last `keep`; return its id."""
+        key = self._keys.catalogue("deltas")
+        stream_id: bytes = self._bulk.call(key, "XADD", key, "MAXLEN", keep, "*", "d", data)
+        return stream_id.decode()
+
+    def read_deltas(self, after_id: str) -> list[tuple[str, bytes]]:
+        """Return the counters deltas after an id, oldest first."""
+        key = self._keys.catalogue("deltas")
+        entries = self._bulk.call(key, "XRANGE", key, f"({after_id}", "+")
+        return [(stream_id.decode(), fields[1]) for stream_id, fields in entries]
+
+    def _read_entries(self, partition: int, start: str, end: str, count: int) -> list[Entry]:
+        self._check_layout()
+        key = self._keys.stream(partition)
+        entries: list[Entry] = self._bulk.call(key, "XRANGE", key, start, end, "COUNT", count)
+        return entries
+
+    @staticmethod
+    def _decode(entries: list[Entry]) -> list[StreamRecord]:
+        return [
+            StreamRecord(stream_id.decode(), _TYPES[fields[0]], fields[1])
+            for stream_id, fields in entries
+        ]

@@ -1,0 +1,115 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from feed.config import Settings, override
+from feed.domain import ConflictError, Event, EventKind, StoreUnavailableError
+from feed.storage.embedded import EmbeddedStore
+from feed.storage.redis_store import RedisStore
+
+START_AND_SLEEP = """
+import sys, time
+from pathlib import Path
+from feed.storage.embedded import EmbeddedStore
+server = EmbeddedStore(Path(sys.argv[1]))
+server.start()
+print(server.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def open_store(server: EmbeddedStore) -> Iterator[RedisStore]:
+    settings = override(Settings(), {"redis_url": server.url, "store_timeout_ms": 2000})
+    with closing(RedisStore(settings)) as store:
+        yield store
+
+
+def a_click(event_id: str) -> Event:
+    return Event(
+        event_id=event_id,
+        user_id="u",
+        article_id="a",
+        kind=EventKind.CLICK,
+        occurred_at=100.0,
+        received_at=100.0,
+    )
+
+
+def test_data_survives_the_death_of_the_server(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path) as server, open_store(server) as store:
+        store.append_events([a_click("one")])
+        server.kill()
+        assert not server.alive()
+        with pytest.raises(StoreUnavailableError):
+            store.read_reader("u")
+        server.start()
+        assert store.read_reader("u").read_ids == {"a"}
+    assert not server.alive()
+
+
+def test_a_second_server_for_the_same_directory_is_refused(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path), pytest.raises(ConflictError, match=str(os.getpid())):
+        EmbeddedStore(tmp_path).start()
+
+
+def test_a_stopped_server_frees_its_directory(tmp_path: Path) -> None:
+    for _ in range(2):
+        with EmbeddedStore(tmp_path) as server:
+            assert server.alive()
+
+
+def test_a_long_directory_gets_a_short_socket(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / ("d" * 120)) as server, open_store(server) as store:
+        store.ping()
+
+
+def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", START_AND_SLEEP, str(tmp_path)], stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    server_pid = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    with EmbeddedStore(tmp_path) as successor:  # waits until the old server has let go
+        assert successor.alive()
+        assert not is_running(server_pid)
+
+
+def is_running(pid: int) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_full_store_refuses_and_recovers(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path, memory_mb=4) as server, open_store(server) as store:
+        with pytest.raises(StoreUnavailableError, match="refuses"):
+            fill(store)
+        with pytest.raises(StoreUnavailableError, match="refuses"):
+            store.append_events([a_click("one")])
+        store.read_reader("u")
+        for number in range(20):
+            store._link.call("x", "DEL", store._keys.catalogue(f"blob:b{number}"))
+        store.append_events([a_click("one")])
+
+
+def fill(store: RedisStore) -> None:
+    for number in range(20):
+        store.write_blob(f"b{number}", bytes(500_000))
