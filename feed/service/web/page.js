@@ -1,0 +1,308 @@
+/**
+ * The reader's page: joins the feed, the article, the trending column and the dialogs.
+ * @module page
+ */
+
+import { ArticleView, slotOf } from "./article.js";
+import { announce, el, refreshTimes } from "./dom.js";
+import { FeedClient, ImpressionTracker } from "./feed-client.js";
+import { FeedList } from "./feed-list.js";
+import { Keyboard } from "./keyboard.js";
+import { Catalogue, PreferencesPanel, sorted } from "./preferences.js";
+import { Reactions } from "./reactions.js";
+import { newReaderId, ReaderPicker } from "./readers.js";
+import { TrendingColumn } from "./trending.js";
+
+const $ = (selector) => document.querySelector(selector);
+
+const RUNG_WORDS = {
+  without_model: "Ordered without the learned model just now.",
+  trending: "Ordered by what is being read now.",
+  latest: "Ordered by time.",
+  snapshot: "From the last edition in memory: what you did in the last moments is not in it yet.",
+};
+
+/** How long a feed fetched in the background may wait for the reader to look at it. */
+const PEEK_KEEPS_MS = 60_000;
+
+const client = new FeedClient({
+  userId: "",
+  storage: safeSessionStorage(),
+  context: { platform: "web", device: matchMedia("(max-width: 44rem)").matches ? "phone" : "desktop" },
+  onRejected: (event, detail) => {
+    reactions.takeBack(event);
+    announce(`The service refused that: ${detail}`);
+  },
+});
+const catalogue = new Catalogue();
+const reactions = new Reactions(client);
+const tracker = new ImpressionTracker(client);
+
+const feed = new FeedList({
+  list: $("#feed"),
+  state: $("#feed-state"),
+  client,
+  tracker,
+  reactions,
+  actions: { open: openEntry, hide: hideEntry, chooseSection },
+  onServed: describeFeed,
+});
+const reader = new ArticleView({
+  dialog: $("#article"),
+  client,
+  reactions,
+  onOpen: () => tracker.setPaused(true),
+  onClose: afterReading,
+});
+const trending = new TrendingColumn({
+  list: $("#trending-list"),
+  note: $("#trending-note"),
+  client,
+  learn,
+  open: (reading) => reader.open(reading),
+});
+const picker = new ReaderPicker({
+  dialog: $("#readers"),
+  button: $("#reader-button"),
+  onChoose: seat,
+});
+const preferences = new PreferencesPanel({
+  dialog: $("#preferences"),
+  button: $("#preferences-button"),
+  client,
+  catalogue,
+  onChanged: () => refresh(),
+  onErased: () => seat(newReaderId()),
+});
+
+/** A reader sits down. @param {string} userId */
+function seat(userId) {
+  client.userId = userId;
+  picker.remember(userId);
+  reactions.clear();
+  feed.forgetReader();
+  refresh();
+}
+
+function refresh() {
+  dismissUpdate();
+  $("#refresh-button").classList.remove("stale");
+  scrollTo({ top: 0 });
+  trending.load();
+  return feed.reload();
+}
+
+function openEntry({ item, requestId }) {
+  reader.open({ item, requestId, position: item.position });
+}
+
+function hideEntry(entry) {
+  const { item, requestId } = entry;
+  const { article } = item;
+  const slot = { requestId, position: item.position };
+  const record = (kind) => {
+    client.record(kind, article.article_id, slot);
+    client.flush();
+    markStale();
+  };
+  record("hide");
+  announce("Hidden. Undo is available.");
+  feed.hide(entry, {
+    undo: () => {
+      record("unhide");
+      announce("Back again");
+    },
+    muteSection: async () => {
+      try {
+        await preferences.muteSection(article.section);
+        refresh();
+      } catch (problem) {
+        announce(`That did not work: ${problem.message}`);
+      }
+    },
+  });
+}
+
+/** Reading changes the feed: look whether it did, and offer the new one without pushing it. */
+async function afterReading({ item }) {
+  tracker.setPaused(false);
+  feed.markRead(item.article.article_id);
+  if (feed.query.mode !== "personalized") return;
+  const userId = client.userId;
+  let next;
+  try {
+    next = await feed.peek();
+  } catch {
+    markStale(); // the feed on the page stays; the button still refreshes
+    return;
+  }
+  const standing = new Set(feed.articleIds.slice(0, next.items.length));
+  const fresh = next.items.filter(({ article }) => !standing.has(article.article_id)).length;
+  const moved = next.items.some(({ article }, i) => article.article_id !== feed.articleIds[i]);
+  if (userId === client.userId && (fresh || moved)) offerUpdate(next, fresh);
+}
+
+function offerUpdate(next, fresh) {
+  const fetchedAt = Date.now();
+  const words =
+    fresh === 0 ? "a new order" : fresh === 1 ? "1 other article" : `${fresh} other articles`;
+  const show = () => {
+    if (Date.now() - fetchedAt > PEEK_KEEPS_MS) {
+      refresh();
+      return;
+    }
+    dismissUpdate();
+    scrollTo({ top: 0 });
+    feed.show(next);
+    $("#feed").firstElementChild?.focus({ preventScroll: true });
+  };
+  const text = `Your feed has changed: ${words}`;
+  $("#update").replaceChildren(
+    el("button.solid", { type: "button", onclick: show }, text, el("span.go", {}, " Show")),
+  );
+  announce(text);
+}
+
+function dismissUpdate() {
+  $("#update").replaceChildren();
+}
+
+function markStale() {
+  $("#refresh-button").classList.add("stale");
+}
+
+/** Say at the head what kind of feed this is, and in the margin how it was made. */
+function describeFeed(served) {
+  const rung = served.mode_served === feed.query.mode ? "" : (RUNG_WORDS[served.mode_served] ?? "");
+  $("#notice").textContent = [served.notice, rung].filter(Boolean).join(" ");
+  const facts = {
+    Asked: feed.query.mode,
+    Served: served.mode_served,
+    Personalised: served.personalized ? "yes" : "no",
+    Model: served.model_version || "none",
+    Experiments:
+      Object.entries(served.experiments ?? {})
+        .map(([name, variant]) => `${name}: ${variant}`)
+        .join(", ") || "none",
+    Request: served.request_id,
+  };
+  $("#facts").replaceChildren(
+    ...Object.entries(facts).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+  );
+  const grown = served.items.map(({ article }) => catalogue.learn(article)).some(Boolean);
+  if (grown || !$("#sections").children.length) drawSections();
+}
+
+function learn(article) {
+  if (catalogue.learn(article)) drawSections();
+}
+
+function drawSections() {
+  const button = (section, words) =>
+    el(
+      "button.section-choice",
+      {
+        type: "button",
+        "aria-pressed": String(feed.query.section === section),
+        onclick: () => chooseSection(section),
+      },
+      words,
+    );
+  const names = new Set(catalogue.section);
+  if (feed.query.section) names.add(feed.query.section);
+  $("#sections").replaceChildren(
+    button("", "All sections"),
+    ...sorted(names).map((section) => button(section, section)),
+  );
+}
+
+function chooseSection(section) {
+  feed.query = { ...feed.query, section };
+  trending.section = section;
+  drawSections();
+  $("#sections [aria-pressed=true]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  refresh();
+}
+
+function chooseMode(mode) {
+  feed.query = { ...feed.query, mode };
+  for (const button of document.querySelectorAll("#modes button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+  }
+  refresh();
+}
+
+/** What a key acts on: the article being read, else the card that has the focus. */
+function underTheKeys() {
+  if (reader.isOpen) {
+    const { item } = reader.reading;
+    return { articleId: item.article.article_id, slot: slotOf(reader.reading) };
+  }
+  const entry = feed.entryOf(document.activeElement?.closest(".card"));
+  if (!entry) return null;
+  const { item, requestId } = entry;
+  return { entry, articleId: item.article.article_id, slot: { requestId, position: item.position } };
+}
+
+function react(kind) {
+  const target = underTheKeys();
+  if (target) reactions.toggle(kind, target.articleId, target.slot);
+}
+
+const keyboard = new Keyboard({
+  j: () => !reader.isOpen && feed.moveFocus(1),
+  k: () => !reader.isOpen && feed.moveFocus(-1),
+  l: () => react("like"),
+  d: () => react("dislike"),
+  x: () => {
+    const entry = underTheKeys()?.entry;
+    if (entry && !entry.card.classList.contains("is-hidden")) hideEntry(entry);
+  },
+  r: () => !reader.isOpen && refresh(),
+  "?": () => !document.querySelector("dialog[open]") && $("#keys").showModal(),
+});
+
+function safeSessionStorage() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null; // forbidden by the browser's settings
+  }
+}
+
+function wire() {
+  for (const button of document.querySelectorAll("#modes button")) {
+    button.addEventListener("click", () => chooseMode(button.dataset.mode));
+  }
+  for (const button of document.querySelectorAll("dialog .dismiss")) {
+    button.addEventListener("click", () => button.closest("dialog").close());
+  }
+  for (const dialog of document.querySelectorAll("dialog.panel")) {
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  }
+  $("#refresh-button").addEventListener("click", refresh);
+  $("#keys-button").addEventListener("click", () => $("#keys").showModal());
+  $("#feed").addEventListener("keydown", (event) => {
+    const entry = event.key === "Enter" && feed.entryOf(event.target);
+    if (entry && !event.target.classList.contains("is-hidden")) openEntry(entry);
+  });
+  $("#feed").addEventListener("click", (event) => {
+    if (event.target.closest(".reaction")) markStale();
+  });
+  keyboard.bindSwitch($("#keys-on"));
+  const offline = () => ($("#offline").hidden = navigator.onLine);
+  addEventListener("online", offline);
+  addEventListener("offline", offline);
+  offline();
+  setInterval(refreshTimes, 60_000);
+}
+
+async function start() {
+  const today = new Intl.DateTimeFormat("en", { dateStyle: "full" }).format(new Date());
+  $("#today").textContent = today;
+  wire();
+  seat(await picker.first());
+  reader.followAddress();
+}
+
+start();
