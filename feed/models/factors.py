@@ -1,0 +1,181 @@
+"""Collaborative factors: ALS, fold-in, the map from embeddings, item-item neighbours."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+from implicit.als import AlternatingLeastSquares
+from implicit.nearest_neighbours import bm25_weight
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from feed.config import TrainingConfig
+from feed.features.ids import Rows
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+_BLOCK_ROWS = 2048
+
+
+def confidences(weights: csr_matrix, alpha: float) -> csr_matrix:
+    """Return `sign(w) (1 + alpha |w|)` for every stored weight, float32.
+
+    An unseen pair has confidence 1, so a seen one must never fall below it, however old it is;
+    a negative number marks a pair that ALS learns as not wanted, with that confidence.
+
+    Source: Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets (2008).
+    """
+    result = weights.astype(np.float32)
+    result.sum_duplicates()
+    result.eliminate_zeros()
+    result.data = np.sign(result.data) * (1.0 + np.float32(alpha) * np.abs(result.data))
+    return result
+
+
+def fit_als(weights: csr_matrix, config: TrainingConfig, threads: int = 1) -> Matrix:
+    """Return article factors, f32 [articles, factors]; articles nobody touched are zero.
+
+    Args:
+        weights: users x articles, decayed and signed, as `build_interactions` makes them.
+        config: factors, regularisation, sweeps, alpha, seed.
+        threads: OpenMP threads; a forked child of a process that used more than one may hang.
+    """
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=config.factors,
+            regularization=config.regularization,
+            alpha=1.0,
+            iterations=config.iterations,
+            num_threads=threads,
+            random_state=config.seed,
+        )
+        model.fit(confidences(weights, config.alpha), show_progress=False)
+    factors = np.array(model.item_factors, np.float32)
+    factors[np.asarray(abs(weights).sum(axis=0)).ravel() == 0] = 0.0
+    return factors
+
+
+def fold_in(
+    factors: Matrix,
+    gramian: Matrix,
+    rows: Rows,
+    weights: Floats,
+    *,
+    regularization: float,
+    alpha: float,
+) -> Matrix:
+    """Return a reader's vector from their weighted articles, f32 [f]: one exact ALS half-step.
+
+    Solves `(G + reg I + sum (|c| - 1) y y') x = sum_{c > 0} c y` with `c = sign(w)(1 + alpha|w|)`.
+    Equal to implicit's `recalculate_user` on the same confidences.
+
+    Args:
+        factors: article factors, f32 [n, f].
+        gramian: `Y'Y` of the factors that were trained, f32 [f, f].
+        rows: article rows, int64 [k].
+        weights: signed weights, f64 [k]; zeros are ignored.
+        regularization: as in training.
+        alpha: as in training.
+    """
+    used = weights != 0
+    y = factors[rows[used]].astype(np.float64)
+    strength = 1.0 + alpha * np.abs(weights[used])
+    normal = gramian.astype(np.float64) + regularization * np.eye(factors.shape[1])
+    normal += (y * (strength - 1.0)[:, None]).T @ y
+    wanted = weights[used] > 0
+    target = strength[wanted] @ y[wanted]
+    return np.linalg.solve(normal, target).astype(np.float32)
+
+
+def fit_content_map(
+    content: Matrix, factors: Matrix, readers: Floats, *, ridge: float, min_readers: int
+) -> tuple[Matrix, Matrix]:
+    """Return the ridge regression from content vectors to factors: map f32 [d, f], bias f32 [f].
+
+    Taught by articles with at least `min_readers` readers and a vector, each weighing as the
+    logarithm of its readers. With no teacher at all the map is zero.
+
+    Args:
+        content: reduced embeddings, f32 [m, d]; zero rows have none.
+        factors: article factors, f32 [m, f].
+        readers: distinct readers, f64 [m].
+        ridge: L2 regularisation.
+        min_readers: readers needed to teach.
+    """
+    taught = (readers >= min_readers) & content.any(axis=1)
+    shape = (content.shape[1], factors.shape[1])
+    if not taught.any() or 0 in shape:
+        return np.zeros(shape, np.float32), np.zeros(shape[1], np.float32)
+    x, y = content[taught].astype(np.float64), factors[taught].astype(np.float64)
+    weight = np.log1p(readers[taught])
+    weight /= weight.mean()
+    x_mean, y_mean = np.average(x, 0, weight), np.average(y, 0, weight)
+    xc, yc = x - x_mean, y - y_mean
+    normal = (xc * weight[:, None]).T @ xc + ridge * np.eye(shape[0])
+    coefficients = np.linalg.solve(normal, (xc * weight[:, None]).T @ yc)
+    bias = y_mean - x_mean @ coefficients
+    return coefficients.astype(np.float32), bias.astype(np.float32)
+
+
+def blend_factors(own: Matrix, mapped: Matrix, readers: Floats, shrinkage: float) -> Matrix:
+    """Return `n/(n+s) own + s/(n+s) mapped`, f32 [m, f]: few readers trust the content map.
+
+    Args:
+        own: learnt factors, f32 [m, f].
+        mapped: content mapped to factors, f32 [m, f].
+        readers: distinct readers n, f64 [m].
+        shrinkage: readers s at which both weigh the same.
+    """
+    trust = (readers / (readers + shrinkage)).astype(np.float32)[:, None]
+    return trust * own + (1.0 - trust) * mapped
+
+
+def item_neighbours(weights: csr_matrix, limit: int) -> tuple[npt.NDArray[np.int32], Matrix]:
+    """Return each article's nearest articles by who read them, best first.
+
+    Cosine of BM25-weighted reader columns (a reader of everything says little). Only positive
+    weights count.
+
+    Args:
+        weights: users x articles.
+        limit: neighbours kept.
+
+    Returns:
+        Indices int32 [articles, limit] (-1 pads) and similarities f32 of the same shape.
+    """
+    positive = weights.maximum(0).tocsr()
+    positive.eliminate_zeros()
+    count = positive.shape[1]
+    index = np.full((count, limit), -1, np.int32)
+    values = np.zeros((count, limit), np.float32)
+    if not positive.nnz:
+        return index, values
+    items = bm25_weight(positive.T.tocsr(), K1=1.2, B=0.5).tocsr()
+    norms = np.sqrt(np.asarray(items.multiply(items).sum(axis=1)).ravel())
+    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    items.data *= np.repeat(scale, np.diff(items.indptr))
+    users = items.T.tocsr()
+    for start in range(0, count, _BLOCK_ROWS):
+        block = items[start : start + _BLOCK_ROWS] @ users
+        _keep_best(block.tocsr(), start, index, values)
+    return index, values
+
+
+def training_threads() -> int:
+    """Return how many threads training may use on this machine."""
+    return min(4, os.cpu_count() or 1)
+
+
+def _keep_best(block: csr_matrix, start: int, index: npt.NDArray[np.int32], values: Matrix) -> None:
+    limit = index.shape[1]
+    for i in range(block.shape[0]):
+        columns = block.indices[block.indptr[i] : block.indptr[i + 1]]
+        scores = block.data[block.indptr[i] : block.indptr[i + 1]]
+        others = columns != start + i
+        columns, scores = columns[others], scores[others]
+        order = np.lexsort((columns, -scores))[:limit]
+        index[start + i, : len(order)] = columns[order]
+        values[start + i, : len(order)] = scores[order]

@@ -1,0 +1,290 @@
+"""build_features: candidates as a matrix. The one function, live and in replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.features.context import RequestContext
+from feed.features.covisitation import Covisitation
+from feed.features.ids import Rows
+from feed.features.profile import Profile, find
+from feed.features.state import LiveSignals
+from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
+from feed.models.schema import FEATURES, feature_index
+from feed.models.view import RankingView
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+_COLUMN = feature_index()
+_HALF_LIVES = ("30m", "2h", "6h", "24h")
+_NEAREST = 20
+_DAY_S = 86400.0
+_CTR_PRIOR = 20.0
+_RATE_PRIOR = 1.0
+_DWELL_PRIOR = 5.0
+
+
+@dataclass(slots=True)
+class _Work:
+    """One call's inputs and the columns being filled, f32 [features, k]."""
+
+    view: RankingView
+    signals: LiveSignals
+    profile: Profile
+    context: RequestContext
+    rows: Rows
+    vectors: ReaderVectors
+    out: Matrix
+
+    def put(self, name: str, values: npt.ArrayLike) -> None:
+        self.out[_COLUMN[name]] = values
+
+
+def build_features(
+    view: RankingView,
+    signals: LiveSignals,
+    profile: Profile,
+    context: RequestContext,
+    rows: Rows,
+    vectors: ReaderVectors | None = None,
+) -> Matrix:
+    """Return the features of candidates, f32 [k, len(FEATURES)]; NaN where one is not known.
+
+    Ranks and gaps are among the candidates given, so call it once with all of them.
+
+    Args:
+        view: pool and model.
+        signals: counters and co-visitation holding events before `context.now` only.
+        profile: the reader at `context.now`.
+        context: the request.
+        rows: candidate rows, int64 [k], each below `view.pool.size`.
+        vectors: the reader's vectors, if they are computed already.
+    """
+    if vectors is None:
+        vectors = build_reader_vectors(view, profile)
+    out = np.full((len(FEATURES), len(rows)), np.nan, np.float32)
+    work = _Work(view, signals, profile, context, rows, vectors, out)
+    if len(rows):
+        _popularity(work)
+        _freshness(work)
+        _covisitation(work)
+        _collaborative(work)
+        _content(work)
+        _affinity(work)
+        _fatigue(work)
+        _context(work)
+    return np.ascontiguousarray(out.T)
+
+
+def rank_among(values: Floats) -> Floats:
+    """Return each value's rank, 0 (lowest) to 1, ties in their middle, f64 [k]; NaN stays."""
+    if len(values) == 1:
+        return np.where(np.isnan(values), np.nan, 0.5)
+    ordered = np.sort(values)
+    known = len(ordered) - int(np.isnan(ordered).sum())
+    low = np.searchsorted(ordered[:known], values, "left")
+    high = np.searchsorted(ordered[:known], values, "right")
+    ranks = (low + high - 1) / (2.0 * max(known - 1, 1))
+    ranks[np.isnan(values)] = np.nan
+    return ranks
+
+
+def _popularity(work: _Work) -> None:
+    now, rows, counters = work.context.now, work.rows, work.signals.counters
+    blocks, site = counters.blocks(rows, now), counters.site_blocks(now)
+    clicks, shown, answered = blocks["clicks"], blocks["impressions"], blocks["feed_clicks"]
+    click_share = _share(clicks, site["clicks"])
+    shown_share = _share(shown, site["impressions"])
+    base = (site["feed_clicks"][3] + 1.0) / (site["impressions"][3] + 10.0)
+    rates = np.log((answered + _CTR_PRIOR * base) / (shown + _CTR_PRIOR) / base)
+    for i, h in enumerate(_HALF_LIVES):
+        work.put(f"clicks_{h}", click_share[:, i])
+        work.put(f"shown_{h}", shown_share[:, i])
+        if i:
+            work.put(f"ctr_{h}", rates[:, i])
+    _page_popularity(work, blocks, site, rates[:, 3])
+    work.put("clicks_2h_rank", rank_among(click_share[:, 1]))
+    work.put("clicks_6h_rank", rank_among(click_share[:, 2]))
+    work.put("clicks_6h_gap", click_share[:, 2] - click_share[:, 2].max())
+    work.put("ctr_6h_rank", rank_among(rates[:, 2]))
+    work.put("shown_30m_rank", rank_among(shown_share[:, 0]))
+    for i, name in enumerate(("trend_30m_2h", "trend_2h_6h", "trend_6h_24h")):
+        work.put(name, _rate_ratio(clicks, i, i + 1))
+    work.put("shown_trend", _rate_ratio(shown, 0, 2))
+    readers, _, likes, dislikes, dwell_sum, dwell_n = counters.all_totals(rows).T
+    work.put("readers", np.log1p(readers))
+    work.put("approval", (likes - dislikes) / (readers + 10.0))
+    work.put("dwell", (dwell_sum + _DWELL_PRIOR * 3.5) / (dwell_n + _DWELL_PRIOR))
+
+
+def _page_popularity(
+    work: _Work, blocks: dict[str, Floats], site: dict[str, Floats], rate: Floats
+) -> None:
+    shown, answered = blocks["page_impressions"], blocks["page_clicks"]
+    site_shown, site_answered = site["page_impressions"], site["page_clicks"]
+    if work.context.page_row < 0:
+        shown, answered = blocks["impressions"] - shown, blocks["feed_clicks"] - answered
+        site_shown = site["impressions"] - site_shown
+        site_answered = site["feed_clicks"] - site_answered
+    share = _share(np.maximum(shown, 0.0), np.maximum(site_shown, 0.0))
+    work.put("page_shown_30m", share[:, 0])
+    work.put("page_shown_6h", share[:, 2])
+    base = (site_answered[3] + 1.0) / (site_shown[3] + 10.0)
+    prior = base * np.exp(rate)
+    smoothed = np.maximum(answered[:, 3] + _CTR_PRIOR * prior, 1e-12)
+    work.put("page_ctr_24h", np.log(smoothed / (np.maximum(shown[:, 3], 0) + _CTR_PRIOR) / base))
+
+
+def _freshness(work: _Work) -> None:
+    pool, now = work.view.pool, work.context.now
+    seen = np.maximum(now - pool.first_seen_at[work.rows], 0.0) / 3600.0
+    published_at = pool.published_at[work.rows]
+    published = np.maximum(now - published_at, 0.0) / 3600.0
+    work.put("age_seen", np.log1p(seen))
+    work.put("age_published", np.where(published_at > 0, np.log1p(published), np.nan))
+    work.put("age_rank", rank_among(seen))
+
+
+def _covisitation(work: _Work) -> None:
+    now, profile, rows = work.context.now, work.profile, work.rows
+    pairs = work.signals.covisitation
+    covisit = _covisit(pairs, profile.clicked_rows, profile.clicked_at, rows, now)
+    work.put("covisit", covisit)
+    work.put("covisit_rank", rank_among(covisit))
+    work.put(
+        "covisit_last", _covisit(pairs, profile.clicked_rows[:1], profile.clicked_at[:1], rows, now)
+    )
+    if work.context.page_row >= 0:
+        page, at = np.array([work.context.page_row]), np.array([now])
+        work.put("covisit_page", _covisit(pairs, page, at, rows, now))
+    work.put("neighbours", work.vectors.neighbour_scores(rows))
+
+
+def _covisit(pairs: Covisitation, recent: Rows, at: Floats, rows: Rows, now: float) -> Floats:
+    votes: Floats = np.log1p(1e4 * pairs.scores(recent, at, rows, now))
+    return votes
+
+
+def _collaborative(work: _Work) -> None:
+    view, rows = work.view, work.rows
+    if not view.has_factors:
+        return
+    factors = view.factors[rows]
+    if work.vectors.collaborative is not None:
+        scores = (factors @ work.vectors.collaborative).astype(np.float64)
+        work.put("collaborative", scores)
+        work.put("collaborative_rank", rank_among(scores))
+    page = work.context.page_row
+    if 0 <= page < view.pool.size and view.factors[page].any():
+        norms = np.linalg.norm(factors, axis=1) * np.linalg.norm(view.factors[page])
+        work.put("collaborative_page", factors @ view.factors[page] / np.maximum(norms, 1e-9))
+
+
+def _content(work: _Work) -> None:
+    view, rows = work.view, work.rows
+    if not view.has_content:
+        return
+    content = view.content[rows]
+    worded = content.any(axis=1)
+    if not worded.any():
+        return
+    for name, vector in (
+        ("content_long", work.vectors.content_long),
+        ("content_session", work.vectors.content_session),
+        ("content_page", work.vectors.content_of(work.context.page_row)),
+    ):
+        if vector is not None:
+            work.put(name, np.where(worded, content @ vector, np.nan))
+    recent = work.profile.clicked_rows[:_NEAREST]
+    clicked = view.content[recent[recent < view.pool.size]]
+    clicked = clicked[clicked.any(axis=1)]
+    if len(clicked):
+        work.put("content_nearest", np.where(worded, (content @ clicked.T).max(axis=1), np.nan))
+
+
+def _affinity(work: _Work) -> None:
+    pool, rows, profile = work.view.pool, work.rows, work.profile
+    known = profile.engaged_rows < pool.size
+    engaged, weights = profile.engaged_rows[known], np.maximum(profile.weights[known], 0.0)
+    for name, codes in (
+        ("section_share", pool.section),
+        ("source_share", pool.source),
+        ("language_share", pool.language),
+    ):
+        work.put(name, _code_share(codes[engaged], weights, codes[rows]))
+    session = profile.session_rows[profile.session_rows < pool.size]
+    ones = np.ones(len(session))
+    work.put("section_session", _code_share(pool.section[session], ones, pool.section[rows]))
+    wishes = profile.preferences
+    followed = np.isin(pool.section[rows], wishes.followed_sections)
+    followed |= np.isin(pool.source[rows], wishes.followed_sources)
+    work.put("followed", followed)
+
+
+def _code_share(
+    history: npt.NDArray[np.int32], weights: Floats, codes: npt.NDArray[np.int32]
+) -> Floats:
+    coded = history >= 0
+    total = weights[coded].sum()
+    if total <= 0 or not (codes >= 0).any():
+        return np.where(codes >= 0, 0.0, np.nan)
+    size = int(max(history.max(), codes.max())) + 1
+    mass = np.bincount(history[coded], weights[coded], minlength=size)
+    return np.where(codes >= 0, mass[np.maximum(codes, 0)] / (total + 1.0), np.nan)
+
+
+def _fatigue(work: _Work) -> None:
+    profile, rows, now = work.profile, work.rows, work.context.now
+    read = find(profile.read_rows, rows) >= 0
+    work.put("is_read", read)
+    order = np.argsort(profile.clicked_rows)
+    clicked = find(profile.clicked_rows[order], rows)
+    if len(order):
+        hours = (now - profile.clicked_at[order][clicked]) / 3600.0
+        work.put("read_age", np.where(clicked >= 0, np.log1p(np.maximum(hours, 0.0)), np.nan))
+    shown = find(profile.shown_rows, rows)
+    if not len(profile.shown_rows):
+        work.put("shown_count", 0.0)
+        work.put("passed_over", 0.0)
+        return
+    was_shown = shown >= 0
+    last_at = profile.shown_last_at[shown]
+    count = np.where(was_shown, profile.shown_counts[shown], 0.0)
+    work.put("shown_count", np.log1p(count))
+    minutes = np.maximum(now - last_at, 0.0) / 60.0
+    work.put("shown_age", np.where(was_shown, np.log1p(minutes), np.nan))
+    times = np.sort(profile.clicked_at)
+    since = len(times) - np.searchsorted(times, last_at, "left")
+    work.put("passed_over", np.where(was_shown, since, 0.0))
+
+
+def _context(work: _Work) -> None:
+    context, profile, now = work.context, work.profile, work.context.now
+    work.put("page_kind", float(context.page_row >= 0))
+    work.put("is_page", work.rows == context.page_row)
+    work.put("hour", now % _DAY_S / 3600.0)
+    work.put("weekday", (now // _DAY_S + 3) % 7)
+    work.put("device", context.device if context.device >= 0 else np.nan)
+    work.put("subscriber", context.subscriber if context.subscriber >= 0 else np.nan)
+    work.put("candidates", np.log(len(work.rows)))
+    work.put("reader_events", np.log1p(profile.n_events))
+    work.put("reader_shown", np.log1p(profile.shown_counts.sum()))
+    if len(profile.clicked_at):
+        work.put("since_click", np.log1p(max(now - profile.clicked_at[0], 0.0) / 60.0))
+    work.put("session_clicks", len(profile.session_rows))
+
+
+def _share(values: Floats, site: Floats) -> Floats:
+    share: Floats = np.log1p(1000.0 * values / (site + 1.0))
+    return share
+
+
+def _rate_ratio(values: Floats, short: int, long: int) -> Floats:
+    hours = (0.5, 2.0, 6.0, 24.0)
+    expected = values[:, long] * hours[short] / hours[long]
+    ratio: Floats = np.log((values[:, short] + _RATE_PRIOR) / (expected + _RATE_PRIOR))
+    return ratio

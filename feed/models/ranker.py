@@ -1,0 +1,123 @@
+"""Rankers: features in, one score per article out, and what each feature group gave to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
+from feed.domain import BundleError, InvalidInputError
+from feed.models.schema import FEATURES, feature_index, group_columns
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+
+class Ranker(Protocol):
+    """Scores candidates. Scores are in (0, 1): comparable within one call, higher is better."""
+
+    def score(self, features: Matrix) -> Floats:
+        """Return scores in (0, 1), f64 [k], of features f32 [k, len(FEATURES)]."""
+        ...
+
+    def group_contributions(self, features: Matrix) -> Floats:
+        """Return what the score in log-odds would lose without each group, f64 [k, groups].
+
+        Columns follow `schema.GROUPS`.
+        """
+        ...
+
+
+class LinearRanker:
+    """A weighted sum of features through a logistic function: the ranker of day one.
+
+    Unknown (NaN) features contribute nothing. The weights say what they do: see `schema`.
+    """
+
+    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
+        """Take the documented weights, with some replaced.
+
+        Raises:
+            InvalidInputError: a weight's feature does not exist.
+        """
+        self._weights = np.array([f.weight for f in FEATURES])
+        for name, weight in (weights or {}).items():
+            if name not in feature_index():
+                raise InvalidInputError(f"weights.{name}", "is not a feature")
+            self._weights[feature_index()[name]] = weight
+
+    def score(self, features: Matrix) -> Floats:
+        """Return scores in (0, 1), f64 [k]."""
+        return _logistic(self._parts(features).sum(axis=1))
+
+    def group_contributions(self, features: Matrix) -> Floats:
+        """Return the exact part of each group in the log-odds, f64 [k, groups]."""
+        parts = self._parts(features)
+        return np.stack([parts[:, columns].sum(axis=1) for columns in group_columns()], axis=1)
+
+    def _parts(self, features: Matrix) -> Floats:
+        parts: Floats = np.nan_to_num(features.astype(np.float64)) * self._weights
+        return parts
+
+
+class LightGBMRanker:
+    """Boosted trees over the feature schema, as LightGBM's own text.
+
+    Source: Ke et al.: LightGBM: A Highly Efficient Gradient Boosting Decision Tree (2017).
+    """
+
+    def __init__(self, text: str, neutral: npt.ArrayLike, threads: int = 1) -> None:
+        """Load trees.
+
+        Args:
+            text: what `Booster.model_to_string` wrote.
+            neutral: the value of each feature that says nothing (its median in training),
+                f32 [len(FEATURES)]; NaN where absence is usual.
+            threads: of prediction; keep 1 where requests are served.
+
+        Raises:
+            BundleError: the text is no model, or not one of this schema.
+        """
+        try:
+            self._booster = lightgbm.Booster(model_str=text)
+        except lightgbm.basic.LightGBMError as error:
+            raise BundleError("the ranker's file is not a LightGBM model") from error
+        if self._booster.feature_name() != [f.name for f in FEATURES]:
+            raise BundleError("the ranker was trained on another feature schema")
+        self.text = text
+        self.neutral: Matrix = np.asarray(neutral, np.float32)
+        self._threads = threads
+
+    def score(self, features: Matrix) -> Floats:
+        """Return scores in (0, 1), f64 [k]: the logistic of the trees' sum."""
+        return _logistic(self.margin(features))
+
+    def margin(self, features: Matrix) -> Floats:
+        """Return the trees' sum before the logistic, f64 [k]."""
+        if not len(features):
+            return np.zeros(0)
+        margin = self._booster.predict(features, raw_score=True, num_threads=self._threads)
+        return np.asarray(margin, np.float64)
+
+    def group_contributions(self, features: Matrix) -> Floats:
+        """Return the margin lost when a group's features are replaced by neutral values."""
+        groups = group_columns()
+        stacked = np.repeat(features[None], len(groups) + 1, axis=0)
+        for copy, columns in zip(stacked, groups, strict=False):
+            copy[:, columns] = self.neutral[columns]
+        margins = self.margin(stacked.reshape(-1, features.shape[1]))
+        margins = margins.reshape(len(groups) + 1, len(features))
+        lost: Floats = (margins[-1] - margins[:-1]).T
+        return lost
+
+    def with_threads(self, threads: int) -> LightGBMRanker:
+        """Return the same ranker that predicts with more threads, for work offline."""
+        return LightGBMRanker(self.text, self.neutral, threads)
+
+
+def _logistic(margin: Floats) -> Floats:
+    scores: Floats = 1.0 / (1.0 + np.exp(-np.clip(margin, -50.0, 50.0)))
+    return scores

@@ -1,0 +1,107 @@
+"""ReaderVectors: one reader in the spaces of the model, computed once for a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.features.ids import Rows
+from feed.features.profile import Profile
+from feed.models.factors import fold_in
+from feed.models.view import RankingView
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+RECENT = 20
+"""How many of the last clicks item-item neighbours are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderVectors:
+    """A reader's vectors; None where nothing is known that could make one.
+
+    `collaborative` f32 [f] is the fold-in of weighted recent articles; `content_long` and
+    `content_session` f32 [d] are unit means of content, long-term (signed weights) and of the
+    session; `neighbour_rows` (sorted) with `neighbour_votes` sum item-item similarities.
+    """
+
+    view: RankingView
+    collaborative: Matrix | None
+    content_long: Matrix | None
+    content_session: Matrix | None
+    neighbour_rows: Rows
+    neighbour_votes: Floats
+
+    def neighbour_scores(self, rows: Rows) -> Floats:
+        """Return the votes of the last clicks' neighbours for rows, f64 [k]; NaN untaught."""
+        if not self.view.bundle.neighbour_index.size:
+            return np.full(len(rows), np.nan)
+        if not len(self.neighbour_rows):
+            return np.zeros(len(rows))
+        at = np.minimum(np.searchsorted(self.neighbour_rows, rows), len(self.neighbour_rows) - 1)
+        return np.where(self.neighbour_rows[at] == rows, self.neighbour_votes[at], 0.0)
+
+    def content_of(self, row: int) -> Matrix | None:
+        """Return an article's content vector, or None if it has none."""
+        if not 0 <= row < len(self.view.content) or not self.view.content[row].any():
+            return None
+        vector: Matrix = self.view.content[row]
+        return vector
+
+
+def build_reader_vectors(view: RankingView, profile: Profile) -> ReaderVectors:
+    """Return a reader's vectors in the spaces of a view."""
+    rows, votes = _neighbour_votes(view, profile.clicked_rows[:RECENT])
+    session = profile.session_rows
+    return ReaderVectors(
+        view=view,
+        collaborative=_collaborative(view, profile),
+        content_long=_mean_content(view, profile.engaged_rows, profile.weights),
+        content_session=_mean_content(view, session, np.ones(len(session))),
+        neighbour_rows=rows,
+        neighbour_votes=votes,
+    )
+
+
+def _collaborative(view: RankingView, profile: Profile) -> Matrix | None:
+    known = profile.engaged_rows < view.pool.size
+    rows, weights = profile.engaged_rows[known], profile.fold_in_weights[known]
+    if not view.has_factors or not (weights > 0).any() or not view.factors[rows].any():
+        return None
+    bundle = view.bundle
+    return fold_in(
+        view.factors,
+        bundle.gramian,
+        rows,
+        weights,
+        regularization=bundle.regularization,
+        alpha=bundle.alpha,
+    )
+
+
+def _mean_content(view: RankingView, rows: Rows, weights: Floats) -> Matrix | None:
+    known = rows < view.pool.size
+    if not view.has_content or not known.any():
+        return None
+    mean = weights[known].astype(np.float32) @ view.content[rows[known]]
+    norm = float(np.linalg.norm(mean))
+    return None if norm < 1e-6 else np.asarray(mean / norm, np.float32)
+
+
+def _neighbour_votes(view: RankingView, recent: Rows) -> tuple[Rows, Floats]:
+    bundle = view.bundle
+    rows = view.bundle_rows[recent[recent < view.pool.size]]
+    rows = rows[rows >= 0]
+    if not len(rows) or not bundle.neighbour_index.size:
+        return np.zeros(0, np.int64), np.zeros(0)
+    index = bundle.neighbour_index[rows].ravel()
+    weights = bundle.neighbour_weights[rows].ravel()
+    known = index >= 0
+    others = view.pool_rows[index[known]]
+    live = others >= 0
+    unique, where = np.unique(others[live], return_inverse=True)
+    votes = np.bincount(where, weights[known][live], minlength=len(unique))
+    return unique, votes.astype(np.float64)

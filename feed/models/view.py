@@ -1,0 +1,110 @@
+"""RankingView: the pool seen through one model, as arrays by article row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.features.ids import Rows
+from feed.features.pool import ArticlePool
+from feed.models.bundle import ModelBundle
+from feed.models.factors import blend_factors
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingView:
+    """What a request reads of articles; rows are those of `pool`, a snapshot like it.
+
+    `content` f32 [size, d] are centred, reduced, unit vectors (zero rows: no vector; d is 0 when
+    there are none at all); `factors` f32 [size, f] blend learnt and content-mapped factors;
+    `bundle_rows` int64 [size] are the rows in the bundle, -1 for articles it never saw;
+    `pool_rows` int64 [m] the way back.
+    """
+
+    pool: ArticlePool
+    bundle: ModelBundle
+    content: Matrix
+    factors: Matrix
+    bundle_rows: Rows
+    pool_rows: Rows
+
+    @property
+    def has_content(self) -> bool:
+        """Some article has a vector."""
+        return bool(self.content.shape[1])
+
+    @property
+    def has_factors(self) -> bool:
+        """The bundle learnt factors."""
+        return bool(self.factors.shape[1])
+
+
+def build_view(
+    pool: ArticlePool, bundle: ModelBundle, previous: RankingView | None = None
+) -> RankingView:
+    """Return the view of a pool through a bundle.
+
+    Args:
+        pool: the articles.
+        bundle: the model; `bundle.empty_bundle()` before there is one.
+        previous: a view of an older snapshot of the same pool; with the same bundle, only rows
+            whose vector is new are computed again.
+    """
+    size = pool.size
+    reuse = previous is not None and previous.bundle is bundle and previous.pool.ids is pool.ids
+    stale = np.arange(size)
+    content = np.zeros((size, bundle.content_dimensions(pool.embedding.shape[1])), np.float32)
+    factors = np.zeros((size, bundle.factors.shape[1]), np.float32)
+    bundle_rows = np.full(size, -1, np.int64)
+    if reuse and previous is not None and previous.content.shape[1] == content.shape[1]:
+        old = min(previous.pool.size, size)
+        content[:old], factors[:old] = previous.content[:old], previous.factors[:old]
+        bundle_rows[:old] = previous.bundle_rows[:old]
+        changed = _changed_rows(pool.embedding[:old], previous.pool.embedding[:old])
+        stale = np.concatenate([changed, np.arange(old, size)])
+    if len(stale):
+        ids = pool.ids.ids
+        bundle_rows[stale] = bundle.article_ids.rows([ids[r] for r in stale.tolist()])
+        content[stale] = bundle.reduce_content(pool.embedding[stale])
+        factors[stale] = _factors(bundle, content[stale], bundle_rows[stale])
+    return RankingView(
+        pool=pool,
+        bundle=bundle,
+        content=content,
+        factors=factors,
+        bundle_rows=bundle_rows,
+        pool_rows=_pool_rows(bundle_rows, len(bundle.article_ids)),
+    )
+
+
+def _factors(bundle: ModelBundle, content: Matrix, bundle_rows: Rows) -> Matrix:
+    known = bundle_rows >= 0
+    own = np.zeros((len(content), bundle.factors.shape[1]), np.float32)
+    own[known] = bundle.factors[bundle_rows[known]]
+    readers = np.zeros(len(content))
+    readers[known] = bundle.readers[bundle_rows[known]]
+    mapped = np.zeros_like(own)
+    if bundle.content_map.shape[0] == content.shape[1] and content.shape[1]:
+        worded = content.any(axis=1)
+        mapped[worded] = content[worded] @ bundle.content_map + bundle.content_bias
+    return blend_factors(own, mapped, readers, bundle.shrinkage_readers)
+
+
+def _changed_rows(new: Matrix, old: Matrix) -> Rows:
+    if new.shape != old.shape:
+        return np.arange(len(new))
+    if new.base is not None and new.base is old.base:
+        return np.zeros(0, np.int64)
+    return np.flatnonzero((new != old).any(axis=1))
+
+
+def _pool_rows(bundle_rows: Rows, count: int) -> Rows:
+    rows = np.full(count, -1, np.int64)
+    known = bundle_rows >= 0
+    rows[bundle_rows[known]] = np.flatnonzero(known)
+    return rows
