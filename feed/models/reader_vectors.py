@@ -92,16 +92,6 @@ def _mean_content(view: RankingView, rows: Rows, weights: Floats) -> Matrix | No
 
 
 def _neighbour_votes(view: RankingView, recent: Rows) -> tuple[Rows, Floats]:
-    bundle = view.bundle
-    rows = view.bundle_rows[recent[recent < view.pool.size]]
-    rows = rows[rows >= 0]
-    if not len(rows) or not bundle.neighbour_index.size:
-        return np.zeros(0, np.int64), np.zeros(0)
-    index = bundle.neighbour_index[rows].ravel()
-    weights = bundle.neighbour_weights[rows].ravel()
-    known = index >= 0
-    others = view.pool_rows[index[known]]
-    live = others >= 0
-    unique, where = np.unique(others[live], return_inverse=True)
-    votes = np.bincount(where, weights[known][live], minlength=len(unique))
-    return unique, votes.astype(np.float64)
+    others, weights = view.neighbours(recent)
+    unique, where = np.unique(others, return_inverse=True)
+    return unique, np.bincount(where, weights, minlength=len(unique)).astype(np.float64)

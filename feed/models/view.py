@@ -43,6 +43,18 @@ class RankingView:
         """The bundle learnt factors."""
         return bool(self.factors.shape[1])
 
+    def neighbours(self, rows: Rows) -> tuple[Rows, Floats]:
+        """Return item-item neighbours of articles: rows (repeats possible) and similarities."""
+        known = self.bundle_rows[rows[(rows >= 0) & (rows < self.pool.size)]]
+        known = known[known >= 0]
+        index = self.bundle.neighbour_index
+        if not len(known) or not index.size:
+            return np.zeros(0, np.int64), np.zeros(0)
+        others, weights = index[known].ravel(), self.bundle.neighbour_weights[known].ravel()
+        others, weights = others[others >= 0], weights[others >= 0]
+        there = self.pool_rows[others]
+        return there[there >= 0], weights[there >= 0].astype(np.float64)
+
 
 def build_view(
     pool: ArticlePool, bundle: ModelBundle, previous: RankingView | None = None
