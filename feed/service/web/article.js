@@ -163,6 +163,7 @@ export class ArticleView {
       "footer.about",
       { "aria-label": "About this article" },
       ...disclosureLines(item.disclosure),
+      item.article.human_reviewed && el("p.disclosure", {}, "An editor has reviewed this article."),
       buttons,
       reasonList(item.reasons),
     );
@@ -236,6 +237,7 @@ export function itemOf(article, { trending = false } = {}) {
     trending && "trending",
     made && `ai_${article.ai_generated}`,
     article.sponsored && "sponsored",
+    article.retracted && "retracted",
   ].filter(Boolean);
   const parts = [trending && "has been trending online recently", made].filter(Boolean);
   const sentences = [

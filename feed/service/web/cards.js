@@ -11,6 +11,7 @@ const LABELS = {
   ai_assisted: "AI-assisted",
   editors_pick: "Editor’s pick",
   sponsored: "Sponsored",
+  retracted: "Withdrawn by its publisher",
 };
 
 /** The address of an article on this page. @param {string} articleId */
@@ -146,15 +147,27 @@ export function renderCard(entry, { reactions, actions, notice }) {
     picture(article, { eager: place === 0 }),
     kicker(item, actions),
     headline,
-    article.standfirst && el("p.standfirst", languageOf(article), article.standfirst),
-    byline(article),
-    reasonList(item.reasons),
-    disclosure && el("p.disclosure", {}, disclosure),
+    el(
+      "div.card-text",
+      {},
+      article.standfirst && el("p.standfirst", languageOf(article), article.standfirst),
+      byline(article),
+      reasonList(item.reasons),
+      disclosure && el("p.disclosure", {}, disclosure),
+    ),
+    place === 0 && excerpt(article),
     footer(entry, titleId, reactions, actions),
   );
   card.dataset.article = article.article_id;
   card.dataset.request = requestId;
   return card;
+}
+
+/** The beginning of the first article's text, where it has no picture and the window is wide. */
+function excerpt(article) {
+  const beginning = (article.body ?? "").trim().split(/\n\s*\n/)[0];
+  if (!beginning || article.image_url) return null;
+  return el("p.excerpt", languageOf(article), beginning);
 }
 
 function kicker({ article, labels }, { chooseSection }) {
@@ -213,7 +226,7 @@ export function renderSkeletons(count) {
     el(
       i === 0 ? "div.card.skeleton.lead" : "div.card.skeleton",
       { "aria-hidden": "true" },
-      ...["short", "title", "title", "text", "text"].map(bar),
+      ...["short", "title", "title", "line", "line"].map(bar),
     );
   return Array.from({ length: count }, (_, i) => one(i));
 }

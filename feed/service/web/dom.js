@@ -87,7 +87,7 @@ const STEPS = [
   ["minute", 60],
 ];
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const ABSOLUTE = new Intl.DateTimeFormat("en", { dateStyle: "full", timeStyle: "short" });
+const ABSOLUTE = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "short" });
 
 function relativeTime(iso) {
   const seconds = (Date.parse(iso) - Date.now()) / 1000;

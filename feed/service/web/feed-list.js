@@ -34,9 +34,10 @@ export class FeedList {
    * @param {import("./reactions.js").Reactions} parts.reactions
    * @param {import("./cards.js").CardActions} parts.actions
    * @param {(feed: import("./feed-client.js").Feed) => void} parts.onServed
+   * @param {(problem: Error) => void} parts.onTrouble  a refresh failed, the cards still stand
    */
-  constructor({ list, state, client, tracker, reactions, actions, onServed }) {
-    Object.assign(this, { list, state, client, tracker, reactions, actions, onServed });
+  constructor({ list, state, client, tracker, reactions, actions, onServed, onTrouble }) {
+    Object.assign(this, { list, state, client, tracker, reactions, actions, onServed, onTrouble });
     /** @type {FeedQuery} */
     this.query = { mode: "personalized", section: "" };
     const ahead = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.more(), {
@@ -60,16 +61,27 @@ export class FeedList {
     this.#readIds.clear();
   }
 
-  /** Load the feed from its beginning. */
+  /** Load another feed from its beginning. */
   async reload() {
     this.#clear();
     this.list.append(...renderSkeletons(7));
     await this.#load({ ...this.query }, (feed) => this.show(feed));
   }
 
+  /** Load the same feed anew; what stands on the page stays until the new one is there. */
+  async refresh() {
+    if (!this.#entries.length) {
+      await this.reload();
+      return;
+    }
+    this.#request?.abort();
+    await this.#load({ ...this.query }, (feed) => this.show(feed), this.onTrouble);
+  }
+
   /** Load the next page, if there is one and nothing else is under way. */
   async more() {
     if (!this.#cursor || this.#request || this.#countdown) return;
+    this.state.replaceChildren(el("p.loading", {}, "More is coming …"));
     await this.#load({ cursor: this.#cursor, ...this.query }, (feed) => this.#append(feed));
   }
 
@@ -138,16 +150,15 @@ export class FeedList {
     this.state.replaceChildren();
   }
 
-  async #load(query, use) {
+  async #load(query, use, fail = (problem) => this.#fail(problem)) {
     const request = new AbortController();
     this.#request = request;
     this.list.setAttribute("aria-busy", "true");
-    if (this.#entries.length) this.state.replaceChildren(el("p.loading", {}, "More is coming …"));
     try {
       const feed = await this.client.getFeed({ limit: PAGE_SIZE, ...query, signal: request.signal });
       if (this.#request === request) use(feed);
     } catch (problem) {
-      if (this.#request === request) this.#fail(problem);
+      if (this.#request === request) fail(problem);
     } finally {
       if (this.#request === request) {
         this.#request = null;

@@ -4,7 +4,7 @@
  */
 
 import { ArticleView, slotOf } from "./article.js";
-import { announce, el, refreshTimes } from "./dom.js";
+import { announce, el, icon, refreshTimes } from "./dom.js";
 import { FeedClient, ImpressionTracker } from "./feed-client.js";
 import { FeedList } from "./feed-list.js";
 import { Keyboard } from "./keyboard.js";
@@ -46,6 +46,8 @@ const feed = new FeedList({
   reactions,
   actions: { open: openEntry, hide: hideEntry, chooseSection },
   onServed: describeFeed,
+  onTrouble: ({ offline, message }) =>
+    offerInPill(offline ? "The feed cannot be reached." : message, "Try again", refresh),
 });
 const reader = new ArticleView({
   dialog: $("#article"),
@@ -71,7 +73,7 @@ const preferences = new PreferencesPanel({
   button: $("#preferences-button"),
   client,
   catalogue,
-  onChanged: () => refresh(),
+  onChanged: () => startOver(),
   onErased: () => seat(newReaderId()),
 });
 
@@ -81,15 +83,23 @@ function seat(userId) {
   picker.remember(userId);
   reactions.clear();
   feed.forgetReader();
-  refresh();
+  startOver();
 }
 
-function refresh() {
-  dismissUpdate();
-  $("#refresh-button").classList.remove("stale");
-  scrollTo({ top: 0 });
+/** Another feed: another reader, order or section. */
+function startOver() {
+  dismissPill();
   trending.load();
+  scrollTo({ top: 0 });
   return feed.reload();
+}
+
+/** The same feed, anew. */
+async function refresh() {
+  dismissPill();
+  trending.load();
+  scrollTo({ top: 0 });
+  await feed.refresh();
 }
 
 function openEntry({ item, requestId }) {
@@ -151,19 +161,22 @@ function offerUpdate(next, fresh) {
       refresh();
       return;
     }
-    dismissUpdate();
+    dismissPill();
     scrollTo({ top: 0 });
     feed.show(next);
     $("#feed").firstElementChild?.focus({ preventScroll: true });
   };
-  const text = `Your feed has changed: ${words}`;
-  $("#update").replaceChildren(
-    el("button.solid", { type: "button", onclick: show }, text, el("span.go", {}, " Show")),
-  );
+  offerInPill(`Your feed has changed: ${words}.`, "Show", show);
+}
+
+/** A line over the feed with something to press. */
+function offerInPill(text, action, onclick) {
+  const button = el("button.solid", { type: "button", onclick }, `${text} `, el("span.go", {}, action));
+  $("#update").replaceChildren(button);
   announce(text);
 }
 
-function dismissUpdate() {
+function dismissPill() {
   $("#update").replaceChildren();
 }
 
@@ -173,12 +186,13 @@ function markStale() {
 
 /** Say at the head what kind of feed this is, and in the margin how it was made. */
 function describeFeed(served) {
+  if (served.items[0]?.position === 0) $("#refresh-button").classList.remove("stale");
   const rung = served.mode_served === feed.query.mode ? "" : (RUNG_WORDS[served.mode_served] ?? "");
   $("#notice").textContent = [served.notice, rung].filter(Boolean).join(" ");
   const facts = {
     Asked: feed.query.mode,
     Served: served.mode_served,
-    Personalised: served.personalized ? "yes" : "no",
+    Personalized: served.personalized ? "yes" : "no",
     Model: served.model_version || "none",
     Experiments:
       Object.entries(served.experiments ?? {})
@@ -221,7 +235,7 @@ function chooseSection(section) {
   trending.section = section;
   drawSections();
   $("#sections [aria-pressed=true]")?.scrollIntoView({ block: "nearest", inline: "center" });
-  refresh();
+  startOver();
 }
 
 function chooseMode(mode) {
@@ -229,7 +243,7 @@ function chooseMode(mode) {
   for (const button of document.querySelectorAll("#modes button")) {
     button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
   }
-  refresh();
+  startOver();
 }
 
 /** What a key acts on: the article being read, else the card that has the focus. */
@@ -280,6 +294,10 @@ function wire() {
   for (const dialog of document.querySelectorAll("dialog.panel")) {
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   }
+  $("#refresh-button").prepend(icon("refresh"));
+  $("#preferences-button").prepend(icon("settings"));
+  $("#keys-button").prepend(icon("keyboard"));
+  $("#reader-button").prepend(icon("reader"));
   $("#refresh-button").addEventListener("click", refresh);
   $("#keys-button").addEventListener("click", () => $("#keys").showModal());
   $("#feed").addEventListener("keydown", (event) => {
@@ -298,7 +316,7 @@ function wire() {
 }
 
 async function start() {
-  const today = new Intl.DateTimeFormat("en", { dateStyle: "full" }).format(new Date());
+  const today = new Intl.DateTimeFormat("en-GB", { dateStyle: "full" }).format(new Date());
   $("#today").textContent = today;
   wire();
   seat(await picker.first());
