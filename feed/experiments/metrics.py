@@ -65,6 +65,7 @@ class Metric:
         winsorised: Whether readers above the 99th percentile are pulled down to it.
         grouped: SQL of a number that only a group of readers has (a quantile, a count of distinct
             articles); its interval comes from groups of readers instead of readers.
+        grouped_over: What that SQL runs over: served feeds or their slots.
         note: What it counts, in a sentence.
     """
 
@@ -76,6 +77,7 @@ class Metric:
     form: Form = "number"
     winsorised: bool = False
     grouped: str = ""
+    grouped_over: Literal["requests", "slots"] = "requests"
     note: str = ""
 
 
@@ -179,6 +181,7 @@ _DECLARED = (
         name="coverage",
         title="Articles shown at least once",
         grouped="count(DISTINCT article_id)",
+        grouped_over="slots",
         form="count",
         note="Different articles that one group of readers was shown; groups are of equal size.",
     ),

@@ -1,0 +1,259 @@
+"""The effect over time and in segments, and click-through by what a slot was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import duckdb
+
+from feed.experiments.aggregates import Moments
+from feed.experiments.archive_log import day_name
+from feed.experiments.definitions import Experiment
+from feed.experiments.estimates import compare_moments, effects_by_key, planned_pair
+from feed.experiments.exposure import Window
+from feed.experiments.interaction import check_heterogeneity, check_simpson
+from feed.experiments.metrics import metric_named
+from feed.experiments.results import (
+    BoostHoldout,
+    Look,
+    MetricResult,
+    SegmentFamily,
+    SlotCell,
+    SlotTable,
+    TimeCourse,
+)
+from feed.experiments.sequential import estimate_sequence, running_p_values
+from feed.experiments.summaries import (
+    read_cumulative_moments,
+    read_daily_moments,
+    read_moments,
+)
+
+SEGMENTS = {
+    "seniority": "New and returning readers",
+    "history": "Clicks before the start",
+    "favourite_section": "Section most read before the start",
+    "platform": "Platform",
+    "language": "Language",
+}
+"""Columns of `readers` that split them, and their titles."""
+
+LARGEST_SEGMENTS = 10
+"""Values of one property that are shown; smaller ones are left out."""
+
+POSITIONS = 20
+"""Positions shown one by one."""
+
+
+def trace_time(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window
+) -> tuple[TimeCourse, ...]:
+    """Follow every primary metric over the days of the experiment, in every treatment."""
+    courses = []
+    for name in experiment.primary_metrics:
+        metric = metric_named(name)
+        cumulative = read_cumulative_moments(connection, metric, window)
+        daily, since = (
+            read_daily_moments(connection, metric, window, since_exposure=flag)
+            for flag in (False, True)
+        )
+        control = experiment.control.name
+        for arm in experiment.treatments:
+            planned = planned_pair(experiment, arm.name)
+            courses.append(
+                TimeCourse(
+                    metric,
+                    arm.name,
+                    _cumulative_looks(cumulative, control, arm.name, experiment, window, planned),
+                    _single_looks(daily, control, arm.name, experiment, window.first_day),
+                    _single_looks(since, control, arm.name, experiment, None),
+                )
+            )
+    return tuple(courses)
+
+
+def split_segments(
+    connection: duckdb.DuckDBPyConnection,
+    experiment: Experiment,
+    primaries: Sequence[MetricResult],
+) -> tuple[SegmentFamily, ...]:
+    """Estimate the first primary metric within segments, with a test of their difference."""
+    if not primaries:
+        return ()
+    metric = primaries[0].metric
+    families = []
+    for column, title in SEGMENTS.items():
+        moments = {
+            key: value
+            for key, value in read_moments(connection, metric, [column]).items()
+            if key[1]
+        }
+        for comparison in primaries[0].comparisons:
+            effects = effects_by_key(
+                moments, experiment.control.name, comparison.treatment, 1.0 - experiment.alpha
+            )
+            shown = dict(list(effects.items())[:LARGEST_SEGMENTS])
+            if len(shown) < 2:
+                continue
+            families.append(
+                SegmentFamily(
+                    title,
+                    metric,
+                    comparison.treatment,
+                    shown,
+                    check_heterogeneity(list(shown.values())),
+                    check_simpson(comparison.deciding, shown),
+                )
+            )
+    return tuple(families)
+
+
+def count_slots(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create `slot_counts`: shown, examined and clicked slots after the first exposure.
+
+    A slot was examined when its impression came, or a click on it.
+    """
+    connection.execute(_SLOT_COUNTS)
+
+
+def tabulate_slots(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+) -> tuple[SlotTable, ...]:
+    """Return click-through by position, reason and candidate source. Needs `slot_counts`."""
+    names = [arm.name for arm in experiment.arms]
+    tables = []
+    for title, sql in _SLOT_TABLES.items():
+        rows = connection.execute(sql).fetchall()
+        cells = [SlotCell(str(label), variant, *counts) for label, variant, *counts in rows]
+        if title != "Position":
+            cells = _by_size(cells)
+        cells = [cell for cell in cells if cell.variant in names]
+        if cells:
+            tables.append(SlotTable(title, tuple(cells)))
+    return tuple(tables)
+
+
+def compare_boost(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, default_boost: float
+) -> BoostHoldout | None:
+    """Compare trending and other slots with and without the trending boost.
+
+    Args:
+        connection: With `slot_counts`.
+        experiment: Which may have a variant with `trending_boost` 0 beside one with more.
+        default_boost: The installation's strength, for variants that do not change it.
+
+    Returns:
+        The comparison; None when the experiment has no such pair.
+    """
+    boosts = {
+        arm.name: float(arm.overrides.get("trending_boost", default_boost))
+        for arm in experiment.arms
+    }
+    without = [name for name, boost in boosts.items() if boost == 0]
+    with_boost = [name for name, boost in boosts.items() if boost > 0]
+    if not without or not with_boost:
+        return None
+    rows = connection.execute(
+        "SELECT CASE WHEN trending THEN 'trending slots' ELSE 'other slots' END, variant,"
+        " sum(shown)::BIGINT, sum(examined)::BIGINT, sum(clicked)::BIGINT"
+        " FROM slot_counts GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    pair = {without[0], with_boost[0]}
+    cells = tuple(SlotCell(row[0], row[1], *row[2:]) for row in rows if row[1] in pair)
+    return BoostHoldout(without[0], with_boost[0], boosts[with_boost[0]], cells)
+
+
+def _cumulative_looks(
+    moments: dict[str, list[Moments]],
+    control: str,
+    treatment: str,
+    experiment: Experiment,
+    window: Window,
+    planned: int,
+) -> tuple[Look, ...]:
+    if control not in moments or treatment not in moments:
+        return ()
+    effects = [
+        compare_moments(before, after, 1.0 - experiment.alpha).deciding
+        for before, after in zip(moments[control], moments[treatment], strict=True)
+    ]
+    sequences = [estimate_sequence(effect, planned) for effect in effects]
+    smallest = running_p_values([sequence.p_value for sequence in sequences])
+    return tuple(
+        Look(step, day_name(window.first_day + step), effect, sequence, p_value)
+        for step, (effect, sequence, p_value) in enumerate(
+            zip(effects, sequences, smallest, strict=True)
+        )
+    )
+
+
+def _single_looks(
+    moments: dict[str, list[Moments]],
+    control: str,
+    treatment: str,
+    experiment: Experiment,
+    first_day: int | None,
+) -> tuple[Look, ...]:
+    if control not in moments or treatment not in moments:
+        return ()
+    return tuple(
+        Look(
+            step,
+            str(step) if first_day is None else day_name(first_day + step),
+            compare_moments(before, after, 1.0 - experiment.alpha).raw,
+        )
+        for step, (before, after) in enumerate(
+            zip(moments[control], moments[treatment], strict=True)
+        )
+    )
+
+
+def _by_size(cells: Iterable[SlotCell]) -> list[SlotCell]:
+    found = list(cells)
+    size: dict[str, int] = {}
+    for cell in found:
+        size[cell.label] = size.get(cell.label, 0) + cell.examined
+    return sorted(found, key=lambda cell: (-size[cell.label], cell.label, cell.variant))
+
+
+_SLOT_COUNTS = f"""
+CREATE TABLE slot_counts AS
+WITH touched AS (
+    SELECT hash(e.request_id, e.article_id) AS slot, bool_or(e.kind = 'click') AS clicked
+    FROM events AS e JOIN exposed AS x USING (user_id)
+    WHERE e.kind IN ('impression', 'click') AND e.request_id IS NOT NULL
+      AND epoch(e.received_at) >= x.first_at
+    GROUP BY 1
+)
+SELECT
+    r.variant, least(s.position, {POSITIONS}) AS position,
+    coalesce(s.reason, '') AS reason, coalesce(s.sources, '') AS sources,
+    coalesce(s.trending, false) AS trending,
+    count(*) AS shown, count(t.slot) AS examined, count(*) FILTER (t.clicked) AS clicked
+FROM served AS s
+JOIN readers AS r USING (user_id)
+LEFT JOIN touched AS t ON t.slot = hash(s.request_id, s.article_id)
+WHERE r.analysed AND epoch(s.served_at) >= r.first_at
+  AND s.served_at < to_timestamp(getvariable('to_at'))
+GROUP BY ALL
+"""  # noqa: S608 - the only value put in is a number of this module
+
+_SUMS = "sum(shown)::BIGINT, sum(examined)::BIGINT, sum(clicked)::BIGINT"
+
+_SLOT_TABLES = {
+    "Position": (
+        f"SELECT CASE WHEN position >= {POSITIONS} THEN '{POSITIONS + 1} and below'"  # noqa: S608
+        f" ELSE CAST(position + 1 AS VARCHAR) END, variant, {_SUMS}"
+        " FROM slot_counts GROUP BY position, variant ORDER BY position, variant"
+    ),
+    "Reason": (
+        f"SELECT reason, variant, {_SUMS} FROM slot_counts"  # noqa: S608
+        " WHERE reason <> '' GROUP BY ALL"
+    ),
+    "Candidate source": (
+        f"SELECT source, variant, {_SUMS}"  # noqa: S608
+        " FROM (SELECT unnest(string_split(sources, ',')) AS source, * FROM slot_counts)"
+        " WHERE source <> '' GROUP BY ALL"
+    ),
+}

@@ -1,0 +1,292 @@
+"""Trust checks: whether an experiment's numbers can be believed at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from feed.config import DAY_S
+from feed.experiments.aggregates import Moments
+from feed.experiments.archive_log import Log, day_name
+from feed.experiments.definitions import Experiment
+from feed.experiments.effects import Effect, estimate_effect
+from feed.experiments.exposure import Window
+from feed.experiments.metrics import metric_named
+from feed.experiments.results import CheckState, TrustCheck
+from feed.experiments.sample_ratio import ALARM_BELOW, check_sample_ratio, check_strata
+from feed.experiments.summaries import read_covariate_moments, read_share_moments
+from feed.experiments.wording import number, p_value, percent, points
+
+REPEATS_TOLERATED = 0.001
+"""Share of events filed twice beyond which the log is not to be trusted."""
+STRAYS_TOLERATED = 0.001
+"""Share of readers in several variants beyond which assignment is not to be trusted."""
+KEYLESS_TOLERATED = 0.2
+"""Share of impressions and clicks without a served feed beyond which the log is torn."""
+KEYLESS_GAP = 0.005
+"""Difference of that share between variants that matters when it is proven."""
+FALLBACK_GAP = 0.005
+"""Difference of the share of fallback feeds that matters when it is proven."""
+SKEW_TOLERATED = 0.01
+"""Share of events whose clock is a day off that is worth a warning."""
+
+
+def run_checks(
+    log: Log, experiment: Experiment, window: Window, *, generated_at: float
+) -> tuple[TrustCheck, ...]:
+    """Run every trust check.
+
+    Args:
+        log: With `exposed` and `readers`.
+        experiment: As registered.
+        window: Under analysis.
+        generated_at: Epoch seconds; today is not expected to be complete.
+
+    Returns:
+        The checks, in the order of the report.
+    """
+    connection = log.connection
+    checks = [check_exposures(connection, experiment)]
+    checks += check_ratios(connection, experiment)
+    checks.append(check_strays(connection))
+    checks.append(
+        _check_share(
+            connection,
+            experiment,
+            "Join keys",
+            ("keyless", "keyed"),
+            "impressions and clicks without the served feed they belong to",
+            tolerated=KEYLESS_TOLERATED,
+            gap=KEYLESS_GAP,
+        )
+    )
+    checks.append(
+        _check_share(
+            connection,
+            experiment,
+            "Duplicate events",
+            ("repeats", "events"),
+            "events filed twice",
+            tolerated=REPEATS_TOLERATED,
+            gap=0.0001,
+        )
+    )
+    checks.append(
+        _check_share(
+            connection,
+            experiment,
+            "Bots",
+            ("CAST(bot AS DOUBLE)", "1.0"),
+            "readers faster than a person can be (left out of the estimates)",
+            tolerated=0.2,
+            gap=0.0,
+        )
+    )
+    checks += check_before(connection, experiment)
+    checks.append(
+        _check_share(
+            connection,
+            experiment,
+            "Fallback feeds",
+            ("fallback_views", "views"),
+            "feeds served from a fallback",
+            tolerated=0.5,
+            gap=FALLBACK_GAP,
+        )
+    )
+    checks.append(
+        _check_share(
+            connection,
+            experiment,
+            "Clocks",
+            ("skewed", "events"),
+            "events whose clock is more than a day off",
+            tolerated=SKEW_TOLERATED,
+            gap=0.01,
+            beyond=CheckState.WARNING,
+        )
+    )
+    checks.append(check_days(log, window, generated_at=generated_at))
+    return tuple(checks)
+
+
+def check_exposures(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> TrustCheck:
+    """Every variant has readers."""
+    counts = _counts(connection, experiment)
+    if not sum(counts.values()):
+        finding = "No served feed of the window carries this experiment: nobody was exposed."
+        return TrustCheck("Exposures", CheckState.FAILED, finding)
+    empty = [name for name, count in counts.items() if count == 0]
+    if empty:
+        finding = f"No reader was exposed to {', '.join(empty)}."
+        return TrustCheck("Exposures", CheckState.FAILED, finding)
+    finding = ", ".join(f"{number(count)} in {name}" for name, count in counts.items())
+    return TrustCheck("Exposures", CheckState.PASSED, f"Readers exposed: {finding}.")
+
+
+def check_ratios(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> list[TrustCheck]:
+    """The variants got their shares of the exposed readers: overall, by day, by platform."""
+    counts = _counts(connection, experiment)
+    if not sum(counts.values()):
+        return []
+    shares = [arm.share for arm in experiment.arms]
+    overall = check_sample_ratio(list(counts.values()), shares)
+    seen = " : ".join(number(count) for count in overall.counts)
+    due = " : ".join(number(round(count)) for count in overall.expected)
+    checks = [
+        TrustCheck(
+            "Sample ratio",
+            CheckState.FAILED if overall.alarm else CheckState.PASSED,
+            f"{seen} readers against {due} expected ({p_value(overall.p_value)}).",
+            overall.p_value,
+        )
+    ]
+    for title, column in (("by day", "first_day"), ("by platform", "platform")):
+        rows = connection.execute(
+            f"SELECT {column}, variant, count(*) FROM exposed GROUP BY ALL ORDER BY ALL"  # noqa: S608
+        ).fetchall()
+        strata: dict[str, list[int]] = {}
+        for stratum, variant, count in rows:
+            label = day_name(stratum) if column == "first_day" else str(stratum or "not said")
+            row = strata.setdefault(label, [0] * len(shares))
+            if variant in counts:
+                row[list(counts).index(variant)] += count
+        found = check_strata(strata, shares)
+        alarms = [name for name, result in found.items() if result.alarm]
+        lowest = min((r.p_value for r in found.values() if r.p_value is not None), default=None)
+        finding = (
+            f"Off in {', '.join(alarms[:5])}{' …' if len(alarms) > 5 else ''}."
+            if alarms
+            else f"{len(found)} strata, none off (smallest corrected {p_value(lowest)})."
+        )
+        state = CheckState.FAILED if alarms else CheckState.PASSED
+        checks.append(TrustCheck(f"Sample ratio {title}", state, finding, lowest))
+    return checks
+
+
+def check_strays(connection: duckdb.DuckDBPyConnection) -> TrustCheck:
+    """No reader was in several variants, or in one that the definition does not know."""
+    row = connection.execute("SELECT count(*), count(*) FILTER (NOT sound) FROM exposed").fetchone()
+    total, strays = row if row is not None else (0, 0)
+    share = strays / total if total else 0.0
+    finding = (
+        f"{number(strays)} readers ({percent(share)}) were in several variants or an unknown one;"
+        " they are left out of the estimates."
+        if strays
+        else "Every reader was in one variant throughout."
+    )
+    state = CheckState.PASSED
+    if strays:
+        state = CheckState.FAILED if share > STRAYS_TOLERATED else CheckState.WARNING
+    return TrustCheck("One variant per reader", state, finding)
+
+
+def check_before(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> list[TrustCheck]:
+    """The variants' readers were alike before the start."""
+    checks = []
+    for name in experiment.primary_metrics:
+        metric = metric_named(name)
+        title = "Before the start" if len(experiment.primary_metrics) == 1 else f"Before: {name}"
+        effects = _against_control(read_covariate_moments(connection, metric), experiment)
+        worst = _most_extreme(effects)
+        if worst is None:
+            finding = "There is no activity before the start to compare, nor to adjust by."
+            checks.append(TrustCheck(title, CheckState.WARNING, finding))
+            continue
+        treatment, effect = worst
+        failed = effect.p_value is not None and effect.p_value < ALARM_BELOW
+        gap = percent(effect.relative) if effect.relative is not None else "not measurable"
+        finding = (
+            f"{metric.title} in {treatment} differed from control by {gap} before the start"
+            f" ({p_value(effect.p_value)})."
+        )
+        state = CheckState.FAILED if failed else CheckState.PASSED
+        checks.append(TrustCheck(title, state, finding, effect.p_value))
+    return checks
+
+
+def check_days(log: Log, window: Window, *, generated_at: float) -> TrustCheck:
+    """Every whole day of the window has served feeds and events in the archive."""
+    last = int(min(window.to_at, generated_at) // DAY_S)
+    wanted = [day_name(day) for day in range(window.first_day, last)]
+    missing = [
+        f"{day} ({table})"
+        for day in wanted
+        for table in ("served", "events")
+        if day not in log.days[table]
+    ]
+    if missing:
+        shown = ", ".join(missing[:6]) + (" …" if len(missing) > 6 else "")
+        finding = f"The archive has no file for {len(missing)} of {2 * len(wanted)}: {shown}."
+        return TrustCheck("Archive complete", CheckState.FAILED, finding)
+    finding = f"All {len(wanted)} whole days of the window have served feeds and events."
+    return TrustCheck("Archive complete", CheckState.PASSED, finding)
+
+
+def _check_share(
+    connection: duckdb.DuckDBPyConnection,
+    experiment: Experiment,
+    name: str,
+    columns: tuple[str, str],
+    what: str,
+    *,
+    tolerated: float,
+    gap: float,
+    beyond: CheckState = CheckState.FAILED,
+) -> TrustCheck:
+    """Compare a share between the variants: fail when it is large, or proven to differ."""
+    moments = read_share_moments(connection, *columns)
+    effects = _against_control(moments, experiment)
+    shares = {
+        arm.name: moments[arm.name,].ratio or 0.0
+        for arm in experiment.arms
+        if (arm.name,) in moments
+    }
+    if not shares:
+        return TrustCheck(name, CheckState.WARNING, "Nothing to check: there are no readers.")
+    listed = ", ".join(f"{percent(share, digits=2)} in {arm}" for arm, share in shares.items())
+    differing = [
+        treatment
+        for treatment, effect in effects.items()
+        if effect.p_value is not None
+        and effect.p_value < ALARM_BELOW
+        and abs(effect.difference or 0.0) > gap
+    ]
+    worst = _most_extreme(effects)
+    lowest = worst[1].p_value if worst else None
+    finding = f"Share of {what}: {listed}."
+    if differing:
+        treatment = differing[0]
+        difference = effects[treatment].difference or 0.0
+        finding += f" {treatment} differs from control by {points(difference)} ({p_value(lowest)})."
+        return TrustCheck(name, CheckState.FAILED, finding, lowest)
+    if max(shares.values()) > tolerated:
+        return TrustCheck(name, beyond, f"{finding} Tolerated: {percent(tolerated)}.", lowest)
+    return TrustCheck(name, CheckState.PASSED, finding, lowest)
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> dict[str, int]:
+    rows = connection.execute("SELECT variant, count(*) FROM exposed GROUP BY 1").fetchall()
+    found = {str(name): int(count) for name, count in rows}
+    return {arm.name: found.get(arm.name, 0) for arm in experiment.arms}
+
+
+def _against_control(
+    moments: Mapping[tuple[str, ...], Moments], experiment: Experiment
+) -> dict[str, Effect]:
+    control = moments.get((experiment.control.name,))
+    if control is None:
+        return {}
+    return {
+        arm.name: estimate_effect(control, moments[arm.name,])
+        for arm in experiment.treatments
+        if (arm.name,) in moments
+    }
+
+
+def _most_extreme(effects: Mapping[str, Effect]) -> tuple[str, Effect] | None:
+    known: Sequence[tuple[float, str]] = sorted(
+        (effect.p_value, name) for name, effect in effects.items() if effect.p_value is not None
+    )
+    return (known[0][1], effects[known[0][1]]) if known else None
