@@ -1,0 +1,1 @@
+"""The log, read again through the same features and ranking that serve."""

@@ -1,0 +1,146 @@
+"""Replay: the log walked in time order through the signals that serve."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import DAY_S
+from feed.domain import Article, EventKind
+from feed.features.context import RequestContext
+from feed.features.ids import Rows
+from feed.features.interactions import CLICK, KIND_CODE, READ
+from feed.features.pool import ArticlePool, PoolBuilder
+from feed.features.state import LiveSignals
+from feed.offline.event_log import EventLog
+from feed.offline.reader_log import ReaderLog, first_clicks
+
+Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]
+
+PAIRS_S = 5 * DAY_S
+"""Clicks older than this at the start of a replay enter no pairs: they would have decayed."""
+POOL_S = 2 * DAY_S
+"""An article is in the pool for this long after it was last shown to anybody, seconds."""
+
+_LIKES = {KIND_CODE[EventKind.LIKE]: 1, KIND_CODE[EventKind.UNLIKE]: -1}
+_DISLIKES = {KIND_CODE[EventKind.DISLIKE]: 1, KIND_CODE[EventKind.UNDISLIKE]: -1}
+
+
+class Replay:
+    """Signals and pool as they stood at a moment that only moves forward.
+
+    After `advance(t)` everything that happened strictly before t is counted and nothing else.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self.signals = LiveSignals(log.articles)
+        self.readers = ReaderLog(log)
+        self.last_shown_at: Floats = np.full(len(log.articles), -np.inf)
+        self.now = -np.inf
+        self._first = first_clicks(log)
+        self._event, self._impression = 0, 0
+
+    def start(self, at: float) -> None:
+        """Count everything before `at` in bulk, then go on in time order.
+
+        Pairs of clicks are counted from `PAIRS_S` before `at`.
+        """
+        columns = self.log.events.columns
+        end = int(np.searchsorted(columns.occurred_at, at - PAIRS_S, "left"))
+        self._count_events(self._event, max(end, self._event), pairs=False)
+        self._event = max(end, self._event)
+        self.advance(at)
+
+    def advance(self, now: float) -> None:
+        """Count what happened before `now`."""
+        log = self.log
+        end = int(np.searchsorted(log.impressions.at, now, "left"))
+        if end > self._impression:
+            self._count_impressions(self._impression, end)
+            self._impression = end
+        end = int(np.searchsorted(log.events.columns.occurred_at, now, "left"))
+        if end > self._event:
+            self._count_events(self._event, end, pairs=True)
+            self._event = end
+        self.now = now
+
+    def context(self, impression: int) -> RequestContext:
+        """Return the circumstances of an impression."""
+        views = self.log.impressions
+        return RequestContext(
+            now=float(views.at[impression]),
+            page_row=int(views.pages[impression]),
+            device=int(views.devices[impression]),
+            subscriber=int(views.subscribers[impression]),
+        )
+
+    def pool_rows(self) -> Rows:
+        """Return the articles shown to anybody in the `POOL_S` before now."""
+        return np.flatnonzero(self.last_shown_at >= self.now - POOL_S)
+
+    def _count_impressions(self, start: int, end: int) -> None:
+        views = self.log.impressions
+        sizes = np.diff(views.starts[start : end + 1])
+        rows = views.shown[views.starts[start] : views.starts[end]]
+        at = np.repeat(views.at[start:end], sizes)
+        on_page = np.repeat(views.pages[start:end] >= 0, sizes)
+        counters = self.signals.counters
+        for flag in (False, True):
+            part = on_page == flag
+            counters.add_impressions(rows[part], at[part], on_page=flag)
+        np.maximum.at(self.last_shown_at, rows, at)
+
+    def _count_events(self, start: int, end: int, *, pairs: bool) -> None:
+        events = self.log.events
+        columns = events.columns
+        part = slice(start, end)
+        kinds, rows = columns.kinds[part], columns.articles[part]
+        at, feed, page = columns.occurred_at[part], events.from_feed[part], events.on_page[part]
+        counters = self.signals.counters
+        first = self._first[part]
+        for from_feed, on_page in ((False, False), (True, False), (True, True)):
+            of_kind = first & (feed == from_feed) & (page == on_page)
+            counters.add_clicks(rows[of_kind], at[of_kind], from_feed=from_feed, on_page=on_page)
+        reads = (kinds == READ) & ~np.isnan(columns.dwell_s[part])
+        if reads.any():
+            counters.add_dwell(rows[reads], columns.dwell_s[part][reads])
+        self._count_reactions(kinds, rows)
+        if pairs:
+            for event in np.flatnonzero(first) + start:
+                self._count_pairs(int(event))
+
+    def _count_pairs(self, event: int) -> None:
+        columns = self.log.events.columns
+        at = float(columns.occurred_at[event])
+        previous, times = self.readers.previous_clicks(int(columns.users[event]), at)
+        self.signals.covisitation.add_click(int(columns.articles[event]), at, previous, times)
+
+    def _count_reactions(self, kinds: npt.NDArray[np.int8], rows: Rows) -> None:
+        reactions = np.flatnonzero((kinds != CLICK) & (kinds != READ))
+        for i in reactions.tolist():
+            likes, dislikes = _LIKES.get(int(kinds[i]), 0), _DISLIKES.get(int(kinds[i]), 0)
+            if likes or dislikes:
+                self.signals.counters.add_reactions(rows[i : i + 1], likes, dislikes)
+
+
+def build_log_pool(log: EventLog, embeddings: Matrix | None = None) -> ArticlePool:
+    """Return the pool of every article of a log, each first seen when it first appeared.
+
+    Where nothing is known of an article but its id, its first appearance stands in for its
+    publication. Whether an article could be shown at a moment is for `Replay.pool_rows` to say.
+
+    Args:
+        log: the log.
+        embeddings: f32 [len(log.articles), d], zero rows where there is no text.
+    """
+    known = {a.article_id: a for a in log.catalogue}
+    builder = PoolBuilder(log.articles)
+    for row, article_id in enumerate(log.articles.ids):
+        seen_at = float(log.first_seen_at[row])
+        article = known.get(article_id) or Article(
+            article_id=article_id, title="", published_at=seen_at
+        )
+        builder.add(article, None if embeddings is None else embeddings[row], seen_at)
+    return builder.snapshot()
