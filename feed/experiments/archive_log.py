@@ -20,8 +20,8 @@ _SCHEMAS = {
     " position INTEGER",
     "served": "request_id VARCHAR, user_id VARCHAR, served_at TIMESTAMPTZ, mode VARCHAR,"
     " rung VARCHAR, model_version VARCHAR, experiments VARCHAR, position INTEGER,"
-    " article_id VARCHAR, sources VARCHAR, reason VARCHAR, trending BOOLEAN, explored BOOLEAN, language VARCHAR, platform VARCHAR,"
-    " latency_ms DOUBLE",
+    " article_id VARCHAR, sources VARCHAR, reason VARCHAR, trending BOOLEAN, explored BOOLEAN,"
+    " language VARCHAR, platform VARCHAR, latency_ms DOUBLE",
     "articles": "article_id VARCHAR, section VARCHAR, ai_generated VARCHAR, logged_at TIMESTAMPTZ",
 }
 """The columns that analyses read, by table."""
