@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +16,28 @@ from feed.storage.store import ReaderState
 
 Floats = npt.NDArray[np.float64]
 
+_LEARNING = TrainingConfig()
 _NO_ROWS: Rows = np.zeros(0, np.int64)
 _NO_FLOATS: Floats = np.zeros(0)
-_LEARNING = TrainingConfig()
+
+
+def _no_rows() -> Rows:
+    return np.zeros(0, np.int64)
+
+
+def _no_floats() -> Floats:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceCodes:
     """A reader's stated preferences as codes of the pool's vocabularies."""
 
-    followed_sections: Rows = _NO_ROWS
-    muted_sections: Rows = _NO_ROWS
-    followed_sources: Rows = _NO_ROWS
-    muted_sources: Rows = _NO_ROWS
-    languages: Rows = _NO_ROWS
+    followed_sections: Rows = field(default_factory=_no_rows)
+    muted_sections: Rows = field(default_factory=_no_rows)
+    followed_sources: Rows = field(default_factory=_no_rows)
+    muted_sources: Rows = field(default_factory=_no_rows)
+    languages: Rows = field(default_factory=_no_rows)
     personalization: bool = True
 
 
@@ -48,18 +56,18 @@ class Profile:
     last. `n_events` counts the engagements (not impressions) behind all of it.
     """
 
-    clicked_rows: Rows = _NO_ROWS
-    clicked_at: Floats = _NO_FLOATS
-    engaged_rows: Rows = _NO_ROWS
-    weights: Floats = _NO_FLOATS
-    fold_in_weights: Floats = _NO_FLOATS
-    session_rows: Rows = _NO_ROWS
-    session_at: Floats = _NO_FLOATS
-    read_rows: Rows = _NO_ROWS
-    hidden_rows: Rows = _NO_ROWS
-    shown_rows: Rows = _NO_ROWS
-    shown_counts: Floats = _NO_FLOATS
-    shown_last_at: Floats = _NO_FLOATS
+    clicked_rows: Rows = field(default_factory=_no_rows)
+    clicked_at: Floats = field(default_factory=_no_floats)
+    engaged_rows: Rows = field(default_factory=_no_rows)
+    weights: Floats = field(default_factory=_no_floats)
+    fold_in_weights: Floats = field(default_factory=_no_floats)
+    session_rows: Rows = field(default_factory=_no_rows)
+    session_at: Floats = field(default_factory=_no_floats)
+    read_rows: Rows = field(default_factory=_no_rows)
+    hidden_rows: Rows = field(default_factory=_no_rows)
+    shown_rows: Rows = field(default_factory=_no_rows)
+    shown_counts: Floats = field(default_factory=_no_floats)
+    shown_last_at: Floats = field(default_factory=_no_floats)
     preferences: PreferenceCodes = NO_PREFERENCES
     n_events: int = 0
 
