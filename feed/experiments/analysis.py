@@ -64,11 +64,10 @@ def analyse(
     Raises:
         ConflictError: the experiment has not started.
         InvalidInputError: the window is empty.
-        ArchiveError: there is no archive, or it is damaged.
+        ArchiveError: a file of the archive is damaged.
     """
     window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at)
-    span = (window.pre_from, window.to_at)
-    with open_log(data_dir, *span, memory_mb=memory_mb, threads=threads) as log:
+    with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
         _prepare(log.connection, experiment, window)
         return _compose(log, experiment, window, now=now, command=command)
 

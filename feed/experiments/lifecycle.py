@@ -16,7 +16,8 @@ from feed.experiments.definitions import (
 )
 from feed.storage.store import ControlStore
 
-_EARLIER = "earlier"
+_DEFINITION, _EARLIER = "definition", "earlier"
+"""A stored record: the current definition and those it replaced, oldest first."""
 
 
 def parse_experiments(stored: dict[str, dict[str, Any]]) -> dict[str, Experiment]:
@@ -184,7 +185,7 @@ def _advance(
 
 
 def _write(store: ControlStore, experiment: Experiment, earlier: list[dict[str, Any]]) -> None:
-    data = experiment_to_json(experiment) | {_EARLIER: earlier}
+    data = {_DEFINITION: experiment_to_json(experiment), _EARLIER: earlier}
     store.write_experiment(experiment.name, data, version=experiment.revision)
 
 
@@ -196,4 +197,4 @@ def _read(store: ControlStore, name: str) -> tuple[Experiment, list[dict[str, An
 
 
 def _current(data: dict[str, Any]) -> Experiment:
-    return experiment_from_json({k: v for k, v in data.items() if k != _EARLIER})
+    return experiment_from_json(data[_DEFINITION])

@@ -83,7 +83,7 @@ SELECT
     article_id,
     coalesce(arg_max(section, logged_at), '') AS section,
     coalesce(arg_max(ai_generated, logged_at), 'none') AS ai_generated
-FROM articles GROUP BY article_id
+FROM articles WHERE NOT deleted GROUP BY article_id
 """
 
 

@@ -109,9 +109,12 @@ SELECT
     'article-' || i AS article_id, 'Article ' || i AS title,
     'section-' || (i % 9) AS section, 'source-' || (i % 5) AS source, 'en' AS language,
     to_timestamp(0) AS published_at, to_timestamp(0) AS added_at,
+    CAST(NULL AS TIMESTAMPTZ) AS expires_at,
     CASE WHEN i % 10 = 0 THEN 'generated' WHEN i % 10 = 1 THEN 'assisted' ELSE 'none' END
         AS ai_generated,
-    false AS sponsored, false AS retracted, to_timestamp(0) AS logged_at
+    false AS sponsored, false AS retracted, false AS deleted,
+    CAST([] AS FLOAT[]) AS embedding, '' AS encoder, to_timestamp(0) AS logged_at,
+    1 AS schema_version
 FROM range(400) AS t(i)
 """
 
@@ -154,7 +157,8 @@ SELECT
     position % 4 = 1 AS trending, position = 7 AS explored, false AS pinned,
     1.0 AS propensity, {SLOTS} AS page_size, '' AS section, language, platform,
     4 + 4 * draw('latency', person, hash(getvariable('day'), view), 0) AS latency_ms,
-    '0-0' AS counters_at, request_id AS stream_id, 0 AS partition, 1 AS schema_version
+    '0-0' AS counters_at, '{{}}' AS context, request_id AS stream_id,
+    0 AS partition, 1 AS schema_version
 FROM slots WHERE NOT lost
 """  # noqa: S608
 
