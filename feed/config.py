@@ -53,12 +53,21 @@ class Settings:
     )
     max_body_bytes: int = setting(4_000_000, "largest accepted request body, bytes")
     rate_per_minute: int = setting(0, "requests a minute for one key or address; 0: no limit")
+    store_memory_mb: int = setting(
+        0, "memory the embedded store may use before it refuses writes, MB; 0: no limit"
+    )
+    store_fsync: str = setting(
+        "everysec", "when the embedded store flushes to disk: everysec or always"
+    )
     stream_max_events: int = setting(
         2_000_000, "unarchived records a reader partition set may hold before events answer 503"
     )
     archive_seconds: float = setting(5.0, "seconds between archive files, at most")
     archive_events: int = setting(50_000, "records that start a new archive file at once")
     retention_days: int = setting(90, "days the archive keeps events; 0: for ever")
+    article_days: int = setting(
+        90, "days after which the catalogue drops an article nobody reads any more; 0: never"
+    )
     reader_ttl_days: int = setting(60, "days a reader without events is kept in the store")
     slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable")
     log_level: str = setting("info", "debug, info, warning or error")
@@ -79,6 +88,9 @@ class RankingConfig:
         0.3, "strength of the trending factor: score * (1 + boost * trend)"
     )
     trending_half_life_minutes: float = setting(30.0, "half-life of the trending rate, minutes")
+    followed_boost: float = setting(
+        0.5, "strength of a follow: score * (1 + boost) in followed sections and sources"
+    )
     section_decay: float = setting(
         0.9, "factor on the score for each earlier article of the section"
     )

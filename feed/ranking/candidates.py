@@ -1,0 +1,271 @@
+"""Where candidates come from: small functions, each giving eligible rows best first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import RankingConfig
+from feed.ranking.context import RankingContext, Situation
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+Source = Callable[[RankingContext, Situation, RankingConfig, int], Rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """The union of the sources: `rows`, and for each a bit per source (`names` gives the bit).
+
+    `counts` says how many rows each source proposed.
+    """
+
+    rows: Rows
+    bits: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+    counts: dict[str, int]
+
+    def sources_of(self, at: int) -> tuple[str, ...]:
+        """Return the names of the sources that proposed the candidate at a position."""
+        bits = int(self.bits[at])
+        return tuple(name for bit, name in enumerate(self.names) if bits >> bit & 1)
+
+
+def from_collaborative(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles whose factors fit the reader's folded-in vector."""
+    if not config.use_collaborative:
+        return _none()
+    return _nearest(context.view.factors, situation.reader.collaborative, situation, limit)
+
+
+def from_content(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles like what the reader has read over the longer term."""
+    if not config.use_content:
+        return _none()
+    return _nearest(context.view.content, situation.reader.content_long, situation, limit)
+
+
+def from_session_content(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles like what the reader has read in this session."""
+    if not config.use_content:
+        return _none()
+    return _nearest(context.view.content, situation.reader.content_session, situation, limit)
+
+
+def from_page_content(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles like the one of the page."""
+    if not config.use_content:
+        return _none()
+    vector = situation.reader.content_of(context.request.page_row)
+    return _nearest(context.view.content, vector, situation, limit)
+
+
+def from_covisitation(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles that readers of the reader's last clicks went to next."""
+    del config
+    covisitation = context.signals.covisitation
+    rows, _ = covisitation.neighbours(
+        situation.recent_rows, situation.recent_at, context.request.now, 3 * limit
+    )
+    return first_eligible(rows, situation.eligible.mask, limit)
+
+
+def from_neighbours(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Item-item neighbours, by the model, of the reader's last clicks."""
+    del context
+    if not config.use_collaborative:
+        return _none()
+    rows, votes = situation.reader.neighbour_rows, situation.reader.neighbour_votes
+    allowed = situation.eligible.mask[rows]
+    return rows[allowed][_top(votes[allowed], limit)]
+
+
+def from_trending(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles read far more than expected just now."""
+    del config
+    return first_eligible(context.trending.ranked_rows, situation.eligible.mask, limit)
+
+
+def popular_by(column: int) -> Source:
+    """Return the source of the most read articles by one half-life of the counters."""
+
+    def from_popular(
+        context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+    ) -> Rows:
+        del context, config
+        return first_eligible(situation.index.popular[column], situation.eligible.mask, limit)
+
+    return from_popular
+
+
+def from_in_view(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles most in readers' view in the last half hour: what the site shows now."""
+    del context, config
+    return first_eligible(situation.index.in_view, situation.eligible.mask, limit)
+
+
+def from_fresh(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """The newest articles."""
+    del context, config
+    return situation.eligible.rows[:limit]
+
+
+def from_followed(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles of followed sections and sources: the most read of the last hours, then newest."""
+    del config
+    wishes = context.profile.preferences
+    if not wishes.followed_sections.size and not wishes.followed_sources.size:
+        return _none()
+    pool = context.view.pool
+    rows = np.concatenate(
+        [
+            first_eligible(situation.index.popular[1], situation.eligible.mask, 5 * limit),
+            situation.eligible.rows,
+        ]
+    )
+    followed = np.isin(pool.section[rows], wishes.followed_sections)
+    followed |= np.isin(pool.source[rows], wishes.followed_sources)
+    return _first_of_each(rows[followed])[:limit]
+
+
+def from_exploration(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Young articles that few readers were shown, least shown first."""
+    del context
+    if config.explore_slots <= 0:
+        return _none()
+    return first_eligible(situation.index.underexposed, situation.eligible.mask, limit)
+
+
+POPULAR_SOURCES: dict[str, Source] = {
+    "popular_30m": popular_by(0),
+    "popular_2h": popular_by(1),
+    "popular_6h": popular_by(2),
+    "popular_24h": popular_by(3),
+}
+COMMON_SOURCES: dict[str, Source] = {
+    "trending": from_trending,
+    **POPULAR_SOURCES,
+    "in_view": from_in_view,
+    "fresh": from_fresh,
+    "exploration": from_exploration,
+}
+"""Sources that know nothing of the reader."""
+PERSONAL_SOURCES: dict[str, Source] = {
+    "covisitation": from_covisitation,
+    "collaborative": from_collaborative,
+    "content_session": from_session_content,
+    "content_page": from_page_content,
+    "content_long": from_content,
+    "neighbours": from_neighbours,
+    "followed": from_followed,
+}
+"""Sources that start from the reader's history or preferences."""
+SOURCES: dict[str, Source] = {**PERSONAL_SOURCES, **COMMON_SOURCES}
+
+
+def generate_candidates(
+    context: RankingContext, situation: Situation, config: RankingConfig
+) -> Candidates:
+    """Return the round-robin union of every source, at most `candidate_cap` rows.
+
+    All first choices come before all second choices, so no source starves another; ties go by
+    the order of `SOURCES`.
+    """
+    limit = config.candidates_per_source
+    proposals = {
+        name: source(context, situation, config, limit) for name, source in SOURCES.items()
+    }
+    return unite(proposals, context.view.pool.size, config.candidate_cap)
+
+
+def unite(proposals: dict[str, Rows], size: int, cap: int) -> Candidates:
+    """Return the round-robin union of proposals (rows < `size`, none twice in one proposal)."""
+    longest = max((len(rows) for rows in proposals.values()), default=0)
+    grid = np.full((longest, len(proposals)), -1, np.int64)
+    bits = np.zeros(size, np.int64)
+    for column, rows in enumerate(proposals.values()):
+        grid[: len(rows), column] = rows
+        bits[rows] |= 1 << column
+    turns = grid.ravel()
+    union = _first_of_each(turns[turns >= 0], size)[:cap]
+    counts = {name: len(rows) for name, rows in proposals.items()}
+    return Candidates(union, bits[union], tuple(proposals), counts)
+
+
+def first_eligible(ordered: Rows, mask: Flags, limit: int) -> Rows:
+    """Return the first `limit` of `ordered` rows that `mask` allows, looking no further."""
+    taken: list[Rows] = []
+    count, start, step = 0, 0, 2 * limit
+    while count < limit and start < len(ordered):
+        part = ordered[start : start + step]
+        part = part[(part >= 0) & (part < len(mask))]
+        part = part[mask[part]]
+        taken.append(part)
+        count, start, step = count + len(part), start + step, 4 * step
+    return np.concatenate(taken)[:limit] if taken else _none()
+
+
+def _nearest(
+    matrix: npt.NDArray[np.float32], vector: Vector | None, situation: Situation, limit: int
+) -> Rows:
+    """Return the eligible rows of greatest positive product with `vector`."""
+    if vector is None:
+        return _none()
+    low, high = situation.low, situation.high
+    scores = matrix[low:high] @ vector
+    scores[~situation.eligible.mask[low:high]] = 0.0
+    return _top(scores, limit) + low
+
+
+def _top(scores: npt.NDArray[np.float32] | Floats, limit: int) -> Rows:
+    """Return the positions of the `limit` greatest positive scores, best first."""
+    if len(scores) > limit:
+        best = np.argpartition(scores, len(scores) - limit)[len(scores) - limit :]
+    else:
+        best = np.arange(len(scores))
+    best = best[scores[best] > 0]
+    ordered: Rows = best[np.argsort(-scores[best], kind="stable")]
+    return ordered
+
+
+def _first_of_each(rows: Rows, size: int | None = None) -> Rows:
+    """Return rows without repeats, each where it stood first."""
+    if not rows.size:
+        return rows
+    place = np.empty(int(rows.max()) + 1 if size is None else size, np.int64)
+    turn = np.arange(len(rows))
+    place[rows[::-1]] = turn[::-1]
+    firsts: Rows = rows[place[rows] == turn]
+    return firsts
+
+
+def _none() -> Rows:
+    return np.empty(0, np.int64)

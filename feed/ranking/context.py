@@ -1,0 +1,115 @@
+"""RankingContext: everything one feed request is decided from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import RankingConfig
+from feed.domain import Pin
+from feed.features.context import RequestContext
+from feed.features.profile import EMPTY_PROFILE, Profile
+from feed.features.state import LiveSignals
+from feed.features.trending import TrendingState
+from feed.models.ranker import LinearRanker, Ranker
+from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
+from feed.models.view import RankingView
+from feed.ranking.eligibility import Eligibility, find_eligible
+from feed.ranking.live_index import LiveIndex, build_index
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RankingContext:
+    """The articles, what all readers do, one reader, and one request. Immutable but for `rng`.
+
+    Attributes:
+        view: articles seen through a model.
+        signals: counters and co-visitation.
+        trending: the worker's trending state, in the rows of `view`.
+        request: time, mode, page and filters.
+        profile: the reader; read in mode `personalized` only.
+        rng: where exploration draws from.
+        index: the orders of this snapshot; made here when None (make it once per snapshot).
+        pins: editors' picks, honoured in mode `personalized` only.
+        ranker: replaces the model's ranker.
+        withdrawn: rows that must not be shown although the snapshot has them live (retracted
+            since).
+    """
+
+    view: RankingView
+    signals: LiveSignals
+    trending: TrendingState
+    request: RequestContext
+    rng: np.random.Generator
+    profile: Profile = EMPTY_PROFILE
+    index: LiveIndex | None = None
+    pins: tuple[Pin, ...] = ()
+    ranker: Ranker | None = None
+    withdrawn: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def choose_ranker(self, config: RankingConfig) -> Ranker:
+        """Return the learned ranker if there is one and it is wanted, else the linear one."""
+        if self.ranker is not None:
+            return self.ranker
+        if config.use_ranker and self.view.bundle.ranker is not None:
+            return self.view.bundle.ranker
+        return LinearRanker(config.weights)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Situation:
+    """What the candidate sources share, computed once per request.
+
+    `recent_rows` and `recent_at` are the page's article (if any) and the reader's last clicks,
+    newest first. The eligible rows all lie in [`low`, `high`).
+    """
+
+    index: LiveIndex
+    eligible: Eligibility
+    reader: ReaderVectors
+    recent_rows: Rows
+    recent_at: Floats
+    low: int
+    high: int
+
+
+def build_situation(context: RankingContext, config: RankingConfig) -> Situation:
+    """Return what a personalised request starts from."""
+    eligible, index, low, high = _find_eligible(context, config, context.profile)
+    recent_rows, recent_at = recent_clicks(context)
+    reader = build_reader_vectors(context.view, context.profile)
+    return Situation(index, eligible, reader, recent_rows, recent_at, low, high)
+
+
+def build_impersonal_situation(context: RankingContext, config: RankingConfig) -> Situation:
+    """Return what a request without a reader starts from; no history is touched."""
+    eligible, index, low, high = _find_eligible(context, config, None)
+    reader = build_reader_vectors(context.view, EMPTY_PROFILE)
+    return Situation(index, eligible, reader, np.empty(0, np.int64), np.empty(0), low, high)
+
+
+def recent_clicks(context: RankingContext) -> tuple[Rows, Floats]:
+    """Return the page's article, as if clicked now, and the reader's last clicks before it."""
+    rows, at = context.profile.clicked_rows, context.profile.clicked_at
+    page = context.request.page_row
+    if page < 0:
+        return rows, at
+    others = rows != page
+    return np.r_[page, rows[others]], np.r_[context.request.now, at[others]]
+
+
+def _find_eligible(
+    context: RankingContext, config: RankingConfig, profile: Profile | None
+) -> tuple[Eligibility, LiveIndex, int, int]:
+    pool, request = context.view.pool, context.request
+    index = context.index or build_index(pool, context.signals.counters, request.now)
+    eligible = find_eligible(pool, index, request, profile, config, context.withdrawn)
+    last = len(index.newest) - eligible.dropped["too_old"] - 1
+    if last < 0:
+        return eligible, index, 0, 0
+    return eligible, index, int(index.lowest[last]), int(index.highest[last]) + 1

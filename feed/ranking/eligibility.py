@@ -1,0 +1,129 @@
+"""Which articles may be shown at all to this reader on this request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import HOUR_S, RankingConfig
+from feed.features.context import RequestContext
+from feed.features.pool import ArticlePool
+from feed.features.profile import Profile
+from feed.ranking.live_index import LiveIndex
+
+Rows = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Eligibility:
+    """What may be shown: `mask` over the pool's rows, and `rows`, the same newest first.
+
+    `dropped` counts the articles that each rule took out, in the order of the rules.
+    """
+
+    mask: Flags
+    rows: Rows
+    dropped: dict[str, int]
+
+
+def find_eligible(
+    pool: ArticlePool,
+    index: LiveIndex,
+    request: RequestContext,
+    profile: Profile | None,
+    config: RankingConfig,
+    withdrawn: Rows,
+) -> Eligibility:
+    """Return the articles that every rule allows.
+
+    Live, published, not expired, not older than `max_age_hours`, of the section and languages
+    asked for, not the page's own article; and for a reader: not read, not hidden or disliked, not
+    of a muted section or source, of a language the reader chose. An article without a language is
+    dropped when languages are asked for.
+
+    Args:
+        pool: the articles.
+        index: the snapshot's orders.
+        request: time and filters of the request.
+        profile: the reader; None where no history may be touched.
+        config: `max_age_hours`.
+        withdrawn: rows that were retracted since the snapshot.
+    """
+    oldest = request.now - config.max_age_hours * HOUR_S
+    count = int(np.searchsorted(-index.newest_at, -oldest, side="right"))
+    rows = index.newest[:count]
+    mask = np.zeros(pool.size, np.bool_)
+    mask[rows] = True
+    dropped = {"too_old": len(index.newest) - count}
+    over = index.expiring[pool.expires_at[index.expiring] <= request.now]
+    dropped["expired"] = _drop(mask, over)
+    dropped["withdrawn"] = _drop(mask, withdrawn)
+    dropped["page"] = _drop(mask, np.array([request.page_row]))
+    if profile is not None:
+        dropped["read"] = _drop(mask, profile.read_rows)
+        dropped["hidden"] = _drop(mask, profile.hidden_rows)
+        wishes = profile.preferences
+        _drop_codes(mask, rows, pool.section, wishes.muted_sections, "muted_section", dropped)
+        _drop_codes(mask, rows, pool.source, wishes.muted_sources, "muted_source", dropped)
+        _keep_languages(mask, rows, pool, tuple(wishes.languages.tolist()), dropped)
+    if request.section >= 0:
+        wrong = rows[pool.section[rows] != request.section]
+        dropped["other_section"] = _drop(mask, wrong)
+    _keep_languages(mask, rows, pool, request.languages, dropped)
+    return Eligibility(mask, rows[mask[rows]], dropped)
+
+
+def may_be_pinned(
+    pool: ArticlePool, row: int, request: RequestContext, profile: Profile | None
+) -> bool:
+    """Return whether an editor's pick may be shown: every rule counts but age."""
+    if not 0 <= row < pool.size or not pool.live[row] or pool.expires_at[row] <= request.now:
+        return False
+    if request.section >= 0 and pool.section[row] != request.section:
+        return False
+    if request.languages and pool.language[row] not in request.languages:
+        return False
+    if profile is None:
+        return True
+    wishes = profile.preferences
+    return not (
+        row in profile.read_rows
+        or row in profile.hidden_rows
+        or pool.section[row] in wishes.muted_sections
+        or pool.source[row] in wishes.muted_sources
+        or (wishes.languages.size > 0 and pool.language[row] not in wishes.languages)
+    )
+
+
+def _drop(mask: Flags, rows: Rows) -> int:
+    known = rows[(rows >= 0) & (rows < len(mask))]
+    known = known[mask[known]]
+    mask[known] = False
+    return len(known)
+
+
+def _drop_codes(
+    mask: Flags,
+    rows: Rows,
+    codes: npt.NDArray[np.int32],
+    unwanted: Rows,
+    rule: str,
+    dropped: dict[str, int],
+) -> None:
+    if unwanted.size:
+        dropped[rule] = _drop(mask, rows[np.isin(codes[rows], unwanted)])
+
+
+def _keep_languages(
+    mask: Flags,
+    rows: Rows,
+    pool: ArticlePool,
+    languages: tuple[int, ...],
+    dropped: dict[str, int],
+) -> None:
+    if languages:
+        wrong = rows[~np.isin(pool.language[rows], languages)]
+        dropped["other_language"] = dropped.get("other_language", 0) + _drop(mask, wrong)

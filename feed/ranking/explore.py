@@ -1,0 +1,136 @@
+"""Exploration: a few slots drawn by chance, last, with the exact propensity of every slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from feed.config import RankingConfig
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exploration:
+    """What may be drawn, before anything is: the whole distribution is in these numbers.
+
+    `ranked` is the deterministic order (rows, pinned articles left out), `pool` the rows that may
+    be drawn (sorted), `slots` the places that may be given to them (ascending), `draws` how many
+    are. A draw takes `draws` of the slots and `draws` of the pool, both uniformly without
+    replacement and independently, puts them together in order, and moves everything else down
+    (an article of the pool that also stands further down in `ranked` moves up instead).
+    No pool article stands in `ranked` above the last slot.
+    """
+
+    ranked: Rows
+    pool: Rows
+    slots: Rows
+    draws: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """One outcome: rows in order, which were explored, and P(this article at this slot)."""
+
+    rows: Rows
+    explored: Flags
+    propensities: Floats
+
+
+def plan_exploration(
+    ranked: Rows, underexposed: Rows, config: RankingConfig, pinned_slots: Rows
+) -> Exploration:
+    """Return what may be explored on this slate.
+
+    Slots are those of the first page from `explore_from` on that no pin holds, numbered as if
+    pins were not there. The pool are the under-exposed articles that do not stand on the first
+    page already.
+
+    Args:
+        ranked: rows best first, pinned articles left out.
+        underexposed: rows of eligible fresh articles that few readers were shown.
+        config: `explore_slots`, `explore_from`, `first_page`.
+        pinned_slots: slots (0-based, of the final slate) that pins hold.
+    """
+    free = np.setdiff1d(np.arange(config.first_page), pinned_slots)
+    slots = np.flatnonzero(free >= config.explore_from)
+    slots = slots[slots <= len(ranked)]
+    top = ranked[: len(free)]
+    pool = np.setdiff1d(underexposed, top)
+    draws = max(min(config.explore_slots, len(slots), len(pool)), 0)
+    return Exploration(ranked, pool, slots, draws)
+
+
+def draw(plan: Exploration, rng: np.random.Generator, size: int) -> Drawn:
+    """Draw the explored articles and their slots; at most `size` rows come back."""
+    if plan.draws == 0:
+        rows = plan.ranked[:size]
+        return Drawn(rows, np.zeros(len(rows), np.bool_), np.ones(len(rows)))
+    slots = np.sort(rng.choice(plan.slots, plan.draws, replace=False))
+    chosen = rng.choice(plan.pool, plan.draws, replace=False)
+    others = plan.ranked[~np.isin(plan.ranked, chosen)]
+    rows = np.empty(len(others) + plan.draws, np.int64)
+    explored = np.zeros(len(rows), np.bool_)
+    explored[slots] = True
+    rows[explored], rows[~explored] = chosen, others
+    return Drawn(rows[:size], explored[:size], slot_propensities(plan, rows[:size]))
+
+
+def slot_propensities(plan: Exploration, rows: Rows) -> Floats:
+    """Return P(the article comes to the slot it has in `rows`), f64 [len(rows)].
+
+    An explored article: (draws / slots) * (1 / pool). A ranked one at place r that stands at p,
+    with s- and s+ of the S slots before and after p, was moved down by the p - r drawn slots
+    before it: C(s-, p-r) C(s+, m-(p-r)) / C(S, m). Below the slots, all m came before, and k of
+    the drawn articles left places above r: hypergeometric in k = r + m - p. Over all articles
+    these sum to 1 at every slot (up to the end of the list).
+    """
+    place = np.arange(len(rows))
+    rank = _places(plan.ranked, rows)
+    below = rank >= _first_below(plan)
+    in_slots = np.isin(place, plan.slots) & ~((rank >= 0) & ~below)
+    by_chance = plan.draws / max(len(plan.slots), 1) / max(len(plan.pool), 1)
+    above = _stay_above(plan, place, rank)
+    under = _stay_below(plan, place, rank, rows)
+    return np.where(in_slots, by_chance, np.where(below, under, above))
+
+
+def _first_below(plan: Exploration) -> int:
+    """Return the first place of `ranked` that no drawn slot can come after."""
+    return int(plan.slots[-1]) + 1 if plan.draws else 0
+
+
+def _stay_above(plan: Exploration, place: Rows, rank: Rows) -> Floats:
+    moved = place - rank
+    before = np.searchsorted(plan.slots, place)
+    after = len(plan.slots) - np.searchsorted(plan.slots, place, side="right")
+    ways = special.binom(before, moved) * special.binom(after, plan.draws - moved)
+    possible = (moved >= 0) & (moved <= np.minimum(before, plan.draws))
+    chance = ways / special.binom(len(plan.slots), plan.draws)
+    return np.asarray(np.where(possible & (plan.draws - moved <= after), chance, 0.0), np.float64)
+
+
+def _stay_below(plan: Exploration, place: Rows, rank: Rows, rows: Rows) -> Floats:
+    in_pool = np.isin(plan.ranked, plan.pool)
+    before = np.r_[0, np.cumsum(in_pool)][np.maximum(rank, 0)]
+    others = len(plan.pool) - before - np.isin(rows, plan.pool)
+    left = rank + plan.draws - place
+    possible = (left >= 0) & (left <= before) & (plan.draws - left <= others)
+    ways = special.binom(before, left) * special.binom(others, plan.draws - left)
+    chance = ways / special.binom(len(plan.pool), plan.draws)
+    return np.asarray(np.where(possible & (left <= plan.draws), chance, 0.0), np.float64)
+
+
+def _places(ranked: Rows, rows: Rows) -> Rows:
+    """Return the place of each row in `ranked`, -1 where it does not stand."""
+    order = np.argsort(ranked)
+    if not len(order):
+        return np.full(len(rows), -1, np.int64)
+    at = np.minimum(np.searchsorted(ranked, rows, sorter=order), len(order) - 1)
+    found = order[at]
+    return np.where(ranked[found] == rows, found, -1)

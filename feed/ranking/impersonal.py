@@ -1,0 +1,127 @@
+"""Orders that know nothing of the reader: what trends, and the newest."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import HOUR_S, RankingConfig
+from feed.domain import Mode, Reason, Rung
+from feed.ranking.candidates import Candidates, first_eligible, popular_by, unite
+from feed.ranking.context import RankingContext, build_impersonal_situation
+from feed.ranking.explain import age_reason, popular_reason, trending_reason
+from feed.ranking.slate import Slate, StageTimer, Trace
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+FRESH_HALF_LIFE_H = 24.0
+
+
+def rank_latest(
+    context: RankingContext, config: RankingConfig, trace: Trace, timer: StageTimer
+) -> Slate:
+    """Return the newest articles first; scores halve with every day of age."""
+    situation = build_impersonal_situation(context, config)
+    rows = situation.eligible.rows[: config.slate_size]
+    trace.dropped, trace.eligible = situation.eligible.dropped, len(situation.eligible.rows)
+    timer.done("candidates")
+    union = unite({"fresh": rows}, context.view.pool.size, len(rows))
+    reasons = tuple((age_reason(age),) for age in _ages(context, rows).tolist())
+    slate = _impersonal_slate(
+        context, union, _freshness(context, rows), reasons, Mode.LATEST, trace
+    )
+    timer.done("explanation")
+    return slate
+
+
+def rank_trending(
+    context: RankingContext, config: RankingConfig, trace: Trace, timer: StageTimer
+) -> Slate:
+    """Return what trends, best first; then the most read of the last hour; then the newest.
+
+    Scores are 2 + the trending score, 1 + the share of the most read, and the freshness: they
+    tell the three parts apart and fall from each to the next.
+    """
+    situation = build_impersonal_situation(context, config)
+    eligible, size = situation.eligible, config.slate_size
+    trace.dropped, trace.eligible = eligible.dropped, len(eligible.rows)
+    proposals = {
+        "trending": first_eligible(context.trending.ranked_rows, eligible.mask, size),
+        "popular_30m": popular_by(0)(context, situation, config, size),
+        "fresh": eligible.rows[:size],
+    }
+    trace.proposed = {name: len(rows) for name, rows in proposals.items()}
+    timer.done("candidates")
+    union = _in_turn(unite(proposals, context.view.pool.size, 3 * size), proposals, size)
+    rows, names = union.rows, list(proposals)
+    clicks = context.signals.counters.clicks(rows, context.request.now)[:, 0]
+    most = max(float(clicks.max(initial=0.0)), 1.0)
+    trends = union.bits >> names.index("trending") & 1
+    read = union.bits >> names.index("popular_30m") & 1
+    scores = np.where(
+        trends,
+        2 + context.trending.score(rows),
+        np.where(read, 1 + clicks / most, _freshness(context, rows)),
+    )
+    timer.done("scoring")
+    reasons = _trending_reasons(context, rows)
+    slate = _impersonal_slate(context, union, scores, reasons, Mode.TRENDING, trace)
+    timer.done("explanation")
+    return slate
+
+
+def _in_turn(union: Candidates, proposals: dict[str, Rows], size: int) -> Candidates:
+    """Return the union with all of one source before the next, instead of round robin."""
+    order: dict[int, None] = {}
+    for rows in proposals.values():
+        order.update(dict.fromkeys(rows.tolist()))
+    at = {row: place for place, row in enumerate(union.rows.tolist())}
+    places = np.array([at[row] for row in list(order)[:size]], np.int64)
+    return Candidates(union.rows[places], union.bits[places], union.names, union.counts)
+
+
+def _trending_reasons(context: RankingContext, rows: Rows) -> tuple[tuple[Reason, ...], ...]:
+    readers = context.signals.counters.clicks(rows, context.request.now)[:, 1]
+    ages = _ages(context, rows)
+    return tuple(
+        (trending_reason(context, row) or popular_reason(read) or age_reason(age),)
+        for row, read, age in zip(rows.tolist(), readers.tolist(), ages.tolist(), strict=True)
+    )
+
+
+def _impersonal_slate(
+    context: RankingContext,
+    union: Candidates,
+    scores: Floats,
+    reasons: tuple[tuple[Reason, ...], ...],
+    mode: Mode,
+    trace: Trace,
+) -> Slate:
+    count = len(union.rows)
+    trace.candidates = count
+    return Slate(
+        rows=union.rows,
+        scores=scores,
+        reasons=reasons,
+        sources=tuple(union.sources_of(i) for i in range(count)),
+        trending=context.trending.labelled(union.rows),
+        explored=np.zeros(count, np.bool_),
+        pinned=np.zeros(count, np.bool_),
+        propensities=np.ones(count),
+        factors={},
+        mode=mode,
+        rung=Rung.LATEST if mode is Mode.LATEST else Rung.TRENDING,
+        personalized=False,
+        trace=trace,
+    )
+
+
+def _ages(context: RankingContext, rows: Rows) -> Floats:
+    ages: Floats = context.request.now - context.view.pool.published_at[rows]
+    return ages
+
+
+def _freshness(context: RankingContext, rows: Rows) -> Floats:
+    hours = np.maximum(_ages(context, rows), 0.0) / HOUR_S
+    return np.asarray(np.exp2(-hours / FRESH_HALF_LIFE_H), np.float64)

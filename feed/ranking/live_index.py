@@ -1,0 +1,87 @@
+"""Orders that hold for every reader, made once per snapshot instead of once per request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import HOUR_S
+from feed.features.counters import HALF_LIVES_S, Counters
+from feed.features.pool import ArticlePool
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+SCHEDULE_TOLERANCE_S = 300.0
+"""An article dated this far ahead is taken as clock difference; further ahead, as scheduled."""
+YOUNG_HOURS = 24.0
+"""Only articles younger than this are explored."""
+FEWEST_CLICKS = 1e-3
+"""Decayed clicks under this count as none."""
+EXPLORE_DEPTH = 400
+"""Under-exposed articles listed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveIndex:
+    """The live articles of one snapshot in the orders that candidate sources start from.
+
+    All are pool rows, best first. `newest` holds every live, published article, with
+    `newest_at` their publication times; `lowest` and `highest` are the least and greatest row
+    among the first i + 1 of them, so that the newest i rows lie in one slice of the pool's
+    arrays. `popular` has one order per half-life of the counters (articles without clicks left
+    out), `in_view` the articles most in readers' view in the last half hour, `underexposed` the
+    young ones that at most half as many as usual were shown. `expiring` have an expiry time.
+    """
+
+    newest: Rows
+    newest_at: Floats
+    lowest: Rows
+    highest: Rows
+    popular: tuple[Rows, ...]
+    in_view: Rows
+    underexposed: Rows
+    expiring: Rows
+
+
+def build_index(pool: ArticlePool, counters: Counters, now: float) -> LiveIndex:
+    """Return the orders of a snapshot.
+
+    Args:
+        pool: the articles.
+        counters: decayed clicks and impressions by row.
+        now: the snapshot's time, epoch seconds; expiry is checked again at each request.
+    """
+    live = pool.live & (pool.published_at <= now + SCHEDULE_TOLERANCE_S) & (pool.expires_at > now)
+    rows = np.flatnonzero(live)
+    rows = rows[np.argsort(-pool.published_at[rows], kind="stable")]
+    clicks, impressions = counters.both(rows, now)
+    return LiveIndex(
+        newest=rows,
+        newest_at=pool.published_at[rows],
+        lowest=np.minimum.accumulate(rows),
+        highest=np.maximum.accumulate(rows),
+        popular=tuple(_descending(rows, clicks[:, h]) for h in range(len(HALF_LIVES_S))),
+        in_view=_descending(rows, impressions[:, 0]),
+        underexposed=_underexposed(rows, pool.published_at[rows], impressions[:, -1], now),
+        expiring=rows[np.isfinite(pool.expires_at[rows])],
+    )
+
+
+def _descending(rows: Rows, amounts: Floats) -> Rows:
+    some = np.flatnonzero(amounts > FEWEST_CLICKS)
+    ordered: Rows = rows[some[np.argsort(-amounts[some], kind="stable")]]
+    return ordered
+
+
+def _underexposed(rows: Rows, published_at: Floats, impressions: Floats, now: float) -> Rows:
+    """Young articles shown at most half as often as the mean young article, least shown first."""
+    young = np.flatnonzero(published_at > now - YOUNG_HOURS * HOUR_S)
+    if not young.size:
+        return rows[:0]
+    few = young[impressions[young] <= impressions[young].mean() / 2]
+    order = np.argsort(impressions[few], kind="stable")
+    listed: Rows = rows[few[order[:EXPLORE_DEPTH]]]
+    return listed

@@ -1,0 +1,50 @@
+"""Editors' picks: which of them hold now, and at which slots they stand."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.ranking.context import RankingContext
+from feed.ranking.eligibility import may_be_pinned
+
+Rows = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
+    """Return rows and slots (ascending, none twice) of the picks that hold for this request.
+
+    A pick for a section holds in that section's feed, one without a section in every feed where
+    its article may stand. Of two picks for one slot the one that started later takes it, and the
+    other the next free slot. Picks beyond `size` slots are left out.
+    """
+    pool, request = context.view.pool, context.request
+    withdrawn = set(context.withdrawn.tolist())
+    slots: dict[int, int] = {}
+    for pin in sorted(context.pins, key=lambda p: (p.slot, -p.starts_at, p.article_id)):
+        row = pool.ids.row(pin.article_id)
+        here = not pin.section or pool.sections.row(pin.section) == request.section >= 0
+        holds = here and pin.starts_at <= request.now < pin.ends_at and row not in withdrawn
+        if not holds or row in slots.values():
+            continue
+        if not may_be_pinned(pool, row, request, context.profile):
+            continue
+        slot = pin.slot
+        while slot in slots:
+            slot += 1
+        if slot < size:
+            slots[slot] = row
+    ordered = sorted(slots)
+    return np.array([slots[s] for s in ordered], np.int64), np.array(ordered, np.int64)
+
+
+def merge_pins(count: int, slots: Rows) -> tuple[Flags, Rows]:
+    """Return where pins stand among `count` slots in all: a flag per slot, and their slots.
+
+    Where the others do not fill the slots before a pin, it moves up to the end of the list.
+    """
+    settled = np.minimum(slots, count - len(slots) + np.arange(len(slots)))
+    pinned = np.zeros(count, np.bool_)
+    pinned[settled] = True
+    return pinned, settled

@@ -1,0 +1,211 @@
+"""recommend(): from one request's context to its slate. Read this first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import RankingConfig
+from feed.domain import Mode, Reason, ReasonCode, Rung
+from feed.models.ranker import Ranker
+from feed.ranking.candidates import SOURCES, Candidates, generate_candidates
+from feed.ranking.context import RankingContext, Situation, build_situation
+from feed.ranking.diversity import DiversifiedOrder, diversify
+from feed.ranking.explain import Explanations, explain, explain_by_facts, plain_reason
+from feed.ranking.explore import Drawn, draw, plan_exploration
+from feed.ranking.impersonal import rank_latest, rank_trending
+from feed.ranking.pins import find_pins, merge_pins
+from feed.ranking.scoring import Scores, score_candidates
+from feed.ranking.slate import Slate, StageTimer, Trace
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_EXPLORATION_BIT = list(SOURCES).index("exploration")
+
+
+def recommend(
+    context: RankingContext,
+    config: RankingConfig,
+    clock: Callable[[], float] | None = None,
+) -> Slate:
+    """Return the ranked slate of one request.
+
+    `personalized`: candidates of every source -> score -> diversity -> pins -> exploration ->
+    reasons. `trending` and `latest`: an order that knows nothing of the reader; the profile is
+    not touched, nothing is pinned or explored.
+
+    Args:
+        context: articles, signals, reader, request and the generator of chance.
+        config: every parameter.
+        clock: seconds, if the trace shall say how long each stage took.
+    """
+    trace = Trace()
+    timer = StageTimer(trace, clock)
+    if context.request.mode is Mode.LATEST:
+        return rank_latest(context, config, trace, timer)
+    if context.request.mode is Mode.TRENDING:
+        return rank_trending(context, config, trace, timer)
+    return _rank_for_reader(context, config, trace, timer)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranked:
+    """What the stages after scoring share: candidates are pins first, then the union."""
+
+    candidates: Candidates
+    rows: Rows
+    scores: Scores
+    order: DiversifiedOrder
+    pin_slots: Rows
+
+
+def _rank_for_reader(
+    context: RankingContext, config: RankingConfig, trace: Trace, timer: StageTimer
+) -> Slate:
+    situation = build_situation(context, config)
+    trace.dropped, trace.eligible = situation.eligible.dropped, len(situation.eligible.rows)
+    timer.done("eligibility")
+    pin_rows, pin_slots = find_pins(context, config.slate_size)
+    candidates = generate_candidates(context, situation, config)
+    rows = np.concatenate([pin_rows, candidates.rows[~np.isin(candidates.rows, pin_rows)]])
+    trace.proposed, trace.candidates = candidates.counts, len(rows)
+    timer.done("candidates")
+    ranker = context.choose_ranker(config)
+    scores = score_candidates(context, situation, rows, ranker, config)
+    timer.done("scoring")
+    order = _diversify(context, rows, scores, config, len(pin_rows))
+    trace.duplicates = len(order.duplicates)
+    timer.done("diversity")
+    ranked = _Ranked(candidates, rows, scores, order, pin_slots)
+    drawn, pinned = _place(context, ranked, config, trace)
+    timer.done("exploration")
+    slate = _build_slate(context, situation, ranked, drawn, pinned, ranker, config, trace)
+    timer.done("explanation")
+    return slate
+
+
+def _diversify(
+    context: RankingContext, rows: Rows, scores: Scores, config: RankingConfig, pins: int
+) -> DiversifiedOrder:
+    view = context.view
+    return diversify(
+        scores.final,
+        view.pool.section[rows],
+        view.pool.source[rows],
+        view.content[rows],
+        config,
+        config.slate_size,
+        pins,
+    )
+
+
+def _place(
+    context: RankingContext, ranked: _Ranked, config: RankingConfig, trace: Trace
+) -> tuple[Drawn, Flags]:
+    """Draw the exploration among the others and set the pins; rows here are candidate positions.
+
+    Exploration is drawn last of all that moves anything, so its propensities are exact.
+    """
+    pins = len(ranked.pin_slots)
+    order = ranked.order.order
+    explorable = _explorable(ranked, pins)
+    free = config.slate_size - pins
+    plan = plan_exploration(order[:free], explorable, config, ranked.pin_slots)
+    trace.explore_pool = len(plan.pool)
+    drawn = draw(plan, context.rng, free)
+    pinned, settled = merge_pins(len(drawn.rows) + pins, ranked.pin_slots)
+    count = len(pinned)
+    at, explored, propensities = np.empty(count, np.int64), pinned.copy(), np.ones(count)
+    at[settled] = np.arange(pins)
+    at[~pinned] = drawn.rows
+    explored[pinned], explored[~pinned] = False, drawn.explored
+    propensities[~pinned] = drawn.propensities
+    return Drawn(at, explored, propensities), pinned
+
+
+def _explorable(ranked: _Ranked, pins: int) -> Rows:
+    """Return the positions of candidates that the exploration source proposed."""
+    bits = dict(zip(ranked.candidates.rows.tolist(), ranked.candidates.bits.tolist(), strict=True))
+    flags = np.fromiter(
+        (bits.get(row, 0) >> _EXPLORATION_BIT & 1 for row in ranked.rows[pins:].tolist()),
+        np.bool_,
+        len(ranked.rows) - pins,
+    )
+    return np.setdiff1d(np.flatnonzero(flags) + pins, ranked.order.duplicates)
+
+
+def _build_slate(
+    context: RankingContext,
+    situation: Situation,
+    ranked: _Ranked,
+    drawn: Drawn,
+    pinned: Flags,
+    ranker: Ranker,
+    config: RankingConfig,
+    trace: Trace,
+) -> Slate:
+    at, scores = drawn.rows, ranked.scores
+    first = at[: config.first_page]
+    explained = explain(context, situation, scores, ranked.rows, first, ranker, config)
+    reasons = explained.reasons + explain_by_facts(context, ranked.rows[at[config.first_page :]])
+    sources = dict(
+        zip(
+            ranked.candidates.rows.tolist(),
+            (ranked.candidates.sources_of(i) for i in range(len(ranked.candidates.rows))),
+            strict=True,
+        )
+    )
+    diversity = np.ones(len(ranked.rows))
+    diversity[ranked.order.order] = ranked.order.decay
+    rows = ranked.rows[at]
+    return Slate(
+        rows=rows,
+        scores=scores.final[at] * diversity[at],
+        reasons=_final_reasons(reasons, drawn.explored, pinned),
+        sources=tuple(
+            sources.get(row, ()) + (("pins",) if pin else ())
+            for row, pin in zip(rows.tolist(), pinned.tolist(), strict=True)
+        ),
+        trending=context.trending.labelled(rows),
+        explored=drawn.explored,
+        pinned=pinned,
+        propensities=drawn.propensities,
+        factors={
+            "ranker": scores.base[at],
+            "trending": scores.trend_factor[at],
+            "followed": scores.followed_factor[at],
+            "fatigue": scores.fatigue_factor[at],
+            "diversity": diversity[at],
+        },
+        mode=context.request.mode,
+        rung=_rung(context),
+        personalized=_is_personalized(explained, trace),
+        trace=trace,
+    )
+
+
+def _final_reasons(
+    reasons: list[tuple[Reason, ...]], explored: Flags, pinned: Flags
+) -> tuple[tuple[Reason, ...], ...]:
+    """Put the pin or the draw first where that is why an article stands there."""
+    pick, chance = plain_reason(ReasonCode.EDITORS_PICK), plain_reason(ReasonCode.EXPLORE)
+    return tuple(
+        (pick,) if pin else (chance,) if drawn else given
+        for given, drawn, pin in zip(reasons, explored.tolist(), pinned.tolist(), strict=True)
+    )
+
+
+def _rung(context: RankingContext) -> Rung:
+    has_model = context.view.bundle.version != "none"
+    return Rung.PERSONALIZED if has_model else Rung.WITHOUT_MODEL
+
+
+def _is_personalized(explained: Explanations, trace: Trace) -> bool:
+    personal_rules = ("read", "hidden", "muted_section", "muted_source")
+    removed = sum(trace.dropped.get(rule, 0) for rule in personal_rules)
+    return explained.personal or removed > 0

@@ -1,0 +1,111 @@
+"""What each candidate is worth: the ranker's score times factors that are kept apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import RankingConfig
+from feed.features.profile import Profile, find
+from feed.models.feature_matrix import build_features
+from feed.models.ranker import Ranker
+from feed.models.schema import GROUPS, group_columns
+from feed.ranking.context import RankingContext, Situation
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+COLD_FOLLOW = 4.0
+"""For a reader who follows but has not read yet, the followed boost counts so many times."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Scores of candidates and what they are the product of, f64 [k] each.
+
+    `final = base * trend_factor * followed_factor * fatigue_factor`; `base` in (0, 1) is the
+    ranker's. `trend` in [0, 1] is the trending score behind its factor. `features` f32 [k, F].
+    """
+
+    features: Matrix
+    base: Floats
+    trend: Floats
+    trend_factor: Floats
+    followed_factor: Floats
+    fatigue_factor: Floats
+    final: Floats
+
+
+def score_candidates(
+    context: RankingContext,
+    situation: Situation,
+    rows: Rows,
+    ranker: Ranker,
+    config: RankingConfig,
+) -> Scores:
+    """Return the scores of candidate rows.
+
+    The trending factor is `1 + trending_boost * trend`; the followed factor `1 + followed_boost`
+    for articles of followed sections and sources; the fatigue factor `fatigue_factor` to the
+    power of the showings without a click beyond `fatigue_after`.
+    """
+    features = build_features(
+        context.view, context.signals, context.profile, context.request, rows, situation.reader
+    )
+    mute_groups(features, config)
+    base = ranker.score(features)
+    trend = context.trending.score(rows)
+    trend_factor = 1.0 + config.trending_boost * trend
+    followed_factor = _followed_factor(context, rows, config)
+    fatigue_factor = _fatigue_factor(context.profile, rows, config)
+    final = base * trend_factor * followed_factor * fatigue_factor
+    return Scores(features, base, trend, trend_factor, followed_factor, fatigue_factor, final)
+
+
+def mute_groups(features: Matrix, config: RankingConfig) -> None:
+    """Make the features of engines that are switched off unknown, in place."""
+    columns = group_columns()
+    if not config.use_collaborative:
+        features[:, columns[GROUPS.index("collaborative")]] = np.nan
+    if not config.use_content:
+        features[:, columns[GROUPS.index("content")]] = np.nan
+        features[:, columns[GROUPS.index("session_content")]] = np.nan
+
+
+def find_followed(context: RankingContext, rows: Rows) -> tuple[Flags, Flags]:
+    """Return which rows are of a followed section, and which of a followed source."""
+    pool, wishes = context.view.pool, context.profile.preferences
+    none = np.zeros(len(rows), np.bool_)
+    by_section = (
+        np.isin(pool.section[rows], wishes.followed_sections)
+        if wishes.followed_sections.size
+        else none
+    )
+    by_source = (
+        np.isin(pool.source[rows], wishes.followed_sources)
+        if wishes.followed_sources.size
+        else none
+    )
+    return by_section, by_source
+
+
+def _followed_factor(context: RankingContext, rows: Rows, config: RankingConfig) -> Floats:
+    by_section, by_source = find_followed(context, rows)
+    followed = by_section | by_source
+    if not followed.any():
+        return np.ones(len(rows))
+    boost = config.followed_boost * (COLD_FOLLOW if context.profile.is_cold else 1.0)
+    return np.asarray(1.0 + boost * followed, np.float64)
+
+
+def _fatigue_factor(profile: Profile, rows: Rows, config: RankingConfig) -> Floats:
+    if not profile.shown_rows.size:
+        return np.ones(len(rows))
+    at = find(profile.shown_rows, rows)
+    count = np.where(at >= 0, profile.shown_counts[at], 0.0)
+    beyond = np.maximum(count - config.fatigue_after, 0.0)
+    return np.asarray(config.fatigue_factor**beyond, np.float64)

@@ -1,0 +1,84 @@
+"""Slate: the ranked articles of one request with everything that is said about each slot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.domain import Mode, Reason, Rung
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Trace:
+    """How a slate came about: counts, and seconds per stage where a clock was given."""
+
+    dropped: dict[str, int] = field(default_factory=dict)
+    proposed: dict[str, int] = field(default_factory=dict)
+    eligible: int = 0
+    candidates: int = 0
+    duplicates: int = 0
+    explore_pool: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class StageTimer:
+    """Writes how long each stage took into a trace, if there is a clock."""
+
+    def __init__(self, trace: Trace, clock: Callable[[], float] | None) -> None:
+        self._trace = trace
+        self._clock = clock
+        self._last = clock() if clock else 0.0
+
+    def done(self, stage: str) -> None:
+        """Say that a stage has ended."""
+        if self._clock:
+            now = self._clock()
+            self._trace.seconds[stage] = now - self._last
+            self._last = now
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Slate:
+    """What a request gets, best first; arrays and tuples have one element per slot.
+
+    Attributes:
+        rows: article rows, none twice.
+        scores: final scores; they fall with the slot except where diversity, pins or exploration
+            say otherwise.
+        reasons: why each article stands there, strongest first, at least one.
+        sources: candidate sources that proposed it.
+        trending: it carries the trending label.
+        explored: it was drawn by chance.
+        pinned: an editor put it there.
+        propensities: P(this article at this slot | context), 1 where nothing was left to chance.
+        factors: what `scores` are the product of: "ranker", "trending", "followed", "fatigue",
+            "diversity"; empty in modes without a reader.
+        mode: the mode asked for.
+        rung: how it was served.
+        personalized: the reader's history or preferences changed what stands where.
+        trace: counts and times.
+    """
+
+    rows: Rows
+    scores: Floats
+    reasons: tuple[tuple[Reason, ...], ...]
+    sources: tuple[tuple[str, ...], ...]
+    trending: Flags
+    explored: Flags
+    pinned: Flags
+    propensities: Floats
+    factors: dict[str, Floats]
+    mode: Mode
+    rung: Rung
+    personalized: bool
+    trace: Trace
+
+    def __len__(self) -> int:
+        return len(self.rows)
