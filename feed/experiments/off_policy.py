@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feed.experiments.effects import Interval
-from feed.experiments.resampling import bootstrap_ratio_interval
+from feed.experiments.resampling import ReaderBootstrap
 
 FloatArray = NDArray[np.float64]
 
 CLIPS = (5.0, 10.0, 50.0)
 """Largest weights of the sensitivity table."""
+LEAST_SHARE = 0.05
+"""Effective rows, as a share of all rows, under which nothing is claimed."""
+
+LEAST_ROWS = 200.0
+"""Effective rows under which nothing is claimed."""
 
 MEAN_WEIGHT_ERRORS = 3.29
 """Standard errors by which the mean weight may miss 1: one false refusal in a thousand."""
@@ -131,8 +136,8 @@ def evaluate_policy(
     rng: np.random.Generator,
     *,
     level: float = 0.95,
-    least_share: float = 0.05,
-    least_rows: float = 200.0,
+    least_share: float = LEAST_SHARE,
+    least_rows: float = LEAST_ROWS,
 ) -> OffPolicyReport:
     """Estimate a policy's value from another policy's log.
 
@@ -166,11 +171,12 @@ def evaluate_policy(
         (f"ips_clipped_{clip:g}", np.minimum(weights, clip) * rewards, ones) for clip in CLIPS
     )
     overlap = measure_overlap(log)
+    bootstrap = ReaderBootstrap(log.readers, rng)
     return OffPolicyReport(
         overlap,
-        (*(_estimate(*column, log.readers, rng, level) for column in columns), _direct(log)),
-        tuple(_estimate(*column, log.readers, rng, level) for column in clips),
-        _refusal(overlap, least_share, least_rows),
+        (*(_estimate(*column, bootstrap, level) for column in columns), _direct(log)),
+        tuple(_estimate(*column, bootstrap, level) for column in clips),
+        refuse(overlap, least_share=least_share, least_rows=least_rows),
     )
 
 
@@ -202,33 +208,19 @@ def measure_overlap(log: LoggedBandit) -> Overlap:
     )
 
 
-def _estimate(
-    name: str,
-    above: FloatArray,
-    below: FloatArray,
-    readers: NDArray[np.int64],
-    rng: np.random.Generator,
-    level: float,
-) -> Estimate:
-    denominator = float(below.sum())
-    if denominator <= 0:
-        return Estimate(name, None, None)
-    interval = bootstrap_ratio_interval(above, below, readers, rng, level=level)
-    return Estimate(name, float(above.sum()) / denominator, interval)
+def refuse(
+    overlap: Overlap, *, least_share: float = LEAST_SHARE, least_rows: float = LEAST_ROWS
+) -> str:
+    """Say in words why nothing should be claimed from a log, if so.
 
+    Args:
+        overlap: What the log can bear.
+        least_share: Effective rows wanted, as a share of all rows.
+        least_rows: Effective rows wanted.
 
-def _clustered_error(values: FloatArray, readers: NDArray[np.int64]) -> float:
-    _, reader = np.unique(readers, return_inverse=True)
-    sums = np.bincount(reader, values - values.mean())
-    return float(np.sqrt(np.square(sums).sum())) / values.size
-
-
-def _direct(log: LoggedBandit) -> Estimate:
-    value = float(log.predicted_target.mean()) if log.rewards.size else None
-    return Estimate("direct", value, None)
-
-
-def _refusal(overlap: Overlap, least_share: float, least_rows: float) -> str:
+    Returns:
+        The reason; empty when estimates may be acted on.
+    """
     if overlap.rows == 0:
         return "the log is empty"
     if overlap.effective_rows == 0:
@@ -249,3 +241,28 @@ def _refusal(overlap: Overlap, least_share: float, least_rows: float) -> str:
             f"{overlap.mean_weight:.3f} +- {overlap.mean_weight_error:.3f} instead of 1"
         )
     return ""
+
+
+def _estimate(
+    name: str,
+    above: FloatArray,
+    below: FloatArray,
+    bootstrap: ReaderBootstrap,
+    level: float,
+) -> Estimate:
+    denominator = float(below.sum())
+    if denominator <= 0:
+        return Estimate(name, None, None)
+    interval = bootstrap.ratio_interval(above, below, level)
+    return Estimate(name, float(above.sum()) / denominator, interval)
+
+
+def _clustered_error(values: FloatArray, readers: NDArray[np.int64]) -> float:
+    _, reader = np.unique(readers, return_inverse=True)
+    sums = np.bincount(reader, values - values.mean())
+    return float(np.sqrt(np.square(sums).sum())) / values.size
+
+
+def _direct(log: LoggedBandit) -> Estimate:
+    value = float(log.predicted_target.mean()) if log.rewards.size else None
+    return Estimate("direct", value, None)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feed.domain import NotFoundError
 from feed.experiments.effects import Interval
 from feed.experiments.off_policy import LoggedBandit
-from feed.experiments.resampling import bootstrap_ratio_interval
+from feed.experiments.resampling import ReaderBootstrap
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -177,7 +177,7 @@ def measure_reward(log: PolicyLog, rng: np.random.Generator) -> tuple[float, Int
         Clicks a row and their 95 % interval over reader groups.
     """
     ones = np.ones_like(log.clicks)
-    interval = bootstrap_ratio_interval(log.clicks, ones, log.readers, rng)
+    interval = ReaderBootstrap(log.readers, rng).ratio_interval(log.clicks, ones)
     return (float(log.clicks.mean()) if log.clicks.size else 0.0), interval
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from feed.experiments.off_policy import LoggedBandit, OffPolicyReport, evaluate_policy
-from feed.experiments.resampling import bootstrap_ratio_interval
+from feed.experiments.resampling import ReaderBootstrap
 
 RATES = np.array([0.1, 0.3, 0.6])
 LOGGING = np.array([0.5, 0.3, 0.2])
@@ -130,8 +130,8 @@ def test_the_bootstrap_resamples_readers_not_rows() -> None:
     readers = np.arange(400).repeat(25)
     clicks = (rng.random(400) < 0.3).astype(float)[readers]
     ones = np.ones_like(clicks)
-    by_reader = bootstrap_ratio_interval(clicks, ones, readers, rng)
-    by_row = bootstrap_ratio_interval(clicks, ones, np.arange(clicks.size), rng)
+    by_reader = ReaderBootstrap(readers, rng).ratio_interval(clicks, ones)
+    by_row = ReaderBootstrap(np.arange(clicks.size), rng).ratio_interval(clicks, ones)
     assert by_reader is not None
     assert by_row is not None
     wide, narrow = by_reader.high - by_reader.low, by_row.high - by_row.low
@@ -142,5 +142,6 @@ def test_the_bootstrap_resamples_readers_not_rows() -> None:
 def test_one_reader_has_no_interval() -> None:
     values = np.ones(3)
     rng = np.random.default_rng(0)
-    assert bootstrap_ratio_interval(values, values, np.zeros(3, dtype=np.int64), rng) is None
-    assert bootstrap_ratio_interval(values, 0 * values, np.arange(3), rng) is None
+    alone = ReaderBootstrap(np.zeros(3, dtype=np.int64), rng)
+    assert alone.ratio_interval(values, values) is None
+    assert ReaderBootstrap(np.arange(3), rng).ratio_interval(values, 0 * values) is None

@@ -23,7 +23,7 @@ BASELINE = Moments.from_arrays(AFTER)
 
 @pytest.mark.parametrize("share", [0.5, 0.2])
 def test_planned_readers_are_those_of_statsmodels(share: float) -> None:
-    plan = plan_readers(BASELINE, 0.05, treatment_share=share)
+    plan = plan_readers(BASELINE, 0.05, treatment_share=share, equal_variance=True)
     size = 0.05 * AFTER.mean() / AFTER.std(ddof=1)
     control = NormalIndPower().solve_power(
         size, alpha=0.05, power=0.8, ratio=share / (1 - share), alternative="two-sided"
@@ -35,10 +35,20 @@ def test_planned_readers_are_those_of_statsmodels(share: float) -> None:
 def test_planned_readers_are_close_to_tea_tastings_with_its_t_distribution() -> None:
     metric = tt.Mean("reads", rel_effect_size=0.05, power=0.8)
     expected = metric.solve_power(pa.table({"reads": AFTER}), "n_obs")[0].n_obs
-    plan = plan_readers(BASELINE, 0.05)
+    plan = plan_readers(BASELINE, 0.05, equal_variance=True)
     assert plan.control is not None
     assert plan.treatment is not None
     assert plan.control + plan.treatment == pytest.approx(expected, rel=0.002)
+
+
+def test_a_gain_is_planned_with_the_variance_that_it_brings() -> None:
+    plan = plan_readers(BASELINE, 0.2, power=0.9)
+    assert plan.control is not None
+    assert plan.difference is not None
+    variance = AFTER.var(ddof=1) * (1 + 1.2**2) / plan.control
+    assert power_reached(np.sqrt(variance), plan.difference) == pytest.approx(0.9, abs=1e-3)
+    loss = plan_readers(BASELINE, -0.2, power=0.9)
+    assert loss.control == plan_readers(BASELINE, 0.2, power=0.9, equal_variance=True).control
 
 
 def test_power_and_smallest_effect_are_inverses() -> None:

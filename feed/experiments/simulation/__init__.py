@@ -1,0 +1,1 @@
+"""Worlds with a known truth, and the tests of this room let loose on them many times."""
