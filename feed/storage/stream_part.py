@@ -55,6 +55,13 @@ class StreamPart(StorePart):
         length: int = self._link.call(key, "XLEN", key)
         return length
 
+    def stream_lengths(self) -> list[int]:
+        """Return how many records wait in each partition's stream."""
+        if self._settings.redis_cluster:
+            return [self.stream_length(p) for p in range(self.partitions)]
+        keys = [self._keys.stream(p) for p in range(self.partitions)]
+        return self._bulk.pipeline(keys[0], [("XLEN", key) for key in keys])
+
     def acquire_lease(self, name: str, owner: str, ttl_s: float) -> bool:
         """Take or renew a lease; False while another owner holds it."""
         key = self._keys.catalogue(f"lease:{name}")
@@ -70,6 +77,12 @@ class StreamPart(StorePart):
         """Keep one named blob (counters checkpoint, trending snapshot ...)."""
         key = self._keys.catalogue(f"blob:{name}")
         self._bulk.call(key, "SET", key, data)
+
+    def publish_blob(self, name: str, data: bytes, lease: str, owner: str) -> bool:
+        """Keep one named blob if `owner` still holds a lease; return whether it was kept."""
+        keys = (self._keys.catalogue(f"blob:{name}"), self._keys.catalogue(f"lease:{lease}"))
+        call = ScriptCall(scripts.PUBLISH_BLOB, keys, (owner, data))
+        return bool(self._bulk.scripts([call])[0])
 
     def read_blob(self, name: str) -> bytes | None:
         """Return a named blob, or None."""

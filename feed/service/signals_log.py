@@ -1,0 +1,114 @@
+"""How counters travel from the worker to the web processes: checkpoints and deltas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from feed.features.ids import IdMap
+from feed.features.state import LiveSignals
+from feed.storage.store import StreamStore
+
+SIGNALS_BLOB = "signals"
+TRENDING_BLOB = "trending"
+DELTAS_KEPT = 600
+START = "0-0"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A checkpoint (all the signals) or a delta (those that changed).
+
+    `generation` names the worker run that made it; `previous` is the id of the delta before
+    this one (for a checkpoint: of the last delta it includes); `positions` maps each partition
+    to the last stream id that is counted; `at` is when it was made (epoch seconds); `body` is
+    what `LiveSignals.dump` or `.delta` returned, empty for a delta that only announces a run.
+    """
+
+    generation: str
+    previous: str
+    positions: Mapping[int, str]
+    at: float
+    body: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return a line of JSON and the body."""
+        head = {
+            "format": 1,
+            "generation": self.generation,
+            "previous": self.previous,
+            "positions": {str(p): position for p, position in self.positions.items()},
+            "at": self.at,
+        }
+        return orjson.dumps(head) + b"\n" + self.body
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Publication:
+        """Return what `to_bytes` wrote."""
+        line, body = data.split(b"\n", 1)
+        head: dict[str, Any] = orjson.loads(line)
+        return cls(
+            generation=head["generation"],
+            previous=head["previous"],
+            positions={int(p): position for p, position in head["positions"].items()},
+            at=head["at"],
+            body=body,
+        )
+
+
+class SignalsFollower:
+    """A web process's copy of the worker's signals, kept up by deltas.
+
+    The checkpoint is loaded at the first call, after another worker took over, and after falling
+    behind the deltas that are kept. `signals` never changes once given out; `delta_id` is the id
+    of the last delta in it, `at` when the worker made that (epoch seconds).
+    """
+
+    def __init__(self, store: StreamStore, ids: IdMap) -> None:
+        self._store = store
+        self._ids = ids
+        self._generation = ""
+        self._live = LiveSignals(ids)
+        self.signals = self._live.snapshot()
+        self.delta_id = ""
+        self.at = 0.0
+
+    def follow(self) -> bool:
+        """Take in what the worker published since; return whether anything changed.
+
+        Raises:
+            StoreUnavailableError: the store does not answer.
+        """
+        changed = not self._generation and self._load()
+        for delta_id, data in self._store.read_deltas(self.delta_id or START):
+            delta = Publication.from_bytes(data)
+            if delta.generation != self._generation or delta.previous != self.delta_id:
+                changed = self._load() or changed
+                break
+            if delta.body:
+                self._live.apply(delta.body)
+                changed = True
+            self.delta_id, self.at = delta_id, delta.at
+        if changed:
+            self.signals = self._live.snapshot()
+        return changed
+
+    def _load(self) -> bool:
+        """Load the checkpoint unless it is the one we come from; return whether it was new."""
+        data = self._store.read_blob(SIGNALS_BLOB)
+        if data is None:
+            return False
+        checkpoint = Publication.from_bytes(data)
+        if (checkpoint.generation, checkpoint.previous) == (self._generation, self.delta_id):
+            return False
+        self._live = LiveSignals.load(checkpoint.body, self._ids)
+        self._generation = checkpoint.generation
+        self.delta_id, self.at = checkpoint.previous, checkpoint.at
+        log.info("signals_loaded", generation=self._generation, position=self.delta_id)
+        return True

@@ -1,0 +1,167 @@
+"""The worker's first half: stream records become counters, deltas, checkpoints, trending."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import orjson
+import structlog
+
+from feed.features.ids import IdMap
+from feed.features.pool import PoolBuilder
+from feed.features.state import LiveSignals
+from feed.features.trending import TrendingDetector, TrendingState
+from feed.service.signals_log import (
+    DELTAS_KEPT,
+    SIGNALS_BLOB,
+    START,
+    TRENDING_BLOB,
+    Publication,
+)
+from feed.storage.redis_store import RedisStore
+from feed.storage.store import RecordType, StoredArticle
+
+log = structlog.get_logger(__name__)
+
+RECORDS_PER_READ = 2_000
+"""Records read from one partition at a time."""
+
+CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SHARE = 0.05
+"""Part of the worker's time that checkpoints may take; large ones are made less often."""
+
+TRENDING_SECONDS = 1.0
+STILL_READ = 0.5
+"""Decayed readers (half-life one day) from which an old article stays in the catalogue."""
+
+
+class SignalsPublisher:
+    """Counts every stream record exactly once and publishes the result.
+
+    A checkpoint holds the signals *and* the stream positions they include, in one value that is
+    replaced whole: a new worker goes on from there, so nothing is counted twice or left out.
+
+    Args:
+        store: where streams are read and results published.
+        owner: name of this worker run; also the holder of the lease.
+        lease: name of the lease that must be held for a checkpoint to be written.
+    """
+
+    def __init__(self, store: RedisStore, owner: str, lease: str) -> None:
+        self._store = store
+        self._owner = owner
+        self._lease = lease
+        self._ids = IdMap()
+        self._pool = PoolBuilder(self._ids)
+        self._catalogue_position = ""
+        self.signals = LiveSignals(self._ids)
+        self._positions: dict[int, str] = {}
+        self._checkpointed: dict[int, str] = {}
+        self._last_delta = START
+        self._checkpoint_at = self._trending_at = float("-inf")
+        self._checkpoint_cost_s = 0.0
+        self._detector = TrendingDetector()
+
+    @property
+    def checkpointed(self) -> Mapping[int, str]:
+        """Stream positions that the stored checkpoint includes; the stream is safe up to there."""
+        return self._checkpointed
+
+    def start(self, now: float) -> None:
+        """Load the last checkpoint, announce this run and publish a checkpoint of its own."""
+        data = self._store.read_blob(SIGNALS_BLOB)
+        if data is not None:
+            checkpoint = Publication.from_bytes(data)
+            self.signals = LiveSignals.load(checkpoint.body, self._ids)
+            self._positions = dict(checkpoint.positions)
+        trending = self._store.read_blob(TRENDING_BLOB)
+        if trending is not None:
+            state = TrendingState.from_bytes(trending, self._ids)
+            self._detector = TrendingDetector(previous=state)
+        self._publish_delta(b"", now)
+        self._checkpoint(now)
+
+    def tick(self, now: float) -> int:
+        """Count what is new, publish what changed; return the number of records counted."""
+        counted = self._read_streams()
+        if counted:
+            self._publish_delta(self.signals.delta(), now)
+        if now - self._trending_at >= TRENDING_SECONDS or now < self._trending_at:
+            self._trending_at = now
+            self._follow_catalogue()
+            state = self._detector.update(self.signals.counters, self._pool.snapshot(), now)
+            self._store.write_blob(TRENDING_BLOB, state.to_bytes())
+        wait_s = max(CHECKPOINT_SECONDS, self._checkpoint_cost_s / CHECKPOINT_SHARE)
+        if not 0 <= now - self._checkpoint_at < wait_s:
+            self._checkpoint(now)
+        return counted
+
+    def stop(self, now: float) -> None:
+        """Publish a last checkpoint, so that the next run need not count anything again."""
+        self._checkpoint(now)
+
+    def still_read(self, article_ids: Sequence[str], now: float) -> set[str]:
+        """Return which of some articles had a reader in about the last day."""
+        rows = self._ids.rows(article_ids)
+        clicks = self.signals.counters.clicks(rows, now)[:, -1]
+        return {a for a, n in zip(article_ids, clicks, strict=True) if n > STILL_READ}
+
+    def _read_streams(self) -> int:
+        after = {p: self._positions.get(p, START) for p in range(self._store.partitions)}
+        counted = 0
+        for partition, records in self._store.read_streams(after, RECORDS_PER_READ).items():
+            for record in records:
+                if record.type is RecordType.EVENT:
+                    self.signals.apply_event(orjson.loads(record.payload))
+            if records:
+                self._positions[partition] = records[-1].stream_id
+                counted += len(records)
+        return counted
+
+    def _publish_delta(self, body: bytes, now: float) -> None:
+        publication = self._publication(body, now)
+        self._last_delta = self._store.append_delta(publication.to_bytes(), DELTAS_KEPT)
+
+    def _checkpoint(self, now: float) -> None:
+        begun = time.perf_counter()
+        positions = dict(self._positions)
+        data = self._publication(self.signals.dump(), now).to_bytes()
+        if self._store.publish_blob(SIGNALS_BLOB, data, self._lease, self._owner):
+            self._checkpointed = positions
+        self._checkpoint_at = now
+        self._checkpoint_cost_s = time.perf_counter() - begun
+
+    def _publication(self, body: bytes, now: float) -> Publication:
+        return Publication(
+            generation=self._owner,
+            previous=self._last_delta,
+            positions=self._positions,
+            at=now,
+            body=body,
+        )
+
+    def _follow_catalogue(self) -> None:
+        if not self._catalogue_position:
+            self._scan_catalogue()
+        while True:
+            batch = self._store.changes_after(self._catalogue_position)
+            if batch.gap:
+                self._scan_catalogue()
+                continue
+            self._catalogue_position = batch.position
+            if not batch.changes:
+                return
+            for change in batch.changes:
+                if change.stored is None:
+                    self._pool.remove(change.article_id)
+                else:
+                    self._add(change.stored)
+
+    def _scan_catalogue(self) -> None:
+        self._catalogue_position = self._store.catalogue_position()
+        for stored in self._store.scan_articles():
+            self._add(stored)
+
+    def _add(self, stored: StoredArticle) -> None:
+        self._pool.add(stored.article, None, stored.added_at)

@@ -1,0 +1,226 @@
+"""Reading the archive: events, served feeds and articles of a time window, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from feed.domain import ArchiveError
+from feed.storage.archive_files import day_name, reading, table_files
+from feed.storage.archive_schema import (
+    ARTICLES,
+    ARTICLES_TABLE,
+    EVENTS,
+    EVENTS_TABLE,
+    SERVED_TABLE,
+    TABLES,
+    Table,
+    day_of,
+    open_duckdb,
+    quoted,
+)
+
+DAY_S = 86_400.0
+CLOCK_SLACK_S = DAY_S
+"""Files are by day of receipt. An event may come any time after it happened, and, by a clock that
+is ahead, a little before."""
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+class Archive:
+    """The event log of one installation, under `<data_dir>/archive`.
+
+    Times come and go as epoch seconds. A missing or empty archive is one with no rows.
+
+    Args:
+        archive_dir: the directory.
+        memory_mb: memory that one query may use before it spills to disk.
+        threads: threads of one query.
+    """
+
+    def __init__(self, archive_dir: Path, *, memory_mb: int = 2000, threads: int = 2) -> None:
+        self._dir = Path(archive_dir)
+        self._memory_mb = memory_mb
+        self._threads = threads
+
+    def event_columns(
+        self,
+        from_at: float,
+        to_at: float,
+        columns: Sequence[str] = (),
+        where: str = "",
+        parameters: Sequence[Any] = (),
+    ) -> Columns:
+        """Return the events that occurred in [from_at, to_at), oldest first.
+
+        Args:
+            from_at: begin of the window.
+            to_at: end of the window, itself outside.
+            columns: names to return; all without any.
+            where: further SQL condition with `?` for each of `parameters`.
+            parameters: values of the condition.
+
+        Returns:
+            One array for each column, all of one length; times as float64 epoch seconds.
+
+        Raises:
+            ArchiveError: a file cannot be read.
+        """
+        return self._window(EVENTS_TABLE, "occurred_at", from_at, to_at, columns, where, parameters)
+
+    def served_columns(
+        self,
+        from_at: float,
+        to_at: float,
+        columns: Sequence[str] = (),
+        where: str = "",
+        parameters: Sequence[Any] = (),
+    ) -> Columns:
+        """Return the slots served in [from_at, to_at), oldest first; else as `event_columns`."""
+        return self._window(SERVED_TABLE, "served_at", from_at, to_at, columns, where, parameters)
+
+    def articles(self, as_of: float = float("inf")) -> Columns:
+        """Return every article as it was last logged before a time, by order of addition.
+
+        `embedding` is an object array of float32 arrays (empty where there is none).
+        """
+        moment = "" if as_of == float("inf") else f"WHERE logged_at < {_moment(as_of)}"
+        fields = _select(ARTICLES_TABLE, ())
+        with self.query() as connection:
+            return _columns(
+                connection.execute(
+                    f"SELECT {fields} FROM (SELECT * FROM {ARTICLES} {moment} QUALIFY"
+                    " row_number() OVER (PARTITION BY article_id ORDER BY logged_at DESC) = 1)"
+                    " ORDER BY added_at, article_id"
+                )
+            )
+
+    def span(self) -> tuple[float, float] | None:
+        """Return when the first and the last event occurred, or None without any."""
+        with self.query() as connection:
+            low, high = connection.execute(
+                f"SELECT epoch_us(min(occurred_at)), epoch_us(max(occurred_at)) FROM {EVENTS}"
+            ).fetchall()[0]
+        return None if low is None else (low / 1e6, high / 1e6)
+
+    def export_user(self, user_id: str) -> dict[str, list[dict[str, Any]]]:
+        """Return every row on a reader, JSON-ready (times in epoch seconds)."""
+        export = {}
+        with self.query() as connection:
+            for table in (EVENTS_TABLE, SERVED_TABLE):
+                result = connection.execute(
+                    f"SELECT {_select(table, ())} FROM {table.name} WHERE user_id = ?"
+                    f" ORDER BY {table.order}",
+                    [user_id],
+                )
+                names = [column.name for column in table.columns]
+                rows = result.fetchall()
+                export[table.name] = [dict(zip(names, row, strict=True)) for row in rows]
+        return export
+
+    @contextmanager
+    def query(self, from_at: float = float("-inf")) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a DuckDB connection with the views `events`, `served` and `articles`.
+
+        Only files that may hold something that happened at or after `from_at` are opened; the
+        rows are not cut to it.
+        No file is swapped while the connection is open.
+
+        Raises:
+            ArchiveError: a file cannot be read.
+        """
+        connection = None
+        try:
+            with reading(self._dir) if self._dir.is_dir() else _nothing_to_lock():
+                connection = open_duckdb(memory_mb=self._memory_mb, threads=self._threads)
+                for table in TABLES.values():
+                    source = self._source(table, from_at)
+                    connection.execute(f"CREATE VIEW {table.name} AS {source}")
+                yield connection
+        except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+            raise ArchiveError(f"the archive in {self._dir} cannot be read: {error}") from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _window(
+        self,
+        table: Table,
+        time: str,
+        from_at: float,
+        to_at: float,
+        columns: Sequence[str],
+        where: str,
+        parameters: Sequence[Any],
+    ) -> Columns:
+        condition = f"{time} >= {_moment(from_at)} AND {time} < {_moment(to_at)}"
+        if where:
+            condition += f" AND ({where})"
+        with self.query(from_at) as connection:
+            return _columns(
+                connection.execute(
+                    f"SELECT {_select(table, columns)} FROM {table.name} WHERE {condition}"
+                    f" ORDER BY {time}, partition, stream_id",
+                    list(parameters),
+                )
+            )
+
+    def _source(self, table: Table, from_at: float) -> str:
+        paths = table_files(self._dir, table.name)
+        if table.name != ARTICLES:
+            first = day_of(from_at - CLOCK_SLACK_S) if from_at > CLOCK_SLACK_S else ""
+            paths = [path for path in paths if first <= day_name(path)]
+        if not paths:
+            return table.empty_select()
+        return (
+            f"SELECT * FROM read_parquet({quoted(map(str, paths))},"
+            " union_by_name = true, hive_partitioning = false)"
+        )
+
+
+def _select(table: Table, columns: Sequence[str]) -> str:
+    wanted = set(columns)
+    unknown = wanted - {column.name for column in table.columns}
+    if unknown:
+        raise ArchiveError(f"the table {table.name} has no column {sorted(unknown)[0]}")
+    return ", ".join(
+        f"epoch_us({c.name}) / 1e6 AS {c.name}" if c.type == "TIMESTAMPTZ" else c.name
+        for c in table.columns
+        if not wanted or c.name in wanted
+    )
+
+
+def _columns(result: duckdb.DuckDBPyConnection) -> Columns:
+    """Return a result as plain arrays: missing as NaN, -1, False or None."""
+    return {name: _plain(array) for name, array in result.fetchnumpy().items()}
+
+
+def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if not isinstance(array, np.ma.MaskedArray):
+        return np.asarray(array)
+    if array.dtype.kind == "f":
+        return array.filled(np.nan)
+    if array.dtype.kind in "iu":
+        return array.filled(-1)
+    if array.dtype.kind == "b":
+        return array.filled(False)
+    texts = np.array(array.data, copy=True)
+    texts[np.ma.getmaskarray(array)] = None
+    return texts
+
+
+def _moment(epoch_s: float) -> str:
+    microseconds = round(min(max(epoch_s, 0.0), 2.5e11) * 1e6)
+    return f"make_timestamptz({microseconds}::BIGINT)"
+
+
+@contextmanager
+def _nothing_to_lock() -> Iterator[None]:
+    yield

@@ -1,0 +1,107 @@
+"""The files of the archive: listing them, telling whole from damaged, swapping some for others."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from feed.storage.archive_ledger import sync_directory, write_durably
+from feed.storage.archive_schema import TABLES
+
+MAGIC = b"PAR1"
+_TRAILER = 8  # length of the footer, then the magic bytes
+_SWAP = "swap.json"
+
+
+def table_files(archive_dir: Path, table: str = "*") -> list[Path]:
+    """Return the Parquet files of a table (or of all), in the order of their days."""
+    names = TABLES if table == "*" else (table,)
+    return [path for name in names for path in sorted((archive_dir / name).glob("day=*/*.parquet"))]
+
+
+def day_name(path: Path) -> str:
+    """Return the day (`YYYY-MM-DD`) of an archive file."""
+    return path.parent.name.removeprefix("day=")
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a Parquet file has its beginning and its end; reads a dozen bytes."""
+    size = path.stat().st_size
+    if size < len(MAGIC) + _TRAILER:
+        return False
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+        file.seek(-_TRAILER, os.SEEK_END)
+        trailer = file.read(_TRAILER)
+    footer = int.from_bytes(trailer[:4], "little")
+    return head == MAGIC and trailer[4:] == MAGIC and footer + len(MAGIC) + _TRAILER <= size
+
+
+@contextmanager
+def reading(archive_dir: Path) -> Iterator[None]:
+    """Hold off swaps while files are listed and read; several readers at once are fine."""
+    with _locked(archive_dir, fcntl.LOCK_SH):
+        yield
+
+
+def swap_files(archive_dir: Path, new: dict[Path, Path], old: Sequence[Path]) -> None:
+    """Replace files by others so that a crash at any moment loses and doubles nothing.
+
+    What is to be done is written down first; `finish_swap` does the rest after a crash.
+
+    Args:
+        archive_dir: the archive.
+        new: staged file -> where it goes (may be the name of an old one).
+        old: files that the new ones replace.
+    """
+    plan = {
+        "new": {_name(archive_dir, a): _name(archive_dir, b) for a, b in new.items()},
+        "old": [_name(archive_dir, path) for path in old],
+    }
+    with _locked(archive_dir, fcntl.LOCK_EX):
+        draft = archive_dir / f".{_SWAP}"
+        write_durably(draft, orjson.dumps(plan))
+        draft.replace(archive_dir / _SWAP)
+        sync_directory(archive_dir)
+        _do_swap(archive_dir)
+
+
+def finish_swap(archive_dir: Path) -> None:
+    """Complete a swap that a crash interrupted, if there is one."""
+    if (archive_dir / _SWAP).exists():
+        with _locked(archive_dir, fcntl.LOCK_EX):
+            _do_swap(archive_dir)
+
+
+def _do_swap(archive_dir: Path) -> None:
+    plan = orjson.loads((archive_dir / _SWAP).read_bytes())
+    for source, target in plan["new"].items():
+        if (archive_dir / source).exists():
+            (archive_dir / target).parent.mkdir(parents=True, exist_ok=True)
+            (archive_dir / source).replace(archive_dir / target)
+    kept = set(plan["new"].values())
+    for name in plan["old"]:
+        if name not in kept:
+            (archive_dir / name).unlink(missing_ok=True)
+    for name in {*plan["old"], *kept}:
+        folder = (archive_dir / name).parent
+        if folder.is_dir():
+            sync_directory(folder)
+    (archive_dir / _SWAP).unlink()
+
+
+def _name(archive_dir: Path, path: Path) -> str:
+    return path.relative_to(archive_dir).as_posix()
+
+
+@contextmanager
+def _locked(archive_dir: Path, mode: int) -> Iterator[None]:
+    archive_dir.mkdir(parents=True, exist_ok=True)
+    with (archive_dir / ".lock").open("a") as file:
+        fcntl.flock(file, mode)
+        yield

@@ -1,0 +1,138 @@
+"""The archive's ledger: which stream positions it holds, one numbered entry for each commit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from feed.domain import ArchiveError, ConflictError
+
+START = "0-0"
+ENTRIES_KEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit: what it added, and up to where the archive reaches with it.
+
+    `positions` maps each partition to the last stream id archived, `catalogue` is the last
+    position of the change log; `ranges` maps the partitions of this commit to (after, last);
+    `files` maps each file it added (relative path) to its number of rows.
+    """
+
+    number: int
+    owner: str
+    positions: Mapping[int, str]
+    catalogue: str
+    ranges: Mapping[int, tuple[str, str]]
+    files: Mapping[str, int]
+
+    def to_bytes(self) -> bytes:
+        """Return the entry as JSON."""
+        return orjson.dumps(
+            {
+                "format": 1,
+                "number": self.number,
+                "owner": self.owner,
+                "positions": {str(p): i for p, i in self.positions.items()},
+                "catalogue": self.catalogue,
+                "ranges": {str(p): r for p, r in self.ranges.items()},
+                "files": dict(self.files),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Commit:
+        """Return the entry that `to_bytes` wrote."""
+        values: dict[str, Any] = orjson.loads(data)
+        return cls(
+            number=values["number"],
+            owner=values["owner"],
+            positions={int(p): i for p, i in values["positions"].items()},
+            catalogue=values["catalogue"],
+            ranges={int(p): (r[0], r[1]) for p, r in values["ranges"].items()},
+            files=values["files"],
+        )
+
+
+EMPTY = Commit(0, "", {}, "", {}, {})
+
+
+class Ledger:
+    """Numbered entries in `<archive>/ledger`.
+
+    Creating the entry of the next number *is* the commit, and a name can be created only once:
+    a second writer, or one that woke up after losing its lease, finds the number taken.
+    """
+
+    def __init__(self, archive_dir: Path) -> None:
+        self._dir = archive_dir / "ledger"
+
+    def entries(self) -> list[Commit]:
+        """Return the entries kept, oldest first.
+
+        Raises:
+            ArchiveError: an entry cannot be read.
+        """
+        commits = []
+        for path in sorted(self._dir.glob("[0-9]*.json")):
+            try:
+                commits.append(Commit.from_bytes(path.read_bytes()))
+            except (orjson.JSONDecodeError, KeyError) as error:
+                raise ArchiveError(f"the ledger entry {path} is damaged: {error}") from error
+        return commits
+
+    def last(self) -> Commit:
+        """Return the newest entry (an empty one if there is none)."""
+        entries = self.entries()
+        return entries[-1] if entries else EMPTY
+
+    def add(self, commit: Commit) -> None:
+        """Create an entry, durably.
+
+        Raises:
+            ConflictError: another writer has taken this number.
+        """
+        self._dir.mkdir(parents=True, exist_ok=True)
+        path = self._path(commit.number)
+        draft = path.with_name(f".{path.name}.{commit.owner}")
+        write_durably(draft, commit.to_bytes())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            raise ConflictError(f"another writer has made commit {commit.number}") from None
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_directory(self._dir)
+        self._path(commit.number - ENTRIES_KEPT).unlink(missing_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self._dir / f"{number:012d}.json"
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file and wait until it is on disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file written by somebody else is on disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until a directory's names are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

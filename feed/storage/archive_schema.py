@@ -1,0 +1,275 @@
+"""What the archive's three tables hold, and how stream records become their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import orjson
+
+from feed.storage.store import CatalogueChange, RecordType, StreamRecord
+
+SCHEMA_VERSION = 1
+EVENTS, SERVED, ARTICLES = "events", "served", "articles"
+
+_US = "make_timestamptz(round({} * 1e6)::BIGINT)"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, its DuckDB type, and how to get it from a JSON line."""
+
+    name: str
+    type: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the archive.
+
+    `columns` are in the order of the files; `line` are the fields of the JSON lines (name to
+    DuckDB type); `day` is the column whose UTC day names the directory; `explode` says that one
+    line holds several rows, in its list `items`; `order` sorts rows within a file.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    line: dict[str, str]
+    day: str
+    order: str
+    explode: bool = False
+
+    def empty_select(self) -> str:
+        """Return a query with the right columns and no row."""
+        fields = ", ".join(f"NULL::{c.type} AS {c.name}" for c in self.columns)
+        return f"SELECT {fields} WHERE false"
+
+    def select_lines(self) -> str:
+        """Return the query that turns a file of JSON lines (parameter `$path`) into rows."""
+        types = ", ".join(f"{name}: '{kind}'" for name, kind in self.line.items())
+        source = (
+            "read_json($path, format = 'newline_delimited', maximum_object_size = 67108864,"
+            f" columns = {{{types}}})"
+        )
+        if self.explode:
+            source = f"(SELECT *, unnest(items) AS item FROM {source})"
+        fields = ", ".join(f"{c.expression} AS {c.name}" for c in self.columns)
+        return f"SELECT {fields} FROM {source} ORDER BY {self.order}"
+
+
+def _plain(name: str, kind: str) -> Column:
+    return Column(name, kind, name)
+
+
+def _time(name: str) -> Column:
+    return Column(name, "TIMESTAMPTZ", _US.format(name))
+
+
+def _from_context(name: str) -> Column:
+    return Column(name, "VARCHAR", f"coalesce(context ->> '{name}', '')")
+
+
+_VERSION = Column("schema_version", "INTEGER", f"{SCHEMA_VERSION}::INTEGER")
+_CONTEXT = Column("context", "VARCHAR", "context::VARCHAR")
+_ORIGIN = (_plain("stream_id", "VARCHAR"), _plain("partition", "INTEGER"), _VERSION)
+_ORIGIN_LINE = {"stream_id": "VARCHAR", "partition": "INTEGER"}
+
+EVENTS_TABLE = Table(
+    EVENTS,
+    (
+        _plain("event_id", "VARCHAR"),
+        _plain("user_id", "VARCHAR"),
+        _plain("article_id", "VARCHAR"),
+        _plain("kind", "VARCHAR"),
+        _time("occurred_at"),
+        _time("received_at"),
+        _plain("dwell_s", "DOUBLE"),
+        _plain("request_id", "VARCHAR"),
+        _plain("position", "INTEGER"),
+        _CONTEXT,
+        _from_context("device"),
+        _from_context("platform"),
+        _plain("first", "BOOLEAN"),
+        *_ORIGIN,
+    ),
+    {
+        "event_id": "VARCHAR",
+        "user_id": "VARCHAR",
+        "article_id": "VARCHAR",
+        "kind": "VARCHAR",
+        "occurred_at": "DOUBLE",
+        "received_at": "DOUBLE",
+        "dwell_s": "DOUBLE",
+        "request_id": "VARCHAR",
+        "position": "INTEGER",
+        "context": "JSON",
+        "first": "BOOLEAN",
+        **_ORIGIN_LINE,
+    },
+    day="received_at",
+    order="received_at, partition, stream_id",
+)
+
+SERVED_TABLE = Table(
+    SERVED,
+    (
+        _plain("request_id", "VARCHAR"),
+        _plain("user_id", "VARCHAR"),
+        _time("served_at"),
+        _plain("mode", "VARCHAR"),
+        _plain("rung", "VARCHAR"),
+        _plain("personalized", "BOOLEAN"),
+        _plain("model_version", "VARCHAR"),
+        Column("experiments", "VARCHAR", "experiments::VARCHAR"),
+        Column("position", "INTEGER", "(item ->> 1)::INTEGER"),
+        Column("article_id", "VARCHAR", "item ->> 0"),
+        Column("score", "DOUBLE", "(item ->> 2)::DOUBLE"),
+        Column("sources", "VARCHAR", "array_to_string(from_json(item -> 4, '[\"VARCHAR\"]'), ',')"),
+        Column("reason", "VARCHAR", "coalesce(item ->> '$[3][0][0]', '')"),
+        Column("trending", "BOOLEAN", "(item ->> 5)::BOOLEAN"),
+        Column("explored", "BOOLEAN", "(item ->> 6)::BOOLEAN"),
+        Column("pinned", "BOOLEAN", "(item ->> 7)::BOOLEAN"),
+        Column("propensity", "DOUBLE", "(item ->> 8)::DOUBLE"),
+        Column("page_size", "INTEGER", "len(items)::INTEGER"),
+        _plain("section", "VARCHAR"),
+        _plain("language", "VARCHAR"),
+        _from_context("platform"),
+        _plain("latency_ms", "DOUBLE"),
+        _plain("counters_at", "VARCHAR"),
+        _CONTEXT,
+        *_ORIGIN,
+    ),
+    {
+        "request_id": "VARCHAR",
+        "user_id": "VARCHAR",
+        "served_at": "DOUBLE",
+        "mode": "VARCHAR",
+        "rung": "VARCHAR",
+        "personalized": "BOOLEAN",
+        "model_version": "VARCHAR",
+        "experiments": "JSON",
+        "items": "JSON[]",
+        "section": "VARCHAR",
+        "language": "VARCHAR",
+        "latency_ms": "DOUBLE",
+        "counters_at": "VARCHAR",
+        "context": "JSON",
+        **_ORIGIN_LINE,
+    },
+    day="served_at",
+    order="served_at, partition, stream_id, position",
+    explode=True,
+)
+
+ARTICLES_TABLE = Table(
+    ARTICLES,
+    (
+        _plain("article_id", "VARCHAR"),
+        _plain("title", "VARCHAR"),
+        _plain("section", "VARCHAR"),
+        _plain("source", "VARCHAR"),
+        _plain("language", "VARCHAR"),
+        _time("published_at"),
+        _time("added_at"),
+        _time("expires_at"),
+        _plain("ai_generated", "VARCHAR"),
+        _plain("sponsored", "BOOLEAN"),
+        _plain("retracted", "BOOLEAN"),
+        _plain("deleted", "BOOLEAN"),
+        _plain("embedding", "FLOAT[]"),
+        _plain("encoder", "VARCHAR"),
+        _time("logged_at"),
+        _VERSION,
+    ),
+    {
+        "article_id": "VARCHAR",
+        "title": "VARCHAR",
+        "section": "VARCHAR",
+        "source": "VARCHAR",
+        "language": "VARCHAR",
+        "published_at": "DOUBLE",
+        "added_at": "DOUBLE",
+        "expires_at": "DOUBLE",
+        "ai_generated": "VARCHAR",
+        "sponsored": "BOOLEAN",
+        "retracted": "BOOLEAN",
+        "deleted": "BOOLEAN",
+        "embedding": "FLOAT[]",
+        "encoder": "VARCHAR",
+        "logged_at": "DOUBLE",
+    },
+    day="logged_at",
+    order="logged_at, article_id",
+)
+
+TABLES = {table.name: table for table in (EVENTS_TABLE, SERVED_TABLE, ARTICLES_TABLE)}
+
+
+def record_lines(
+    partition: int, records: Sequence[StreamRecord]
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the JSON lines of a partition's events and of its exposures.
+
+    An erase record removes the reader's earlier records of this batch.
+    """
+    erased: dict[str, int] = {
+        orjson.loads(record.payload)["user_id"]: index
+        for index, record in enumerate(records)
+        if record.type is RecordType.ERASE
+    }
+    lines: dict[RecordType, list[bytes]] = {RecordType.EVENT: [], RecordType.SERVED: []}
+    for index, record in enumerate(records):
+        if record.type is RecordType.ERASE:
+            continue
+        if erased and index < erased.get(orjson.loads(record.payload)["user_id"], -1):
+            continue
+        origin = f',"stream_id":"{record.stream_id}","partition":{partition}}}'
+        lines[record.type].append(record.payload[:-1] + origin.encode())
+    return lines[RecordType.EVENT], lines[RecordType.SERVED]
+
+
+def article_line(change: CatalogueChange, logged_at: float) -> bytes:
+    """Return the JSON line of one catalogue change."""
+    fields: dict[str, Any] = {"article_id": change.article_id, "logged_at": logged_at}
+    if change.stored is None:
+        fields |= {"deleted": True, "retracted": True, "sponsored": False, "embedding": []}
+        fields |= dict.fromkeys(("title", "section", "source", "language", "encoder"), "")
+        return orjson.dumps({**fields, "ai_generated": "none"})
+    article = change.stored.article
+    fields |= {
+        "title": article.title,
+        "section": article.section,
+        "source": article.source,
+        "language": article.language,
+        "published_at": article.published_at,
+        "added_at": change.stored.added_at,
+        "expires_at": article.expires_at,
+        "ai_generated": article.ai_generated.value,
+        "sponsored": article.sponsored,
+        "retracted": article.retracted,
+        "deleted": False,
+        "embedding": change.stored.embedding,
+        "encoder": change.stored.encoder,
+    }
+    return orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def day_of(epoch_s: float) -> str:
+    """Return the UTC day of a time as `YYYY-MM-DD`."""
+    return datetime.fromtimestamp(epoch_s, UTC).date().isoformat()
+
+
+def open_duckdb(*, memory_mb: int = 1000, threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection in UTC with bounded memory."""
+    connection = duckdb.connect(config={"threads": threads, "memory_limit": f"{memory_mb}MB"})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def quoted(paths: Iterable[str]) -> str:
+    """Return file names as an SQL list of strings."""
+    return "[" + ", ".join("'" + path.replace("'", "''") + "'" for path in paths) + "]"

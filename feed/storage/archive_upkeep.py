@@ -1,0 +1,100 @@
+"""Keeping the archive small and lawful: compaction, retention, erasure of a reader."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from feed.storage.archive_files import day_name, finish_swap, swap_files, table_files
+from feed.storage.archive_schema import EVENTS, SERVED, TABLES, open_duckdb, quoted
+from feed.storage.archive_writer import write_query
+
+COMPACT_FROM = 24
+"""Small files of one table and day that are merged into one."""
+
+SMALL_BYTES = 32_000_000
+_SCRATCH = "staging/upkeep"
+
+
+def compact(archive_dir: Path, today: str) -> int:
+    """Merge the small files of one table and day; return how many files went into one.
+
+    Days before `today` are merged down to their last two small files, today only when enough
+    have gathered. One table and day at a time, so that nobody waits long: call it again until
+    it returns 0.
+    """
+    groups: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for table in TABLES:
+        for path in table_files(archive_dir, table):
+            if path.stat().st_size < SMALL_BYTES:
+                groups[table, day_name(path)].append(path)
+    for (table, day), paths in sorted(groups.items()):
+        if len(paths) >= (2 if day < today else COMPACT_FROM):
+            source = f"read_parquet({quoted(map(str, paths))}, union_by_name = true)"
+            _rewrite(archive_dir, table, source, paths)
+            return len(paths)
+    return 0
+
+
+def expire(archive_dir: Path, before: str) -> list[str]:
+    """Delete the days of events and served feeds before a day; return what was deleted."""
+    deleted = []
+    for table in (EVENTS, SERVED):
+        for folder in sorted((archive_dir / table).glob("day=*")):
+            if folder.name.removeprefix("day=") < before:
+                swap_files(archive_dir, {}, sorted(folder.glob("*.parquet")))
+                shutil.rmtree(folder)
+                deleted.append(f"{table}/{folder.name}")
+    return deleted
+
+
+def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
+    """Rewrite every file that holds any of these readers without them; return how many.
+
+    Doing it again changes nothing, so it may be repeated after a crash. Copies that readers of
+    the archive made elsewhere are theirs to erase.
+    """
+    rewritten = 0
+    for table in (EVENTS, SERVED):
+        for path in _files_with(archive_dir, table, list(user_ids)):
+            names = ", ".join(_sql_text(user_id) for user_id in sorted(user_ids))
+            source = f"(FROM read_parquet({quoted([str(path)])}) WHERE user_id NOT IN ({names}))"
+            _rewrite(archive_dir, table, source, [path])
+            rewritten += 1
+    return rewritten
+
+
+def _files_with(archive_dir: Path, table: str, user_ids: list[str]) -> list[Path]:
+    paths = table_files(archive_dir, table)
+    if not paths or not user_ids:
+        return []
+    with open_duckdb() as connection:
+        rows = connection.execute(
+            f"SELECT DISTINCT filename FROM read_parquet({quoted(map(str, paths))},"
+            " filename = true, union_by_name = true) WHERE list_contains($users, user_id)",
+            {"users": user_ids},
+        ).fetchall()
+    return sorted(Path(name) for (name,) in rows)
+
+
+def _rewrite(archive_dir: Path, table: str, source: str, paths: Sequence[Path]) -> None:
+    """Replace files by one file with the rows of a source, named for the commits in it."""
+    finish_swap(archive_dir)
+    scratch = archive_dir / _SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    spec = TABLES[table]
+    fields = ", ".join(column.name for column in spec.columns)
+    query = f"SELECT {fields} FROM {source} ORDER BY {spec.order}"
+    stem = f"{paths[0].stem.split('-')[0]}-{paths[-1].stem.split('-')[-1]}"
+    write_query(scratch, table, query, stem, {})
+    written = sorted((scratch / table).glob("day=*/*.parquet"))
+    new = {path: archive_dir / path.relative_to(scratch) for path in written}
+    swap_files(archive_dir, new, paths)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

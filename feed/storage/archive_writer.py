@@ -1,0 +1,250 @@
+"""Writing the archive: stream records and catalogue changes become Parquet exactly once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import structlog
+
+from feed.domain import ArchiveError, ConflictError
+from feed.storage.archive_files import finish_swap, is_whole, table_files
+from feed.storage.archive_ledger import (
+    EMPTY,
+    START,
+    Commit,
+    Ledger,
+    sync_directory,
+    sync_file,
+)
+from feed.storage.archive_schema import (
+    ARTICLES,
+    EVENTS,
+    SERVED,
+    TABLES,
+    article_line,
+    open_duckdb,
+    record_lines,
+)
+from feed.storage.store import CatalogueChange, StreamRecord
+
+log = structlog.get_logger(__name__)
+
+Reread = Callable[[int, str, str], list[StreamRecord]]
+"""Reads a partition's records after one stream id up to and including another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit is to add: records by partition, and catalogue changes.
+
+    `catalogue` is the change log's position after `changes`, "" if they were not read;
+    `logged_at` (epoch seconds) is when the changes were seen.
+    """
+
+    records: Mapping[int, Sequence[StreamRecord]] = field(default_factory=dict)
+    changes: Sequence[CatalogueChange] = ()
+    catalogue: str = ""
+    logged_at: float = 0.0
+
+    def __len__(self) -> int:
+        return sum(len(records) for records in self.records.values()) + len(self.changes)
+
+
+class ArchiveWriter:
+    """The one writer of an archive directory.
+
+    A commit goes through four steps: write every file aside (`staging`) and wait for the disk;
+    create the ledger entry, which names the files and the stream positions reached - that is the
+    commit; move the files into place; and only then may the stream be trimmed. A crash before
+    the entry leaves nothing but a staging directory to delete; a crash after it leaves files to
+    move, which `recover` does. So every record is in the archive exactly once, whenever the
+    writer dies.
+    """
+
+    def __init__(self, archive_dir: Path, owner: str) -> None:
+        self._dir = archive_dir
+        self._owner = owner
+        self._ledger = Ledger(archive_dir)
+        self._last = EMPTY
+
+    @property
+    def positions(self) -> Mapping[int, str]:
+        """The last archived stream id of each partition that has one."""
+        return self._last.positions
+
+    @property
+    def catalogue(self) -> str:
+        """The change-log position reached; "" when the whole catalogue must be logged."""
+        return self._last.catalogue
+
+    def recover(self, reread: Reread) -> None:
+        """Finish or undo what a dead writer left, and set damaged files aside.
+
+        What a damaged file held is archived again as far as the stream still has it.
+
+        Raises:
+            ArchiveError: the directory cannot be read or written.
+        """
+        with _archive_errors("recover the archive"):
+            entries = {entry.number: entry for entry in self._ledger.entries()}
+            self._last = entries[max(entries)] if entries else EMPTY
+            finish_swap(self._dir)
+            for staged in sorted((self._dir / "staging").glob("*-*")):
+                number, _, owner = staged.name.partition("-")
+                entry = entries.get(int(number))
+                if entry is not None and entry.owner == owner:
+                    self._settle(staged, entry)
+                else:
+                    shutil.rmtree(staged)
+            self._set_damaged_aside(entries, reread)
+
+    def commit(self, batch: Batch) -> Commit:
+        """Add a batch; when this returns it is on disk.
+
+        Raises:
+            ArchiveError: nothing was added (disk full, directory not writable ...).
+            ConflictError: another writer is at work; this one must stop.
+        """
+        number = self._last.number + 1
+        staged = self._dir / "staging" / f"{number:012d}-{self._owner}"
+        with _archive_errors("write to the archive"):
+            if self._ledger.last().number != self._last.number:
+                raise ConflictError("another writer has added to the archive")
+            try:
+                files = self._stage(staged, batch, number)
+                entry = self._entry(number, batch, files)
+                self._ledger.add(entry)
+            except BaseException:
+                shutil.rmtree(staged, ignore_errors=True)
+                raise
+            self._last = entry
+            self._settle(staged, entry)
+        return entry
+
+    def _stage(self, staged: Path, batch: Batch, number: int) -> dict[str, int]:
+        events: list[bytes] = []
+        served: list[bytes] = []
+        for partition, records in batch.records.items():
+            event_lines, served_lines = record_lines(partition, records)
+            events += event_lines
+            served += served_lines
+        articles = [article_line(change, batch.logged_at) for change in batch.changes]
+        shutil.rmtree(staged, ignore_errors=True)
+        files: dict[str, int] = {}
+        for name, lines in ((EVENTS, events), (SERVED, served), (ARTICLES, articles)):
+            if lines:
+                files |= write_lines(staged, name, lines, f"{number:012d}")
+        return files
+
+    def _entry(self, number: int, batch: Batch, files: dict[str, int]) -> Commit:
+        ranges = {
+            partition: (self.positions.get(partition, START), records[-1].stream_id)
+            for partition, records in batch.records.items()
+            if records
+        }
+        reached = {partition: last for partition, (_, last) in ranges.items()}
+        return Commit(
+            number=number,
+            owner=self._owner,
+            positions={**self.positions, **reached},
+            catalogue=batch.catalogue or self._last.catalogue,
+            ranges=ranges,
+            files=files,
+        )
+
+    def _settle(self, staged: Path, entry: Commit) -> None:
+        """Move the files of a commit into place; harmless when some or all are there already."""
+        for name in entry.files:
+            source, target = staged / name, self._dir / name
+            if source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
+                sync_directory(target.parent)
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def _set_damaged_aside(self, entries: Mapping[int, Commit], reread: Reread) -> None:
+        by_file = {name: entry for entry in entries.values() for name in entry.files}
+        for path in table_files(self._dir):
+            if is_whole(path):
+                continue
+            name = path.relative_to(self._dir).as_posix()
+            aside = self._dir / "damaged" / name
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(aside)
+            rows = self._archive_again(name, by_file[name], reread) if name in by_file else 0
+            expected = by_file[name].files[name] if name in by_file else None
+            log.error("archive_file_damaged", file=name, rows=expected, rows_archived_again=rows)
+
+    def _archive_again(self, name: str, entry: Commit, reread: Reread) -> int:
+        if name.startswith(ARTICLES):
+            self._last = _without_catalogue(self._last)
+            return 0
+        records = {
+            partition: reread(partition, after, last)
+            for partition, (after, last) in entry.ranges.items()
+        }
+        staged = self._dir / "staging" / f"{entry.number:012d}-again"
+        files = self._stage(staged, Batch(records), entry.number)
+        if name in files:
+            (staged / name).replace(self._dir / name)
+            sync_directory((self._dir / name).parent)
+        shutil.rmtree(staged, ignore_errors=True)
+        return files.get(name, 0)
+
+
+def write_lines(directory: Path, table: str, lines: Sequence[bytes], stem: str) -> dict[str, int]:
+    """Write JSON lines as Parquet files, one for each day, durably; return rows by file name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    source = directory / f"{table}.ndjson"
+    source.write_bytes(b"\n".join(lines))
+    write_query(directory, table, TABLES[table].select_lines(), stem, {"path": str(source)})
+    source.unlink()
+    return _rows_by_file(directory, table)
+
+
+def write_query(
+    directory: Path, table: str, query: str, stem: str, parameters: dict[str, str]
+) -> None:
+    """Write the rows of a query as `<directory>/<table>/day=.../<stem>.parquet`, durably."""
+    spec = TABLES[table]
+    with open_duckdb() as connection:
+        connection.execute(
+            f"COPY (SELECT *, strftime({spec.day}, '%Y-%m-%d') AS day FROM ({query}))"
+            f" TO '{_sql_text(directory / table)}' (FORMAT parquet, COMPRESSION zstd,"
+            " PARTITION_BY (day), FILENAME_PATTERN 'part-{i}', OVERWRITE_OR_IGNORE)",
+            parameters or None,
+        )
+    for path in sorted((directory / table).glob("day=*/*.parquet")):
+        target = path.with_name(f"{stem}.parquet")
+        path.replace(target)
+        sync_file(target)
+
+
+def _rows_by_file(directory: Path, table: str) -> dict[str, int]:
+    pattern = _sql_text(directory / table / "*" / "*.parquet")
+    with open_duckdb() as connection:
+        rows = connection.execute(
+            f"SELECT file_name, num_rows FROM parquet_file_metadata('{pattern}')"
+        ).fetchall()
+    return {Path(name).relative_to(directory).as_posix(): count for name, count in rows}
+
+
+def _without_catalogue(entry: Commit) -> Commit:
+    return Commit(entry.number, entry.owner, entry.positions, "", entry.ranges, entry.files)
+
+
+def _sql_text(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+@contextmanager
+def _archive_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        raise ArchiveError(f"cannot {what}: {error}") from error
