@@ -1,1 +1,1 @@
-"""Commands: what people and cron run, as `feed <command>` and as scripts."""
+"""What people and cron run, one click command or group a module; `feed.cli` lists them."""

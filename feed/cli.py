@@ -1,0 +1,90 @@
+"""The `feed` command: the one place that lists what people can run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+
+from feed.domain import FeedError
+
+
+class Entry(NamedTuple):
+    """Where a command is defined, and the line that `feed --help` shows for it."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS = {
+    "serve": Entry("feed.commands.serve", "serve", "Serve feeds: store, worker and web processes."),
+    "worker": Entry("feed.commands.worker", "worker", "Run the worker alone."),
+    "settings": Entry("feed.commands.settings", "settings", "Show every setting and its value."),
+    "ingest": Entry(
+        "feed.commands.ingest", "ingest", "Send articles and events to a running service."
+    ),
+    "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),
+    "keys": Entry("feed.commands.keys", "keys", "Make an API key and the setting that accepts it."),
+}
+"""Every command. Modules load when their command runs, so `feed serve` starts fast."""
+
+
+class CommandGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command by name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="feed", prog_name="feed")
+def feed() -> None:
+    """Personalised news feeds: serve them, learn from them, measure them.
+
+    Every setting can be given in the environment as FEED_<NAME>; `feed settings` lists them.
+    """
+
+
+def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
+    """Run a command to the end of the process: errors are one line, exit code 2."""
+    try:
+        code = command.main(args=arguments, standalone_mode=False)
+    except click.exceptions.Exit as exit_request:
+        code = exit_request.exit_code
+    except click.Abort:
+        click.echo("stopped", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except FeedError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def main() -> None:
+    """Run the `feed` command."""
+    run_command(feed)

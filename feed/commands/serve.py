@@ -1,0 +1,44 @@
+"""`feed serve`: everything that one machine needs to answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from feed.commands.errors import one_line_errors
+from feed.config import Settings, settings_from_environment
+from feed.service.auth import check_binding
+from feed.service.supervisor import Supervisor
+from feed.service.telemetry import configure_logging
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), help="Directory of store and models.")
+@click.option("--host", help="Address to bind; another than loopback needs FEED_API_KEYS.")
+@click.option("--port", type=click.IntRange(1, 65535), help="TCP port.")
+@click.option("--web", type=click.IntRange(1, 256), help="Number of web processes.")
+def serve(data: Path | None, host: str | None, port: int | None, web: int | None) -> None:
+    """Serve feeds until Ctrl-C.
+
+    With nothing configured this starts a private store, the worker and the web processes. With
+    FEED_REDIS_URL it starts the web processes alone; run `feed worker` beside it.
+    """
+    with one_line_errors():
+        settings = _chosen(settings_from_environment(), data, host, port, web)
+        check_binding(settings)
+        configure_logging(settings)
+        Supervisor(settings, announce=click.echo).run()
+
+
+def _chosen(
+    settings: Settings, data: Path | None, host: str | None, port: int | None, web: int | None
+) -> Settings:
+    return replace(
+        settings,
+        data_dir=(data or settings.data_dir).resolve(),
+        host=host or settings.host,
+        port=port or settings.port,
+        web=web or settings.web,
+    )

@@ -1,0 +1,32 @@
+"""`feed worker`: the process that counts, archives and finds what is trending."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+
+from feed.commands.errors import one_line_errors
+from feed.config import settings_from_environment
+from feed.domain import InvalidInputError
+from feed.service.telemetry import configure_logging
+from feed.service.worker import run_worker
+
+
+@click.command()
+def worker() -> None:
+    """Run the worker until Ctrl-C.
+
+    It needs FEED_REDIS_URL; `feed serve` without it runs a worker of its own. Several may run:
+    one works, the others stand by and take over within seconds.
+    """
+    with one_line_errors():
+        settings = settings_from_environment()
+        if not settings.redis_url:
+            raise InvalidInputError("FEED_REDIS_URL", "must be set; feed serve runs its own worker")
+        configure_logging(settings)
+        stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopping.set())
+        run_worker(settings, stopping)

@@ -1,0 +1,62 @@
+"""What the ranking does and how a reader changes it, in plain words, made from its settings."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from feed.config import RankingConfig
+from feed.models.schema import FEATURES
+
+_SUMMARY = (
+    "A feed is made anew for each request, from the articles of the last days.",
+    (
+        "Articles are proposed by what you read, what readers like you read, what is read a lot "
+        "or more than usual right now, what is new, what you follow, and what editors pick."
+    ),
+    (
+        "Each is scored by the signals below. What is trending gets an extra, what you were "
+        "shown several times without opening it gets less, and sections are mixed."
+    ),
+    (
+        "One slot of the first page is drawn at random among promising articles, so that new "
+        "ones get a chance; its reason says so."
+    ),
+    "Every article shows the reason that really put it where it is.",
+)
+_CHOICES = (
+    (
+        "Follow or mute sections and sources, and choose languages: "
+        "PUT /v1/users/{user_id}/preferences."
+    ),
+    (
+        "Say that you do not want an article: an event of kind hide or dislike; unhide and "
+        "undislike take it back."
+    ),
+    "Switch personalization off in the preferences: your history is deleted and no longer read.",
+    "Ask for mode=latest or mode=trending: such a feed does not use what you read.",
+    (
+        "See all that is held on you: GET /v1/users/{user_id}/export. "
+        "Have it erased: DELETE /v1/users/{user_id}."
+    ),
+)
+
+
+@cache
+def about_ranking() -> dict[str, Any]:
+    """Return the account of the ranking, JSON-ready."""
+    config = RankingConfig()
+    parameters = [
+        {"name": f.name, "value": getattr(config, f.name), "text": f.metadata["doc"]}
+        for f in fields(RankingConfig)
+    ]
+    signals = [
+        {"name": feature.name, "value": feature.group, "text": feature.doc} for feature in FEATURES
+    ]
+    return {
+        "summary": list(_SUMMARY),
+        "your_choices": list(_CHOICES),
+        "parameters": parameters,
+        "signals": signals,
+    }

@@ -1,0 +1,237 @@
+"""What callers get: the pydantic models that document every answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from feed.domain import AiGenerated, Mode, ReasonCode, Rung
+from feed.service.schemas import PinIn, PreferencesBody
+
+
+class RuleBroken(BaseModel):
+    """One field and the rule it breaks."""
+
+    field: str
+    rule: str
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[RuleBroken]
+
+
+class ArticleOut(BaseModel):
+    """An article as readers may see it."""
+
+    article_id: str
+    title: str
+    standfirst: str
+    body: str
+    url: str | None
+    image_url: str | None
+    section: str
+    tags: list[str]
+    source: str
+    author: str
+    language: str
+    published_at: datetime
+    updated_at: datetime | None
+    expires_at: datetime | None
+    ai_generated: AiGenerated
+    human_reviewed: bool
+    sponsored: bool
+    retracted: bool
+
+
+class ReasonOut(BaseModel):
+    """Why an article stands where it stands."""
+
+    code: ReasonCode
+    text: str
+    article_id: str | None = None
+    section: str | None = None
+    source: str | None = None
+    readers: int | None = None
+    window_minutes: int | None = None
+
+
+class ReactionsOut(BaseModel):
+    """How many readers like and dislike an article."""
+
+    likes: int
+    dislikes: int
+
+
+class FeedItemOut(BaseModel):
+    """One slot of a feed."""
+
+    position: int
+    article: ArticleOut
+    score: float
+    reasons: list[ReasonOut]
+    labels: list[Literal["trending", "ai_generated", "ai_assisted", "sponsored", "editors_pick"]]
+    disclosure: str
+    reactions: ReactionsOut
+    my_reaction: Literal["like", "dislike"] | None
+
+
+class FeedOut(BaseModel):
+    """One page of a reader's feed."""
+
+    request_id: str
+    personalized: bool
+    notice: str
+    mode: Mode
+    mode_served: Rung
+    model_version: str
+    experiments: dict[str, str]
+    items: list[FeedItemOut]
+    next_cursor: str | None
+
+
+class EventResult(BaseModel):
+    """What became of one event."""
+
+    event_id: str | None
+    status: Literal["accepted", "duplicate", "rejected"]
+    detail: str | None = None
+
+
+class EventsOut(BaseModel):
+    """What became of a batch of events."""
+
+    accepted: int
+    duplicate: int
+    rejected: int
+    results: list[EventResult]
+
+
+class ArticleResult(BaseModel):
+    """What became of one article."""
+
+    article_id: str
+    status: Literal["created", "updated", "unchanged"]
+
+
+class ArticlesOut(BaseModel):
+    """What became of a batch of articles."""
+
+    results: list[ArticleResult]
+
+
+class RetractedOut(BaseModel):
+    """An article that no feed shows any more."""
+
+    article_id: str
+    status: Literal["retracted", "erased"]
+
+
+class TrendingItemOut(BaseModel):
+    """One article that is read more than usual, with the numbers behind it."""
+
+    article: ArticleOut
+    readers: float
+    expected: float
+    lift: float
+    p_value: float
+    score: float
+    labelled: bool
+    since: datetime | None
+
+
+class TrendingOut(BaseModel):
+    """What is trending."""
+
+    at: datetime | None
+    window_minutes: int
+    items: list[TrendingItemOut]
+
+
+class RelatedItemOut(BaseModel):
+    """One related article."""
+
+    article: ArticleOut
+    score: float
+    source: Literal["readers_also_read", "similar_text"]
+
+
+class RelatedOut(BaseModel):
+    """Articles that go with one article."""
+
+    article_id: str
+    items: list[RelatedItemOut]
+
+
+class PreferencesOut(PreferencesBody):
+    """A reader's preferences."""
+
+    user_id: str
+
+
+class ErasedOut(BaseModel):
+    """A reader who was forgotten."""
+
+    user_id: str
+    store: Literal["erased"]
+    archive: Literal["erasure queued"]
+
+
+class ExportOut(BaseModel):
+    """Everything held on a reader: the store's state, and what the archive recorded."""
+
+    user_id: str
+    store: dict[str, Any]
+    archive: dict[str, list[dict[str, Any]]]
+
+
+class PinsOut(BaseModel):
+    """Every pin that has not ended."""
+
+    pins: list[PinIn]
+
+
+class ExperimentsOut(BaseModel):
+    """Every experiment definition."""
+
+    experiments: list[dict[str, Any]]
+
+
+class HealthOut(BaseModel):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class ReadyOut(BaseModel):
+    """The process can serve feeds."""
+
+    status: Literal["ready", "starting"]
+    store: bool
+    articles: int
+    model_version: str
+    snapshot_age_s: float = Field(description="seconds since the last look at the store")
+
+
+class ParameterOut(BaseModel):
+    """One parameter of the ranking."""
+
+    name: str
+    value: Any
+    text: str
+
+
+class AboutRankingOut(BaseModel):
+    """The main parameters of the ranking in plain words, and how a reader changes them."""
+
+    summary: list[str]
+    your_choices: list[str]
+    parameters: list[ParameterOut]
+    signals: list[ParameterOut]

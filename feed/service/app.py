@@ -1,0 +1,189 @@
+"""The web application: every part joined, and what happens around each request."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Response, g, request
+from numpy.random import default_rng
+
+from feed.config import Settings, settings_from_environment
+from feed.domain import ID_PATTERN
+from feed.service import (
+    routes_articles,
+    routes_control,
+    routes_feed,
+    routes_ops,
+    routes_users,
+)
+from feed.service.admission import AdmissionGate
+from feed.service.auth import Door, check_binding
+from feed.service.cards import CardShelf
+from feed.service.catalogue import ArticleService, open_encoder
+from feed.service.feed_service import FeedService
+from feed.service.operations import DESCRIPTION, complete_openapi, operation_of
+from feed.service.problems import register_problems
+from feed.service.services import Services
+from feed.service.snapshot import SnapshotKeeper
+from feed.service.telemetry import (
+    REQUEST_SECONDS,
+    REQUESTS,
+    Stopwatch,
+    configure_logging,
+)
+from feed.storage.redis_store import RedisStore
+from feed.storage.store import Store
+
+RUNNING = 2
+WAITING = 24
+
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' https: data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def application() -> APIFlask:
+    """Return the application of this process, settings from the environment; for gunicorn."""
+    settings = settings_from_environment()
+    check_binding(settings)
+    configure_logging(settings)
+    app = create_app(settings, RedisStore(settings))
+    app.extensions["feed"].keeper.start()
+    return app
+
+
+def create_app(
+    settings: Settings, store: Store, clock: Callable[[], float] = time.time
+) -> APIFlask:
+    """Return an application on a store.
+
+    The keeper's thread is not started: a process that serves calls `keeper.start()`, a test
+    `keeper.refresh()`.
+    """
+    services = build_services(settings, store, clock)
+    app = APIFlask(
+        "feed",
+        title="feed",
+        version=version("feed"),
+        docs_path=None,
+        static_folder=str(Path(__file__).parent / "web"),
+        static_url_path="/static",
+        root_path=str(Path(__file__).parent),
+    )
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        DESCRIPTION=DESCRIPTION,
+        AUTO_SERVERS=False,
+        AUTO_404_RESPONSE=False,
+        AUTO_VALIDATION_ERROR_RESPONSE=False,
+        AUTO_OPERATION_ID=True,
+    )
+    app.url_map.merge_slashes = False
+    app.extensions["feed"] = services
+    register_problems(app)
+    for module in (routes_feed, routes_articles, routes_users, routes_control, routes_ops):
+        app.register_blueprint(module.routes)
+    app.register_blueprint(routes_ops.pages)
+    app.spec_processor(partial(complete_openapi, app))
+    _surround_requests(app, services)
+    return app
+
+
+def build_services(settings: Settings, store: Store, clock: Callable[[], float]) -> Services:
+    """Return the parts of one web process."""
+    shelf = CardShelf(store)
+    keeper = SnapshotKeeper(settings, store, shelf, clock)
+    return Services(
+        settings=settings,
+        store=store,
+        keeper=keeper,
+        shelf=shelf,
+        feeds=FeedService(settings, store, keeper, shelf, clock, default_rng()),
+        articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
+        door=Door(settings, store),
+        gate=AdmissionGate(RUNNING, WAITING, settings.request_budget_ms / 1000),
+        clock=clock,
+    )
+
+
+def _surround_requests(app: APIFlask, services: Services) -> None:
+    origins = frozenset(
+        filter(None, (o.strip() for o in services.settings.cors_origins.split(",")))
+    )
+
+    @app.before_request
+    def enter() -> Response | None:
+        g.watch = Stopwatch()
+        g.request_id = _request_id()
+        g.turn = ExitStack()
+        if request.method == "OPTIONS" and request.headers.get("Origin") in origins:
+            return Response(status=204)
+        declared = operation_of(app.view_functions.get(request.endpoint or ""))
+        if declared is not None:
+            services.door.admit(declared.scope, request.headers, request.remote_addr or "")
+            if declared.gated:
+                g.turn.enter_context(services.gate.turn())
+                g.watch.lap("queue")
+        return None
+
+    @app.after_request
+    def leave(response: Response) -> Response:
+        watch: Stopwatch = g.watch
+        headers = response.headers
+        headers["X-Request-Id"] = g.request_id
+        headers["Server-Timing"] = watch.server_timing()
+        headers.extend(_HEADERS)
+        if response.mimetype == "text/html" and "Content-Security-Policy" not in headers:
+            headers["Content-Security-Policy"] = PAGE_POLICY
+        if origins:
+            _allow_origin(response, origins)
+        _count(response, watch)
+        return response
+
+    @app.teardown_request
+    def give_back(_error: BaseException | None) -> None:
+        turn: ExitStack | None = g.pop("turn", None)
+        if turn is not None:
+            turn.close()
+
+
+def _count(response: Response, watch: Stopwatch) -> None:
+    route = request.url_rule.rule if request.url_rule else "none"
+    REQUESTS.labels(route, request.method, str(response.status_code)).inc()
+    REQUEST_SECONDS.labels(route).observe(watch.elapsed_ms() / 1e3)
+    watch.observe()
+
+
+def _request_id() -> str:
+    given = request.headers.get("X-Request-Id", "")
+    return given if given.isascii() and ID_PATTERN.fullmatch(given) else uuid.uuid4().hex
+
+
+def _allow_origin(response: Response, origins: frozenset[str]) -> None:
+    headers: Any = response.headers
+    headers.add("Vary", "Origin")
+    origin = request.headers.get("Origin", "")
+    if origin not in origins:
+        return
+    headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = "X-Request-Id, Server-Timing, Retry-After"
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    if request.method == "OPTIONS":
+        headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
+        headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-API-Key"
+        headers["Access-Control-Max-Age"] = "600"

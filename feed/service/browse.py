@@ -1,0 +1,121 @@
+"""What anybody may see: what is trending, and what goes with an article."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from feed.config import RankingConfig
+from feed.domain import NotFoundError, format_time
+from feed.service.cards import CardShelf
+from feed.service.schemas import TrendingQuery
+from feed.service.snapshot import LiveSnapshot
+from feed.storage.store import CatalogueStore
+
+WINDOW_MINUTES = round(RankingConfig().trending_half_life_minutes / math.log(2))
+"""Length of the window that a decayed count with the trending half-life stands for."""
+
+Source = Literal["readers_also_read", "similar_text"]
+RELATED_DEPTH = 4
+"""Candidates looked at for each related article wanted."""
+
+
+def show_trending(query: TrendingQuery, snapshot: LiveSnapshot, shelf: CardShelf) -> dict[str, Any]:
+    """Return what is trending, with the numbers behind it, JSON-ready.
+
+    Raises:
+        StoreUnavailableError: an article's text is not here and the store does not answer.
+    """
+    state = snapshot.trending
+    pool = snapshot.view.pool
+    entries = state.select(pool, query.section, (query.language or "").lower())
+    entries = entries[: 2 * query.limit]
+    shelf.sync()
+    cards = shelf.take([entry.article_id for entry in entries])
+    shown = [(e, c) for e, c in zip(entries, cards, strict=True) if c is not None]
+    minutes = entries[0].window_minutes if entries else WINDOW_MINUTES
+    return {
+        "at": format_time(state.at) if state.at else None,
+        "window_minutes": minutes,
+        "items": [
+            {
+                "article": card.json,
+                "readers": round(entry.readers, 2),
+                "expected": round(entry.expected, 4),
+                "lift": round(entry.lift, 3),
+                "p_value": entry.p_value,
+                "score": round(entry.score, 4),
+                "labelled": entry.labelled,
+                "since": None if entry.since is None else format_time(entry.since),
+            }
+            for entry, card in shown[: query.limit]
+        ],
+    }
+
+
+def show_related(
+    article_id: str, limit: int, snapshot: LiveSnapshot, shelf: CardShelf, store: CatalogueStore
+) -> dict[str, Any]:
+    """Return the live articles that go with one article, JSON-ready.
+
+    Those that the same readers read come first, then those whose text is alike.
+
+    Raises:
+        NotFoundError: there is no such article.
+        StoreUnavailableError: the store does not answer.
+    """
+    if not snapshot.knows(article_id) and store.read_articles([article_id]) == [None]:
+        raise NotFoundError("no such article")
+    found = _related_rows(article_id, RELATED_DEPTH * limit, snapshot)
+    ids = snapshot.view.pool.ids.ids
+    shelf.sync()
+    cards = shelf.take([ids[row] for row, _, _ in found])
+    items = [
+        {"article": card.json, "score": round(score, 4), "source": source}
+        for (_, score, source), card in zip(found, cards, strict=True)
+        if card is not None
+    ]
+    return {"article_id": article_id, "items": items[:limit]}
+
+
+def _related_rows(
+    article_id: str, limit: int, snapshot: LiveSnapshot
+) -> list[tuple[int, float, Source]]:
+    row = snapshot.view.pool.ids.row(article_id)
+    if not 0 <= row < snapshot.view.pool.size:
+        return []
+    showable = np.zeros(snapshot.view.pool.size, np.bool_)
+    showable[snapshot.index.newest] = True
+    showable[row] = False
+    found: dict[int, tuple[int, float, Source]] = {}
+    for near, score in _read_together(row, snapshot):
+        if showable[near]:
+            found.setdefault(near, (near, score, "readers_also_read"))
+    for near, score in _alike(row, limit, snapshot, showable):
+        found.setdefault(near, (near, score, "similar_text"))
+    return list(found.values())[:limit]
+
+
+def _read_together(row: int, snapshot: LiveSnapshot) -> list[tuple[int, float]]:
+    view = snapshot.view
+    at = int(view.bundle_rows[row])
+    if at < 0 or not view.bundle.neighbour_index.size:
+        return []
+    neighbours = view.bundle.neighbour_index[at]
+    weights = view.bundle.neighbour_weights[at][neighbours >= 0]
+    rows = view.pool_rows[neighbours[neighbours >= 0]]
+    return [(r, w) for r, w in zip(rows.tolist(), weights.tolist(), strict=True) if r >= 0]
+
+
+def _alike(
+    row: int, limit: int, snapshot: LiveSnapshot, showable: np.ndarray[Any, np.dtype[np.bool_]]
+) -> list[tuple[int, float]]:
+    content = snapshot.view.content
+    if not content.shape[1] or not content[row].any():
+        return []
+    rows = np.flatnonzero(showable)
+    scores = content[rows] @ content[row]
+    best = np.argsort(-scores, kind="stable")[:limit]
+    return [(int(rows[i]), float(scores[i])) for i in best if scores[i] > 0]

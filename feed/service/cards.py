@@ -1,0 +1,136 @@
+"""Articles as they are shown: kept ready to send, and never after a retraction."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from feed.domain import AiGenerated, Article, format_time
+from feed.storage.store import CatalogueStore
+
+CAPACITY = 6_000
+"""Cards one process keeps; 6,000 articles of 4 kB are 24 MB."""
+
+_NONE_YET = "0-0"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One article, serialised once; `json` goes into answers as it is."""
+
+    article_id: str
+    title: str
+    json: orjson.Fragment
+    ai_generated: AiGenerated
+    sponsored: bool
+
+
+class CardShelf:
+    """Cards of recently shown articles, kept true by the catalogue's change log.
+
+    `sync` costs one small read when nothing has changed, and drops exactly the cards that have.
+    A card that `take` returns was true at the last `sync`.
+    """
+
+    def __init__(self, store: CatalogueStore, capacity: int = CAPACITY) -> None:
+        self._store = store
+        self._capacity = capacity
+        self._cards: OrderedDict[str, Card] = OrderedDict()
+        self._position = _NONE_YET
+        self._lock = threading.Lock()
+
+    def sync(self) -> bool:
+        """Forget every card whose article changed; return whether anything has.
+
+        Raises:
+            StoreUnavailableError: the store does not answer.
+        """
+        position = self._store.catalogue_position()
+        if position == self._position:
+            return False
+        with self._lock:
+            if not self._cards:
+                self._position = position
+                return True
+            batch = self._store.changes_after(self._position)
+            if batch.gap:
+                self._cards.clear()
+            for change in batch.changes:
+                self._cards.pop(change.article_id, None)
+            self._position = position if batch.gap else batch.position
+        return True
+
+    def take(self, article_ids: Sequence[str]) -> list[Card | None]:
+        """Return the cards of articles, None for those that are gone or retracted.
+
+        Raises:
+            StoreUnavailableError: a card is missing here and the store does not answer.
+        """
+        cards = self.held(article_ids)
+        missing = [i for i, card in enumerate(cards) if card is None]
+        if missing:
+            before = self._position
+            stored = self._store.read_articles([article_ids[i] for i in missing])
+            for i, entry in zip(missing, stored, strict=True):
+                if entry is not None and not entry.article.retracted:
+                    cards[i] = make_card(entry.article)
+            self._keep((card for i in missing if (card := cards[i])), before)
+        return cards
+
+    def held(self, article_ids: Iterable[str]) -> list[Card | None]:
+        """Return the cards that are here, without asking the store."""
+        get = self._cards.get
+        return [get(article_id) for article_id in article_ids]
+
+    def _keep(self, cards: Iterable[Card], position: str) -> None:
+        with self._lock:
+            if position != self._position:
+                return
+            for card in cards:
+                self._cards[card.article_id] = card
+            while len(self._cards) > self._capacity:
+                self._cards.popitem(last=False)
+
+
+def make_card(article: Article) -> Card:
+    """Return the card of an article."""
+    return Card(
+        article_id=article.article_id,
+        title=article.title,
+        json=orjson.Fragment(orjson.dumps(article_fields(article))),
+        ai_generated=article.ai_generated,
+        sponsored=article.sponsored,
+    )
+
+
+def article_fields(article: Article) -> dict[str, Any]:
+    """Return an article as callers see it: every field but the vector, times in ISO 8601."""
+    return {
+        "article_id": article.article_id,
+        "title": article.title,
+        "standfirst": article.standfirst,
+        "body": article.body,
+        "url": article.url,
+        "image_url": article.image_url,
+        "section": article.section,
+        "tags": list(article.tags),
+        "source": article.source,
+        "author": article.author,
+        "language": article.language,
+        "published_at": format_time(article.published_at),
+        "updated_at": _time(article.updated_at),
+        "expires_at": _time(article.expires_at),
+        "ai_generated": article.ai_generated.value,
+        "human_reviewed": article.human_reviewed,
+        "sponsored": article.sponsored,
+        "retracted": article.retracted,
+    }
+
+
+def _time(epoch_s: float | None) -> str | None:
+    return None if epoch_s is None else format_time(epoch_s)

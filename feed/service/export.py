@@ -1,0 +1,55 @@
+"""Everything held on one reader, for that reader to see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import orjson
+
+from feed.config import Settings
+from feed.domain import ArchiveError
+from feed.service.services import Services
+
+ARCHIVE_SECONDS = 60.0
+
+
+def export_reader(user_id: str, services: Services) -> dict[str, Any]:
+    """Return what the store and the archive hold on a reader, JSON-ready.
+
+    Raises:
+        StoreUnavailableError: the store does not answer.
+        ArchiveError: the archive cannot be read.
+    """
+    return {
+        "user_id": user_id,
+        "store": services.store.export_reader(user_id),
+        "archive": read_archive(user_id, services.settings),
+    }
+
+
+def read_archive(user_id: str, settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """Return a reader's archived rows by table.
+
+    A process of its own reads them, so that no web process ever holds DuckDB's memory.
+
+    Raises:
+        ArchiveError: the archive cannot be read.
+    """
+    directory = str(settings.data_dir / "archive")
+    command = [sys.executable, "-m", "feed.storage.export", directory]
+    try:
+        result = subprocess.run(  # noqa: S603 - our own module; the id goes in by standard input
+            command,
+            input=user_id.encode(),
+            capture_output=True,
+            check=True,
+            timeout=ARCHIVE_SECONDS,
+            env=dict(os.environ),
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        raise ArchiveError("the archive cannot be read now") from error
+    tables: dict[str, list[dict[str, Any]]] = orjson.loads(result.stdout)
+    return tables

@@ -1,0 +1,305 @@
+"""FeedService: a reader's request from the store through ranking to a page, and events back."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import structlog
+
+from feed.config import RankingConfig, Settings
+from feed.domain import (
+    CursorExpiredError,
+    Event,
+    FeedItem,
+    Mode,
+    Rung,
+    ServedFeed,
+    StoreUnavailableError,
+)
+from feed.service.admission import Breaker
+from feed.service.browse import show_related, show_trending
+from feed.service.cards import Card, CardShelf
+from feed.service.cursor import Cursor, CursorSigner
+from feed.service.intake import Rejection, read_events
+from feed.service.pages import Page, fill_page, present_page
+from feed.service.ranked import Ranked, Request, rank
+from feed.service.schemas import FeedQuery, TrendingQuery
+from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
+from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
+from feed.storage.store import Outcome, ReaderState, Store
+
+CURSOR_SECRET = "cursor"  # noqa: S105 - the name of a secret, not one
+FRUGAL_FROM = 0.5
+"""Share of the budget after which a request does without every further round trip."""
+
+log = structlog.get_logger("feed.service")
+
+
+class FeedService:
+    """Answers feed requests and takes events.
+
+    Args:
+        settings: budget, time limits and the cursor secret.
+        store: readers, slates and streams.
+        keeper: the snapshot of everything that is not one reader's.
+        shelf: articles ready to be shown.
+        clock: epoch seconds.
+        rng: where exploration and interleaving draw from.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        keeper: SnapshotKeeper,
+        shelf: CardShelf,
+        clock: Callable[[], float],
+        rng: np.random.Generator,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._keeper = keeper
+        self._shelf = shelf
+        self._clock = clock
+        self._rng = rng
+        self._breaker = Breaker()
+        self._signer: CursorSigner | None = None
+        self._base = RankingConfig()
+
+    def get_feed(self, query: FeedQuery, watch: Stopwatch) -> dict[str, Any]:
+        """Return one page of a reader's feed, JSON-ready.
+
+        Raises:
+            InvalidInputError: the cursor is not one of this reader's.
+            CursorExpiredError: the slate behind the cursor is gone.
+            StoreUnavailableError: there is nothing to serve from: no snapshot yet, or a page
+                after the first while the store is away.
+        """
+        snapshot = self._present_snapshot()
+        if query.cursor:
+            return self._next_page(query, query.cursor, snapshot, watch)
+        return self._first_page(query, snapshot, watch)
+
+    def get_trending(self, query: TrendingQuery) -> dict[str, Any]:
+        """Return what is trending, JSON-ready.
+
+        Raises:
+            StoreUnavailableError: the store does not answer.
+        """
+        return show_trending(query, self._present_snapshot(), self._shelf)
+
+    def get_related(self, article_id: str, limit: int) -> dict[str, Any]:
+        """Return what goes with an article, JSON-ready.
+
+        Raises:
+            NotFoundError: there is no such article.
+            StoreUnavailableError: the store does not answer.
+        """
+        snapshot = self._present_snapshot()
+        return show_related(article_id, limit, snapshot, self._shelf, self._store)
+
+    def record_events(self, body: bytes, watch: Stopwatch) -> dict[str, Any]:
+        """Take the events of a request body; return what became of each, JSON-ready.
+
+        Raises:
+            ProblemError: the body holds no list of events.
+            StoreUnavailableError: the store did not take them; none is promised to be kept.
+        """
+        found = read_events(body, self._clock(), self._are_articles)
+        watch.lap("validation")
+        events = [entry for entry in found if isinstance(entry, Event)]
+        outcomes = iter(self._store.append_events(events) if events else ())
+        watch.lap("store_write")
+        results = [_result(entry, outcomes) for entry in found]
+        counts = dict.fromkeys(("accepted", "duplicate", "rejected"), 0)
+        for result in results:
+            counts[result["status"]] += 1
+        for name, count in counts.items():
+            EVENTS.labels(name).inc(count)
+        return {**counts, "results": results}
+
+    def _present_snapshot(self) -> LiveSnapshot:
+        snapshot = self._keeper.current()
+        if snapshot is None:
+            raise StoreUnavailableError("no snapshot yet")
+        return snapshot
+
+    def _first_page(
+        self, query: FeedQuery, snapshot: LiveSnapshot, watch: Stopwatch
+    ) -> dict[str, Any]:
+        reader = self._read_reader(query, watch)
+        request = Request(query=query, now=self._clock(), reader=reader)
+        ranked = rank(request, snapshot, self._base, self._rng, watch)
+        frugal = reader is None or self._is_late(watch)
+        page = self._fill(ranked.items, 0, query.limit, watch, frugal=frugal)
+        rung = ranked.rung if reader is not None else Rung.SNAPSHOT
+        served = self._served(query, snapshot, replace(ranked, items=page.slate, rung=rung), page)
+        kept = not frugal and self._save(served, watch, new_slate=True)
+        FEEDS.labels(query.mode.value, rung.value).inc()
+        cursor = self._cursor(query.user_id, served, page) if kept else None
+        return self._present(served, page, reader, snapshot, cursor, watch)
+
+    def _next_page(
+        self, query: FeedQuery, text: str, snapshot: LiveSnapshot, watch: Stopwatch
+    ) -> dict[str, Any]:
+        now = self._clock()
+        cursor = self._open_signer().read(query.user_id, text, now)
+        slate = self._store.read_slate(query.user_id, cursor.request_id)
+        if slate is None:
+            raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
+        reader = self._read_reader(replace_mode(query, slate.mode), watch)
+        page = self._fill(slate.items, cursor.offset, query.limit, watch, frugal=reader is None)
+        served = replace(
+            slate,
+            served_at=now,
+            items=page.slate,
+            shown_from=cursor.offset,
+            shown_to=cursor.offset + len(page.items),
+            latency_ms=watch.elapsed_ms(),
+        )
+        self._save(served, watch, new_slate=False)
+        FEEDS.labels(slate.mode.value, slate.rung.value).inc()
+        following = self._cursor(query.user_id, slate, page)
+        return self._present(served, page, reader, snapshot, following, watch)
+
+    def _read_reader(self, query: FeedQuery, watch: Stopwatch) -> ReaderState | None:
+        """Return what may be used of the reader, None when the store does not say."""
+        if self._breaker.is_open(time.monotonic()):
+            return None
+        try:
+            if query.mode is Mode.PERSONALIZED:
+                state = self._store.read_reader(query.user_id)
+            else:
+                state = ReaderState(preferences=self._store.read_preferences(query.user_id))
+        except StoreUnavailableError as error:
+            self._note_failure(error)
+            return None
+        watch.lap("store_read")
+        if not state.preferences.personalization:
+            return ReaderState(preferences=state.preferences)
+        return state
+
+    def _fill(
+        self,
+        slate: Sequence[FeedItem],
+        offset: int,
+        limit: int,
+        watch: Stopwatch,
+        *,
+        frugal: bool,
+    ) -> Page:
+        """Take cards for a page, leaving out what has been retracted up to this moment."""
+        take: Callable[[Sequence[str]], list[Card | None]] = self._shelf.held
+        if not frugal:
+            try:
+                self._shelf.sync()
+                take = self._shelf.take
+                return fill_page(slate, offset, limit, take)
+            except StoreUnavailableError as error:
+                self._note_failure(error)
+            finally:
+                watch.lap("hydration")
+        page = fill_page(slate, offset, limit, self._shelf.held)
+        watch.lap("hydration")
+        return page
+
+    def _save(self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool) -> bool:
+        if self._is_late(watch) or self._breaker.is_open(time.monotonic()):
+            EXPOSURES_LOST.inc()
+            return False
+        try:
+            self._store.save_served(served, new_slate=new_slate)
+        except StoreUnavailableError as error:
+            self._note_failure(error)
+            EXPOSURES_LOST.inc()
+            return False
+        watch.lap("store_write")
+        return True
+
+    def _served(
+        self, query: FeedQuery, snapshot: LiveSnapshot, ranked: Ranked, page: Page
+    ) -> ServedFeed:
+        context = {"device": query.device, "platform": query.platform}
+        if query.page_article_id:
+            context["page_article_id"] = query.page_article_id
+        return ServedFeed(
+            request_id=uuid.uuid4().hex,
+            user_id=query.user_id,
+            served_at=self._clock(),
+            mode=query.mode,
+            rung=ranked.rung,
+            personalized=ranked.personalized,
+            model_version=ranked.model_version,
+            experiments=ranked.experiments,
+            items=ranked.items,
+            shown_from=0,
+            shown_to=len(page.items),
+            section=query.section,
+            language=query.language or "",
+            counters_at=snapshot.counters_at,
+            context={name: text for name, text in context.items() if text},
+        )
+
+    def _present(
+        self,
+        served: ServedFeed,
+        page: Page,
+        reader: ReaderState | None,
+        snapshot: LiveSnapshot,
+        cursor: str | None,
+        watch: Stopwatch,
+    ) -> dict[str, Any]:
+        answer = present_page(served, page, reader or ReaderState(), snapshot)
+        answer["next_cursor"] = cursor
+        watch.lap("presentation")
+        return answer
+
+    def _cursor(self, user_id: str, slate: ServedFeed, page: Page) -> str | None:
+        if page.next_offset is None:
+            return None
+        expires_at = self._clock() + self._settings.slate_ttl_minutes * 60
+        return self._open_signer().sign(
+            user_id, Cursor(slate.request_id, page.next_offset, expires_at)
+        )
+
+    def _open_signer(self) -> CursorSigner:
+        if self._signer is None:
+            text = self._settings.cursor_secret
+            secret = text.encode() if text else self._store.secret(CURSOR_SECRET)
+            self._signer = CursorSigner(secret)
+        return self._signer
+
+    def _is_late(self, watch: Stopwatch) -> bool:
+        return watch.elapsed_ms() > FRUGAL_FROM * self._settings.request_budget_ms
+
+    def _note_failure(self, error: StoreUnavailableError) -> None:
+        self._breaker.trip(time.monotonic())
+        STORE_FAILURES.inc()
+        log.warning("store_unavailable", reason=str(error))
+
+    def _are_articles(self, article_ids: Sequence[str]) -> list[bool]:
+        snapshot = self._keeper.current()
+        known = [snapshot is not None and snapshot.knows(a) for a in article_ids]
+        unsure = [a for a, is_known in zip(article_ids, known, strict=True) if not is_known]
+        if unsure:
+            stored = self._store.read_articles(unsure)
+            found = {a for a, entry in zip(unsure, stored, strict=True) if entry is not None}
+            known = [k or a in found for a, k in zip(article_ids, known, strict=True)]
+        return known
+
+
+def replace_mode(query: FeedQuery, mode: Mode) -> FeedQuery:
+    """Return a query with the mode its slate was made in."""
+    return query if query.mode is mode else query.model_copy(update={"mode": mode})
+
+
+def _result(entry: Event | Rejection, outcomes: Any) -> dict[str, Any]:
+    if isinstance(entry, Rejection):
+        return {"event_id": entry.event_id, "status": "rejected", "detail": entry.detail}
+    outcome: Outcome = next(outcomes)
+    return {"event_id": entry.event_id, "status": outcome.value}

@@ -1,0 +1,113 @@
+"""What a web process follows: the catalogue and the model (`signals_log` has the signals)."""
+
+from __future__ import annotations
+
+import structlog
+
+from feed.domain import BundleError, NotFoundError
+from feed.features.ids import IdMap
+from feed.features.pool import ArticlePool, PoolBuilder
+from feed.models.bundle import ModelBundle, empty_bundle
+from feed.models.registry import ModelRegistry
+from feed.service.telemetry import BUNDLES_LOADED, BUNDLES_REFUSED
+from feed.storage.store import CatalogueStore, ChangeBatch
+
+log = structlog.get_logger("feed.followers")
+
+
+class CatalogueFollower:
+    """Keeps a pool up to date by the change log; reads everything once at the start."""
+
+    def __init__(self, store: CatalogueStore, ids: IdMap) -> None:
+        self._store = store
+        self._builder = PoolBuilder(ids)
+        self._position: str | None = None
+        self.pool: ArticlePool = self._builder.snapshot()
+
+    def follow(self) -> bool:
+        """Take in what has changed; return whether anything has.
+
+        Raises:
+            StoreUnavailableError: the store does not answer.
+        """
+        changed = self._position is None
+        if self._position is None:
+            self._read_everything()
+        while True:
+            batch = self._changes()
+            if batch.gap:
+                self._read_everything()
+                changed = True
+                continue
+            self._position = batch.position
+            if not batch.changes:
+                break
+            changed = True
+            for change in batch.changes:
+                if change.stored is None:
+                    self._builder.remove(change.article_id)
+                else:
+                    stored = change.stored
+                    self._builder.add(stored.article, stored.embedding, stored.added_at)
+        if changed:
+            self.pool = self._builder.snapshot()
+        return changed
+
+    def _changes(self) -> ChangeBatch:
+        return self._store.changes_after(self._position or "0-0")
+
+    def _read_everything(self) -> None:
+        position = self._store.catalogue_position()
+        before = self._builder.snapshot()
+        found = {
+            self._builder.add(stored.article, stored.embedding, stored.added_at)
+            for stored in self._store.scan_articles()
+        }
+        for row in range(before.size):
+            if before.live[row] and row not in found:
+                self._builder.remove(before.ids.ids[row])
+        self._position = position
+
+
+class ModelFollower:
+    """Keeps the live model; a damaged or foreign one is refused and the old one goes on."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+        self._refused = ""
+        self._others: dict[str, ModelBundle] = {}
+        self.bundle = empty_bundle()
+
+    def follow(self) -> bool:
+        """Load the live version if it is another one; return whether the model changed."""
+        version = self._registry.live_version()
+        if version is None or version in {self.bundle.version, self._refused}:
+            return False
+        bundle = self._load(version)
+        if bundle is None:
+            self._refused = version
+            return False
+        self.bundle, self._refused = bundle, ""
+        return True
+
+    def versions(self, wanted: frozenset[str]) -> dict[str, ModelBundle]:
+        """Return the published bundles that running experiments ask for, kept while they do."""
+        wanted = wanted - {self.bundle.version}
+        kept = {v: b for v, b in self._others.items() if v in wanted}
+        for version in wanted - set(kept):
+            bundle = self._load(version)
+            if bundle is not None:
+                kept[version] = bundle
+        self._others = kept
+        return kept
+
+    def _load(self, version: str) -> ModelBundle | None:
+        try:
+            bundle = self._registry.load(version)
+        except (BundleError, NotFoundError) as error:
+            BUNDLES_REFUSED.inc()
+            log.error("bundle_refused", version=version, reason=str(error))
+            return None
+        BUNDLES_LOADED.inc()
+        log.info("bundle_loaded", version=version)
+        return bundle

@@ -1,0 +1,29 @@
+"""How gunicorn runs the web processes; read by `gunicorn --config python:feed.service...`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feed.config import settings_from_environment
+from feed.service.telemetry import forget_process
+
+_settings = settings_from_environment()
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.web
+worker_class = "gthread"
+threads = 12
+keepalive = 15
+worker_connections = 512
+backlog = 256
+timeout = 30
+graceful_timeout = 10
+accesslog = None
+loglevel = "warning"
+limit_request_line = 8190
+preload_app = False
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Drop the gauges of a web process that has ended."""
+    forget_process(worker.pid)

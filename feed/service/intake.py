@@ -1,0 +1,121 @@
+"""Events from bytes: one fast pass when all are right, else a reason for each that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from feed.domain import Event
+from feed.service.problems import ProblemError, rules_broken
+from feed.service.schemas import MAX_EVENTS, EventBatchIn, EventIn
+
+MAX_AHEAD_S = 300.0
+MAX_AGE_S = 30 * 86_400.0
+
+_ONE = TypeAdapter(EventIn)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why one event of a batch was not taken."""
+
+    event_id: str | None
+    detail: str
+
+
+def read_events(
+    body: bytes, now: float, is_known: Callable[[Sequence[str]], list[bool]]
+) -> list[Event | Rejection]:
+    """Return the events of a request body, in its order, each valid or with what is wrong.
+
+    Args:
+        body: JSON, `{"events": [...]}`.
+        now: epoch seconds; stands in for a missing `occurred_at` and bounds it.
+        is_known: says of article ids whether there is such an article.
+
+    Raises:
+        ProblemError: the envelope is malformed (400, 422), so no event of it can be told.
+    """
+    try:
+        given: Sequence[EventIn | Rejection] = EventBatchIn.model_validate_json(body).events
+    except ValidationError:
+        given = _read_one_by_one(body)
+    found = [e if isinstance(e, Rejection) else _to_event(e, now) for e in given]
+    return _reject_unknown(found, is_known)
+
+
+def _read_one_by_one(body: bytes) -> list[EventIn | Rejection]:
+    return [_read_one(item) for item in _read_envelope(body)]
+
+
+def _read_envelope(body: bytes) -> list[Any]:
+    try:
+        envelope = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ProblemError(
+            400, "the body is not JSON", [("body", "must be a JSON object")]
+        ) from None
+    if not isinstance(envelope, dict):
+        raise ProblemError(422, "body must be a JSON object", [("body", "must be a JSON object")])
+    extra = sorted(set(envelope) - {"events"})
+    if extra:
+        raise ProblemError(422, f"{extra[0]} is not known", [(extra[0], "is not a known field")])
+    events = envelope.get("events")
+    if not isinstance(events, list) or not 1 <= len(events) <= MAX_EVENTS:
+        rule = f"must be a list of 1 to {MAX_EVENTS} events"
+        raise ProblemError(422, f"events {rule}", [("events", rule)])
+    return events
+
+
+def _read_one(item: Any) -> EventIn | Rejection:
+    try:
+        return _ONE.validate_json(orjson.dumps(item))
+    except ValidationError as error:
+        event_id = item.get("event_id") if isinstance(item, dict) else None
+        detail = "; ".join(f"{field}: {rule}" for field, rule in rules_broken(error))
+        return Rejection(event_id if isinstance(event_id, str) else None, detail)
+
+
+def _to_event(given: EventIn, now: float) -> Event | Rejection:
+    moment = given.occurred_at
+    if moment is None:
+        occurred_at = now
+    elif moment.tzinfo is None:
+        occurred_at = moment.replace(tzinfo=UTC).timestamp()
+    else:
+        occurred_at = moment.timestamp()
+    if occurred_at > now + MAX_AHEAD_S:
+        return Rejection(given.event_id, "occurred_at: is more than 5 minutes in the future")
+    if occurred_at < now - MAX_AGE_S:
+        return Rejection(given.event_id, "occurred_at: is more than 30 days ago")
+    return Event(
+        event_id=given.event_id,
+        user_id=given.user_id,
+        article_id=given.article_id,
+        kind=given.kind,
+        occurred_at=occurred_at,
+        received_at=now,
+        dwell_s=given.dwell_s,
+        request_id=given.request_id,
+        position=given.position,
+        context=given.context,
+    )
+
+
+def _reject_unknown(
+    found: Sequence[Event | Rejection], is_known: Callable[[Sequence[str]], list[bool]]
+) -> list[Event | Rejection]:
+    events = [e for e in found if isinstance(e, Event)]
+    article_ids = list({e.article_id for e in events})
+    known = dict(zip(article_ids, is_known(article_ids), strict=True)) if article_ids else {}
+    return [
+        e
+        if isinstance(e, Rejection) or known[e.article_id]
+        else Rejection(e.event_id, "article_id: is not the id of an article")
+        for e in found
+    ]

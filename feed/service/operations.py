@@ -1,0 +1,178 @@
+"""What every route declares of itself, and the OpenAPI document made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from apiflask import APIFlask
+from flask import Response, request
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
+from werkzeug.exceptions import UnsupportedMediaType
+
+from feed.service.answers import Problem
+from feed.service.auth import Scope
+from feed.service.problems import MEDIA_TYPE, ProblemError, rules_broken
+from feed.service.schemas import ID_PATTERN_TEXT
+
+M = TypeVar("M", bound=BaseModel)
+View = TypeVar("View", bound=Callable[..., Any])
+_ATTRIBUTE = "feed_operation"
+_METHODS = ("get", "put", "post", "delete")
+
+DESCRIPTION = """\
+A news site sends articles and what readers did with them, and asks for a reader's feed.
+Times are ISO 8601; inputs without an offset are UTC. Errors are problem documents (RFC 9457)
+that name field and rule. Where API keys are configured, send `Authorization: Bearer <key>`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a route needs and how else it may end.
+
+    Args:
+        scope: least scope of the API key, where keys are configured.
+        body: model of the JSON request body.
+        problems: statuses of its own, beside those that any route may answer.
+        answers: answers that are not JSON of `output`, as status, media type and description.
+        gated: whether it waits for its turn under load.
+    """
+
+    scope: Scope
+    body: type[BaseModel] | None = None
+    problems: tuple[int, ...] = ()
+    answers: tuple[tuple[int, str, str], ...] = ()
+    gated: bool = True
+
+
+def operation(
+    scope: Scope,
+    *,
+    body: type[BaseModel] | None = None,
+    problems: Sequence[int] = (),
+    answers: Sequence[tuple[int, str, str]] = (),
+    gated: bool = True,
+) -> Callable[[View], View]:
+    """Declare an `Operation` on a view."""
+
+    def declare(view: View) -> View:
+        setattr(view, _ATTRIBUTE, Operation(scope, body, tuple(problems), tuple(answers), gated))
+        return view
+
+    return declare
+
+
+def operation_of(view: Any) -> Operation | None:
+    """Return what a view declared."""
+    declared: Operation | None = getattr(view, _ATTRIBUTE, None)
+    return declared
+
+
+def read_body(model: type[M]) -> M:
+    """Return the JSON body of the present request.
+
+    Raises:
+        ProblemError: 400, the body is not JSON; 422, it breaks a rule.
+        UnsupportedMediaType: it is not declared as JSON.
+    """
+    try:
+        return model.model_validate_json(read_json_bytes())
+    except ValidationError as error:
+        broken = rules_broken(error)
+        if any(item["type"] == "json_invalid" for item in error.errors(include_url=False)):
+            raise ProblemError(400, "the body is not JSON", broken) from None
+        field, rule = broken[0]
+        raise ProblemError(422, f"{field} {rule}", broken) from None
+
+
+def read_json_bytes() -> bytes:
+    """Return the body of the present request, which must be declared as JSON.
+
+    Raises:
+        UnsupportedMediaType: it is declared as something else.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType("the body must be sent as application/json")
+    return request.get_data(cache=False)
+
+
+def complete_openapi(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
+    """Return APIFlask's document with bodies, problems, keys and rules of ids added."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    models: set[type[BaseModel]] = {op.body for op in _operations(app) if op.body} | {Problem}
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda m: m.__name__)],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas.update(definitions.get("$defs", {}))
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "an API key"}
+    }
+    for rule in app.url_map.iter_rules():
+        declared = operation_of(app.view_functions[rule.endpoint])
+        path = document["paths"].get(_openapi_path(rule.rule), {})
+        for method in (rule.methods or set()) & {m.upper() for m in _METHODS}:
+            if declared and method.lower() in path:
+                _complete(path[method.lower()], declared, has_path_id="<" in rule.rule)
+    return document
+
+
+def _operations(app: APIFlask) -> list[Operation]:
+    declared = (operation_of(view) for view in app.view_functions.values())
+    return [op for op in declared if op is not None]
+
+
+def _openapi_path(rule: str) -> str:
+    return rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
+
+
+def _complete(entry: dict[str, Any], declared: Operation, *, has_path_id: bool) -> None:
+    responses = entry["responses"]
+    for status, media, text in declared.answers:
+        responses.pop("200", None)
+        schema = {"type": "string"}
+        responses[str(status)] = {"description": text, "content": {media: {"schema": schema}}}
+    for status in sorted(_problem_statuses(declared, entry, has_path_id=has_path_id)):
+        responses[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    if declared.body:
+        schema = {"$ref": f"#/components/schemas/{declared.body.__name__}"}
+        entry["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    if declared.scope is not Scope.PUBLIC:
+        entry["security"] = [{}, {"key": []}]
+        entry["x-scope"] = declared.scope.name.lower()
+    for parameter in entry.get("parameters", []):
+        if parameter["in"] == "path":
+            parameter["schema"] = {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 128,
+                "pattern": ID_PATTERN_TEXT,
+            }
+
+
+def _problem_statuses(declared: Operation, entry: dict[str, Any], *, has_path_id: bool) -> set[int]:
+    statuses = set(declared.problems)
+    if declared.scope is not Scope.PUBLIC:
+        statuses |= {401, 403, 429, 503}
+    if declared.body:
+        statuses |= {400, 413, 415, 422}
+    if has_path_id or any(p["in"] == "query" for p in entry.get("parameters", [])):
+        statuses.add(422)
+    return statuses
+
+
+def json_response(data: bytes, status: int = 200) -> Response:
+    """Return ready-made JSON as a response that no cache keeps."""
+    response = Response(data, status=status, mimetype="application/json")
+    response.headers["Cache-Control"] = "private, no-store"
+    return response

@@ -1,0 +1,106 @@
+"""Pages of a slate: filled with what may still be shown, and presented to one reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from feed.domain import EventKind, FeedItem, ServedFeed
+from feed.service.cards import Card
+from feed.service.presentation import Reactions, notice_of, present_item
+from feed.service.snapshot import LiveSnapshot
+from feed.storage.store import ReaderState
+
+Take = Callable[[Sequence[str]], list[Card | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The slots given out, with their cards.
+
+    `titles` are those of the articles that reasons name. `slate` is the slate without the slots
+    of this page that may not be shown any more; `next_offset` is where the next page begins in
+    the slate that is kept (None: no more).
+    """
+
+    items: tuple[FeedItem, ...]
+    cards: tuple[Card, ...]
+    titles: dict[str, str]
+    slate: tuple[FeedItem, ...]
+    next_offset: int | None
+
+
+def fill_page(slate: Sequence[FeedItem], offset: int, limit: int, take: Take) -> Page:
+    """Return up to `limit` slots from `offset` on whose articles `take` still gives.
+
+    A slot whose article is gone is passed over and the page filled from below.
+    """
+    items: list[FeedItem] = []
+    cards: list[Card] = []
+    titles: dict[str, str] = {}
+    at = offset
+    while len(items) < limit and at < len(slate):
+        chunk = slate[at : at + limit - len(items)]
+        shown = [item.article_id for item in chunk]
+        named = list({r.article_id for item in chunk for r in item.reasons if r.article_id})
+        taken = take(shown + named)
+        for item, card in zip(chunk, taken, strict=False):
+            if card is not None:
+                items.append(item)
+                cards.append(card)
+        titles.update({card.article_id: card.title for card in taken[len(shown) :] if card})
+        at += len(chunk)
+    rest = slate[at:]
+    return Page(
+        items=tuple(items),
+        cards=tuple(cards),
+        titles=titles,
+        slate=(*slate[:offset], *items, *rest),
+        next_offset=at if rest else None,
+    )
+
+
+def present_page(
+    served: ServedFeed, page: Page, reader: ReaderState, snapshot: LiveSnapshot
+) -> dict[str, Any]:
+    """Return a page as its reader gets it, JSON-ready, without the cursor."""
+    reactions = _reactions(page.items, reader, snapshot)
+    return {
+        "request_id": served.request_id,
+        "personalized": served.personalized,
+        "notice": notice_of(page.cards, personalized=served.personalized),
+        "mode": served.mode.value,
+        "mode_served": served.rung.value,
+        "model_version": served.model_version,
+        "experiments": served.experiments,
+        "items": [
+            present_item(item, card, reaction, page.titles, personalized=served.personalized)
+            for item, card, reaction in zip(page.items, page.cards, reactions, strict=True)
+        ],
+    }
+
+
+def _reactions(
+    items: Sequence[FeedItem], reader: ReaderState, snapshot: LiveSnapshot
+) -> list[Reactions]:
+    """Return the counts of each slot; a reader's own newest reaction always shows in them."""
+    counters, ids = snapshot.signals.counters, snapshot.view.pool.ids
+    rows = ids.rows([item.article_id for item in items])
+    likes, dislikes = counters.totals("likes", rows), counters.totals("dislikes", rows)
+    return [
+        _with_own(item.article_id, int(liked), int(disliked), reader, snapshot.signals_at)
+        for item, liked, disliked in zip(items, likes.tolist(), dislikes.tolist(), strict=True)
+    ]
+
+
+def _with_own(
+    article_id: str, likes: int, dislikes: int, reader: ReaderState, counted_at: float
+) -> Reactions:
+    mine = reader.reactions.get(article_id)
+    uncounted = int(reader.reacted_at.get(article_id, 0.0) > counted_at)
+    if mine is EventKind.LIKE:
+        likes = max(likes + uncounted, 1)
+    elif mine is EventKind.DISLIKE:
+        dislikes = max(dislikes + uncounted, 1)
+    return Reactions(max(likes, 0), max(dislikes, 0), mine)

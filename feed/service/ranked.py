@@ -1,0 +1,229 @@
+"""One request ranked: experiments resolved, context built, and never an empty-handed failure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import structlog
+
+from feed.config import RankingConfig
+from feed.domain import FeedItem, Mode, Rung
+from feed.experiments.interleaving import interleave
+from feed.experiments.resolution import Resolution, resolve
+from feed.features.context import RequestContext
+from feed.features.ids import Vocabulary
+from feed.features.profile import EMPTY_PROFILE, Profile, profile_from_state
+from feed.models.view import RankingView
+from feed.ranking.context import RankingContext
+from feed.ranking.pipeline import recommend
+from feed.ranking.slate import Slate
+from feed.service.schemas import FeedQuery
+from feed.service.snapshot import LiveSnapshot
+from feed.service.telemetry import Stopwatch
+from feed.storage.store import ReaderState
+
+NOWHERE = np.iinfo(np.int32).max
+"""Code of a section or language that no article has."""
+
+_DEVICES = {"desktop": 1, "mobile": 2, "tablet": 3}
+_LADDER = (Mode.TRENDING, Mode.LATEST)
+
+log = structlog.get_logger("feed.ranked")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A feed request with what is known of its reader (None: the store does not say)."""
+
+    query: FeedQuery
+    now: float
+    reader: ReaderState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The slate of a request, and how it came about."""
+
+    items: tuple[FeedItem, ...]
+    rung: Rung
+    personalized: bool
+    model_version: str
+    experiments: dict[str, str]
+
+
+def rank(
+    request: Request,
+    snapshot: LiveSnapshot,
+    base: RankingConfig,
+    rng: np.random.Generator,
+    watch: Stopwatch,
+) -> Ranked:
+    """Return the ranked slate of a request; steps down the ladder if ranking fails."""
+    resolution = _resolve(request, snapshot, base)
+    try:
+        return _rank(request, snapshot, resolution, request.query.mode, rng, watch)
+    except Exception:
+        log.exception("ranking_failed", rung=request.query.mode.value)
+    for mode in _LADDER:
+        try:
+            plain = replace(resolution, interleaving=None, variants={})
+            return _rank(request, snapshot, plain, mode, rng, watch)
+        except Exception:
+            log.exception("ranking_failed", rung=mode.value)
+    raise RuntimeError("no rung of the ladder holds")
+
+
+def _resolve(request: Request, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
+    query, reader = request.query, request.reader
+    eligible = (
+        reader is not None
+        and reader.preferences.personalization
+        and query.mode is Mode.PERSONALIZED
+    )
+    if not eligible or not snapshot.experiments:
+        return Resolution({}, base)
+    return resolve(
+        snapshot.experiments,
+        query.user_id,
+        base,
+        platform=query.platform,
+        language=query.language or "",
+        section=query.section,
+    )
+
+
+def _rank(
+    request: Request,
+    snapshot: LiveSnapshot,
+    resolution: Resolution,
+    mode: Mode,
+    rng: np.random.Generator,
+    watch: Stopwatch,
+) -> Ranked:
+    if resolution.interleaving is None:
+        view = snapshot.others.get(resolution.model_version, snapshot.view)
+        slate = _recommend(request, snapshot, view, resolution.config, mode, rng, watch)
+        items = slate_items(slate, view)
+    else:
+        sides = []
+        for side in resolution.interleaving:
+            view = snapshot.others.get(side.model_version, snapshot.view)
+            slate = _recommend(request, snapshot, view, side.config, mode, rng, watch)
+            sides.append((side.name, slate_items(slate, view)))
+        items = draft_items(sides, resolution.config.slate_size, rng)
+    reader = request.reader
+    allowed = reader is not None and reader.preferences.personalization
+    return Ranked(
+        items=items,
+        rung=slate.rung,
+        personalized=slate.personalized and allowed,
+        model_version=view.bundle.version,
+        experiments=resolution.variants,
+    )
+
+
+def _recommend(
+    request: Request,
+    snapshot: LiveSnapshot,
+    view: RankingView,
+    config: RankingConfig,
+    mode: Mode,
+    rng: np.random.Generator,
+    watch: Stopwatch,
+) -> Slate:
+    context = RankingContext(
+        view=view,
+        signals=snapshot.signals,
+        trending=snapshot.trending,
+        request=_request_context(request, view, mode),
+        rng=rng,
+        profile=_profile(request, view, config, mode),
+        index=snapshot.index,
+        pins=snapshot.pins,
+    )
+    watch.lap("profile")
+    slate = recommend(context, config, time.perf_counter)
+    watch.split(slate.trace.seconds)
+    return slate
+
+
+def _request_context(request: Request, view: RankingView, mode: Mode) -> RequestContext:
+    query, pool = request.query, view.pool
+    language = (query.language or "").lower()
+    page = pool.ids.row(query.page_article_id) if query.page_article_id else -1
+    return RequestContext(
+        now=request.now,
+        page_row=page if page < pool.size else -1,
+        device=_device(query.device),
+        section=_code(pool.sections, query.section),
+        languages=(_code(pool.languages, language),) if language else (),
+        mode=mode,
+    )
+
+
+def _profile(request: Request, view: RankingView, config: RankingConfig, mode: Mode) -> Profile:
+    if request.reader is None or mode is not Mode.PERSONALIZED:
+        return EMPTY_PROFILE
+    return profile_from_state(request.reader, view.pool, request.now, config)
+
+
+def slate_items(slate: Slate, view: RankingView) -> tuple[FeedItem, ...]:
+    """Return the slots of a slate with article ids instead of rows."""
+    ids = view.pool.ids.ids
+    return tuple(
+        FeedItem(
+            article_id=ids[row],
+            position=position,
+            score=score,
+            reasons=reasons,
+            sources=sources,
+            trending=trending,
+            explored=explored,
+            pinned=pinned,
+            propensity=propensity,
+        )
+        for position, (
+            row, score, reasons, sources, trending, explored, pinned, propensity,
+        ) in enumerate(
+            zip(
+                slate.rows.tolist(),
+                slate.scores.tolist(),
+                slate.reasons,
+                slate.sources,
+                slate.trending.tolist(),
+                slate.explored.tolist(),
+                slate.pinned.tolist(),
+                slate.propensities.tolist(),
+                strict=True,
+            )
+        )
+    )  # fmt: skip
+
+
+def draft_items(
+    sides: Sequence[tuple[str, Sequence[FeedItem]]], slots: int, rng: np.random.Generator
+) -> tuple[FeedItem, ...]:
+    """Return one slate drafted from two; each slot's sources name the side that picked it."""
+    by_id: list[Mapping[str, FeedItem]] = [{i.article_id: i for i in items} for _, items in sides]
+    drafted = interleave([*by_id[0]], [*by_id[1]], slots, rng)
+    items = []
+    for position, (article_id, team) in enumerate(zip(*drafted, strict=True)):
+        side = 0 if team == "a" else 1
+        item = by_id[side][article_id]
+        sources = (*item.sources, f"team:{sides[side][0]}")
+        items.append(replace(item, position=position, sources=sources))
+    return tuple(items)
+
+
+def _code(vocabulary: Vocabulary, name: str) -> int:
+    if not name:
+        return -1
+    code = vocabulary.row(name)
+    return code if code >= 0 else int(NOWHERE)
+
+
+def _device(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 4 else _DEVICES.get(text.lower(), -1)

@@ -1,0 +1,82 @@
+"""Routes of the publisher: articles in, out and beside each other."""
+
+from __future__ import annotations
+
+import orjson
+from apiflask import APIBlueprint
+from flask import Response
+
+from feed.domain import check_id
+from feed.service.answers import ArticleOut, ArticlesOut, RelatedOut, RetractedOut
+from feed.service.auth import Scope
+from feed.service.cards import article_fields
+from feed.service.operations import json_response, operation, read_body
+from feed.service.schemas import ArticleBatchIn, ArticleBody, RelatedQuery, RetractQuery
+from feed.service.services import current_services
+
+routes = APIBlueprint("articles", __name__, tag="Articles")
+
+
+@routes.post("/v1/articles")
+@routes.output(ArticlesOut)
+@operation(Scope.WRITE, body=ArticleBatchIn, gated=False)
+def post_articles() -> Response:
+    """Insert or replace up to 500 articles, all or none.
+
+    They can be recommended at once by the process that answers, and by every other within
+    two seconds.
+    """
+    articles = [a.to_article(a.article_id) for a in read_body(ArticleBatchIn).articles]
+    statuses = current_services().articles.upsert(articles, current_services().clock())
+    results = [
+        {"article_id": article.article_id, "status": status}
+        for article, status in zip(articles, statuses, strict=True)
+    ]
+    return json_response(orjson.dumps({"results": results}))
+
+
+@routes.put("/v1/articles/<path:article_id>")
+@routes.output(ArticlesOut)
+@operation(Scope.WRITE, body=ArticleBody, gated=False)
+def put_article(article_id: str) -> Response:
+    """Insert or replace one article. `retracted: true` takes it out of the next feed."""
+    check_id("article_id", article_id)
+    article = read_body(ArticleBody).to_article(article_id)
+    (status,) = current_services().articles.upsert([article], current_services().clock())
+    return json_response(orjson.dumps({"results": [{"article_id": article_id, "status": status}]}))
+
+
+@routes.get("/v1/articles/<path:article_id>")
+@routes.output(ArticleOut)
+@operation(Scope.READ, problems=(404,))
+def get_article(article_id: str) -> Response:
+    """Return one article, also a retracted one."""
+    check_id("article_id", article_id)
+    return json_response(orjson.dumps(article_fields(current_services().articles.read(article_id))))
+
+
+@routes.delete("/v1/articles/<path:article_id>")
+@routes.input(RetractQuery, location="query", arg_name="query")
+@routes.output(RetractedOut)
+@operation(Scope.WRITE, problems=(404,))
+def delete_article(article_id: str, query: RetractQuery) -> Response:
+    """Retract an article: no feed shows it from the next request on."""
+    check_id("article_id", article_id)
+    if query.purge:
+        current_services().articles.erase(article_id)
+    else:
+        current_services().articles.retract(article_id)
+    status = "erased" if query.purge else "retracted"
+    return json_response(orjson.dumps({"article_id": article_id, "status": status}))
+
+
+@routes.get("/v1/articles/<path:article_id>/related")
+@routes.input(RelatedQuery, location="query", arg_name="query")
+@routes.output(RelatedOut)
+@operation(Scope.READ, problems=(404,))
+def get_related(article_id: str, query: RelatedQuery) -> Response:
+    """Return articles that readers of this one also read, then those with a similar text."""
+    check_id("article_id", article_id)
+    return json_response(
+        orjson.dumps(current_services().feeds.get_related(article_id, query.limit))
+    )

@@ -1,0 +1,59 @@
+"""Routes of readers' front ends: the feed, events, what is trending."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from apiflask import APIBlueprint
+from flask import Response, g
+
+from feed.service.answers import EventsOut, FeedOut, TrendingOut
+from feed.service.auth import Scope
+from feed.service.operations import json_response, operation, read_json_bytes
+from feed.service.schemas import EventBatchIn, FeedQuery, TrendingQuery
+from feed.service.services import current_services
+
+routes = APIBlueprint("feed", __name__, tag="Feed")
+
+
+@routes.get("/v1/feed")
+@routes.input(FeedQuery, location="query", arg_name="query")
+@routes.output(FeedOut)
+@operation(Scope.READ, problems=(410,))
+def get_feed(query: FeedQuery) -> Response:
+    """Return one page of a reader's feed.
+
+    Page through it with next_cursor: the order of a feed is fixed when its first page is
+    served, so no later page repeats or loses an article. mode=trending and mode=latest use
+    nothing but the reader's stated preferences. mode_served says how far the service had to
+    step down.
+    """
+    page = current_services().feeds.get_feed(query, g.watch)
+    data = orjson.dumps(page)
+    g.watch.lap("encoding")
+    return json_response(data)
+
+
+@routes.post("/v1/events")
+@routes.output(EventsOut, status_code=202)
+@operation(Scope.WRITE, body=EventBatchIn)
+def post_events() -> Response:
+    """Take 1 to 500 events.
+
+    Every event is accepted, a duplicate (its event_id was taken before; nothing changes), or
+    rejected with the reason. The answer comes when the store has the accepted ones; on any
+    other status send the same events again.
+    """
+    answer = current_services().feeds.record_events(read_json_bytes(), g.watch)
+    return json_response(orjson.dumps(answer), 202)
+
+
+@routes.get("/v1/trending")
+@routes.input(TrendingQuery, location="query", arg_name="query")
+@routes.output(TrendingOut)
+@operation(Scope.READ)
+def get_trending(query: TrendingQuery) -> Response:
+    """Return what is read more than usual, with the numbers behind it."""
+    answer: dict[str, Any] = current_services().feeds.get_trending(query)
+    return json_response(orjson.dumps(answer))

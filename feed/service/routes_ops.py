@@ -1,0 +1,83 @@
+"""Routes of people and machines that watch the service, and the pages it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+from apiflask import APIBlueprint
+from flask import Response, current_app, send_file
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from feed.domain import NotFoundError, StoreUnavailableError
+from feed.service.answers import HealthOut, ReadyOut
+from feed.service.auth import Scope
+from feed.service.docs_page import CONTENT_POLICY, render_docs
+from feed.service.operations import json_response, operation
+from feed.service.services import current_services
+from feed.service.telemetry import render_metrics
+
+WEB_DIR = Path(__file__).parent / "web"
+
+routes = APIBlueprint("operations", __name__, tag="Operations")
+pages = APIBlueprint("pages", __name__, enable_openapi=False)
+
+
+@routes.get("/healthz")
+@routes.output(HealthOut)
+@operation(Scope.PUBLIC, gated=False)
+def healthz() -> Response:
+    """Say that this process is alive; whether it can serve feeds is /readyz."""
+    return json_response(b'{"status":"ok"}')
+
+
+@routes.get("/readyz")
+@routes.output(ReadyOut)
+@operation(Scope.PUBLIC, gated=False, problems=(503,))
+def readyz() -> Response:
+    """Say whether this process can serve feeds and the store answers."""
+    services = current_services()
+    snapshot = services.keeper.current()
+    if snapshot is None:
+        raise StoreUnavailableError("no snapshot of the catalogue yet")
+    services.store.ping()
+    answer = {
+        "status": "ready",
+        "store": True,
+        "articles": int(snapshot.live_articles),
+        "model_version": snapshot.model_version,
+        "snapshot_age_s": round(max(0.0, services.clock() - snapshot.taken_at), 3),
+    }
+    return json_response(orjson.dumps(answer))
+
+
+@routes.get("/metrics")
+@operation(
+    Scope.PUBLIC, gated=False, answers=[(200, "text/plain", "Prometheus metrics of all processes")]
+)
+def metrics() -> Response:
+    """Return metrics for Prometheus."""
+    return Response(render_metrics(), content_type=CONTENT_TYPE_LATEST)
+
+
+@pages.get("/docs")
+def docs() -> Response:
+    """Show the API documentation."""
+    response = Response(render_docs(current_app.spec), mimetype="text/html")  # type: ignore[attr-defined]
+    response.headers["Content-Security-Policy"] = CONTENT_POLICY
+    return response
+
+
+@pages.get("/")
+def index() -> Response:
+    """Show a reader's feed."""
+    return send_file(WEB_DIR / "index.html", max_age=0)
+
+
+@pages.get("/demo/readers.json")
+def demo_readers() -> Response:
+    """Return the readers of the built-in newsroom, where it is loaded."""
+    path = current_services().settings.data_dir / "demo" / "readers.json"
+    if not path.is_file():
+        raise NotFoundError("the built-in newsroom is not loaded")
+    return send_file(path.resolve(), mimetype="application/json", max_age=0)

@@ -1,0 +1,277 @@
+"""What callers may send: the pydantic models of request bodies and queries."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from feed.domain import AiGenerated, Article, EventKind, Mode, Pin, Preferences
+
+MAX_EVENTS = 500
+MAX_ARTICLES = 500
+MAX_PAGE = 100
+
+ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
+
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _sane(moment: datetime) -> datetime:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not _EARLIEST <= aware <= _LATEST:
+        raise ValueError("must be a time between 1970 and 2200")
+    return aware
+
+
+Id = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        pattern=ID_PATTERN_TEXT,
+        description="1 to 128 characters without white space or control characters",
+    ),
+]
+Time = Annotated[
+    datetime,
+    AfterValidator(_sane),
+    Field(description="ISO 8601; without an offset it is UTC", examples=["2026-01-31T08:30:00Z"]),
+]
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\S")]
+Label = Annotated[str, Field(max_length=128)]
+Language = Annotated[
+    str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", examples=["en"])
+]
+Url = Annotated[str, Field(max_length=2048, pattern=r"^(https?:/)?/\S+$")]
+Tag = Annotated[str, Field(min_length=1, max_length=64)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+ContextKey = Annotated[str, Field(min_length=1, max_length=64)]
+ContextText = Annotated[str, Field(max_length=256)]
+Names = Annotated[list[Name], Field(max_length=200)]
+
+
+class Input(BaseModel):
+    """Base of what callers send: exact types, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class EventIn(Input):
+    """One thing one reader did with one article."""
+
+    event_id: Id
+    user_id: Id
+    article_id: Id
+    kind: EventKind
+    occurred_at: datetime | None = Field(
+        None,
+        description="ISO 8601; missing: the time of receipt. "
+        "Not over 5 minutes ahead, not over 30 days ago.",
+        examples=["2026-01-31T08:30:00Z"],
+    )
+    dwell_s: Annotated[float, Field(ge=0, le=86_400)] | None = Field(
+        None, description="seconds the article was read, for kind read"
+    )
+    request_id: Id | None = Field(None, description="request_id of the feed that showed it")
+    position: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
+        None, description="position in that feed, 0 is the top"
+    )
+    context: dict[ContextKey, ContextText] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="free text of the front end: device, platform, page_article_id ...",
+    )
+
+
+class EventBatchIn(Input):
+    """One to 500 events; a wrong one does not sink the others."""
+
+    events: Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class ArticleBody(Input):
+    """An article as the publisher has it."""
+
+    title: Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"\S")]
+    published_at: Time
+    standfirst: Annotated[str, Field(max_length=4_000)] = ""
+    body: Annotated[str, Field(max_length=400_000)] = ""
+    url: Url | None = None
+    image_url: Url | None = None
+    section: Label = ""
+    tags: Annotated[list[Tag], Field(max_length=50)] = Field(default_factory=list)
+    source: Label = ""
+    author: Annotated[str, Field(max_length=256)] = ""
+    language: Language | Annotated[str, Field(max_length=0)] = ""
+    updated_at: Time | None = None
+    expires_at: Time | None = None
+    ai_generated: AiGenerated = AiGenerated.NONE
+    human_reviewed: bool = False
+    sponsored: bool = False
+    retracted: bool = False
+    embedding: Annotated[list[Finite], Field(min_length=1, max_length=4_096)] | None = Field(
+        None, description="the publisher's own vector, any dimension, instead of the encoder's"
+    )
+
+    def to_article(self, article_id: str) -> Article:
+        """Return the article of the domain under an id."""
+        return Article(
+            article_id=article_id,
+            title=self.title,
+            published_at=self.published_at.timestamp(),
+            standfirst=self.standfirst,
+            body=self.body,
+            url=self.url,
+            image_url=self.image_url,
+            section=self.section,
+            tags=tuple(self.tags),
+            source=self.source,
+            author=self.author,
+            language=self.language.lower(),
+            updated_at=self.updated_at.timestamp() if self.updated_at else None,
+            expires_at=self.expires_at.timestamp() if self.expires_at else None,
+            ai_generated=self.ai_generated,
+            human_reviewed=self.human_reviewed,
+            sponsored=self.sponsored,
+            retracted=self.retracted,
+            embedding=tuple(self.embedding) if self.embedding is not None else None,
+        )
+
+
+class ArticleIn(ArticleBody):
+    """An article with its id, as one of a batch."""
+
+    article_id: Id
+
+
+class ArticleBatchIn(Input):
+    """One to 500 articles; all are written or, if one is wrong, none."""
+
+    articles: Annotated[list[ArticleIn], Field(min_length=1, max_length=MAX_ARTICLES)]
+
+
+class PreferencesBody(Input):
+    """What a reader wants, in their own words."""
+
+    followed_sections: Names = Field(default_factory=list)
+    muted_sections: Names = Field(default_factory=list)
+    followed_sources: Names = Field(default_factory=list)
+    muted_sources: Names = Field(default_factory=list)
+    languages: Annotated[list[Language], Field(max_length=50)] = Field(
+        default_factory=list, description="empty: every language"
+    )
+    personalization: bool = Field(
+        True, description="false: no history is kept or read, and the feed says so"
+    )
+
+    def to_preferences(self) -> Preferences:
+        """Return the preferences of the domain."""
+        return Preferences(
+            followed_sections=tuple(self.followed_sections),
+            muted_sections=tuple(self.muted_sections),
+            followed_sources=tuple(self.followed_sources),
+            muted_sources=tuple(self.muted_sources),
+            languages=tuple(language.lower() for language in self.languages),
+            personalization=self.personalization,
+        )
+
+    @classmethod
+    def of(cls, preferences: Preferences) -> PreferencesBody:
+        """Return preferences as a body."""
+        return cls(
+            followed_sections=list(preferences.followed_sections),
+            muted_sections=list(preferences.muted_sections),
+            followed_sources=list(preferences.followed_sources),
+            muted_sources=list(preferences.muted_sources),
+            languages=list(preferences.languages),
+            personalization=preferences.personalization,
+        )
+
+
+class PinIn(Input):
+    """An editor's pick for one slot, between two times."""
+
+    article_id: Id
+    slot: Annotated[int, Field(ge=0, lt=MAX_PAGE, description="0 is the top")]
+    starts_at: Time
+    ends_at: Time
+    section: Label = Field("", description="only in feeds of this section; empty: everywhere")
+    author: Annotated[str, Field(max_length=256)] = ""
+
+    def to_pin(self) -> Pin:
+        """Return the pin of the domain."""
+        return Pin(
+            article_id=self.article_id,
+            slot=self.slot,
+            starts_at=self.starts_at.timestamp(),
+            ends_at=self.ends_at.timestamp(),
+            section=self.section,
+            author=self.author,
+        )
+
+
+class PinsIn(Input):
+    """Every pin there shall be."""
+
+    pins: Annotated[list[PinIn], Field(max_length=200)]
+
+
+class ExperimentIn(BaseModel):
+    """The definition of an experiment; `feed experiment create --help` says what it may hold."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+    def definition(self) -> dict[str, Any]:
+        """Return the definition as plain values."""
+        return self.model_dump(mode="json")
+
+
+class Query(BaseModel):
+    """Base of query strings; unknown parameters are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class FeedQuery(Query):
+    """Whose feed, how much of it, in which order."""
+
+    user_id: Id
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
+    cursor: Annotated[str, Field(max_length=512)] | None = Field(
+        None, description="next_cursor of the page before"
+    )
+    section: Label = ""
+    language: Language | None = None
+    mode: Mode = Mode.PERSONALIZED
+    page_article_id: Id | None = Field(
+        None, description="the article the reader is on, for a feed beside it"
+    )
+    device: Annotated[str, Field(max_length=64)] = ""
+    platform: Annotated[str, Field(max_length=64)] = ""
+
+
+class TrendingQuery(Query):
+    """Which part of what is trending."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
+    section: Label = ""
+    language: Language | None = None
+
+
+class RelatedQuery(Query):
+    """How many related articles."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 10
+
+
+class RetractQuery(Query):
+    """Whether a retracted article is also erased."""
+
+    purge: bool = Field(
+        False, description="true: the article is erased; false: it stays readable, marked retracted"
+    )

@@ -1,0 +1,38 @@
+"""Everything the routes use, put together once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import current_app
+
+from feed.config import Settings
+from feed.service.admission import AdmissionGate
+from feed.service.auth import Door
+from feed.service.cards import CardShelf
+from feed.service.catalogue import ArticleService
+from feed.service.feed_service import FeedService
+from feed.service.snapshot import SnapshotKeeper
+from feed.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one web process. `clock` gives epoch seconds."""
+
+    settings: Settings
+    store: Store
+    keeper: SnapshotKeeper
+    shelf: CardShelf
+    feeds: FeedService
+    articles: ArticleService
+    door: Door
+    gate: AdmissionGate
+    clock: Callable[[], float]
+
+
+def current_services() -> Services:
+    """Return the parts of the app that serves the present request."""
+    services: Services = current_app.extensions["feed"]
+    return services

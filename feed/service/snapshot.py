@@ -1,0 +1,223 @@
+"""LiveSnapshot: all that ranking needs of the world, and the keeper that brings it up to date."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from feed.config import Settings
+from feed.domain import FeedError, Pin, StoreUnavailableError
+from feed.experiments.definitions import Experiment
+from feed.experiments.lifecycle import parse_experiments, running_experiments
+from feed.features.ids import IdMap
+from feed.features.state import LiveSignals
+from feed.features.trending import TrendingState
+from feed.models.registry import ModelRegistry
+from feed.models.view import RankingView, build_view
+from feed.ranking.live_index import LiveIndex, build_index
+from feed.service.cards import CardShelf
+from feed.service.followers import CatalogueFollower, ModelFollower
+from feed.service.signals_log import TRENDING_BLOB, SignalsFollower
+from feed.service.telemetry import LIVE_ARTICLES, SNAPSHOT_AT, SNAPSHOT_SECONDS, STORE_FAILURES
+from feed.storage.store import Store
+
+INDEX_MAX_AGE_S = 30.0
+WARM_NEWEST = 300
+WARM_POPULAR = 100
+
+log = structlog.get_logger("feed.snapshot")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LiveSnapshot:
+    """One moment of the world, immutable: a request takes it once and is never between two.
+
+    `others` are views of the models that running experiments compare with the live one, by
+    version. `counters_at` names the worker's delta the signals hold; `taken_at`, `indexed_at`
+    and `signals_at` are epoch seconds.
+    """
+
+    view: RankingView
+    others: Mapping[str, RankingView]
+    signals: LiveSignals
+    index: LiveIndex
+    trending: TrendingState
+    pins: tuple[Pin, ...]
+    experiments: tuple[Experiment, ...]
+    counters_at: str
+    signals_at: float
+    indexed_at: float
+    taken_at: float
+
+    @property
+    def model_version(self) -> str:
+        """Version of the live model."""
+        return self.view.bundle.version
+
+    @property
+    def live_articles(self) -> int:
+        """How many articles can be shown."""
+        return len(self.index.newest)
+
+    def knows(self, article_id: str) -> bool:
+        """Return whether there was an article of this id when the snapshot was taken."""
+        pool = self.view.pool
+        row = pool.ids.row(article_id)
+        return 0 <= row < pool.size and bool(pool.first_seen_at[row] > 0)
+
+
+class SnapshotKeeper:
+    """Brings the snapshot up to date from changes, in a thread of its own or when asked.
+
+    Requests take `current()`, one attribute; a new snapshot replaces it by one assignment.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, shelf: CardShelf, clock: Callable[[], float]
+    ) -> None:
+        ids = IdMap()
+        self._poll_s = settings.poll_seconds
+        self._store = store
+        self._shelf = shelf
+        self._clock = clock
+        self._catalogue = CatalogueFollower(store, ids)
+        self._signals = SignalsFollower(store, ids)
+        self._model = ModelFollower(ModelRegistry(settings.data_dir / "models"))
+        self._trending = TrendingState()
+        self._trending_bytes: bytes | None = None
+        self._current: LiveSnapshot | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def current(self) -> LiveSnapshot | None:
+        """Return the latest snapshot, None before the first."""
+        return self._current
+
+    def refresh(self) -> LiveSnapshot:
+        """Bring the snapshot up to date now and return it.
+
+        Raises:
+            StoreUnavailableError: the store does not answer; the old snapshot stays.
+        """
+        with self._lock:
+            started = time.perf_counter()
+            catalogue_changed = self._catalogue.follow()
+            signals_changed = self._signals.follow()
+            model_changed = self._model.follow()
+            self._follow_trending(again=catalogue_changed)
+            snapshot = self._assemble(
+                view_changed=catalogue_changed or model_changed,
+                index_changed=catalogue_changed or signals_changed,
+            )
+            self._current = snapshot
+            SNAPSHOT_SECONDS.observe(time.perf_counter() - started)
+            SNAPSHOT_AT.set(snapshot.taken_at)
+            LIVE_ARTICLES.set(snapshot.live_articles)
+        if catalogue_changed:
+            self._warm(snapshot)
+        return snapshot
+
+    def catch_up(self) -> None:
+        """Refresh after a write of our own; a store that just failed is left to the thread."""
+        try:
+            self.refresh()
+        except StoreUnavailableError:
+            self.poke()
+
+    def poke(self) -> None:
+        """Make the thread look at once."""
+        self._wake.set()
+
+    def start(self) -> None:
+        """Start the thread; call it in the process that serves, after any fork."""
+        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.refresh()
+            except StoreUnavailableError as error:
+                STORE_FAILURES.inc()
+                log.warning("snapshot_not_refreshed", reason=str(error))
+            except FeedError:
+                log.exception("snapshot_not_refreshed")
+            except Exception:  # the thread must outlive any defect: the old snapshot goes on
+                log.exception("snapshot_failed")
+            self._wake.wait(self._poll_s)
+            self._wake.clear()
+
+    def _follow_trending(self, *, again: bool) -> None:
+        data = self._store.read_blob(TRENDING_BLOB)
+        if data is not None and (again or data != self._trending_bytes):
+            self._trending = TrendingState.from_bytes(data, self._catalogue.pool.ids)
+            self._trending_bytes = data
+
+    def _assemble(self, *, view_changed: bool, index_changed: bool) -> LiveSnapshot:
+        now = self._clock()
+        old = self._current
+        experiments = running_experiments(
+            parse_experiments(self._store.read_experiments()).values()
+        )
+        pool, signals = self._catalogue.pool, self._signals.signals
+        if old is None or view_changed:
+            view = build_view(pool, self._model.bundle, old.view if old else None)
+        else:
+            view = old.view
+        if old is None or index_changed or now - old.indexed_at > INDEX_MAX_AGE_S:
+            index, indexed_at = build_index(pool, signals.counters, now), now
+        else:
+            index, indexed_at = old.index, old.indexed_at
+        return LiveSnapshot(
+            view=view,
+            others=self._other_views(experiments, view, old),
+            signals=signals,
+            index=index,
+            trending=self._trending,
+            pins=tuple(self._store.read_pins()),
+            experiments=experiments,
+            counters_at=self._signals.delta_id,
+            signals_at=self._signals.at,
+            indexed_at=indexed_at,
+            taken_at=now,
+        )
+
+    def _other_views(
+        self, experiments: tuple[Experiment, ...], view: RankingView, old: LiveSnapshot | None
+    ) -> dict[str, RankingView]:
+        wanted = {v.model_version for e in experiments for v in e.variants if v.model_version}
+        bundles = self._model.versions(frozenset(wanted))
+        before = old.others if old else {}
+        views = {}
+        for version, bundle in bundles.items():
+            kept = before.get(version)
+            same = kept is not None and kept.pool is view.pool and kept.bundle is bundle
+            views[version] = kept if kept and same else build_view(view.pool, bundle, kept)
+        return views
+
+    def _warm(self, snapshot: LiveSnapshot) -> None:
+        """Have the cards of the newest and most read articles here, should the store go away."""
+        index = snapshot.index
+        rows = [index.newest[:WARM_NEWEST], *(order[:WARM_POPULAR] for order in index.popular)]
+        ids = snapshot.view.pool.ids.ids
+        wanted = [ids[row] for row in np.unique(np.concatenate(rows)).tolist()]
+        try:
+            self._shelf.sync()
+            for start in range(0, len(wanted), 100):
+                self._shelf.take(wanted[start : start + 100])
+        except StoreUnavailableError:
+            self.poke()

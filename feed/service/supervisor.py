@@ -1,0 +1,188 @@
+"""`feed serve`: starts store, worker and web processes, keeps them running, stops them all."""
+
+from __future__ import annotations
+
+import ctypes
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from feed.config import Settings
+from feed.domain import FeedError
+from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
+from feed.storage.embedded import EmbeddedStore
+
+STOP_SECONDS = 20.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+STEADY_AFTER_S = 30.0
+_TICK_S = 0.1
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+log = structlog.get_logger("feed.supervisor")
+
+
+@dataclass(slots=True)
+class Child:
+    """One process that must run: restarted when it dies, after a pause that doubles."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    pause_s: float = FIRST_PAUSE_S
+    restart_at: float = field(default=0.0)
+
+    def start(self, now: float) -> None:
+        """Start the process; it dies with us."""
+        self.process = subprocess.Popen(  # noqa: S603 - our own commands, no user text
+            self.command,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C must reach the supervisor alone
+            preexec_fn=_die_with_parent if _LIBC else None,  # noqa: PLW1509 - one system call
+        )
+        self.started_at = now
+
+    def watch(self, now: float) -> None:
+        """Restart the process if it has ended and its pause is over."""
+        if self.process is None:
+            if now >= self.restart_at:
+                self.start(now)
+            return
+        code = self.process.poll()
+        if code is None:
+            return
+        if now - self.started_at > STEADY_AFTER_S:
+            self.pause_s = FIRST_PAUSE_S
+        log.warning("child_ended", child=self.name, code=code, restart_in_s=self.pause_s)
+        self.process = None
+        self.restart_at = now + self.pause_s
+        self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
+
+    def stop(self) -> None:
+        """Ask the process to end, and end it if it does not."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Supervisor:
+    """Runs one installation on one machine.
+
+    Without `redis_url` it starts the embedded store and the worker too; with it, the web
+    processes alone.
+
+    Args:
+        settings: how; `host`, `port`, `web` and `data_dir` matter here.
+        announce: called with one line when the service answers, and when it stops.
+    """
+
+    def __init__(self, settings: Settings, announce: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._announce = announce
+        self._stopping = threading.Event()
+        self._store = None if settings.redis_url else EmbeddedStore(settings.data_dir)
+        url = self._store.url if self._store else settings.redis_url
+        environment = settings_to_environment(settings) | {"FEED_REDIS_URL": url}
+        environment |= {MULTIPROCESS_VARIABLE: str(self._metrics_dir())}
+        self._children = [Child("web", _python("gunicorn", *_GUNICORN), environment)]
+        if self._store:
+            worker = Child("worker", _python("feed", "worker"), environment)
+            self._children.insert(0, worker)
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM; returns when everything has stopped."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stopping.set())
+        prepare_metrics(self._metrics_dir())
+        if self._store:
+            self._store.start()
+        try:
+            self._watch()
+        finally:
+            for child in reversed(self._children):
+                child.stop()
+            if self._store:
+                self._store.stop()
+
+    def stop(self) -> None:
+        """Make `run` return soon; callable from any thread."""
+        self._stopping.set()
+
+    def _watch(self) -> None:
+        address = f"http://{self._settings.host}:{self._settings.port}"
+        announced = False
+        while not self._stopping.wait(_TICK_S):
+            now = time.monotonic()
+            self._watch_store()
+            for child in self._children:
+                child.watch(now)
+            if not announced and is_ready(self._settings.host, self._settings.port):
+                announced = True
+                self._announce(f"feed is ready on {address} (Ctrl-C stops it)")
+
+    def _watch_store(self) -> None:
+        if self._store is None or self._store.alive():
+            return
+        log.error("store_ended", restarting=True)
+        try:
+            self._store.start()
+        except FeedError as error:
+            log.exception("store_start_failed", error=str(error))
+            self._stopping.wait(1.0)
+
+    def _metrics_dir(self) -> Path:
+        return self._settings.data_dir / "run" / "metrics"
+
+
+def settings_to_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of a child process that is to have these settings."""
+    given = {f"FEED_{f.name.upper()}": _text(getattr(settings, f.name)) for f in fields(Settings)}
+    single_threaded = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **single_threaded, **given}
+
+
+def is_ready(host: str, port: int) -> bool:
+    """Return whether a service answers that it is ready."""
+    connection = http.client.HTTPConnection(host, port, timeout=2.0)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+_GUNICORN = ("--config", "python:feed.service.gunicorn_config", "feed.service.app:application()")
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _die_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -1,0 +1,139 @@
+"""What the service says of itself: metrics, stage timings and logs; never who read what."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from feed.config import Settings
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+_FAST = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.3, 1.0)
+
+REQUESTS = Counter("feed_http_requests", "HTTP requests", ["route", "method", "status"])
+REQUEST_SECONDS = Histogram(
+    "feed_http_request_seconds", "Time to answer, seconds", ["route"], buckets=_FAST
+)
+STAGE_SECONDS = Histogram(
+    "feed_stage_seconds", "Time in one stage of a request, seconds", ["stage"], buckets=_FAST
+)
+FEEDS = Counter("feed_feeds", "Feeds served", ["mode", "rung"])
+EVENTS = Counter("feed_events", "Events received", ["outcome"])
+SHED = Counter("feed_requests_shed", "Requests refused because too many were waiting")
+EXPOSURES_LOST = Counter("feed_exposures_lost", "Feeds answered whose record could not be kept")
+BUNDLES_REFUSED = Counter("feed_bundles_refused", "Model bundles refused as corrupt or foreign")
+BUNDLES_LOADED = Counter("feed_bundles_loaded", "Model bundles taken into service")
+STORE_FAILURES = Counter("feed_store_failures", "Operations that the store did not answer")
+SNAPSHOT_SECONDS = Histogram(
+    "feed_snapshot_seconds", "Time to bring the live snapshot up to date", buckets=_FAST
+)
+LIVE_ARTICLES = Gauge(
+    "feed_live_articles", "Articles that can be shown", multiprocess_mode="livemax"
+)
+SNAPSHOT_AT = Gauge(
+    "feed_snapshot_timestamp_seconds",
+    "When the oldest live snapshot was taken, epoch seconds",
+    multiprocess_mode="livemin",
+)
+
+
+class Stopwatch:
+    """Splits the time of one request into named stages.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    __slots__ = ("_clock", "_last", "_started", "stages")
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._started = self._last = clock()
+        self.stages: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap on a stage."""
+        now = self._clock()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - self._last
+        self._last = now
+
+    def split(self, stages: Mapping[str, float]) -> None:
+        """Book seconds that somebody else measured, and what is left of the lap on `ranking`."""
+        now = self._clock()
+        rest = now - self._last
+        for stage, seconds in stages.items():
+            self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+            rest -= seconds
+        self.stages["ranking"] = self.stages.get("ranking", 0.0) + max(rest, 0.0)
+        self._last = now
+
+    def elapsed_ms(self) -> float:
+        """Return the milliseconds since the start."""
+        return (self._clock() - self._started) * 1e3
+
+    def server_timing(self) -> str:
+        """Return the stages as a `Server-Timing` header, milliseconds."""
+        stages = [f"{name};dur={seconds * 1e3:.2f}" for name, seconds in self.stages.items()]
+        return ", ".join([*stages, f"total;dur={self.elapsed_ms():.2f}"])
+
+    def observe(self) -> None:
+        """Add the stages to the histograms."""
+        for name, seconds in self.stages.items():
+            STAGE_SECONDS.labels(name).observe(seconds)
+
+
+def prepare_metrics(directory: Path) -> None:
+    """Empty the directory through which several processes share metrics."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for left_over in directory.glob("*.db"):
+        left_over.unlink()
+
+
+def forget_process(pid: int) -> None:
+    """Drop the gauges of a process that has ended."""
+    if MULTIPROCESS_VARIABLE in os.environ:
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def render_metrics() -> bytes:
+    """Return the metrics of all processes in Prometheus' text format."""
+    if MULTIPROCESS_VARIABLE not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Write logs as one JSON object a line to standard error."""
+    names = logging.getLevelNamesMapping()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            names.get(settings.log_level.upper(), logging.INFO)
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
