@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,20 +22,14 @@ Source = Callable[[RankingContext, Situation, RankingConfig, int], Rows]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """The union of the sources: `rows`, and for each a bit per source (`names` gives the bit).
+    """The union of the sources: `rows`, and for each a bit per source that proposed it.
 
-    `counts` says how many rows each source proposed.
+    `counts` says how many rows each source proposed; its order is that of the bits.
     """
 
     rows: Rows
     bits: npt.NDArray[np.int64]
-    names: tuple[str, ...]
     counts: dict[str, int]
-
-    def sources_of(self, at: int) -> tuple[str, ...]:
-        """Return the names of the sources that proposed the candidate at a position."""
-        bits = int(self.bits[at])
-        return tuple(name for bit, name in enumerate(self.names) if bits >> bit & 1)
 
 
 def from_collaborative(
@@ -217,7 +212,13 @@ def unite(proposals: dict[str, Rows], size: int, cap: int) -> Candidates:
     turns = grid.ravel()
     union = _first_of_each(turns[turns >= 0], size)[:cap]
     counts = {name: len(rows) for name, rows in proposals.items()}
-    return Candidates(union, bits[union], tuple(proposals), counts)
+    return Candidates(union, bits[union], counts)
+
+
+@lru_cache(maxsize=4096)
+def source_names(bits: int, names: tuple[str, ...] = tuple(SOURCES)) -> tuple[str, ...]:
+    """Return the names of the sources whose bits are set."""
+    return tuple(name for bit, name in enumerate(names) if bits >> bit & 1)
 
 
 def first_eligible(ordered: Rows, mask: Flags, limit: int) -> Rows:

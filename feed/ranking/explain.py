@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -36,14 +38,14 @@ SECOND_SHARE = 0.5
 NEW_HOURS = 24.0
 FEWEST_READERS = 3.0
 _POPULAR = 1
-_POPULAR_MINUTES = round(HALF_LIVES_S[_POPULAR] / np.log(2) / 60)
+_POPULAR_HOURS = round(HALF_LIVES_S[_POPULAR] / math.log(2) / HOUR_S)
 
 TEMPLATES = {
     ReasonCode.BECAUSE_YOU_READ: "Because you read “{title}”",
     ReasonCode.SECTION_YOU_FOLLOW: "From {section}, a section you follow",
     ReasonCode.SOURCE_YOU_FOLLOW: "From {source}, a source you follow",
     ReasonCode.TRENDING: "Trending: {readers} readers in the last {window} minutes",
-    ReasonCode.POPULAR: "Popular: read by {readers} people in the last {window} minutes",
+    ReasonCode.POPULAR: "Popular: {readers} readers in the last {hours} hours",
     ReasonCode.NEW: "New",
     ReasonCode.EDITORS_PICK: "Chosen by the editors",
     ReasonCode.EXPLORE: "Few readers have been shown this yet",
@@ -169,7 +171,7 @@ class _Writer:
                 first = first or loss
             if len(found) == 2:
                 break
-        return tuple(found) or (age_reason(self._age_s[i]),)
+        return tuple(found) or (age_reason(float(self._age_s[i])),)
 
     def _reason(self, i: int, family: int) -> Reason | None:
         if family == HISTORY:
@@ -179,9 +181,9 @@ class _Writer:
         if family == TREND:
             return trending_reason(self._context, int(self._rows[i]))
         if family == POPULARITY:
-            return self._popular(i)
-        fresh = self._age_s[i] < NEW_HOURS * HOUR_S
-        return age_reason(self._age_s[i]) if fresh else None
+            return popular_reason(float(self._readers[i]))
+        age_s = float(self._age_s[i])
+        return age_reason(age_s) if age_s <= NEW_HOURS * HOUR_S else None
 
     def _history(self, i: int) -> Reason | None:
         parts = [float(self._contributions[i, GROUPS.index(g)]) for g in FAMILIES[HISTORY]]
@@ -207,9 +209,6 @@ class _Writer:
         article_id = self._context.view.pool.ids.ids[past]
         return Reason(code=ReasonCode.BECAUSE_YOU_READ, text=text, article_id=article_id)
 
-    def _popular(self, i: int) -> Reason | None:
-        return popular_reason(self._readers[i])
-
 
 def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, ...]]:
     """Return one plain true fact per row, without asking the ranker.
@@ -217,9 +216,9 @@ def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, 
     For slots below the first page: label, follow, many readers, age, in this order.
     """
     by_section, by_source = find_followed(context, rows)
-    readers = context.signals.counters.clicks(rows, context.request.now)[:, _POPULAR]
-    ages = context.request.now - context.view.pool.published_at[rows]
-    trends = context.trending.labelled(rows)
+    readers = context.signals.counters.clicks(rows, context.request.now)[:, _POPULAR].tolist()
+    ages = (context.request.now - context.view.pool.published_at[rows]).tolist()
+    trends = context.trending.labelled(rows).tolist()
     found: list[tuple[Reason, ...]] = []
     for i, row in enumerate(rows.tolist()):
         reason = trending_reason(context, row) if trends[i] else None
@@ -255,25 +254,29 @@ def trending_reason(context: RankingContext, row: int) -> Reason | None:
 
 def popular_reason(readers: float) -> Reason | None:
     """Return the reason of a much read article (decayed readers, half-life 2 h), or None."""
-    if readers < FEWEST_READERS:
-        return None
-    text = TEMPLATES[ReasonCode.POPULAR].format(readers=round(readers), window=_POPULAR_MINUTES)
-    return Reason(
-        code=ReasonCode.POPULAR,
-        text=text,
-        readers=round(readers),
-        window_minutes=_POPULAR_MINUTES,
-    )
+    return _popular(round(readers)) if readers >= FEWEST_READERS else None
 
 
 def age_reason(age_s: float) -> Reason:
     """Return the reason of an article that only its age speaks for; always true."""
-    if age_s < NEW_HOURS * HOUR_S:
-        return plain_reason(ReasonCode.NEW)
-    days = int(np.ceil(age_s / (24 * HOUR_S)))
-    return Reason(code=ReasonCode.NEW, text=RECENT.format(days=days))
+    return _aged(max(math.ceil(age_s / (24 * HOUR_S)), 1))
 
 
 def plain_reason(code: ReasonCode) -> Reason:
     """Return a reason whose sentence needs no facts."""
     return Reason(code=code, text=TEMPLATES[code])
+
+
+@lru_cache(maxsize=1024)
+def _popular(readers: int) -> Reason:
+    text = TEMPLATES[ReasonCode.POPULAR].format(readers=readers, hours=_POPULAR_HOURS)
+    return Reason(
+        code=ReasonCode.POPULAR, text=text, readers=readers, window_minutes=_POPULAR_HOURS * 60
+    )
+
+
+@lru_cache(maxsize=64)
+def _aged(days: int) -> Reason:
+    if days == 1:
+        return plain_reason(ReasonCode.NEW)
+    return Reason(code=ReasonCode.NEW, text=RECENT.format(days=days))

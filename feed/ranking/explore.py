@@ -53,15 +53,17 @@ def plan_exploration(
 
     Args:
         ranked: rows best first, pinned articles left out.
-        underexposed: rows of eligible fresh articles that few readers were shown.
+        underexposed: rows, none twice, of eligible fresh articles that few readers were shown.
         config: `explore_slots`, `explore_from`, `first_page`.
         pinned_slots: slots (0-based, of the final slate) that pins hold.
     """
-    free = np.setdiff1d(np.arange(config.first_page), pinned_slots)
+    open_slots = np.ones(config.first_page, np.bool_)
+    open_slots[pinned_slots[pinned_slots < config.first_page]] = False
+    free = np.flatnonzero(open_slots)
     slots = np.flatnonzero(free >= config.explore_from)
     slots = slots[slots <= len(ranked)]
     top = ranked[: len(free)]
-    pool = np.setdiff1d(underexposed, top)
+    pool = np.sort(underexposed[~_flags(top, underexposed)])
     draws = max(min(config.explore_slots, len(slots), len(pool)), 0)
     return Exploration(ranked, pool, slots, draws)
 
@@ -73,7 +75,7 @@ def draw(plan: Exploration, rng: np.random.Generator, size: int) -> Drawn:
         return Drawn(rows, np.zeros(len(rows), np.bool_), np.ones(len(rows)))
     slots = np.sort(rng.choice(plan.slots, plan.draws, replace=False))
     chosen = rng.choice(plan.pool, plan.draws, replace=False)
-    others = plan.ranked[~np.isin(plan.ranked, chosen)]
+    others = plan.ranked[~_flags(chosen, plan.ranked)]
     rows = np.empty(len(others) + plan.draws, np.int64)
     explored = np.zeros(len(rows), np.bool_)
     explored[slots] = True
@@ -93,7 +95,7 @@ def slot_propensities(plan: Exploration, rows: Rows) -> Floats:
     place = np.arange(len(rows))
     rank = _places(plan.ranked, rows)
     below = rank >= _first_below(plan)
-    in_slots = np.isin(place, plan.slots) & ~((rank >= 0) & ~below)
+    in_slots = _flags(plan.slots, place) & ((rank < 0) | below)
     by_chance = plan.draws / max(len(plan.slots), 1) / max(len(plan.pool), 1)
     above = _stay_above(plan, place, rank)
     under = _stay_below(plan, place, rank, rows)
@@ -116,9 +118,9 @@ def _stay_above(plan: Exploration, place: Rows, rank: Rows) -> Floats:
 
 
 def _stay_below(plan: Exploration, place: Rows, rank: Rows, rows: Rows) -> Floats:
-    in_pool = np.isin(plan.ranked, plan.pool)
+    in_pool = _flags(plan.pool, plan.ranked)
     before = np.r_[0, np.cumsum(in_pool)][np.maximum(rank, 0)]
-    others = len(plan.pool) - before - np.isin(rows, plan.pool)
+    others = len(plan.pool) - before - _flags(plan.pool, rows)
     left = rank + plan.draws - place
     possible = (left >= 0) & (left <= before) & (plan.draws - left <= others)
     ways = special.binom(before, left) * special.binom(others, plan.draws - left)
@@ -126,11 +128,19 @@ def _stay_below(plan: Exploration, place: Rows, rank: Rows, rows: Rows) -> Float
     return np.asarray(np.where(possible & (left <= plan.draws), chance, 0.0), np.float64)
 
 
+def _flags(members: Rows, rows: Rows) -> Flags:
+    """Return which rows are members; rows are small numbers, so a table is the fastest way."""
+    table = np.zeros(_bound(members, rows), np.bool_)
+    table[members] = True
+    return table[rows]
+
+
 def _places(ranked: Rows, rows: Rows) -> Rows:
     """Return the place of each row in `ranked`, -1 where it does not stand."""
-    order = np.argsort(ranked)
-    if not len(order):
-        return np.full(len(rows), -1, np.int64)
-    at = np.minimum(np.searchsorted(ranked, rows, sorter=order), len(order) - 1)
-    found = order[at]
-    return np.where(ranked[found] == rows, found, -1)
+    table = np.full(_bound(ranked, rows), -1, np.int64)
+    table[ranked] = np.arange(len(ranked))
+    return table[rows]
+
+
+def _bound(first: Rows, second: Rows) -> int:
+    return int(max(first.max(initial=-1), second.max(initial=-1))) + 1

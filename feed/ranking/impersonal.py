@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Mode, Reason, Rung
-from feed.ranking.candidates import Candidates, first_eligible, popular_by, unite
+from feed.ranking.candidates import Candidates, first_eligible, popular_by, source_names, unite
 from feed.ranking.context import RankingContext, build_impersonal_situation
 from feed.ranking.explain import age_reason, popular_reason, trending_reason
 from feed.ranking.slate import Slate, StageTimer, Trace
@@ -78,7 +78,7 @@ def _in_turn(union: Candidates, proposals: dict[str, Rows], size: int) -> Candid
         order.update(dict.fromkeys(rows.tolist()))
     at = {row: place for place, row in enumerate(union.rows.tolist())}
     places = np.array([at[row] for row in list(order)[:size]], np.int64)
-    return Candidates(union.rows[places], union.bits[places], union.names, union.counts)
+    return Candidates(union.rows[places], union.bits[places], union.counts)
 
 
 def _trending_reasons(context: RankingContext, rows: Rows) -> tuple[tuple[Reason, ...], ...]:
@@ -104,7 +104,7 @@ def _impersonal_slate(
         rows=union.rows,
         scores=scores,
         reasons=reasons,
-        sources=tuple(union.sources_of(i) for i in range(count)),
+        sources=tuple(source_names(bits, tuple(union.counts)) for bits in union.bits.tolist()),
         trending=context.trending.labelled(union.rows),
         explored=np.zeros(count, np.bool_),
         pinned=np.zeros(count, np.bool_),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
 from feed.models.ranker import Ranker
-from feed.ranking.candidates import SOURCES, Candidates, generate_candidates
+from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
 from feed.ranking.context import RankingContext, Situation, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain, explain_by_facts, plain_reason
@@ -55,10 +55,13 @@ def recommend(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ranked:
-    """What the stages after scoring share: candidates are pins first, then the union."""
+    """What the stages after scoring share: candidates are pins first, then the union.
 
-    candidates: Candidates
+    `bits` are those of `Candidates`, 0 for pins.
+    """
+
     rows: Rows
+    bits: Rows
     scores: Scores
     order: DiversifiedOrder
     pin_slots: Rows
@@ -72,7 +75,7 @@ def _rank_for_reader(
     timer.done("eligibility")
     pin_rows, pin_slots = find_pins(context, config.slate_size)
     candidates = generate_candidates(context, situation, config)
-    rows = np.concatenate([pin_rows, candidates.rows[~np.isin(candidates.rows, pin_rows)]])
+    rows, bits = _put_first(pin_rows, candidates)
     trace.proposed, trace.candidates = candidates.counts, len(rows)
     timer.done("candidates")
     ranker = context.choose_ranker(config)
@@ -81,12 +84,20 @@ def _rank_for_reader(
     order = _diversify(context, rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    ranked = _Ranked(candidates, rows, scores, order, pin_slots)
+    ranked = _Ranked(rows, bits, scores, order, pin_slots)
     drawn, pinned = _place(context, ranked, config, trace)
     timer.done("exploration")
     slate = _build_slate(context, situation, ranked, drawn, pinned, ranker, config, trace)
     timer.done("explanation")
     return slate
+
+
+def _put_first(pin_rows: Rows, candidates: Candidates) -> tuple[Rows, Rows]:
+    if not pin_rows.size:
+        return candidates.rows, candidates.bits
+    others = ~np.isin(candidates.rows, pin_rows)
+    rows = np.concatenate([pin_rows, candidates.rows[others]])
+    return rows, np.concatenate([np.zeros(len(pin_rows), np.int64), candidates.bits[others]])
 
 
 def _diversify(
@@ -130,13 +141,10 @@ def _place(
 
 def _explorable(ranked: _Ranked, pins: int) -> Rows:
     """Return the positions of candidates that the exploration source proposed."""
-    bits = dict(zip(ranked.candidates.rows.tolist(), ranked.candidates.bits.tolist(), strict=True))
-    flags = np.fromiter(
-        (bits.get(row, 0) >> _EXPLORATION_BIT & 1 for row in ranked.rows[pins:].tolist()),
-        np.bool_,
-        len(ranked.rows) - pins,
-    )
-    return np.setdiff1d(np.flatnonzero(flags) + pins, ranked.order.duplicates)
+    flags = (ranked.bits >> _EXPLORATION_BIT & 1).astype(np.bool_)
+    flags[:pins] = False
+    flags[ranked.order.duplicates] = False
+    return np.flatnonzero(flags)
 
 
 def _build_slate(
@@ -153,13 +161,6 @@ def _build_slate(
     first = at[: config.first_page]
     explained = explain(context, situation, scores, ranked.rows, first, ranker, config)
     reasons = explained.reasons + explain_by_facts(context, ranked.rows[at[config.first_page :]])
-    sources = dict(
-        zip(
-            ranked.candidates.rows.tolist(),
-            (ranked.candidates.sources_of(i) for i in range(len(ranked.candidates.rows))),
-            strict=True,
-        )
-    )
     diversity = np.ones(len(ranked.rows))
     diversity[ranked.order.order] = ranked.order.decay
     rows = ranked.rows[at]
@@ -168,8 +169,8 @@ def _build_slate(
         scores=scores.final[at] * diversity[at],
         reasons=_final_reasons(reasons, drawn.explored, pinned),
         sources=tuple(
-            sources.get(row, ()) + (("pins",) if pin else ())
-            for row, pin in zip(rows.tolist(), pinned.tolist(), strict=True)
+            ("pins",) if pin else source_names(bits)
+            for bits, pin in zip(ranked.bits[at].tolist(), pinned.tolist(), strict=True)
         ),
         trending=context.trending.labelled(rows),
         explored=drawn.explored,
