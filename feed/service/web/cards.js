@@ -204,15 +204,20 @@ function footer(entry, titleId, reactions, { hide }) {
 
 /**
  * What stands in the place of an article the reader does not want.
- * @param {CardEntry} entry
+ * @param {CardEntry} entry  whose card's name it takes over
  * @param {{undo: () => void, muteSection: () => void}} actions
  */
-export function renderHidden({ item }, { undo, muteSection }) {
+export function renderHidden({ item, card }, { undo, muteSection }) {
   const { section, title } = item.article;
   return el(
     "div.hidden-note",
     {},
-    el("p", {}, "Hidden: ", el("cite", languageOf(item.article), title)),
+    el(
+      "p",
+      { id: card.getAttribute("aria-labelledby") },
+      "Hidden: ",
+      el("cite", languageOf(item.article), title),
+    ),
     el("button.text", { type: "button", onclick: undo }, "Undo"),
     section &&
       el("button.text", { type: "button", onclick: muteSection }, `Mute everything in ${section}`),

@@ -40,10 +40,9 @@ export class FeedList {
     Object.assign(this, { list, state, client, tracker, reactions, actions, onServed, onTrouble });
     /** @type {FeedQuery} */
     this.query = { mode: "personalized", section: "" };
-    const ahead = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.more(), {
+    this.ahead = new IntersectionObserver((changes) => this.#lookAhead(changes), {
       rootMargin: AHEAD,
     });
-    ahead.observe(state);
   }
 
   /** Articles standing on the page, in order. */
@@ -141,6 +140,7 @@ export class FeedList {
   #clear() {
     this.#request?.abort();
     this.#request = null;
+    this.list.setAttribute("aria-busy", "false");
     clearInterval(this.#countdown);
     this.#countdown = 0;
     this.#cursor = null;
@@ -154,17 +154,14 @@ export class FeedList {
     const request = new AbortController();
     this.#request = request;
     this.list.setAttribute("aria-busy", "true");
-    try {
-      const feed = await this.client.getFeed({ limit: PAGE_SIZE, ...query, signal: request.signal });
-      if (this.#request === request) use(feed);
-    } catch (problem) {
-      if (this.#request === request) fail(problem);
-    } finally {
-      if (this.#request === request) {
-        this.#request = null;
-        this.list.setAttribute("aria-busy", "false");
-      }
-    }
+    const proceed = await this.client
+      .getFeed({ limit: PAGE_SIZE, ...query, signal: request.signal })
+      .then((feed) => () => use(feed))
+      .catch((problem) => () => fail(problem));
+    if (this.#request !== request) return; // a newer one overtook it
+    this.#request = null;
+    this.list.setAttribute("aria-busy", "false");
+    proceed();
   }
 
   #append(feed) {
@@ -175,6 +172,8 @@ export class FeedList {
     this.state.replaceChildren();
     if (this.#cursor) this.state.append(this.#moreButton());
     else if (this.#entries.length) this.state.append(el("p.end", {}, "— That is all for now —"));
+    this.ahead.unobserve(this.state); // anew: a short page leaves the end where it was, in sight
+    this.ahead.observe(this.state);
     this.onServed(feed);
     announce(`${fresh.length} articles`);
   }
@@ -189,6 +188,10 @@ export class FeedList {
     const articleId = item.article.article_id;
     if (this.#readIds.has(articleId)) markRead(entry.card);
     this.tracker.observe(entry.card, { articleId, requestId, position: item.position });
+  }
+
+  #lookAhead(changes) {
+    if (changes.at(-1).isIntersecting) this.more();
   }
 
   #moreButton() {
@@ -224,7 +227,6 @@ export class FeedList {
   /** A new list, of which the articles that stand here already are left out. */
   #continueAfresh() {
     this.#cursor = null;
-    this.#request = null;
     this.#load({ ...this.query }, (feed) => this.#append(feed));
   }
 

@@ -302,7 +302,9 @@ function wire() {
   $("#keys-button").addEventListener("click", () => $("#keys").showModal());
   $("#feed").addEventListener("keydown", (event) => {
     const entry = event.key === "Enter" && feed.entryOf(event.target);
-    if (entry && !event.target.classList.contains("is-hidden")) openEntry(entry);
+    if (!entry || event.target.classList.contains("is-hidden")) return;
+    event.preventDefault(); // or the same key press would act on what has the focus next
+    openEntry(entry);
   });
   $("#feed").addEventListener("click", (event) => {
     if (event.target.closest(".reaction")) markStale();
