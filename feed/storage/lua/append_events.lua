@@ -1,9 +1,9 @@
 -- Take events of readers of one partition: deduplicate, append to the stream, update the readers.
 -- KEYS: 1 stream; 2, 3, 4 digests of events seen today, yesterday, tomorrow (a clock may jump)
 -- ARGV: 1 prefix of the partition's reader keys (same hash tag as KEYS); 2 reader TTL s;
---       3 digest TTL s; 4 stream bound; 5 preferences TTL s; then seven for each event:
+--       3 digest TTL s; 4 stream bound; 5 preferences TTL s; then eight for each event:
 --       digest, user, article, kind (one letter), occurred_at ms, history entry,
---       JSON object without user_id, request_id and closing brace; an eighth: request_id as JSON
+--       JSON object without user_id, request_id and closing brace, request_id as JSON
 -- Returns one character for each event: 1 accepted, 0 duplicate.
 local HISTORY, SHOWN, READ, MARKS, PREVIOUS = 200, 300, 1000, 1000, 10
 local READ_MS = 30 * 86400 * 1000
@@ -123,8 +123,9 @@ for i = 1, n do
       elseif MARK[kind] then mark(user, article, kind, ms)
       elseif kind ~= 'r' and kind ~= 'z' then likes, dislikes = react(user, article, kind, ms) end
     end
-    local who = nobody and '"user_id":"","request_id":null'
-      or '"user_id":"' .. escape(user) .. '","request_id":' .. ARGV[at + 8]
+    -- The record of a reader without personalisation names neither reader nor request.
+    local request = (nobody and ARGV[at + 8] ~= 'null') and '""' or ARGV[at + 8]
+    local who = '"user_id":"' .. (nobody and '' or escape(user)) .. '","request_id":' .. request
     redis.call('XADD', KEYS[1], '*', 'e', ARGV[at + 7] .. ',' .. who
       .. ',"first":' .. tostring(first) .. ',"previous":[' .. previous
       .. '],"likes":' .. likes .. ',"dislikes":' .. dislikes .. '}')

@@ -1,0 +1,92 @@
+"""Makers of the records that tests of storage write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feed.domain import (
+    Article,
+    Event,
+    EventKind,
+    FeedItem,
+    Mode,
+    Reason,
+    ReasonCode,
+    Rung,
+    ServedFeed,
+)
+from feed.storage.store import StoredArticle
+
+NOW = 1_780_000_000.0
+
+
+@pytest.fixture
+def make_event() -> Callable[..., Event]:
+    """Make an event; every field may be given."""
+    numbers = iter(range(1_000_000))
+
+    def make(kind: str = "click", **fields: Any) -> Event:
+        defaults: dict[str, Any] = {
+            "event_id": f"event-{next(numbers)}",
+            "user_id": "reader",
+            "article_id": "article",
+            "occurred_at": NOW,
+            "received_at": NOW,
+        }
+        return Event(kind=EventKind(kind), **{**defaults, **fields})
+
+    return make
+
+
+@pytest.fixture
+def make_article() -> Callable[..., StoredArticle]:
+    """Make a stored article with a small vector."""
+
+    def make(article_id: str = "article", **fields: Any) -> StoredArticle:
+        defaults = {"title": "A title", "published_at": NOW, "body": "A body"}
+        article = Article(article_id=article_id, **{**defaults, **fields})
+        return StoredArticle(article, np.array([0.6, 0.8, 0.0], np.float32), "tfidf", "hash", NOW)
+
+    return make
+
+
+@pytest.fixture
+def make_served() -> Callable[..., ServedFeed]:
+    """Make a served feed of three slots, two of them shown."""
+
+    def make(request_id: str = "request", **fields: Any) -> ServedFeed:
+        items = tuple(
+            FeedItem(
+                article_id=f"a{position}",
+                position=position,
+                score=1.0 / (position + 1),
+                reasons=(Reason(code=ReasonCode.NEW, text="New today"),),
+                sources=("fresh", "trending"),
+                trending=position == 0,
+                explored=position == 1,
+                propensity=0.25 if position == 1 else 1.0,
+            )
+            for position in range(3)
+        )
+        defaults: dict[str, Any] = {
+            "user_id": "reader",
+            "served_at": NOW,
+            "mode": Mode.PERSONALIZED,
+            "rung": Rung.WITHOUT_MODEL,
+            "personalized": True,
+            "model_version": "v1",
+            "experiments": {"boost": "treatment"},
+            "items": items,
+            "shown_from": 0,
+            "shown_to": 2,
+            "language": "en",
+            "latency_ms": 3.5,
+            "context": {"platform": "web"},
+        }
+        return ServedFeed(request_id=request_id, **{**defaults, **fields})
+
+    return make

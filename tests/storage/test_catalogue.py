@@ -1,0 +1,134 @@
+"""The contract of CatalogueStore, on a real server."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from feed.domain import AiGenerated, Pin
+from feed.storage import catalogue_part
+from feed.storage.store import ChangeBatch
+
+NOW = 1_780_000_000.0
+
+
+def test_articles_come_back_whole_in_the_order_asked(store, make_article):
+    full = make_article(
+        "a",
+        standfirst="S",
+        url="https://example.org/a",
+        section="sport",
+        tags=("x", "y"),
+        source="s",
+        author="w",
+        language="de",
+        updated_at=NOW + 1,
+        expires_at=NOW + 2,
+        ai_generated=AiGenerated.ASSISTED,
+        human_reviewed=True,
+        sponsored=True,
+        retracted=True,
+    )
+    store.write_articles([full, make_article("b")])
+    found = store.read_articles(["b", "missing", "a"])
+    assert found[1] is None
+    assert found[0].article.article_id == "b"
+    assert found[2].article == full.article
+    assert (found[2].encoder, found[2].text_hash, found[2].added_at) == ("tfidf", "hash", NOW)
+    np.testing.assert_allclose(found[2].embedding, full.embedding, atol=5e-4)
+    assert store.read_articles([]) == []
+
+
+def test_a_publishers_vector_and_an_article_without_one(store, make_article):
+    supplied = make_article("a", embedding=(0.5, -0.25))
+    supplied = replace(supplied, embedding=np.array([0.5, -0.25], np.float32))
+    bare = replace(make_article("b"), embedding=np.zeros(0, np.float32))
+    store.write_articles([supplied, bare])
+    first, second = store.read_articles(["a", "b"])
+    assert first.article.embedding == (0.5, -0.25)
+    assert second.article.embedding is None
+    assert second.embedding.shape == (0,)
+
+
+def test_a_scan_yields_every_article_once_without_its_body(store, make_article):
+    store.write_articles([make_article(f"a{n}") for n in range(1200)])
+    found = list(store.scan_articles())
+    assert {s.article.article_id for s in found} == {f"a{n}" for n in range(1200)}
+    assert len(found) == 1200
+    assert {s.article.body for s in found} == {""}
+
+
+def test_changes_are_followed_from_a_position(store, make_article):
+    start = store.catalogue_position()
+    assert start == "0-0"
+    assert store.changes_after(start) == ChangeBatch("0-0", ())
+    store.write_articles([make_article("a"), make_article("b")])
+    store.write_articles([make_article("a", title="Better")])
+    batch = store.changes_after(start)
+    assert not batch.gap
+    titles = {c.article_id: c.stored.article.title for c in batch.changes}
+    assert titles == {"a": "Better", "b": "A title"}
+    assert batch.position == store.catalogue_position()
+    assert store.changes_after(batch.position).changes == ()
+
+
+def test_deletion_is_a_change_and_counts_what_was_there(store, make_article):
+    store.write_articles([make_article("a")])
+    position = store.catalogue_position()
+    assert store.delete_articles(["a", "missing", "a"]) == 1
+    assert store.delete_articles([]) == 0
+    (change,) = store.changes_after(position).changes
+    assert (change.article_id, change.stored) == ("a", None)
+    assert store.read_articles(["a"]) == [None]
+    assert list(store.scan_articles()) == []
+
+
+def test_a_position_that_was_trimmed_away_is_a_gap(store, make_article, monkeypatch):
+    monkeypatch.setattr(catalogue_part, "CHANGE_LOG_MAX", 3)
+    store.write_articles([make_article("a")])
+    lost = store.catalogue_position()
+    store.write_articles([make_article(f"b{n}") for n in range(5)])
+    batch = store.changes_after(lost)
+    assert batch.gap
+    assert batch.position == store.catalogue_position()
+    assert store.changes_after("0-0").gap
+
+
+def test_a_position_of_an_emptied_store_is_a_gap(store, make_article):
+    store.write_articles([make_article("a")])
+    position = store.catalogue_position()
+    store._link.every_node("FLUSHALL")
+    assert store.changes_after(position) == ChangeBatch("0-0", (), gap=True)
+
+
+def test_long_change_logs_come_in_batches(store, make_article, monkeypatch):
+    monkeypatch.setattr(catalogue_part, "CHANGES_MAX", 4)
+    store.write_articles([make_article(f"a{n}") for n in range(10)])
+    position, seen = "0-0", []
+    while batch := store.changes_after(position):
+        position = batch.position
+        seen += [c.article_id for c in batch.changes]
+        if not batch.changes:
+            break
+    assert seen == [f"a{n}" for n in range(10)]
+
+
+def test_pins_that_ended_are_not_read(store):
+    now = time.time()
+    lasting = Pin(article_id="a", slot=0, starts_at=now - 10, ends_at=now + 600, section="s")
+    ended = Pin(article_id="b", slot=1, starts_at=now - 10, ends_at=now - 1)
+    assert store.read_pins() == []
+    store.write_pins([lasting, ended])
+    assert store.read_pins() == [lasting]
+    store.write_pins([])
+    assert store.read_pins() == []
+
+
+def test_old_articles_are_found_until_they_are_kept(store, make_article):
+    old = replace(make_article("old", published_at=NOW - 100), added_at=NOW - 90)
+    renewed = make_article("renewed", published_at=NOW - 100, updated_at=NOW)
+    store.write_articles([old, replace(renewed, added_at=NOW - 90)])
+    assert store.old_articles(NOW - 50, 10) == ["old"]
+    store.keep_articles(["old", "unknown"], NOW)
+    assert store.old_articles(NOW - 50, 10) == []
+    assert store.old_articles(NOW + 50, 10) == ["old", "renewed"]

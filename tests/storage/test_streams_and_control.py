@@ -1,0 +1,135 @@
+"""The contracts of StreamStore and ControlStore, and of the wire below them."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from feed.config import Settings
+from feed.domain import ConflictError, InvalidInputError, StoreUnavailableError
+from feed.storage.redis_store import RedisStore
+
+
+def test_a_stream_is_read_in_order_and_trimmed(store, make_event):
+    store.append_events([make_event(event_id=f"e{n}") for n in range(10)])
+    partition = store._keys.partition("reader")
+    first = store.read_stream(partition, "0-0", 4)
+    rest = store.read_stream(partition, first[-1].stream_id, 100)
+    assert [len(first), len(rest)] == [4, 6]
+    assert all(f'"e{n}"'.encode() in r.payload for n, r in enumerate([*first, *rest]))
+    ranged = store.read_stream_range(partition, first[0].stream_id, first[2].stream_id, 100)
+    assert ranged == first[1:3]
+    store.trim_stream(partition, first[-1].stream_id)
+    assert store.read_stream(partition, "0-0", 100) == rest
+    assert store.stream_length(partition) == 6
+    assert store.stream_lengths()[partition] == 6
+
+
+def test_several_streams_are_read_at_once(store, make_event):
+    store.append_events([make_event(user_id=f"u{n}") for n in range(100)])
+    after = dict.fromkeys(range(store.partitions), "0-0")
+    assert sum(len(r) for r in store.read_streams(after, 1000).values()) == 100
+    assert all(len(r) <= 2 for r in store.read_streams(after, 2).values())
+
+
+def test_a_lease_has_one_owner_at_a_time(store):
+    assert store.acquire_lease("worker", "a", 5.0)
+    assert store.acquire_lease("worker", "a", 5.0)
+    assert not store.acquire_lease("worker", "b", 5.0)
+    store.release_lease("worker", "b")
+    assert not store.acquire_lease("worker", "b", 5.0)
+    store.release_lease("worker", "a")
+    assert store.acquire_lease("worker", "b", 0.05)
+    time.sleep(0.1)
+    assert store.acquire_lease("worker", "a", 5.0)
+
+
+def test_blobs_are_kept_and_those_of_a_lost_lease_refused(store):
+    assert store.read_blob("x") is None
+    store.write_blob("x", b"\x00\xff")
+    assert store.read_blob("x") == b"\x00\xff"
+    store.acquire_lease("worker", "a", 5.0)
+    assert store.publish_blob("x", b"new", "worker", "a")
+    assert not store.publish_blob("x", b"stale", "worker", "b")
+    assert store.read_blob("x") == b"new"
+
+
+def test_deltas_are_read_after_an_id_and_bounded(store):
+    ids = [store.append_delta(bytes([n]), keep=3) for n in range(5)]
+    assert store.read_deltas("0-0") == [(ids[n], bytes([n])) for n in (2, 3, 4)]
+    assert store.read_deltas(ids[3]) == [(ids[4], b"\x04")]
+    assert store.read_deltas(ids[4]) == []
+
+
+def test_experiments_are_written_by_version(store):
+    store.write_experiment("boost", {"shares": [0.5, 0.5]}, version=1)
+    with pytest.raises(ConflictError, match="version 1"):
+        store.write_experiment("boost", {}, version=1)
+    with pytest.raises(ConflictError, match="version 0"):
+        store.write_experiment("new", {}, version=2)
+    store.write_experiment("boost", {"shares": [0.9, 0.1]}, version=2)
+    assert store.read_experiments() == {"boost": {"shares": [0.9, 0.1], "version": 2}}
+
+
+def test_a_secret_is_made_once(store, store_settings):
+    made = store.secret("cursor")
+    assert len(made) == 32
+    other = RedisStore(store_settings)
+    assert other.secret("cursor") == made
+    assert other.secret("another") != made
+    other.close()
+
+
+def test_hits_are_counted_in_a_window(store):
+    assert [store.count_hit("key", 3600) for _ in range(3)] == [1, 2, 3]
+    assert store.count_hit("other", 3600) == 1
+
+
+def test_another_number_of_partitions_is_refused(store, store_settings):
+    store.read_reader("anybody")
+    other = RedisStore(replace(store_settings, partitions=8))
+    with pytest.raises(ConflictError, match="16 partitions"):
+        other.read_reader("anybody")
+    other.close()
+
+
+def test_a_store_that_is_not_there_is_unavailable_and_an_address_must_be_one(tmp_path):
+    away = RedisStore(replace(Settings(), redis_url=f"unix://{tmp_path}/none.sock"))
+    with pytest.raises(StoreUnavailableError):
+        away.ping()
+    with pytest.raises(StoreUnavailableError):
+        away.read_reader("u")
+    with pytest.raises(InvalidInputError, match="redis_url"):
+        RedisStore(replace(Settings(), redis_url="http://localhost"))
+
+
+def test_a_store_that_is_slow_is_unavailable_and_recovers(store, store_settings):
+    quick = RedisStore(replace(store_settings, store_timeout_ms=60))
+    quick.ping()
+    store._link.call("x", "CLIENT", "PAUSE", 300, "ALL")
+    with pytest.raises(StoreUnavailableError):
+        quick.read_preferences("u")
+    time.sleep(0.3)
+    quick.read_preferences("u")
+    quick.close()
+
+
+def test_scripts_survive_a_server_that_forgot_them(store, make_event):
+    store.append_events([make_event()])
+    store._link.every_node("SCRIPT", "FLUSH")
+    store.append_events([make_event(user_id=f"u{n}") for n in range(40)])
+    assert sum(store.stream_lengths()) == 41
+
+
+def test_many_threads_share_a_store(store, make_event):
+    def write(worker):
+        for n in range(20):
+            store.append_events([make_event(user_id=f"{worker}-{n}")])
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(store.stream_lengths()) == 160
