@@ -36,7 +36,8 @@ def show(report: OffPolicyReport, got: tuple[float, Interval | None], console: C
         f"{overlap.rows} rows of {overlap.readers} reader groups count like "
         f"{overlap.effective_rows:.0f} rows ({overlap.effective_share:.1%}); largest weight "
         f"{overlap.largest_weight:.1f}, {overlap.largest_share:.1%} of all; weights average "
-        f"{overlap.mean_weight:.3f} +- {overlap.mean_weight_error:.3f} (1 when all is right)"
+        f"{overlap.mean_weight:.3f} +- {overlap.mean_weight_error:.3f} (1 when all is right); "
+        f"replay keeps about {overlap.matched:.0f} rows"
     )
     if report.refusal:
         console.print(f"REFUSED: {report.refusal}. Do not act on these numbers.", style="bold red")
