@@ -26,6 +26,7 @@ SMOOTHING = 3.0
 """Clicks added to an article's own when its pairs become shares: few clicks prove little."""
 
 _REBASE_DOUBLINGS = 300.0
+_NO_VOTES = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
 
 
 class _Neighbours:
@@ -96,18 +97,31 @@ class Covisitation:
         The sum over the last clicks of the share of a clicked article's readers that went to the
         candidate, halved with every `PAIR_HALF_LIFE_S / 4` since the click.
         """
-        others, weights = self._votes(recent_rows, recent_times, now)
+        others, weights, _ = self._votes(recent_rows, recent_times, now)
         if not len(others):
             return np.zeros(len(rows))
         size = max(int(others.max()), int(rows.max(initial=0))) + 1
         votes: Floats = np.bincount(others, weights, minlength=size).astype(np.float64)
         return votes[rows]
 
+    def votes_by_click(
+        self, recent_rows: Rows, recent_times: Floats, rows: Rows, now: float
+    ) -> Floats:
+        """Return what each click adds to the `scores` of distinct `rows`, f64 [clicks, k]."""
+        others, weights, clicks = self._votes(recent_rows, recent_times, now)
+        shape = (len(recent_rows), len(rows))
+        place = np.full(max(others.max(initial=-1), rows.max(initial=-1)) + 1, -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        wanted = place[others] >= 0
+        cells = clicks[wanted] * len(rows) + place[others[wanted]]
+        votes = np.bincount(cells, weights[wanted], minlength=shape[0] * shape[1])
+        return votes.astype(np.float64).reshape(shape)
+
     def neighbours(
         self, recent_rows: Rows, recent_times: Floats, now: float, limit: int
     ) -> tuple[Rows, Floats]:
         """Return the articles the last clicks speak for most, best first: rows and scores."""
-        others, weights = self._votes(recent_rows, recent_times, now)
+        others, weights, _ = self._votes(recent_rows, recent_times, now)
         rows, where = np.unique(others, return_inverse=True)
         scores: Floats = np.bincount(where, weights, minlength=len(rows)).astype(np.float64)
         order = np.lexsort((rows, -scores))[:limit]
@@ -159,27 +173,31 @@ class Covisitation:
         covisitation.apply(packed)
         return covisitation
 
-    def _votes(self, rows: Rows, times: Floats, now: float) -> tuple[Rows, Floats]:
-        entries, factors = [], []
+    def _votes(self, rows: Rows, times: Floats, now: float) -> tuple[Rows, Floats, Rows]:
+        """Return voted-for rows (repeats possible), their votes, and which click gave each."""
+        entries, factors, clicks = [], [], []
         order = np.argsort(-times, kind="stable")[:RECENT]
         if self._landmark is None or not len(order):
-            return np.zeros(0, np.int64), np.zeros(0)
+            return _NO_VOTES
         decay = 2.0 ** ((self._landmark - now) / PAIR_HALF_LIFE_S)
         own_clicks = self._clicks.read(rows[order], now)[:, 0]
         recency = np.exp2(-(now - times[order]) / (PAIR_HALF_LIFE_S / 4))
         shares = decay * recency / (own_clicks + SMOOTHING)
-        for row, share in zip(rows[order].tolist(), shares.tolist(), strict=True):
+        for click, row, share in zip(
+            order.tolist(), rows[order].tolist(), shares.tolist(), strict=True
+        ):
             entry = self._pairs.get(row)
             if entry is not None and entry.size:
                 entries.append(entry)
                 factors.append(share)
+                clicks.append(click)
         if not entries:
-            return np.zeros(0, np.int64), np.zeros(0)
+            return _NO_VOTES
         others = np.concatenate([e.rows[: e.size] for e in entries])
         weights = np.concatenate(
             [e.weights[: e.size] * f for e, f in zip(entries, factors, strict=True)]
         )
-        return others, weights
+        return others, weights, np.repeat(clicks, [e.size for e in entries])
 
     def _writable(self, row: int) -> _Neighbours:
         entry = self._pairs.get(row)

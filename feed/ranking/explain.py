@@ -15,7 +15,7 @@ from feed.domain import Reason, ReasonCode
 from feed.features.counters import HALF_LIVES_S
 from feed.models.ranker import Ranker
 from feed.models.schema import GROUPS
-from feed.ranking.context import RankingContext, Situation
+from feed.ranking.context import RankingContext
 from feed.ranking.past import PastFinder
 from feed.ranking.scoring import Scores, find_followed
 
@@ -79,7 +79,6 @@ def sentence(reason: Reason, titles: Mapping[str, str]) -> str:
 
 def explain(
     context: RankingContext,
-    situation: Situation,
     scores: Scores,
     rows: Rows,
     at: Rows,
@@ -97,7 +96,6 @@ def explain(
 
     Args:
         context: the request.
-        situation: what its candidates started from.
         scores: of all candidates.
         rows: rows of all candidates.
         at: positions of those to explain, int64 [k].
@@ -106,7 +104,7 @@ def explain(
     """
     contributions = ranker.group_contributions(scores.features[at])
     losses = family_losses(scores, at, contributions)
-    writer = _Writer(context, situation, rows[at], contributions, config)
+    writer = _Writer(context, rows[at], contributions, config)
     reasons = [writer.write(i, losses[i]) for i in range(len(at))]
     return Explanations(reasons, _is_personal(context, scores, at, contributions))
 
@@ -143,15 +141,13 @@ class _Writer:
     def __init__(
         self,
         context: RankingContext,
-        situation: Situation,
         rows: Rows,
         contributions: Floats,
         config: RankingConfig,
     ) -> None:
         self._context = context
         self._rows = rows
-        self._contributions = contributions
-        self._past = PastFinder(context, situation, rows, config)
+        self._past = PastFinder(context, rows, contributions, config)
         self._by_section, self._by_source = find_followed(context, rows)
         counters, now = context.signals.counters, context.request.now
         self._readers = counters.clicks(rows, now)[:, _POPULAR]
@@ -186,21 +182,14 @@ class _Writer:
         return age_reason(age_s) if age_s <= NEW_HOURS * HOUR_S else None
 
     def _history(self, i: int) -> Reason | None:
-        parts = [float(self._contributions[i, GROUPS.index(g)]) for g in FAMILIES[HISTORY]]
-        order = sorted(range(len(parts)), key=lambda g: -parts[g])
-        for group in order:
-            if parts[group] <= 0:
-                break
-            past = self._past.find(FAMILIES[HISTORY][group], i)
-            if past >= 0:
-                return self._because_of(past)
-        return None
+        past = self._past.find(i)
+        return self._because_of(past) if past >= 0 else None
 
     def _affinity(self, i: int) -> Reason | None:
         if self._by_section[i] or self._by_source[i]:
             row, by_section = int(self._rows[i]), bool(self._by_section[i])
             return followed_reason(self._context, row, by_section=by_section)
-        past = self._past.find("affinity", i)
+        past = self._past.find(i, affinity_only=True)
         return self._because_of(past) if past >= 0 else None
 
     def _because_of(self, past: int) -> Reason:

@@ -8,103 +8,241 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import RankingConfig
-from feed.features.covisitation import RECENT
 from feed.features.profile import find
-from feed.ranking.context import RankingContext, Situation
+from feed.models.reader_vectors import RECENT
+from feed.models.schema import FEATURES, GROUPS, feature_index
+from feed.ranking.context import RankingContext
 
 Rows = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 MOST = 40
 """Only so many of the last clicks are asked."""
+_NEAREST = 20
 
 
 class PastFinder:
-    """Evidence of each past article for each candidate, per feature group, made when asked for.
+    """What each candidate would lose if one past click had never been.
 
-    The past are the reader's last clicks that are still live, newest first, and before them the
-    article of the page. Evidence is the part of the group's feature that the past article adds:
-    its weighted cosine, its co-visitation votes, its term of the fold-in.
+    For every feature group that reads the history, the share of the group's features that
+    goes when one click is left out (features weighed among themselves as by the default linear
+    ranker), times what the group gives the candidate. Means, shares and votes are taken without
+    the click exactly; the fold-in by a rank-one update. With the default ranker the sum is the
+    loss in log-odds, up to the ranks among candidates.
     """
 
     def __init__(
-        self, context: RankingContext, situation: Situation, rows: Rows, config: RankingConfig
+        self, context: RankingContext, rows: Rows, contributions: Floats, config: RankingConfig
     ) -> None:
-        pool = context.view.pool
-        self._context = context
+        """Prepare for candidates `rows` [k] with their group contributions f64 [k, groups]."""
+        self._view = context.view
+        self._profile = context.profile
+        self._signals = context.signals
+        self._now = context.request.now
         self._rows = rows
-        self._config = config
-        usable = situation.recent_rows < pool.size
-        past, at = situation.recent_rows[usable][:MOST], situation.recent_at[usable][:MOST]
-        live = pool.live[past]
-        self._past, self._at = past[live], at[live]
+        self._contributions = contributions
+        clicked = context.profile.clicked_rows
+        known = clicked < context.view.pool.size
+        self._past = clicked[known][:MOST]
+        self._at = context.profile.clicked_at[known][:MOST]
+        self._in_session = self._at >= self._now - config.session_minutes * 60
+        self._visible = context.view.pool.live[self._past]
 
-    def find(self, group: str, i: int) -> int:
-        """Return the past row with the most evidence for candidate i, -1 if none has any."""
-        if not self._past.size:
+    def find(self, i: int, *, affinity_only: bool = False) -> int:
+        """Return the past row whose absence costs candidate i most, -1 if none costs anything.
+
+        Args:
+            i: position of the candidate.
+            affinity_only: look at what section, source and language say, no further.
+        """
+        if not self._visible.any():
             return -1
-        evidence = getattr(self, f"_{group}")
-        best = int(evidence[:, i].argmax())
-        return int(self._past[best]) if evidence[best, i] > 0 else -1
+        costs = np.where(self._visible, self._total[:, i], -np.inf)
+        if affinity_only:
+            costs = np.where((costs > 0) & (self._affinity[:, i] > 0), self._affinity[:, i], 0.0)
+        best = int(costs.argmax())
+        return int(self._past[best]) if costs[best] > 1e-9 else -1
+
+    @cached_property
+    def _total(self) -> Floats:
+        total = self._affinity + self._of("content", self._content)
+        total += self._of("session_content", self._session_content)
+        total += self._of("covisitation", self._covisitation)
+        return total + self._of("collaborative", self._collaborative)
+
+    def _of(self, group: str, share: Floats) -> Floats:
+        return share * self._contributions[:, GROUPS.index(group)]
 
     @cached_property
     def _weights(self) -> Floats:
-        """What each past article weighs in the profile; the page's article weighs 1."""
-        profile = self._context.profile
-        at = find(profile.engaged_rows, self._past)
-        weights = np.zeros(len(self._past))
-        weights[at >= 0] = np.maximum(profile.weights[at[at >= 0]], 0.0)
-        weights[self._past == self._context.request.page_row] = 1.0
-        return weights
+        at = find(self._profile.engaged_rows, self._past)
+        return np.where(at >= 0, self._profile.weights[at], 0.0)
+
+    @cached_property
+    def _vectors(self) -> Floats:
+        return self._view.content[self._past].astype(np.float64)
+
+    @cached_property
+    def _candidates(self) -> Floats:
+        return self._view.content[self._rows].astype(np.float64)
 
     @cached_property
     def _cosines(self) -> Floats:
-        content = self._context.view.content
-        return (content[self._past] @ content[self._rows].T).astype(np.float64)
+        return np.asarray(self._vectors @ self._candidates.T, np.float64)
 
-    @cached_property
+    @property
     def _content(self) -> Floats:
-        return self._cosines * self._weights[:, None]
+        known = self._profile.engaged_rows < self._view.pool.size
+        rows, weights = self._profile.engaged_rows[known], self._profile.weights[known]
+        total = weights @ self._view.content[rows].astype(np.float64)
+        long, without = _leave_one_out(total, self._weights, self._vectors, self._candidates)
+        nearest, second = _leave_nearest_out(self._cosines[:_NEAREST], len(self._past))
+        return _share_lost(
+            [
+                (long, without, _weight("content_long")),
+                (nearest, second, _weight("content_nearest")),
+            ]
+        )
 
-    @cached_property
+    @property
     def _session_content(self) -> Floats:
-        in_session = self._at >= self._context.request.now - self._config.session_minutes * 60
-        return self._cosines * in_session[:, None]
+        weights = self._in_session.astype(np.float64)
+        total = weights @ self._vectors
+        mean, without = _leave_one_out(total, weights, self._vectors, self._candidates)
+        return _share_lost([(mean, without, 1.0)])
 
-    @cached_property
+    @property
     def _covisitation(self) -> Floats:
-        pairs, now = self._context.signals.covisitation, self._context.request.now
         votes = np.zeros((len(self._past), len(self._rows)))
-        for i in range(min(len(self._past), RECENT)):
-            one = slice(i, i + 1)
-            votes[i] = pairs.scores(self._past[one], self._at[one], self._rows, now)
+        pairs = self._signals.covisitation
+        votes[:RECENT] = pairs.votes_by_click(
+            self._past[:RECENT], self._at[:RECENT], self._rows, self._now
+        )
+        neighbours = self._neighbour_votes()
+        whole = votes.sum(axis=0)
+        known = neighbours.sum(axis=0)
+        return _share_lost(
+            [
+                (_log_votes(whole), _log_votes(whole - votes), _weight("covisit")),
+                (known, known - neighbours, _weight("neighbours")),
+            ]
+        )
+
+    def _neighbour_votes(self) -> Floats:
+        votes = np.zeros((len(self._past), len(self._rows)))
+        bundle = self._view.bundle
+        of_past = self._view.bundle_rows[self._past[:RECENT]]
+        known = np.flatnonzero(of_past >= 0)
+        if not bundle.neighbour_index.size or not known.size:
+            return votes
+        index = bundle.neighbour_index[of_past[known]]
+        weights = bundle.neighbour_weights[of_past[known]]
+        targets = self._view.bundle_rows[self._rows]
+        same = (index[:, :, None] == targets) & (targets >= 0)
+        votes[known] = (same * weights[:, :, None]).sum(axis=1)
         return votes
 
-    @cached_property
+    @property
     def _collaborative(self) -> Floats:
-        """The terms of the fold-in: `c_i y' W y_i` with W the inverse of its normal matrix.
-
-        Source: Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback (2008), sec. 5.
-        """
-        view, profile = self._context.view, self._context.profile
+        """Leave one article out of the fold-in (Sherman, Morrison 1950)."""
+        view, profile = self._view, self._profile
         known = profile.engaged_rows < view.pool.size
         rows, weights = profile.engaged_rows[known], profile.fold_in_weights[known]
-        strength = view.bundle.alpha * np.abs(weights)
-        engaged = view.factors[rows].astype(np.float64)
-        normal = view.bundle.gramian + view.bundle.regularization * np.eye(engaged.shape[1])
-        normal = normal + (engaged * strength[:, None]).T @ engaged
+        factors = view.factors[rows].astype(np.float64)
+        alpha = view.bundle.alpha
+        normal = view.bundle.gramian + view.bundle.regularization * np.eye(factors.shape[1])
+        normal = normal + (factors * (alpha * np.abs(weights))[:, None]).T @ factors
+        target = np.where(weights > 0, 1 + alpha * np.abs(weights), 0.0) @ factors
         at = find(profile.engaged_rows, self._past)
         own = np.where(at >= 0, profile.fold_in_weights[at], 0.0)
-        confidence = np.where(own > 0, 1 + view.bundle.alpha * own, 0.0)
-        solved = np.linalg.solve(normal, view.factors[self._rows].T.astype(np.float64))
-        terms: Floats = confidence[:, None] * (view.factors[self._past] @ solved)
-        return terms
+        pull, extra = np.where(own > 0, 1 + alpha * own, 0.0), alpha * np.abs(own)
+        past = view.factors[self._past].astype(np.float64)
+        solved = np.linalg.solve(normal, np.column_stack([target, past.T]))
+        reader, z = solved[:, 0], solved[:, 1:]
+        candidates = view.factors[self._rows].astype(np.float64)
+        whole = candidates @ reader
+        leverage = np.einsum("if,fi->i", past, z)
+        change = extra * (past @ reader - pull * leverage) / np.maximum(1 - extra * leverage, 1e-9)
+        without = whole + (candidates @ z * (change - pull)).T
+        return _share_lost([(whole, without, 1.0)])
 
     @cached_property
     def _affinity(self) -> Floats:
-        pool = self._context.view.pool
-        section, source = pool.section, pool.source
-        past, rows = self._past[:, None], self._rows[None]
-        same = (section[past] == section[rows]) & (section[rows] >= 0)
-        same = same | ((source[past] == source[rows]) & (source[rows] >= 0))
-        return np.asarray(same * self._weights[:, None], np.float64)
+        pool, profile = self._view.pool, self._profile
+        known = profile.engaged_rows < pool.size
+        rows, mass = profile.engaged_rows[known], np.maximum(profile.weights[known], 0.0)
+        own = np.maximum(self._weights, 0.0)
+        ones = self._in_session.astype(np.float64)
+        parts = [
+            (*_leave_code_out(codes, rows, mass, self._past, own, self._rows), _weight(name))
+            for name, codes in (
+                ("section_share", pool.section),
+                ("source_share", pool.source),
+                ("language_share", pool.language),
+            )
+        ]
+        session = _leave_code_out(
+            pool.section, self._past[self._in_session], ones[self._in_session], self._past, ones,
+            self._rows,
+        )  # fmt: skip
+        parts.append((*session, _weight("section_session")))
+        return self._of("affinity", _share_lost(parts))
+
+
+def _weight(name: str) -> float:
+    return FEATURES[feature_index()[name]].weight
+
+
+def _share_lost(parts: list[tuple[Floats, Floats, float]]) -> Floats:
+    """Return the share of a weighted sum of features that goes: whole [k], without [past, k]."""
+    whole = sum(weight * value for value, _, weight in parts)
+    lost = sum(weight * (value - without) for value, without, weight in parts)
+    size = np.maximum(np.abs(np.asarray(whole)), 1e-9)
+    return np.asarray(np.sign(whole) * lost / size, np.float64)
+
+
+def _leave_one_out(
+    total: Floats, weights: Floats, vectors: Floats, candidates: Floats
+) -> tuple[Floats, Floats]:
+    """Return cosines of candidates with the sum, and with the sum without each vector."""
+    norm = float(np.linalg.norm(total))
+    products = candidates @ total
+    if norm < 1e-9:
+        return np.zeros(len(candidates)), np.zeros((len(vectors), len(candidates)))
+    rest = total - weights[:, None] * vectors
+    norms = np.linalg.norm(rest, axis=1)
+    without = rest @ candidates.T / np.where(norms > 1e-9, norms, np.inf)[:, None]
+    return products / norm, without
+
+
+def _leave_nearest_out(cosines: Floats, count: int) -> tuple[Floats, Floats]:
+    """Return the greatest cosine [k], and without each past article [count, k]."""
+    ordered = np.sort(cosines, axis=0)
+    nearest = ordered[-1]
+    second = ordered[-2] if len(ordered) > 1 else np.zeros_like(nearest)
+    without = np.repeat(nearest[None], count, axis=0)
+    without[: len(cosines)][cosines == nearest] = np.broadcast_to(second, cosines.shape)[
+        cosines == nearest
+    ]
+    return nearest, without
+
+
+def _leave_code_out(
+    codes: Codes, history: Rows, mass: Floats, past: Rows, own: Floats, rows: Rows
+) -> tuple[Floats, Floats]:
+    """Return each candidate's share of the history's mass by code, and without each past one."""
+    of_rows = codes[rows]
+    coded = codes[history] >= 0
+    total = float(mass[coded].sum())
+    same_history = (codes[history][:, None] == of_rows) & (of_rows >= 0)
+    by_code = mass @ same_history
+    own = np.where(codes[past] >= 0, own, 0.0)
+    same = (codes[past][:, None] == of_rows) & (of_rows >= 0)
+    without = (by_code - own[:, None] * same) / (total - own + 1.0)[:, None]
+    return by_code / (total + 1.0), without
+
+
+def _log_votes(votes: Floats) -> Floats:
+    return np.asarray(np.log(1e-4 + np.maximum(votes, 0.0)) - np.log(1e-4), np.float64)

@@ -12,7 +12,7 @@ from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
 from feed.models.ranker import Ranker
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
-from feed.ranking.context import RankingContext, Situation, build_situation
+from feed.ranking.context import RankingContext, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain, explain_by_facts, plain_reason
 from feed.ranking.explore import Drawn, draw, plan_exploration
@@ -87,7 +87,7 @@ def _rank_for_reader(
     ranked = _Ranked(rows, bits, scores, order, pin_slots)
     drawn, pinned = _place(context, ranked, config, trace)
     timer.done("exploration")
-    slate = _build_slate(context, situation, ranked, drawn, pinned, ranker, config, trace)
+    slate = _build_slate(context, ranked, drawn, pinned, ranker, config, trace)
     timer.done("explanation")
     return slate
 
@@ -149,7 +149,6 @@ def _explorable(ranked: _Ranked, pins: int) -> Rows:
 
 def _build_slate(
     context: RankingContext,
-    situation: Situation,
     ranked: _Ranked,
     drawn: Drawn,
     pinned: Flags,
@@ -159,7 +158,7 @@ def _build_slate(
 ) -> Slate:
     at, scores = drawn.rows, ranked.scores
     first = at[: config.first_page]
-    explained = explain(context, situation, scores, ranked.rows, first, ranker, config)
+    explained = explain(context, scores, ranked.rows, first, ranker, config)
     reasons = explained.reasons + explain_by_facts(context, ranked.rows[at[config.first_page :]])
     diversity = np.ones(len(ranked.rows))
     diversity[ranked.order.order] = ranked.order.decay

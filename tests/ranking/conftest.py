@@ -138,3 +138,9 @@ def shared_world() -> World:
 def world() -> World:
     """A world of the test's own."""
     return build_world(articles=120, seed=2)
+
+
+@pytest.fixture(scope="session")
+def make_world():
+    """The builder itself, for other sizes or a world without a model."""
+    return build_world

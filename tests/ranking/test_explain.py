@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+
+from feed.config import RankingConfig
+from feed.domain import Reason, ReasonCode
+from feed.models.feature_matrix import build_features
+from feed.models.ranker import LinearRanker
+from feed.ranking.context import build_situation
+from feed.ranking.explain import FAMILIES, age_reason, family_losses, popular_reason, sentence
+from feed.ranking.pipeline import recommend
+from feed.ranking.scoring import score_candidates
+
+CERTAIN = RankingConfig(explore_slots=0)
+CLICKS = [0, 5, 21, 13, 42]
+
+
+def first_page(world, profile, **more):
+    slate = recommend(world.context(profile, **more), CERTAIN)
+    return [
+        (row, reason)
+        for row, reasons in zip(slate.rows.tolist()[:20], slate.reasons, strict=False)
+        for reason in reasons
+    ]
+
+
+def score_of(world, profile, rows):
+    context = world.context(profile)
+    features = build_features(
+        context.view, context.signals, profile, context.request, np.array(rows)
+    )
+    return LinearRanker().score(features)
+
+
+def test_taking_the_named_article_from_the_history_lowers_the_score(shared_world):
+    world = shared_world
+    named = [
+        (row, world.pool.ids.row(reason.article_id))
+        for row, reason in first_page(world, world.reader(CLICKS))
+        if reason.code is ReasonCode.BECAUSE_YOU_READ
+    ]
+    assert len(named) >= 5
+    assert {past for _, past in named} <= set(CLICKS)
+    rows = [row for row, _ in named]
+    whole = score_of(world, world.reader(CLICKS), rows)
+    for i, (_, past) in enumerate(named):
+        less = world.reader([c for c in CLICKS if c != past])
+        assert score_of(world, less, rows)[i] < whole[i]
+
+
+def test_the_reason_is_the_greatest_loss(shared_world):
+    world = shared_world
+    context = world.context(world.reader(CLICKS))
+    situation = build_situation(context, CERTAIN)
+    rows = situation.eligible.rows[:60]
+    ranker = LinearRanker()
+    scores = score_candidates(context, situation, rows, ranker, CERTAIN)
+    at = np.arange(len(rows))
+    losses = family_losses(scores, at, ranker.group_contributions(scores.features))
+    for family in range(len(FAMILIES)):
+        assert (losses[:, family] <= 1).all()
+    # an article nobody read owes popularity nothing
+    nobody = scores.base == scores.base
+    nobody &= context.signals.counters.readers(rows) == 0
+    assert (losses[nobody, 2] <= 1e-9).all()
+
+
+def test_labelled_articles_say_trending_with_their_numbers(shared_world):
+    world = shared_world
+    reasons = [r for row, r in first_page(world, world.reader()) if row == 17]
+    trending = [r for r in reasons if r.code is ReasonCode.TRENDING]
+    entry = world.trending.entry(17)
+    if trending:
+        assert trending[0].readers == round(entry.readers)
+        assert trending[0].window_minutes == entry.window_minutes
+    for row, reason in first_page(world, world.reader(CLICKS)):
+        if reason.code is ReasonCode.TRENDING:
+            assert world.trending.labelled(np.array([row]))[0]
+
+
+def test_nobody_is_told_to_follow_what_they_only_read(shared_world):
+    world = shared_world
+    codes = {r.code for _, r in first_page(world, world.reader(CLICKS))}
+    assert ReasonCode.SECTION_YOU_FOLLOW not in codes
+    assert ReasonCode.SOURCE_YOU_FOLLOW not in codes
+
+
+def test_follow_reasons_name_what_is_followed(shared_world):
+    world = shared_world
+    wishes = world.prefer(followed_sections=["culture"], followed_sources=["s2"])
+    found = first_page(world, world.reader([3], preferences=wishes))
+    followed = [(row, r) for row, r in found if r.code.endswith("you_follow")]
+    assert followed
+    for row, reason in followed:
+        if reason.code is ReasonCode.SECTION_YOU_FOLLOW:
+            assert reason.section == "culture"
+            assert world.pool.section[row] == world.pool.sections.row("culture")
+        else:
+            assert reason.source == "s2"
+            assert world.pool.source[row] == world.pool.sources.row("s2")
+
+
+def test_deleted_articles_are_not_named(world):
+    gone = 5
+    world.change([gone], live=False)
+    for _, reason in first_page(world, world.reader([gone, 10])):
+        assert reason.article_id != f"a{gone}"
+
+
+def test_without_a_history_nothing_is_because_you_read(shared_world):
+    codes = {r.code for _, r in first_page(shared_world, shared_world.reader())}
+    assert codes <= {ReasonCode.NEW, ReasonCode.POPULAR, ReasonCode.TRENDING}
+
+
+def test_popular_and_new_are_said_of_popular_and_new_articles(shared_world):
+    world = shared_world
+    slate = recommend(world.context(world.reader(CLICKS)), CERTAIN)
+    now = world.context().request.now
+    for row, reasons in zip(slate.rows.tolist(), slate.reasons, strict=True):
+        for reason in reasons:
+            if reason.code is ReasonCode.POPULAR:
+                read = world.signals.counters.clicks(np.array([row]), now)[0, 1]
+                assert reason.readers == round(read) >= 3
+            if reason.text == "New":
+                assert now - world.pool.published_at[row] <= 86400
+
+
+def test_sentences_take_titles():
+    because = Reason(
+        code=ReasonCode.BECAUSE_YOU_READ, text="Because you read “{title}”", article_id="a1"
+    )
+    assert sentence(because, {"a1": "A {title} & more"}) == "Because you read “A {title} & more”"
+    assert sentence(because, {}) == "Because you read another article"
+    assert sentence(age_reason(60.0), {}) == "New"
+
+
+@pytest.mark.parametrize(
+    ("age_hours", "text"), [(0, "New"), (24, "New"), (25, "Published in the last 2 days")]
+)
+def test_age_is_told_truly(age_hours, text):
+    assert age_reason(age_hours * 3600.0).text == text
+
+
+def test_three_readers_are_the_fewest_that_are_popular():
+    assert popular_reason(2.9) is None
+    assert popular_reason(40.2).readers == 40
