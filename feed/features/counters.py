@@ -35,10 +35,12 @@ class Counters:
     """What all readers did with each article, decayed and in total.
 
     Clicks are of distinct readers: the caller adds only a reader's first click on an article.
-    The order in which events are added does not matter, except to rounding.
+    The order in which events are added does not matter, except to rounding. `began_at` is when
+    the earliest counted event occurred (epoch seconds, inf before any): nothing is known of
+    rates before it.
     """
 
-    __slots__ = ("_changed", "_ids", "_site", "_table", "_totals")
+    __slots__ = ("_changed", "_ids", "_site", "_table", "_totals", "began_at")
 
     def __init__(self, ids: IdMap) -> None:
         self._ids = ids
@@ -46,6 +48,7 @@ class Counters:
         self._site = DecayedTable(HALF_LIVES_S * len(BLOCKS))
         self._totals: Floats = np.zeros((64, len(TOTALS)))
         self._changed: set[int] = set()
+        self.began_at = np.inf
 
     @property
     def ids(self) -> IdMap:
@@ -146,6 +149,7 @@ class Counters:
         twin = Counters(self._ids)
         twin._table, twin._site = self._table.copy(), self._site.copy()
         twin._totals = self._totals.copy()
+        twin.began_at = self.began_at
         return twin
 
     def dump(self) -> dict[str, Any]:
@@ -165,6 +169,7 @@ class Counters:
         if not np.isnan(packed["landmark"]):
             self._table.write(rows, packed["values"], float(packed["landmark"]))
         self._totals[rows] = packed["totals"]
+        self.began_at = min(self.began_at, float(packed["began_at"]))
         if not np.isnan(packed["site_landmark"]):
             self._site.write(_SITE, packed["site_values"], float(packed["site_landmark"]))
 
@@ -185,6 +190,7 @@ class Counters:
     ) -> None:
         if not len(rows):
             return
+        self.began_at = min(self.began_at, float(times.min()))
         weight = np.broadcast_to(np.asarray(weights, np.float64), rows.shape)
         spread = np.zeros((len(rows), _WIDTH))
         for name in blocks:
@@ -220,6 +226,7 @@ class Counters:
             "landmark": _number(self._table.landmark),
             "values": values,
             "totals": self._totals[rows],
+            "began_at": self.began_at,
             "site_landmark": _number(self._site.landmark),
             "site_values": self._site.all_stored(),
         }

@@ -28,7 +28,12 @@ AGE_EDGES_S = np.array([1, 3, 6, 12, 24, 48], dtype=np.float64) * HOUR_S
 
 
 class ClickCounters(Protocol):
-    """What the test needs of the counters, live or a snapshot."""
+    """What the test needs of the counters, live or a snapshot.
+
+    `began_at`: when the earliest counted click occurred, epoch seconds.
+    """
+
+    began_at: float
 
     def clicks(self, rows: Rows, now: float) -> Floats:
         """Return decayed distinct readers, shape [k, half-lives]."""
@@ -273,7 +278,7 @@ class TrendingDetector:
         rows = np.flatnonzero(pool.live[: pool.size])
         clicks = counters.clicks(rows, now)
         site = counters.site_clicks(now)
-        started = np.maximum(pool.published_at[rows], pool.first_seen_at[rows])
+        started = np.maximum(pool.published_at[rows], counters.began_at)
         half_life_s = HALF_LIVES_S[self._fast]
         surprise = measure_surprise(
             clicks[:, self._fast],
