@@ -74,6 +74,8 @@ class SignalsFollower:
         self._store = store
         self._ids = ids
         self._generation = ""
+        self._loaded = ("", "")
+        self._is_behind = False
         self._live = LiveSignals(ids)
         self.signals = self._live.snapshot()
         self.delta_id = ""
@@ -85,30 +87,40 @@ class SignalsFollower:
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        changed = not self._generation and self._load()
+        loaded = not self._generation and self._load()
+        applied = self._apply_deltas()
+        if self._is_behind and self._load():
+            loaded = True
+            applied = self._apply_deltas() or applied
+        if loaded or applied:
+            self.signals = self._live.snapshot()
+        return loaded or applied
+
+    def _apply_deltas(self) -> bool:
+        """Apply the deltas that follow ours up to a missing one; return whether any changed us."""
+        applied = self._is_behind = False
         for delta_id, data in self._store.read_deltas(self.delta_id or START):
             delta = Publication.from_bytes(data)
-            if delta.generation != self._generation or delta.previous != self.delta_id:
-                changed = self._load() or changed
+            if (delta.generation, delta.previous) != (self._generation, self.delta_id):
+                self._is_behind = True
                 break
             if delta.body:
                 self._live.apply(delta.body)
-                changed = True
+                applied = True
             self.delta_id, self.at = delta_id, delta.at
-        if changed:
-            self.signals = self._live.snapshot()
-        return changed
+        return applied
 
     def _load(self) -> bool:
-        """Load the checkpoint unless it is the one we come from; return whether it was new."""
+        """Load the stored checkpoint; return False if it is the one we come from."""
         data = self._store.read_blob(SIGNALS_BLOB)
         if data is None:
             return False
         checkpoint = Publication.from_bytes(data)
-        if (checkpoint.generation, checkpoint.previous) == (self._generation, self.delta_id):
+        if (checkpoint.generation, checkpoint.previous) == self._loaded:
             return False
         self._live = LiveSignals.load(checkpoint.body, self._ids)
-        self._generation = checkpoint.generation
-        self.delta_id, self.at = checkpoint.previous, checkpoint.at
+        self._loaded = (checkpoint.generation, checkpoint.previous)
+        self._generation, self.delta_id = self._loaded
+        self.at = checkpoint.at
         log.info("signals_loaded", generation=self._generation, position=self.delta_id)
         return True

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 LEASE = "worker"
 LEASE_SECONDS = 10.0
 TICK_SECONDS = 0.2
+FAILURE_SECONDS = 0.5
 SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
 
@@ -65,9 +66,9 @@ class Worker:
         Raises:
             StoreUnavailableError: the store does not answer; simply tick again later.
         """
-        if not self.lead(now):
+        counted = self.count(now)
+        if not self._leads:
             return Progress(leads=False)
-        counted = self.publisher.tick(now)
         archived = self.archive(now)
         self.trim()
         self.sweep(now)
@@ -89,8 +90,12 @@ class Worker:
         return True
 
     def count(self, now: float) -> int:
-        """Count and publish what is new; return the number of records."""
-        return self.publisher.tick(now) if self.lead(now) else 0
+        """Count and publish what is new, if we lead; return the number of records."""
+        try:
+            return self.publisher.tick(now) if self.lead(now) else 0
+        except ConflictError:
+            self._leads = False  # between the lease and the delta another worker took over
+            return 0
 
     def archive(self, now: float) -> int:
         """Archive what waits, if it is time; return the number of records and changes."""
@@ -142,32 +147,43 @@ class Worker:
 def run_worker(
     settings: Settings, stop: threading.Event, clock: Callable[[], float] = time.time
 ) -> None:
-    """Work until `stop` is set. Counting and archiving run side by side.
+    """Work until `stop` is set. Counting and archiving run side by side, in two threads.
 
     The store may be away at the start or at any time: the worker waits and goes on.
+
+    Raises:
+        FeedError: archiving ended by itself, from a mistake of ours; start the worker again.
     """
     store = RedisStore(settings)
     worker = Worker(store, settings)
-    archiver = threading.Thread(
-        target=_repeat, args=(lambda: worker.archive(clock()), stop, TICK_SECONDS), name="archiver"
-    )
-    archiver.start()
+    asked_to_stop = threading.Event()
 
-    def count_and_trim() -> None:
+    def archive() -> None:
+        try:
+            _repeat(lambda: worker.archive(clock()), stop)
+            asked_to_stop.set()
+        finally:
+            stop.set()
+
+    def count() -> None:
         worker.count(clock())
         worker.trim()
         worker.sweep(clock())
 
+    archiver = threading.Thread(target=archive, name="archiver")
+    archiver.start()
     try:
-        _repeat(count_and_trim, stop, TICK_SECONDS)
+        _repeat(count, stop)
     finally:
         stop.set()
         archiver.join()
         _quietly(lambda: worker.stop(clock()))
         store.close()
+    if not asked_to_stop.is_set():
+        raise FeedError("archiving ended by itself")
 
 
-def _repeat(step: Callable[[], object], stop: threading.Event, pause_s: float) -> None:
+def _repeat(step: Callable[[], object], stop: threading.Event) -> None:
     failing = False
     while not stop.is_set():
         begun = time.monotonic()
@@ -175,7 +191,8 @@ def _repeat(step: Callable[[], object], stop: threading.Event, pause_s: float) -
         if error is not None and not failing:
             log.error("worker_step_failed", error=str(error), kind=type(error).__name__)
         failing = error is not None
-        stop.wait(1.0 if failing else max(0.0, pause_s - (time.monotonic() - begun)))
+        pause_s = FAILURE_SECONDS if failing else TICK_SECONDS - (time.monotonic() - begun)
+        stop.wait(max(0.0, pause_s))
 
 
 def _quietly(step: Callable[[], object]) -> FeedError | None:

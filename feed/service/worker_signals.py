@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 import structlog
 
+from feed.domain import ConflictError
 from feed.features.ids import IdMap
 from feed.features.pool import PoolBuilder
 from feed.features.state import LiveSignals
@@ -59,6 +60,7 @@ class SignalsPublisher:
         self._positions: dict[int, str] = {}
         self._checkpointed: dict[int, str] = {}
         self._last_delta = START
+        self._unsent: list[bytes] = []  # a delta the store did not take is sent again
         self._checkpoint_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
         self._detector = TrendingDetector()
@@ -86,7 +88,10 @@ class SignalsPublisher:
         """Count what is new, publish what changed; return the number of records counted."""
         counted = self._read_streams()
         if counted:
-            self._publish_delta(self.signals.delta(), now)
+            self._unsent.append(self.signals.delta())
+        while self._unsent:
+            self._publish_delta(self._unsent[0], now)
+            del self._unsent[0]
         if now - self._trending_at >= TRENDING_SECONDS or now < self._trending_at:
             self._trending_at = now
             self._follow_catalogue()
@@ -120,8 +125,11 @@ class SignalsPublisher:
         return counted
 
     def _publish_delta(self, body: bytes, now: float) -> None:
-        publication = self._publication(body, now)
-        self._last_delta = self._store.append_delta(publication.to_bytes(), DELTAS_KEPT)
+        data = self._publication(body, now).to_bytes()
+        delta_id = self._store.publish_delta(data, DELTAS_KEPT, self._lease, self._owner)
+        if delta_id is None:
+            raise ConflictError("another worker holds the lease")
+        self._last_delta = delta_id
 
     def _checkpoint(self, now: float) -> None:
         begun = time.perf_counter()

@@ -96,6 +96,13 @@ class StreamPart(StorePart):
         stream_id: bytes = self._bulk.call(key, "XADD", key, "MAXLEN", keep, "*", "d", data)
         return stream_id.decode()
 
+    def publish_delta(self, data: bytes, keep: int, lease: str, owner: str) -> str | None:
+        """Append a counters delta if `owner` still holds a lease; return its id, else None."""
+        keys = (self._keys.catalogue("deltas"), self._keys.catalogue(f"lease:{lease}"))
+        call = ScriptCall(scripts.PUBLISH_DELTA, keys, (owner, data, keep))
+        stream_id = self._bulk.scripts([call])[0]
+        return None if stream_id is None else stream_id.decode()
+
     def read_deltas(self, after_id: str) -> list[tuple[str, bytes]]:
         """Return the counters deltas after an id, oldest first."""
         key = self._keys.catalogue("deltas")

@@ -1,0 +1,216 @@
+"""The worker on a real store: counters, archive, trimming, and taking over."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from feed.domain import Article, Event, EventKind
+from feed.features.ids import IdMap
+from feed.features.trending import TrendingState
+from feed.service.signals_log import SignalsFollower
+from feed.service.worker import Worker
+from feed.storage.archive import Archive
+from feed.storage.store import StoredArticle
+
+NOW = 1_780_000_000.0
+DAY = 86_400.0
+
+
+def clicks(first, count, article_id="a"):
+    return [
+        Event(
+            event_id=f"e{n}",
+            user_id=f"u{n}",
+            article_id=article_id,
+            kind=EventKind.CLICK,
+            occurred_at=NOW,
+            received_at=NOW,
+        )
+        for n in range(first, first + count)
+    ]
+
+
+def an_article(article_id, published_at=NOW, added_at=NOW):
+    article = Article(article_id=article_id, title="T", published_at=published_at)
+    return StoredArticle(article, np.zeros(0, np.float32), "none", "h", added_at)
+
+
+def archived_ids(settings):
+    columns = Archive(settings.data_dir / "archive").event_columns(0, 1e11, ["event_id"])
+    return sorted(columns["event_id"].tolist())
+
+
+def readers_of(signals, article_id="a"):
+    return signals.counters.readers(signals.ids.rows([article_id]))[0]
+
+
+@pytest.fixture
+def worker(store, store_settings):
+    return Worker(store, store_settings, "first")
+
+
+def test_events_reach_counters_and_archive_and_leave_the_stream(store, store_settings, worker):
+    store.append_events(clicks(0, 50))
+    progress = worker.tick(NOW)
+    assert (progress.counted, progress.archived) == (50, 50)
+    follower = SignalsFollower(store, IdMap())
+    assert follower.follow()
+    assert readers_of(follower.signals) == 50
+    assert archived_ids(store_settings) == sorted(f"e{n}" for n in range(50))
+    worker.stop(NOW)
+    assert sum(store.stream_lengths()) == 0
+
+
+def test_a_follower_is_kept_up_by_deltas(store, worker):
+    follower = SignalsFollower(store, IdMap())
+    assert not follower.follow()
+    worker.tick(NOW)
+    follower.follow()
+    before = follower.signals
+    for round_number in range(3):
+        store.append_events(clicks(10 * round_number, 10))
+        worker.tick(NOW + round_number)
+        assert follower.follow()
+        assert readers_of(follower.signals) == 10 * (round_number + 1)
+    assert not follower.follow()
+    assert len(before.ids) == 0 or readers_of(before) == 0
+    assert follower.at == NOW + 2
+
+
+def test_nothing_is_trimmed_before_it_is_archived_and_checkpointed(store, worker):
+    worker.tick(NOW)
+    store.append_events(clicks(0, 20))
+    assert worker.tick(NOW + 1).archived == 0
+    assert worker.tick(NOW + 6).archived == 20
+    assert sum(store.stream_lengths()) == 20
+    worker.tick(NOW + 40)
+    assert sum(store.stream_lengths()) == 0
+
+
+def test_a_killed_workers_heir_counts_and_archives_everything_once(store, store_settings, worker):
+    store.append_events(clicks(0, 30))
+    worker.tick(NOW)
+    store.append_events(clicks(30, 30))
+    worker.tick(NOW + 1)
+    store.append_events(clicks(60, 30))
+    follower = SignalsFollower(store, IdMap())
+    follower.follow()
+    store.release_lease("worker", "first")
+    heir = Worker(store, store_settings, "heir")
+    heir.tick(NOW + 20)
+    assert readers_of(heir.publisher.signals) == 90
+    follower.follow()
+    assert readers_of(follower.signals) == 90
+    assert archived_ids(store_settings) == sorted(f"e{n}" for n in range(90))
+
+
+def test_a_follower_that_fell_behind_loads_the_checkpoint(store, worker, monkeypatch):
+    monkeypatch.setattr("feed.service.worker_signals.DELTAS_KEPT", 2)
+    follower = SignalsFollower(store, IdMap())
+    worker.tick(NOW)
+    follower.follow()
+    for n in range(5):
+        store.append_events(clicks(10 * n, 10))
+        worker.tick(NOW + n)
+    follower.follow()
+    worker.tick(NOW + 60)
+    follower.follow()
+    assert readers_of(follower.signals) == 50
+
+
+def test_a_second_worker_stands_by_and_a_stale_one_does_no_harm(store, store_settings, worker):
+    store.append_events(clicks(0, 10))
+    worker.tick(NOW)
+    second = Worker(store, store_settings, "second")
+    assert not second.tick(NOW).leads
+    store.release_lease("worker", "first")  # as if it had expired while the first one slept
+    store.append_events(clicks(10, 10))
+    second.tick(NOW + 10)
+    assert worker.archive(NOW + 10) == 0
+    worker.publisher.stop(NOW + 10)
+    assert not worker.tick(NOW + 11).leads
+    heir = Worker(store, store_settings, "third")
+    store.release_lease("worker", "second")
+    heir.tick(NOW + 20)
+    assert readers_of(heir.publisher.signals) == 20
+    assert archived_ids(store_settings) == sorted(f"e{n}" for n in range(20))
+
+
+def test_an_archive_that_cannot_be_written_stops_neither_counting_nor_the_stream(
+    store, store_settings, worker
+):
+    obstacle = store_settings.data_dir / "archive"
+    obstacle.write_text("not a directory")
+    store.append_events(clicks(0, 10))
+    assert worker.tick(NOW).counted == 10
+    store.append_events(clicks(10, 10))
+    assert worker.tick(NOW + 40).counted == 10
+    assert worker.feeder.failing
+    assert sum(store.stream_lengths()) == 20
+    obstacle.unlink()
+    worker.tick(NOW + 46)
+    assert archived_ids(store_settings) == sorted(f"e{n}" for n in range(20))
+    assert not worker.feeder.failing
+
+
+def test_a_clock_set_back_an_hour_stops_nothing(store, store_settings, worker):
+    worker.tick(NOW)
+    store.append_events(clicks(0, 10))
+    progress = worker.tick(NOW - 3600)
+    assert (progress.counted, progress.archived) == (10, 10)
+
+
+def test_a_backlog_is_archived_in_bounded_commits(store, store_settings):
+    small = replace(store_settings, archive_events=32)
+    worker = Worker(store, small, "small")
+    store.append_events(clicks(0, 200))
+    while worker.tick(NOW).archived:
+        pass
+    assert archived_ids(small) == sorted(f"e{n}" for n in range(200))
+
+
+def test_trending_is_published(store, worker):
+    others = [an_article(f"b{n}", NOW - 3600, NOW - 3600) for n in range(20)]
+    store.write_articles([an_article("a", NOW - 3600, NOW - 3600), *others])
+    store.append_events(clicks(0, 200))
+    worker.tick(NOW + 2)
+    data = store.read_blob("trending")
+    ids = IdMap()
+    ids.add("a")
+    state = TrendingState.from_bytes(data, ids)
+    assert [entry.article_id for entry in state.entries if entry.labelled] == ["a"]
+
+
+def test_catalogue_changes_are_archived_once(store, store_settings, worker):
+    store.write_articles([an_article("a"), an_article("b")])
+    worker.tick(NOW)
+    store.delete_articles(["b"])
+    worker.tick(NOW + 10)
+    worker.tick(NOW + 20)
+    archive = Archive(store_settings.data_dir / "archive")
+    articles = archive.articles()
+    assert dict(zip(articles["article_id"], articles["deleted"], strict=True)) == {
+        "a": False,
+        "b": True,
+    }
+    with archive.query() as connection:
+        assert connection.execute("SELECT count(*) FROM articles").fetchall() == [(3,)]
+
+
+def test_erasure_reaches_the_archive(store, store_settings, worker):
+    store.append_events(clicks(0, 5))
+    worker.tick(NOW)
+    store.erase_reader("u3")
+    store.append_events(clicks(5, 1))
+    worker.tick(NOW + 10)
+    assert archived_ids(store_settings) == ["e0", "e1", "e2", "e4", "e5"]
+
+
+def test_old_articles_are_swept_unless_they_are_read(store, store_settings, worker):
+    old = NOW - 100 * DAY
+    store.write_articles([an_article("a", old, old), an_article("b", old, old), an_article("c")])
+    store.append_events(clicks(0, 5, "b"))
+    worker.tick(NOW)
+    found = store.read_articles(["a", "b", "c"])
+    assert [s is not None for s in found] == [False, True, True]
