@@ -1,0 +1,58 @@
+"""Writing a report: HTML, Markdown and JSON of the same numbers, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from feed.experiments.report_html import render_html
+from feed.experiments.report_markdown import render_markdown
+from feed.experiments.results import Report, report_to_json
+
+REPORTS = "reports"
+"""Directory of reports in a data directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """Where a report was written."""
+
+    html: Path
+    markdown: Path
+    json: Path
+
+
+def report_files(folder: Path, name: str) -> ReportFiles:
+    """Return where the report of an experiment belongs."""
+    return ReportFiles(folder / f"{name}.html", folder / f"{name}.md", folder / f"{name}.json")
+
+
+def write_report(report: Report, folder: Path) -> ReportFiles:
+    """Write a report's three files into a folder, each replaced at once.
+
+    Args:
+        report: What to write.
+        folder: Made if it is not there.
+
+    Returns:
+        The files.
+    """
+    files = report_files(folder, report.experiment.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(files.json, dump_json(report))
+    _replace(files.markdown, render_markdown(report).encode())
+    _replace(files.html, render_html(report).encode())
+    return files
+
+
+def dump_json(report: Report) -> bytes:
+    """Return a report as indented JSON."""
+    return orjson.dumps(report_to_json(report), option=orjson.OPT_INDENT_2)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_bytes(content)
+    draft.replace(path)
