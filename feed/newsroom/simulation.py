@@ -15,6 +15,9 @@ HOUR_S = 3600.0
 SLATE_SIZE = 12
 EXAMINATION_DECAY = 0.93
 """Chance that a reader who looked at one slot looks at the next one too."""
+BURST_S = 25 * 60.0
+"""How long before the end the story broke, seconds."""
+BURST_APPEAL = 0.7
 HOURLY_TRAFFIC = np.array(
     [2, 1, 1, 1, 1, 2, 5, 9, 10, 8, 7, 7, 9, 8, 7, 7, 8, 9, 9, 9, 8, 7, 5, 3], dtype=float
 )
@@ -153,31 +156,31 @@ def simulate_history(
     """Return what the readers did in [start, end) with an editor's front page, oldest first.
 
     The front page is a draw among the articles published by then, fresh and much-read ones
-    first. If `burst_article_id` is given, a story breaks 40 minutes before `end`: it stands on
-    top of half of the front pages and many more readers come by.
+    first. If `burst_article_id` is given, a story breaks `BURST_S` before `end`: many readers
+    come by just for it, and look at little else.
     """
     visits = sorted(
-        (at, index)
+        (at, index, False)
         for index, reader in enumerate(readers)
         for at in _visit_times(reader, start, end, rng)
     )
-    burst_from = end - 40 * 60
     if burst_article_id is not None:
-        extra = rng.integers(len(readers), size=max(60, len(readers) // 5))
-        visits += [(float(rng.uniform(burst_from, end - 60)), int(i)) for i in extra]
-        visits.sort()
+        called = rng.integers(len(readers), size=max(60, len(readers) // 4))
+        times = rng.uniform(end - BURST_S, end - 60, size=len(called))
+        visits = sorted(
+            visits + [(float(t), int(i), True) for t, i in zip(times, called, strict=True)]
+        )
     desk = _FrontPage(articles)
     read: set[tuple[int, str]] = set()
     events: list[Event] = []
-    for number, (at, index) in enumerate(visits):
-        in_burst = burst_article_id is not None and at >= burst_from
-        top = burst_article_id if in_burst and rng.random() < 0.5 else None
+    for number, (at, index, came_for_it) in enumerate(visits):
+        top = burst_article_id if came_for_it else None
         page = [
             a
             for a in desk.draw(at, readers[index].languages, top, rng)
             if (index, a.article_id) not in read
         ]
-        lift = {burst_article_id: 0.4} if in_burst and burst_article_id else None
+        lift = {top: BURST_APPEAL} if top else None
         done = react(readers[index], page, at, f"simulated-{number:06d}", rng, lift)
         done = [e for e in done if e.occurred_at < end]
         clicks = [e.article_id for e in done if e.kind is EventKind.CLICK]
@@ -226,5 +229,5 @@ class _FrontPage:
         page = [self._articles[row] for row in order]
         if top is not None and self._articles[self._rows[top]].published_at < at:
             lead = self._articles[self._rows[top]]
-            page = [lead, *(a for a in page if a.article_id != top)]
+            page = [lead, *(a for a in page if a.article_id != top)][:3]
         return page
