@@ -31,10 +31,16 @@ class Ranker(Protocol):
         ...
 
 
+INTERCEPT = -6.0
+"""Log-odds of an article of which nothing speaks: keeps scores far from 1, where the logistic
+function would press the best ones together."""
+
+
 class LinearRanker:
     """A weighted sum of features through a logistic function: the ranker of day one.
 
-    Unknown (NaN) features contribute nothing. The weights say what they do: see `schema`.
+    `INTERCEPT + sum of weight * (feature - neutral)`, in log-odds. Unknown (NaN) features
+    contribute nothing. The weights say what they do: see `schema`.
     """
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
@@ -44,6 +50,7 @@ class LinearRanker:
             InvalidInputError: a weight's feature does not exist.
         """
         self._weights = np.array([f.weight for f in FEATURES])
+        self._neutral = np.array([f.neutral for f in FEATURES])
         for name, weight in (weights or {}).items():
             if name not in feature_index():
                 raise InvalidInputError(f"weights.{name}", "is not a feature")
@@ -51,7 +58,7 @@ class LinearRanker:
 
     def score(self, features: Matrix) -> Floats:
         """Return scores in (0, 1), f64 [k]."""
-        return _logistic(self._parts(features).sum(axis=1))
+        return _logistic(INTERCEPT + self._parts(features).sum(axis=1))
 
     def group_contributions(self, features: Matrix) -> Floats:
         """Return the exact part of each group in the log-odds, f64 [k, groups]."""
@@ -59,7 +66,7 @@ class LinearRanker:
         return np.stack([parts[:, columns].sum(axis=1) for columns in group_columns()], axis=1)
 
     def _parts(self, features: Matrix) -> Floats:
-        parts: Floats = np.nan_to_num(features.astype(np.float64)) * self._weights
+        parts: Floats = np.nan_to_num(features - self._neutral) * self._weights
         return parts
 
 

@@ -23,15 +23,22 @@ GROUPS = (
 )
 """Feature groups: what an explanation can name."""
 
+_HALF_A_DAY = 2.565  # ln(1 + 12 hours)
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """One feature: `weight` is its weight in the default linear ranker (log-odds per unit)."""
+    """One feature: `weight` is its weight in the default linear ranker (log-odds per unit).
+
+    `neutral` is the value that speaks neither for nor against an article: the linear ranker and
+    its explanations count from there.
+    """
 
     name: str
     group: str
     doc: str
     weight: float = 0.0
+    neutral: float = 0.0
 
 
 def _popularity() -> tuple[FeatureSpec, ...]:
@@ -72,7 +79,9 @@ FEATURES: tuple[FeatureSpec, ...] = (
     FeatureSpec("page_ctr_24h", "popularity", "ctr_24h among pages of the same kind"),
     FeatureSpec("readers", "popularity", "ln(1 + distinct readers ever)"),
     FeatureSpec("approval", "popularity", "(likes - dislikes) / (readers + 10)", 1.0),
-    FeatureSpec("dwell", "popularity", "mean ln(1 + dwell seconds) of its readers, shrunk", 0.1),
+    FeatureSpec(
+        "dwell", "popularity", "mean ln(1 + dwell seconds) of its readers, shrunk", 0.1, 3.5
+    ),
     FeatureSpec("clicks_2h_rank", "popularity", "rank of clicks_2h among the candidates, 0 to 1"),
     FeatureSpec("clicks_6h_rank", "popularity", "rank of clicks_6h among the candidates, 0 to 1"),
     FeatureSpec("clicks_6h_gap", "popularity", "clicks_6h less the best candidate's"),
@@ -82,8 +91,10 @@ FEATURES: tuple[FeatureSpec, ...] = (
     FeatureSpec("trend_2h_6h", "trend", "ln of smoothed click rate, 2 h over 6 h", 0.1),
     FeatureSpec("trend_6h_24h", "trend", "ln of smoothed click rate, 6 h over 24 h", 0.1),
     FeatureSpec("shown_trend", "trend", "ln of smoothed impression rate, 30 min over 6 h"),
-    FeatureSpec("age_seen", "freshness", "ln(1 + hours since the article first came)", -0.5),
-    FeatureSpec("age_published", "freshness", "ln(1 + hours since publication)", -0.3),
+    FeatureSpec(
+        "age_seen", "freshness", "ln(1 + hours since the article first came)", -0.5, _HALF_A_DAY
+    ),
+    FeatureSpec("age_published", "freshness", "ln(1 + hours since publication)", -0.3, _HALF_A_DAY),
     FeatureSpec("age_rank", "freshness", "rank of age_seen among the candidates, 0 to 1"),
     FeatureSpec("section_share", "affinity", "section's decayed share of the reader's clicks", 1.0),
     FeatureSpec("section_session", "affinity", "section's share of this session's clicks", 0.5),

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-COLD_FOLLOW = 4.0
+COLD_FOLLOW = 16.0
 """For a reader who follows but has not read yet, the followed boost counts so many times."""
 
 

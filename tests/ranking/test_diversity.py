@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feed.config import RankingConfig
-from feed.ranking.diversity import diversify
+from feed.ranking.diversity import COSINE_SCALE, diversify
 
 
 def run(scores, sections=None, sources=None, content=None, size=200, kept_first=0, **settings):
@@ -28,7 +28,6 @@ def unit(rows):
 def slow_greedy(scores, sections, sources, content, config):
     """The definition, slot by slot, without any shortcut."""
     left, chosen = list(range(len(scores))), []
-    top = max(scores)
     while left:
 
         def value(i):
@@ -38,7 +37,7 @@ def slow_greedy(scores, sections, sources, content, config):
                 decay *= max(config.decay_floor, factor**earlier)
             near = max([0.0] + [float(content[i] @ content[j]) for j in chosen])
             lam = config.mmr_lambda
-            return lam * scores[i] / top * decay - (1 - lam) * near
+            return lam * np.log(scores[i] * decay) - (1 - lam) * COSINE_SCALE * near
 
         best = max(left, key=value)
         chosen.append(best)

@@ -231,10 +231,11 @@ def test_cold_readers_get_followed_sections_then_what_trends(shared_world):
     profile = world.reader(preferences=world.prefer(followed_sections=["money"]))
     slate = recommend(world.context(profile), CERTAIN)
     money = world.pool.sections.row("money")
-    assert (world.pool.section[slate.rows[:4]] == money).all()
-    assert slate.reasons[0][0].code is ReasonCode.SECTION_YOU_FOLLOW
-    assert slate.reasons[0][0].section == "money"
-    assert 17 in slate.rows[:8]
+    followed = world.pool.section[slate.rows[:10]] == money
+    assert followed.sum() >= 5
+    first = slate.reasons[int(followed.argmax())][0]
+    assert (first.code, first.section) == (ReasonCode.SECTION_YOU_FOLLOW, "money")
+    assert 17 in slate.rows[:5]
     assert slate.personalized
 
 
