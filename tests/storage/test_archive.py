@@ -141,6 +141,16 @@ def test_served_slots_come_back_as_rows(store, tmp_path, make_served):
     assert rows["rung"].tolist() == ["without_model"] * 2
 
 
+def test_a_feed_without_slots_leaves_no_row(store, tmp_path, make_served):
+    store.save_served(make_served(items=(), shown_to=0), new_slate=True)
+    partition = store._keys.partition("reader")
+    commit = open_writer(tmp_path).commit(
+        Batch({partition: store.read_stream(partition, "0-0", 9)})
+    )
+    assert commit.files == {}
+    assert partition in open_writer(tmp_path).positions
+
+
 def test_articles_are_shown_as_of_a_time(tmp_path, make_article):
     writer = open_writer(tmp_path)
     first = CatalogueChange("a", make_article("a", title="Old"))

@@ -1,0 +1,164 @@
+"""Acknowledged means kept: processes are killed in the middle of their work."""
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from feed.config import Settings
+from feed.domain import Event, EventKind, StoreUnavailableError
+from feed.service.supervisor import settings_to_environment
+from feed.service.worker import Worker
+from feed.storage.archive import Archive
+from feed.storage.embedded import EmbeddedStore
+from feed.storage.redis_store import RedisStore
+
+NOW = 1_780_000_000.0
+
+RUN_WORKER = """
+import signal, threading
+from feed.config import settings_from_environment
+from feed.service.worker import run_worker
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+run_worker(settings_from_environment(), stop)
+"""
+
+
+def make_batch(first, size):
+    return [
+        Event(
+            event_id=f"e{n}",
+            user_id=f"u{n % 97}",
+            article_id=f"a{n}",
+            kind=EventKind.CLICK,
+            occurred_at=NOW,
+            received_at=NOW,
+        )
+        for n in range(first, first + size)
+    ]
+
+
+class Writer(threading.Thread):
+    """Writes batches until told to stop, repeating each until it is acknowledged."""
+
+    def __init__(self, settings):
+        super().__init__()
+        self.acknowledged = 0
+        self.refused = 0
+        self.done = threading.Event()
+        self._store = RedisStore(settings)
+
+    def run(self):
+        with closing(self._store):
+            while not self.done.is_set():
+                batch = make_batch(self.acknowledged, 20)
+                try:
+                    self._store.append_events(batch)
+                except StoreUnavailableError:
+                    self.refused += 1
+                    time.sleep(0.01)
+                else:
+                    self.acknowledged += len(batch)
+                    time.sleep(0.005)
+
+
+@pytest.fixture
+def installation(tmp_path):
+    with EmbeddedStore(tmp_path) as server:
+        yield (
+            server,
+            replace(
+                Settings(),
+                redis_url=server.url,
+                data_dir=tmp_path,
+                store_timeout_ms=1000,
+                archive_seconds=0.05,
+                archive_events=500,
+            ),
+        )
+
+
+def finish(settings):
+    """Let a last worker do what is left; return it."""
+    settings = replace(settings, archive_events=50_000)
+    with closing(RedisStore(settings)) as store:
+        store.release_lease("worker", holder(store))
+        worker = Worker(store, settings, "last")
+        now = NOW
+        while True:
+            progress = worker.tick(now)
+            now += 10
+            if not progress.counted and not progress.archived:
+                return worker
+
+
+def holder(store):
+    key = store._keys.catalogue("lease:worker")
+    owner = store._link.call(key, "GET", key)
+    return owner.decode() if owner else ""
+
+
+def assert_everything_is_there_once(settings, acknowledged):
+    worker = finish(settings)
+    archived = Counter(
+        Archive(settings.data_dir / "archive").event_columns(0, 1e11, ["event_id"])["event_id"]
+    )
+    missing = {f"e{n}" for n in range(acknowledged)} - set(archived)
+    assert not missing
+    assert set(archived.values()) <= {1}
+    signals = worker.publisher.signals
+    articles = [event_id.replace("e", "a") for event_id in archived]
+    readers = signals.counters.readers(signals.ids.rows(articles))
+    assert readers.tolist() == [1.0] * len(archived)
+
+
+def test_a_store_killed_while_it_takes_events_loses_none_it_acknowledged(installation):
+    server, settings = installation
+    writer = Writer(settings)
+    writer.start()
+    for _ in range(3):
+        time.sleep(0.15)
+        server.kill()
+        server.start()
+    time.sleep(0.15)
+    writer.done.set()
+    writer.join()
+    assert writer.acknowledged > 0
+    assert writer.refused > 0
+    assert_everything_is_there_once(settings, writer.acknowledged)
+
+
+def test_workers_killed_at_random_moments_archive_and_count_everything_once(installation):
+    _, settings = installation
+    chance = random.Random(7)
+    writer = Writer(settings)
+    writer.start()
+    environment = settings_to_environment(settings) | {"PYTHONPATH": str(Path.cwd())}
+    with closing(RedisStore(settings)) as store:
+        for _ in range(3):
+            process = subprocess.Popen([sys.executable, "-c", RUN_WORKER], env=environment)
+            wait_until(lambda: holder(store))
+            time.sleep(0.1 + 0.4 * chance.random())
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            store.release_lease("worker", holder(store))
+        assert store.read_blob("signals")
+    writer.done.set()
+    writer.join()
+    assert_everything_is_there_once(settings, writer.acknowledged)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
