@@ -117,9 +117,9 @@ class PastFinder:
     def _covisitation(self) -> Floats:
         votes = np.zeros((len(self._past), len(self._rows)))
         pairs = self._signals.covisitation
-        votes[:RECENT] = pairs.votes_by_click(
-            self._past[:RECENT], self._at[:RECENT], self._rows, self._now
-        )
+        for i in range(min(len(self._past), RECENT)):
+            click = slice(i, i + 1)
+            votes[i] = pairs.scores(self._past[click], self._at[click], self._rows, self._now)
         neighbours = self._neighbour_votes()
         whole = votes.sum(axis=0)
         known = neighbours.sum(axis=0)
