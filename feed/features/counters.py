@@ -25,6 +25,9 @@ BLOCKS = ("clicks", "impressions", "feed_clicks", "page_impressions", "page_clic
 impressions; clicks that answered an impression (what click-through is made of); and of the last
 two the part that happened below another article instead of on a front page."""
 
+NEVER = -1e12
+"""The time of a last click or impression that has not been (epoch seconds)."""
+
 _N = len(HALF_LIVES_S)
 _BLOCK = {name: slice(i * _N, (i + 1) * _N) for i, name in enumerate(BLOCKS)}
 _WIDTH = _N * len(BLOCKS)
@@ -40,13 +43,14 @@ class Counters:
     rates before it.
     """
 
-    __slots__ = ("_changed", "_ids", "_site", "_table", "_totals", "began_at")
+    __slots__ = ("_changed", "_ids", "_last", "_site", "_table", "_totals", "began_at")
 
     def __init__(self, ids: IdMap) -> None:
         self._ids = ids
         self._table = DecayedTable(HALF_LIVES_S * len(BLOCKS))
         self._site = DecayedTable(HALF_LIVES_S * len(BLOCKS))
         self._totals: Floats = np.zeros((64, len(TOTALS)))
+        self._last: Floats = np.full((64, 2), NEVER)
         self._changed: set[int] = set()
         self.began_at = np.inf
 
@@ -144,11 +148,18 @@ class Counters:
         """Return distinct readers since the beginning, f64 [k]."""
         return self.totals("readers", rows)
 
+    def last_times(self, rows: Rows) -> tuple[Floats, Floats]:
+        """Return when rows were last clicked and last shown, epoch seconds, `NEVER` if not."""
+        known = (rows >= 0) & (rows < len(self._last))
+        last = self._last[np.where(known, rows, 0)]
+        last[~known] = NEVER
+        return last[:, 0], last[:, 1]
+
     def snapshot(self) -> Counters:
         """Return a copy that later events do not touch."""
         twin = Counters(self._ids)
         twin._table, twin._site = self._table.copy(), self._site.copy()
-        twin._totals = self._totals.copy()
+        twin._totals, twin._last = self._totals.copy(), self._last.copy()
         twin.began_at = self.began_at
         return twin
 
@@ -169,6 +180,7 @@ class Counters:
         if not np.isnan(packed["landmark"]):
             self._table.write(rows, packed["values"], float(packed["landmark"]))
         self._totals[rows] = packed["totals"]
+        self._last[rows] = packed["last"]
         self.began_at = min(self.began_at, float(packed["began_at"]))
         if not np.isnan(packed["site_landmark"]):
             self._site.write(_SITE, packed["site_values"], float(packed["site_landmark"]))
@@ -198,6 +210,7 @@ class Counters:
         self._table.add(rows, times, spread)
         self._site.add(np.zeros(len(rows), np.int64), times, spread)
         self._add_totals(rows, total, weight)
+        np.maximum.at(self._last[:, int(total == "impressions")], rows, times)
 
     def _add_totals(self, rows: Rows, name: str, amounts: npt.ArrayLike) -> None:
         self._make_room(rows)
@@ -210,6 +223,9 @@ class Counters:
             grown = np.zeros((max(size, 2 * len(self._totals)), len(TOTALS)))
             grown[: len(self._totals)] = self._totals
             self._totals = grown
+            last = np.full((len(grown), 2), NEVER)
+            last[: len(self._last)] = self._last
+            self._last = last
 
     def _used_totals(self) -> int:
         used = np.flatnonzero(self._totals.any(axis=1))
@@ -226,6 +242,7 @@ class Counters:
             "landmark": _number(self._table.landmark),
             "values": values,
             "totals": self._totals[rows],
+            "last": self._last[rows],
             "began_at": self.began_at,
             "site_landmark": _number(self._site.landmark),
             "site_values": self._site.all_stored(),

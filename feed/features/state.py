@@ -1,4 +1,4 @@
-"""LiveSignals: what all readers do, as counters and co-visitation, fed by the event stream."""
+"""LiveSignals: what all readers do and what stands where, fed by the event stream."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from feed.domain import EventKind
 from feed.features.counters import Counters
 from feed.features.covisitation import Covisitation
 from feed.features.ids import IdMap
+from feed.features.page_lists import PageLists
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -21,22 +22,24 @@ Rows = npt.NDArray[np.int64]
 PAGE_KEY = "page_article_id"
 """Key of an event's context that names the article below which the feed stood."""
 
+_ROOMS = ("counters", "covisitation", "page_lists")
 _LISTS = ("ids", "other_ids")
 
 
 class LiveSignals:
-    """Counters and co-visitation together, with the entry points of worker, web and replay.
+    """Counters, co-visitation and page lists, with the entry points of worker, web and replay.
 
     The worker calls `apply_event` for every stream record, `delta` each tick and `dump` for its
     checkpoints; a web process calls `load` and `apply`; replay calls the `record_...` methods.
     """
 
-    __slots__ = ("counters", "covisitation", "ids")
+    __slots__ = ("counters", "covisitation", "ids", "page_lists")
 
     def __init__(self, ids: IdMap | None = None) -> None:
         self.ids = IdMap() if ids is None else ids
         self.counters = Counters(self.ids)
         self.covisitation = Covisitation(self.ids)
+        self.page_lists = PageLists(self.ids)
 
     def apply_event(self, payload: Mapping[str, Any]) -> None:
         """Take one event as the stream carries it (see `storage.store.StreamRecord`)."""
@@ -44,12 +47,12 @@ class LiveSignals:
         at = float(payload["occurred_at"])
         kind = payload["kind"]
         if kind == EventKind.IMPRESSION:
-            self.record_impressions(np.array([row]), at, on_page=_on_page(payload))
+            self.record_impressions(np.array([row]), at, self._page(payload))
         elif kind == EventKind.CLICK and payload.get("first"):
             previous = payload.get("previous") or ()
             rows = self.ids.add_all([p[0] for p in previous])
             times = np.array([p[1] for p in previous], np.float64)
-            from_feed, on_page = payload.get("request_id") is not None, _on_page(payload)
+            from_feed, on_page = payload.get("request_id") is not None, self._page(payload) >= 0
             self.record_click(row, at, rows, times, from_feed=from_feed, on_page=on_page)
         elif kind == EventKind.READ and payload.get("dwell_s") is not None:
             self.record_dwell(row, float(payload["dwell_s"]))
@@ -57,9 +60,14 @@ class LiveSignals:
         if likes or dislikes:
             self.counters.add_reactions(np.array([row]), likes, dislikes)
 
-    def record_impressions(self, rows: Rows, at: float, *, on_page: bool = False) -> None:
-        """Count articles that came into one reader's view at a time (epoch seconds)."""
-        self.counters.add_impressions(rows, np.full(len(rows), at), on_page=on_page)
+    def record_impressions(self, rows: Rows, at: float, page: int = -1) -> None:
+        """Count articles that came into one reader's view at a time (epoch seconds).
+
+        `page` is the article below which they stood, -1 on a front page.
+        """
+        self.counters.add_impressions(rows, np.full(len(rows), at), on_page=page >= 0)
+        if page >= 0:
+            self.page_lists.add_impressions(page, rows, at)
 
     def record_click(
         self,
@@ -85,21 +93,26 @@ class LiveSignals:
         twin = LiveSignals(self.ids)
         twin.counters = self.counters.snapshot()
         twin.covisitation = self.covisitation.snapshot()
+        twin.page_lists = self.page_lists.snapshot()
         return twin
 
     def dump(self) -> bytes:
         """Return everything held, for a checkpoint."""
-        return _to_bytes(self.counters.dump(), self.covisitation.dump())
+        return _to_bytes({name: getattr(self, name).dump() for name in _ROOMS})
 
     def delta(self) -> bytes:
         """Return what changed since the last call, for processes that hold the rest."""
-        return _to_bytes(self.counters.delta(), self.covisitation.delta())
+        return _to_bytes({name: getattr(self, name).delta() for name in _ROOMS})
 
     def apply(self, data: bytes) -> None:
         """Replace by the values of a dump or delta. Applying it twice changes nothing."""
         packed = _from_bytes(data)
-        self.counters.apply(packed["counters"])
-        self.covisitation.apply(packed["covisitation"])
+        for name in _ROOMS:
+            getattr(self, name).apply(packed[name])
+
+    def _page(self, payload: Mapping[str, Any]) -> int:
+        page = (payload.get("context") or {}).get(PAGE_KEY)
+        return self.ids.add(str(page)) if page else -1
 
     @classmethod
     def load(cls, data: bytes, ids: IdMap | None = None) -> LiveSignals:
@@ -109,13 +122,9 @@ class LiveSignals:
         return signals
 
 
-def _on_page(payload: Mapping[str, Any]) -> bool:
-    return bool((payload.get("context") or {}).get(PAGE_KEY))
-
-
-def _to_bytes(counters: Mapping[str, Any], covisitation: Mapping[str, Any]) -> bytes:
+def _to_bytes(rooms: Mapping[str, Mapping[str, Any]]) -> bytes:
     arrays: dict[str, npt.NDArray[Any]] = {}
-    for room, packed in (("counters", counters), ("covisitation", covisitation)):
+    for room, packed in rooms.items():
         for name, value in packed.items():
             is_list = name in _LISTS
             arrays[f"{room}.{name}"] = _text_array(value) if is_list else np.asarray(value)
@@ -125,7 +134,7 @@ def _to_bytes(counters: Mapping[str, Any], covisitation: Mapping[str, Any]) -> b
 
 
 def _from_bytes(data: bytes) -> dict[str, dict[str, Any]]:
-    packed: dict[str, dict[str, Any]] = {"counters": {}, "covisitation": {}}
+    packed: dict[str, dict[str, Any]] = {name: {} for name in _ROOMS}
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         for key in arrays.files:
             room, _, name = key.partition(".")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.features.context import RequestContext
+from feed.features.counters import NEVER
 from feed.features.covisitation import Covisitation
 from feed.features.ids import Rows
 from feed.features.profile import Profile, find
@@ -111,6 +112,13 @@ def _popularity(work: _Work) -> None:
     work.put("clicks_6h_rank", rank_among(click_share[:, 2]))
     work.put("clicks_6h_gap", click_share[:, 2] - click_share[:, 2].max())
     work.put("ctr_6h_rank", rank_among(rates[:, 2]))
+    work.put("ctr_6h_gap", rates[:, 2] - rates[:, 2].max())
+    work.put("ctr_24h_rank", rank_among(rates[:, 3]))
+    clicked_at, shown_at = counters.last_times(rows)
+    work.put("last_clicked", _minutes_since(clicked_at, now))
+    last_shown = _minutes_since(shown_at, now)
+    work.put("last_shown", last_shown)
+    work.put("last_shown_rank", rank_among(last_shown))
     work.put("shown_30m_rank", rank_among(shown_share[:, 0]))
     for i, name in enumerate(("trend_30m_2h", "trend_2h_6h", "trend_6h_24h")):
         work.put(name, _rate_ratio(clicks, i, i + 1))
@@ -161,6 +169,8 @@ def _covisitation(work: _Work) -> None:
     if work.context.page_row >= 0:
         page, at = np.array([work.context.page_row]), np.array([now])
         work.put("covisit_page", _covisit(pairs, page, at, rows, now))
+        listed = work.signals.page_lists.scores(work.context.page_row, rows, now)
+        work.put("page_list", np.log1p(1e3 * listed))
     work.put("neighbours", work.vectors.neighbour_scores(rows))
 
 
@@ -247,6 +257,7 @@ def _fatigue(work: _Work) -> None:
         hours = (now - profile.clicked_at[order][clicked]) / 3600.0
         work.put("read_age", np.where(clicked >= 0, np.log1p(np.maximum(hours, 0.0)), np.nan))
     shown = find(profile.shown_rows, rows)
+    work.put("unseen_share", float((shown < 0).mean()))
     if not len(profile.shown_rows):
         work.put("shown_count", 0.0)
         work.put("passed_over", 0.0)
@@ -256,7 +267,9 @@ def _fatigue(work: _Work) -> None:
     count = np.where(was_shown, profile.shown_counts[shown], 0.0)
     work.put("shown_count", np.log1p(count))
     minutes = np.maximum(now - last_at, 0.0) / 60.0
-    work.put("shown_age", np.where(was_shown, np.log1p(minutes), np.nan))
+    shown_age = np.where(was_shown, np.log1p(minutes), np.nan)
+    work.put("shown_age", shown_age)
+    work.put("shown_age_rank", rank_among(shown_age))
     times = np.sort(profile.clicked_at)
     since = len(times) - np.searchsorted(times, last_at, "left")
     work.put("passed_over", np.where(was_shown, since, 0.0))
@@ -276,6 +289,11 @@ def _context(work: _Work) -> None:
     if len(profile.clicked_at):
         work.put("since_click", np.log1p(max(now - profile.clicked_at[0], 0.0) / 60.0))
     work.put("session_clicks", len(profile.session_rows))
+
+
+def _minutes_since(at: Floats, now: float) -> Floats:
+    minutes: Floats = np.log1p(np.maximum(now - at, 0.0) / 60.0)
+    return np.where(at > NEVER, minutes, np.nan)
 
 
 def _share(values: Floats, site: Floats) -> Floats:

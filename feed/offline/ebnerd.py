@@ -49,7 +49,10 @@ FROM read_parquet({paths}, union_by_name = true)
 def read_ebnerd(directory: Path) -> EventLog:
     """Return the log of a directory with `train/` and/or `validation/`, or of one such folder.
 
-    The page below which a list stood (`article_id`) was being read at that moment. The click
+    The page below which a list stood (`article_id`) was being read at that moment: it is a click
+    in the reader's history, but answered no list and is counted for no article. Histories end where impressions begin for one half of the readers and a
+    week later for the other, so from the first impression on they speak for their own reader
+    only and enter no counter: else counts would mean another thing in each week. The click
     on a list came when the reader left that page, `read_time` seconds after the impression: that
     is where its time goes (in the histories, which hold true times, it is so for nine clicks in
     ten). A history's read within an hour of such a click is the same click and is dropped.
@@ -195,14 +198,16 @@ def _events(
     own = _far_from(user * width + row, at, click_user * width + click_row, click_at)
     user, row, at, dwell = user[own], row[own], at[own], dwell[own]
     paged = views.pages >= 0
+    nothing = np.full(int(paged.sum()), np.nan)
     users = np.concatenate([click_user, user, views.users[paged]])
     articles = np.concatenate([click_row, row, views.pages[paged]])
     times = np.concatenate([click_at, at, views.at[paged]])
-    dwells = np.concatenate([click_dwell, dwell, np.full(int(paged.sum()), np.nan)])
-    feed = np.zeros(len(users), bool)
-    feed[: len(which)] = True
+    dwells = np.concatenate([click_dwell, dwell, nothing])
+    feed = np.arange(len(users)) < len(which)
     page = np.zeros(len(users), bool)
     page[: len(which)] = paged[which]
+    of_history = ~feed & (np.arange(len(users)) < len(which) + len(user))
+    counted = feed | (of_history & (times < views.at.min(initial=np.inf)))
     read = np.flatnonzero(~np.isnan(dwells))
     no = np.zeros(len(read), bool)
     return sort_events(
@@ -215,6 +220,7 @@ def _events(
         ),
         np.concatenate([feed, no]),
         np.concatenate([page, no]),
+        np.concatenate([counted, no]),
     )
 
 

@@ -49,12 +49,14 @@ class LoggedEvents:
     """Engagements (no impressions) in time order.
 
     `columns` are users, articles, kinds, times and dwell; `from_feed` says that a click answered
-    a logged impression, `on_page` that this impression stood below an article.
+    a logged impression, `on_page` that this impression stood below an article. `counted` is
+    False for clicks that belong to a reader's history but not into any article's counters.
     """
 
     columns: EventColumns
     from_feed: Flags
     on_page: Flags
+    counted: Flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,9 @@ class EventLog:
     integer_ids: bool = field(default=False)
 
 
-def sort_events(columns: EventColumns, from_feed: Flags, on_page: Flags) -> LoggedEvents:
+def sort_events(
+    columns: EventColumns, from_feed: Flags, on_page: Flags, counted: Flags
+) -> LoggedEvents:
     """Return events in time order; of the same time, clicks come first."""
     order = np.lexsort((columns.kinds != CLICK, columns.occurred_at))
     return LoggedEvents(
@@ -88,6 +92,7 @@ def sort_events(columns: EventColumns, from_feed: Flags, on_page: Flags) -> Logg
         ),
         from_feed=from_feed[order],
         on_page=on_page[order],
+        counted=counted[order],
     )
 
 

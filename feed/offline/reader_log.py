@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from feed.config import DAY_S, RankingConfig
 from feed.features.ids import Rows
-from feed.features.interactions import CLICK, Kinds
+from feed.features.interactions import CLICK, EventColumns, Kinds
 from feed.features.profile import Profile, build_profile
 from feed.offline.event_log import EventLog
 
@@ -100,6 +100,11 @@ class ReaderLog:
         rows, at = rows[recent], at[recent]
         distinct, last, counts = np.unique(rows[::-1], return_index=True, return_counts=True)
         return distinct, counts.astype(np.float64), at[::-1][last]
+
+
+def _of_kind(columns: EventColumns, wanted: npt.NDArray[np.bool_], count: int) -> _Sorted:
+    users, at, rows = columns.users[wanted], columns.occurred_at[wanted], columns.articles[wanted]
+    return _sorted(users, at, rows, np.lexsort((at, users)), count)
 
 
 def first_clicks(log: EventLog) -> npt.NDArray[np.bool_]:

@@ -91,6 +91,10 @@ class Replay:
             part = on_page == flag
             counters.add_impressions(rows[part], at[part], on_page=flag)
         np.maximum.at(self.last_shown_at, rows, at)
+        page_lists = self.signals.page_lists
+        for i in (np.flatnonzero(views.pages[start:end] >= 0) + start).tolist():
+            listed = views.shown[views.starts[i] : views.starts[i + 1]]
+            page_lists.add_impressions(int(views.pages[i]), listed, float(views.at[i]))
 
     def _count_events(self, start: int, end: int, *, pairs: bool) -> None:
         events = self.log.events
@@ -99,7 +103,7 @@ class Replay:
         kinds, rows = columns.kinds[part], columns.articles[part]
         at, feed, page = columns.occurred_at[part], events.from_feed[part], events.on_page[part]
         counters = self.signals.counters
-        first = self._first[part]
+        first = self._first[part] & events.counted[part]
         for from_feed, on_page in ((False, False), (True, False), (True, True)):
             of_kind = first & (feed == from_feed) & (page == on_page)
             counters.add_clicks(rows[of_kind], at[of_kind], from_feed=from_feed, on_page=on_page)
@@ -108,7 +112,7 @@ class Replay:
             counters.add_dwell(rows[reads], columns.dwell_s[part][reads])
         self._count_reactions(kinds, rows)
         if pairs:
-            for event in np.flatnonzero(first) + start:
+            for event in np.flatnonzero(self._first[part]) + start:
                 self._count_pairs(int(event))
 
     def _count_pairs(self, event: int) -> None:

@@ -1,0 +1,74 @@
+"""What stands below each article: decayed shares of what was shown on its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.features.ids import IdMap
+from feed.features.pairs import PairTable
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+LIST_HALF_LIFE_S = 7200.0
+"""Half-life of an impression's weight, seconds."""
+MAX_LISTED = 100
+"""Articles remembered for one page."""
+SMOOTHING = 10.0
+"""Impressions added to a page's own when counts become shares."""
+
+
+class PageLists:
+    """Which articles the site lists below an article, lately.
+
+    A front page is not an article and has no entry: what stands there is what is shown most.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, ids: IdMap) -> None:
+        self._pairs = PairTable(ids, LIST_HALF_LIFE_S, MAX_LISTED)
+
+    def add_impressions(self, page: int, rows: Rows, at: float) -> None:
+        """Count articles shown below `page` to one reader."""
+        others = rows[(rows != page) & (rows >= 0)]
+        self._pairs.add_base(page, at, float(len(others)))
+        self._pairs.add(page, others, np.ones(len(others)), at)
+
+    def scores(self, page: int, rows: Rows, now: float) -> Floats:
+        """Return which share of the page's impressions each of `rows` had, f64 [k]."""
+        pages = np.array([page])
+        factors = 1.0 / (self._pairs.bases(pages, now) + SMOOTHING)
+        others, weights = self._pairs.votes(pages, factors, now)
+        if not len(others):
+            return np.zeros(len(rows))
+        size = max(int(others.max()), int(rows.max(initial=0))) + 1
+        votes: Floats = np.bincount(others, weights, minlength=size).astype(np.float64)
+        return votes[rows]
+
+    def listed(self, page: int, now: float, limit: int) -> Rows:
+        """Return the articles most listed below a page, best first."""
+        others, weights = self._pairs.votes(np.array([page]), np.ones(1), now)
+        return others[np.lexsort((others, -weights))[:limit]]
+
+    def snapshot(self) -> PageLists:
+        """Return a copy that later lists do not touch."""
+        twin = object.__new__(PageLists)
+        twin._pairs = self._pairs.snapshot()
+        return twin
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything held, by article id, as arrays and lists of ids."""
+        return self._pairs.dump()
+
+    def delta(self) -> dict[str, Any]:
+        """Return the pages that changed since the last call, in the form of `dump`."""
+        return self._pairs.delta()
+
+    def apply(self, packed: Mapping[str, Any]) -> None:
+        """Replace the pages of a dump or delta of another process by its values."""
+        self._pairs.apply(packed)
