@@ -3,9 +3,9 @@
  * @module article
  */
 
+import { DwellTimer } from "./attention.js";
 import { articleHash, byline, disclosureLines, labelList, picture, reasonList } from "./cards.js";
 import { el, icon, languageOf, safeLink, timeAgo } from "./dom.js";
-import { DwellTimer } from "./feed-client.js";
 
 const RELATED_SHOWN = 4;
 
@@ -61,7 +61,8 @@ export class ArticleView {
   open(reading) {
     const { article } = reading.item;
     if (this.#reading) this.#finish();
-    if (history.state?.article) history.replaceState({ article: true }, "", articleHash(article.article_id));
+    if (history.state?.article)
+      history.replaceState({ article: true }, "", articleHash(article.article_id));
     else history.pushState({ article: true }, "", articleHash(article.article_id));
     this.#show(reading);
   }
@@ -137,7 +138,12 @@ export class ArticleView {
       el(
         "article.reading",
         {},
-        el("div.kicker", {}, article.section && el("span.section", {}, article.section), labelList(item.labels)),
+        el(
+          "div.kicker",
+          {},
+          article.section && el("span.section", {}, article.section),
+          labelList(item.labels),
+        ),
         el("h2.headline", { id: "article-title", ...words }, article.title),
         article.standfirst && el("p.standfirst", words, article.standfirst),
         article.author && el("p.author", { dir: "auto" }, `By ${article.author}`),
@@ -259,5 +265,9 @@ function sourceLink(article) {
   const address = safeLink(article.url);
   if (!address) return null;
   const where = article.source ? `Read it at ${article.source}` : "Read it at its source";
-  return el("p.source-link", {}, el("a", { href: address, rel: "noopener noreferrer", target: "_blank" }, where));
+  return el(
+    "p.source-link",
+    {},
+    el("a", { href: address, rel: "noopener noreferrer", target: "_blank" }, where),
+  );
 }

@@ -100,7 +100,9 @@ export function disclosureLines(disclosure) {
 function withoutSentences(text, said) {
   const sentences = (words) => words.split(/(?<=\.)\s+/);
   const known = new Set(sentences(said));
-  return sentences(text ?? "").filter((sentence) => !known.has(sentence)).join(" ");
+  return sentences(text ?? "")
+    .filter((sentence) => !known.has(sentence))
+    .join(" ");
 }
 
 /**

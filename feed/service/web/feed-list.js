@@ -30,7 +30,7 @@ export class FeedList {
    * @param {HTMLElement} parts.list  role "feed"
    * @param {HTMLElement} parts.state  below the list: loading, the end, what went wrong
    * @param {import("./feed-client.js").FeedClient} parts.client
-   * @param {import("./feed-client.js").ImpressionTracker} parts.tracker
+   * @param {import("./attention.js").ImpressionTracker} parts.tracker
    * @param {import("./reactions.js").Reactions} parts.reactions
    * @param {import("./cards.js").CardActions} parts.actions
    * @param {(feed: import("./feed-client.js").Feed) => void} parts.onServed
@@ -179,7 +179,7 @@ export class FeedList {
   }
 
   #draw(item, requestId) {
-    this.reactions.learn(item);
+    this.reactions.learn(item, { readsHistory: this.query.mode === "personalized" });
     const entry = { item, requestId, place: this.#entries.length };
     const { reactions, actions } = this;
     entry.card = renderCard(entry, { reactions, actions, notice: this.#notice });
@@ -215,7 +215,11 @@ export class FeedList {
     } else if (problem.retryAfterS !== null && problem.temporary) {
       this.#waitAndRetry(problem);
     } else if (problem.offline && !navigator.onLine) {
-      this.#say("You are offline", "What you see stays. The rest comes when you are back.", "Try again");
+      this.#say(
+        "You are offline",
+        "What you see stays. The rest comes when you are back.",
+        "Try again",
+      );
       addEventListener("online", () => this.#retry(), { once: true });
     } else if (problem.offline) {
       this.#say("The feed cannot be reached", "The service does not answer.", "Try again");

@@ -28,7 +28,8 @@ export class Keyboard {
   }
 
   #press(event) {
-    if (!this.enabled || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (!this.enabled || event.ctrlKey || event.metaKey || event.altKey || event.isComposing)
+      return;
     if (event.target.closest("input, textarea, select, [contenteditable]")) return;
     if (document.querySelector("dialog.panel[open]")) return;
     const action = this.actions[event.key];

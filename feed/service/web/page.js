@@ -4,8 +4,9 @@
  */
 
 import { ArticleView, slotOf } from "./article.js";
+import { ImpressionTracker } from "./attention.js";
 import { announce, el, icon, refreshTimes } from "./dom.js";
-import { FeedClient, ImpressionTracker } from "./feed-client.js";
+import { FeedClient } from "./feed-client.js";
 import { FeedList } from "./feed-list.js";
 import { Keyboard } from "./keyboard.js";
 import { Catalogue, PreferencesPanel, sorted } from "./preferences.js";
@@ -28,7 +29,10 @@ const PEEK_KEEPS_MS = 60_000;
 const client = new FeedClient({
   userId: "",
   storage: safeSessionStorage(),
-  context: { platform: "web", device: matchMedia("(max-width: 44rem)").matches ? "phone" : "desktop" },
+  context: {
+    platform: "web",
+    device: matchMedia("(max-width: 44rem)").matches ? "phone" : "desktop",
+  },
   onRejected: (event, detail) => {
     reactions.takeBack(event);
     announce(`The service refused that: ${detail}`);
@@ -171,7 +175,12 @@ function offerUpdate(next, fresh) {
 
 /** A line over the feed with something to press. */
 function offerInPill(text, action, onclick) {
-  const button = el("button.solid", { type: "button", onclick }, `${text} `, el("span.go", {}, action));
+  const button = el(
+    "button.solid",
+    { type: "button", onclick },
+    `${text} `,
+    el("span.go", {}, action),
+  );
   $("#update").replaceChildren(button);
   announce(text);
 }
@@ -255,7 +264,11 @@ function underTheKeys() {
   const entry = feed.entryOf(document.activeElement?.closest(".card"));
   if (!entry) return null;
   const { item, requestId } = entry;
-  return { entry, articleId: item.article.article_id, slot: { requestId, position: item.position } };
+  return {
+    entry,
+    articleId: item.article.article_id,
+    slot: { requestId, position: item.position },
+  };
 }
 
 function react(kind) {

@@ -88,7 +88,9 @@ export class PreferencesPanel {
   /** Mute a section without opening the dialog. @param {string} section */
   async muteSection(section) {
     this.#preferences = await this.client.getPreferences();
-    await this.client.putPreferences(this.#with({ ...moved(this.#preferences, "section", section, "muted") }));
+    await this.client.putPreferences(
+      this.#with({ ...moved(this.#preferences, "section", section, "muted") }),
+    );
   }
 
   #draw() {
@@ -124,14 +126,22 @@ export class PreferencesPanel {
         type: "button",
         "aria-pressed": String(pressed),
         "aria-label": `${word} ${name}`,
-        onclick: () => this.#save(moved(this.#preferences, kind, name, pressed ? "neither" : list), `${word} ${name}`),
+        onclick: () =>
+          this.#save(
+            moved(this.#preferences, kind, name, pressed ? "neither" : list),
+            `${word} ${name}`,
+          ),
       },
       word,
     );
   }
 
   #languageBox(code) {
-    const box = el("input", { type: "checkbox", value: code, checked: this.#preferences.languages.includes(code) });
+    const box = el("input", {
+      type: "checkbox",
+      value: code,
+      checked: this.#preferences.languages.includes(code),
+    });
     box.addEventListener("change", () => {
       const boxes = this.dialog.querySelectorAll(".languages input:checked");
       this.#save({ languages: Array.from(boxes, (each) => each.value) });
@@ -140,8 +150,14 @@ export class PreferencesPanel {
   }
 
   #with(changes) {
-    const { followed_sections, muted_sections, followed_sources, muted_sources, languages, personalization } =
-      this.#preferences;
+    const {
+      followed_sections,
+      muted_sections,
+      followed_sources,
+      muted_sources,
+      languages,
+      personalization,
+    } = this.#preferences;
     return {
       followed_sections,
       muted_sections,

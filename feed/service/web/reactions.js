@@ -18,14 +18,17 @@ export class Reactions {
   }
 
   /**
-   * Take over what the service says about an item.
+   * Take over what the service says about an item. Only a personalised feed reads what the reader
+   * did; in the others what this page saw of it stands.
    * @param {import("./feed-client.js").FeedItem} item
+   * @param {{readsHistory: boolean}} feed
    */
-  learn({ article, reactions, my_reaction: mine }) {
+  learn({ article, reactions, my_reaction: mine }, { readsHistory }) {
+    const known = readsHistory ? null : this.#byArticle.get(article.article_id)?.mine;
     this.#byArticle.set(article.article_id, {
-      likes: reactions?.likes ?? 0,
-      dislikes: reactions?.dislikes ?? 0,
-      mine: mine ?? null,
+      likes: reactions.likes,
+      dislikes: reactions.dislikes,
+      mine: mine ?? known ?? null,
     });
     this.#paint(article.article_id);
   }

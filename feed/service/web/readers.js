@@ -35,7 +35,9 @@ export class ReaderPicker {
   async first() {
     await this.#loadSamples();
     const asked = new URLSearchParams(location.search).get("reader");
-    const userId = [asked, remembered(), this.#samples[0]?.user_id].find((id) => VALID.test(id ?? ""));
+    const userId = [asked, remembered(), this.#samples[0]?.user_id].find((id) =>
+      VALID.test(id ?? ""),
+    );
     return userId ?? newReaderId();
   }
 
