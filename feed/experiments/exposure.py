@@ -64,15 +64,17 @@ def create_requests(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_REQUESTS)
 
 
-def create_exposed(connection: duckdb.DuckDBPyConnection) -> None:
+def create_exposed(connection: duckdb.DuckDBPyConnection, *, everyone: str = "") -> None:
     """Create `exposed`: one row per reader whose feed a variant could have changed.
 
     A served feed exposes its reader when it carries the experiment, was asked for as
     personalized and was made on a rung where the variants' settings apply. Readers who ever had
     a test override are left out. The first exposure dates the reader; readers seen in several
     variants, or in one that the definition does not know, are kept here for the trust checks and
-    marked as not `sound`.
+    marked as not `sound`. With `everyone`, readers of any such feed are taken as one group of
+    that name, whatever experiment they were in.
     """
+    connection.execute("SET VARIABLE everyone = ?", [everyone])
     connection.execute(_EXPOSED)
     connection.execute(_BOTS)
 
@@ -101,7 +103,8 @@ CREATE TABLE exposed AS
 WITH dealt AS (
     SELECT
         user_id, moment, platform, language,
-        CASE WHEN json_valid(experiments)
+        CASE WHEN getvariable('everyone') <> '' THEN getvariable('everyone')
+             WHEN json_valid(experiments)
              THEN json_extract_string(experiments, getvariable('experiment')) END AS variant
     FROM requests
     WHERE moment >= getvariable('from_at')

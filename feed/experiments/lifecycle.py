@@ -51,6 +51,20 @@ def read_experiment(store: ControlStore, name: str, version: int | None = None) 
     raise NotFoundError(f"experiment {name} has no version {version}")
 
 
+def read_started(store: ControlStore, name: str) -> Experiment:
+    """Return the newest version of an experiment that has started: the one to report on.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+        ConflictError: no version of it has started.
+    """
+    current, earlier = _read(store, name)
+    for experiment in (current, *(experiment_from_json(data) for data in reversed(earlier))):
+        if experiment.started_at:
+            return experiment
+    raise ConflictError(f"experiment {name} has not started: there is nothing to report")
+
+
 def create_experiment(store: ControlStore, design: Experiment, *, now: float) -> Experiment:
     """Register a design: new, in place of a draft, or as the next version of a stopped one.
 

@@ -94,7 +94,7 @@ def deciding_interval(experiment: Experiment, comparison: Comparison) -> Interva
 
 
 def describe_effect(experiment: Experiment, result: MetricResult, treatment: str) -> str:
-    """Say what a metric did in a treatment, with the interval that decides."""
+    """Say what a metric did in a treatment."""
     comparison = _of(result, treatment)
     effect = comparison.deciding
     title = result.metric.title
@@ -102,9 +102,20 @@ def describe_effect(experiment: Experiment, result: MetricResult, treatment: str
     if effect.relative is None:
         return f"{lowered} cannot be compared ({effect.reason or 'control is zero'})"
     verb = "rose" if effect.relative > 0 else "fell" if effect.relative < 0 else "moved"
-    interval = percent_interval(deciding_interval(experiment, comparison))
+    return f"{lowered} {verb} by {percent(abs(effect.relative))}"
+
+
+def describe_interval(experiment: Experiment, result: MetricResult, treatment: str) -> str:
+    """Give the interval that decides, with what it may be used for."""
+    interval = deciding_interval(experiment, _of(result, treatment))
+    if interval is None:
+        return f"{treatment}: there is no interval for {result.metric.title.lower()} yet"
     level = percent(1.0 - experiment.alpha, digits=0)
-    return f"{lowered} {verb} by {percent(abs(effect.relative))} ({level} interval {interval})"
+    use = "valid at every look" if experiment.stopping_rule is StoppingRule.SEQUENTIAL else "fixed"
+    return (
+        f"{treatment}, {result.metric.title.lower()}: {percent_interval(interval)}"
+        f" ({level} interval, {use})"
+    )
 
 
 def _standing(
@@ -194,14 +205,14 @@ def _go_on_sentence(experiment: Experiment, standings: Sequence[_Standing]) -> s
 def _state_of(
     experiment: Experiment, standing: _Standing, primaries: Sequence[MetricResult]
 ) -> str:
-    parts = [describe_effect(experiment, result, standing.name) for result in primaries]
+    parts = [describe_interval(experiment, result, standing.name) for result in primaries]
     if standing.breached:
         parts.append("breached: " + ", ".join(g.metric.title for g in standing.breached))
     if standing.unproven:
         parts.append("not proven unharmed: " + ", ".join(g.metric.title for g in standing.unproven))
     if standing.futile and not standing.wins:
         parts.append(f"a gain of {percent(experiment.minimum_effect)} or more is ruled out")
-    return f"{standing.name}: {'; '.join(parts)}."
+    return f"{'; '.join(parts)}."
 
 
 def _gain(result: MetricResult, treatment: str) -> float:

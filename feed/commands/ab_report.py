@@ -1,0 +1,128 @@
+"""`feed ab-report`: what an experiment did to its readers, as HTML, Markdown and JSON."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+
+from feed.commands.errors import one_line_errors
+from feed.commands.opening import chosen_settings, open_store
+from feed.domain import InvalidInputError, format_time, parse_time
+from feed.experiments.analysis import analyse
+from feed.experiments.definitions import Experiment, experiment_from_json
+from feed.experiments.lifecycle import read_experiment, read_started
+from feed.experiments.report import REPORTS, dump_json, write_report
+from feed.experiments.results import Report, VerdictKind
+
+_COLOURS = {
+    VerdictKind.SHIP: "green",
+    VerdictKind.DO_NOT_SHIP: "red",
+    VerdictKind.GO_ON: "blue",
+    VerdictKind.BROKEN: "yellow",
+}
+
+
+@click.command("ab-report")
+@click.argument("experiment")
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where to write; by default DATA/reports."
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="The numbers, there too."
+)
+@click.option("--from", "begin", help="Begin of the window (ISO 8601); by default the start.")
+@click.option("--to", "end", help="End of the window, not included; by default the stop, or now.")
+@click.option("--version", "version", type=int, help="An earlier version of the experiment.")
+@click.option(
+    "--definition",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read the definition from this JSON file instead of the store.",
+)
+@click.option("--memory-mb", default=1500, show_default=True, help="Before the query goes to disk.")
+def ab_report(
+    experiment: str,
+    data: Path | None,
+    out: Path | None,
+    json_file: Path | None,
+    begin: str | None,
+    end: str | None,
+    version: int | None,
+    definition: Path | None,
+    memory_mb: int,
+) -> None:
+    """Report on EXPERIMENT from the archive: verdict, trust checks, effects.
+
+    Writes EXPERIMENT.html, .md and .json. The HTML needs nothing else: send it, print it.
+    Ends with 0 when the report was written, whatever its verdict, with 2 when the experiment or
+    the window does not exist, and with 1 when the archive cannot be read.
+    """
+    with one_line_errors():
+        settings = chosen_settings(data)
+        if definition is not None:
+            chosen = _read_definition(definition, experiment)
+        else:
+            with open_store(settings) as store:
+                chosen = (
+                    read_experiment(store, experiment, version)
+                    if version
+                    else read_started(store, experiment)
+                )
+        now = time.time()
+        to_at = parse_time("--to", end) if end else min(now, chosen.stopped_at or now)
+        with Console(stderr=True).status("reading the archive"):
+            report = analyse(
+                settings.data_dir,
+                chosen,
+                now=now,
+                from_at=parse_time("--from", begin) if begin else None,
+                to_at=to_at,
+                command=_command(chosen, data, definition, begin, to_at),
+                memory_mb=memory_mb,
+            )
+        files = write_report(report, out or settings.data_dir / REPORTS)
+        if json_file is not None:
+            json_file.write_bytes(dump_json(report))
+    show(report, Console())
+    for path in (files.html, files.markdown, files.json):
+        click.echo(path)
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the verdict with its reasons."""
+    colour = _COLOURS[report.verdict.kind]
+    console.print(report.verdict.sentence, style=f"bold {colour}", markup=False, highlight=False)
+    for reason in report.verdict.reasons:
+        console.print(f"- {reason}", markup=False, highlight=False)
+
+
+def _read_definition(path: Path, name: str) -> Experiment:
+    try:
+        found = experiment_from_json(orjson.loads(path.read_bytes()))
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError("--definition", f"must be JSON: {error}") from error
+    if found.name != name:
+        raise InvalidInputError("--definition", f"defines {found.name}, not {name}")
+    return found
+
+
+def _command(
+    experiment: Experiment,
+    data: Path | None,
+    definition: Path | None,
+    begin: str | None,
+    to_at: float,
+) -> str:
+    parts = ["scripts/ab_report.py", experiment.name, "--version", str(experiment.version)]
+    if data is not None:
+        parts += ["--data", str(data)]
+    if definition is not None:
+        parts += ["--definition", str(definition)]
+    if begin is not None:
+        parts += ["--from", begin]
+    return shlex.join([*parts, "--to", format_time(to_at)])

@@ -1,0 +1,182 @@
+"""`feed experiment`: design, start, stop, list and report experiments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from feed.commands.ab_report import ab_report
+from feed.commands.errors import one_line_errors
+from feed.commands.opening import chosen_settings, open_store
+from feed.domain import InvalidInputError, format_time
+from feed.experiments.definitions import Experiment, experiment_from_json, experiment_to_json
+from feed.experiments.lifecycle import (
+    create_experiment,
+    read_experiment,
+    read_experiments,
+    set_override,
+    start_experiment,
+    stop_experiment,
+)
+from feed.experiments.planning import Need, estimate_need
+from feed.experiments.wording import number
+from feed.storage.store import Store
+
+_PLANNED = ("planned_readers", "planned_days")
+
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path), help="Data directory of the installation."
+)
+
+
+@click.group("experiment")
+def experiment() -> None:
+    """Design, start, stop, list and report A/B experiments.
+
+    A definition is a JSON file: name, hypothesis, owner and variants (control first), the rest by
+    default; `feed experiment show` prints every field. Once started it is frozen.
+    """
+
+
+@experiment.command()
+@click.argument("definition", type=click.File("rb"))
+@data_option
+def create(definition: Any, data: Path | None) -> None:
+    """Register the experiment in DEFINITION (a JSON file, or - for standard input).
+
+    Planned readers and days that the file leaves out are computed from the archive.
+    """
+    with _opened(data) as (store, folder):
+        content = _parse(definition.read())
+        design = experiment_from_json(content)
+        missing = [name for name in _PLANNED if content.get(name) is None]
+        if missing:
+            design = _planned(design, estimate_need(folder, design, now=time.time()), missing)
+        made = create_experiment(store, design, now=time.time())
+    click.echo(f"{made.name}, version {made.version}: a draft; feed experiment start {made.name}")
+
+
+@experiment.command()
+@click.argument("definition", type=click.File("rb"))
+@data_option
+def plan(definition: Any, data: Path | None) -> None:
+    """Say how many readers and days the experiment in DEFINITION needs."""
+    with one_line_errors():
+        settings = chosen_settings(data)
+        design = experiment_from_json(_parse(definition.read()))
+        need = estimate_need(settings.data_dir, design, now=time.time())
+    click.echo(_describe_need(design, need))
+
+
+@experiment.command()
+@click.argument("name")
+@data_option
+def start(name: str, data: Path | None) -> None:
+    """Let the draft NAME take effect, everywhere, within a second."""
+    with _opened(data) as (store, _):
+        running = start_experiment(store, name, now=time.time())
+    click.echo(f"{name} runs since {format_time(running.started_at)}")
+
+
+@experiment.command()
+@click.argument("name")
+@data_option
+def stop(name: str, data: Path | None) -> None:
+    """End the running experiment NAME; its readers get the usual ranking again."""
+    with _opened(data) as (store, _):
+        stopped = stop_experiment(store, name, now=time.time())
+    click.echo(f"{name} stopped at {format_time(stopped.stopped_at)}")
+
+
+@experiment.command("override")
+@click.argument("name")
+@click.argument("user_id")
+@click.argument("variant", required=False)
+@data_option
+def override_reader(name: str, user_id: str, variant: str | None, data: Path | None) -> None:
+    """Show USER_ID the VARIANT of NAME for testing; without VARIANT take that back.
+
+    The reader never enters the report, not even afterwards.
+    """
+    with _opened(data) as (store, _):
+        set_override(store, name, user_id, variant)
+    click.echo(f"{user_id}: {variant or 'no override'} in {name}, never analysed")
+
+
+@experiment.command("list")
+@data_option
+def list_experiments(data: Path | None) -> None:
+    """List every experiment."""
+    with _opened(data) as (store, _):
+        found = read_experiments(store)
+    table = Table()
+    for heading in ("name", "version", "status", "started", "stopped"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("variants")
+    for one in found.values():
+        table.add_row(
+            one.name,
+            str(one.version),
+            one.status.value,
+            *(format_time(at)[:10] if at else "" for at in (one.started_at, one.stopped_at)),
+            ", ".join(f"{arm.name} {arm.share:.0%}" for arm in one.arms),
+        )
+    Console().print(table)
+
+
+@experiment.command()
+@click.argument("name")
+@click.option("--version", type=int, help="An earlier version.")
+@data_option
+def show(name: str, version: int | None, data: Path | None) -> None:
+    """Print the definition of NAME as JSON."""
+    with _opened(data) as (store, _):
+        found = read_experiment(store, name, version)
+    click.echo(orjson.dumps(experiment_to_json(found), option=orjson.OPT_INDENT_2))
+
+
+experiment.add_command(ab_report, "report")
+
+
+@contextmanager
+def _opened(data: Path | None) -> Iterator[tuple[Store, Path]]:
+    with one_line_errors():
+        settings = chosen_settings(data)
+        with open_store(settings) as store:
+            yield store, settings.data_dir
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        data = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError("definition", f"must be JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidInputError("definition", "must be an object")
+    return data
+
+
+def _planned(design: Experiment, need: Need, missing: list[str]) -> Experiment:
+    click.echo(_describe_need(design, need), err=True)
+    if need.readers and "planned_readers" in missing:
+        design = replace(design, planned_readers=need.readers)
+    if need.days and "planned_days" in missing:
+        design = replace(design, planned_days=need.days)
+    return design
+
+
+def _describe_need(design: Experiment, need: Need) -> str:
+    effect = f"an effect of {design.minimum_effect:.1%} on {', '.join(design.primary_metrics)}"
+    if need.readers is None:
+        return f"No plan for {effect}: {need.reason}."
+    days = f", about {need.days} days" if need.days else f"; days unknown: {need.reason}"
+    return f"To find {effect} with {design.power:.0%} chance: {number(need.readers)} readers{days}."

@@ -1,0 +1,43 @@
+"""Opening an installation's store for the length of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from feed.config import Settings, settings_from_environment
+from feed.domain import ConflictError, InvalidInputError
+from feed.storage.embedded import EmbeddedStore
+from feed.storage.redis_store import RedisStore
+
+
+def chosen_settings(data: Path | None) -> Settings:
+    """Return the settings of the environment, with another data directory if one is named.
+
+    Raises:
+        InvalidInputError: the directory does not exist.
+    """
+    settings = settings_from_environment()
+    folder = (data or settings.data_dir).resolve()
+    if not folder.is_dir():
+        raise InvalidInputError("--data", f"must be the directory of an installation, not {folder}")
+    return replace(settings, data_dir=folder)
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[RedisStore]:
+    """Give the store: the configured one, the private one that is running, or start that one."""
+    with ExitStack() as stack:
+        if not settings.redis_url:
+            embedded = EmbeddedStore(settings.data_dir)
+            try:
+                embedded.start()
+                stack.callback(embedded.stop)
+            except ConflictError:
+                pass  # `feed serve` runs it already: its address is the same
+            settings = replace(settings, redis_url=embedded.url)
+        store = RedisStore(settings)
+        stack.callback(store.close)
+        yield store

@@ -1,0 +1,7 @@
+#!/usr/bin/env python
+"""Reports on an experiment from the archive; the same as `feed ab-report`."""
+
+from feed.commands.ab_report import ab_report
+
+if __name__ == "__main__":
+    ab_report()
