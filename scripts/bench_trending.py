@@ -40,7 +40,7 @@ class PoissonWorld:
             self.sums *= 1 - np.exp2(self.born[:, None] / np.array(HALF_LIVES_S))
         else:
             self.born -= 30 * DAY_S
-        self.now = 0.0
+        self.now, self.began_at = 0.0, -30 * DAY_S
         self.pool = self.build_pool()
 
     def draw_rates(self, count: int) -> Floats:

@@ -62,7 +62,7 @@ class TrendingRules:
         season_limit: the site's rhythm scales expectations by at most this factor, either way.
     """
 
-    p_on: float = 1e-6
+    p_on: float = 1e-5
     p_off: float = 1e-2
     lift_on: float = 2.0
     lift_off: float = 1.3
@@ -70,7 +70,7 @@ class TrendingRules:
     max_labels: int = 10
     max_entries: int = 200
     prior_readers: float = 1.0
-    dispersion: float = 0.05
+    dispersion: float = 0.03
     season_limit: float = 4.0
 
 
