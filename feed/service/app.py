@@ -29,7 +29,7 @@ from feed.service.auth import Door, check_binding
 from feed.service.cards import CardShelf
 from feed.service.catalogue import ArticleService, open_encoder
 from feed.service.feed_service import FeedService
-from feed.service.operations import DESCRIPTION, complete_openapi, operation_of
+from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
 from feed.service.problems import register_problems
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
@@ -94,6 +94,7 @@ def create_app(
         AUTO_OPERATION_ID=True,
     )
     app.url_map.merge_slashes = False
+    app.url_map.converters["id"] = IdConverter
     app.extensions["feed"] = services
     register_problems(app)
     for module in (routes_feed, routes_articles, routes_users, routes_control, routes_ops):

@@ -16,6 +16,7 @@ from feed.domain import (
     CursorExpiredError,
     Event,
     FeedItem,
+    InvalidInputError,
     Mode,
     Rung,
     ServedFeed,
@@ -27,6 +28,7 @@ from feed.service.cards import Card, CardShelf
 from feed.service.cursor import Cursor, CursorSigner
 from feed.service.intake import Rejection, read_events
 from feed.service.pages import Page, fill_page, present_page
+from feed.service.problems import ProblemError
 from feed.service.ranked import Ranked, Request, rank
 from feed.service.schemas import FeedQuery, TrendingQuery
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
@@ -75,7 +77,7 @@ class FeedService:
         """Return one page of a reader's feed, JSON-ready.
 
         Raises:
-            InvalidInputError: the cursor is not one of this reader's.
+            ProblemError: 400, the cursor is not one of this reader's.
             CursorExpiredError: the slate behind the cursor is gone.
             StoreUnavailableError: there is nothing to serve from: no snapshot yet, or a page
                 after the first while the store is away.
@@ -148,7 +150,7 @@ class FeedService:
         self, query: FeedQuery, text: str, snapshot: LiveSnapshot, watch: Stopwatch
     ) -> dict[str, Any]:
         now = self._clock()
-        cursor = self._open_signer().read(query.user_id, text, now)
+        cursor = self._read_cursor(query.user_id, text, now)
         slate = self._store.read_slate(query.user_id, cursor.request_id)
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
@@ -266,6 +268,13 @@ class FeedService:
         return self._open_signer().sign(
             user_id, Cursor(slate.request_id, page.next_offset, expires_at)
         )
+
+    def _read_cursor(self, user_id: str, text: str, now: float) -> Cursor:
+        try:
+            return self._open_signer().read(user_id, text, now)
+        except InvalidInputError as error:
+            broken = [(error.field_name, error.rule)]
+            raise ProblemError(400, str(error), broken) from None
 
     def _open_signer(self) -> CursorSigner:
         if self._signer is None:

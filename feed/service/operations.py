@@ -12,6 +12,7 @@ from flask import Response, request
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.routing import BaseConverter
 
 from feed.service.answers import Problem
 from feed.service.auth import Scope
@@ -28,6 +29,13 @@ A news site sends articles and what readers did with them, and asks for a reader
 Times are ISO 8601; inputs without an offset are UTC. Errors are problem documents (RFC 9457)
 that name field and rule. Where API keys are configured, send `Authorization: Bearer <key>`.
 """
+
+
+class IdConverter(BaseConverter):
+    """Takes any text in a path, slashes and line breaks too; `check_id` judges it."""
+
+    regex = "(?s:.+?)"
+    part_isolating = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ def _operations(app: APIFlask) -> list[Operation]:
 
 
 def _openapi_path(rule: str) -> str:
-    return rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
+    return rule.replace("<id:", "{").replace("<", "{").replace(">", "}")
 
 
 def _complete(entry: dict[str, Any], declared: Operation, *, has_path_id: bool) -> None:

@@ -35,7 +35,7 @@ def post_articles() -> Response:
     return json_response(orjson.dumps({"results": results}))
 
 
-@routes.put("/v1/articles/<path:article_id>")
+@routes.put("/v1/articles/<id:article_id>")
 @routes.output(ArticlesOut)
 @operation(Scope.WRITE, body=ArticleBody, gated=False)
 def put_article(article_id: str) -> Response:
@@ -46,7 +46,7 @@ def put_article(article_id: str) -> Response:
     return json_response(orjson.dumps({"results": [{"article_id": article_id, "status": status}]}))
 
 
-@routes.get("/v1/articles/<path:article_id>")
+@routes.get("/v1/articles/<id:article_id>")
 @routes.output(ArticleOut)
 @operation(Scope.READ, problems=(404,))
 def get_article(article_id: str) -> Response:
@@ -55,7 +55,7 @@ def get_article(article_id: str) -> Response:
     return json_response(orjson.dumps(article_fields(current_services().articles.read(article_id))))
 
 
-@routes.delete("/v1/articles/<path:article_id>")
+@routes.delete("/v1/articles/<id:article_id>")
 @routes.input(RetractQuery, location="query", arg_name="query")
 @routes.output(RetractedOut)
 @operation(Scope.WRITE, problems=(404,))
@@ -70,7 +70,7 @@ def delete_article(article_id: str, query: RetractQuery) -> Response:
     return json_response(orjson.dumps({"article_id": article_id, "status": status}))
 
 
-@routes.get("/v1/articles/<path:article_id>/related")
+@routes.get("/v1/articles/<id:article_id>/related")
 @routes.input(RelatedQuery, location="query", arg_name="query")
 @routes.output(RelatedOut)
 @operation(Scope.READ, problems=(404,))

@@ -94,7 +94,7 @@ def post_experiment() -> Response:
     return _present([stored], 201)
 
 
-@routes.post("/v1/experiments/<name>/start")
+@routes.post("/v1/experiments/<id:name>/start")
 @routes.output(ExperimentsOut)
 @operation(Scope.ADMIN, problems=(404, 409))
 def start(name: str) -> Response:
@@ -105,7 +105,7 @@ def start(name: str) -> Response:
     return _present([started])
 
 
-@routes.post("/v1/experiments/<name>/stop")
+@routes.post("/v1/experiments/<id:name>/stop")
 @routes.output(ExperimentsOut)
 @operation(Scope.ADMIN, problems=(404, 409))
 def stop(name: str) -> Response:

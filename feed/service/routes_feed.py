@@ -20,7 +20,7 @@ routes = APIBlueprint("feed", __name__, tag="Feed")
 @routes.get("/v1/feed")
 @routes.input(FeedQuery, location="query", arg_name="query")
 @routes.output(FeedOut)
-@operation(Scope.READ, problems=(410,))
+@operation(Scope.READ, problems=(400, 410))
 def get_feed(query: FeedQuery) -> Response:
     """Return one page of a reader's feed.
 

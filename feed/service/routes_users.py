@@ -22,7 +22,7 @@ def _present(user_id: str, preferences: Preferences) -> Response:
     return json_response(orjson.dumps({"user_id": user_id, **body}))
 
 
-@routes.get("/v1/users/<path:user_id>/preferences")
+@routes.get("/v1/users/<id:user_id>/preferences")
 @routes.output(PreferencesOut)
 @operation(Scope.READ)
 def get_preferences(user_id: str) -> Response:
@@ -31,7 +31,7 @@ def get_preferences(user_id: str) -> Response:
     return _present(user_id, current_services().store.read_preferences(user_id))
 
 
-@routes.put("/v1/users/<path:user_id>/preferences")
+@routes.put("/v1/users/<id:user_id>/preferences")
 @routes.output(PreferencesOut)
 @operation(Scope.WRITE, body=PreferencesBody)
 def put_preferences(user_id: str) -> Response:
@@ -46,7 +46,7 @@ def put_preferences(user_id: str) -> Response:
     return _present(user_id, preferences)
 
 
-@routes.get("/v1/users/<path:user_id>/export")
+@routes.get("/v1/users/<id:user_id>/export")
 @routes.output(ExportOut)
 @operation(Scope.ADMIN, gated=False)
 def get_export(user_id: str) -> Response:
@@ -56,7 +56,7 @@ def get_export(user_id: str) -> Response:
     return json_response(orjson.dumps(answer))
 
 
-@routes.delete("/v1/users/<path:user_id>")
+@routes.delete("/v1/users/<id:user_id>")
 @routes.output(ErasedOut, status_code=202)
 @operation(Scope.ADMIN)
 def delete_user(user_id: str) -> Response:

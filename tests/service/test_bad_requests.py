@@ -1,0 +1,146 @@
+from typing import Any
+
+import pytest
+
+
+def expect_problem(answer: Any, status: int) -> None:
+    assert answer.status_code == status, answer.data
+    assert answer.mimetype == "application/problem+json"
+    assert set(answer.json) == {"type", "title", "status", "detail", "errors"}
+    assert answer.json["status"] == status
+    assert answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/v1", 404),
+        ("GET", "/static/nothing.js", 404),
+        ("GET", "/static/../app.py", 404),
+        ("POST", "/v1/feed?user_id=u", 405),
+        ("DELETE", "/v1/events", 405),
+        ("GET", "/v1/feed", 422),
+        ("GET", "/v1/feed?user_id=", 422),
+        ("GET", "/v1/feed?user_id=a%20b", 422),
+        ("GET", "/v1/feed?user_id=a%00b", 422),
+        ("GET", "/v1/feed?user_id=%E2%80%83", 422),
+        ("GET", "/v1/feed?user_id=" + "x" * 129, 422),
+        ("GET", "/v1/feed?user_id=u&limit=0", 422),
+        ("GET", "/v1/feed?user_id=u&limit=101", 422),
+        ("GET", "/v1/feed?user_id=u&limit=ten", 422),
+        ("GET", "/v1/feed?user_id=u&mode=best", 422),
+        ("GET", "/v1/trending?limit=-1", 422),
+        ("GET", "/v1/articles/nobody", 404),
+        ("GET", "/v1/articles/a%20b", 422),
+        ("GET", "/v1/users/a%0Ab/preferences", 422),
+        ("POST", "/v1/experiments/nothing/start", 404),
+    ],
+)
+def test_a_wrong_request_gets_a_problem(site: Any, method: str, path: str, status: int) -> None:
+    expect_problem(site.client.open(path, method=method), status)
+
+
+def test_a_wrong_method_is_told_the_right_ones(site: Any) -> None:
+    answer = site.client.post("/v1/feed?user_id=u")
+    assert "GET" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/articles", "/v1/experiments"])
+@pytest.mark.parametrize(
+    ("body", "media", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[1]", "application/json", 422),
+        (b"null", "application/json", 422),
+        (b"{}", "application/json", 422),
+        (b"{}", "text/plain", 415),
+        (b"a=b", "application/x-www-form-urlencoded", 415),
+        (b"x" * 4_000_001, "application/json", 413),
+    ],
+)
+def test_a_wrong_body_gets_a_problem(
+    site: Any, path: str, body: bytes, media: str, status: int
+) -> None:
+    expect_problem(site.client.post(path, data=body, content_type=media), status)
+
+
+def test_501_events_are_too_many(site: Any) -> None:
+    event = {"event_id": "e", "user_id": "u", "article_id": "a", "kind": "click"}
+    answer = site.client.post("/v1/events", json={"events": [event] * 501})
+    expect_problem(answer, 422)
+    assert answer.json["errors"][0]["field"] == "events"
+
+
+def test_an_event_sent_twice_counts_once(site: Any) -> None:
+    site.publish(1)
+    event = {"event_id": "e", "user_id": "u", "article_id": "a0", "kind": "click"}
+    answer = site.send(event, event)
+    assert (answer["accepted"], answer["duplicate"]) == (1, 1)
+    assert [r["status"] for r in site.send(event)["results"]] == ["duplicate"]
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        "{feed:p1}:h:x",
+        "*",
+        "../../etc/passwd",
+        "a:b:c",
+        "\uff46ull",
+        "\u202eevil",
+        "%s%n",
+        "'; DROP",
+        "<b>",
+    ],
+)
+def test_a_strange_id_is_a_reader_like_any_other(site: Any, user_id: str) -> None:
+    site.publish(10)
+    if " " in user_id:
+        answer = site.client.get("/v1/feed", query_string={"user_id": user_id})
+        expect_problem(answer, 422)
+        return
+    read = site.feed(user_id)["items"][0]["article"]["article_id"]
+    event = {"event_id": f"e-{user_id}", "user_id": user_id, "article_id": read, "kind": "click"}
+    assert site.send(event)["accepted"] == 1
+    shown = [i["article"]["article_id"] for i in site.feed(user_id)["items"]]
+    assert read not in shown
+    stranger = [i["article"]["article_id"] for i in site.feed("stranger")["items"]]
+    assert read in stranger
+
+
+def test_preferences_take_no_unknown_fields(site: Any) -> None:
+    answer = site.client.put("/v1/users/u/preferences", json={"personalisation": False})
+    expect_problem(answer, 422)
+    assert answer.json["errors"] == [
+        {"field": "personalisation", "rule": "extra inputs are not permitted"}
+    ]
+
+
+def test_a_pin_must_end_after_it_starts(site: Any) -> None:
+    moment = "2026-09-21T10:00:00Z"
+    pin = {"article_id": "a", "slot": 0, "starts_at": moment, "ends_at": moment}
+    answer = site.client.put("/v1/pins", json={"pins": [pin]})
+    expect_problem(answer, 422)
+    assert answer.json["errors"][0]["field"] == "pins.0.ends_at"
+
+
+def test_headers_keep_a_page_from_being_abused(site: Any) -> None:
+    with site.client.get("/") as answer:
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_request_id_comes_back_and_a_hostile_one_does_not(site: Any) -> None:
+    given = site.client.get("/healthz", headers={"X-Request-Id": "abc-1"})
+    assert given.headers["X-Request-Id"] == "abc-1"
+    hostile = site.client.get("/healthz", headers={"X-Request-Id": "x" * 300})
+    assert len(hostile.headers["X-Request-Id"]) == 32
+
+
+def test_no_origin_is_allowed_unless_listed(site: Any) -> None:
+    answer = site.client.get("/healthz", headers={"Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in answer.headers

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feed.config import Settings
+from feed.features.ids import IdMap
+from feed.models.bundle import ModelBundle
+from feed.models.registry import ModelRegistry
+from feed.service.admission import AdmissionGate, Breaker
+from feed.service.app import create_app
+from feed.service.problems import ProblemError
+from feed.storage.embedded import EmbeddedStore
+from feed.storage.redis_store import RedisStore
+
+
+class SlowWire:
+    """A proxy to a unix socket that waits before each answer."""
+
+    def __init__(self, target: str, directory: Path) -> None:
+        self.path = directory / "slow.sock"
+        self.delay_s = 0.0
+        self._target = target
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self.path))
+        self._listener.listen()
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            far.connect(self._target)
+            self._open += [near, far]
+            threading.Thread(target=self._pump, args=(near, far, False), daemon=True).start()
+            threading.Thread(target=self._pump, args=(far, near, True), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, slow: bool) -> None:
+        try:
+            while data := source.recv(65_536):
+                if slow:
+                    time.sleep(self.delay_s)
+                sink.sendall(data)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self._open:
+            connection.close()
+
+
+@pytest.fixture
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+    with EmbeddedStore(tmp_path_factory.mktemp("own")) as server:
+        yield server
+
+
+def open_app(server: EmbeddedStore, tmp_path: Path, url: str = "", **fields: Any) -> Any:
+    settings = replace(
+        Settings(), redis_url=url or server.url, data_dir=tmp_path, encoder="none", **fields
+    )
+    return create_app(settings, RedisStore(settings))
+
+
+def publish(app: Any, count: int) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    articles = [{"article_id": f"a{n}", "title": "T", "published_at": now} for n in range(count)]
+    assert app.test_client().post("/v1/articles", json={"articles": articles}).status_code == 200
+
+
+def test_a_store_that_dies_leaves_the_last_snapshot(
+    own_store: EmbeddedStore, tmp_path: Path
+) -> None:
+    app = open_app(own_store, tmp_path)
+    keeper = app.extensions["feed"].keeper
+    keeper.refresh()
+    publish(app, 30)
+    client = app.test_client()
+    first = client.get("/v1/feed?user_id=u").json
+    assert first["mode_served"] == "without_model"
+    own_store.kill()
+    event = {"event_id": "e", "user_id": "u", "article_id": "a0", "kind": "click"}
+    page = client.get("/v1/feed?user_id=u")
+    assert page.status_code == 200
+    assert page.json["mode_served"] == "snapshot"
+    assert page.json["personalized"] is False
+    assert len(page.json["items"]) == 20
+    assert page.json["next_cursor"] is None
+    refused = client.post("/v1/events", json={"events": [event]})
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+    own_store.start()
+    time.sleep(Breaker()._pause_s)
+    assert client.post("/v1/events", json={"events": [event]}).json["accepted"] == 1
+    keeper.refresh()
+    again = client.get("/v1/feed?user_id=u").json
+    assert again["mode_served"] == "without_model"
+    assert "a0" not in [i["article"]["article_id"] for i in again["items"]]
+
+
+def test_a_store_that_is_down_at_the_start_is_waited_for(
+    own_store: EmbeddedStore, tmp_path: Path
+) -> None:
+    own_store.kill()
+    app = open_app(own_store, tmp_path, poll_seconds=0.05)
+    keeper = app.extensions["feed"].keeper
+    client = app.test_client()
+    keeper.start()
+    try:
+        for path in ("/readyz", "/v1/feed?user_id=u", "/v1/trending", "/v1/users/u/preferences"):
+            answer = client.get(path)
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"]
+        own_store.start()
+        deadline = time.monotonic() + 20
+        while client.get("/readyz").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert client.get("/v1/feed?user_id=u").status_code == 200
+    finally:
+        keeper.stop()
+
+
+def test_a_slow_store_does_not_break_the_budget(own_store: EmbeddedStore, tmp_path: Path) -> None:
+    wire = SlowWire(own_store.url.removeprefix("unix://"), tmp_path)
+    app = open_app(own_store, tmp_path, url=f"unix://{wire.path}")
+    app.extensions["feed"].keeper.refresh()
+    publish(app, 30)
+    client = app.test_client()
+    assert client.get("/v1/feed?user_id=u").json["mode_served"] == "without_model"
+    wire.delay_s = 0.2
+    try:
+        answer = client.get("/v1/feed?user_id=u")
+        total_ms = float(answer.headers["Server-Timing"].rpartition("=")[2])
+        assert answer.status_code == 200
+        assert answer.json["mode_served"] == "snapshot"
+        assert len(answer.json["items"]) == 20
+        assert total_ms < 300
+        wire.delay_s = 0.0
+        time.sleep(Breaker()._pause_s)
+        assert client.get("/v1/feed?user_id=u").json["mode_served"] == "without_model"
+    finally:
+        wire.close()
+
+
+def bundle(version: str) -> ModelBundle:
+    factors = np.ones((3, 4), np.float32)
+    return ModelBundle(
+        version=version,
+        article_ids=IdMap(["a0", "a1", "a2"]),
+        factors=factors,
+        readers=np.ones(3),
+        neighbour_index=np.array([[1], [0], [0]], np.int32),
+        neighbour_weights=np.ones((3, 1), np.float32),
+    )
+
+
+def test_a_published_model_is_taken_and_a_broken_one_refused(site: Any) -> None:
+    site.publish(5)
+    registry = ModelRegistry(site.settings.data_dir / "models")
+    registry.set_live(registry.publish(bundle("m1")))
+    site.services.keeper.refresh()
+    assert site.feed()["model_version"] == "m1"
+    assert site.feed()["mode_served"] == "personalized"
+    related = site.client.get("/v1/articles/a0/related").json["items"]
+    assert related[0]["article"]["article_id"] == "a1"
+    assert related[0]["source"] == "readers_also_read"
+    registry.set_live(registry.publish(bundle("m2")))
+    damaged = site.settings.data_dir / "models" / "m2" / "factors.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-7])
+    site.services.keeper.refresh()
+    assert site.feed()["model_version"] == "m1"
+    text = site.client.get("/metrics").text
+    assert "feed_bundles_refused_total 0.0" not in text
+    registry.rollback()
+    registry.set_live(registry.publish(bundle("m3")))
+    site.services.keeper.refresh()
+    assert site.feed()["model_version"] == "m3"
+    shutil.rmtree(site.settings.data_dir / "models")
+    site.services.keeper.refresh()
+    assert site.feed()["model_version"] == "m3"
+
+
+def test_ranking_that_fails_steps_down_and_says_so(site: Any) -> None:
+    site.publish(10)
+    snapshot = site.services.keeper.current()
+    broken = replace(snapshot, index=replace(snapshot.index, underexposed=None))
+    site.services.keeper._current = broken
+    page = site.feed()
+    assert page["mode_served"] in {"trending", "latest"}
+    assert len(page["items"]) == 10
+    assert page["personalized"] is False
+
+
+def test_the_gate_lets_a_few_wait_and_turns_the_rest_away() -> None:
+    gate = AdmissionGate(running=1, waiting=1, patience_s=5.0)
+    inside, leave, outcomes = threading.Event(), threading.Event(), []
+
+    def first() -> None:
+        with gate.turn():
+            inside.set()
+            leave.wait()
+
+    def second() -> None:
+        with gate.turn():
+            outcomes.append("second")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    inside.wait()
+    threads[1].start()
+    while gate._queue._value:  # type: ignore[attr-defined]
+        time.sleep(0.001)
+    with pytest.raises(ProblemError) as caught, gate.turn():
+        pass
+    assert caught.value.status == 503
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert outcomes == ["second"]
+    with gate.turn():
+        pass
+
+
+def test_the_gate_is_not_waited_at_for_ever() -> None:
+    gate = AdmissionGate(running=1, waiting=5, patience_s=0.01)
+    with gate.turn(), pytest.raises(ProblemError), gate.turn():
+        pass
+    with gate.turn():
+        pass

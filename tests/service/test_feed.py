@@ -1,0 +1,303 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from feed.config import Settings
+from feed.service.feed_service import CURSOR_SECRET
+from feed.service.telemetry import Stopwatch
+
+
+def ids_of(page: dict[str, Any]) -> list[str]:
+    return [item["article"]["article_id"] for item in page["items"]]
+
+
+def click(article_id: str, user_id: str = "reader", **fields: Any) -> dict[str, Any]:
+    return {
+        "event_id": f"{user_id}-{article_id}-{fields.get('kind', 'click')}",
+        "user_id": user_id,
+        "article_id": article_id,
+        "kind": "click",
+        **fields,
+    }
+
+
+def test_a_feed_shows_articles_with_reasons_and_nothing_untrue(site: Any) -> None:
+    site.publish(30)
+    page = site.feed(limit=10)
+    assert len(ids_of(page)) == len(set(ids_of(page))) == 10
+    assert page["personalized"] is False
+    assert page["notice"] == ""
+    assert page["mode_served"] == "without_model"
+    assert [item["position"] for item in page["items"]] == list(range(10))
+    for item in page["items"]:
+        assert item["reasons"]
+        assert all(reason["text"] and "{" not in reason["text"] for reason in item["reasons"])
+        assert item["disclosure"] == ""
+        assert item["my_reaction"] is None
+
+
+def test_a_click_changes_the_next_request(site: Any) -> None:
+    site.publish(40)
+    first = site.feed(limit=20)
+    read = ids_of(first)[0]
+    assert site.send(click(read))["accepted"] == 1
+    after = site.feed(limit=20)
+    assert read not in ids_of(after)
+    assert after["personalized"] is True
+    assert after["notice"] == "Your feed is customized."
+
+
+def test_a_hidden_article_is_gone_on_the_next_request_and_comes_back(site: Any) -> None:
+    site.publish(10)
+    hidden = ids_of(site.feed())[3]
+    site.send(click(hidden, kind="hide"))
+    assert hidden not in ids_of(site.feed())
+    site.send(click(hidden, kind="unhide"))
+    assert hidden in ids_of(site.feed())
+
+
+def test_a_like_shows_at_once_and_is_counted_once(site: Any) -> None:
+    site.publish(5)
+    liked = ids_of(site.feed())[0]
+    site.send(click(liked, kind="like"))
+
+    def item() -> dict[str, Any]:
+        page = site.feed(mode="personalized")
+        found: dict[str, Any] = next(
+            i for i in page["items"] if i["article"]["article_id"] == liked
+        )
+        return found
+
+    assert item()["my_reaction"] == "like"
+    assert item()["reactions"] == {"likes": 1, "dislikes": 0}
+    site.work()
+    assert item()["reactions"] == {"likes": 1, "dislikes": 0}
+    site.send(click(liked, user_id="other", kind="like"))
+    site.work()
+    assert item()["reactions"]["likes"] == 2
+    site.send(click(liked, kind="unlike"))
+    site.work()
+    assert item()["my_reaction"] is None
+    assert item()["reactions"]["likes"] == 1
+
+
+def test_a_retracted_article_is_gone_on_the_next_request_and_the_page_is_full(site: Any) -> None:
+    site.publish(30)
+    first = site.feed(limit=10)
+    gone = ids_of(first)[2]
+    assert site.client.delete(f"/v1/articles/{gone}").json["status"] == "retracted"
+    page = site.feed(limit=10)
+    assert gone not in ids_of(page)
+    assert len(ids_of(page)) == 10
+
+
+def test_another_process_retracts_and_this_one_knows_at_once(
+    site: Any, make_site: Callable[[Settings], Any], settings: Settings
+) -> None:
+    site.publish(30)
+    other = make_site(settings)
+    gone = ids_of(site.feed(limit=10))[0]
+    other.client.delete(f"/v1/articles/{gone}?purge=true")
+    page = site.feed(limit=10)
+    assert gone not in ids_of(page)
+    assert len(ids_of(page)) == 10
+
+
+def test_a_retraction_between_pages_loses_nothing_else(site: Any) -> None:
+    site.publish(30)
+    first = site.feed(limit=10)
+    second = site.feed(limit=10, cursor=first["next_cursor"])
+    gone = ids_of(second)[4]
+    site.client.delete(f"/v1/articles/{gone}")
+    again = site.feed(limit=10, cursor=first["next_cursor"])
+    third = site.feed(limit=30, cursor=again["next_cursor"])
+    shown = ids_of(first) + ids_of(again) + ids_of(third)
+    assert gone not in shown
+    assert sorted(shown) == sorted({f"a{n}" for n in range(30)} - {gone})
+
+
+def test_pages_neither_repeat_nor_lose_whatever_changes_between(site: Any) -> None:
+    before = set(site.publish(45))
+    page = site.feed(limit=7)
+    shown = ids_of(page)
+    while page["next_cursor"]:
+        site.send(click(shown[-1]))
+        site.publish(50)
+        site.work()
+        page = site.feed(limit=7, cursor=page["next_cursor"])
+        shown += ids_of(page)
+    assert len(shown) == len(set(shown))
+    assert set(shown) == before
+    assert page["next_cursor"] is None
+
+
+def test_another_process_serves_the_second_page(
+    site: Any, make_site: Callable[[Settings], Any], settings: Settings
+) -> None:
+    site.publish(30)
+    other = make_site(settings)
+    first = site.feed(limit=10)
+    second = other.feed(limit=10, cursor=first["next_cursor"])
+    assert not set(ids_of(first)) & set(ids_of(second))
+    assert second["request_id"] == first["request_id"]
+
+
+@pytest.mark.parametrize("cursor", ["abc", "%%", "x" * 300])
+def test_a_made_up_cursor_is_refused(site: Any, cursor: str) -> None:
+    answer = site.client.get("/v1/feed", query_string={"user_id": "reader", "cursor": cursor})
+    assert answer.status_code == 400
+    assert answer.json["errors"][0]["field"] == "cursor"
+
+
+def test_the_cursor_of_another_reader_is_refused(site: Any) -> None:
+    site.publish(30)
+    cursor = site.feed(limit=5)["next_cursor"]
+    answer = site.client.get("/v1/feed", query_string={"user_id": "other", "cursor": cursor})
+    assert answer.status_code == 400
+
+
+def test_an_expired_cursor_says_so(site: Any) -> None:
+    site.publish(30)
+    cursor = site.feed(limit=5)["next_cursor"]
+    site.clock.now += 31 * 60
+    answer = site.client.get("/v1/feed", query_string={"user_id": "reader", "cursor": cursor})
+    assert answer.status_code == 410
+
+
+@pytest.mark.parametrize("mode", ["latest", "trending"])
+def test_a_mode_without_profiling_is_the_same_for_every_reader(site: Any, mode: str) -> None:
+    site.publish(20)
+    site.send(*[click(a) for a in ids_of(site.feed(limit=5))])
+    mine, others = site.feed(mode=mode), site.feed("stranger", mode=mode)
+    assert ids_of(mine) == ids_of(others)
+    assert mine["personalized"] is False
+    assert mine["mode_served"] == mode
+    assert mine["notice"] == ""
+
+
+def test_personalization_off_forgets_and_says_so(site: Any) -> None:
+    site.publish(20)
+    read = ids_of(site.feed(limit=5))
+    site.send(*[click(a) for a in read])
+    answer = site.client.put("/v1/users/reader/preferences", json={"personalization": False})
+    assert answer.status_code == 200
+    page = site.feed(limit=20)
+    assert page["personalized"] is False
+    assert "customized" not in page["notice"]
+    assert set(read) <= set(ids_of(page))
+    site.send(click(ids_of(page)[6]))
+    assert ids_of(page)[6] in ids_of(site.feed(limit=20))
+
+
+def test_a_feed_can_be_of_one_section_or_language(site: Any) -> None:
+    site.publish(20)
+    page = site.feed(section="section-1")
+    assert {item["article"]["section"] for item in page["items"]} == {"section-1"}
+    assert site.feed(section="nowhere")["items"] == []
+    assert site.feed(language="da")["items"] == []
+    assert len(site.feed(language="en")["items"]) == 20
+
+
+def test_muted_sections_are_not_shown(site: Any) -> None:
+    site.publish(20)
+    site.client.put("/v1/users/reader/preferences", json={"muted_sections": ["section-2"]})
+    assert all(i["article"]["section"] != "section-2" for i in site.feed()["items"])
+
+
+def test_labels_travel_from_the_publisher_to_the_reader(site: Any) -> None:
+    site.publish(1, ai_generated="generated", sponsored=True, human_reviewed=True)
+    page = site.feed()
+    (item,) = page["items"]
+    assert item["labels"] == ["ai_generated", "sponsored"]
+    assert item["article"]["human_reviewed"] is True
+    assert item["disclosure"].startswith("This article has been generated with AI.")
+    assert page["notice"] == "Generative AI is experimental."
+
+
+def test_a_pin_takes_its_slot_and_is_said_to_be_one(site: Any) -> None:
+    site.publish(20)
+    pin = {
+        "article_id": "a15",
+        "slot": 1,
+        "starts_at": "2020-01-01T00:00:00Z",
+        "ends_at": "2199-01-01T00:00:00Z",
+    }
+    assert site.client.put("/v1/pins", json={"pins": [pin]}).status_code == 200
+    site.services.keeper.refresh()
+    item = site.feed()["items"][1]
+    assert item["article"]["article_id"] == "a15"
+    assert "editors_pick" in item["labels"]
+    assert item["reasons"][0]["code"] == "editors_pick"
+
+
+def test_what_is_read_much_is_trending_with_its_numbers(site: Any) -> None:
+    site.publish(30)
+    for number in range(60):
+        site.send(click("a9", user_id=f"r{number}"))
+    site.work()
+    answer = site.client.get("/v1/trending").json
+    (item,) = [i for i in answer["items"] if i["labelled"]]
+    assert item["article"]["article_id"] == "a9"
+    assert item["readers"] > 50
+    assert item["lift"] > 1
+    found = next(i for i in site.feed()["items"] if i["article"]["article_id"] == "a9")
+    assert "trending" in found["labels"]
+    assert found["disclosure"].startswith("This article has been trending online recently.")
+    assert site.client.get("/v1/trending?section=section-2").json["items"] == []
+
+
+def test_one_reader_clicking_a_hundred_times_does_not_trend(site: Any) -> None:
+    site.publish(30)
+    for number in range(100):
+        site.send({**click("a9"), "event_id": f"e{number}"})
+    site.work()
+    assert not any(i["labelled"] for i in site.client.get("/v1/trending").json["items"])
+
+
+def test_two_processes_agree(
+    site: Any, make_site: Callable[[Settings], Any], settings: Settings
+) -> None:
+    site.publish(40)
+    other = make_site(settings)
+    for number, article_id in enumerate(["a3", "a4", "a5"] * 4):
+        site.send(click(article_id, user_id=f"r{number}"))
+    site.send(click("a1"))
+    site.work()
+    other.services.keeper.refresh()
+    one, two = site.feed(mode="trending"), other.feed(mode="trending")
+    assert ids_of(one) == ids_of(two)
+    mine, theirs = site.feed(limit=40), other.feed(limit=40)
+    assert set(ids_of(mine)) == set(ids_of(theirs))
+    scores = [{i["article"]["article_id"]: i["score"] for i in p["items"]} for p in (mine, theirs)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+def test_the_stages_of_a_request_are_told(site: Any) -> None:
+    site.publish(5)
+    answer = site.client.get("/v1/feed?user_id=reader")
+    timing = answer.headers["Server-Timing"]
+    for stage in ("store_read", "candidates", "scoring", "diversity", "store_write", "total"):
+        assert f"{stage};dur=" in timing
+
+
+def test_a_stopwatch_books_every_second_once() -> None:
+    times = iter([0.0, 1.0, 3.0, 7.0, 7.0, 7.0])
+    watch = Stopwatch(lambda: next(times))
+    watch.lap("a")
+    watch.split({"b": 1.5})
+    watch.lap("a")
+    assert watch.stages == {"a": 5.0, "b": 1.5, "ranking": 0.5}
+
+
+def test_a_configured_secret_signs_cursors_for_every_installation(
+    site: Any, make_site: Callable[[Settings], Any], settings: Settings
+) -> None:
+    site.publish(20)
+    one = make_site(replace(settings, cursor_secret="shared"))
+    cursor = one.feed(limit=5)["next_cursor"]
+    answer = site.client.get("/v1/feed", query_string={"user_id": "reader", "cursor": cursor})
+    assert answer.status_code == 400
+    assert CURSOR_SECRET != "shared"
+    assert make_site(replace(settings, cursor_secret="shared")).feed(cursor=cursor)["items"]
