@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import duckdb
 
 from feed.experiments.aggregates import Moments
 from feed.experiments.archive_log import day_name
 from feed.experiments.definitions import Experiment
+from feed.experiments.effects import Effect
 from feed.experiments.estimates import compare_moments, effects_by_key, planned_pair
 from feed.experiments.exposure import Window
 from feed.experiments.interaction import check_heterogeneity, check_simpson
 from feed.experiments.metrics import metric_named
+from feed.experiments.reader_days import HISTORY
 from feed.experiments.results import (
     BoostHoldout,
     Look,
@@ -32,11 +36,14 @@ from feed.experiments.summaries import (
 SEGMENTS = {
     "seniority": "New and returning readers",
     "history": "Clicks before the start",
-    "favourite_section": "Section most read before the start",
+    "favourite_section": "Section most read before",
     "platform": "Platform",
     "language": "Language",
 }
 """Columns of `readers` that split them, and their titles."""
+
+ORDERED = ("new", "returning", *HISTORY)
+"""Values that have an order of their own; others come by size."""
 
 LARGEST_SEGMENTS = 10
 """Values of one property that are shown; smaller ones are left out."""
@@ -92,7 +99,9 @@ def split_segments(
             effects = effects_by_key(
                 moments, experiment.control.name, comparison.treatment, 1.0 - experiment.alpha
             )
-            shown = dict(list(effects.items())[:LARGEST_SEGMENTS])
+            largest = list(effects)[:LARGEST_SEGMENTS]
+            largest.sort(key=lambda name: ORDERED.index(name) if name in ORDERED else -1)
+            shown = {name: effects[name] for name in largest}
             if len(shown) < 2:
                 continue
             families.append(
@@ -101,7 +110,7 @@ def split_segments(
                     metric,
                     comparison.treatment,
                     shown,
-                    check_heterogeneity(list(shown.values())),
+                    check_heterogeneity([_on_log_scale(effect) for effect in shown.values()]),
                     check_simpson(comparison.deciding, shown),
                 )
             )
@@ -207,6 +216,21 @@ def _single_looks(
             zip(moments[control], moments[treatment], strict=True)
         )
     )
+
+
+def _on_log_scale(effect: Effect) -> Effect:
+    """Return the logarithm of treatment over control, by the delta method.
+
+    Segments differ in how active they are; one relative effect is then many absolute ones.
+    """
+    control, treatment = effect.control, effect.treatment
+    means = (control.mean or 0.0, treatment.mean or 0.0)
+    if min(means) <= 0 or effect.standard_error is None:
+        return replace(effect, difference=None)
+    error = math.hypot(
+        math.sqrt(control.variance) / means[0], math.sqrt(treatment.variance) / means[1]
+    )
+    return replace(effect, difference=math.log(means[1] / means[0]), standard_error=error)
 
 
 def _by_size(cells: Iterable[SlotCell]) -> list[SlotCell]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from feed.experiments.results import Look, SlotTable, TimeCourse
-from feed.experiments.wording import MINUS, NONE, percent
+from feed.experiments.wording import NONE, percent
 
 _COLOURS = {
     "ink": "#010203",
@@ -30,7 +30,7 @@ _COLOURS = {
 }
 """Stand-ins that matplotlib writes; each becomes a CSS variable of the page."""
 
-_WIDE, _NARROW = 760, 350
+_WIDE, _NARROW = 880, 350
 _FONT_PX = {_WIDE: 12.5, _NARROW: 11.5}
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -94,9 +94,9 @@ def draw_course(course: TimeCourse, target: float) -> Drawing:
     return _both(lambda width: _course(course, target, width), f"course-{course.treatment}")
 
 
-def draw_days(looks: Sequence[Look], *, axis: str) -> Drawing:
-    """Draw the effect of single days."""
-    return _both(lambda width: _days(looks, axis, width), f"days-{axis}")
+def draw_days(looks: Sequence[Look], *, axis: str, first: int) -> Drawing:
+    """Draw the effect of single days, counted from `first`."""
+    return _both(lambda width: _days(looks, axis, first, width), f"days-{axis}")
 
 
 def draw_positions(table: SlotTable, variants: Sequence[str]) -> Drawing:
@@ -141,7 +141,7 @@ def _intervals(bars: Sequence[Bar], target: float | None, target_name: str, widt
     foot, head = 34.0, 20.0
     height = foot + head + step * len(bars)
     figure, size = _figure(width, height)
-    left, right = (8.0, 8.0) if narrow else (215.0, 165.0)
+    left, right = (8.0, 8.0) if narrow else (255.0, 185.0)
     axes = figure.add_axes(
         (left / width, foot / height, (width - left - right) / width, step * len(bars) / height)
     )
@@ -224,7 +224,7 @@ def _bar_text(bar: Bar) -> str:
     text = percent(bar.value, signed=True)
     if bar.low is None or bar.high is None:
         return text
-    bounds = [f"{100 * bound:+.1f}".replace("-", MINUS) for bound in (bar.low, bar.high)]
+    bounds = [percent(bound, signed=True)[:-2] for bound in (bar.low, bar.high)]
     return f"{text} ({bounds[0]} to {bounds[1]})"
 
 
@@ -261,23 +261,22 @@ def _course(course: TimeCourse, target: float, width: int) -> Figure:
     return figure
 
 
-def _days(looks: Sequence[Look], axis: str, width: int) -> Figure:
+def _days(looks: Sequence[Look], axis: str, first: int, width: int) -> Figure:
     narrow = width == _NARROW
     height = 200.0 if narrow else 220.0
     figure, size = _figure(width, height)
     axes = _plot_area(figure, width, height, left=46 if narrow else 60, right=12, foot=40, head=10)
     axes.axhline(0, color=_COLOURS["muted"], linewidth=1)
+    colour = _COLOURS["series-1"]
     for look in looks:
-        interval = look.effect.relative_interval
+        interval, x = look.effect.relative_interval, look.step + first
         if interval is None or look.effect.relative is None:
             continue
-        axes.plot([look.step] * 2, interval, color=_COLOURS["series-1"], linewidth=1.8, alpha=0.55)
-        axes.plot(
-            [look.step], [look.effect.relative], "o", color=_COLOURS["series-1"], markersize=5
-        )
+        axes.plot([x, x], interval, color=colour, linewidth=1.8, alpha=0.55)
+        axes.plot([x], [look.effect.relative], "o", color=colour, markersize=5)
     _style(axes, size)
     axes.set_xlabel(axis, fontsize=size)
-    axes.set_xlim(-0.6, max(len(looks) - 0.4, 0.6))
+    axes.set_xlim(first - 0.5, first + max(len(looks), 2) - 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(7 if narrow else 14, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(_percent_tick))
@@ -329,14 +328,15 @@ def _style(axes: Axes, size: float) -> None:
 
 
 def _limits(bars: Sequence[Bar], target: float | None) -> tuple[float, float]:
-    """Return limits that show every estimate; of very wide intervals only the nearer part."""
+    """Return limits that fit the usual interval; of much wider ones the nearer part shows."""
+    ends = sorted(abs(bound) for bar in bars for bound in (bar.low, bar.high) if bound is not None)
     values = [bar.value for bar in bars if bar.value is not None]
-    ends = [bound for bar in bars for bound in (bar.low, bar.high) if bound is not None]
-    inner = max((abs(value) for value in [*values, target or 0.0]), default=0.0)
-    reach = min(max((abs(end) for end in ends), default=inner), 4 * inner + 0.05)
-    low = min([-0.02, *(max(end, -reach) for end in ends), *values])
-    high = max([0.02, *(min(end, reach) for end in ends), *values, target or 0.0])
-    margin = 0.04 * (high - low)
+    usual = 1.6 * ends[(3 * len(ends)) // 4] if ends else max(map(abs, values), default=0.02)
+    reach = max(usual, abs(target or 0.0), 0.02)
+    shown = [bound for bar in bars for bound in (bar.low, bar.high) if bound is not None]
+    low = max(-reach, min([-0.02, target or 0.0, *shown, *values]))
+    high = min(reach, max([0.02, target or 0.0, *shown, *values]))
+    margin = 0.05 * (high - low)
     return low - margin, high + margin
 
 

@@ -22,6 +22,9 @@ TRUST_COLUMNS: dict[str, str] = {
 }
 """Columns of a reader's day that only the trust checks read."""
 
+HISTORY = ("no click before", "1 to 9 clicks before", "10 or more clicks before")
+"""How much is known of a reader from before the start."""
+
 _SUMMED = (*BASE_COLUMNS, *TRUST_COLUMNS)
 
 
@@ -66,9 +69,9 @@ SELECT
     x.sound AND b.reader IS NULL AS analysed,
     coalesce(f.section, '') AS favourite_section,
     CASE WHEN t.pre_events + t.pre_views = 0 THEN 'new' ELSE 'returning' END AS seniority,
-    CASE WHEN t.pre_clicks = 0 THEN 'no click before'
-         WHEN t.pre_clicks < 10 THEN '1 to 9 clicks before'
-         ELSE '10 or more clicks before' END AS history
+    CASE WHEN t.pre_clicks = 0 THEN '{HISTORY[0]}'
+         WHEN t.pre_clicks < 10 THEN '{HISTORY[1]}'
+         ELSE '{HISTORY[2]}' END AS history
 FROM exposed AS x
 JOIN totals AS t USING (reader)
 LEFT JOIN bots AS b USING (reader)

@@ -76,6 +76,7 @@ def _context(report: Report) -> dict[str, Any]:
         "primaries": _primary_blocks(report),
         "guardrails": [guardrail_row(result) for result in report.guardrails],
         "secondaries": [_secondary_block(report, arm.name) for arm in experiment.treatments],
+        "treated": experiment.treatments[0].name if len(experiment.arms) == 2 else "treatment",
         "many": len(experiment.treatments) > 1,
         "courses": _courses(report),
         "segments": _segment_blocks(report),
@@ -147,6 +148,7 @@ def _primary_blocks(report: Report) -> list[dict[str, Any]]:
             blocks.append(
                 {
                     "title": title,
+                    "treatment": comparison.treatment,
                     "note": result.metric.note,
                     "caption": caption,
                     "drawing": _primary_drawing(report, result, comparison),
@@ -213,8 +215,10 @@ def _courses(report: Report) -> list[dict[str, Any]]:
             {
                 "title": title,
                 "cumulative": draw_course(course, target) if known else None,
-                "daily": draw_days(course.daily, axis="day of the experiment, from 0"),
-                "since": draw_days(course.since_exposure, axis="days since first exposure"),
+                "daily": draw_days(course.daily, axis="day of the experiment", first=1),
+                "since": draw_days(
+                    course.since_exposure, axis="days since first exposure", first=0
+                ),
             }
         )
     return blocks

@@ -77,6 +77,7 @@ class Fact:
     title: str
     value: str
     note: str = ""
+    wide: bool = False
 
 
 def window_text(report: Report) -> str:
@@ -97,7 +98,7 @@ def facts_of(report: Report) -> list[Fact]:
                 title = f"{title}, {comparison.treatment}"
             value = percent(comparison.deciding.relative, signed=True)
             note = percent_interval(deciding_interval(experiment, comparison))
-            facts.append(Fact(title, value, "" if note == NONE else note))
+            facts.append(Fact(title, value, "" if note == NONE else note, wide=True))
     planned = f"of {number(experiment.planned_readers)} planned"
     facts.append(Fact("Readers", number(readers), planned))
     days = f"of {experiment.planned_days} planned"

@@ -93,7 +93,7 @@ def deciding_interval(experiment: Experiment, comparison: Comparison) -> Interva
     return comparison.sequence.relative_interval if comparison.sequence else None
 
 
-def describe_effect(experiment: Experiment, result: MetricResult, treatment: str) -> str:
+def describe_effect(result: MetricResult, treatment: str) -> str:
     """Say what a metric did in a treatment."""
     comparison = _of(result, treatment)
     effect = comparison.deciding
@@ -156,7 +156,7 @@ def _ship(
     progress: str,
 ) -> Verdict:
     best = max(winners, key=lambda standing: _gain(standing.wins[0], standing.name))
-    effect = describe_effect(experiment, best.wins[0], best.name)
+    effect = describe_effect(best.wins[0], best.name)
     return Verdict(
         VerdictKind.SHIP,
         f"Ship {best.name}: {effect}, and every guardrail holds.",
@@ -175,16 +175,15 @@ def _refuse(
 ) -> Verdict:
     first = standings[0]
     if first.losses:
-        why = describe_effect(experiment, first.losses[0], first.name)
+        why = describe_effect(first.losses[0], first.name)
     elif first.breached:
         why = f"{first.breached[0].metric.title} got worse than its margin"
     elif first.wins:
         why = f"{first.unproven[0].metric.title} is not shown to be unharmed"
     else:
-        why = f"no proven gain: {describe_effect(experiment, primaries[0], first.name)}"
-    early = "" if complete else " The experiment ended before its plan."
-    if not complete and experiment.status is not Status.STOPPED:
-        early = ""
+        why = f"no proven gain: {describe_effect(primaries[0], first.name)}"
+    cut_short = not complete and experiment.status is Status.STOPPED
+    early = " The experiment ended before its plan." if cut_short else ""
     return Verdict(
         VerdictKind.DO_NOT_SHIP,
         f"Do not ship: {why}.{early}",

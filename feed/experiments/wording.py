@@ -14,22 +14,21 @@ def number(value: float | None, digits: int = 0) -> str:
     """Write a number with thin spaces between thousands."""
     if value is None:
         return NONE
-    return f"{value:,.{digits}f}".replace(",", THIN).replace("-", MINUS)
+    return f"{value:z,.{digits}f}".replace(",", THIN).replace("-", MINUS)
 
 
 def percent(value: float | None, *, digits: int = 1, signed: bool = False) -> str:
     """Write a share as a percentage."""
     if value is None:
         return NONE
-    text = f"{100 * value:{'+' if signed else ''},.{digits}f}"
-    return f"{text.replace(',', THIN).replace('-', MINUS)}{THIN}%"
+    return f"{_signed(100 * value, digits) if signed else number(100 * value, digits)}{THIN}%"
 
 
 def points(value: float | None) -> str:
     """Write a difference of two shares in percentage points."""
     if value is None:
         return NONE
-    return f"{100 * value:+.2f} points".replace("-", MINUS)
+    return f"{_signed(100 * value, 2)} points"
 
 
 def p_value(value: float | None) -> str:
@@ -51,6 +50,8 @@ def metric_value(value: float | None, form: Form) -> str:
         return f"{number(value, 1)}{THIN}s"
     if form == "milliseconds":
         return f"{number(value, 1)}{THIN}ms"
+    if form == "count":
+        return number(value, 0 if value == round(value) else 1)
     return number(value, _digits(value))
 
 
@@ -60,7 +61,7 @@ def metric_difference(value: float | None, form: Form) -> str:
         return NONE
     if form == "share":
         return points(value)
-    sign = "+" if value >= 0 else MINUS
+    sign = "+" if value > 0 else MINUS if value < 0 else ""
     return f"{sign}{metric_value(abs(value), form)}"
 
 
@@ -70,6 +71,11 @@ def percent_interval(interval: Interval | None) -> str:
         return NONE
     low, high = (percent(bound, signed=True) for bound in interval)
     return f"{low} to {high}"
+
+
+def _signed(value: float, digits: int) -> str:
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and text != number(0.0, digits) else text
 
 
 def _digits(value: float) -> int:
