@@ -49,6 +49,13 @@ def reading(archive_dir: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def settled(archive_dir: Path) -> Iterator[None]:
+    """Hold the archive between two commits; for moments only."""
+    with _locked(archive_dir, fcntl.LOCK_EX, ".commit"):
+        yield
+
+
 def swap_files(archive_dir: Path, new: dict[Path, Path], old: Sequence[Path]) -> None:
     """Replace files by others so that a crash at any moment loses and doubles nothing.
 
@@ -100,8 +107,8 @@ def _name(archive_dir: Path, path: Path) -> str:
 
 
 @contextmanager
-def _locked(archive_dir: Path, mode: int) -> Iterator[None]:
+def _locked(archive_dir: Path, mode: int, name: str = ".lock") -> Iterator[None]:
     archive_dir.mkdir(parents=True, exist_ok=True)
-    with (archive_dir / ".lock").open("a") as file:
+    with (archive_dir / name).open("a") as file:
         fcntl.flock(file, mode)
         yield

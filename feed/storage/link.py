@@ -104,6 +104,38 @@ class Link:
                     break
             return _checked(results)
 
+    def spread(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+        """Return the replies to (key, command) pairs; one round trip for each node involved.
+
+        Raises:
+            StoreUnavailableError: as `pipeline`; some of the commands may have been done.
+        """
+        replies: list[Any] = [None] * len(commands)
+        with _one_error():
+            waiting = list(range(len(commands)))
+            for _ in range(REDIRECTS_MAX):
+                for pool, indexes in self._by_node(commands[i][0] for i in waiting):
+                    places = [waiting[i] for i in indexes]
+                    answers = self._exchange(pool, [commands[i][1] for i in places])
+                    for place, answer in zip(places, answers, strict=True):
+                        replies[place] = answer
+                waiting = [i for i in waiting if isinstance(replies[i], _MOVED)]
+                if not self._redirected(replies):
+                    break
+            return _checked(replies)
+
+    def scan(self, count: int) -> Iterator[list[bytes]]:
+        """Yield every key, in lists that each live on one node; a key may come twice."""
+        with _one_error():
+            for pool in list(self._every_pool()):
+                cursor: Any = b"0"
+                while True:
+                    reply = self._exchange(pool, [("SCAN", cursor, "COUNT", count)])
+                    cursor, keys = _checked(reply)[0]
+                    yield keys
+                    if cursor == b"0":
+                        break
+
     def every_node(self, *command: Any) -> list[Any]:
         """Return every primary node's reply to one command."""
         with _one_error():
@@ -120,12 +152,9 @@ class Link:
         self, calls: Sequence[ScriptCall], waiting: list[int], results: list[Any]
     ) -> list[int]:
         """Run the waiting calls; return those that must be run again (script lost, slot moved)."""
-        nodes: dict[int, tuple[ConnectionPool, list[int]]] = {}
-        for index in waiting:
-            pool = self._pool_of(calls[index].keys[0])
-            nodes.setdefault(id(pool), (pool, []))[1].append(index)
         again: list[int] = []
-        for pool, indexes in nodes.values():
+        for pool, positions in self._by_node(calls[i].keys[0] for i in waiting):
+            indexes = [waiting[i] for i in positions]
             commands = [_evalsha(calls[i]) for i in indexes]
             replies = self._exchange(pool, commands)
             lost = {
@@ -141,6 +170,14 @@ class Link:
                 if isinstance(reply, NoScriptError) or (moved and isinstance(reply, _MOVED)):
                     again.append(index)
         return again
+
+    def _by_node(self, keys: Iterable[str]) -> list[tuple[ConnectionPool, list[int]]]:
+        """Group the positions of keys by the node that holds them."""
+        nodes: dict[int, tuple[ConnectionPool, list[int]]] = {}
+        for index, key in enumerate(keys):
+            pool = self._pool_of(key)
+            nodes.setdefault(id(pool), (pool, []))[1].append(index)
+        return list(nodes.values())
 
     def _exchange(self, pool: ConnectionPool, commands: Sequence[Command]) -> list[Any]:
         try:

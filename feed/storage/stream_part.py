@@ -31,16 +31,15 @@ class StreamPart(StorePart):
         return self._decode(self._read_entries(partition, f"({after_id}", last_id, count))
 
     def read_streams(self, after_ids: dict[int, str], count: int) -> dict[int, list[StreamRecord]]:
-        """Return at most `count` records of each of several partitions, in one round trip."""
+        """Return at most `count` records of each of several partitions, in one trip a node."""
         self._check_layout()
-        if self._settings.redis_cluster:
-            return {p: self.read_stream(p, after, count) for p, after in after_ids.items()}
         keys = [self._keys.stream(p) for p in after_ids]
-        commands = [
-            ("XRANGE", key, f"({after}", "+", "COUNT", count)
-            for key, after in zip(keys, after_ids.values(), strict=True)
-        ]
-        replies = self._bulk.pipeline(keys[0], commands) if keys else []
+        replies = self._bulk.spread(
+            [
+                (key, ("XRANGE", key, f"({after}", "+", "COUNT", count))
+                for key, after in zip(keys, after_ids.values(), strict=True)
+            ]
+        )
         return {p: self._decode(r) for p, r in zip(after_ids, replies, strict=True)}
 
     def trim_stream(self, partition: int, up_to_id: str) -> None:
@@ -57,10 +56,8 @@ class StreamPart(StorePart):
 
     def stream_lengths(self) -> list[int]:
         """Return how many records wait in each partition's stream."""
-        if self._settings.redis_cluster:
-            return [self.stream_length(p) for p in range(self.partitions)]
         keys = [self._keys.stream(p) for p in range(self.partitions)]
-        return self._bulk.pipeline(keys[0], [("XLEN", key) for key in keys])
+        return self._bulk.spread([(key, ("XLEN", key)) for key in keys])
 
     def acquire_lease(self, name: str, owner: str, ttl_s: float) -> bool:
         """Take or renew a lease; False while another owner holds it."""

@@ -1,0 +1,169 @@
+"""A whole store as one file: written while it runs, and read into an empty one."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from feed.domain import ArchiveError, ConflictError
+from feed.storage.keys import Keys
+from feed.storage.link import Command, Link
+
+MAGIC = b"FEEDDUMP1\n"
+BATCH = 200
+ENTRIES = 1000
+_HEAD = struct.Struct("<cIqI")
+_FIELD = struct.Struct("<I")
+
+VALUE, ENTRY, LAST_ID, END = b"V", b"E", b"L", b"Z"
+"""Kinds of record: a value as DUMP gives it, a stream entry, a stream's last id, the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a dump. `expires_at_ms` is 0 for a key that stays."""
+
+    kind: bytes
+    key: bytes
+    expires_at_ms: int
+    data: bytes
+
+
+def dump_store(link: Link, keys: Keys, namespace: str, path: Path) -> int:
+    """Write everything of a namespace into a file; return the number of records.
+
+    Streams come first: what a reader did after his stream was copied may be in his state and
+    not in the stream, never the other way round with something missing from both.
+    """
+    count = 0
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(MAGIC)
+        for record in _records(link, keys, namespace):
+            _write(file, record)
+            count += 1
+        _write(file, Record(END, b"", 0, str(count).encode()))
+    return count
+
+
+def load_store(link: Link, keys: Keys, path: Path) -> int:
+    """Bring a dump into a store that holds nothing of ours; return the number of records.
+
+    Raises:
+        ConflictError: the store already holds data of this namespace.
+        ArchiveError: the file is not a dump or is not whole; nothing has been changed.
+    """
+    layout = keys.catalogue("layout")
+    if link.call(layout, "EXISTS", layout):
+        raise ConflictError("the store already holds data; restore into an empty one")
+    count = sum(1 for _ in _read(path))
+    waiting: list[tuple[str, Command]] = []
+    for record in _read(path):
+        waiting.append((record.key.decode(), _restoring(record)))
+        if len(waiting) == BATCH:
+            link.spread(waiting)
+            waiting = []
+    link.spread(waiting)
+    return count
+
+
+def _records(link: Link, keys: Keys, namespace: str) -> Iterator[Record]:
+    streams = {keys.stream(partition) for partition in range(keys.partitions)}
+    for stream in sorted(streams):
+        yield from _stream_records(link, stream)
+    wanted = _is_lasting(namespace)
+    done: set[bytes] = {stream.encode() for stream in streams}
+    for batch in link.scan(BATCH):
+        found = [key for key in batch if wanted(key) and key not in done]
+        commands = [(key.decode(), ("DUMP", key)) for key in found]
+        commands += [(key.decode(), ("PTTL", key)) for key in found]
+        replies = link.spread(commands)
+        now_ms = round(time.time() * 1000)
+        half = len(found)
+        for key, data, ttl_ms in zip(found, replies[:half], replies[half:], strict=True):
+            if data is not None:
+                yield Record(VALUE, key, now_ms + ttl_ms if ttl_ms > 0 else 0, data)
+
+
+def _is_lasting(namespace: str) -> Callable[[bytes], bool]:
+    """Return the test for keys to keep: all of ours but leases and hit counters."""
+    ours = f"{{{namespace}:".encode()
+    lease = f"{{{namespace}:c}}:lease:".encode()
+    return lambda key: key.startswith(ours) and not key.startswith(lease)
+
+
+def _stream_records(link: Link, stream: str) -> Iterator[Record]:
+    after = "-"
+    while True:
+        entries = link.call(stream, "XRANGE", stream, after, "+", "COUNT", ENTRIES)
+        for stream_id, fields in entries:
+            yield Record(ENTRY, stream.encode(), 0, _pack([stream_id, *fields]))
+        if len(entries) < ENTRIES:
+            break
+        after = f"({entries[-1][0].decode()}"
+    if link.call(stream, "EXISTS", stream):
+        info = link.call(stream, "XINFO", "STREAM", stream)
+        facts = dict(zip(info[::2], info[1::2], strict=True))
+        yield Record(LAST_ID, stream.encode(), 0, facts[b"last-generated-id"])
+
+
+def _restoring(record: Record) -> Command:
+    if record.kind == ENTRY:
+        return ("XADD", record.key, *_unpack(record.data))
+    if record.kind == LAST_ID:
+        return ("EVAL", RESTORE_LAST_ID, 1, record.key, record.data)
+    ttl = record.expires_at_ms
+    return ("RESTORE", record.key, ttl, record.data, *(("ABSTTL",) if ttl else ()))
+
+
+RESTORE_LAST_ID = """
+-- Make a stream's next id follow the old ones, also when the stream is empty.
+-- KEYS: 1 stream. ARGV: 1 last id
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('XADD', KEYS[1], 'MAXLEN', 0, ARGV[1], 'x', '')
+end
+return redis.call('XSETID', KEYS[1], ARGV[1])
+"""
+
+
+def _write(file: BinaryIO | gzip.GzipFile, record: Record) -> None:
+    head = _HEAD.pack(record.kind, len(record.key), record.expires_at_ms, len(record.data))
+    file.write(head + record.key + record.data)
+
+
+def _read(path: Path) -> Iterator[Record]:
+    """Yield the records of a dump up to its end mark, which must be there and right."""
+    count = 0
+    try:
+        with gzip.open(path, "rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise ArchiveError(f"{path} is not a dump of a store")
+            while True:
+                kind, key_size, expires_at_ms, size = _HEAD.unpack(file.read(_HEAD.size))
+                record = Record(kind, file.read(key_size), expires_at_ms, file.read(size))
+                if kind == END:
+                    break
+                count += 1
+                yield record
+    except (OSError, EOFError, struct.error) as error:
+        raise ArchiveError(f"{path} is not whole: {error}") from error
+    if int(record.data) != count:
+        raise ArchiveError(f"{path} is not whole: {count} of {int(record.data)} records")
+
+
+def _pack(fields: list[bytes]) -> bytes:
+    return b"".join(_FIELD.pack(len(field)) + field for field in fields)
+
+
+def _unpack(data: bytes) -> list[bytes]:
+    fields, at = [], 0
+    while at < len(data):
+        (size,) = _FIELD.unpack_from(data, at)
+        at += _FIELD.size
+        fields.append(data[at : at + size])
+        at += size
+    return fields

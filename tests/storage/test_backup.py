@@ -1,0 +1,112 @@
+"""Backup and restore of an installation, tried while it runs."""
+
+import shutil
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from feed.domain import ArchiveError, ConflictError, Preferences
+from feed.service.worker import Worker
+from feed.storage.archive import Archive
+from feed.storage.backup import backup, restore
+from feed.storage.embedded import EmbeddedStore
+from feed.storage.redis_store import RedisStore
+
+NOW = 1_780_000_000.0
+
+
+@pytest.fixture
+def used(store, store_settings, tmp_path, make_event, make_article, make_served):
+    """An installation with 40 events archived, 10 more in the stream, articles and a model."""
+    store_settings = replace(store_settings, data_dir=tmp_path / "old")
+    worker = Worker(store, store_settings, "worker")
+    store.append_events([make_event(user_id=f"u{n}", event_id=f"e{n}") for n in range(40)])
+    worker.tick(NOW)
+    worker.stop(NOW)
+    store.append_events([make_event(user_id=f"v{n}", event_id=f"f{n}") for n in range(10)])
+    store.write_articles([make_article("a"), make_article("b")])
+    store.write_preferences("u1", Preferences(languages=("de",)))
+    store.save_served(make_served(), new_slate=True)
+    (store_settings.data_dir / "models" / "v1").mkdir(parents=True)
+    (store_settings.data_dir / "models" / "v1" / "factors.npy").write_bytes(b"numbers")
+    return store_settings
+
+
+@pytest.fixture
+def empty_settings(used, tmp_path):
+    with EmbeddedStore(tmp_path / "new") as server:
+        yield replace(used, data_dir=tmp_path / "new", redis_url=server.url)
+
+
+def event_ids(settings):
+    columns = Archive(settings.data_dir / "archive").event_columns(0, 1e11, ["event_id"])
+    return sorted(columns["event_id"].tolist())
+
+
+def test_a_restored_installation_goes_on_where_the_backup_was_made(
+    used, store, tmp_path, empty_settings
+):
+    report = backup(used, tmp_path / "copy")
+    assert report.records > 40
+    assert restore(empty_settings, tmp_path / "copy").records == report.records
+    with closing(RedisStore(empty_settings)) as restored:
+        for user_id in ("u1", "v1", "reader", "stranger"):
+            assert restored.read_reader(user_id) == store.read_reader(user_id)
+        assert restored.read_slate("reader", "request") == store.read_slate("reader", "request")
+        assert len(list(restored.scan_articles())) == 2
+        assert restored.secret("x") == restored.secret("x")
+        key = restored._keys.reader("h", "u1")
+        assert 0 < restored._link.call(key, "TTL", key) <= 60 * 86_400
+        worker = Worker(restored, empty_settings, "heir")
+        worker.tick(NOW + 60)
+        signals = worker.publisher.signals
+        assert signals.counters.readers(signals.ids.rows(["article"])) == 50
+    assert event_ids(empty_settings) == sorted(
+        [f"e{n}" for n in range(40)] + [f"f{n}" for n in range(10)]
+    )
+    assert (empty_settings.data_dir / "models" / "v1" / "factors.npy").read_bytes() == b"numbers"
+
+
+def test_new_events_follow_the_old_ones_even_in_an_emptied_stream(used, tmp_path, empty_settings):
+    backup(used, tmp_path / "copy")
+    restore(empty_settings, tmp_path / "copy")
+    with closing(RedisStore(used)) as old, closing(RedisStore(empty_settings)) as new:
+        for partition in range(old.partitions):
+            key = old._keys.stream(partition)
+            if old._link.call(key, "EXISTS", key):
+                facts = [s._link.call(key, "XINFO", "STREAM", key) for s in (old, new)]
+                found = [dict(zip(f[::2], f[1::2], strict=True)) for f in facts]
+                assert found[0][b"last-generated-id"] == found[1][b"last-generated-id"]
+
+
+def test_a_backup_never_overwrites(used, tmp_path, empty_settings):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ConflictError, match="exists"):
+        backup(used, tmp_path / "there")
+    with pytest.raises(ConflictError, match="lies in"):
+        backup(used, used.data_dir / "copy")
+    backup(used, tmp_path / "copy")
+    with pytest.raises(ConflictError, match="exists"):
+        restore(used, tmp_path / "copy")
+    restore(empty_settings, tmp_path / "copy")
+    shutil.rmtree(empty_settings.data_dir / "archive")
+    shutil.rmtree(empty_settings.data_dir / "models")
+    with pytest.raises(ConflictError, match="already holds data"):
+        restore(empty_settings, tmp_path / "copy")
+
+
+def test_a_damaged_or_foreign_backup_is_refused_and_changes_nothing(used, tmp_path, empty_settings):
+    with pytest.raises(ArchiveError, match="not a backup"):
+        restore(empty_settings, tmp_path)
+    backup(used, tmp_path / "copy")
+    with pytest.raises(ConflictError, match="16 partitions"):
+        restore(replace(empty_settings, partitions=4), tmp_path / "copy")
+    with pytest.raises(ConflictError, match="namespace"):
+        restore(replace(empty_settings, namespace="other"), tmp_path / "copy")
+    dump = tmp_path / "copy" / "store.dump.gz"
+    dump.write_bytes(dump.read_bytes()[:-50])
+    with pytest.raises(ArchiveError, match="not whole"):
+        restore(empty_settings, tmp_path / "copy")
+    with closing(RedisStore(empty_settings)) as untouched:
+        assert list(untouched.scan_articles()) == []
