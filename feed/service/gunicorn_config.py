@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
+import sys
 from typing import Any
 
 from feed.config import settings_from_environment
 from feed.service.telemetry import forget_process
+
+_PR_SET_PDEATHSIG = 1
 
 _settings = settings_from_environment()
 
@@ -22,6 +27,12 @@ accesslog = None
 loglevel = "warning"
 limit_request_line = 8190
 preload_app = False
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Let no web process outlive its master: it would keep the port from the next one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
