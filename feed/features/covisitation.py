@@ -62,6 +62,21 @@ class Covisitation:
         votes: Floats = np.bincount(others, weights, minlength=size).astype(np.float64)
         return votes[rows]
 
+    def votes_by_click(
+        self, recent_rows: Rows, recent_times: Floats, rows: Rows, now: float
+    ) -> Floats:
+        """Return what each click adds to the `scores` of distinct `rows`, f64 [clicks, k]."""
+        votes = np.zeros((len(recent_rows), len(rows)))
+        newest = np.argsort(-recent_times, kind="stable")[:RECENT]
+        recent, factors = self._shares(recent_rows[newest], recent_times[newest], now)
+        place = np.full(int(rows.max(initial=0)) + 1, -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        for click, others, weights in self._pairs.votes_apart(recent, factors, now):
+            known = others < len(place)
+            at = place[others[known]]
+            votes[newest[click], at[at >= 0]] = weights[known][at >= 0]
+        return votes
+
     def neighbours(
         self, recent_rows: Rows, recent_times: Floats, now: float, limit: int
     ) -> tuple[Rows, Floats]:
@@ -99,6 +114,9 @@ class Covisitation:
 
     def _votes(self, rows: Rows, times: Floats, now: float) -> tuple[Rows, Floats]:
         newest = np.argsort(-times, kind="stable")[:RECENT]
-        rows, times = rows[newest], times[newest]
+        return self._pairs.votes(*self._shares(rows[newest], times[newest], now), now)
+
+    def _shares(self, rows: Rows, times: Floats, now: float) -> tuple[Rows, Floats]:
+        """Return clicked rows and by what their pairs' weights are multiplied."""
         recency = np.exp2(-(now - times) / (PAIR_HALF_LIFE_S / 4))
-        return self._pairs.votes(rows, recency / (self._pairs.bases(rows, now) + SMOOTHING), now)
+        return rows, recency / (self._pairs.bases(rows, now) + SMOOTHING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,18 @@ class PairTable:
         others = np.concatenate([entry.rows[: entry.size] for entry, _ in found])
         weights = np.concatenate([e.weights[: e.size] * (f * decay) for e, f in found])
         return others, weights
+
+    def votes_apart(
+        self, rows: Rows, factors: Floats, now: float
+    ) -> Iterator[tuple[int, Rows, Floats]]:
+        """Yield the votes of each of `rows` that has any: its place, neighbours, weights."""
+        if self._landmark is None:
+            return
+        scaled = factors * 2.0 ** ((self._landmark - now) / self._half_life_s)
+        for place, (row, factor) in enumerate(zip(rows.tolist(), scaled.tolist(), strict=True)):
+            entry = self._pairs.get(row)
+            if entry is not None and entry.size:
+                yield place, entry.rows[: entry.size], entry.weights[: entry.size] * factor
 
     def snapshot(self) -> PairTable:
         """Return a copy that later additions do not touch."""

@@ -93,6 +93,18 @@ def from_neighbours(
     return rows[allowed][_top(votes[allowed], limit)]
 
 
+def from_listed(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles that the site lists below the article of the page."""
+    del config
+    page = context.request.page_row
+    if page < 0:
+        return _none()
+    rows = context.signals.page_lists.listed(page, context.request.now, 2 * limit)
+    return first_eligible(rows, situation.eligible.mask, limit)
+
+
 def from_trending(
     context: RankingContext, situation: Situation, config: RankingConfig, limit: int
 ) -> Rows:
@@ -169,6 +181,7 @@ COMMON_SOURCES: dict[str, Source] = {
     "trending": from_trending,
     **POPULAR_SOURCES,
     "in_view": from_in_view,
+    "listed": from_listed,
     "fresh": from_fresh,
     "exploration": from_exploration,
 }

@@ -22,6 +22,10 @@ from feed.ranking.live_index import LiveIndex, build_index
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+SEARCHED = 10_000
+"""Newest eligible articles that are compared with the reader's vectors; older ones can still come
+from every other source. Bounds the cost of a request in a huge catalogue."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RankingContext:
@@ -66,7 +70,7 @@ class Situation:
     """What the candidate sources share, computed once per request.
 
     `recent_rows` and `recent_at` are the page's article (if any) and the reader's last clicks,
-    newest first. The eligible rows all lie in [`low`, `high`).
+    newest first. The `SEARCHED` newest eligible rows lie in [`low`, `high`).
     """
 
     index: LiveIndex
@@ -109,7 +113,8 @@ def _find_eligible(
     pool, request = context.view.pool, context.request
     index = context.index or build_index(pool, context.signals.counters, request.now)
     eligible = find_eligible(pool, index, request, profile, config, context.withdrawn)
-    last = len(index.newest) - eligible.dropped["too_old"] - 1
+    last = min(len(eligible.rows), SEARCHED) - 1
     if last < 0:
         return eligible, index, 0, 0
-    return eligible, index, int(index.lowest[last]), int(index.highest[last]) + 1
+    searched = eligible.rows[: last + 1]
+    return eligible, index, int(searched.min()), int(searched.max()) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +111,7 @@ class _Greedy:
         similarity: Matrix,
         config: RankingConfig,
     ) -> None:
-        self._relevance = config.mmr_lambda * np.log(np.maximum(scores, _LEAST))
+        self._value = config.mmr_lambda * np.log(np.maximum(scores, _LEAST))
         self._lambda = config.mmr_lambda
         self._scores = scores
         self._codes = (sections, sources)
@@ -120,8 +121,7 @@ class _Greedy:
         self._similarity = similarity
         self._above = np.zeros(len(scores), np.float32)
         self._decay = np.ones(len(scores))
-        self._log_decay = np.zeros(len(scores))
-        self._counts: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._counts = [np.zeros(int(c.max(initial=-1)) + 1, np.int64) for c in self._codes]
         self._open = np.zeros(len(scores), np.bool_)
         self.decays: list[float] = []
         self.tail_decays: Floats = np.zeros(0)
@@ -133,27 +133,25 @@ class _Greedy:
         for kind in (0, 1):
             code = int(self._codes[kind][at])
             if self._factors[kind] < 1 and code >= 0:
-                count = self._counts[kind].get(code, 0)
-                self._counts[kind][code] = count + 1
+                count = int(self._counts[kind][code])
+                self._counts[kind][code] += 1
                 before = max(self._floor, self._factors[kind] ** count)
                 after = max(self._floor, self._factors[kind] ** (count + 1))
                 members = self._codes[kind] == code
                 self._decay[members] *= after / before
-                self._log_decay[members] += self._lambda * np.log(max(after / before, _LEAST))
+                self._value[members] += self._lambda * math.log(max(after / before, _LEAST))
 
     def take(self, left: Rows, count: int) -> Rows:
         """Choose slot by slot from `left`."""
         self._open[left] = True
-        closed = np.where(self._open, 0.0, -np.inf)
+        self._value[~self._open] = -np.inf
         taken = []
         for _ in range(min(count, len(left))):
-            value = self._relevance + self._log_decay + closed
-            if self._penalty:
-                value -= self._penalty * self._above
+            value = self._value - self._penalty * self._above if self._penalty else self._value
             best = int(value.argmax())
             taken.append(best)
             self.decays.append(float(self._decay[best]))
-            closed[best] = -np.inf
+            self._value[best] = -np.inf
             self._open[best] = False
             self.place(best)
         return np.array(taken, np.int64)
@@ -165,17 +163,13 @@ class _Greedy:
         for kind in (0, 1):
             if self._factors[kind] < 1:
                 codes = self._codes[kind][rest]
-                earlier = _earlier_of_same(codes) + self._start(kind, codes)
-                factor = np.maximum(self._floor, self._factors[kind] ** earlier)
-                decay *= np.where(codes >= 0, factor, 1.0)
+                coded = codes >= 0
+                earlier = _earlier_of_same(codes[coded]) + self._counts[kind][codes[coded]]
+                decay[coded] *= np.maximum(self._floor, self._factors[kind] ** earlier)
         best = np.argsort(-self._scores[rest] * decay, kind="stable")[: max(count, 0)]
         self.tail_decays = decay[best]
         chosen: Rows = rest[best]
         return chosen
-
-    def _start(self, kind: int, codes: Codes) -> Rows:
-        counts = self._counts[kind]
-        return np.fromiter((counts.get(c, 0) for c in codes.tolist()), np.int64, len(codes))
 
 
 def _earlier_of_same(codes: Codes) -> Rows:

@@ -205,15 +205,15 @@ def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, 
     For slots below the first page: label, follow, many readers, age, in this order.
     """
     by_section, by_source = find_followed(context, rows)
-    readers = context.signals.counters.clicks(rows, context.request.now)[:, _POPULAR].tolist()
-    ages = (context.request.now - context.view.pool.published_at[rows]).tolist()
-    trends = context.trending.labelled(rows).tolist()
-    found: list[tuple[Reason, ...]] = []
-    for i, row in enumerate(rows.tolist()):
-        reason = trending_reason(context, row) if trends[i] else None
-        if reason is None and (by_section[i] or by_source[i]):
-            reason = followed_reason(context, row, by_section=bool(by_section[i]))
-        found.append((reason or popular_reason(readers[i]) or age_reason(ages[i]),))
+    readers = context.signals.counters.clicks(rows, context.request.now)[:, _POPULAR]
+    days = _days(context.request.now - context.view.pool.published_at[rows])
+    facts = np.where(readers >= FEWEST_READERS, np.round(readers), -days).astype(np.int64)
+    found = [_fact(fact) for fact in facts.tolist()]
+    for i in np.flatnonzero(by_section | by_source).tolist():
+        found[i] = (followed_reason(context, int(rows[i]), by_section=bool(by_section[i])),)
+    for i in np.flatnonzero(context.trending.labelled(rows)).tolist():
+        reason = trending_reason(context, int(rows[i]))
+        found[i] = (reason,) if reason else found[i]
     return found
 
 
@@ -248,7 +248,7 @@ def popular_reason(readers: float) -> Reason | None:
 
 def age_reason(age_s: float) -> Reason:
     """Return the reason of an article that only its age speaks for; always true."""
-    return _aged(max(math.ceil(age_s / (24 * HOUR_S)), 1))
+    return _aged(int(_days(np.asarray(age_s))))
 
 
 def plain_reason(code: ReasonCode) -> Reason:
@@ -256,7 +256,19 @@ def plain_reason(code: ReasonCode) -> Reason:
     return Reason(code=code, text=TEMPLATES[code])
 
 
-@lru_cache(maxsize=1024)
+def _days(age_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.maximum(np.ceil(age_s / (24 * HOUR_S)), 1)
+
+
+@lru_cache(maxsize=4096)
+def _fact(readers_or_days: int) -> tuple[Reason, ...]:
+    """Return the reason of so many readers, or, if negative, of so many days of age."""
+    if readers_or_days > 0:
+        return (_popular(readers_or_days),)
+    return (_aged(-readers_or_days),)
+
+
+@lru_cache(maxsize=4096)
 def _popular(readers: int) -> Reason:
     text = TEMPLATES[ReasonCode.POPULAR].format(readers=readers, hours=_POPULAR_HOURS)
     return Reason(

@@ -28,18 +28,15 @@ EXPLORE_DEPTH = 400
 class LiveIndex:
     """The live articles of one snapshot in the orders that candidate sources start from.
 
-    All are pool rows, best first. `newest` holds every live, published article, with
-    `newest_at` their publication times; `lowest` and `highest` are the least and greatest row
-    among the first i + 1 of them, so that the newest i rows lie in one slice of the pool's
-    arrays. `popular` has one order per half-life of the counters (articles without clicks left
-    out), `in_view` the articles most in readers' view in the last half hour, `underexposed` the
-    young ones that at most half as many as usual were shown. `expiring` have an expiry time.
+    All are pool rows, best first. `newest` holds every live, published article, with `newest_at`
+    their publication times. `popular` has one order per half-life of the counters (articles
+    without clicks left out), `in_view` the articles most in readers' view in the last half hour,
+    `underexposed` the young ones that at most half as many as usual were shown. `expiring` have
+    an expiry time.
     """
 
     newest: Rows
     newest_at: Floats
-    lowest: Rows
-    highest: Rows
     popular: tuple[Rows, ...]
     in_view: Rows
     underexposed: Rows
@@ -61,8 +58,6 @@ def build_index(pool: ArticlePool, counters: Counters, now: float) -> LiveIndex:
     return LiveIndex(
         newest=rows,
         newest_at=pool.published_at[rows],
-        lowest=np.minimum.accumulate(rows),
-        highest=np.maximum.accumulate(rows),
         popular=tuple(_descending(rows, clicks[:, h]) for h in range(len(HALF_LIVES_S))),
         in_view=_descending(rows, impressions[:, 0]),
         underexposed=_underexposed(rows, pool.published_at[rows], impressions[:, -1], now),

@@ -57,13 +57,22 @@ class PastFinder:
             i: position of the candidate.
             affinity_only: look at what section, source and language say, no further.
         """
+        return int((self._by_affinity if affinity_only else self._by_total)[i])
+
+    @cached_property
+    def _by_total(self) -> Rows:
+        return self._most_missed(self._total)
+
+    @cached_property
+    def _by_affinity(self) -> Rows:
+        return self._most_missed(np.where(self._total > 0, self._affinity, 0.0))
+
+    def _most_missed(self, costs: Floats) -> Rows:
+        """Return the visible past row of the greatest cost for each candidate, -1 for none."""
         if not self._visible.any():
-            return -1
-        costs = np.where(self._visible, self._total[:, i], -np.inf)
-        if affinity_only:
-            costs = np.where((costs > 0) & (self._affinity[:, i] > 0), self._affinity[:, i], 0.0)
-        best = int(costs.argmax())
-        return int(self._past[best]) if costs[best] > 1e-9 else -1
+            return np.full(len(self._rows), -1, np.int64)
+        costs = np.where(self._visible[:, None], costs, -np.inf)
+        return np.where(costs.max(axis=0) > 1e-9, self._past[costs.argmax(axis=0)], -1)
 
     @cached_property
     def _total(self) -> Floats:
@@ -115,11 +124,9 @@ class PastFinder:
 
     @property
     def _covisitation(self) -> Floats:
-        votes = np.zeros((len(self._past), len(self._rows)))
-        pairs = self._signals.covisitation
-        for i in range(min(len(self._past), RECENT)):
-            click = slice(i, i + 1)
-            votes[i] = pairs.scores(self._past[click], self._at[click], self._rows, self._now)
+        votes = self._signals.covisitation.votes_by_click(
+            self._past, self._at, self._rows, self._now
+        )
         neighbours = self._neighbour_votes()
         whole = votes.sum(axis=0)
         known = neighbours.sum(axis=0)

@@ -167,10 +167,7 @@ def _build_slate(
         rows=rows,
         scores=scores.final[at] * diversity[at],
         reasons=_final_reasons(reasons, drawn.explored, pinned),
-        sources=tuple(
-            ("pins",) if pin else source_names(bits)
-            for bits, pin in zip(ranked.bits[at].tolist(), pinned.tolist(), strict=True)
-        ),
+        sources=tuple([source_names(bits) or ("pins",) for bits in ranked.bits[at].tolist()]),
         trending=context.trending.labelled(rows),
         explored=drawn.explored,
         pinned=pinned,
@@ -193,11 +190,11 @@ def _final_reasons(
     reasons: list[tuple[Reason, ...]], explored: Flags, pinned: Flags
 ) -> tuple[tuple[Reason, ...], ...]:
     """Put the pin or the draw first where that is why an article stands there."""
-    pick, chance = plain_reason(ReasonCode.EDITORS_PICK), plain_reason(ReasonCode.EXPLORE)
-    return tuple(
-        (pick,) if pin else (chance,) if drawn else given
-        for given, drawn, pin in zip(reasons, explored.tolist(), pinned.tolist(), strict=True)
-    )
+    for i in np.flatnonzero(explored).tolist():
+        reasons[i] = (plain_reason(ReasonCode.EXPLORE),)
+    for i in np.flatnonzero(pinned).tolist():
+        reasons[i] = (plain_reason(ReasonCode.EDITORS_PICK),)
+    return tuple(reasons)
 
 
 def _rung(context: RankingContext) -> Rung:
