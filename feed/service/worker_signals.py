@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 import structlog
@@ -114,14 +115,14 @@ class SignalsPublisher:
 
     def _read_streams(self) -> int:
         after = {p: self._positions.get(p, START) for p in range(self._store.partitions)}
+        payloads: list[Any] = []
         counted = 0
         for partition, records in self._store.read_streams(after, RECORDS_PER_READ).items():
-            for record in records:
-                if record.type is RecordType.EVENT:
-                    self.signals.apply_event(orjson.loads(record.payload))
+            payloads += [orjson.loads(r.payload) for r in records if r.type is RecordType.EVENT]
             if records:
                 self._positions[partition] = records[-1].stream_id
                 counted += len(records)
+        self.signals.apply_events(payloads)
         return counted
 
     def _publish_delta(self, body: bytes, now: float) -> None:
