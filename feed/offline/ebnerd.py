@@ -50,13 +50,14 @@ def read_ebnerd(directory: Path) -> EventLog:
     """Return the log of a directory with `train/` and/or `validation/`, or of one such folder.
 
     The page below which a list stood (`article_id`) was being read at that moment: it is a click
-    in the reader's history, but answered no list and is counted for no article. Histories end where impressions begin for one half of the readers and a
-    week later for the other, so from the first impression on they speak for their own reader
-    only and enter no counter: else counts would mean another thing in each week. The click
-    on a list came when the reader left that page, `read_time` seconds after the impression: that
-    is where its time goes (in the histories, which hold true times, it is so for nine clicks in
-    ten). A history's read within an hour of such a click is the same click and is dropped.
-    Nothing that totals later behaviour (`total_pageviews` and the like) is read.
+    in the reader's history, but answered no list and is counted for no article. Histories end
+    where impressions begin for one half of the readers and a week later for the other, so from
+    the first impression on they speak for their own reader only and enter no counter: else a
+    count would mean another thing in each week. The click on a list came when the reader left
+    the page, `read_time` seconds after the impression: that is where its time goes (in the
+    histories, which hold true times, it is so for nine clicks in ten). A history's read within
+    an hour of such a click is the same click and is dropped. Nothing that totals later behaviour
+    (`total_pageviews` and the like) is read.
 
     Raises:
         ArchiveError: there is no behaviour file, or one cannot be read.

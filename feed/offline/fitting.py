@@ -1,0 +1,163 @@
+"""What is fitted on the log before a moment: the bundle's arrays and its rankers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import TrainingConfig
+from feed.domain import format_time
+from feed.features.ids import IdMap
+from feed.features.interactions import EventColumns, build_interactions
+from feed.models.bundle import ModelBundle
+from feed.models.factors import fit_als, fit_content_map, item_neighbours
+from feed.models.ranker import LightGBMRanker
+from feed.models.schema import FEATURES
+from feed.offline.event_log import EventLog
+from feed.offline.examples import Examples
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
+"""What each head learns: whether a pool article is clicked; the order of a list."""
+
+_TREES = {
+    "min_data_in_leaf": 50,
+    "feature_fraction": 0.6,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "max_bin": 127,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
+
+
+def fit_bundle(
+    log: EventLog,
+    until: float,
+    config: TrainingConfig,
+    *,
+    embeddings: Matrix | None = None,
+    threads: int = 1,
+    version: str | None = None,
+) -> ModelBundle:
+    """Return a bundle without rankers, learnt from what happened before `until`.
+
+    Args:
+        log: the log; events at or after `until` are not looked at.
+        until: epoch seconds.
+        config: parameters.
+        embeddings: f32 [len(log.articles), d], zero rows where there is no text; an article
+            takes part from its first appearance on.
+        threads: of ALS.
+        version: name of the bundle; made of `until` when None.
+    """
+    columns = _before(log.events.columns, until)
+    size = (len(log.users), len(log.articles))
+    weights = build_interactions(columns, size, until, config)
+    known = np.flatnonzero(log.first_seen_at < until)
+    weights = weights[:, known].tocsr()
+    readers = np.asarray((weights > 0).sum(axis=0), np.float64).ravel()
+    index, similarity = item_neighbours(weights, config.neighbours)
+    ids = log.articles.ids
+    bundle = ModelBundle(
+        version=version or f"fit-{int(until)}",
+        manifest={
+            "created_at": format_time(until),
+            "window": [format_time(until - config.window_days * 86400.0), format_time(until)],
+            "interactions": int(weights.nnz),
+            "readers": int((np.diff(weights.indptr) > 0).sum()),
+        },
+        article_ids=IdMap(ids[r] for r in known.tolist()),
+        factors=fit_als(weights, config, threads),
+        readers=readers,
+        neighbour_index=index,
+        neighbour_weights=similarity,
+        alpha=config.alpha,
+        regularization=config.regularization,
+        shrinkage_readers=config.shrinkage_readers,
+    )
+    return bundle if embeddings is None else _with_content(bundle, embeddings[known], config)
+
+
+def fit_ranker(
+    examples: Examples, head: str, config: TrainingConfig, threads: int = 1
+) -> LightGBMRanker | None:
+    """Return a learned ranker, or None where there are too few lists to learn from.
+
+    Args:
+        examples: lists with their clicks.
+        head: a key of `OBJECTIVES`.
+        config: trees, leaves, learning rate, fewest lists, seed.
+        threads: of LightGBM.
+    """
+    if len(examples) < config.ranker_min_impressions:
+        return None
+    objective = OBJECTIVES[head]
+    data = lightgbm.Dataset(
+        examples.features,
+        examples.clicked.astype(np.float32),
+        group=examples.sizes if objective == "lambdarank" else None,
+        feature_name=[f.name for f in FEATURES],
+    )
+    parameters = _TREES | {
+        "objective": objective,
+        "num_leaves": config.ranker_leaves,
+        "learning_rate": config.ranker_learning_rate,
+        "num_threads": threads,
+        "seed": config.seed,
+    }
+    booster = lightgbm.train(parameters, data, config.ranker_trees)
+    return LightGBMRanker(booster.model_to_string(), _neutral(examples.features))
+
+
+def _neutral(features: Matrix) -> Matrix:
+    """Return each feature's median, NaN where it is mostly unknown."""
+    rows = features[:: max(1, len(features) // 20_000)]
+    neutral = np.full(features.shape[1], np.nan, np.float32)
+    for column in range(features.shape[1]):
+        values = rows[:, column]
+        known = values[~np.isnan(values)]
+        if 2 * len(known) >= len(values) and len(known):
+            neutral[column] = np.median(known)
+    return neutral
+
+
+def _with_content(bundle: ModelBundle, embeddings: Matrix, config: TrainingConfig) -> ModelBundle:
+    worded = embeddings[embeddings.any(axis=1)].astype(np.float64)
+    if len(worded) < 2:
+        return bundle
+    mean = worded.mean(axis=0)
+    centred = worded - mean
+    kept = min(config.content_dimensions, embeddings.shape[1])
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    reduced = replace(
+        bundle,
+        content_mean=mean.astype(np.float32),
+        content_projection=np.ascontiguousarray(axes[:, ::-1][:, :kept], np.float32),
+    )
+    content_map, bias = fit_content_map(
+        reduced.reduce_content(embeddings),
+        bundle.factors,
+        bundle.readers,
+        ridge=config.content_ridge,
+        min_readers=config.content_min_readers,
+    )
+    return replace(reduced, content_map=content_map, content_bias=bias)
+
+
+def _before(columns: EventColumns, until: float) -> EventColumns:
+    end = int(np.searchsorted(columns.occurred_at, until, "left"))
+    return EventColumns(
+        users=columns.users[:end],
+        articles=columns.articles[:end],
+        kinds=columns.kinds[:end],
+        occurred_at=columns.occurred_at[:end],
+        dwell_s=columns.dwell_s[:end],
+    )

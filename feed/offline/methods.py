@@ -1,0 +1,47 @@
+"""What is compared: the learned rankers and the single signals that they must beat."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.models.ranker import LightGBMRanker, LinearRanker
+from feed.models.schema import feature_index
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+MODEL = "model"
+SERVED = "model as served"
+DAY_ONE = "day-one weights"
+RANDOM = "random"
+
+SIGNALS: dict[str, tuple[str, float]] = {
+    "newest": ("age_seen", -1.0),
+    "clicks, half-life 30 min": ("clicks_30m", 1.0),
+    "clicks, half-life 2 h": ("clicks_2h", 1.0),
+    "clicks, half-life 6 h": ("clicks_6h", 1.0),
+    "clicks, half-life 24 h": ("clicks_24h", 1.0),
+    "content cosine": ("content_long", 1.0),
+    "co-visitation": ("covisit", 1.0),
+    "ALS alone": ("collaborative", 1.0),
+}
+"""Baselines: the feature that each is, and its sign. They see what the model sees, no more."""
+
+
+def score_all(
+    features: Matrix, ranker: LightGBMRanker | None, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Return the scores of every method, f64 [k] each.
+
+    Without a learned ranker the model is the day-one weights. A signal that is known for no
+    candidate at all (content without any text) is left out.
+    """
+    linear = LinearRanker().score(features)
+    scores = {MODEL: linear if ranker is None else ranker.margin(features), DAY_ONE: linear}
+    for name, (feature, sign) in SIGNALS.items():
+        column = features[:, feature_index()[feature]]
+        if not np.isnan(column).all():
+            scores[name] = sign * column.astype(np.float64)
+    scores[RANDOM] = rng.random(len(features))
+    return scores

@@ -1,0 +1,71 @@
+"""ScoreFile: every scored candidate as Parquet, so that anyone can recompute the metrics."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from feed.domain import ArchiveError
+from feed.features.ids import Rows
+from feed.offline.event_log import EventLog
+
+Floats = npt.NDArray[np.float64]
+
+
+class ScoreFile:
+    """Writes columns impression_id, article_id, score, protocol; ids as in the data set.
+
+    Rows go to a database file beside the target while the evaluation runs, so memory does not
+    grow with the log. Use it as a context manager; the file appears when it closes well.
+    """
+
+    def __init__(self, path: Path, log: EventLog) -> None:
+        self._path = path
+        self._keys = log.impressions.keys
+        ids = log.articles.ids
+        self._articles = (
+            np.array([int(i) for i in ids], np.int64) if log.integer_ids else np.array(ids, object)
+        )
+        self._directory = tempfile.TemporaryDirectory(prefix="feed-scores-")
+        self._db = duckdb.connect(str(Path(self._directory.name) / "scores.duckdb"))
+        article = "BIGINT" if log.integer_ids else "VARCHAR"
+        key = "BIGINT" if np.issubdtype(self._keys.dtype, np.integer) else "VARCHAR"
+        self._db.execute(
+            f"CREATE TABLE scores (impression_id {key}, article_id {article}, "
+            "score DOUBLE, protocol VARCHAR)"
+        )
+
+    def add(self, protocol: str, impressions: Rows, articles: Rows, scores: Floats) -> None:
+        """Add scored candidates: impression positions, article rows and scores, [n] each."""
+        chunk = {
+            "impression_id": self._keys[impressions],
+            "article_id": self._articles[articles],
+            "score": scores,
+        }
+        self._db.register("chunk", chunk)
+        self._db.execute("INSERT INTO scores SELECT *, ? FROM chunk", [protocol])
+        self._db.unregister("chunk")
+
+    def __enter__(self) -> ScoreFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                target = str(self._path).replace("'", "''")
+                self._db.execute(f"COPY scores TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        except duckdb.Error as fault:
+            raise ArchiveError(f"cannot write {self._path}: {fault}") from fault
+        finally:
+            self._db.close()
+            self._directory.cleanup()

@@ -1,0 +1,258 @@
+"""ScoreBook: the lists of a period wait for its rankers, then become scores and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.features.ids import Rows
+from feed.models.ranker import LightGBMRanker
+from feed.models.schema import feature_index
+from feed.models.view import RankingView
+from feed.offline.event_log import EventLog
+from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
+from feed.offline.metrics import RankedLists, sort_lists
+from feed.offline.pool_protocol import PoolCandidates
+from feed.offline.score_file import ScoreFile
+from feed.offline.spread import TOP, Spread
+from feed.offline.tally import ListFacts, Tally
+from feed.ranking.scoring import Scores
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+_SHARE = feature_index()["clicks_24h"]
+
+WAITING_ROWS = 500_000
+"""Candidates whose features may wait for a ranker; beyond, the walk waits for it."""
+SOURCE_DEPTH = 100
+"""How deep each candidate source is asked when its recall is measured."""
+SPREAD_METHODS = (MODEL, SERVED, "clicks, half-life 30 min", "newest")
+"""Methods whose first places are looked at beyond accuracy."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlateList:
+    """One list that editors showed: features f32 [k, F], rows, clicks, reader's clicks so far."""
+
+    impression: int
+    features: Matrix
+    rows: Rows
+    clicked: Flags
+    reader_clicks: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolList:
+    """One list of candidates from the pool, with factors, and the clicked articles `wanted`."""
+
+    impression: int
+    found: PoolCandidates
+    scores: Scores
+    clicked: Flags
+    wanted: Rows
+    reader_clicks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WaitingPool:
+    impression: int
+    features: Matrix
+    rows: Rows
+    clicked: Flags
+    factors: Floats
+    trending: Flags
+    wanted: Rows
+    pool_size: int
+    reader_clicks: int
+    in_pool: int
+    source_hits: dict[str, float]
+    view: RankingView
+
+
+class ScoreBook:
+    """Gathers lists, scores them with the period's rankers, and tallies every method."""
+
+    def __init__(self, log: EventLog, scores: ScoreFile | None = None, seed: int = 3) -> None:
+        self.tally = Tally()
+        self.spreads = {name: Spread() for name in SPREAD_METHODS}
+        self.pool_sizes: list[int] = []
+        self.candidate_counts: list[int] = []
+        self._log, self._file = log, scores
+        self._rankers: Mapping[str, Future[LightGBMRanker | None]] = {}
+        self._slates: list[SlateList] = []
+        self._pools: list[_WaitingPool] = []
+        self._waiting = 0
+        self._rng = np.random.default_rng(seed)
+
+    def use_rankers(self, rankers: Mapping[str, Future[LightGBMRanker | None]]) -> None:
+        """Score what is added from now on with these, once they are trained."""
+        self._rankers = rankers
+
+    def add_slate(self, entry: SlateList) -> None:
+        """Take one list of the slate protocol."""
+        self._slates.append(entry)
+        self._count(len(entry.rows))
+
+    def add_pool(self, entry: PoolList) -> None:
+        """Take one list of the pool protocol; measure its sources at once."""
+        found = entry.found
+        in_pool = found.eligible[entry.wanted]
+        hits = {
+            name: float(np.isin(entry.wanted, rows[:SOURCE_DEPTH]).sum())
+            for name, rows in found.proposals.items()
+        }
+        union = np.concatenate([rows[:SOURCE_DEPTH] for rows in found.proposals.values()])
+        hits["union"] = float(np.isin(entry.wanted, union).sum())
+        hits["union, capped"] = float(entry.clicked.sum())
+        self.pool_sizes.append(found.pool_size)
+        self.candidate_counts.append(len(found.rows))
+        self._pools.append(
+            _WaitingPool(
+                impression=entry.impression,
+                features=entry.scores.features,
+                rows=found.rows,
+                clicked=entry.clicked,
+                factors=entry.scores.final,
+                trending=found.context.trending.labelled(found.rows),
+                wanted=entry.wanted,
+                pool_size=found.pool_size,
+                reader_clicks=entry.reader_clicks,
+                in_pool=int(in_pool.sum()),
+                source_hits=hits,
+                view=found.context.view,
+            )
+        )
+        for spread in self.spreads.values():
+            spread.add_pool(found.rows)
+        self._count(len(found.rows))
+
+    def flush(self) -> None:
+        """Score and tally everything that waits."""
+        if self._slates:
+            self._flush_slates()
+        if self._pools:
+            self._flush_pools()
+        self._slates, self._pools, self._waiting = [], [], 0
+
+    def _count(self, rows: int) -> None:
+        self._waiting += rows
+        if self._waiting >= WAITING_ROWS:
+            self.flush()
+
+    def _ranker(self, head: str) -> LightGBMRanker | None:
+        future = self._rankers.get(head)
+        return None if future is None else future.result()
+
+    def _flush_slates(self) -> None:
+        waiting = self._slates
+        features = np.concatenate([w.features for w in waiting])
+        clicked = np.concatenate([w.clicked for w in waiting])
+        rows = np.concatenate([w.rows for w in waiting])
+        sizes = np.array([len(w.rows) for w in waiting])
+        impressions = np.array([w.impression for w in waiting])
+        self._add_facts("slate", impressions, [w.reader_clicks for w in waiting], clicked, rows)
+        scored = score_all(features, self._ranker("slate"), self._rng)
+        for method, scores in scored.items():
+            self.tally.add("slate", method, sort_lists(scores, clicked, sizes))
+        if self._file is not None:
+            self._file.add("slate", np.repeat(impressions, sizes), rows, scored[MODEL])
+
+    def _flush_pools(self) -> None:
+        waiting = self._pools
+        features = np.concatenate([w.features for w in waiting])
+        clicked = np.concatenate([w.clicked for w in waiting])
+        rows = np.concatenate([w.rows for w in waiting])
+        sizes = np.array([len(w.rows) for w in waiting])
+        wanted = np.array([float(len(w.wanted)) for w in waiting])
+        impressions = np.array([w.impression for w in waiting])
+        clicks = [w.reader_clicks for w in waiting]
+        first = np.array([w.wanted[0] for w in waiting])
+        self._add_pool_facts(impressions, clicks, first)
+        ranker = self._ranker("pool")
+        scored = score_all(features, ranker, self._rng)
+        factors = np.concatenate([w.factors for w in waiting])
+        scored[SERVED] = _chance(scored[MODEL]) * factors
+        del scored[RANDOM]
+        for method, scores in scored.items():
+            ranked = sort_lists(scores, clicked, sizes, wanted)
+            self.tally.add("pool", method, ranked)
+        self.tally.add("pool", RANDOM, self._random_lists(waiting, wanted))
+        self._add_sources(waiting, wanted)
+        self._add_spread(waiting, scored, sizes)
+        if self._file is not None:
+            self._file.add("pool", np.repeat(impressions, sizes), rows, scored[MODEL])
+
+    def _random_lists(self, waiting: list[_WaitingPool], wanted: Floats) -> RankedLists:
+        """Return the clicked articles of each pool at ranks drawn at random from all of it."""
+        counts = np.array([w.in_pool for w in waiting])
+        draws = [
+            self._rng.choice(w.pool_size, w.in_pool, replace=False) for w in waiting if w.in_pool
+        ]
+        ranks = np.concatenate(draws or [np.zeros(0, np.int64)])
+        sizes = np.array([float(w.pool_size) for w in waiting])
+        lists = np.repeat(np.arange(len(waiting)), counts)
+        return RankedLists(
+            lists, ranks, np.ones(len(ranks), bool), sizes, wanted, sizes[lists] - ranks
+        )
+
+    def _add_sources(self, waiting: list[_WaitingPool], wanted: Floats) -> None:
+        in_pool = np.array([float(w.in_pool) for w in waiting])
+        for name in waiting[0].source_hits:
+            hits = np.array([w.source_hits[name] for w in waiting])
+            share = np.where(in_pool > 0, hits / np.maximum(in_pool, 1.0), np.nan)
+            self.tally.add_values("sources", name, "recall@100 of the pool", share)
+            self.tally.add_values("sources", name, "recall@100 of all clicks", hits / wanted)
+
+    def _add_spread(
+        self, waiting: list[_WaitingPool], scored: dict[str, Floats], sizes: Integers
+    ) -> None:
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        for name, spread in self.spreads.items():
+            for place, entry in enumerate(waiting):
+                part = scored[name][starts[place] : starts[place + 1]]
+                best = np.argsort(-part, kind="stable")[:TOP]
+                rows = entry.rows[best]
+                share = np.expm1(entry.features[best, _SHARE]) / 1000.0
+                pool = entry.view.pool
+                sections = pool.section[rows]
+                spread.add(rows, share, entry.view.content[rows], sections, entry.trending[best])
+
+    def _add_facts(
+        self,
+        protocol: str,
+        impressions: Rows,
+        reader_clicks: list[int],
+        clicked: Flags,
+        rows: Rows,
+    ) -> None:
+        views = self._log.impressions
+        at = views.at[impressions]
+        sizes = np.diff(views.starts)[impressions]
+        lists = np.repeat(np.arange(len(impressions)), sizes)
+        places = np.flatnonzero(clicked)
+        lists_clicked, first = np.unique(lists[places], return_index=True)
+        age = np.full(len(impressions), np.nan)
+        seen = self._log.first_seen_at[rows[places[first]]]
+        age[lists_clicked] = (at[lists_clicked] - seen) / 3600.0
+        users = views.users[impressions]
+        self.tally.add_facts(protocol, ListFacts(users, np.array(reader_clicks), age, at))
+
+    def _add_pool_facts(self, impressions: Rows, reader_clicks: list[int], first: Rows) -> None:
+        views = self._log.impressions
+        at = views.at[impressions]
+        age = (at - self._log.first_seen_at[first]) / 3600.0
+        facts = ListFacts(views.users[impressions], np.array(reader_clicks), age, at)
+        self.tally.add_facts("pool", facts)
+        self.tally.add_facts("sources", facts)
+
+
+def _chance(margin: Floats) -> Floats:
+    scores: Floats = 1.0 / (1.0 + np.exp(-np.clip(margin, -50.0, 50.0)))
+    return scores
