@@ -14,6 +14,7 @@ from feed.storage.event_codec import (
     decode_history,
     decode_preferences,
     decode_reactions,
+    decode_shown,
     decode_slate,
     encode_exposure,
     encode_preferences,
@@ -23,7 +24,7 @@ from feed.storage.event_codec import (
 from feed.storage.keys import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
-from feed.storage.store import Outcome, ReaderState, Shown
+from feed.storage.store import Outcome, ReaderState
 
 CHUNK = 200
 """Events of one script call: few enough that no call holds the store for long."""
@@ -47,7 +48,7 @@ class ReaderPart(StorePart):
             preferences=decode_preferences(preferences),
             history=decode_history(history),
             read_ids=_texts(read),
-            shown=_decode_shown(shown),
+            shown=decode_shown(shown),
             reactions=kinds,
             reacted_at=times,
             hidden_ids=_texts(hidden),
@@ -140,7 +141,7 @@ class ReaderPart(StorePart):
         slates = self._link.pipeline(key, [("GET", k) for k in slate_keys]) if slate_keys else []
         return {
             "user_id": user_id,
-            **orjson.loads(orjson.dumps(state, default=_as_list)),
+            **orjson.loads(orjson.dumps(state, default=_as_plain)),
             "slates": [orjson.loads(orjson.dumps(decode_slate(data))) for data in slates if data],
         }
 
@@ -188,15 +189,10 @@ def _texts(members: list[bytes]) -> frozenset[str]:
     return frozenset([member.decode() for member in members])
 
 
-def _decode_shown(pairs: list[bytes]) -> tuple[Shown, ...]:
-    shown = []
-    for member, score in zip(pairs[::2], pairs[1::2], strict=True):
-        last_ms, count = divmod(int(score), 1024)
-        shown.append(Shown(member.decode(), count, last_ms / 1000))
-    return tuple(shown)
-
-
-def _as_list(value: Any) -> list[Any]:
+def _as_plain(value: Any) -> Any:
+    """Return what orjson does not know as what it knows."""
     if isinstance(value, frozenset):
         return sorted(value)
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict()
     raise TypeError(type(value).__name__)
