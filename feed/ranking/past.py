@@ -18,7 +18,7 @@ Codes = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-MOST = 40
+MOST = 20
 """Only so many of the last clicks are asked."""
 _NEAREST = 20
 
