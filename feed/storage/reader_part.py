@@ -29,6 +29,9 @@ from feed.storage.store import Outcome, ReaderState
 CHUNK = 200
 """Events of one script call: few enough that no call holds the store for long."""
 
+CLOCK_JUMP_S = 7200
+"""How far a clock that is set back may cross midnight without an event counting twice."""
+
 _OUTCOMES = {ord("1"): Outcome.ACCEPTED, ord("0"): Outcome.DUPLICATE}
 _READER_KEYS = ("h", "r", "v", "m", "x", "s", "pref")
 
@@ -170,7 +173,9 @@ class ReaderPart(StorePart):
         ]
 
     def _append_call(self, partition: int, events: list[Event]) -> ScriptCall:
-        day = int(max(event.received_at for event in events) // DAY_S)
+        day, second = divmod(max(event.received_at for event in events), DAY_S)
+        # Near midnight the clock may have been set back from tomorrow.
+        days = (0, -1, 1) if second > DAY_S - CLOCK_JUMP_S else (0, -1)
         keys = self._keys
         args: list[Any] = [
             keys.reader_prefix(partition),
@@ -181,7 +186,7 @@ class ReaderPart(StorePart):
         ]
         for event in events:
             args += event_arguments(event)
-        names = (keys.stream(partition), *(keys.seen(partition, day + d) for d in (0, -1, 1)))
+        names = (keys.stream(partition), *(keys.seen(partition, int(day) + d) for d in days))
         return ScriptCall(scripts.APPEND_EVENTS, names, tuple(args))
 
 

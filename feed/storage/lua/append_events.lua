@@ -1,5 +1,5 @@
 -- Take events of readers of one partition: deduplicate, append to the stream, update the readers.
--- KEYS: 1 stream; 2, 3, 4 digests of events seen today, yesterday, tomorrow (a clock may jump)
+-- KEYS: 1 stream; 2, 3 digests of events seen today and yesterday, and near midnight 4: tomorrow
 -- ARGV: 1 prefix of the partition's reader keys (same hash tag as KEYS); 2 reader TTL s;
 --       3 digest TTL s; 4 stream bound; 5 preferences TTL s; then eight for each event:
 --       digest, user, article, kind (one letter), occurred_at ms, history entry,
@@ -15,33 +15,43 @@ if redis.call('XLEN', KEYS[1]) + n > tonumber(ARGV[4]) then
   return redis.error_reply('FULL too many records wait for the worker')
 end
 
-local digests = {}
-for i = 1, n do digests[i] = ARGV[HEAD + (i - 1) * WIDTH + 1] end
-local today = redis.call('SMISMEMBER', KEYS[2], unpack(digests))
-local yesterday = redis.call('SMISMEMBER', KEYS[3], unpack(digests))
-local tomorrow = redis.call('SMISMEMBER', KEYS[4], unpack(digests))
+local digests, users, first_of = {}, {}, {}
+for i = 1, n do
+  local at = HEAD + (i - 1) * WIDTH
+  digests[i] = ARGV[at + 1]
+  local user = ARGV[at + 2]
+  if not first_of[user] then
+    users[#users + 1] = prefix .. 'pref:' .. user
+    first_of[user] = #users
+  end
+end
+local seen = {}
+for k = 2, #KEYS do
+  for i, member in ipairs(redis.call('SMISMEMBER', KEYS[k], unpack(digests))) do
+    if member == 1 then seen[i] = true end
+  end
+end
 redis.call('SADD', KEYS[2], unpack(digests))
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 
-local function escape(text) return (string.gsub(text, '[\\"]', '\\%0')) end
-
-local anonymous = {}
-local function is_anonymous(user)
-  local known = anonymous[user]
-  if known == nil then
-    local kept = redis.call('GETEX', prefix .. 'pref:' .. user, 'EX', ARGV[5])
-    known = kept and string.byte(kept) == 48 or false
-    anonymous[user] = known
-  end
-  return known
+-- Preferences begin with 0 when the reader switched personalisation off.
+local preferences = redis.call('MGET', unpack(users))
+for i, kept in ipairs(preferences) do
+  if kept then redis.call('EXPIRE', users[i], ARGV[5]) end
 end
+local function is_anonymous(user)
+  local kept = preferences[first_of[user]]
+  return kept and string.byte(kept) == 48
+end
+
+local function escape(text) return (string.gsub(text, '[\\"]', '\\%0')) end
 
 local touched = {}
 
 local function add_history(user, entry)
   local key = prefix .. 'h:' .. user
-  redis.call('LPUSH', key, entry)
-  touched[key] = 'list'
+  if redis.call('LPUSH', key, entry) > HISTORY then touched[key] = 'list'
+  elseif not touched[key] then touched[key] = 'short' end
 end
 
 local function add_shown(user, article, ms)
@@ -49,8 +59,9 @@ local function add_shown(user, article, ms)
   local score = tonumber(redis.call('ZSCORE', key, article) or '0')
   local count = math.min(score % 1024 + 1, 1023)
   local last = math.max((score - score % 1024) / 1024, ms)
-  redis.call('ZADD', key, string.format('%.0f', last * 1024 + count), article)
-  touched[key] = SHOWN
+  local added = redis.call('ZADD', key, string.format('%.0f', last * 1024 + count), article)
+  if added == 1 then touched[key] = SHOWN
+  elseif not touched[key] then touched[key] = 'short' end
 end
 
 -- The reader's first click on an article, with the clicks before it, newest first, as JSON.
@@ -105,7 +116,7 @@ local results, in_batch = {}, {}
 for i = 1, n do
   local at = HEAD + (i - 1) * WIDTH
   local digest = ARGV[at + 1]
-  if today[i] + yesterday[i] + tomorrow[i] > 0 or in_batch[digest] then
+  if seen[i] or in_batch[digest] then
     results[i] = '0'
   else
     in_batch[digest] = true
@@ -134,7 +145,7 @@ end
 
 for key, limit in pairs(touched) do
   if limit == 'list' then redis.call('LTRIM', key, 0, HISTORY - 1)
-  else redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1) end
+  elseif limit ~= 'short' then redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1) end
   redis.call('EXPIRE', key, ttl)
 end
 return table.concat(results)
