@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +14,10 @@ from feed.models.view import RankingView
 from feed.offline.event_log import EventLog
 from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
 from feed.offline.metrics import RankedLists, sort_lists
-from feed.offline.pool_protocol import PoolCandidates
 from feed.offline.score_file import ScoreFile
 from feed.offline.spread import TOP, Spread
 from feed.offline.tally import ListFacts, Tally
-from feed.ranking.scoring import Scores
+from feed.offline.walk import PoolList, Rankers, SlateList
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -35,29 +32,6 @@ SOURCE_DEPTH = 100
 """How deep each candidate source is asked when its recall is measured."""
 SPREAD_METHODS = (MODEL, SERVED, "clicks, half-life 30 min", "newest")
 """Methods whose first places are looked at beyond accuracy."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlateList:
-    """One list that editors showed: features f32 [k, F], rows, clicks, reader's clicks so far."""
-
-    impression: int
-    features: Matrix
-    rows: Rows
-    clicked: Flags
-    reader_clicks: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoolList:
-    """One list of candidates from the pool, with factors, and the clicked articles `wanted`."""
-
-    impression: int
-    found: PoolCandidates
-    scores: Scores
-    clicked: Flags
-    wanted: Rows
-    reader_clicks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +59,13 @@ class ScoreBook:
         self.pool_sizes: list[int] = []
         self.candidate_counts: list[int] = []
         self._log, self._file = log, scores
-        self._rankers: Mapping[str, Future[LightGBMRanker | None]] = {}
+        self._rankers: Rankers = {}
         self._slates: list[SlateList] = []
         self._pools: list[_WaitingPool] = []
         self._waiting = 0
         self._rng = np.random.default_rng(seed)
 
-    def use_rankers(self, rankers: Mapping[str, Future[LightGBMRanker | None]]) -> None:
+    def use_rankers(self, rankers: Rankers) -> None:
         """Score what is added from now on with these, once they are trained."""
         self._rankers = rankers
 

@@ -1,0 +1,168 @@
+"""`feed evaluate`: replay a log and compare the model with single signals."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from feed.commands.errors import InputCommandError, one_line_errors
+from feed.domain import InvalidInputError, format_time, parse_time
+from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder, article_text
+from feed.models.factors import training_threads
+from feed.offline.datasets import NAMES, encode_catalogue, read_dataset
+from feed.offline.evaluation import evaluate
+from feed.offline.event_log import EventLog
+from feed.offline.report import build_report, print_report, render_html
+from feed.offline.score_file import ScoreFile
+from feed.offline.scorebook import ScoreBook
+from feed.offline.walk import HEADS, WalkPlan
+
+Matrix = npt.NDArray[np.float32]
+
+_UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_span(text: str) -> float:
+    """Return the seconds of a span such as 30m, 24h or 7d.
+
+    Raises:
+        InvalidInputError: it is not one.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise InvalidInputError("span", "must be a number with m, h or d, such as 24h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@click.command("evaluate")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--dataset", type=click.Choice(NAMES), required=True, help="Layout of DIRECTORY.")
+@click.option("--from", "from_text", metavar="TIME", help="First impression measured, ISO 8601.")
+@click.option("--to", "to_text", metavar="TIME", help="End of the window, itself outside.")
+@click.option("--retrain-every", default="24h", show_default=True, help="Span between trainings.")
+@click.option("--protocol", type=click.Choice(["both", *HEADS]), default="both", show_default=True)
+@click.option("--encoder", type=click.Choice(["sentence", "tfidf", "none"]), default="sentence")
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads of training.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
+@click.option(
+    "--scores", "scores_path", type=click.Path(path_type=Path), help="Write every score (Parquet)."
+)
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a page.")
+def evaluate_command(
+    directory: Path,
+    dataset: str,
+    from_text: str | None,
+    to_text: str | None,
+    retrain_every: str,
+    protocol: str,
+    encoder: str,
+    threads: int,
+    json_path: Path | None,
+    scores_path: Path | None,
+    html_path: Path | None,
+) -> None:
+    """Replay the log in DIRECTORY and measure the ranking on it.
+
+    Every impression from --from to --to (default: the last two days) is scored with what was
+    known strictly before it, by models trained on what precedes each --retrain-every. Two
+    protocols: `slate` orders what the editors showed, `pool` ranks everything that could have
+    been shown.
+    """
+    console = Console()
+    with one_line_errors(), ExitStack() as stack:
+        _check_targets(json_path, scores_path, html_path)
+        log, vectors = read_dataset(dataset, directory)
+        start, end = _window(log, from_text, to_text)
+        plan = WalkPlan(
+            start=start,
+            end=end,
+            retrain_every_s=parse_span(retrain_every),
+            heads=HEADS if protocol == "both" else (protocol,),
+            threads=min(max(threads, 1), training_threads()),
+        )
+        bar = stack.enter_context(_progress(console))
+        task = bar.add_task("reading", total=1.0)
+        if vectors is None:
+            vectors = _encode(log, encoder, start, bar, task)
+        scores = stack.enter_context(ScoreFile(scores_path, log)) if scores_path else None
+        book = ScoreBook(log, scores)
+
+        def show(share: float, doing: str) -> None:
+            bar.update(task, completed=share, description=doing)
+
+        evaluate(log, plan, book, embeddings=vectors, progress=show)
+        bar.update(task, completed=1.0, description="done")
+    report = build_report(book, _settings(dataset, plan, len(log.articles)))
+    print_report(report, console)
+    if json_path is not None:
+        json_path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    if html_path is not None:
+        html_path.write_text(render_html(report), encoding="utf-8")
+
+
+def _window(log: EventLog, from_text: str | None, to_text: str | None) -> tuple[float, float]:
+    at = log.impressions.at
+    if not len(at):
+        raise InputCommandError("the log holds no impressions")
+    end = parse_time("--to", to_text) if to_text else float(at[-1]) + 1.0
+    start = parse_time("--from", from_text) if from_text else end - 2 * 86400.0
+    inside = log.impressions.between(start, end)
+    if not len(inside):
+        raise InputCommandError(
+            f"no impressions between {format_time(start)} and {format_time(end)}; "
+            f"the log has them from {format_time(float(at[0]))} to {format_time(float(at[-1]))}"
+        )
+    return start, end
+
+
+def _encode(log: EventLog, encoder: str, start: float, bar: Progress, task: Any) -> Matrix | None:
+    if encoder == "none" or not any(article_text(a) for a in log.catalogue):
+        return None
+    chosen: Encoder = SentenceEncoder() if encoder == "sentence" else _fit_tfidf(log, start)
+    return encode_catalogue(
+        log, chosen, lambda share: bar.update(task, completed=share, description="encoding")
+    )
+
+
+def _fit_tfidf(log: EventLog, until: float) -> TfidfSvdEncoder:
+    """Fit on the articles that had appeared before the window."""
+    seen = log.first_seen_at < until
+    texts = [article_text(a) for a in log.catalogue if seen[log.articles.row(a.article_id)]]
+    return TfidfSvdEncoder.fit([text for text in texts if text])
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+def _settings(dataset: str, plan: WalkPlan, articles: int) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "from": format_time(plan.start),
+        "to": format_time(plan.end),
+        "retrain_every_hours": plan.retrain_every_s / 3600.0,
+        "articles": articles,
+        "trees": plan.training.ranker_trees,
+        "seed": plan.training.seed,
+    }
+
+
+def _check_targets(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise InputCommandError(f"there is no directory {path.parent}")

@@ -1,0 +1,239 @@
+"""Walk: one pass over the log that rebuilds examples, trains, and hands lists to a book."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.features.context import RequestContext
+from feed.features.ids import Rows
+from feed.features.profile import Profile
+from feed.models.bundle import ModelBundle
+from feed.models.feature_matrix import build_features
+from feed.models.ranker import LightGBMRanker
+from feed.models.view import RankingView, build_view
+from feed.offline.event_log import EventLog
+from feed.offline.examples import Examples, ExampleStore, sample_negatives
+from feed.offline.fitting import fit_bundle, fit_ranker
+from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
+from feed.offline.replay import Replay, build_log_pool
+from feed.ranking.scoring import Scores, score_candidates
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Rankers = dict[str, Future[LightGBMRanker | None]]
+
+HEADS = ("slate", "pool")
+"""The protocols, and the learned rankers that are for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkPlan:
+    """What to walk over. Times are epoch seconds; lists of [start, end) are measured.
+
+    Before each `retrain_every_s` of it everything is trained again on what came before.
+    `pool_every` measures the pool protocol on every n-th impression (1: all);
+    `learn_pool_every` rebuilds pool examples from every n-th impression of the past, with
+    `negatives` unclicked candidates each. `heads` chooses protocols.
+    """
+
+    start: float
+    end: float
+    retrain_every_s: float = DAY_S
+    pool_every: int = 1
+    learn_pool_every: int = 2
+    negatives: int = 20
+    heads: tuple[str, ...] = HEADS
+    threads: int = 1
+    ranking: RankingConfig = field(default_factory=RankingConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class SlateList:
+    """One list that editors showed: features f32 [k, F], rows, clicks, reader's clicks so far."""
+
+    impression: int
+    features: Matrix
+    rows: Rows
+    clicked: Flags
+    reader_clicks: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolList:
+    """One list of candidates from the pool, with factors, and the clicked articles `wanted`."""
+
+    impression: int
+    found: PoolCandidates
+    scores: Scores
+    clicked: Flags
+    wanted: Rows
+    reader_clicks: int
+
+
+class Book(Protocol):
+    """Takes the lists of the measured window."""
+
+    def add_slate(self, entry: SlateList) -> None:
+        """Take one list of the slate protocol."""
+        ...
+
+    def add_pool(self, entry: PoolList) -> None:
+        """Take one list of the pool protocol."""
+        ...
+
+    def use_rankers(self, rankers: Rankers) -> None:
+        """Score what is added from now on with these, once they are trained."""
+        ...
+
+    def flush(self) -> None:
+        """Score what waits."""
+        ...
+
+
+class UnitRanker:
+    """Scores everything 1, so that what is left of a score is the product of its factors."""
+
+    def score(self, features: Matrix) -> Floats:
+        """Return ones, f64 [k]."""
+        return np.ones(len(features))
+
+    def group_contributions(self, features: Matrix) -> Floats:
+        """Return nothing for every group."""
+        return np.zeros((len(features), 0))
+
+
+class Walk:
+    """One replay, the model of the present period, the examples so far.
+
+    Every impression is seen with what happened strictly before it: counters, profiles and
+    pairs by `Replay`, factors and rankers by the period's training.
+    """
+
+    def __init__(
+        self, log: EventLog, plan: WalkPlan, embeddings: Matrix | None, book: Book | None = None
+    ) -> None:
+        self._log, self._plan = log, plan
+        self._embeddings, self._book = embeddings, book
+        window_s = plan.training.ranker_days * DAY_S
+        periods = int(np.ceil(window_s / plan.retrain_every_s))
+        first = float(log.impressions.at.min(initial=plan.start))
+        self.learn_from = max(plan.start - periods * plan.retrain_every_s, first)
+        self._next = plan.start - periods * plan.retrain_every_s
+        while self._next + plan.retrain_every_s <= self.learn_from:
+            self._next += plan.retrain_every_s
+        self._pool = build_log_pool(log, embeddings)
+        self._replay = Replay(log)
+        self._protocol = PoolProtocol(self._replay, plan.ranking)
+        self._examples = {head: ExampleStore(window_s) for head in plan.heads}
+        self._rng = np.random.default_rng(plan.training.seed)
+        self._view: RankingView | None = None
+        self._fixed = False
+        self._replay.start(self.learn_from)
+
+    def use(self, bundle: ModelBundle) -> None:
+        """Look through one given model from now on, and train nothing."""
+        self._view, self._fixed = build_view(self._pool, bundle), True
+
+    def take(self, impression: int, trainer: Executor) -> None:
+        """See one impression: measure it if it is in the window, learn from it, train if due."""
+        now = float(self._log.impressions.at[impression])
+        if not self._fixed and (self._view is None or now >= self._next):
+            self._start_period(now, trainer)
+        self._replay.advance(now)
+        views = self._log.impressions
+        user = int(views.users[impression])
+        profile = self._replay.readers.profile(user, now, self._plan.ranking)
+        part = slice(views.starts[impression], views.starts[impression + 1])
+        shown, clicked = views.shown[part], views.clicked[part]
+        request = self._replay.context(impression)
+        measured = now >= self._plan.start
+        if "slate" in self._plan.heads:
+            self._take_slate(impression, profile, request, shown, clicked, measured=measured)
+        every = self._plan.pool_every if measured else self._plan.learn_pool_every
+        if "pool" in self._plan.heads and impression % every == 0 and clicked.any():
+            self._take_pool(impression, profile, request, shown[clicked], measured=measured)
+
+    def fit(self, until: float) -> ModelBundle:
+        """Return the bundle of what happened before `until`, rankers included."""
+        rankers = {head: _fit(self._collect(head, until), head, self._plan) for head in HEADS}
+        bundle = self._fit_bundle(until)
+        return replace(bundle, ranker=rankers["pool"], slate_ranker=rankers["slate"])
+
+    def _start_period(self, now: float, trainer: Executor) -> None:
+        plan = self._plan
+        boundary = self._next
+        while self._next <= now:
+            boundary, self._next = self._next, self._next + plan.retrain_every_s
+        until = min(boundary, now)
+        self._view = build_view(self._pool, self._fit_bundle(until))
+        if self._book is not None:
+            self._book.flush()
+            if self._next > plan.start:
+                examples = {head: self._collect(head, until) for head in plan.heads}
+                self._book.use_rankers(
+                    {h: trainer.submit(_fit, examples[h], h, plan) for h in plan.heads}
+                )
+
+    def _collect(self, head: str, until: float) -> Examples:
+        store = self._examples.get(head)
+        return ExampleStore(0.0).collect(until) if store is None else store.collect(until)
+
+    def _fit_bundle(self, until: float) -> ModelBundle:
+        plan = self._plan
+        return fit_bundle(
+            self._log, until, plan.training, embeddings=self._embeddings, threads=plan.threads
+        )
+
+    def _take_slate(
+        self,
+        impression: int,
+        profile: Profile,
+        request: RequestContext,
+        shown: Rows,
+        clicked: Flags,
+        *,
+        measured: bool,
+    ) -> None:
+        assert self._view is not None  # noqa: S101 - made when the period started
+        features = build_features(self._view, self._replay.signals, profile, request, shown)
+        self._examples["slate"].add(features, clicked, request.now)
+        if measured and self._book is not None:
+            reader_clicks = len(profile.clicked_rows)
+            self._book.add_slate(SlateList(impression, features, shown, clicked, reader_clicks))
+
+    def _take_pool(
+        self,
+        impression: int,
+        profile: Profile,
+        request: RequestContext,
+        wanted: Rows,
+        *,
+        measured: bool,
+    ) -> None:
+        assert self._view is not None  # noqa: S101 - made when the period started
+        found = self._protocol.candidates(self._view, profile, request)
+        if not len(found.rows):
+            return
+        scores = score_candidates(
+            found.context, found.situation, found.rows, UnitRanker(), self._plan.ranking
+        )
+        clicked = np.isin(found.rows, wanted)
+        if impression % self._plan.learn_pool_every == 0:
+            kept = sample_negatives(clicked, self._plan.negatives, self._rng)
+            self._examples["pool"].add(scores.features[kept], clicked[kept], request.now)
+        if measured and self._book is not None:
+            reader_clicks = len(profile.clicked_rows)
+            self._book.add_pool(PoolList(impression, found, scores, clicked, wanted, reader_clicks))
+
+
+def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:
+    ranker = fit_ranker(examples, head, plan.training, plan.threads)
+    return None if ranker is None else ranker.with_threads(plan.threads)
