@@ -23,12 +23,20 @@ class Entry(NamedTuple):
 COMMANDS = {
     "serve": Entry("feed.commands.serve", "serve", "Serve feeds: store, worker and web processes."),
     "worker": Entry("feed.commands.worker", "worker", "Run the worker alone."),
-    "settings": Entry("feed.commands.settings", "settings", "Show every setting and its value."),
     "ingest": Entry(
         "feed.commands.ingest", "ingest", "Send articles and events to a running service."
     ),
-    "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),
+    "encode": Entry("feed.commands.encode", "encode", "Encode articles after a change of encoder."),
+    "models": Entry("feed.commands.models", "models", "List models, choose one, roll back."),
+    "experiment": Entry(
+        "feed.commands.experiment", "experiment", "Create, start, stop and report experiments."
+    ),
+    "report": Entry("feed.commands.ab_report", "ab_report", "Report one experiment."),
+    "backup": Entry("feed.commands.backup", "backup_command", "Copy a whole installation."),
+    "restore": Entry("feed.commands.backup", "restore_command", "Bring a copy back."),
+    "settings": Entry("feed.commands.settings", "settings", "Show every setting and its value."),
     "keys": Entry("feed.commands.keys", "keys", "Make an API key and the setting that accepts it."),
+    "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),
 }
 """Every command. Modules load when their command runs, so `feed serve` starts fast."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import lightgbm
 import numpy as np
@@ -153,5 +152,3 @@ def reader_events(
                     )
                 )
         yield events[:each]
-
-

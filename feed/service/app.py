@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import uuid
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from numpy.random import default_rng
 from feed.config import Settings, settings_from_environment
 from feed.domain import ID_PATTERN
 from feed.service import (
+    experiments_pages,
     routes_articles,
     routes_control,
     routes_feed,
@@ -27,7 +29,7 @@ from feed.service import (
 from feed.service.admission import AdmissionGate
 from feed.service.auth import Door, check_binding
 from feed.service.cards import CardShelf
-from feed.service.catalogue import ArticleService, open_encoder
+from feed.service.catalogue import ArticleService, check_encoder, open_encoder
 from feed.service.feed_service import FeedService
 from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
 from feed.service.problems import register_problems
@@ -42,8 +44,8 @@ from feed.service.telemetry import (
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import Store
 
-RUNNING = 2
-WAITING = 24
+RUNNING = 1
+WAITING = 16
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' https: data:; object-src 'none'; base-uri 'none'; "
@@ -61,9 +63,14 @@ def application() -> APIFlask:
     """Return the application of this process, settings from the environment; for gunicorn."""
     settings = settings_from_environment()
     check_binding(settings)
+    check_encoder(settings)
     configure_logging(settings)
     app = create_app(settings, RedisStore(settings))
-    app.extensions["feed"].keeper.start()
+    keeper: SnapshotKeeper = app.extensions["feed"].keeper
+    keeper.catch_up()
+    gc.collect()
+    gc.freeze()  # what is here stays: no collection need walk it, which would hold up requests
+    keeper.start()
     return app
 
 
@@ -100,6 +107,7 @@ def create_app(
     for module in (routes_feed, routes_articles, routes_users, routes_control, routes_ops):
         app.register_blueprint(module.routes)
     app.register_blueprint(routes_ops.pages)
+    app.register_blueprint(experiments_pages.pages)
     app.spec_processor(partial(complete_openapi, app))
     _surround_requests(app, services)
     return app

@@ -6,8 +6,10 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import structlog
 
 from feed.config import Settings
 from feed.domain import Article, InvalidInputError, NotFoundError
@@ -22,25 +24,41 @@ from feed.storage.store import CatalogueStore, FloatVector, StoredArticle
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
 
+ENCODERS = ("sentence", "tfidf", "none")
 _NO_ENCODER = "none"
+
+log = structlog.get_logger("feed.catalogue")
+
+
+def tfidf_path(settings: Settings) -> Path:
+    """Return where the fitted tfidf encoder is kept."""
+    return settings.data_dir / "encoder" / "tfidf.npz"
+
+
+def check_encoder(settings: Settings) -> None:
+    """Refuse a setting that names no encoder.
+
+    Raises:
+        InvalidInputError: it is none of sentence, tfidf and none.
+    """
+    if settings.encoder not in ENCODERS:
+        raise InvalidInputError("FEED_ENCODER", "must be one of " + ", ".join(ENCODERS))
 
 
 def open_encoder(settings: Settings) -> Encoder | None:
-    """Return the configured encoder, loaded; None when articles are not encoded.
+    """Return the configured encoder, loaded; None when articles are not encoded (yet).
 
     Raises:
-        InvalidInputError: the setting names no encoder, or the fitted one is not there.
+        BundleError: the fitted encoder is damaged.
     """
     if settings.encoder == "sentence":
         return SentenceEncoder()
     if settings.encoder == "tfidf":
-        path = settings.data_dir / "models" / "tfidf.npz"
-        if not path.exists():
-            raise InvalidInputError("FEED_ENCODER", "is tfidf, but none is fitted yet: feed encode")
-        return TfidfSvdEncoder.load(path)
-    if settings.encoder == _NO_ENCODER:
-        return None
-    raise InvalidInputError("FEED_ENCODER", "must be sentence, tfidf or none")
+        path = tfidf_path(settings)
+        if path.exists():
+            return TfidfSvdEncoder.load(path)
+        log.warning("encoder_not_fitted", remedy="feed encode --fit")
+    return None
 
 
 class ArticleService:
@@ -48,7 +66,7 @@ class ArticleService:
 
     Args:
         store: where they are kept.
-        make_encoder: called once, when the first text has to be encoded.
+        make_encoder: called when a text has to be encoded, until it gives an encoder.
         on_change: called after the catalogue has changed.
     """
 
@@ -62,7 +80,6 @@ class ArticleService:
         self._make_encoder = make_encoder
         self._on_change = on_change
         self._encoder: Encoder | None = None
-        self._encoder_made = False
         self._lock = threading.Lock()
 
     def upsert(self, articles: Sequence[Article], now: float) -> list[str]:
@@ -151,9 +168,8 @@ class ArticleService:
         return list(prepared.values())
 
     def _open(self) -> Encoder | None:
-        if not self._encoder_made:
+        if self._encoder is None:
             self._encoder = self._make_encoder()
-            self._encoder_made = True
         return self._encoder
 
 

@@ -47,7 +47,7 @@ Language = Annotated[
 ]
 Url = Annotated[str, Field(max_length=2048, pattern=r"^(https?:/)?/\S+$")]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Component = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 ContextKey = Annotated[str, Field(min_length=1, max_length=64)]
 ContextText = Annotated[str, Field(max_length=256)]
 Names = Annotated[list[Name], Field(max_length=200)]
@@ -112,7 +112,7 @@ class ArticleBody(Input):
     human_reviewed: bool = False
     sponsored: bool = False
     retracted: bool = False
-    embedding: Annotated[list[Finite], Field(min_length=1, max_length=4_096)] | None = Field(
+    embedding: Annotated[list[Component], Field(min_length=1, max_length=4_096)] | None = Field(
         None, description="the publisher's own vector, any dimension, instead of the encoder's"
     )
 

@@ -1,0 +1,68 @@
+"""`feed backup` and `feed restore`: a whole installation in one directory, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from feed.commands.errors import one_line_errors
+from feed.commands.opening import chosen_settings, open_store
+from feed.config import Settings
+from feed.domain import StoreUnavailableError
+from feed.storage.backup import BackupReport, backup, restore
+from feed.storage.embedded import EmbeddedStore
+
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path), help="Data directory of the installation."
+)
+
+
+@click.command("backup")
+@click.argument("target", type=click.Path(path_type=Path))
+@data_option
+def backup_command(target: Path, data: Path | None) -> None:
+    """Copy store, archive and models of an installation into the new directory TARGET.
+
+    The installation may go on serving. The copy appears under its name only when it is whole.
+    """
+    with one_line_errors(), _reachable(chosen_settings(data)) as settings:
+        _tell("saved", backup(settings, target))
+
+
+@click.command("restore")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@data_option
+def restore_command(source: Path, data: Path | None) -> None:
+    """Bring the backup SOURCE into an empty installation.
+
+    Nothing is overwritten: the store must be empty, and the data directory without archive and
+    models. It is made if it does not exist.
+    """
+    with one_line_errors():
+        if data is not None:
+            data.mkdir(parents=True, exist_ok=True)
+        with _reachable(chosen_settings(data)) as settings:
+            _tell("restored", restore(settings, source))
+
+
+@contextmanager
+def _reachable(settings: Settings) -> Iterator[Settings]:
+    """Give the settings with the address of a store that answers."""
+    url = settings.redis_url or EmbeddedStore.from_settings(settings).url
+    with open_store(settings) as store:
+        try:
+            store.ping()
+        except StoreUnavailableError as error:
+            raise StoreUnavailableError(f"no store answers at {url}") from error
+        yield replace(settings, redis_url=url)
+
+
+def _tell(done: str, report: BackupReport) -> None:
+    megabytes = report.size_bytes / 1e6
+    click.echo(
+        f"{done} {report.records} store records and {report.files} files, {megabytes:.1f} MB"
+    )

@@ -1,0 +1,60 @@
+"""`feed encode`: fit the word encoder, and encode every article with the configured encoder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from feed.commands.errors import one_line_errors
+from feed.commands.opening import chosen_settings, open_store
+from feed.domain import Article, InvalidInputError
+from feed.features.embeddings import TfidfSvdEncoder, article_text
+from feed.service.catalogue import ArticleService, check_encoder, open_encoder, tfidf_path
+from feed.storage.redis_store import RedisStore
+
+BATCH = 200
+FEWEST_ARTICLES = 20
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory.")
+@click.option("--fit", is_flag=True, help="First fit the tfidf encoder to the articles there are.")
+def encode(data: Path | None, *, fit: bool) -> None:
+    """Encode the articles whose vectors are not of the configured encoder (FEED_ENCODER).
+
+    Needed after the setting changed. Vectors that the publisher sent stay.
+    """
+    with one_line_errors():
+        settings = chosen_settings(data)
+        check_encoder(settings)
+        with open_store(settings) as store:
+            if fit:
+                texts = [article_text(a) for a in _articles(store)]
+                if len(texts) < FEWEST_ARTICLES:
+                    raise InvalidInputError("--fit", f"needs {FEWEST_ARTICLES} articles or more")
+                path = tfidf_path(settings)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                TfidfSvdEncoder.fit(texts).save(path)
+            service = ArticleService(store, lambda: open_encoder(settings), lambda: None)
+            changed = 0
+            for batch in _batches(_articles(store)):
+                statuses = service.upsert(batch, time.time())
+                changed += sum(status != "unchanged" for status in statuses)
+    click.echo(f"encoded {changed} articles")
+
+
+def _articles(store: RedisStore) -> Iterator[Article]:
+    ids = [stored.article.article_id for stored in store.scan_articles()]
+    for start in range(0, len(ids), BATCH):
+        for stored in store.read_articles(ids[start : start + BATCH]):
+            if stored is not None:
+                yield stored.article
+
+
+def _batches(articles: Iterator[Article]) -> Iterator[Sequence[Article]]:
+    while batch := list(islice(articles, BATCH)):
+        yield batch
