@@ -37,6 +37,11 @@ COMMANDS = {
     "settings": Entry("feed.commands.settings", "settings", "Show every setting and its value."),
     "keys": Entry("feed.commands.keys", "keys", "Make an API key and the setting that accepts it."),
     "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),
+    "retrain": Entry("feed.commands.retrain", "retrain_command", "Learn and publish a model."),
+    "models": Entry("feed.commands.retrain", "models_command", "List models, or roll back."),
+    "evaluate": Entry(
+        "feed.commands.evaluate", "evaluate_command", "Measure the ranking on a log."
+    ),
 }
 """Every command. Modules load when their command runs, so `feed serve` starts fast."""
 
