@@ -16,7 +16,8 @@ from feed.domain import InvalidInputError, format_time, parse_time
 from feed.experiments.analysis import analyse
 from feed.experiments.definitions import Experiment, experiment_from_json
 from feed.experiments.lifecycle import read_experiment, read_started
-from feed.experiments.report import REPORTS, dump_json, write_report
+from feed.experiments.report import dump_json, write_report
+from feed.experiments.report_files import REPORTS
 from feed.experiments.results import Report, VerdictKind
 
 _COLOURS = {

@@ -147,9 +147,10 @@ def _intervals(bars: Sequence[Bar], target: float | None, target_name: str, widt
     )
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(*_limits(bars, target))
-    axes.axvline(0, color=_COLOURS["muted"], linewidth=1)
+    rows = [row for row, bar in enumerate(bars) if not bar.heading]
+    _upright(axes, 0.0, rows, "muted", "-", narrow=narrow)
     if target is not None:
-        axes.axvline(target, color=_COLOURS["accent"], linewidth=1, linestyle=(0, (3, 3)))
+        _upright(axes, target, rows, "accent", (0, (3, 3)), narrow=narrow)
         axes.annotate(
             target_name,
             (target, 1),
@@ -168,6 +169,15 @@ def _intervals(bars: Sequence[Bar], target: float | None, target_name: str, widt
     axes.xaxis.set_major_locator(MaxNLocator(5 if narrow else 7))
     axes.xaxis.set_major_formatter(FuncFormatter(_percent_tick))
     return figure
+
+
+def _upright(
+    axes: Axes, x: float, rows: Sequence[int], colour: str, dashes: Any, *, narrow: bool
+) -> None:
+    """Draw a vertical line, on a narrow page only beside the intervals, clear of the labels."""
+    pieces = [(row - 0.02, row + 0.42) for row in rows] if narrow else [(-0.5, rows[-1] + 0.5)]
+    for piece in pieces:
+        axes.plot([x, x], piece, color=_COLOURS[colour], linewidth=1, linestyle=dashes)
 
 
 def _interval(axes: Axes, bar: Bar, row: int, size: float, *, narrow: bool) -> None:

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
+from feed.experiments.report_files import ReportFiles, report_files
 from feed.experiments.report_html import render_html
 from feed.experiments.report_markdown import render_markdown
 from feed.experiments.results import Report, report_to_json
-
-REPORTS = "reports"
-"""Directory of reports in a data directory."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportFiles:
-    """Where a report was written."""
-
-    html: Path
-    markdown: Path
-    json: Path
-
-
-def report_files(folder: Path, name: str) -> ReportFiles:
-    """Return where the report of an experiment belongs."""
-    return ReportFiles(folder / f"{name}.html", folder / f"{name}.md", folder / f"{name}.json")
 
 
 def write_report(report: Report, folder: Path) -> ReportFiles:

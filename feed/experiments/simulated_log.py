@@ -132,8 +132,8 @@ WITH views AS (
 )
 SELECT *,
     person || '-' || getvariable('day') || '-' || view AS request_id,
-    'article-' || CAST(floor(400 * power(draw('article', person, hash(getvariable('day'), view),
-        position), 1.5)) AS INTEGER) AS article_id,
+    'article-' || (CAST(floor(400 * draw('article', person, getvariable('day'), view)) AS INTEGER)
+        + 7 * position) % 400 AS article_id,
     draw('click', person, hash(getvariable('day'), view), position)
         < least(0.9, 0.055 * taste * (1 + CASE WHEN treated THEN getvariable('lift') ELSE 0 END)
         * exp(-position / 12.0)) AS clicked,

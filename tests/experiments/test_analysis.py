@@ -1,0 +1,282 @@
+"""What a report says of worlds whose truth is known, and of inputs that are broken."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from feed.config import DAY_S
+from feed.domain import ConflictError, InvalidInputError
+from feed.experiments.analysis import analyse
+from feed.experiments.definitions import Experiment, GuardrailSpec, Status, StoppingRule, Variant
+from feed.experiments.report import dump_json
+from feed.experiments.report_html import render_html
+from feed.experiments.report_markdown import render_markdown
+from feed.experiments.results import CheckState, Report, VerdictKind
+from feed.experiments.simulated_log import World
+
+SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
+LIFTED = replace(SMALL, readers=4000, lift=0.4)
+
+ReportOn = Callable[..., Report]
+
+
+def failed(report: Report) -> set[str]:
+    return {check.name for check in report.checks if check.state is CheckState.FAILED}
+
+
+def readable(report: Report) -> str:
+    """Every view of a report, after making sure that none of them shows a broken number."""
+    text = dump_json(report).decode() + render_markdown(report) + render_html(report)
+    json.loads(dump_json(report), parse_constant=pytest.fail)
+    for word in ("nan", "Traceback", "None%", "inf%"):
+        assert word not in text.replace("finance", "").replace("nance", ""), word
+    return text
+
+
+def test_a_true_lift_ships(report_on: ReportOn) -> None:
+    report = report_on(LIFTED)
+    assert report.verdict.kind is VerdictKind.SHIP
+    assert report.verdict.variant == "treatment"
+    assert failed(report) == set()
+    readable(report)
+
+
+def test_the_interval_covers_the_true_lift(report_on: ReportOn) -> None:
+    comparison = report_on(LIFTED).primaries[0].comparisons[0]
+    assert comparison.raw.relative_interval is not None
+    assert comparison.raw.relative_interval.covers(LIFTED.lift)
+    assert comparison.sequence is not None
+    assert comparison.sequence.relative_interval is not None
+    assert comparison.sequence.relative_interval.covers(LIFTED.lift)
+    assert comparison.adjusted is not None
+    assert comparison.adjusted.variance_reduction is not None
+    assert comparison.adjusted.variance_reduction > 0.02
+
+
+def test_no_lift_does_not_ship(report_on: ReportOn) -> None:
+    report = report_on(SMALL)
+    assert report.verdict.kind in {VerdictKind.GO_ON, VerdictKind.DO_NOT_SHIP}
+    assert failed(report) == set()
+
+
+def test_at_the_end_of_the_plan_without_proof_nothing_ships(report_on: ReportOn) -> None:
+    report = report_on(SMALL, planned_readers=100)
+    assert report.verdict.kind is VerdictKind.DO_NOT_SHIP
+    assert "no proven gain" in report.verdict.sentence
+
+
+def test_the_fixed_rule_says_nothing_before_the_planned_readers(report_on: ReportOn) -> None:
+    early = report_on(LIFTED, stopping_rule=StoppingRule.FIXED, planned_readers=10_000)
+    assert early.verdict.kind is VerdictKind.GO_ON
+    late = report_on(LIFTED, stopping_rule=StoppingRule.FIXED)
+    assert late.verdict.kind is VerdictKind.SHIP
+
+
+def test_a_guardrail_that_is_not_shown_to_hold_keeps_a_gain_from_shipping(
+    report_on: ReportOn,
+) -> None:
+    report = report_on(LIFTED, guardrails=(GuardrailSpec(metric="hides", margin=0.02),))
+    assert report.verdict.kind is not VerdictKind.SHIP
+    assert "Hides" in " ".join([report.verdict.sentence, *report.verdict.reasons])
+
+
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [
+        ({"lost_exposures": 0.35}, "Sample ratio"),
+        ({"lost_keys": 0.1}, "Join keys"),
+        ({"repeated": 0.05}, "Duplicate events"),
+        ({"fallbacks": 0.1}, "Fallback feeds"),
+    ],
+)
+def test_a_torn_log_is_called_broken(
+    report_on: ReportOn, fault: dict[str, float], check: str
+) -> None:
+    report = report_on(replace(SMALL, lift=0.35, **fault))  # type: ignore[arg-type]
+    assert check in failed(report)
+    assert report.verdict.kind is VerdictKind.BROKEN
+    assert "Ship" not in report.verdict.sentence
+    readable(report)
+
+
+def test_repeated_events_count_once(report_on: ReportOn) -> None:
+    clean, repeated = report_on(SMALL), report_on(replace(SMALL, repeated=0.05))
+    for before, after in zip(clean.secondaries, repeated.secondaries, strict=True):
+        assert before.comparisons[0].raw == after.comparisons[0].raw
+
+
+def test_two_treatments_are_compared_with_control_each(report_on: ReportOn) -> None:
+    world = replace(SMALL, variants=("control", "b", "c"))
+    report = report_on(world)
+    comparisons = report.primaries[0].comparisons
+    assert [comparison.treatment for comparison in comparisons] == ["b", "c"]
+    for comparison in comparisons:
+        assert comparison.p_adjusted is not None
+        assert comparison.p_value is not None
+        assert comparison.p_adjusted >= comparison.p_value
+    readable(report)
+
+
+def test_a_variant_without_the_boost_brings_its_own_section(report_on: ReportOn) -> None:
+    variants = (
+        Variant(name="control", share=0.5),
+        Variant(name="treatment", share=0.5, overrides={"trending_boost": 0.0}),
+    )
+    report = report_on(SMALL, variants=variants)
+    assert report.holdout is not None
+    assert report.holdout.without == "treatment"
+    assert "without the trending boost" in readable(report)
+
+
+def test_readers_with_a_test_override_never_enter(report_on: ReportOn) -> None:
+    everyone = report_on(SMALL)
+    testers = tuple(f"reader-{i}" for i in range(200))
+    without = report_on(SMALL, excluded=testers)
+    missing = sum(a.exposed for a in everyone.arms) - sum(a.exposed for a in without.arms)
+    assert 120 < missing <= 200
+
+
+def test_html_needs_nothing_from_outside(report_on: ReportOn) -> None:
+    page = render_html(report_on(LIFTED))
+    for mark in ("src=", "<link", "@import", "url(http", 'href="http', "<script"):
+        assert mark not in page
+
+
+def test_what_people_wrote_is_escaped(report_on: ReportOn) -> None:
+    text = "<script>alert(1)</script>"
+    page = render_html(report_on(SMALL, hypothesis=text, owner=text))
+    assert text not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_json_and_html_tell_the_same_verdict(report_on: ReportOn) -> None:
+    report = report_on(LIFTED)
+    data = json.loads(dump_json(report))
+    assert data["verdict"]["kind"] == "ship"
+    relative = data["primaries"][0]["comparisons"][0]["raw"]["relative"]
+    assert relative == report.primaries[0].comparisons[0].raw.relative
+    assert data["experiment"]["excluded"] == []
+
+
+def broken_copy(source: Path, target: Path, table: str, change: str) -> Path:
+    """Copy a data directory with one table rewritten by an SQL query over `t`."""
+    shutil.copytree(source, target)
+    for file in sorted((target / "archive" / table).glob("day=*/*.parquet")):
+        t = duckdb.read_parquet(str(file))  # noqa: F841 - the query names it
+        duckdb.sql(change).write_parquet(str(file.with_suffix(".new")))
+        file.with_suffix(".new").replace(file)
+    return target
+
+
+def at_end(folder: Path, experiment: Experiment) -> Report:
+    return analyse(folder, experiment, now=SMALL.start_at + SMALL.days * DAY_S, threads=1)
+
+
+@pytest.fixture
+def trial(report_on: ReportOn) -> Experiment:
+    return report_on(SMALL).experiment
+
+
+def test_without_exposures_the_report_says_so(tmp_path: Path, trial: Experiment) -> None:
+    report = at_end(tmp_path, trial)
+    assert report.verdict.kind is VerdictKind.BROKEN
+    assert "nobody was exposed" in readable(report)
+
+
+def test_an_empty_variant_is_named(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment
+) -> None:
+    folder = broken_copy(
+        data_dirs(SMALL),
+        tmp_path / "x",
+        "served",
+        "SELECT * REPLACE (replace(experiments, 'treatment', 'control') AS experiments) FROM t",
+    )
+    report = at_end(folder, trial)
+    assert report.verdict.kind is VerdictKind.BROKEN
+    assert "No reader was exposed to treatment" in readable(report)
+
+
+def test_all_zeros_give_no_estimate_and_no_verdict_to_ship(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment
+) -> None:
+    folder = broken_copy(
+        data_dirs(SMALL), tmp_path / "x", "events", "SELECT * FROM t WHERE kind = 'impression'"
+    )
+    report = at_end(folder, trial)
+    assert report.verdict.kind is not VerdictKind.SHIP
+    assert report.primaries[0].comparisons[0].raw.interval is None
+    assert "every reader has the same value" in readable(report)
+
+
+def test_one_reader_with_a_flood_of_clicks_changes_nothing(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment, report_on: ReportOn
+) -> None:
+    folder = broken_copy(
+        data_dirs(SMALL),
+        tmp_path / "x",
+        "events",
+        "SELECT * FROM t UNION ALL SELECT u.* REPLACE ('bot-' || i AS event_id, 'click' AS kind,"
+        " u.occurred_at + i * INTERVAL 1 MILLISECOND AS occurred_at) FROM"
+        " (SELECT * FROM t WHERE user_id = 'reader-7' LIMIT 1) AS u, range(40000) AS r(i)",
+    )
+    report, clean = at_end(folder, trial), report_on(SMALL, excluded=("reader-7",))
+    assert sum(arm.exposed - arm.analysed for arm in report.arms) == 1
+    assert report.primaries[0].comparisons[0].raw == clean.primaries[0].comparisons[0].raw
+    readable(report)
+
+
+def test_clocks_that_jump_are_counted_when_the_event_came(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment, report_on: ReportOn
+) -> None:
+    folder = broken_copy(
+        data_dirs(SMALL),
+        tmp_path / "x",
+        "events",
+        "SELECT * REPLACE (CASE WHEN hash(event_id) % 4 = 0 THEN TIMESTAMPTZ '1970-01-01'"
+        " WHEN hash(event_id) % 4 = 1 THEN occurred_at + INTERVAL 400 DAY"
+        " ELSE occurred_at END AS occurred_at) FROM t",
+    )
+    report, clean = at_end(folder, trial), report_on(SMALL)
+    clocks = next(check for check in report.checks if check.name == "Clocks")
+    assert clocks.state is not CheckState.PASSED
+    assert [arm.events for arm in report.arms] == [arm.events for arm in clean.arms]
+    readable(report)
+
+
+def test_a_log_with_half_of_its_days_is_called_broken(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment
+) -> None:
+    folder = tmp_path / "x"
+    shutil.copytree(data_dirs(SMALL), folder)
+    for day in sorted((folder / "archive" / "served").glob("day=*"))[-4::2]:
+        shutil.rmtree(day)
+    report = at_end(folder, trial)
+    assert {"Archive complete", "Join keys"} <= failed(report)
+    assert report.verdict.kind is VerdictKind.BROKEN
+    readable(report)
+
+
+def test_experiments_that_never_started_and_empty_windows_are_refused(
+    tmp_path: Path, trial: Experiment
+) -> None:
+    with pytest.raises(ConflictError):
+        analyse(tmp_path, replace(trial, started_at=0.0, status=Status.DRAFT), now=1.0)
+    with pytest.raises(InvalidInputError):
+        analyse(tmp_path, trial, now=trial.started_at)
+
+
+def test_the_templates_are_part_of_the_package() -> None:
+    found = importlib.util.find_spec("feed.experiments")
+    assert found is not None
+    assert found.submodule_search_locations
+    folder = Path(found.submodule_search_locations[0]) / "templates"
+    assert {path.name for path in folder.iterdir()} >= {"report.html", "report.css"}
