@@ -38,7 +38,6 @@ COMMANDS = {
     "keys": Entry("feed.commands.keys", "keys", "Make an API key and the setting that accepts it."),
     "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),
     "retrain": Entry("feed.commands.retrain", "retrain_command", "Learn and publish a model."),
-    "models": Entry("feed.commands.retrain", "models_command", "List models, or roll back."),
     "evaluate": Entry(
         "feed.commands.evaluate", "evaluate_command", "Measure the ranking on a log."
     ),

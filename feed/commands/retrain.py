@@ -1,9 +1,8 @@
-"""`feed retrain` and `feed models`: learn from the archive, pass the gate, publish."""
+"""`feed retrain`: learn from the archive, pass the gate, publish."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -83,33 +82,6 @@ def retrain_command(
         console.print(f"{candidate.version} is live.")
 
 
-@click.group("models")
-def models_command() -> None:
-    """List the models of an installation, or go back to the one before."""
-
-
-@models_command.command("list")
-@_DATA
-def list_command(data: Path | None) -> None:
-    """Show every version with the gate's verdict, newest first."""
-    with one_line_errors():
-        registry = ModelRegistry(chosen_settings(data).data_dir / "models")
-        manifests = registry.list()
-    table = Table("version", "live", "learnt until", "articles", "readers", "gate", "nDCG@10")
-    for manifest in manifests:
-        table.add_row(*_row(manifest))
-    Console().print(table if manifests else "There is no model yet: run feed retrain.")
-
-
-@models_command.command("rollback")
-@_DATA
-def rollback_command(data: Path | None) -> None:
-    """Make the version that was live before the present one live again."""
-    with one_line_errors():
-        version = ModelRegistry(chosen_settings(data).data_dir / "models").rollback()
-    Console().print(f"{version} is live.")
-
-
 def _publish(
     registry: ModelRegistry, candidate: ModelBundle, verdict: Verdict, *, force: bool
 ) -> None:
@@ -145,24 +117,6 @@ def _print_verdict(
         f"Learnt from {len(log.events.from_feed)} events and {len(log.impressions)} lists; "
         f"judged on {at[0]} to {at[1]}; rankers: {candidate.manifest['rankers'] or 'none yet'}."
     )
-
-
-def _row(manifest: dict[str, Any]) -> list[str]:
-    if "error" in manifest:
-        return [manifest["version"], "", "", "", "", manifest["error"], ""]
-    gate = manifest.get("gate") or {}
-    value = (gate.get("candidate") or {}).get("mean")
-    return [
-        str(manifest["version"]),
-        "live" if manifest["live"] else "",
-        str((manifest.get("window") or ["", ""])[1]),
-        str(manifest.get("articles", "")),
-        str(manifest.get("readers", "")),
-        ("passed: " if gate.get("passed") else "refused: ") + gate.get("reason", "")
-        if gate
-        else "not judged",
-        "" if value is None else f"{value:.4f}",
-    ]
 
 
 def _free_version(registry: ModelRegistry, end: float) -> str:
