@@ -159,7 +159,7 @@ def _next_team(picked: dict[str, int], open_teams: set[Team], rng: np.random.Gen
 
 
 def _sign_test(wins_a: int, wins_b: int) -> float:
-    """Two-sided p-value of a fair coin. (scipy.stats has it, at two seconds of import.)"""
+    """Two-sided p-value of a fair coin; scipy.stats has it, at two seconds of import."""
     return min(1.0, 2.0 * float(bdtr(min(wins_a, wins_b), wins_a + wins_b, 0.5)))
 
 
