@@ -27,17 +27,29 @@ def chosen_settings(data: Path | None) -> Settings:
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator[RedisStore]:
-    """Give the store: the configured one, the private one that is running, or start that one."""
+def reach_store(settings: Settings) -> Iterator[Settings]:
+    """Give the settings with an address at which the store answers meanwhile.
+
+    It is the configured one, the private one that is running, or the private one started here.
+    """
     with ExitStack() as stack:
         if not settings.redis_url:
-            embedded = EmbeddedStore(settings.data_dir)
+            embedded = EmbeddedStore.from_settings(settings)
             try:
                 embedded.start()
                 stack.callback(embedded.stop)
             except ConflictError:
                 pass  # `feed serve` runs it already: its address is the same
             settings = replace(settings, redis_url=embedded.url)
-        store = RedisStore(settings)
-        stack.callback(store.close)
-        yield store
+        yield settings
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[RedisStore]:
+    """Give the store of an installation, started if it does not run."""
+    with reach_store(settings) as reached:
+        store = RedisStore(reached)
+        try:
+            yield store
+        finally:
+            store.close()
