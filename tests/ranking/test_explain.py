@@ -1,12 +1,17 @@
+import lightgbm
 import numpy as np
 import pytest
 
 from feed.config import RankingConfig
-from feed.domain import Reason, ReasonCode
+from feed.domain import EventKind, Reason, ReasonCode
+from feed.features.interactions import KIND_CODE
+from feed.features.profile import build_profile
 from feed.models.feature_matrix import build_features
-from feed.models.ranker import LinearRanker
+from feed.models.ranker import LightGBMRanker, LinearRanker
+from feed.models.schema import FEATURES, feature_index
 from feed.ranking.context import build_situation
 from feed.ranking.explain import (
+    AFFINITY,
     FAMILIES,
     FRESHNESS,
     POPULARITY,
@@ -18,6 +23,7 @@ from feed.ranking.explain import (
 from feed.ranking.pipeline import recommend
 from feed.ranking.scoring import score_candidates
 
+NOW = 1_700_000_000.0  # that of conftest
 CERTAIN = RankingConfig(explore_slots=0)
 CLICKS = [0, 5, 21, 13, 42]
 
@@ -120,6 +126,19 @@ def test_without_a_history_nothing_is_because_you_read(shared_world):
     assert codes <= {ReasonCode.NEW, ReasonCode.POPULAR, ReasonCode.TRENDING}
 
 
+def test_a_like_without_a_click_is_no_past_reading(shared_world):
+    liked = build_profile(
+        np.array([5]),
+        np.array([KIND_CODE[EventKind.LIKE]], np.int8),
+        np.array([NOW - 60.0]),
+        np.zeros(1),
+        now=NOW,
+        config=RankingConfig(),
+    )
+    codes = {reason.code for _, reason in first_page(shared_world, liked)}
+    assert ReasonCode.BECAUSE_YOU_READ not in codes
+
+
 def test_popular_and_new_are_said_of_popular_and_new_articles(shared_world):
     world = shared_world
     slate = recommend(world.context(world.reader(CLICKS)), CERTAIN)
@@ -152,3 +171,48 @@ def test_age_is_told_truly(age_hours, text):
 def test_three_readers_are_the_fewest_that_are_popular():
     assert popular_reason(2.9) is None
     assert popular_reason(40.2).readers == 40
+
+
+@pytest.fixture(scope="module")
+def learned(shared_world):
+    """Trees that learnt to like what is popular and like the reader's history."""
+    world = shared_world
+    context = world.context(world.reader(CLICKS))
+    rows = build_situation(context, CERTAIN).eligible.rows
+    x = build_features(context.view, context.signals, context.profile, context.request, rows)
+    liked = np.nan_to_num(x[:, feature_index()["content_long"]])
+    liked = liked + 0.2 * x[:, feature_index()["clicks_2h"]]
+    data = lightgbm.Dataset(
+        x, liked > np.median(liked), feature_name=[f.name for f in FEATURES], free_raw_data=True
+    )
+    settings = {"objective": "binary", "num_leaves": 4, "min_data_in_leaf": 5, "verbose": -1}
+    booster = lightgbm.train({**settings, "num_threads": 1}, data, 30)
+    usual = [np.nan if np.isnan(column).all() else np.nanmedian(column) for column in x.T]
+    return LightGBMRanker(booster.model_to_string(), usual)
+
+
+def test_with_a_learned_ranker_losses_are_those_of_taking_the_family_away(shared_world, learned):
+    world = shared_world
+    context = world.context(world.reader(CLICKS))
+    rows = build_situation(context, CERTAIN).eligible.rows[:50]
+    scores = score_candidates(context, build_situation(context, CERTAIN), rows, learned, CERTAIN)
+    at = np.arange(len(rows))
+    losses = family_losses(scores, at, learned.group_contributions(scores.features))
+    for family in (AFFINITY, POPULARITY, FRESHNESS):
+        muted = scores.features.copy()
+        columns = [i for i, f in enumerate(FEATURES) if f.group in FAMILIES[family]]
+        muted[:, columns] = learned.neutral[columns]
+        expected = 1 - learned.score(muted) / scores.base
+        np.testing.assert_allclose(losses[:, family], expected, atol=1e-12)
+
+
+def test_a_learned_ranker_gives_reasons_from_what_it_learnt(shared_world, learned):
+    world = shared_world
+    found = first_page(world, world.reader(CLICKS), ranker=learned)
+    codes = {reason.code for _, reason in found}
+    assert ReasonCode.BECAUSE_YOU_READ in codes
+    for row, reason in found:
+        if reason.code is ReasonCode.BECAUSE_YOU_READ:
+            past = world.pool.ids.row(reason.article_id)
+            assert past in CLICKS
+            assert row not in CLICKS
