@@ -57,6 +57,8 @@ class PastFinder:
             i: position of the candidate.
             affinity_only: look at what section, source and language say, no further.
         """
+        if not self._visible.any():
+            return -1
         return int((self._by_affinity if affinity_only else self._by_total)[i])
 
     @cached_property
@@ -69,8 +71,6 @@ class PastFinder:
 
     def _most_missed(self, costs: Floats) -> Rows:
         """Return the visible past row of the greatest cost for each candidate, -1 for none."""
-        if not self._visible.any():
-            return np.full(len(self._rows), -1, np.int64)
         costs = np.where(self._visible[:, None], costs, -np.inf)
         return np.where(costs.max(axis=0) > 1e-9, self._past[costs.argmax(axis=0)], -1)
 
