@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-STYLE = """
-:root{color-scheme:light dark;--line:#8885;--soft:#8882;--accent:#2563eb}
-body{font:16px/1.55 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1.5rem}
-h1{margin-bottom:.2em}h2{margin-top:2.2em;border-bottom:1px solid var(--line)}
-section{border:1px solid var(--line);border-radius:.6rem;padding:.2rem 1rem 1rem;margin:1.2rem 0}
-h3{font:600 1.05rem ui-monospace,monospace;overflow-wrap:anywhere}
-.method{color:#fff;background:var(--accent);border-radius:.3rem;padding:.1rem .5rem}
-.post{background:#15803d}.put{background:#b45309}.delete{background:#b91c1c}
-table{border-collapse:collapse;width:100%;font-size:.92em}
-th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0}
-td,th{border-top:1px solid var(--soft)}
-code,pre{font-family:ui-monospace,monospace;font-size:.88em}
-pre{background:var(--soft);padding:.7rem;border-radius:.4rem;overflow:auto}
-summary{cursor:pointer;padding:.3rem 0}nav a{margin-right:1rem}
-""".strip()
-
-STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'"
+STYLE_SHEETS = ("/static/style.css", "/static/plain.css")
+CONTENT_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'"
 
 
 def render_docs(document: Mapping[str, Any]) -> str:
@@ -50,13 +32,15 @@ def render_docs(document: Mapping[str, Any]) -> str:
         f"{escape(_first_line(schema))}</summary>{_fields(schema)}</details>"
         for name, schema in sorted(document["components"]["schemas"].items())
     )
+    styles = "".join(f'<link rel="stylesheet" href="{sheet}">' for sheet in STYLE_SHEETS)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(info['title'])} API</title><style>{STYLE}</style>"
-        f"<h1>{escape(info['title'])} API</h1><p>{escape(info.get('description', ''))}</p>"
+        f"<title>{escape(info['title'])} API</title>{styles}"
+        '<link rel="icon" href="/static/favicon.svg" type="image/svg+xml"><body class="plain">'
+        f"<main><h1>{escape(info['title'])} API</h1><p>{escape(info.get('description', ''))}</p>"
         f'<nav>{menu} <a href="#schemas">schemas</a> <a href="/openapi.json">openapi.json</a>'
-        f'</nav>{body}<h2 id="schemas">Schemas</h2>{schemas}</html>'
+        f'</nav>{body}<h2 id="schemas">Schemas</h2>{schemas}</main></html>'
     )
 
 

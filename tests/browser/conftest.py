@@ -84,7 +84,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             data_dir=directory,
             encoder="none",
             store_timeout_ms=2000,
-            request_budget_ms=2000,
+            request_budget_ms=10_000,
         )
         store = RedisStore(settings)
         stack.callback(store.close)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode, checks
 
-from feed.service.docs_page import STYLE
+from feed.service.docs_page import STYLE_SHEETS
 from feed.service.operations import operation_of
 
 EXAMPLES = 5
@@ -81,7 +81,10 @@ def test_the_docs_page_needs_no_network(site: Any) -> None:
     assert page.status_code == 200
     assert "https://" not in page.text.replace("https://news", "")
     assert "<script" not in page.text
-    assert STYLE in page.text
+    for sheet in STYLE_SHEETS:
+        assert sheet in page.text
+        with site.client.get(sheet) as answer:
+            assert answer.status_code == 200
     assert "/v1/feed" in page.text
     for name in ("mode", "cursor", "page_article_id", "publisher"):
         assert name in page.text

@@ -17,7 +17,7 @@ import { TrendingColumn } from "./trending.js";
 const $ = (selector) => document.querySelector(selector);
 
 const RUNG_WORDS = {
-  without_model: "Ordered without the learned model just now.",
+  without_model: "Ordered without a learned model.",
   trending: "Ordered by what is being read now.",
   latest: "Ordered by time.",
   snapshot: "From the last edition in memory: what you did in the last moments is not in it yet.",

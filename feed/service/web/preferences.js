@@ -69,6 +69,7 @@ export class PreferencesPanel {
     this.personalization.addEventListener("change", () =>
       this.#save({ personalization: this.personalization.checked }),
     );
+    dialog.querySelector(".how").addEventListener("toggle", () => this.#explain(), { once: true });
     dialog.querySelector(".export").addEventListener("click", () => this.#export());
     this.eraseButton.addEventListener("click", () => this.#erase());
   }
@@ -179,6 +180,14 @@ export class PreferencesPanel {
     this.#draw();
     const label = focusLabel && CSS.escape(focusLabel);
     if (label) this.dialog.querySelector(`[aria-label="${label}"]`)?.focus();
+  }
+
+  async #explain() {
+    await this.#attempt(async () => {
+      const { summary } = await this.client.request("GET", "/v1/about-ranking");
+      const list = this.dialog.querySelector(".about-ranking");
+      list.replaceChildren(...summary.map((sentence) => el("li", {}, sentence)));
+    });
   }
 
   async #export() {
