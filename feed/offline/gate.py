@@ -45,13 +45,25 @@ class Verdict:
     window: Window
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the verdict for the manifest, without numbers that are not known."""
+        """Return the verdict for the manifest: all numbers, and `verdict` as one line."""
+        word = "passed" if self.passed else "refused"
+        numbers = f"nDCG@10 {self.candidate.mean:.4f} against {self.live.mean:.4f}"
+        line = f"{word}: {self.reason}" + (f" ({numbers})" if self.difference.n else "")
         return {
-            key: {k: None if v != v else v for k, v in value.items()}  # noqa: PLR0124 - NaN
-            if isinstance(value, dict)
-            else value
-            for key, value in asdict(self).items()
+            "verdict": line,
+            "passed": self.passed,
+            "reason": self.reason,
+            "candidate": _known(self.candidate),
+            "live": _known(self.live),
+            "difference": _known(self.difference),
+            "live_version": self.live_version,
+            "margin": self.margin,
+            "window": asdict(self.window),
         }
+
+
+def _known(interval: Interval) -> dict[str, Any]:
+    return {k: v if np.isfinite(v) else None for k, v in asdict(interval).items()}
 
 
 def judge(
