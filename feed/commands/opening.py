@@ -27,11 +27,8 @@ def chosen_settings(data: Path | None) -> Settings:
 
 
 @contextmanager
-def reach_store(settings: Settings) -> Iterator[Settings]:
-    """Give the settings with an address at which the store answers meanwhile.
-
-    It is the configured one, the private one that is running, or the private one started here.
-    """
+def open_store(settings: Settings) -> Iterator[RedisStore]:
+    """Give the store: the configured one, the private one that is running, or start that one."""
     with ExitStack() as stack:
         if not settings.redis_url:
             embedded = EmbeddedStore.from_settings(settings)
@@ -41,15 +38,6 @@ def reach_store(settings: Settings) -> Iterator[Settings]:
             except ConflictError:
                 pass  # `feed serve` runs it already: its address is the same
             settings = replace(settings, redis_url=embedded.url)
-        yield settings
-
-
-@contextmanager
-def open_store(settings: Settings) -> Iterator[RedisStore]:
-    """Give the store of an installation, started if it does not run."""
-    with reach_store(settings) as reached:
-        store = RedisStore(reached)
-        try:
-            yield store
-        finally:
-            store.close()
+        store = RedisStore(settings)
+        stack.callback(store.close)
+        yield store
