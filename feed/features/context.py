@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from feed.domain import Mode
 
+_DEVICES = {"desktop": 1, "mobile": 2, "tablet": 3}
+
+
+def device_code(text: str) -> int:
+    """Return the code of a device's name, or of a publisher's own small number; -1 unknown."""
+    return int(text) if text.isdecimal() and len(text) < 4 else _DEVICES.get(text.lower(), -1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:

@@ -4,31 +4,92 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
-import orjson
 
-from feed.domain import ArchiveError, Article, EventKind
-from feed.features.ids import IdMap, Rows
-from feed.features.interactions import KIND_CODE, EventColumns
+from feed.domain import AiGenerated, ArchiveError, Article
+from feed.features.context import device_code
+from feed.features.ids import IdMap
+from feed.features.interactions import CLICK, KINDS, EventColumns
 from feed.features.state import PAGE_KEY
-from feed.offline.event_log import EventLog, Impressions, first_appearance, sort_events
+from feed.offline.event_log import (
+    EventLog,
+    Impressions,
+    LoggedEvents,
+    first_appearance,
+    sort_events,
+)
 from feed.storage.archive import Archive
 
 Columns = dict[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
-_FIELDS = (
-    "user_id",
-    "article_id",
-    "kind",
-    "occurred_at",
-    "dwell_s",
-    "request_id",
-    "context",
-    "device",
+LATE_S = 3600.0
+"""Impressions this long after their feed was served do not speak for the moment of serving."""
+
+# `who` is one reader; of readers without personalisation nothing joins two events.
+_LOG = f"""
+CREATE TEMP TABLE log AS
+SELECT CASE WHEN user_id = '' THEN 'event ' || event_id ELSE user_id END AS who,
+       coalesce(nullif(request_id, ''), 'event ' || event_id) AS list,
+       request_id IS NOT NULL AS answers, article_id, kind,
+       epoch_us(occurred_at) / 1e6 AS moment, dwell_s, coalesce(first, true) AS first, device,
+       nullif(context ->> '{PAGE_KEY}', '') AS page
+FROM events WHERE occurred_at >= make_timestamptz(?) AND occurred_at < make_timestamptz(?)
+"""  # noqa: S608 - a constant
+
+_CATALOGUE = """
+CREATE TEMP TABLE catalogue AS SELECT * FROM articles
+WHERE NOT coalesce(deleted, false)
+QUALIFY row_number() OVER (PARTITION BY article_id ORDER BY logged_at DESC) = 1
+"""
+
+_NUMBERINGS = (
+    """CREATE TEMP TABLE article_rows AS
+    SELECT article_id, row_number() OVER (ORDER BY article_id) - 1 AS number
+    FROM (SELECT article_id FROM catalogue UNION SELECT article_id FROM log
+          UNION SELECT page FROM log WHERE page IS NOT NULL)""",
+    """CREATE TEMP TABLE readers AS
+    SELECT who, row_number() OVER (ORDER BY who) - 1 AS number
+    FROM (SELECT DISTINCT who FROM log)""",
 )
+
+_EVENTS = """
+SELECT r.number AS reader, a.number AS article, l.kind, l.moment, l.dwell_s, l.answers, l.first,
+       l.page IS NOT NULL AS on_page
+FROM log l JOIN readers r USING (who) JOIN article_rows a USING (article_id)
+WHERE l.kind <> 'impression'
+"""
+
+_SLOTS = f"""
+CREATE TEMP TABLE slots AS
+WITH moments AS (
+    SELECT request_id AS list, user_id AS who, min(epoch_us(served_at)) / 1e6 AS served_at,
+           any_value(context ->> 'device') AS device
+    FROM served GROUP BY ALL
+), lists AS (
+    SELECT l.who, l.list, min(l.moment) AS seen_at,
+           any_value(coalesce(m.device, l.device)) AS device, any_value(m.served_at) AS served_at, any_value(l.page) AS page
+    FROM log l LEFT JOIN moments m USING (who, list) WHERE l.kind = 'impression' GROUP BY ALL
+), numbered AS (
+    SELECT *, row_number() OVER (ORDER BY moment, list, who) - 1 AS number FROM (
+        SELECT *, CASE WHEN served_at BETWEEN seen_at - {LATE_S} AND seen_at
+                       THEN served_at ELSE seen_at END AS moment FROM lists)
+)
+SELECT n.number, n.list, n.who, n.moment, n.device, n.page, l.article_id,
+       bool_or(l.kind = 'click') AS clicked
+FROM log l JOIN numbered n USING (who, list) WHERE l.kind IN ('impression', 'click')
+GROUP BY ALL HAVING bool_or(l.kind = 'impression')
+"""  # noqa: S608 - a constant
+
+_LISTS = """
+SELECT s.number, any_value(s.list) AS key, any_value(r.number) AS reader,
+       any_value(s.moment) AS moment, any_value(coalesce(s.device, '')) AS device, any_value(coalesce(p.number, -1)) AS page
+FROM slots s JOIN readers r USING (who) LEFT JOIN article_rows p ON p.article_id = s.page
+GROUP BY s.number ORDER BY s.number
+"""
 
 
 def read_archive(
@@ -36,9 +97,11 @@ def read_archive(
 ) -> tuple[EventLog, Matrix | None]:
     """Return the log of an archive's window with the vectors of its articles.
 
-    A list is the impressions of one reader under one request id, at the time of the first; what
-    is clicked of it are the clicks under the same request id. Clicks without a request id came
-    from elsewhere: they count as clicks, but answer no list.
+    A list is what one reader had in view of one request, at the time it was served (where that
+    is not recorded, of the first impression). What was served but never came into view was not
+    shown. Clicks that name the request are the clicks on it; others count as clicks, but answer
+    no list. Impressions without a request are lists of one. An article is first seen when it
+    was published or added, whichever was first, or when the log first shows it.
 
     Args:
         archive: the archive.
@@ -52,131 +115,139 @@ def read_archive(
     Raises:
         ArchiveError: the archive cannot be read, or holds no event in the window.
     """
-    span = archive.span()
-    if span is None:
-        raise ArchiveError("the archive holds no events yet")
-    columns = archive.event_columns(max(from_at, span[0]), min(to_at, span[1] + 1.0), _FIELDS)
-    if not len(columns["occurred_at"]):
-        raise ArchiveError("the archive holds no events in this window")
-    known = archive.articles(min(to_at, span[1] + 1.0))
-    return _assemble(columns, known)
-
-
-def _assemble(columns: Columns, known: Columns) -> tuple[EventLog, Matrix | None]:
-    articles, users = IdMap(known["article_id"].tolist()), IdMap()
-    rows = articles.add_all(columns["article_id"].tolist())
-    people = users.add_all(columns["user_id"].tolist())
-    kinds = np.array([KIND_CODE[EventKind(k)] for k in columns["kind"].tolist()], np.int8)
-    requests = np.array([r or "" for r in columns["request_id"].tolist()], object)
-    pages = _pages(columns["context"], articles)
-    at = columns["occurred_at"].astype(np.float64)
-    shown = kinds == KIND_CODE[EventKind.IMPRESSION]
-    devices = IdMap()
-    device = devices.add_all([str(d or "") for d in columns["device"].tolist()])
-    impressions = _impressions(people, rows, kinds, requests, pages, at, device, len(articles))
-    answered = requests != ""
-    kept = ~shown
-    dwell = np.ma.filled(columns["dwell_s"].astype(np.float64), np.nan)
-    events = sort_events(
-        EventColumns(
-            users=people[kept],
-            articles=rows[kept],
-            kinds=kinds[kept],
-            occurred_at=at[kept],
-            dwell_s=np.asarray(dwell)[kept],
-        ),
-        from_feed=answered[kept].astype(bool),
-        on_page=(pages >= 0)[kept],
-        counted=np.ones(int(kept.sum()), bool),
-    )
-    catalogue = _catalogue(known)
-    added = dict(zip(range(len(known["article_id"])), known["added_at"].tolist(), strict=True))
+    with archive.query(from_at) as db:
+        db.execute(_LOG, [_microseconds(from_at), _microseconds(to_at)])
+        for statement in (_CATALOGUE, *_NUMBERINGS, _SLOTS):
+            db.execute(statement)
+        articles = IdMap(_texts(db, "SELECT article_id FROM article_rows ORDER BY number"))
+        users = IdMap(_texts(db, "SELECT who FROM readers ORDER BY number"))
+        events = _read_events(db)
+        impressions = _read_impressions(db)
+        if not len(users):
+            raise ArchiveError("the archive holds no events in this window")
+        catalogue, added_at = _read_catalogue(db)
+        embeddings = _read_embeddings(db, articles)
+    seen_at = first_appearance(len(articles), impressions, events.columns, {})
+    rows = articles.rows([a.article_id for a in catalogue])
+    np.minimum.at(seen_at, rows, added_at)
     log = EventLog(
         name="archive",
         articles=articles,
         users=users,
         events=events,
         impressions=impressions,
-        first_seen_at=first_appearance(len(articles), impressions, events.columns, added),
+        first_seen_at=np.where(np.isfinite(seen_at), seen_at, 0.0),
         catalogue=catalogue,
     )
-    return log, _embeddings(known["embedding"], len(articles))
+    return log, embeddings
 
 
-def _impressions(
-    people: Rows,
-    rows: Rows,
-    kinds: npt.NDArray[np.int8],
-    requests: npt.NDArray[Any],
-    pages: Rows,
-    at: Floats,
-    device: Rows,
-    n_articles: int,
-) -> Impressions:
-    names = np.array([f"{u} {r}" for u, r in zip(people.tolist(), requests, strict=True)], object)
-    shown = np.flatnonzero((kinds == KIND_CODE[EventKind.IMPRESSION]) & (requests != ""))
-    clicks = np.flatnonzero((kinds == KIND_CODE[EventKind.CLICK]) & (requests != ""))
-    lists = IdMap()
-    which = lists.add_all(names[shown].tolist())
-    pair = which * np.int64(n_articles) + rows[shown]
-    _, first = np.unique(pair, return_index=True)
-    shown, which, pair = shown[first], which[first], pair[first]
-    begun = np.full(len(lists), np.inf)
-    np.minimum.at(begun, which, at[shown])
-    place = np.empty(len(lists), np.int64)
-    place[np.lexsort((np.arange(len(lists)), begun))] = np.arange(len(lists))
-    order = np.lexsort((rows[shown], place[which]))
-    shown, which, pair = shown[order], which[order], pair[order]
-    clicked = lists.rows(names[clicks].tolist()) * np.int64(n_articles) + rows[clicks]
-    starts = np.searchsorted(place[which], np.arange(len(lists) + 1)).astype(np.int64)
-    head = shown[starts[:-1]] if len(lists) else np.zeros(0, np.int64)
-    return Impressions(
-        keys=requests[head].astype(str),
-        users=people[head],
-        at=np.sort(begun),
-        pages=pages[head],
-        devices=device[head],
-        subscribers=np.full(len(head), -1, np.int64),
-        starts=starts,
-        shown=rows[shown],
-        clicked=np.isin(pair, clicked),
+def _read_events(db: duckdb.DuckDBPyConnection) -> LoggedEvents:
+    columns = _fetch(db, _EVENTS)
+    codes = {kind.value: code for code, kind in enumerate(KINDS)}
+    kinds = np.array([codes[kind] for kind in columns["kind"].tolist()], np.int8)
+    return sort_events(
+        EventColumns(
+            users=columns["reader"].astype(np.int64),
+            articles=columns["article"].astype(np.int64),
+            kinds=kinds,
+            occurred_at=columns["moment"].astype(np.float64),
+            dwell_s=columns["dwell_s"].astype(np.float64),
+        ),
+        from_feed=columns["answers"].astype(bool) & (kinds == CLICK),
+        on_page=columns["on_page"].astype(bool),
+        counted=columns["first"].astype(bool),
     )
 
 
-def _pages(contexts: npt.NDArray[Any], articles: IdMap) -> Rows:
-    pages = np.full(len(contexts), -1, np.int64)
-    for place, text in enumerate(contexts.tolist()):
-        if text and PAGE_KEY in text:
-            page = orjson.loads(text).get(PAGE_KEY)
-            pages[place] = articles.row(str(page)) if page else -1
-    return pages
+def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:
+    lists = _fetch(db, _LISTS)
+    slots = _fetch(
+        db,
+        "SELECT s.number, a.number AS article, s.clicked"
+        " FROM slots s JOIN article_rows a USING (article_id) ORDER BY s.number, a.number",
+    )
+    count = len(lists["number"])
+    names, which = np.unique(lists["device"].astype(str), return_inverse=True)
+    codes = np.array([device_code(str(name)) for name in names], np.int64)
+    return Impressions(
+        keys=lists["key"].astype(str),
+        users=lists["reader"].astype(np.int64),
+        at=lists["moment"].astype(np.float64),
+        pages=lists["page"].astype(np.int64),
+        devices=codes[which] if count else np.zeros(0, np.int64),
+        subscribers=np.full(count, -1, np.int64),
+        starts=np.searchsorted(slots["number"], np.arange(count + 1)).astype(np.int64),
+        shown=slots["article"].astype(np.int64),
+        clicked=slots["clicked"].astype(bool),
+    )
 
 
-def _catalogue(known: Columns) -> tuple[Article, ...]:
-    names = ("article_id", "title", "section", "source", "language", "published_at", "retracted")
-    return tuple(
+def _read_catalogue(db: duckdb.DuckDBPyConnection) -> tuple[tuple[Article, ...], Floats]:
+    """Return the articles, and when each first came or was published, f64."""
+    rows = db.execute(
+        "SELECT article_id, coalesce(title, ''), coalesce(section, ''), coalesce(source, ''),"
+        " coalesce(language, ''), coalesce(epoch_us(published_at) / 1e6, 0.0),"
+        " epoch_us(expires_at) / 1e6, coalesce(ai_generated, 'none'),"
+        " coalesce(sponsored, false), coalesce(retracted, false),"
+        " coalesce(epoch_us(added_at) / 1e6, 'infinity'::DOUBLE) FROM catalogue ORDER BY article_id"
+    ).fetchall()
+    catalogue = tuple(
         Article(
             article_id=article_id,
-            title=title or "",
-            section=section or "",
-            source=source or "",
-            language=language or "",
-            published_at=float(published_at),
-            retracted=bool(retracted),
+            title=title,
+            section=section,
+            source=source,
+            language=language,
+            published_at=published_at,
+            expires_at=expires_at,
+            ai_generated=AiGenerated(ai_generated),
+            sponsored=sponsored,
+            retracted=retracted,
         )
-        for article_id, title, section, source, language, published_at, retracted in zip(
-            *(known[name].tolist() for name in names), strict=True
-        )
-    )
+        for (
+            article_id, title, section, source, language, published_at, expires_at,
+            ai_generated, sponsored, retracted, _,
+        ) in rows
+    )  # fmt: skip
+    seen = [min(row[-1], row[5] or float("inf")) for row in rows]
+    return catalogue, np.array(seen, np.float64)
 
 
-def _embeddings(vectors: npt.NDArray[Any], count: int) -> Matrix | None:
-    sizes = [len(v) for v in vectors if v is not None and len(v)]
-    if not sizes:
+def _read_embeddings(db: duckdb.DuckDBPyConnection, articles: IdMap) -> Matrix | None:
+    """Return vectors of the commonest length by article row."""
+    common = db.execute(
+        "SELECT len(embedding) FROM catalogue WHERE len(embedding) > 0"
+        " GROUP BY 1 ORDER BY count(*) DESC, 1 DESC LIMIT 1"
+    ).fetchall()
+    if not common:
         return None
-    size = max(set(sizes), key=sizes.count)
-    matrix = np.zeros((count, size), np.float32)
-    for row, vector in enumerate(vectors):
-        if vector is not None and len(vector) == size:
-            matrix[row] = vector
+    size = common[0][0]
+    matrix = np.zeros((len(articles), size), np.float32)
+    result = db.execute(
+        "SELECT a.number, c.embedding FROM catalogue c JOIN article_rows a USING (article_id)"
+        " WHERE len(c.embedding) = ?",
+        [size],
+    )
+    while batch := result.fetchmany(1000):
+        matrix[[row for row, _ in batch]] = [vector for _, vector in batch]
     return matrix
+
+
+def _fetch(db: duckdb.DuckDBPyConnection, query: str) -> Columns:
+    return {name: _plain(values) for name, values in db.execute(query).fetchnumpy().items()}
+
+
+def _plain(values: Any) -> npt.NDArray[Any]:
+    if not np.ma.isMaskedArray(values):
+        return np.asarray(values)
+    missing: Any = np.nan if values.dtype.kind == "f" else values.dtype.type()
+    return np.asarray(values.filled(missing))
+
+
+def _texts(db: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    return [row[0] for row in db.execute(query).fetchall()]
+
+
+def _microseconds(epoch_s: float) -> int:
+    return round(min(max(epoch_s, 0.0), 2.5e11) * 1e6)

@@ -13,7 +13,7 @@ from feed.config import RankingConfig
 from feed.domain import FeedItem, Mode, Rung
 from feed.experiments.interleaving import interleave
 from feed.experiments.resolution import Resolution, resolve
-from feed.features.context import RequestContext
+from feed.features.context import RequestContext, device_code
 from feed.features.ids import Vocabulary
 from feed.features.profile import EMPTY_PROFILE, Profile, profile_from_state
 from feed.models.view import RankingView
@@ -28,7 +28,6 @@ from feed.storage.store import ReaderState
 NOWHERE = np.iinfo(np.int32).max
 """Code of a section or language that no article has."""
 
-_DEVICES = {"desktop": 1, "mobile": 2, "tablet": 3}
 _LADDER = (Mode.TRENDING, Mode.LATEST)
 
 log = structlog.get_logger("feed.ranked")
@@ -157,7 +156,7 @@ def _request_context(request: Request, view: RankingView, mode: Mode) -> Request
     return RequestContext(
         now=request.now,
         page_row=page if page < pool.size else -1,
-        device=_device(query.device),
+        device=device_code(query.device),
         section=_code(pool.sections, query.section),
         languages=(_code(pool.languages, language),) if language else (),
         mode=mode,
@@ -223,7 +222,3 @@ def _code(vocabulary: Vocabulary, name: str) -> int:
         return -1
     code = vocabulary.row(name)
     return code if code >= 0 else int(NOWHERE)
-
-
-def _device(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 4 else _DEVICES.get(text.lower(), -1)
