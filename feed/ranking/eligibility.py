@@ -56,7 +56,7 @@ def find_eligible(
     count = int(np.searchsorted(-index.newest_at, -oldest, side="right"))
     rows = index.newest[:count]
     mask = np.zeros(pool.size, np.bool_)
-    mask[rows] = True
+    mask[rows] = pool.live[rows]  # the index may be older than a retraction
     dropped = {"too_old": len(index.newest) - count}
     over = index.expiring[pool.expires_at[index.expiring] <= request.now]
     dropped["expired"] = _drop(mask, over)

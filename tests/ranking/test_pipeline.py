@@ -94,6 +94,30 @@ def test_a_variant_may_look_further_back_than_the_index(world):
 
 
 @pytest.mark.parametrize("mode", list(Mode))
+def test_a_retraction_counts_although_the_index_is_older(world, mode):
+    index = build_index(world.pool, world.signals.counters, NOW - 2)
+    world.change([1, 17], live=False)
+    slate = recommend(world.context(mode=mode, index=index), CONFIG)
+    assert not set(rows_of(slate)) & {1, 17}
+
+
+def test_articles_newer_than_the_snapshot_do_no_harm(world):
+    unknown = world.pool.ids.add("came after the snapshot")
+    assert unknown == world.pool.size
+    profile = world.reader(
+        [3, unknown],
+        hidden_rows=np.array([unknown]),
+        shown_rows=np.array([unknown]),
+        shown_counts=np.array([4.0]),
+        shown_last_at=np.array([NOW - 60]),
+    )
+    pins = (pin("came after the snapshot", 0),)
+    slate = recommend(world.context(profile, pins=pins, page_row=-1), CONFIG)
+    assert len(slate) > 50
+    assert unknown not in rows_of(slate)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
 def test_section_and_languages_limit_every_mode(shared_world, mode):
     world = shared_world
     section, language = world.pool.sections.row("sport"), world.pool.languages.row("de")
@@ -301,7 +325,7 @@ def test_first_page_propensities_add_up_over_many_draws(shared_world):
     world = shared_world
     profile = world.reader([3, 8])
     config = RankingConfig(explore_slots=2)
-    runs, seen, stated = 400, {}, {}
+    runs, seen, stated = 200, {}, {}
     for seed in range(runs):
         slate = recommend(world.context(profile, seed), config)
         for place in range(config.first_page):
