@@ -14,7 +14,7 @@ from rich.console import Console
 from feed.client import FeedClient
 from feed.commands.demo_service import running_service
 from feed.commands.demo_steps import Tour
-from feed.commands.demo_world import build_newsroom
+from feed.commands.demo_world import build_newsroom, read_published
 from feed.commands.errors import one_line_errors
 from feed.domain import ConflictError
 from feed.service.supervisor import is_ready
@@ -44,8 +44,12 @@ def demo(
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with one_line_errors():
-        world = build_newsroom(time.time(), readers)
         prepare_directory(data)
+        world = (
+            read_published(dataset[0], Path(dataset[1]), time.time())
+            if dataset
+            else build_newsroom(time.time(), readers)
+        )
         try:
             with (
                 running_service(data, port, web, lambda: is_ready("127.0.0.1", port)),

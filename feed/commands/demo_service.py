@@ -49,10 +49,16 @@ def running_service(
                 service.wait()
 
 
-def run_feed(*arguments: str) -> int:
-    """Run a `feed` command in a process of its own; return its exit code."""
+def run_feed(*arguments: str, quiet: bool = False) -> int:
+    """Run a `feed` command in a process of its own; return its exit code.
+
+    With `quiet` only what it says on standard error is shown.
+    """
     command = [sys.executable, "-m", "feed", *arguments]
-    return subprocess.run(command, check=False, env=_environment()).returncode  # noqa: S603
+    output = subprocess.DEVNULL if quiet else None
+    return subprocess.run(  # noqa: S603 - our own command
+        command, check=False, env=_environment(), stdout=output
+    ).returncode
 
 
 def wait_for(

@@ -14,9 +14,10 @@ from rich.progress import track
 from feed.client import FeedClient
 from feed.commands.demo_service import DemoError, run_feed, wait_for
 from feed.commands.demo_world import World
+from feed.commands.errors import EXIT_GATE
 from feed.commands.ingest import send_documents
-from feed.commands.tour import print_feed, print_trending
-from feed.domain import Event, EventKind
+from feed.commands.tour import print_comparison, print_feed, print_trending
+from feed.domain import Event, EventKind, Rung
 from feed.ingest.json_lines import Documents
 from feed.storage.archive import Archive
 
@@ -87,9 +88,13 @@ class Tour:
         """Wait until the log holds everything, train on it, and wait until the model is served."""
         self._wait_for_archive()
         self._console.print("[bold]Training[/bold] on the event log")
-        if run_feed("retrain", "--data", str(self._data)) != 0:
+        code = run_feed("retrain", "--data", str(self._data))
+        if code == EXIT_GATE:
+            self._console.print("The gate refused the model; the service goes on without one.\n")
+        elif code != 0:
             raise DemoError("training failed; its message stands above")
-        wait_for("the model to be served", self._has_model, FRESH_S)
+        else:
+            wait_for("the model to be served", self._has_model, FRESH_S)
 
     def show_trending(self) -> None:
         """Show what is read more than usual, with the numbers behind the label."""
@@ -107,6 +112,21 @@ class Tour:
         self._console.print(f"{reader} now reads: " + "; ".join(titles) + "\n")
         after = self._client.feed(reader, limit=20)
         print_feed(self._console, "The next request, at once after", after)
+
+    def compare_offline(self) -> None:
+        """Replay the log and show the model beside the signals that it must beat."""
+        self._console.print(
+            "[bold]Offline[/bold]: the log replayed, every list scored with what was known before"
+        )
+        found = self._data / "evaluation.json"
+        source = self._world.dataset or ("archive", str(self._data / "archive"))
+        arguments = ["evaluate", "--dataset", *source, "--json", str(found)]
+        page = ["--html", str(self._data / "evaluation.html")]
+        if run_feed(*arguments, *page, *self._world.evaluate_options, quiet=True) != 0:
+            raise DemoError("the evaluation failed; its message stands above")
+        report = orjson.loads(found.read_bytes())
+        print_comparison(self._console, report)
+        self._console.print(f"All of it: {self._data / 'evaluation.html'}\n")
 
     def _read(self, reader: str, article_id: str, number: int) -> str:
         now = time.time()
@@ -162,4 +182,4 @@ class Tour:
 
     def _has_model(self) -> bool:
         answers = [self._client.feed(self._world.tour_reader, limit=1) for _ in range(4)]
-        return all(answer["model_version"] for answer in answers)
+        return all(answer["mode_served"] == Rung.PERSONALIZED for answer in answers)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from feed.domain import Article, Event, EventKind
 from feed.ingest.json_lines import Documents
+from feed.ingest.published import documents_from_log
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import HOUR_S, SimulatedReader, build_readers, react, simulate_history
+from feed.offline.datasets import read_dataset
 
 Respond = Callable[[str, Sequence[str], float, str, np.random.Generator], list[Event]]
 """(user_id, article ids shown, now, request_id, rng) -> what the visitor does."""
 
 HISTORY_HOURS = 48.0
 VISITOR_CLICKS = 0.1
+EVENT_DAYS = 10.0
+IMPRESSION_HOURS = 48.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +30,8 @@ class World:
     """A newsroom for the demo.
 
     `readers` maps user ids to what is known of them; `tour_reader` reads `tour_reads` in the
-    tour; `respond` simulates a visit; `about` says where all of it comes from.
+    tour; `respond` simulates a visit; `about` says where all of it comes from. `dataset` is the
+    layout and directory that the offline comparison reads (None: the service's own log).
     """
 
     about: str
@@ -35,6 +41,8 @@ class World:
     tour_reader: str
     tour_reads: tuple[str, ...]
     respond: Respond
+    dataset: tuple[str, str] | None = None
+    evaluate_options: tuple[str, ...] = ()
 
 
 def build_newsroom(now: float, reader_count: int, seed: int = 7) -> World:
@@ -56,6 +64,23 @@ def build_newsroom(now: float, reader_count: int, seed: int = 7) -> World:
         tour_reads=_new_interest(articles, tour),
         respond=_newsroom_response(articles, readers),
     )
+
+
+def read_published(name: str, directory: Path, now: float) -> World:
+    """Return the world of a published data set in a directory.
+
+    Raises:
+        ArchiveError: the directory does not hold such a data set.
+    """
+    log, _ = read_dataset(name, directory)
+    documents = documents_from_log(
+        log, now, event_days=EVENT_DAYS, impression_hours=IMPRESSION_HOURS
+    )
+    about = (
+        f"{name}: {len(documents.articles)} articles and {len(documents.events)} events, the last "
+        f"{EVENT_DAYS:g} days of the data set, moved in time to end now"
+    )
+    return replace(build_published(about, documents, now), dataset=(name, str(directory)))
 
 
 def build_published(about: str, documents: Documents, now: float) -> World:

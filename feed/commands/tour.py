@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 
 FEED_ROWS = 8
 TRENDING_ROWS = 6
+COMPARED = (("slate", "auc"), ("slate", "ndcg@10"), ("pool", "ndcg@10"), ("pool", "recall@50"))
 
 
 def print_feed(console: Console, title: str, answer: Mapping[str, Any]) -> None:
@@ -49,12 +50,20 @@ def print_trending(console: Console, answer: Mapping[str, Any]) -> None:
     console.print(table, "" if answer["items"] else "Nothing is read more than usual.\n")
 
 
-def print_comparison(
-    console: Console, title: str, rows: Sequence[tuple[str, Mapping[str, str]]]
-) -> None:
-    """Print named rows of already formatted figures under their column names."""
-    columns = list(rows[0][1]) if rows else []
-    table = Table("", *columns, title=title, title_justify="left")
-    for name, figures in rows:
-        table.add_row(name, *(figures[column] for column in columns))
+def print_comparison(console: Console, report: Mapping[str, Any]) -> None:
+    """Print the chosen figures of an evaluation, every method beside the model."""
+    table = Table("", title="Mean and 95 % interval over readers", title_justify="left")
+    chosen = [(p, m) for p, m in COMPARED if p in report["protocols"]]
+    for protocol, metric in chosen:
+        table.add_column(f"{protocol} {metric}")
+    methods = dict.fromkeys(name for p, _ in chosen for name in report["protocols"][p])
+    for name in methods:
+        cells = [_figure(report["protocols"][p].get(name, {}).get(m)) for p, m in chosen]
+        table.add_row(name, *cells, style="bold" if name == "model" else None)
     console.print(table)
+
+
+def _figure(interval: Mapping[str, float] | None) -> str:
+    if not interval or interval["mean"] is None:
+        return ""
+    return f"{interval['mean']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
