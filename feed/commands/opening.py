@@ -12,6 +12,9 @@ from feed.domain import ConflictError, InvalidInputError
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 
+PATIENCE_MS = 10_000
+"""How long a command waits for the store: no reader waits for it."""
+
 
 def chosen_settings(data: Path | None) -> Settings:
     """Return the settings of the environment, with another data directory if one is named.
@@ -38,6 +41,7 @@ def open_store(settings: Settings) -> Iterator[RedisStore]:
             except ConflictError:
                 pass  # `feed serve` runs it already: its address is the same
             settings = replace(settings, redis_url=embedded.url)
-        store = RedisStore(settings)
+        patience_ms = max(settings.store_timeout_ms, PATIENCE_MS)
+        store = RedisStore(replace(settings, store_timeout_ms=patience_ms))
         stack.callback(store.close)
         yield store

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 LEASE = "worker"
 LEASE_SECONDS = 10.0
 TICK_SECONDS = 0.2
+PATIENCE_MS = 5_000
+"""How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
 FAILURE_SECONDS = 0.5
 SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
@@ -154,7 +156,8 @@ def run_worker(
     Raises:
         FeedError: archiving ended by itself, from a mistake of ours; start the worker again.
     """
-    store = RedisStore(settings)
+    patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
+    store = RedisStore(patient)
     worker = Worker(store, settings)
     asked_to_stop = threading.Event()
 
