@@ -50,10 +50,11 @@ def read_ebnerd(directory: Path) -> EventLog:
     """Return the log of a directory with `train/` and/or `validation/`, or of one such folder.
 
     The page below which a list stood (`article_id`) was being read at that moment: it is a click
-    in the reader's history, but answered no list and is counted for no article. Histories end
-    where impressions begin for one half of the readers and a week later for the other, so from
-    the first impression on they speak for their own reader only and enter no counter: else a
-    count would mean another thing in each week. The click on a list came when the reader left
+    in the reader's history, but answered no list and is counted for no article. The second half
+    of the histories lies in the first week of the impressions: a live system would have known it
+    then, but for no more than some of the readers and in no other week, and a model taught on
+    such a week expects too much of the next. It arrives when that half ends, for its reader's
+    profile only, and enters no counter. The click on a list came when the reader left
     the page, `read_time` seconds after the impression: that is where its time goes (in the
     histories, which hold true times, it is so for nine clicks in ten). A history's read within
     an hour of such a click is the same click and is dropped. Nothing that totals later behaviour
@@ -208,20 +209,23 @@ def _events(
     page = np.zeros(len(users), bool)
     page[: len(which)] = paged[which]
     of_history = ~feed & (np.arange(len(users)) < len(which) + len(user))
-    counted = feed | (of_history & (times < views.at.min(initial=np.inf)))
+    late = of_history & (times >= views.at.min(initial=np.inf))
+    arrives = np.where(late, history["seen_at"].max(initial=0.0) + 1.0, times)
     read = np.flatnonzero(~np.isnan(dwells))
+    read_at = times[read] + np.maximum(dwells[read], 0.0)
     no = np.zeros(len(read), bool)
     return sort_events(
         EventColumns(
             users=np.concatenate([users, users[read]]),
             articles=np.concatenate([articles, articles[read]]),
             kinds=np.concatenate([kinds_of(len(users), CLICK), kinds_of(len(read), READ)]),
-            occurred_at=np.concatenate([times, times[read] + np.maximum(dwells[read], 0.0)]),
+            occurred_at=np.concatenate([times, read_at]),
             dwell_s=np.concatenate([np.full(len(users), np.nan), dwells[read]]),
         ),
         np.concatenate([feed, no]),
         np.concatenate([page, no]),
-        np.concatenate([counted, no]),
+        np.concatenate([feed | (of_history & ~late), no]),
+        np.concatenate([arrives, np.maximum(arrives[read], read_at)]),
     )
 
 

@@ -51,12 +51,19 @@ class LoggedEvents:
     `columns` are users, articles, kinds, times and dwell; `from_feed` says that a click answered
     a logged impression, `on_page` that this impression stood below an article. `counted` is
     False for clicks that belong to a reader's history but not into any article's counters.
+    `arrives_at` f64 is when the log came to know of an event: the time it happened, or later for
+    what was delivered afterwards.
     """
 
     columns: EventColumns
     from_feed: Flags
     on_page: Flags
     counted: Flags
+    arrives_at: Floats
+
+    def arrived(self, now: float) -> Flags:
+        """Return which events had happened and were known before `now`, bool [events]."""
+        return self.arrives_at < now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +85,16 @@ class EventLog:
 
 
 def sort_events(
-    columns: EventColumns, from_feed: Flags, on_page: Flags, counted: Flags
+    columns: EventColumns,
+    from_feed: Flags,
+    on_page: Flags,
+    counted: Flags,
+    arrives_at: Floats | None = None,
 ) -> LoggedEvents:
-    """Return events in time order; of the same time, clicks come first."""
+    """Return events in time order; of the same time, clicks come first.
+
+    `arrives_at` is the time of the event where it is not given.
+    """
     order = np.lexsort((columns.kinds != CLICK, columns.occurred_at))
     return LoggedEvents(
         columns=EventColumns(
@@ -93,6 +107,7 @@ def sort_events(
         from_feed=from_feed[order],
         on_page=on_page[order],
         counted=counted[order],
+        arrives_at=(columns.occurred_at if arrives_at is None else arrives_at)[order],
     )
 
 

@@ -16,7 +16,7 @@ from feed.models.bundle import ModelBundle
 from feed.models.factors import fit_als, fit_content_map, item_neighbours
 from feed.models.ranker import LightGBMRanker
 from feed.models.schema import FEATURES
-from feed.offline.event_log import EventLog
+from feed.offline.event_log import EventLog, LoggedEvents
 from feed.offline.examples import Examples
 
 Matrix = npt.NDArray[np.float32]
@@ -58,7 +58,7 @@ def fit_bundle(
         threads: of ALS.
         version: name of the bundle; made of `until` when None.
     """
-    columns = _before(log.events.columns, until)
+    columns = _before(log.events, until)
     size = (len(log.users), len(log.articles))
     weights = build_interactions(columns, size, until, config)
     known = np.flatnonzero(log.first_seen_at < until)
@@ -152,12 +152,13 @@ def _with_content(bundle: ModelBundle, embeddings: Matrix, config: TrainingConfi
     return replace(reduced, content_map=content_map, content_bias=bias)
 
 
-def _before(columns: EventColumns, until: float) -> EventColumns:
-    end = int(np.searchsorted(columns.occurred_at, until, "left"))
+def _before(events: LoggedEvents, until: float) -> EventColumns:
+    known = events.arrived(until) & (events.columns.occurred_at < until)
+    columns = events.columns
     return EventColumns(
-        users=columns.users[:end],
-        articles=columns.articles[:end],
-        kinds=columns.kinds[:end],
-        occurred_at=columns.occurred_at[:end],
-        dwell_s=columns.dwell_s[:end],
+        users=columns.users[known],
+        articles=columns.articles[known],
+        kinds=columns.kinds[known],
+        occurred_at=columns.occurred_at[known],
+        dwell_s=columns.dwell_s[known],
     )

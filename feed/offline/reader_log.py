@@ -44,23 +44,31 @@ class _Sorted:
         return slice(max(low, end - limit), end)
 
 
+class _Engagements:
+    """Some of a log's events by reader and time, and the clicks among them."""
+
+    def __init__(self, columns: EventColumns, wanted: npt.NDArray[np.bool_], count: int) -> None:
+        users, at = columns.users[wanted], columns.occurred_at[wanted]
+        rows = columns.articles[wanted]
+        order = np.lexsort((at, users))
+        self.kinds: Kinds = columns.kinds[wanted][order]
+        self.dwell_s: Floats = columns.dwell_s[wanted][order]
+        self.events = _sorted(users, at, rows, order, count)
+        clicks = columns.kinds[wanted] == CLICK
+        users, at, rows = users[clicks], at[clicks], rows[clicks]
+        self.clicks = _sorted(users, at, rows, np.lexsort((at, users)), count)
+
+
 class ReaderLog:
     """What each reader had done and been shown before a moment, as the live store would hold."""
 
     def __init__(self, log: EventLog) -> None:
         columns, impressions = log.events.columns, log.impressions
         count = len(log.users)
-        order = np.lexsort((columns.occurred_at, columns.users))
-        self._kinds: Kinds = columns.kinds[order]
-        self._dwell: Floats = columns.dwell_s[order]
-        self._events = _sorted(columns.users, columns.occurred_at, columns.articles, order, count)
-        clicks = columns.kinds == CLICK
-        users, at, rows = (
-            columns.users[clicks],
-            columns.occurred_at[clicks],
-            columns.articles[clicks],
-        )
-        self._clicks = _sorted(users, at, rows, np.lexsort((at, users)), count)
+        late = log.events.arrives_at > columns.occurred_at
+        self._all_from = float(log.events.arrives_at[late].max(initial=-np.inf))
+        self._early = _Engagements(columns, ~late, count)
+        self._all = _Engagements(columns, np.ones(len(late), bool), count) if late.any() else None
         sizes = np.diff(impressions.starts)
         shown_at, shown_to = np.repeat(impressions.at, sizes), np.repeat(impressions.users, sizes)
         order = np.lexsort((shown_at, shown_to))
@@ -68,13 +76,14 @@ class ReaderLog:
 
     def profile(self, user: int, now: float, config: RankingConfig) -> Profile:
         """Return a reader's profile from what happened strictly before `now`."""
-        past = self._events.window(user, now, HISTORY_EVENTS)
+        known = self._known(now)
+        past = known.events.window(user, now, HISTORY_EVENTS)
         rows, counts, last_at = self._shown_before(user, now)
         return build_profile(
-            self._events.rows[past],
-            self._kinds[past],
-            self._events.at[past],
-            self._dwell[past],
+            known.events.rows[past],
+            known.kinds[past],
+            known.events.at[past],
+            known.dwell_s[past],
             now=now,
             config=config,
             read_rows=self.read_rows(user, now),
@@ -85,13 +94,18 @@ class ReaderLog:
 
     def read_rows(self, user: int, now: float) -> Rows:
         """Return the articles a reader clicked in the `READ_DAYS` before `now`, repeats kept."""
-        read = self._clicks.window(user, now, READ_CLICKS)
-        return self._clicks.rows[read][self._clicks.at[read] >= now - READ_DAYS * DAY_S]
+        clicks = self._known(now).clicks
+        read = clicks.window(user, now, READ_CLICKS)
+        return clicks.rows[read][clicks.at[read] >= now - READ_DAYS * DAY_S]
 
     def previous_clicks(self, user: int, now: float) -> tuple[Rows, Floats]:
         """Return the last clicks of a reader before `now`: rows and times."""
-        past = self._clicks.window(user, now, PREVIOUS_CLICKS)
-        return self._clicks.rows[past], self._clicks.at[past]
+        clicks = self._known(now).clicks
+        past = clicks.window(user, now, PREVIOUS_CLICKS)
+        return clicks.rows[past], clicks.at[past]
+
+    def _known(self, now: float) -> _Engagements:
+        return self._early if self._all is None or now < self._all_from else self._all
 
     def _shown_before(self, user: int, now: float) -> tuple[Rows, Floats, Floats]:
         past = self._shown.window(user, now, SHOWN_ENTRIES)
@@ -102,15 +116,14 @@ class ReaderLog:
         return distinct, counts.astype(np.float64), at[::-1][last]
 
 
-def _of_kind(columns: EventColumns, wanted: npt.NDArray[np.bool_], count: int) -> _Sorted:
-    users, at, rows = columns.users[wanted], columns.occurred_at[wanted], columns.articles[wanted]
-    return _sorted(users, at, rows, np.lexsort((at, users)), count)
-
-
 def first_clicks(log: EventLog) -> npt.NDArray[np.bool_]:
-    """Return which events are a reader's first click on an article, bool [events]."""
+    """Return which events are a reader's first click on an article, bool [events].
+
+    Events that arrived late are not asked: nothing was counted for them at the time.
+    """
     columns = log.events.columns
-    clicks = np.flatnonzero(columns.kinds == CLICK)
+    timely = log.events.arrives_at <= columns.occurred_at
+    clicks = np.flatnonzero((columns.kinds == CLICK) & timely)
     pairs = columns.users[clicks] * np.int64(len(log.articles)) + columns.articles[clicks]
     _, first = np.unique(pairs, return_index=True)
     flags = np.zeros(len(columns.users), bool)
