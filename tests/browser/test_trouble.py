@@ -146,3 +146,24 @@ def test_a_refused_like_is_taken_back(visitor: Visitor) -> None:
         like.click()
     expect(like).to_have_attribute("aria-pressed", "false")
     expect(like.locator(".count")).to_have_text(before)
+
+
+def test_a_service_that_wants_a_key_gets_it_with_every_request(visitor: Visitor) -> None:
+    visit = visitor(expected_complaints=("401",))
+    page = visit.page
+
+    def guard(route: Route) -> None:
+        if route.request.headers.get("authorization") == "Bearer open-sesame":
+            route.continue_()
+        else:
+            route.fulfill(**problem(401, "an API key is needed"))
+
+    page.route("**/v1/**", guard)
+    page.goto(f"{visit.site}/?reader={visit.reader}")
+    page.get_by_label("This service answers only with an API key.").fill("open-sesame")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".card:not(.skeleton)")).to_have_count(20)
+    with page.expect_response(lambda response: response.status == 202):
+        visit.card(9).get_by_role("button", name=re.compile("^Like")).click()
+    page.reload()
+    expect(page.locator(".card:not(.skeleton)")).to_have_count(20)

@@ -3,6 +3,7 @@
  * @module feed-list
  */
 
+import { keyForm } from "./api-key.js";
 import { markRead, renderCard, renderHidden, renderSkeletons } from "./cards.js";
 import { announce, el } from "./dom.js";
 
@@ -35,9 +36,20 @@ export class FeedList {
    * @param {import("./cards.js").CardActions} parts.actions
    * @param {(feed: import("./feed-client.js").Feed) => void} parts.onServed
    * @param {(problem: Error) => void} parts.onTrouble  a refresh failed, the cards still stand
+   * @param {() => void} parts.onKey  the service wanted an API key and the client has one now
    */
-  constructor({ list, state, client, tracker, reactions, actions, onServed, onTrouble }) {
-    Object.assign(this, { list, state, client, tracker, reactions, actions, onServed, onTrouble });
+  constructor({ list, state, client, tracker, reactions, actions, onServed, onTrouble, onKey }) {
+    Object.assign(this, {
+      list,
+      state,
+      client,
+      tracker,
+      reactions,
+      actions,
+      onServed,
+      onTrouble,
+      onKey,
+    });
     /** @type {FeedQuery} */
     this.query = { mode: "personalized", section: "" };
     this.ahead = new IntersectionObserver((changes) => this.#lookAhead(changes), {
@@ -212,6 +224,8 @@ export class FeedList {
     for (const skeleton of this.list.querySelectorAll(".skeleton")) skeleton.remove();
     if (problem.status === 410 || (problem.status === 400 && this.#cursor)) {
       this.#continueAfresh(); // the list behind the cursor is gone
+    } else if (problem.status === 401) {
+      this.state.replaceChildren(keyForm(this.client, this.onKey));
     } else if (problem.retryAfterS !== null && problem.temporary) {
       this.#waitAndRetry(problem);
     } else if (problem.offline && !navigator.onLine) {

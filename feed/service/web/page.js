@@ -4,6 +4,7 @@
  */
 
 import { ArticleView, slotOf } from "./article.js";
+import { rememberedKey } from "./api-key.js";
 import { ImpressionTracker } from "./attention.js";
 import { announce, el, icon, refreshTimes } from "./dom.js";
 import { FeedClient } from "./feed-client.js";
@@ -28,6 +29,7 @@ const PEEK_KEEPS_MS = 60_000;
 
 const client = new FeedClient({
   userId: "",
+  headers: rememberedKey(),
   storage: safeSessionStorage(),
   context: {
     platform: "web",
@@ -52,6 +54,7 @@ const feed = new FeedList({
   onServed: describeFeed,
   onTrouble: ({ offline, message }) =>
     offerInPill(offline ? "The feed cannot be reached." : message, "Try again", refresh),
+  onKey: startOver,
 });
 const reader = new ArticleView({
   dialog: $("#article"),
