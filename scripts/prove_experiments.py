@@ -17,6 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import json
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -75,6 +76,7 @@ TRIALS = (
 @click.option("--json", "json_file", type=click.Path(path_type=Path))
 def main(readers: int, web: int, out: Path | None, json_file: Path | None) -> None:
     """Prove that reports tell gains, no gains and faults apart, end to end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the service with us
     console = Console()
     with tempfile.TemporaryDirectory(prefix="feed-proof-") as folder:
         data, port = Path(folder) / "data", free_port()
@@ -204,9 +206,9 @@ def lose_exposures(source: Path, target: Path, experiment: str, share: float) ->
     for file in (target / "archive" / "served").glob("day=*/*.parquet"):
         duckdb.execute(
             f"COPY (SELECT * FROM read_parquet('{file}') WHERE NOT (experiments LIKE"  # noqa: S608
-            f' \'%"{experiment}":%"treatment"%\' AND hash(request_id) % 1000 < {1000 * share})'
+            f' \'%"{experiment}":%"treatment"%\' AND hash(request_id) % 1000 < {1000 * share}))'
+            f" TO '{file}.kept' (FORMAT parquet)"
         )
-        kept.write_parquet(f"{file}.kept")
         Path(f"{file}.kept").replace(file)
 
 
