@@ -50,6 +50,8 @@ class SignalsPublisher:
         lease: name of the lease that must be held for a checkpoint to be written.
     """
 
+    deltas_kept = DELTAS_KEPT
+
     def __init__(self, store: RedisStore, owner: str, lease: str) -> None:
         self._store = store
         self._owner = owner
@@ -127,7 +129,7 @@ class SignalsPublisher:
 
     def _publish_delta(self, body: bytes, now: float) -> None:
         data = self._publication(body, now).to_bytes()
-        delta_id = self._store.publish_delta(data, DELTAS_KEPT, self._lease, self._owner)
+        delta_id = self._store.publish_delta(data, self.deltas_kept, self._lease, self._owner)
         if delta_id is None:
             raise ConflictError("another worker holds the lease")
         self._last_delta = delta_id

@@ -14,6 +14,7 @@ from feed.storage.archive_ledger import sync_directory, write_durably
 from feed.storage.archive_schema import TABLES
 
 MAGIC = b"PAR1"
+DAMAGED = "damaged"
 _TRAILER = 8  # length of the footer, then the magic bytes
 _SWAP = "swap.json"
 

@@ -7,9 +7,18 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from feed.storage.archive_files import day_name, finish_swap, swap_files, table_files
+import orjson
+
+from feed.storage.archive_files import (
+    DAMAGED,
+    day_name,
+    finish_swap,
+    swap_files,
+    table_files,
+)
+from feed.storage.archive_ledger import write_durably
+from feed.storage.archive_parquet import REJECTED, write_query
 from feed.storage.archive_schema import EVENTS, SERVED, TABLES, open_duckdb, quoted
-from feed.storage.archive_writer import write_query
 
 COMPACT_FROM = 24
 """Small files of one table and day that are merged into one."""
@@ -53,10 +62,14 @@ def expire(archive_dir: Path, before: str) -> list[str]:
 def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     """Rewrite every file that holds any of these readers without them; return how many.
 
-    Doing it again changes nothing, so it may be repeated after a crash. Copies that readers of
-    the archive made elsewhere are theirs to erase.
+    Lines that could not become rows are searched too; damaged files, which cannot be, are
+    deleted. Doing it again changes nothing, so it may be repeated after a crash. Copies that
+    others made of the archive are theirs to erase.
     """
-    rewritten = 0
+    if not user_ids:
+        return 0
+    shutil.rmtree(archive_dir / DAMAGED, ignore_errors=True)
+    rewritten = sum(_erase_lines(path, user_ids) for path in (archive_dir / REJECTED).glob("*"))
     for table in (EVENTS, SERVED):
         for path in _files_with(archive_dir, table, list(user_ids)):
             names = ", ".join(_sql_text(user_id) for user_id in sorted(user_ids))
@@ -66,9 +79,21 @@ def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     return rewritten
 
 
+def _erase_lines(path: Path, user_ids: Collection[str]) -> bool:
+    lines = path.read_bytes().split(b"\n")
+    kept = [line for line in lines if orjson.loads(line).get("user_id") not in user_ids]
+    if len(kept) < len(lines):
+        draft = path.with_name(f".{path.name}")
+        write_durably(draft, b"\n".join(kept))
+        draft.replace(path)
+        if not kept:
+            path.unlink()
+    return len(kept) < len(lines)
+
+
 def _files_with(archive_dir: Path, table: str, user_ids: list[str]) -> list[Path]:
     paths = table_files(archive_dir, table)
-    if not paths or not user_ids:
+    if not paths:
         return []
     with open_duckdb() as connection:
         rows = connection.execute(

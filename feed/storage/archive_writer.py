@@ -12,24 +12,16 @@ import duckdb
 import structlog
 
 from feed.domain import ArchiveError, ConflictError
-from feed.storage.archive_files import finish_swap, is_whole, settled, table_files
+from feed.storage.archive_files import DAMAGED, finish_swap, is_whole, settled, table_files
 from feed.storage.archive_ledger import (
     EMPTY,
     START,
     Commit,
     Ledger,
     sync_directory,
-    sync_file,
 )
-from feed.storage.archive_schema import (
-    ARTICLES,
-    EVENTS,
-    SERVED,
-    TABLES,
-    article_line,
-    open_duckdb,
-    record_lines,
-)
+from feed.storage.archive_parquet import write_lines
+from feed.storage.archive_schema import ARTICLES, EVENTS, SERVED, article_line, record_lines
 from feed.storage.store import CatalogueChange, StreamRecord
 
 log = structlog.get_logger(__name__)
@@ -179,7 +171,7 @@ class ArchiveWriter:
             if is_whole(path):
                 continue
             name = path.relative_to(self._dir).as_posix()
-            aside = self._dir / "damaged" / name
+            aside = self._dir / DAMAGED / name
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.replace(aside)
             rows = self._archive_again(name, by_file[name], reread) if name in by_file else 0
@@ -203,51 +195,8 @@ class ArchiveWriter:
         return files.get(name, 0)
 
 
-def write_lines(directory: Path, table: str, lines: Sequence[bytes], stem: str) -> dict[str, int]:
-    """Write JSON lines as Parquet files, one for each day, durably; return rows by file name."""
-    directory.mkdir(parents=True, exist_ok=True)
-    source = directory / f"{table}.ndjson"
-    source.write_bytes(b"\n".join(lines))
-    write_query(directory, table, TABLES[table].select_lines(), stem, {"path": str(source)})
-    source.unlink()
-    return _rows_by_file(directory, table)
-
-
-def write_query(
-    directory: Path, table: str, query: str, stem: str, parameters: dict[str, str]
-) -> None:
-    """Write the rows of a query as `<directory>/<table>/day=.../<stem>.parquet`, durably."""
-    spec = TABLES[table]
-    with open_duckdb() as connection:
-        connection.execute(
-            f"COPY (SELECT *, strftime({spec.day}, '%Y-%m-%d') AS day FROM ({query}))"
-            f" TO '{_sql_text(directory / table)}' (FORMAT parquet, COMPRESSION zstd,"
-            " PARTITION_BY (day), FILENAME_PATTERN 'part-{i}', OVERWRITE_OR_IGNORE)",
-            parameters or None,
-        )
-    for path in sorted((directory / table).glob("day=*/*.parquet")):
-        target = path.with_name(f"{stem}.parquet")
-        path.replace(target)
-        sync_file(target)
-
-
-def _rows_by_file(directory: Path, table: str) -> dict[str, int]:
-    if not any((directory / table).glob("*/*.parquet")):
-        return {}  # every line was a feed without slots
-    pattern = _sql_text(directory / table / "*" / "*.parquet")
-    with open_duckdb() as connection:
-        rows = connection.execute(
-            f"SELECT file_name, num_rows FROM parquet_file_metadata('{pattern}')"
-        ).fetchall()
-    return {Path(name).relative_to(directory).as_posix(): count for name, count in rows}
-
-
 def _without_catalogue(entry: Commit) -> Commit:
     return Commit(entry.number, entry.owner, entry.positions, "", entry.ranges, entry.files)
-
-
-def _sql_text(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 @contextmanager

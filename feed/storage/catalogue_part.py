@@ -22,17 +22,20 @@ from feed.storage.store import CatalogueChange, ChangeBatch, StoredArticle
 
 START = "0-0"
 SCAN_COUNT = 500
-CHANGES_MAX = 5000
 ARTICLES_PER_CALL = 100
 
 
 class CataloguePart(StorePart):
     """The `CatalogueStore` protocol: four keys in one group, changed together by scripts."""
 
+    change_log_max = CHANGE_LOG_MAX
+    changes_max = 5000
+    """Log entries that `changes_after` looks at in one go."""
+
     def write_articles(self, articles: Sequence[StoredArticle]) -> None:
         """Insert or replace articles and log the changes; atomic for each 100."""
         for start in range(0, len(articles), ARTICLES_PER_CALL):
-            args: list[Any] = [CHANGE_LOG_MAX]
+            args: list[Any] = [self.change_log_max]
             for stored in articles[start : start + ARTICLES_PER_CALL]:
                 args += [
                     stored.article.article_id,
@@ -54,7 +57,7 @@ class CataloguePart(StorePart):
         """Remove articles for good, logging the change; return how many there were."""
         if not article_ids:
             return 0
-        args = [CHANGE_LOG_MAX, *dict.fromkeys(article_ids)]
+        args = [self.change_log_max, *dict.fromkeys(article_ids)]
         result: int = self._link.scripts([self._catalogue_call(scripts.DELETE_ARTICLES, args)])[0]
         return result
 
@@ -85,7 +88,7 @@ class CataloguePart(StorePart):
         `position` until a batch brings no changes.
         """
         key = self._keys.catalogue("changes")
-        entries = self._link.call(key, "XRANGE", key, position, "+", "COUNT", CHANGES_MAX + 1)
+        entries = self._link.call(key, "XRANGE", key, position, "+", "COUNT", self.changes_max + 1)
         if position == START:
             gap = bool(entries) and self._log_was_trimmed(key)
         else:

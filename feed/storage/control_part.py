@@ -59,6 +59,12 @@ class ControlPart(StorePart):
         hits: int = self._link.scripts([call])[0]
         return hits
 
+    def server_info(self, section: str, name: str) -> float:
+        """Return a number of the server's INFO, summed over the nodes of a cluster."""
+        texts = [reply.decode() for reply in self._link.every_node("INFO", section)]
+        lines = [line for text in texts for line in text.splitlines()]
+        return sum(float(v) for n, _, v in (line.partition(":") for line in lines) if n == name)
+
     def ping(self) -> None:
         """Return if the store answers.
 

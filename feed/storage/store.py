@@ -105,8 +105,7 @@ class RecordType(StrEnum):
     ERASE = "erase"
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
+class StreamRecord(NamedTuple):
     """One record of a partition's stream, in the order in which it was acknowledged.
 
     `payload` is a JSON object as bytes. For an event it holds the event's fields plus `first`

@@ -59,6 +59,12 @@ class StreamPart(StorePart):
         keys = [self._keys.stream(p) for p in range(self.partitions)]
         return self._bulk.spread([(key, ("XLEN", key)) for key in keys])
 
+    def stream_ends(self) -> dict[int, str]:
+        """Return the last record's id of each partition whose stream holds any."""
+        keys = [self._keys.stream(p) for p in range(self.partitions)]
+        replies = self._bulk.spread([(k, ("XREVRANGE", k, "+", "-", "COUNT", 1)) for k in keys])
+        return {p: reply[0][0].decode() for p, reply in enumerate(replies) if reply}
+
     def acquire_lease(self, name: str, owner: str, ttl_s: float) -> bool:
         """Take or renew a lease; False while another owner holds it."""
         key = self._keys.catalogue(f"lease:{name}")
@@ -105,6 +111,12 @@ class StreamPart(StorePart):
         key = self._keys.catalogue("deltas")
         entries = self._bulk.call(key, "XRANGE", key, f"({after_id}", "+")
         return [(stream_id.decode(), fields[1]) for stream_id, fields in entries]
+
+    def last_delta(self) -> tuple[str, bytes] | None:
+        """Return the newest counters delta and its id, or None."""
+        key = self._keys.catalogue("deltas")
+        entries = self._bulk.call(key, "XREVRANGE", key, "+", "-", "COUNT", 1)
+        return (entries[0][0].decode(), entries[0][1][1]) if entries else None
 
     def _read_entries(self, partition: int, start: str, end: str, count: int) -> list[Entry]:
         self._check_layout()

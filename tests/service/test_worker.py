@@ -105,10 +105,10 @@ def test_a_killed_workers_heir_counts_and_archives_everything_once(store, store_
     assert archived_ids(store_settings) == sorted(f"e{n}" for n in range(90))
 
 
-def test_a_follower_that_fell_behind_loads_the_checkpoint(store, worker, monkeypatch):
-    monkeypatch.setattr("feed.service.worker_signals.DELTAS_KEPT", 2)
+def test_a_follower_that_fell_behind_loads_the_checkpoint(store, worker):
     follower = SignalsFollower(store, IdMap())
     worker.tick(NOW)
+    worker.publisher.deltas_kept = 2
     follower.follow()
     for n in range(5):
         store.append_events(clicks(10 * n, 10))

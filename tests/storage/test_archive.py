@@ -151,6 +151,18 @@ def test_a_feed_without_slots_leaves_no_row(store, tmp_path, make_served):
     assert partition in open_writer(tmp_path).positions
 
 
+def test_a_line_that_cannot_be_a_row_holds_up_nobody(tmp_path):
+    poison = event_record(3, position=10**15)
+    batch = Batch({0: [event_record(1), event_record(2), poison, event_record(4)]})
+    open_writer(tmp_path).commit(batch)
+    assert event_ids(tmp_path) == ["e1", "e2", "e4"]
+    (rejected,) = (tmp_path / "rejected").iterdir()
+    assert orjson.loads(rejected.read_bytes())["event_id"] == "e3"
+    open_writer(tmp_path).commit(Batch({0: [event_record(5, occurred_at=1e300)]}))
+    assert event_ids(tmp_path) == ["e1", "e2", "e4"]
+    assert open_writer(tmp_path).positions == {0: "6-0"}
+
+
 def test_articles_are_shown_as_of_a_time(tmp_path, make_article):
     writer = open_writer(tmp_path)
     first = CatalogueChange("a", make_article("a", title="Old"))
@@ -175,32 +187,31 @@ def test_positions_are_what_the_archive_itself_says(tmp_path):
     assert open_writer(tmp_path).positions == {0: "3-0", 3: "8-0"}
 
 
-class Death(BaseException):
-    """The writer dies here."""
+def undo_commit(directory, number, *, with_entry, files):
+    """Put an archive back to where a writer's death in its last commit would have left it.
 
-
-def die(*_args, **_kwargs):
-    raise Death
+    `files` (all or the first few) go back to the staging directory; `with_entry` says whether
+    the ledger entry had been made.
+    """
+    entry = directory / "ledger" / f"{number:012d}.json"
+    names = list(Ledger(directory).last().files)[:files]
+    for name in names:
+        staged = directory / "staging" / f"{number:012d}-me" / name
+        staged.parent.mkdir(parents=True)
+        (directory / name).replace(staged)
+    if not with_entry:
+        entry.unlink()
 
 
 @pytest.mark.parametrize(
-    ("step", "kept"),
-    [
-        ("write_lines", False),
-        ("_rows_by_file", False),
-        ("Ledger.add", False),
-        ("ArchiveWriter._settle", True),
-    ],
+    ("with_entry", "files", "kept"), [(False, 2, False), (True, 2, True), (True, 1, True)]
 )
-def test_a_commit_is_whole_or_not_there_wherever_the_writer_dies(tmp_path, monkeypatch, step, kept):
-    open_writer(tmp_path).commit(Batch({0: [event_record(1)]}))
+def test_a_commit_is_whole_or_not_there_wherever_the_writer_dies(tmp_path, with_entry, files, kept):
     writer = open_writer(tmp_path)
+    writer.commit(Batch({0: [event_record(1)]}))
     batch = Batch({0: [event_record(2), event_record(3, received_at=NOW + DAY)]})
-    with monkeypatch.context() as patch:
-        patch.setattr(f"feed.storage.archive_writer.{step}", die)
-        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # the dead clean nothing up
-        with pytest.raises(Death):
-            writer.commit(batch)
+    writer.commit(batch)
+    undo_commit(tmp_path, 2, with_entry=with_entry, files=files)
     heir = open_writer(tmp_path, "heir")
     assert heir.positions == {0: "4-0" if kept else "2-0"}
     assert event_ids(tmp_path) == (["e1", "e2", "e3"] if kept else ["e1"])
@@ -210,23 +221,15 @@ def test_a_commit_is_whole_or_not_there_wherever_the_writer_dies(tmp_path, monke
         assert event_ids(tmp_path) == ["e1", "e2", "e3"]
 
 
-def test_files_half_moved_by_a_dead_writer_are_moved_once(tmp_path, monkeypatch):
-    writer = open_writer(tmp_path)
-
-    def settle_one_and_die(self, staged, entry):
-        name = next(iter(entry.files))
-        (self._dir / name).parent.mkdir(parents=True)
-        (staged / name).replace(self._dir / name)
-        raise Death
-
-    records = [event_record(n, received_at=NOW + n * DAY) for n in range(3)]
-    with monkeypatch.context() as patch:
-        patch.setattr(ArchiveWriter, "_settle", settle_one_and_die)
-        with pytest.raises(Death):
-            writer.commit(Batch({0: records}))
-    assert len(table_files(tmp_path)) == 1
-    open_writer(tmp_path)
-    assert event_ids(tmp_path) == ["e0", "e1", "e2"]
+def test_half_written_files_of_a_dead_writer_are_cleared_away(tmp_path):
+    open_writer(tmp_path).commit(Batch({0: [event_record(1)]}))
+    half = tmp_path / "staging" / "000000000002-dead" / "events"
+    half.mkdir(parents=True)
+    (half / "events.ndjson").write_bytes(b"{")
+    heir = open_writer(tmp_path)
+    assert not list((tmp_path / "staging").iterdir())
+    heir.commit(Batch({0: [event_record(2)]}))
+    assert event_ids(tmp_path) == ["e1", "e2"]
 
 
 def test_two_writers_cannot_make_the_same_commit(tmp_path):
@@ -290,18 +293,30 @@ def test_compaction_keeps_every_row(tmp_path):
     assert open_writer(tmp_path).positions == {0: "101-0"}
 
 
-def test_a_compaction_that_dies_is_finished(tmp_path, monkeypatch):
+@pytest.mark.parametrize("steps_done", [0, 1, 2])
+def test_a_compaction_that_dies_is_finished(tmp_path, steps_done):
+    """The plan of the swap is written; the new file is in place or not; an old one is gone."""
     writer = open_writer(tmp_path)
     for number in range(3):
         writer.commit(Batch({0: [event_record(number)]}))
-    with monkeypatch.context() as patch:
-        patch.setattr("feed.storage.archive_files._do_swap", die)
-        with pytest.raises(Death):
-            compact(tmp_path, day_of(NOW + DAY))
-    assert event_ids(tmp_path) == ["e0", "e1", "e2"]
+    old = table_files(tmp_path)
+    kept = [path.read_bytes() for path in old]
+    assert compact(tmp_path, day_of(NOW + DAY)) == 3
+    (merged,) = table_files(tmp_path)
+    name = merged.relative_to(tmp_path).as_posix()
+    for path, data in list(zip(old, kept, strict=True))[1 if steps_done == 2 else 0 :]:
+        path.write_bytes(data)
+    if steps_done == 0:
+        (tmp_path / "staging" / "upkeep").mkdir()
+        merged.replace(tmp_path / "staging" / "upkeep" / "new")
+    plan = {
+        "new": {"staging/upkeep/new": name},
+        "old": [path.relative_to(tmp_path).as_posix() for path in old],
+    }
+    (tmp_path / "swap.json").write_bytes(orjson.dumps(plan))
     open_writer(tmp_path)
     assert event_ids(tmp_path) == ["e0", "e1", "e2"]
-    assert len(table_files(tmp_path)) == 1
+    assert table_files(tmp_path) == [merged]
 
 
 def test_old_days_expire_but_articles_stay(tmp_path, make_article):
@@ -323,6 +338,18 @@ def test_a_reader_is_erased_from_every_file(tmp_path):
     assert erase_users(tmp_path, []) == 0
     users = Archive(tmp_path).event_columns(0, 1e11, ["user_id"])["user_id"]
     assert users.tolist() == ["u"] * 3
+
+
+def test_erasure_reaches_what_was_rejected_or_set_aside(tmp_path):
+    writer = open_writer(tmp_path)
+    writer.commit(Batch({0: [event_record(n, u, position=10**15) for n, u in enumerate("uv")]}))
+    (tmp_path / "damaged").mkdir()
+    assert erase_users(tmp_path, ["u"]) == 1
+    (rejected,) = (tmp_path / "rejected").iterdir()
+    assert orjson.loads(rejected.read_bytes())["user_id"] == "v"
+    assert not (tmp_path / "damaged").exists()
+    assert erase_users(tmp_path, ["v"]) == 1
+    assert not list((tmp_path / "rejected").iterdir())
 
 
 def test_what_a_reader_did_before_erasure_is_not_archived(tmp_path):

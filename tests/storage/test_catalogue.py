@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from feed.domain import AiGenerated, Pin
-from feed.storage import catalogue_part
 from feed.storage.store import ChangeBatch
 
 NOW = 1_780_000_000.0
@@ -83,8 +82,8 @@ def test_deletion_is_a_change_and_counts_what_was_there(store, make_article):
     assert list(store.scan_articles()) == []
 
 
-def test_a_position_that_was_trimmed_away_is_a_gap(store, make_article, monkeypatch):
-    monkeypatch.setattr(catalogue_part, "CHANGE_LOG_MAX", 3)
+def test_a_position_that_was_trimmed_away_is_a_gap(store, make_article):
+    store.change_log_max = 3
     store.write_articles([make_article("a")])
     lost = store.catalogue_position()
     store.write_articles([make_article(f"b{n}") for n in range(5)])
@@ -101,8 +100,8 @@ def test_a_position_of_an_emptied_store_is_a_gap(store, make_article):
     assert store.changes_after(position) == ChangeBatch("0-0", (), gap=True)
 
 
-def test_long_change_logs_come_in_batches(store, make_article, monkeypatch):
-    monkeypatch.setattr(catalogue_part, "CHANGES_MAX", 4)
+def test_long_change_logs_come_in_batches(store, make_article):
+    store.changes_max = 4
     store.write_articles([make_article(f"a{n}") for n in range(10)])
     position, seen = "0-0", []
     while batch := store.changes_after(position):
