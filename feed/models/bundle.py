@@ -27,6 +27,9 @@ MANIFEST = "manifest.json"
 HEADS = ("pool", "slate")
 """The learned rankers a bundle may hold: `pool` orders a whole feed, `slate` an editor's list."""
 
+_BLOCK = 4096
+"""Rows reduced at a time: a whole catalogue at once would double a web process's memory."""
+
 _ARRAYS = {
     "factors": (2, np.float32),
     "readers": (1, np.float64),
@@ -81,16 +84,22 @@ class ModelBundle:
         fits = embedding_dimensions == len(self.content_mean) and embedding_dimensions > 0
         return self.content_projection.shape[1] if fits else embedding_dimensions
 
-    def reduce_content(self, embedding: Matrix) -> Matrix:
+    def reduce_content(self, embedding: npt.NDArray[np.floating]) -> Matrix:
         """Return embeddings centred, projected and of unit length, f32 [k, d'].
 
         Zero rows stay zero. Embeddings of another encoder than the one trained on come back
         as they are: their cosines still mean something, the projection would not.
         """
         if embedding.shape[1] == 0 or embedding.shape[1] != len(self.content_mean):
-            return embedding
-        worded: npt.NDArray[np.bool_] = np.asarray(embedding.any(axis=1))
-        reduced = (embedding - self.content_mean) @ self.content_projection
+            return embedding.astype(np.float32, copy=False)
+        result = np.zeros((len(embedding), self.content_projection.shape[1]), np.float32)
+        for start in range(0, len(embedding), _BLOCK):
+            result[start : start + _BLOCK] = self._reduce_block(embedding[start : start + _BLOCK])
+        return result
+
+    def _reduce_block(self, embedding: npt.NDArray[np.floating]) -> Matrix:
+        worded = np.asarray(embedding.any(axis=1))
+        reduced = (embedding.astype(np.float32) - self.content_mean) @ self.content_projection
         norms = np.linalg.norm(reduced, axis=1, keepdims=True)
         norms[norms < 1e-8] = 1.0
         result: Matrix = np.where(worded[:, None], reduced / norms, np.float32(0.0))

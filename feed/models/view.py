@@ -82,7 +82,10 @@ def build_view(
     if len(stale):
         ids = pool.ids.ids
         bundle_rows[stale] = bundle.article_ids.rows([ids[r] for r in stale.tolist()])
-        content[stale] = bundle.reduce_content(pool.embedding[stale])
+        everything = len(stale) == size
+        content[stale] = bundle.reduce_content(
+            pool.embedding if everything else pool.embedding[stale]
+        )
         factors[stale] = _factors(bundle, content[stale], bundle_rows[stale])
     return RankingView(
         pool=pool,
@@ -107,7 +110,7 @@ def _factors(bundle: ModelBundle, content: Matrix, bundle_rows: Rows) -> Matrix:
     return blend_factors(own, mapped, readers, bundle.shrinkage_readers)
 
 
-def _changed_rows(new: Matrix, old: Matrix) -> Rows:
+def _changed_rows(new: npt.NDArray[np.floating], old: npt.NDArray[np.floating]) -> Rows:
     if new.shape != old.shape:
         return np.arange(len(new))
     if new.base is not None and new.base is old.base:
