@@ -105,7 +105,11 @@ def explain(
     contributions = ranker.group_contributions(scores.features[at])
     losses = family_losses(scores, at, contributions)
     writer = _Writer(context, rows[at], contributions, config)
-    reasons = [writer.write(i, losses[i]) for i in range(len(at))]
+    order = np.argsort(-losses, axis=1, kind="stable").tolist()
+    reasons = [
+        writer.write(i, o, loss)
+        for i, (o, loss) in enumerate(zip(order, losses.tolist(), strict=True))
+    ]
     return Explanations(reasons, _is_personal(context, scores, at, contributions))
 
 
@@ -148,17 +152,20 @@ class _Writer:
         self._context = context
         self._rows = rows
         self._past = PastFinder(context, rows, contributions, config)
-        self._by_section, self._by_source = find_followed(context, rows)
+        by_section, by_source = find_followed(context, rows)
         counters, now = context.signals.counters, context.request.now
-        self._readers = counters.clicks(rows, now)[:, _POPULAR]
-        self._age_s = now - context.view.pool.published_at[rows]
+        self._by_section = by_section.tolist()
+        self._followed = (by_section | by_source).tolist()
+        self._labelled = context.trending.labelled(rows).tolist()
+        self._readers = counters.clicks(rows, now)[:, _POPULAR].tolist()
+        self._age_s = (now - context.view.pool.published_at[rows]).tolist()
 
-    def write(self, i: int, losses: Floats) -> tuple[Reason, ...]:
-        """Return one or two reasons, the strongest first."""
+    def write(self, i: int, order: list[int], losses: list[float]) -> tuple[Reason, ...]:
+        """Return one or two reasons of candidate i, the strongest first."""
         found: list[Reason] = []
         first = 0.0
-        for family in np.argsort(-losses, kind="stable").tolist():
-            loss = float(losses[family])
+        for family in order:
+            loss = losses[family]
             if loss <= 1e-6 or (found and loss < SECOND_SHARE * first):
                 break
             reason = self._reason(i, family)
@@ -167,7 +174,7 @@ class _Writer:
                 first = first or loss
             if len(found) == 2:
                 break
-        return tuple(found) or (age_reason(float(self._age_s[i])),)
+        return tuple(found) or (age_reason(self._age_s[i]),)
 
     def _reason(self, i: int, family: int) -> Reason | None:
         if family == HISTORY:
@@ -175,20 +182,20 @@ class _Writer:
         if family == AFFINITY:
             return self._affinity(i)
         if family == TREND:
-            return trending_reason(self._context, int(self._rows[i]))
+            row = int(self._rows[i])
+            return trending_reason(self._context, row) if self._labelled[i] else None
         if family == POPULARITY:
-            return popular_reason(float(self._readers[i]))
-        age_s = float(self._age_s[i])
-        return age_reason(age_s) if age_s <= NEW_HOURS * HOUR_S else None
+            return popular_reason(self._readers[i])
+        return age_reason(self._age_s[i]) if self._age_s[i] <= NEW_HOURS * HOUR_S else None
 
     def _history(self, i: int) -> Reason | None:
         past = self._past.find(i)
         return self._because_of(past) if past >= 0 else None
 
     def _affinity(self, i: int) -> Reason | None:
-        if self._by_section[i] or self._by_source[i]:
-            row, by_section = int(self._rows[i]), bool(self._by_section[i])
-            return followed_reason(self._context, row, by_section=by_section)
+        if self._followed[i]:
+            row = int(self._rows[i])
+            return followed_reason(self._context, row, by_section=self._by_section[i])
         past = self._past.find(i, affinity_only=True)
         return self._because_of(past) if past >= 0 else None
 
@@ -206,7 +213,8 @@ def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, 
     """
     by_section, by_source = find_followed(context, rows)
     readers = context.signals.counters.clicks(rows, context.request.now)[:, _POPULAR]
-    days = _days(context.request.now - context.view.pool.published_at[rows])
+    age_s = context.request.now - context.view.pool.published_at[rows]
+    days = np.maximum(np.ceil(age_s / (24 * HOUR_S)), 1)
     facts = np.where(readers >= FEWEST_READERS, np.round(readers), -days).astype(np.int64)
     found = [_fact(fact) for fact in facts.tolist()]
     for i in np.flatnonzero(by_section | by_source).tolist():
@@ -248,16 +256,12 @@ def popular_reason(readers: float) -> Reason | None:
 
 def age_reason(age_s: float) -> Reason:
     """Return the reason of an article that only its age speaks for; always true."""
-    return _aged(int(_days(np.asarray(age_s))))
+    return _aged(max(math.ceil(age_s / (24 * HOUR_S)), 1))
 
 
 def plain_reason(code: ReasonCode) -> Reason:
     """Return a reason whose sentence needs no facts."""
     return Reason(code=code, text=TEMPLATES[code])
-
-
-def _days(age_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.maximum(np.ceil(age_s / (24 * HOUR_S)), 1)
 
 
 @lru_cache(maxsize=4096)

@@ -70,7 +70,7 @@ def test_propensities_equal_the_share_of_simulated_draws():
     rng = np.random.default_rng(5)
     counts: dict[tuple[int, int], int] = {}
     stated: dict[tuple[int, int], float] = {}
-    runs = 20_000
+    runs = 5_000
     for _ in range(runs):
         drawn = draw(plan, rng, 12)
         for place, (row, p) in enumerate(
