@@ -1,0 +1,233 @@
+"""One row per reader from the log, against a computation in plain Python from the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feed.config import DAY_S
+from feed.experiments.archive_log import Log, open_log
+from feed.experiments.definitions import Experiment, Status, Variant
+from feed.experiments.effects import estimate_effect
+from feed.experiments.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.metrics import METRICS, PER_READER
+from feed.experiments.reader_days import create_reader_days, create_readers
+from feed.experiments.simulated_log import World
+from feed.experiments.summaries import (
+    read_cumulative_moments,
+    read_daily_moments,
+    read_group_values,
+    read_moments,
+)
+
+WORLD = World(experiment="counted", readers=250, days=3, pre_days=3, visits=0.7, repeated=0.05)
+WINDOW = Window(
+    WORLD.start_at - WORLD.pre_days * DAY_S, WORLD.start_at, WORLD.start_at + WORLD.days * DAY_S
+)
+DESIGN = Experiment(
+    name="counted",
+    hypothesis="h",
+    owner="o",
+    variants=(Variant(name="control", share=0.5), Variant(name="treatment", share=0.5)),
+    status=Status.RUNNING,
+    started_at=WORLD.start_at,
+)
+
+
+@pytest.fixture(scope="module")
+def log(data_dirs: Callable[[World], Path]) -> Iterator[Log]:
+    with open_log(data_dirs(WORLD), WINDOW.pre_from, threads=1) as opened:
+        set_variables(opened.connection, DESIGN, WINDOW)
+        create_requests(opened.connection)
+        create_exposed(opened.connection)
+        create_reader_days(opened.connection)
+        create_readers(opened.connection)
+        yield opened
+
+
+def rows(log: Log, query: str) -> list[dict[str, Any]]:
+    result = log.connection.execute(query)
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+@pytest.fixture(scope="module")
+def readers(log: Log) -> dict[str, dict[str, Any]]:
+    return {row["user_id"]: row for row in rows(log, "SELECT * FROM readers")}
+
+
+@pytest.fixture(scope="module")
+def events(log: Log) -> dict[str, list[dict[str, Any]]]:
+    """Events of each reader from the start on, each event id once, in order of time."""
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    query = "SELECT event_id, user_id, kind, dwell_s, epoch(occurred_at) AS at FROM events"
+    for event in rows(log, query):
+        if event["at"] >= WORLD.start_at:
+            found[event["user_id"]][event["event_id"]] = event
+    return {u: sorted(some.values(), key=lambda e: e["at"]) for u, some in found.items()}
+
+
+@pytest.fixture(scope="module")
+def served(log: Log) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    query = (
+        "SELECT user_id, request_id, trending, a.section AS topic, epoch(served_at) AS at"
+        " FROM served LEFT JOIN latest_articles AS a USING (article_id)"
+    )
+    for slot in rows(log, query):
+        if slot["at"] >= WORLD.start_at:
+            found[slot["user_id"]].append(slot)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("column", "counts"),
+    [
+        ("impressions", lambda e: e["kind"] == "impression"),
+        ("clicks", lambda e: e["kind"] == "click"),
+        ("reads", lambda e: e["kind"] == "read"),
+        ("qualified_reads", lambda e: e["kind"] == "read" and e["dwell_s"] >= 10.0),
+        ("likes", lambda e: e["kind"] == "like"),
+        ("hides", lambda e: e["kind"] == "hide"),
+    ],
+)
+def test_counts_are_those_of_plain_python(
+    readers: dict[str, Any],
+    events: dict[str, list[dict[str, Any]]],
+    column: str,
+    counts: Callable[[dict[str, Any]], bool],
+) -> None:
+    expected = {user: sum(map(counts, events.get(user, []))) for user in readers}
+    assert {user: row[column] for user, row in readers.items()} == expected
+    assert sum(expected.values()) > 0
+
+
+def test_reading_time_sessions_and_views_are_those_of_plain_python(
+    readers: dict[str, Any],
+    events: dict[str, list[dict[str, Any]]],
+    served: dict[str, list[dict[str, Any]]],
+) -> None:
+    for user, row in readers.items():
+        reads = [e["dwell_s"] for e in events.get(user, []) if e["kind"] == "read"]
+        assert row["dwell_s"] == pytest.approx(sum(reads))
+        asked = {slot["request_id"]: slot["at"] for slot in served[user]}
+        assert row["views"] == len(asked)
+        moments = sorted([*asked.values(), *(e["at"] for e in events.get(user, []))])
+        pauses = [b - a for a, b in pairwise(moments)]
+        assert row["sessions"] == 1 + sum(pause > 1800 for pause in pauses)
+
+
+def test_what_was_shown_is_that_of_plain_python(
+    readers: dict[str, Any], served: dict[str, list[dict[str, Any]]]
+) -> None:
+    for user, row in readers.items():
+        by_day: dict[int, Counter[str]] = defaultdict(Counter)
+        for slot in served[user]:
+            by_day[int(slot["at"] // DAY_S)][slot["topic"]] += 1
+        entropy = 0.0
+        for sections in by_day.values():
+            total = sum(sections.values())
+            entropy -= sum(n / total * math.log(n / total) for n in sections.values())
+        assert row["section_entropy"] == pytest.approx(entropy)
+        assert row["shown_days"] == len(by_day)
+        assert row["slots"] == len(served[user])
+        assert row["trending_slots"] == sum(slot["trending"] for slot in served[user])
+
+
+def test_returns_look_only_at_days_that_are_whole(
+    readers: dict[str, Any], served: dict[str, list[dict[str, Any]]]
+) -> None:
+    last = WINDOW.last_day
+    for user, row in readers.items():
+        days = {int(slot["at"] // DAY_S) for slot in served[user]}
+        eligible = [day for day in days if day + 1 <= last]
+        assert row["returnable_days"] == len(eligible)
+        assert row["returned_days"] == sum(day + 1 in days for day in eligible)
+
+
+def test_the_first_served_feed_dates_the_reader(
+    readers: dict[str, Any], served: dict[str, list[dict[str, Any]]]
+) -> None:
+    for user, row in readers.items():
+        assert row["first_at"] == min(slot["at"] for slot in served[user])
+        assert row["seniority"] in {"new", "returning"}
+
+
+@pytest.mark.parametrize("metric", PER_READER, ids=lambda metric: metric.name)
+def test_the_last_look_over_time_is_the_estimate_over_all(log: Log, metric: Any) -> None:
+    overall = read_moments(log.connection, metric)
+    course = read_cumulative_moments(log.connection, metric, WINDOW)
+    for name in ("control", "treatment"):
+        last, whole = course[name][-1], overall[name,]
+        assert last.n == whole.n
+        assert last.means == pytest.approx(whole.means, rel=1e-9, abs=1e-12)
+        assert last.products == pytest.approx(whole.products, rel=1e-6, abs=1e-6)
+
+
+def test_a_look_in_the_middle_is_the_analysis_that_ends_there(
+    log: Log, data_dirs: Callable[[World], Path]
+) -> None:
+    metric = METRICS["qualified_reads"]
+    middle = read_cumulative_moments(log.connection, metric, WINDOW)
+    early = Window(WINDOW.pre_from, WINDOW.from_at, WINDOW.from_at + 2 * DAY_S)
+    with open_log(data_dirs(WORLD), early.pre_from, threads=1) as opened:
+        set_variables(opened.connection, DESIGN, early)
+        create_requests(opened.connection)
+        create_exposed(opened.connection)
+        create_reader_days(opened.connection)
+        create_readers(opened.connection)
+        then = read_moments(opened.connection, metric)
+    for name in ("control", "treatment"):
+        assert middle[name][1].n == then[name,].n
+        assert middle[name][1].means == pytest.approx(then[name,].means)
+        assert middle[name][1].products == pytest.approx(then[name,].products)
+
+
+def test_days_add_up_to_the_whole(log: Log) -> None:
+    metric = METRICS["clicks"]
+    daily = read_daily_moments(log.connection, metric, WINDOW, since_exposure=False)
+    overall = read_moments(log.connection, metric)
+    for name in ("control", "treatment"):
+        total = sum(moments.n * moments.means[0] for moments in daily[name])
+        assert total == pytest.approx(overall[name,].n * overall[name,].means[0])
+        since = read_daily_moments(log.connection, metric, WINDOW, since_exposure=True)[name]
+        assert [moments.n for moments in since] == sorted(
+            (moments.n for moments in since), reverse=True
+        )
+
+
+def test_segments_add_up_to_the_variant(log: Log) -> None:
+    metric = METRICS["qualified_reads"]
+    parts = read_moments(log.connection, metric, ["platform"])
+    overall = read_moments(log.connection, metric)
+    for name in ("control", "treatment"):
+        joined = [moments for key, moments in parts.items() if key[0] == name]
+        total = joined[0]
+        for other in joined[1:]:
+            total = total + other
+        assert total.n == overall[name,].n
+        assert total.products == pytest.approx(overall[name,].products)
+
+
+def test_groups_of_readers_are_of_equal_size_whatever_the_shares(log: Log) -> None:
+    values = read_group_values(
+        log.connection, METRICS["coverage"], {"control": 0.5, "treatment": 0.5}
+    )
+    assert len(values["control"]) == len(values["treatment"]) >= 2
+    uneven = read_group_values(
+        log.connection, METRICS["coverage"], {"control": 0.75, "treatment": 0.25}
+    )
+    assert len(uneven["control"]) == 3 * len(uneven["treatment"])
+
+
+def test_every_declared_metric_has_an_estimate_or_a_reason(log: Log) -> None:
+    for metric in PER_READER:
+        moments = read_moments(log.connection, metric)
+        effect = estimate_effect(moments["control",], moments["treatment",])
+        assert effect.p_value is not None or effect.reason
