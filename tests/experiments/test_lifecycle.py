@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from feed.config import RankingConfig
+from feed.domain import ConflictError, InvalidInputError, NotFoundError
+from feed.experiments.definitions import Experiment, Status, Variant
+from feed.experiments.lifecycle import (
+    create_experiment,
+    read_experiment,
+    read_experiments,
+    read_started,
+    running_experiments,
+    set_override,
+    start_experiment,
+    stop_experiment,
+)
+from feed.experiments.resolution import resolve
+from feed.storage.redis_store import RedisStore
+
+NOW = 1_790_000_000.0
+BOOST = Experiment(
+    name="boost",
+    hypothesis="h",
+    owner="o",
+    variants=(
+        Variant(name="control", share=0.5),
+        Variant(name="off", share=0.5, overrides={"trending_boost": 0.0}),
+    ),
+)
+
+
+def test_a_draft_starts_and_stops(store: RedisStore) -> None:
+    assert create_experiment(store, BOOST, now=NOW).status is Status.DRAFT
+    started = start_experiment(store, "boost", now=NOW + 1)
+    assert started.buckets == (0, 10_000)
+    assert running_experiments(read_experiments(store).values()) == (started,)
+    stopped = stop_experiment(store, "boost", now=NOW + 2)
+    assert (stopped.started_at, stopped.stopped_at) == (NOW + 1, NOW + 2)
+    assert running_experiments(read_experiments(store).values()) == ()
+    assert read_experiment(store, "boost") == stopped
+
+
+def test_what_has_started_is_frozen(store: RedisStore) -> None:
+    create_experiment(store, BOOST, now=NOW)
+    start_experiment(store, "boost", now=NOW)
+    with pytest.raises(ConflictError, match="frozen"):
+        create_experiment(store, replace(BOOST, alpha=0.1), now=NOW)
+    with pytest.raises(ConflictError, match="only a draft"):
+        start_experiment(store, "boost", now=NOW)
+
+
+def test_a_change_is_a_new_version_and_the_old_one_stays(store: RedisStore) -> None:
+    create_experiment(store, BOOST, now=NOW)
+    first = start_experiment(store, "boost", now=NOW)
+    stop_experiment(store, "boost", now=NOW)
+    second = create_experiment(store, replace(BOOST, minimum_effect=0.2), now=NOW)
+    assert (first.version, second.version) == (1, 2)
+    assert read_started(store, "boost").version == 1
+    assert read_experiment(store, "boost", 1).status is Status.STOPPED
+    start_experiment(store, "boost", now=NOW)
+    assert read_started(store, "boost").version == 2
+    assert first.allocation().experiment_id != second.allocation().experiment_id
+    with pytest.raises(NotFoundError):
+        read_experiment(store, "boost", 3)
+
+
+def test_a_draft_may_be_rewritten(store: RedisStore) -> None:
+    create_experiment(store, BOOST, now=NOW)
+    changed = create_experiment(store, replace(BOOST, alpha=0.1), now=NOW)
+    assert (changed.version, read_experiment(store, "boost").alpha) == (1, 0.1)
+
+
+def test_experiments_of_one_layer_share_no_reader(store: RedisStore) -> None:
+    for name in ("first", "second"):
+        create_experiment(store, replace(BOOST, name=name, traffic=0.5), now=NOW)
+        start_experiment(store, name, now=NOW)
+    running = running_experiments(read_experiments(store).values())
+    seen = [len(resolve(running, f"r{i}", RankingConfig()).variants) for i in range(300)]
+    assert set(seen) == {1}
+    create_experiment(store, replace(BOOST, name="third", traffic=0.1), now=NOW)
+    with pytest.raises(ConflictError, match="no room"):
+        start_experiment(store, "third", now=NOW)
+    stop_experiment(store, "first", now=NOW)
+    assert start_experiment(store, "third", now=NOW).buckets == (0, 1000)
+
+
+def test_two_layers_may_not_change_one_setting(store: RedisStore) -> None:
+    create_experiment(store, BOOST, now=NOW)
+    start_experiment(store, "boost", now=NOW)
+    other = replace(BOOST, name="other", layer="elsewhere")
+    create_experiment(store, other, now=NOW)
+    with pytest.raises(ConflictError, match="trending_boost"):
+        start_experiment(store, "other", now=NOW)
+
+
+def test_an_override_shows_a_variant_and_bars_the_reader_from_analysis(store: RedisStore) -> None:
+    create_experiment(store, BOOST, now=NOW)
+    start_experiment(store, "boost", now=NOW)
+    running = set_override(store, "boost", "tester", "off")
+    assert resolve([running], "tester", RankingConfig()).variants == {"boost": "off"}
+    after = set_override(store, "boost", "tester", None)
+    assert (after.overrides, after.excluded) == ({}, ("tester",))
+    with pytest.raises(InvalidInputError):
+        set_override(store, "boost", "tester", "nowhere")
+
+
+def test_what_does_not_exist_is_not_found(store: RedisStore) -> None:
+    for act in (start_experiment, stop_experiment):
+        with pytest.raises(NotFoundError):
+            act(store, "nothing", now=NOW)
+    create_experiment(store, BOOST, now=NOW)
+    with pytest.raises(ConflictError, match="not started"):
+        read_started(store, "boost")
+
+
+def test_two_hands_on_one_draft_do_not_overwrite_each_other(store: RedisStore) -> None:
+    create_experiment(store, BOOST, now=NOW)
+    seen = store.read_experiments()["boost"]
+    start_experiment(store, "boost", now=NOW)
+    with pytest.raises(ConflictError):
+        store.write_experiment("boost", seen, version=seen["version"] + 1)

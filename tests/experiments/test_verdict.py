@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feed.experiments.aggregates import Moments
+from feed.experiments.definitions import Experiment, GuardrailSpec, Status, StoppingRule, Variant
+from feed.experiments.effects import estimate_effect
+from feed.experiments.estimates import (
+    check_guardrail_sequence,
+    compare_moments,
+    judge_guardrail,
+    planned_pair,
+)
+from feed.experiments.metrics import METRICS
+from feed.experiments.results import (
+    ArmSummary,
+    CheckState,
+    Comparison,
+    GuardrailResult,
+    MetricResult,
+    TrustCheck,
+    VerdictKind,
+)
+from feed.experiments.sequential import estimate_sequence
+from feed.experiments.verdict import decide
+
+READS, HIDES = METRICS["qualified_reads"], METRICS["hides"]
+DESIGN = Experiment(
+    name="x",
+    hypothesis="h",
+    owner="o",
+    variants=(Variant(name="control", share=0.5), Variant(name="new", share=0.5)),
+    planned_readers=8000,
+    planned_days=7,
+    status=Status.RUNNING,
+)
+FINE = TrustCheck("Sample ratio", CheckState.PASSED, "fine")
+
+
+def moments(mean: float, seed: int, readers: int = 4000) -> Moments:
+    return Moments.from_arrays(np.random.default_rng(seed).poisson(mean, readers))
+
+
+def primary(lift: float, readers: int = 4000, metric: Any = READS) -> MetricResult:
+    found = compare_moments(moments(3, 1, readers), moments(3 * (1 + lift), 2, readers), 0.95)
+    sequence = estimate_sequence(found.deciding, 8000)
+    done = dataclasses.replace(
+        found,
+        treatment="new",
+        sequence=sequence,
+        p_value=sequence.p_value,
+        p_adjusted=sequence.p_value,
+    )
+    return MetricResult(metric, (done,))
+
+
+def guardrail(change: float, margin: float) -> GuardrailResult:
+    spec = GuardrailSpec(metric="hides", margin=margin)
+    found = compare_moments(moments(2, 3), moments(2 * (1 + change), 4), 0.95)
+    comparison = dataclasses.replace(found, treatment="new")
+    return GuardrailResult(
+        spec, HIDES, comparison, judge_guardrail(DESIGN, spec, HIDES, comparison)
+    )
+
+
+def verdict(
+    lift: float,
+    *,
+    guardrails: tuple[GuardrailResult, ...] = (),
+    checks: tuple[TrustCheck, ...] = (FINE,),
+    days: float = 7.0,
+    readers: int = 4000,
+    metric: Any = READS,
+    **changes: Any,
+) -> VerdictKind:
+    arms = [ArmSummary(name, 0.5, readers, readers, 1, 1) for name in ("control", "new")]
+    design = dataclasses.replace(DESIGN, **changes)
+    found = [primary(lift, readers, metric)]
+    return decide(design, checks, arms, found, guardrails, days_run=days).kind
+
+
+def test_a_proven_gain_ships_at_any_look_under_the_sequential_rule() -> None:
+    assert verdict(0.2, days=2.0) is VerdictKind.SHIP
+
+
+def test_a_proven_loss_ends_early() -> None:
+    assert verdict(-0.2, days=2.0) is VerdictKind.DO_NOT_SHIP
+
+
+def test_a_gain_too_small_to_matter_ends_early() -> None:
+    assert verdict(0.0, days=2.0, minimum_effect=0.3) is VerdictKind.DO_NOT_SHIP
+
+
+def test_an_open_question_goes_on_until_the_plan_is_over() -> None:
+    assert verdict(0.0, days=2.0, minimum_effect=0.01) is VerdictKind.GO_ON
+    assert verdict(0.0, days=7.0, minimum_effect=0.01) is VerdictKind.DO_NOT_SHIP
+    assert verdict(0.0, days=2.0, minimum_effect=0.01, status=Status.STOPPED) is (
+        VerdictKind.DO_NOT_SHIP
+    )
+
+
+def test_the_fixed_rule_waits_for_readers_and_days() -> None:
+    rule = StoppingRule.FIXED
+    assert verdict(0.2, days=2.0, stopping_rule=rule) is VerdictKind.GO_ON
+    assert verdict(0.2, readers=3000, stopping_rule=rule) is VerdictKind.GO_ON
+    assert verdict(0.2, stopping_rule=rule) is VerdictKind.SHIP
+
+
+def test_a_breached_guardrail_outweighs_a_gain() -> None:
+    assert verdict(0.2, guardrails=(guardrail(0.5, 0.05),)) is VerdictKind.DO_NOT_SHIP
+    assert verdict(0.2, guardrails=(guardrail(0.0, 0.2),)) is VerdictKind.SHIP
+
+
+def test_an_unproven_guardrail_keeps_a_gain_waiting() -> None:
+    waiting = (guardrail(0.0, 0.001),)
+    assert verdict(0.2, guardrails=waiting, days=2.0) is VerdictKind.GO_ON
+    assert verdict(0.2, guardrails=waiting) is VerdictKind.DO_NOT_SHIP
+
+
+def test_one_failed_check_forbids_any_verdict() -> None:
+    failed = TrustCheck("Join keys", CheckState.FAILED, "torn")
+    assert verdict(0.2, checks=(FINE, failed)) is VerdictKind.BROKEN
+    warned = TrustCheck("Clocks", CheckState.WARNING, "off")
+    assert verdict(0.2, checks=(FINE, warned)) is VerdictKind.SHIP
+
+
+def test_where_lower_is_better_a_fall_ships() -> None:
+    assert verdict(-0.2, metric=HIDES) is VerdictKind.SHIP
+    assert verdict(0.2, metric=HIDES) is VerdictKind.DO_NOT_SHIP
+
+
+def test_the_sequential_guardrail_is_more_careful_than_the_single_look() -> None:
+    effect = estimate_effect(moments(2, 3), moments(2.05, 4))
+    margins = np.linspace(0.0, 0.3, 31)
+    holds = [
+        check_guardrail_sequence(
+            effect, GuardrailSpec(metric="hides", margin=float(m)), HIDES, 8000, 0.05
+        ).verdict
+        == "holds"
+        for m in margins
+    ]
+    fixed = dataclasses.replace(DESIGN, stopping_rule=StoppingRule.FIXED)
+    single = [
+        judge_guardrail(
+            fixed, GuardrailSpec(metric="hides", margin=float(m)), HIDES, Comparison("new", effect)
+        ).verdict
+        == "holds"
+        for m in margins
+    ]
+    assert sum(holds) < sum(single)
+    assert holds == sorted(holds)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.8, 0.2)])
+def test_the_planned_pair_follows_the_shares(shares: tuple[float, float]) -> None:
+    variants = tuple(
+        Variant(name=n, share=s) for n, s in zip(("control", "new"), shares, strict=True)
+    )
+    assert planned_pair(dataclasses.replace(DESIGN, variants=variants), "new") == 8000

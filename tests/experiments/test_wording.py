@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from feed.experiments.effects import Interval
+from feed.experiments.plots import Bar, draw_intervals
+from feed.experiments.wording import (
+    metric_difference,
+    metric_value,
+    number,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (number(1234567), "1\u202f234\u202f567"),
+        (number(-0.0001, 1), "0.0"),
+        (percent(0.1234), "12.3\u202f%"),
+        (percent(-0.1234, signed=True), "\u221212.3\u202f%"),
+        (percent(0.00001, signed=True), "0.0\u202f%"),
+        (percent(None), "\u2013"),
+        (points(0.0123), "+1.23 points"),
+        (p_value(0.0004), "p < 0.001"),
+        (p_value(0.0412), "p = 0.041"),
+        (p_value(None), "no p-value"),
+        (metric_value(0.0512, "share"), "5.12\u202f%"),
+        (metric_value(400.0, "count"), "400"),
+        (metric_value(12.25, "milliseconds"), "12.2\u202fms"),
+        (metric_difference(-3.25, "seconds"), "\u22123.2\u202fs"),
+        (percent_interval(Interval(-0.01, 0.02)), "\u22121.0\u202f% to +2.0\u202f%"),
+        (percent_interval(None), "\u2013"),
+    ],
+)
+def test_numbers_are_written_for_people(written: str, expected: str) -> None:
+    assert written == expected
+
+
+def test_figures_take_their_colours_from_the_page() -> None:
+    drawing = draw_intervals([Bar("<b>$x$</b>", 0.1, -0.05, 0.2)], target=0.05, target_name="t")
+    for svg in (drawing.wide, drawing.narrow):
+        assert svg.startswith("<svg viewBox=")
+        assert "var(--ink)" in svg
+        assert "&lt;b&gt;$x$" in svg
+        assert "#0" not in svg.replace("url(#", "").replace('href="#', "")
+        assert "<metadata" not in svg
+
+
+def test_figures_are_the_same_every_time() -> None:
+    bars = [Bar("a", 0.1, -0.05, 0.2), Bar("b", None)]
+    assert draw_intervals(bars) == draw_intervals(bars)
