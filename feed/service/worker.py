@@ -15,6 +15,7 @@ import structlog
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
 from feed.service.worker_archive import ArchiveFeeder
+from feed.service.worker_metrics import COUNTED, COUNTED_AT
 from feed.service.worker_signals import SignalsPublisher
 from feed.storage.redis_store import RedisStore
 
@@ -94,10 +95,15 @@ class Worker:
     def count(self, now: float) -> int:
         """Count and publish what is new, if we lead; return the number of records."""
         try:
-            return self.publisher.tick(now) if self.lead(now) else 0
+            if not self.lead(now):
+                return 0
+            counted = self.publisher.tick(now)
         except ConflictError:
             self._leads = False  # between the lease and the delta another worker took over
             return 0
+        COUNTED.inc(counted)
+        COUNTED_AT.set(now)
+        return counted
 
     def archive(self, now: float) -> int:
         """Archive what waits, if it is time; return the number of records and changes."""

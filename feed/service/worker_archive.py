@@ -9,6 +9,7 @@ import structlog
 
 from feed.config import DAY_S, Settings
 from feed.domain import ArchiveError
+from feed.service.worker_metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
 from feed.storage.archive_ledger import START
 from feed.storage.archive_schema import day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire
@@ -41,6 +42,7 @@ class ArchiveFeeder:
         self._writer = ArchiveWriter(self._dir, owner)
         self._started = False
         self._due_at = self._upkeep_at = float("-inf")
+        self._left = 0
         self.failing = False
 
     @property
@@ -73,6 +75,7 @@ class ArchiveFeeder:
         except ArchiveError as error:
             if not self.failing:
                 log.error("archive_failed", error=str(error), retry_s=RETRY_SECONDS)
+            ARCHIVE_FAILURES.inc()
             self.failing = True
             self._due_at = now + RETRY_SECONDS
             return 0
@@ -81,17 +84,21 @@ class ArchiveFeeder:
         self.failing = False
         full = archived >= self._settings.archive_events
         self._due_at = now if full else now + self._settings.archive_seconds
+        self._left = self._waiting()
         return archived
 
     def _is_due(self, now: float) -> bool:
         soon = self._due_at - now
         if soon <= 0 or soon > max(RETRY_SECONDS, self._settings.archive_seconds):
             return True  # the second: the clock was set back
-        return not self.failing and self._waiting() >= self._settings.archive_events
+        fresh = self._waiting() - self._left
+        return not self.failing and fresh >= self._settings.archive_events
 
     def _waiting(self) -> int:
-        """Return about how many records wait (those archived but not yet trimmed count too)."""
-        return sum(self._store.stream_lengths())
+        """Return how many records the streams hold, archived ones that await trimming too."""
+        waiting = sum(self._store.stream_lengths())
+        WAITING.set(waiting)
+        return waiting
 
     def _archive(self, now: float) -> int:
         total = 0
@@ -104,6 +111,7 @@ class ArchiveFeeder:
                 files = erase_users(self._dir, erased)
                 log.info("readers_erased", readers=len(erased), files=files)
             self._writer.commit(batch)
+            ARCHIVED.inc(len(batch))
             total += len(batch)
             if total >= self._settings.archive_events:
                 return total

@@ -30,6 +30,9 @@ RECORDS_PER_READ = 2_000
 """Records read from one partition at a time."""
 
 CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_RECORDS = 100_000
+"""Records after which a checkpoint is made early, so that the streams can be trimmed."""
+
 CHECKPOINT_SHARE = 0.05
 """Part of the worker's time that checkpoints may take; large ones are made less often."""
 
@@ -66,6 +69,7 @@ class SignalsPublisher:
         self._unsent: list[bytes] = []  # a delta the store did not take is sent again
         self._checkpoint_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
+        self._uncheckpointed = 0
         self._detector = TrendingDetector()
 
     @property
@@ -100,8 +104,8 @@ class SignalsPublisher:
             self._follow_catalogue()
             state = self._detector.update(self.signals.counters, self._pool.snapshot(), now)
             self._store.write_blob(TRENDING_BLOB, state.to_bytes())
-        wait_s = max(CHECKPOINT_SECONDS, self._checkpoint_cost_s / CHECKPOINT_SHARE)
-        if not 0 <= now - self._checkpoint_at < wait_s:
+        self._uncheckpointed += counted
+        if self._checkpoint_is_due(now):
             self._checkpoint(now)
         return counted
 
@@ -127,6 +131,13 @@ class SignalsPublisher:
         self.signals.apply_events(payloads)
         return counted
 
+    def _checkpoint_is_due(self, now: float) -> bool:
+        age_s = now - self._checkpoint_at
+        if not 0 <= age_s < max(CHECKPOINT_SECONDS, self._checkpoint_cost_s / CHECKPOINT_SHARE):
+            return True
+        many = self._uncheckpointed >= CHECKPOINT_RECORDS
+        return many and age_s >= self._checkpoint_cost_s / CHECKPOINT_SHARE
+
     def _publish_delta(self, body: bytes, now: float) -> None:
         data = self._publication(body, now).to_bytes()
         delta_id = self._store.publish_delta(data, self.deltas_kept, self._lease, self._owner)
@@ -140,6 +151,7 @@ class SignalsPublisher:
         data = self._publication(self.signals.dump(), now).to_bytes()
         if self._store.publish_blob(SIGNALS_BLOB, data, self._lease, self._owner):
             self._checkpointed = positions
+            self._uncheckpointed = 0
         self._checkpoint_at = now
         self._checkpoint_cost_s = time.perf_counter() - begun
 

@@ -10,14 +10,20 @@ import duckdb
 import structlog
 
 from feed.storage.archive_ledger import sync_file, write_durably
-from feed.storage.archive_schema import TABLES, open_duckdb
+from feed.storage.archive_schema import TABLES
 
 log = structlog.get_logger(__name__)
 
 REJECTED = "rejected"
 
 
-def write_lines(directory: Path, table: str, lines: Sequence[bytes], stem: str) -> dict[str, int]:
+def write_lines(
+    connection: duckdb.DuckDBPyConnection,
+    directory: Path,
+    table: str,
+    lines: Sequence[bytes],
+    stem: str,
+) -> dict[str, int]:
     """Write JSON lines as Parquet files, one for each day, durably; return rows by file name.
 
     A line that cannot be a row (a number out of range, say) must not hold up all that follow: it
@@ -25,13 +31,13 @@ def write_lines(directory: Path, table: str, lines: Sequence[bytes], stem: str) 
     """
     directory.mkdir(parents=True, exist_ok=True)
     rejected: list[bytes] = []
-    if not _try_lines(directory, table, lines, stem):
+    if not _try_lines(connection, directory, table, lines, stem):
         good: list[bytes] = []
-        _sort_out(directory, table, lines, good, rejected)
+        _sort_out(connection, directory, table, lines, good, rejected)
         shutil.rmtree(directory / table, ignore_errors=True)
         if good:
-            _try_lines(directory, table, good, stem)
-    files = _rows_by_file(directory, table)
+            _try_lines(connection, directory, table, good, stem)
+    files = _rows_by_file(connection, directory, table)
     if rejected:
         name = f"{REJECTED}/{table}-{stem}.ndjson"
         (directory / REJECTED).mkdir(exist_ok=True)
@@ -41,12 +47,19 @@ def write_lines(directory: Path, table: str, lines: Sequence[bytes], stem: str) 
     return files
 
 
-def _try_lines(directory: Path, table: str, lines: Sequence[bytes], stem: str) -> bool:
+def _try_lines(
+    connection: duckdb.DuckDBPyConnection,
+    directory: Path,
+    table: str,
+    lines: Sequence[bytes],
+    stem: str,
+) -> bool:
     """Write lines; return False if the data, not the disk, is at fault."""
     source = directory / f"{table}.ndjson"
     source.write_bytes(b"\n".join(lines))
     try:
-        write_query(directory, table, TABLES[table].select_lines(), stem, {"path": str(source)})
+        query = TABLES[table].select_lines()
+        write_query(connection, directory, table, query, stem, {"path": str(source)})
     except (duckdb.IOException, duckdb.OutOfMemoryException):
         raise
     except duckdb.Error:
@@ -57,6 +70,7 @@ def _try_lines(directory: Path, table: str, lines: Sequence[bytes], stem: str) -
 
 
 def _sort_out(
+    connection: duckdb.DuckDBPyConnection,
     directory: Path,
     table: str,
     lines: Sequence[bytes],
@@ -65,42 +79,48 @@ def _sort_out(
 ) -> None:
     """Tell lines that can be rows from those that cannot, by halves."""
     shutil.rmtree(directory / table, ignore_errors=True)
-    if _try_lines(directory, table, lines, "trial"):
+    if _try_lines(connection, directory, table, lines, "trial"):
         good.extend(lines)
     elif len(lines) == 1:
         bad.extend(lines)
     else:
         middle = len(lines) // 2
-        _sort_out(directory, table, lines[:middle], good, bad)
-        _sort_out(directory, table, lines[middle:], good, bad)
+        _sort_out(connection, directory, table, lines[:middle], good, bad)
+        _sort_out(connection, directory, table, lines[middle:], good, bad)
 
 
 def write_query(
-    directory: Path, table: str, query: str, stem: str, parameters: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    directory: Path,
+    table: str,
+    query: str,
+    stem: str,
+    parameters: Mapping[str, str],
 ) -> None:
     """Write the rows of a query as `<directory>/<table>/day=.../<stem>.parquet`, durably."""
     spec = TABLES[table]
-    with open_duckdb() as connection:
-        connection.execute(
-            f"COPY (SELECT *, strftime({spec.day}, '%Y-%m-%d') AS day FROM ({query}))"
-            f" TO '{_sql_text(directory / table)}' (FORMAT parquet, COMPRESSION zstd,"
-            " PARTITION_BY (day), FILENAME_PATTERN 'part-{i}', OVERWRITE_OR_IGNORE)",
-            parameters or None,
-        )
-    for path in sorted((directory / table).glob("day=*/*.parquet")):
-        target = path.with_name(f"{stem}.parquet")
-        path.replace(target)
-        sync_file(target)
+    connection.execute(
+        f"COPY (SELECT *, strftime({spec.day}, '%Y-%m-%d') AS day FROM ({query}))"
+        f" TO '{_sql_text(directory / table)}' (FORMAT parquet, COMPRESSION zstd,"
+        " PARTITION_BY (day), FILENAME_PATTERN 'part-{i}', OVERWRITE_OR_IGNORE)",
+        parameters or None,
+    )
+    for folder in sorted((directory / table).glob("day=*")):
+        for number, path in enumerate(sorted(folder.glob("part-*.parquet"))):
+            target = path.with_name(f"{stem}.{number}.parquet" if number else f"{stem}.parquet")
+            path.replace(target)
+            sync_file(target)
 
 
-def _rows_by_file(directory: Path, table: str) -> dict[str, int]:
+def _rows_by_file(
+    connection: duckdb.DuckDBPyConnection, directory: Path, table: str
+) -> dict[str, int]:
     if not any((directory / table).glob("*/*.parquet")):
         return {}  # every line was a feed without slots
     pattern = _sql_text(directory / table / "*" / "*.parquet")
-    with open_duckdb() as connection:
-        rows = connection.execute(
-            f"SELECT file_name, num_rows FROM parquet_file_metadata('{pattern}')"
-        ).fetchall()
+    rows = connection.execute(
+        f"SELECT file_name, num_rows FROM parquet_file_metadata('{pattern}')"
+    ).fetchall()
     return {Path(name).relative_to(directory).as_posix(): count for name, count in rows}
 
 

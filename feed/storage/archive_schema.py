@@ -267,6 +267,7 @@ def open_duckdb(*, memory_mb: int = 1000, threads: int = 1) -> duckdb.DuckDBPyCo
     """Return a DuckDB connection in UTC with bounded memory."""
     connection = duckdb.connect(config={"threads": threads, "memory_limit": f"{memory_mb}MB"})
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET partitioned_write_max_open_files = 10000")  # one file for each day
     return connection
 
 

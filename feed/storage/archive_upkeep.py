@@ -114,7 +114,8 @@ def _rewrite(archive_dir: Path, table: str, source: str, paths: Sequence[Path]) 
     fields = ", ".join(column.name for column in spec.columns)
     query = f"SELECT {fields} FROM {source} ORDER BY {spec.order}"
     stem = f"{paths[0].stem.split('-')[0]}-{paths[-1].stem.split('-')[-1]}"
-    write_query(scratch, table, query, stem, {})
+    with open_duckdb() as connection:
+        write_query(connection, scratch, table, query, stem, {})
     written = sorted((scratch / table).glob("day=*/*.parquet"))
     new = {path: archive_dir / path.relative_to(scratch) for path in written}
     swap_files(archive_dir, new, paths)

@@ -21,7 +21,14 @@ from feed.storage.archive_ledger import (
     sync_directory,
 )
 from feed.storage.archive_parquet import write_lines
-from feed.storage.archive_schema import ARTICLES, EVENTS, SERVED, article_line, record_lines
+from feed.storage.archive_schema import (
+    ARTICLES,
+    EVENTS,
+    SERVED,
+    article_line,
+    open_duckdb,
+    record_lines,
+)
 from feed.storage.store import CatalogueChange, StreamRecord
 
 log = structlog.get_logger(__name__)
@@ -133,9 +140,10 @@ class ArchiveWriter:
         articles = [article_line(change, batch.logged_at) for change in batch.changes]
         shutil.rmtree(staged, ignore_errors=True)
         files: dict[str, int] = {}
-        for name, lines in ((EVENTS, events), (SERVED, served), (ARTICLES, articles)):
-            if lines:
-                files |= write_lines(staged, name, lines, f"{number:012d}")
+        with open_duckdb() as connection:
+            for name, lines in ((EVENTS, events), (SERVED, served), (ARTICLES, articles)):
+                if lines:
+                    files |= write_lines(connection, staged, name, lines, f"{number:012d}")
         return files
 
     def _entry(self, number: int, batch: Batch, files: dict[str, int]) -> Commit:

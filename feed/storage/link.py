@@ -28,6 +28,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from feed.domain import InvalidInputError, StoreUnavailableError
+from feed.storage.breaker import Breaker
 from feed.storage.scripts import Script
 
 POOL_SIZE = 16
@@ -60,12 +61,15 @@ class Link:
         url: redis://, rediss:// or unix:// address.
         cluster: the address names a node of a Redis Cluster.
         timeout_s: seconds one round trip (and connecting) may take.
+        rest_s: seconds for which a node that does not answer is left alone; 0: never.
     """
 
-    def __init__(self, url: str, *, cluster: bool, timeout_s: float) -> None:
+    def __init__(self, url: str, *, cluster: bool, timeout_s: float, rest_s: float = 0.0) -> None:
         self._url = url
         self._is_cluster = cluster
         self._timeout_s = timeout_s
+        self._rest_s = rest_s
+        self._breakers: dict[int, Breaker] = {}
         self._cluster: Any = None
         self._refreshed_at = float("-inf")
         self._pools: dict[str, ConnectionPool] = {}
@@ -180,11 +184,23 @@ class Link:
         return list(nodes.values())
 
     def _exchange(self, pool: ConnectionPool, commands: Sequence[Command]) -> list[Any]:
+        breaker = self._breakers.get(id(pool))
+        if breaker is None:
+            breaker = self._breakers.setdefault(id(pool), Breaker(self._rest_s))
+        if not breaker.admits(time.monotonic()):
+            raise ConnectionError("it has just not answered, and is left alone for a moment")
         try:
-            connection: Any = pool.get_connection()
+            replies = self._exchange_now(pool, commands)
         except (RedisError, OSError):
+            breaker.failed(time.monotonic())
             self._refresh_cluster()  # a replica may have taken over
             raise
+        breaker.succeeded()
+        return replies
+
+    @staticmethod
+    def _exchange_now(pool: ConnectionPool, commands: Sequence[Command]) -> list[Any]:
+        connection: Any = pool.get_connection()
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             return [_reply(connection) for _ in commands]

@@ -13,17 +13,22 @@ class StorePart:
 
     Two links: the fast one has the request's deadline (`store_timeout_ms`), the bulk one carries
     scans, blobs and streams, which move megabytes, and waits longer.
+
+    Args:
+        settings: address, time limits and bounds.
+        rest_s: seconds for which the fast link leaves a node alone that does not answer, so that
+            not every request waits for the deadline; 0: every call tries.
     """
 
     BULK_TIMEOUT_S = 10.0
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rest_s: float = 0.0) -> None:
         self._settings = settings
         self._keys = Keys(settings.namespace, settings.partitions)
         self._stream_bound = max(1, settings.stream_max_events // settings.partitions)
         timeout_s = settings.store_timeout_ms / 1000
         url, cluster = settings.redis_url, settings.redis_cluster
-        self._link = Link(url, cluster=cluster, timeout_s=timeout_s)
+        self._link = Link(url, cluster=cluster, timeout_s=timeout_s, rest_s=rest_s)
         self._bulk = Link(url, cluster=cluster, timeout_s=max(timeout_s, self.BULK_TIMEOUT_S))
         self._layout_known = False
 

@@ -16,6 +16,7 @@ class RedisStore(ReaderPart, CataloguePart, StreamPart, ControlPart):
 
     Args:
         settings: `redis_url`, `redis_cluster`, `namespace`, `partitions`, time limits and bounds.
+        rest_s: seconds for which a node that does not answer is left alone; 0: never.
     """
 
     def close(self) -> None:

@@ -120,6 +120,14 @@ def test_each_day_has_its_file_that_anybody_can_read(tmp_path):
     assert types[0] == ["TIMESTAMP WITH TIME ZONE"] * 3
 
 
+def test_many_days_in_one_commit_lose_nothing(tmp_path):
+    records = [event_record(n, received_at=NOW + (n % 150) * DAY) for n in range(3000)]
+    commit = open_writer(tmp_path).commit(Batch({0: records}))
+    assert len(commit.files) == 150
+    assert set(commit.files.values()) == {20}
+    assert len(event_ids(tmp_path)) == 3000
+
+
 def test_served_slots_come_back_as_rows(store, tmp_path, make_served):
     store.save_served(make_served(), new_slate=True)
     partition = store._keys.partition("reader")

@@ -1,0 +1,46 @@
+"""Leaving a node of the store alone for a moment after it has not answered."""
+
+from __future__ import annotations
+
+import threading
+
+FAILURES = 2
+"""Failures in a row before a node is left alone: one slow answer is no outage."""
+
+
+class Breaker:
+    """Tells whether to ask one node of the store, so that not every request waits for a timeout.
+
+    After `FAILURES` failures in a row it refuses for `rest_s`; then one caller may try while the
+    others are refused still, and the first success opens it for all.
+
+    Args:
+        rest_s: seconds of rest; 0: never refuse.
+    """
+
+    def __init__(self, rest_s: float) -> None:
+        self._rest_s = rest_s
+        self._failures = 0
+        self._try_at = 0.0
+        self._lock = threading.Lock()
+
+    def admits(self, now: float) -> bool:
+        """Return whether a caller may ask at a time (monotonic seconds)."""
+        if self._failures < FAILURES or not self._rest_s:
+            return True
+        with self._lock:
+            if now < self._try_at:
+                return False
+            self._try_at = now + self._rest_s
+            return True
+
+    def succeeded(self) -> None:
+        """Note an answer, be it an error: the node is there."""
+        if self._failures:
+            self._failures = 0
+
+    def failed(self, now: float) -> None:
+        """Note that no answer came."""
+        with self._lock:
+            self._failures += 1
+            self._try_at = now + self._rest_s
