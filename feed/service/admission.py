@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from feed.service.problems import ProblemError
 from feed.service.telemetry import SHED
 
+SPARE_AFTER_S = 0.06
+
 
 class AdmissionGate:
     """Bounds the requests in a process, so that a burst meets a 503 and not a long queue.
@@ -17,10 +19,13 @@ class AdmissionGate:
         running: requests worked on at once.
         waiting: requests that may wait for their turn.
         patience_s: longest wait, seconds.
+        spare: further requests worked on when a turn has not come within `SPARE_AFTER_S`: those
+            that run then wait for the store, not for the processor.
     """
 
-    def __init__(self, running: int, waiting: int, patience_s: float) -> None:
+    def __init__(self, running: int, waiting: int, patience_s: float, spare: int = 0) -> None:
         self._slots = threading.BoundedSemaphore(running)
+        self._spare = threading.BoundedSemaphore(spare) if spare else self._slots
         self._queue = threading.BoundedSemaphore(running + waiting)
         self._patience_s = patience_s
 
@@ -34,33 +39,21 @@ class AdmissionGate:
         if not self._queue.acquire(blocking=False):
             raise _busy()
         try:
-            if not self._slots.acquire(timeout=self._patience_s):
-                raise _busy()
+            slots = self._take()
             try:
                 yield
             finally:
-                self._slots.release()
+                slots.release()
         finally:
             self._queue.release()
 
-
-class Breaker:
-    """Stops asking a store that has just failed, for a moment.
-
-    While it is open, requests step down at once instead of each waiting for a timeout.
-    """
-
-    def __init__(self, pause_s: float = 0.5) -> None:
-        self._pause_s = pause_s
-        self._closed_from = 0.0
-
-    def is_open(self, now: float) -> bool:
-        """Return whether the store should be left alone; `now` is monotonic seconds."""
-        return now < self._closed_from
-
-    def trip(self, now: float) -> None:
-        """Note a failure."""
-        self._closed_from = now + self._pause_s
+    def _take(self) -> threading.Semaphore:
+        first_s = min(SPARE_AFTER_S, self._patience_s)
+        if self._slots.acquire(timeout=first_s):
+            return self._slots
+        if not self._spare.acquire(timeout=self._patience_s - first_s):
+            raise _busy()
+        return self._spare
 
 
 def _busy() -> ProblemError:

@@ -46,6 +46,8 @@ from feed.storage.store import Store
 
 RUNNING = 1
 WAITING = 16
+SPARE = 6
+STORE_REST_S = 0.5
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' https: data:; object-src 'none'; base-uri 'none'; "
@@ -65,7 +67,7 @@ def application() -> APIFlask:
     check_binding(settings)
     check_encoder(settings)
     configure_logging(settings)
-    app = create_app(settings, RedisStore(settings))
+    app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))
     keeper: SnapshotKeeper = app.extensions["feed"].keeper
     keeper.catch_up()
     gc.collect()
@@ -125,7 +127,7 @@ def build_services(settings: Settings, store: Store, clock: Callable[[], float])
         feeds=FeedService(settings, store, keeper, shelf, clock, default_rng()),
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         door=Door(settings, store),
-        gate=AdmissionGate(RUNNING, WAITING, settings.request_budget_ms / 1000),
+        gate=AdmissionGate(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         clock=clock,
     )
 

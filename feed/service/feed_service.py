@@ -22,7 +22,6 @@ from feed.domain import (
     ServedFeed,
     StoreUnavailableError,
 )
-from feed.service.admission import Breaker
 from feed.service.browse import show_related, show_trending
 from feed.service.cards import Card, CardShelf
 from feed.service.cursor import Cursor, CursorSigner
@@ -38,6 +37,8 @@ from feed.storage.store import Outcome, ReaderState, Store
 CURSOR_SECRET = "cursor"  # noqa: S105 - the name of a secret, not one
 FRUGAL_FROM = 0.5
 """Share of the budget after which a request does without every further round trip."""
+
+LOG_EVERY_S = 1.0
 
 log = structlog.get_logger("feed.service")
 
@@ -69,7 +70,7 @@ class FeedService:
         self._shelf = shelf
         self._clock = clock
         self._rng = rng
-        self._breaker = Breaker()
+        self._logged_at = float("-inf")
         self._signer: CursorSigner | None = None
         self._base = RankingConfig()
 
@@ -171,8 +172,6 @@ class FeedService:
 
     def _read_reader(self, query: FeedQuery, watch: Stopwatch) -> ReaderState | None:
         """Return what may be used of the reader, None when the store does not say."""
-        if self._breaker.is_open(time.monotonic()):
-            return None
         try:
             if query.mode is Mode.PERSONALIZED:
                 state = self._store.read_reader(query.user_id)
@@ -211,7 +210,7 @@ class FeedService:
         return page
 
     def _save(self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool) -> bool:
-        if self._is_late(watch) or self._breaker.is_open(time.monotonic()):
+        if self._is_late(watch):
             EXPOSURES_LOST.inc()
             return False
         try:
@@ -287,9 +286,10 @@ class FeedService:
         return watch.elapsed_ms() > FRUGAL_FROM * self._settings.request_budget_ms
 
     def _note_failure(self, error: StoreUnavailableError) -> None:
-        self._breaker.trip(time.monotonic())
         STORE_FAILURES.inc()
-        log.warning("store_unavailable", reason=str(error))
+        if time.monotonic() - self._logged_at > LOG_EVERY_S:
+            self._logged_at = time.monotonic()
+            log.warning("store_unavailable", reason=str(error))
 
     def _are_articles(self, article_ids: Sequence[str]) -> list[bool]:
         snapshot = self._keeper.current()
