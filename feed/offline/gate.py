@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import RankingConfig
+from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker
+from feed.models.schema import feature_index
 from feed.offline.event_log import EventLog
 from feed.offline.metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import Window
@@ -23,98 +26,139 @@ Integers = npt.NDArray[np.int64]
 
 MAX_LISTS = 3000
 """Lists that decide; of a longer slice every n-th is taken."""
-FEWEST_LISTS = 30
-"""With fewer lists nothing is decided and the candidate passes, marked as unmeasured."""
+FEWEST_LISTS = 50
+"""With fewer clicked lists nothing is decided."""
+POPULARITY = "clicks, half-life 30 min"
+"""What a first model is compared with: it needs no model."""
+
+_POPULARITY_COLUMN = feature_index()["clicks_30m"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Pool nDCG@10 per list, f64 [n], of a model and of popularity; `users` int64 [n]."""
+
+    model: Floats
+    popularity: Floats
+    users: Integers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the gate found. `difference` is candidate less live in pool nDCG@10.
+    """What the gate found. `difference` is candidate less other in pool nDCG@10, paired.
 
-    `passed` unless the candidate is worse by more than `margin`, or worse for certain (the
-    whole interval of the difference below zero).
+    `against` is the live version, or `POPULARITY` where none is live. `better` says that the
+    whole interval of the difference lies above zero.
     """
 
     passed: bool
     reason: str
     candidate: Interval
-    live: Interval
+    other: Interval
     difference: Interval
-    live_version: str
+    against: str
     margin: float
     window: Window
 
+    @property
+    def better(self) -> bool:
+        """The candidate is better for certain."""
+        return self.difference.n > 0 and self.difference.low > 0
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the verdict for the manifest: all numbers, and `verdict` as one line."""
-        word = "passed" if self.passed else "refused"
-        numbers = f"nDCG@10 {self.candidate.mean:.4f} against {self.live.mean:.4f}"
-        line = f"{word}: {self.reason}" + (f" ({numbers})" if self.difference.n else "")
+        """Return the verdict for the manifest, JSON-ready; unknown numbers are None."""
         return {
-            "verdict": line,
-            "passed": self.passed,
+            "verdict": "passed" if self.passed else "refused",
             "reason": self.reason,
+            "metric": "pool nDCG@10",
             "candidate": _known(self.candidate),
-            "live": _known(self.live),
+            "other": _known(self.other),
+            "against": self.against,
             "difference": _known(self.difference),
-            "live_version": self.live_version,
+            "better": self.better,
             "margin": self.margin,
-            "window": asdict(self.window),
+            "window": [format_time(self.window.start), format_time(self.window.end)],
         }
-
-
-def _known(interval: Interval) -> dict[str, Any]:
-    return {k: v if np.isfinite(v) else None for k, v in asdict(interval).items()}
 
 
 def judge(
     log: EventLog,
     candidate: ModelBundle,
-    live: ModelBundle,
+    live: ModelBundle | None,
     window: Window,
     margin: float,
     ranking: RankingConfig,
     *,
     embeddings: Matrix | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Verdict:
     """Return the gate's verdict.
 
-    Both models order the same pool lists of the window, as the feed would, before the factors
-    that are not learnt. A live model without a learned ranker (or none at all: "none") is
-    judged by the day-one weights.
+    Each model orders the pool lists of the window as the feed would: its own candidates, its
+    ranker (the day-one weights where it learnt none), the factors that are not learnt. A list's
+    two numbers are compared, and readers are drawn for the interval.
+
+    With a live model the candidate passes if the interval of the difference stays above
+    `-margin`; too few lists to say so is a refusal: what serves goes on. Without one nothing is
+    at risk: the candidate is compared with popularity, and passes unless it is worse than that
+    by the margin for certain.
 
     Args:
         log: the log, with events before the window too.
         candidate: trained on nothing of the window.
-        live: the model in service; `empty_bundle()` if there is none.
+        live: the model in service, not trained on the window either; None if there is none.
         window: the slice that decides.
         margin: how much worse in nDCG@10 the candidate may be.
         ranking: ranking parameters.
         embeddings: f32 [len(log.articles), d], zero rows where there is no text.
+        progress: called with the share done, 0 to 1.
     """
-    theirs, users = measure(log, live, window, ranking, embeddings)
-    ours, _ = measure(log, candidate, window, ranking, embeddings)
-    difference = bootstrap_mean(ours - theirs, users)
+    models = 1 if live is None else 2
+
+    def told(done: int) -> Callable[[float], None]:
+        return lambda share: progress((done + share) / models) if progress else None
+
+    found = measure(log, candidate, window, ranking, embeddings, told(0))
+    if live is None:
+        other = found.popularity
+        difference = bootstrap_mean(found.model - other, found.users)
+        passed, reason = _decide_first(difference, margin)
+    else:
+        other = measure(log, live, window, ranking, embeddings, told(1)).model
+        difference = bootstrap_mean(found.model - other, found.users)
+        passed, reason = _decide(difference, margin, live.version)
     return Verdict(
-        *_decide(difference, margin),
-        candidate=bootstrap_mean(ours, users),
-        live=bootstrap_mean(theirs, users),
+        passed=passed,
+        reason=reason,
+        candidate=bootstrap_mean(found.model, found.users),
+        other=bootstrap_mean(other, found.users),
         difference=difference,
-        live_version=live.version,
+        against=POPULARITY if live is None else live.version,
         margin=margin,
         window=window,
     )
 
 
-def _decide(difference: Interval, margin: float) -> tuple[bool, str]:
+def _decide_first(difference: Interval, margin: float) -> tuple[bool, str]:
     if difference.n < FEWEST_LISTS:
-        return True, f"only {difference.n} lists with a click: nothing decided"
-    if difference.mean < -margin:
-        return False, f"worse than the live model by more than the margin of {margin:g}"
-    if difference.high < 0:
-        return False, "worse than the live model for certain"
+        return True, f"only {difference.n} clicked lists to judge by, and no model is live"
+    if difference.low > 0:
+        return True, f"better than {POPULARITY}; no model is live"
+    if difference.high < -margin:
+        return False, f"worse than {POPULARITY} by more than {margin:g}"
+    return True, f"not shown to be better than {POPULARITY}; no model is live"
+
+
+def _decide(difference: Interval, margin: float, live_version: str) -> tuple[bool, str]:
+    if difference.n < FEWEST_LISTS:
+        return False, f"only {difference.n} clicked lists that {live_version} has not learnt from"
+    if difference.low > 0:
+        return True, f"better than {live_version}"
     if difference.low >= -margin:
-        return True, "not worse than the live model"
-    return True, "no worse than the live model as far as these lists can tell"
+        return True, f"not worse than {live_version} by more than {margin:g}"
+    certainty = "is" if difference.high < 0 else "may be"
+    by = f" by more than {margin:g}" if certainty == "may be" else ""
+    return False, f"{certainty} worse than {live_version}{by}"
 
 
 def measure(
@@ -123,8 +167,9 @@ def measure(
     window: Window,
     ranking: RankingConfig,
     embeddings: Matrix | None = None,
-) -> tuple[Floats, Integers]:
-    """Return pool nDCG@10 of a model per list of a window, and whose list it is."""
+    progress: Callable[[float], None] | None = None,
+) -> Measured:
+    """Return how well a model, and popularity, order the clicked lists of a window."""
     span = log.impressions.between(window.start, window.end)
     plan = WalkPlan(
         start=window.start,
@@ -134,28 +179,37 @@ def measure(
         heads=("pool",),
         ranking=ranking,
     )
-    book = _GateBook(bundle)
-    walk = Walk(log, plan, embeddings, book)
-    walk.use(bundle)
-    with ThreadPoolExecutor(1) as trainer:
-        for impression in span:
-            walk.take(impression, trainer)
-    users = log.impressions.users[np.array(book.impressions, np.int64)]
-    return np.array(book.values, np.float64), users
+    book = _GateBook(bundle, ranking)
+    if len(span):
+        walk = Walk(log, plan, embeddings, book)
+        walk.use(bundle)
+        with ThreadPoolExecutor(1) as trainer:
+            for place, impression in enumerate(span):
+                walk.take(impression, trainer)
+                if progress is not None and place % 100 == 0:
+                    progress(place / len(span))
+    return Measured(
+        model=np.array(book.model, np.float64),
+        popularity=np.array(book.popularity, np.float64),
+        users=log.impressions.users[np.array(book.impressions, np.int64)],
+    )
 
 
 class _GateBook:
-    """Scores each list at once with one model and keeps a number per list."""
+    """Scores each list at once, by one model and by popularity, and keeps a number for each."""
 
-    def __init__(self, bundle: ModelBundle) -> None:
-        self._ranker = bundle.ranker or LinearRanker()
+    def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:
+        learned = bundle.ranker if ranking.use_ranker else None
+        self._ranker = learned or LinearRanker(ranking.weights)
         self.impressions: list[int] = []
-        self.values: list[float] = []
+        self.model: list[float] = []
+        self.popularity: list[float] = []
 
     def add_pool(self, entry: PoolList) -> None:
-        scores = self._ranker.score(entry.scores.features)
-        sizes, wanted = [len(scores)], [float(len(entry.wanted))]
-        self.values.append(float(ndcg_at(sort_lists(scores, entry.clicked, sizes, wanted), 10)[0]))
+        served = self._ranker.score(entry.scores.features) * entry.scores.final
+        clicks = entry.scores.features[:, _POPULARITY_COLUMN]
+        self.model.append(_ndcg(served, entry))
+        self.popularity.append(_ndcg(clicks, entry))
         self.impressions.append(entry.impression)
 
     def add_slate(self, entry: SlateList) -> None:
@@ -166,3 +220,12 @@ class _GateBook:
 
     def flush(self) -> None:
         """Nothing waits."""
+
+
+def _ndcg(scores: npt.ArrayLike, entry: PoolList) -> float:
+    lists = sort_lists(scores, entry.clicked, [len(entry.found.rows)], [float(len(entry.wanted))])
+    return float(ndcg_at(lists, 10)[0])
+
+
+def _known(interval: Interval) -> dict[str, Any]:
+    return {k: v if np.isfinite(v) else None for k, v in asdict(interval).items()}
