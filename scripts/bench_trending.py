@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,9 @@ DAY_S = 86400.0
 class PoissonWorld:
     """Counters of a site whose readers come by known rates (readers per second, per article)."""
 
-    def __init__(self, articles: int, seed: int, *, rhythm: float = 0.0, churn: bool = False):
+    def __init__(
+        self, articles: int, seed: int, *, rhythm: float = 0.0, churn: bool = False
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.rates = self.draw_rates(articles)
         self.rhythm, self.churn = rhythm, churn
@@ -120,7 +123,7 @@ def measure_delay(per_hour: float, factor: float, seed: int) -> float | None:
     return None
 
 
-def measure(articles: int, days: float, bursts: int, seed: int) -> dict[str, object]:
+def measure(articles: int, days: float, bursts: int, seed: int) -> dict[str, Any]:
     """Return every figure, ready for JSON."""
     worlds = {
         "constant": PoissonWorld(articles, seed),
@@ -160,10 +163,10 @@ def main() -> None:
     arguments = parser.parse_args()
     figures = measure(arguments.articles, arguments.days, arguments.bursts, arguments.seed)
     print(f"False labels a day, {arguments.articles} live articles, {arguments.days:g} days:")
-    for name, rate in figures["false_labels_per_day"].items():  # type: ignore[attr-defined]
+    for name, rate in figures["false_labels_per_day"].items():
         print(f"  {name:38s} {rate:8.2f}")
     print("Planted bursts: usual readers/hour, factor, share found in 4 h, median delay")
-    for burst in figures["bursts"]:  # type: ignore[attr-defined]
+    for burst in figures["bursts"]:
         delay = burst["median_delay_minutes"]
         print(
             f"  {burst['readers_per_hour']:5d}  x{burst['factor']:<3d} {burst['found_share']:6.0%}"
