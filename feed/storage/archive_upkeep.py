@@ -27,12 +27,11 @@ SMALL_BYTES = 32_000_000
 _SCRATCH = "staging/upkeep"
 
 
-def compact(archive_dir: Path, today: str) -> int:
+def compact(archive_dir: Path, today: str, gather: int = COMPACT_FROM) -> int:
     """Merge the small files of one table and day; return how many files went into one.
 
-    Days before `today` are merged down to their last two small files, today only when enough
-    have gathered. One table and day at a time, so that nobody waits long: call it again until
-    it returns 0.
+    Days before `today` are merged from two small files on, today only when `gather` are there.
+    One table and day at a time, so that nobody waits long: call it again until it returns 0.
     """
     groups: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for table in TABLES:
@@ -40,7 +39,7 @@ def compact(archive_dir: Path, today: str) -> int:
             if path.stat().st_size < SMALL_BYTES:
                 groups[table, day_name(path)].append(path)
     for (table, day), paths in sorted(groups.items()):
-        if len(paths) >= (2 if day < today else COMPACT_FROM):
+        if len(paths) >= (2 if day < today else gather):
             source = f"read_parquet({quoted(map(str, paths))}, union_by_name = true)"
             _rewrite(archive_dir, table, source, paths)
             return len(paths)
