@@ -37,7 +37,7 @@ COMMANDS = {
     "settings": Entry("feed.commands.settings", "settings", "Show every setting and its value."),
     "keys": Entry("feed.commands.keys", "keys", "Make an API key and the setting that accepts it."),
     "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),
-    "retrain": Entry("feed.commands.retrain", "retrain_command", "Learn and publish a model."),
+    "retrain": Entry("feed.commands.retrain", "retrain", "Learn and publish a model."),
     "evaluate": Entry(
         "feed.commands.evaluate", "evaluate_command", "Measure the ranking on a log."
     ),

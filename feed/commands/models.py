@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 from rich.console import Console
 from rich.table import Table
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings
+from feed.domain import NotFoundError
 from feed.models.registry import ModelRegistry
 
 data_option = click.option(
-    "--data", type=click.Path(path_type=Path), help="Data directory of the installation."
+    "--data", type=click.Path(path_type=Path), help="Data directory; else FEED_DATA_DIR."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 
 
 @click.group("models")
@@ -25,48 +28,96 @@ def models() -> None:
 
 @models.command("list")
 @data_option
-def list_models(data: Path | None) -> None:
-    """List the published models, newest first; the star marks the one that serves."""
+@json_option
+def list_models(data: Path | None, *, as_json: bool) -> None:
+    """List the published models, newest first; the star marks the one that serves.
+
+    Under "gate" stand the verdict and both numbers it compared: pool nDCG@10 of the model and
+    of what was live before it (or of popularity, before there was a model).
+    """
     with one_line_errors():
         found = _registry(data).list()
-    table = Table()
-    for heading in ("", "version", "made", "articles", "gate"):
+    if as_json:
+        click.echo(orjson.dumps([_short(manifest) for manifest in found], option=_PRETTY))
+        return
+    table = Table(caption="" if found else "No model yet: run feed retrain.")
+    for heading in ("", "version", "created", "window"):
         table.add_column(heading, no_wrap=True)
+    for heading in ("events", "readers", "articles"):
+        table.add_column(heading, justify="right")
+    table.add_column("gate")
     for manifest in found:
-        table.add_row(
-            "*" if manifest["live"] else "",
-            str(manifest.get("version", "")),
-            str(manifest.get("created_at", ""))[:19],
-            str(manifest.get("articles", "")),
-            _verdict(manifest),
-        )
+        table.add_row(*_cells(manifest))
     Console().print(table)
-
-
-@models.command()
-@data_option
-def rollback(data: Path | None) -> None:
-    """Make the model that served before the present one serve again, at once and everywhere."""
-    with one_line_errors():
-        click.echo(f"serving {_registry(data).rollback()}")
 
 
 @models.command()
 @click.argument("version")
 @data_option
-def use(version: str, data: Path | None) -> None:
-    """Make the published VERSION serve, after checking that it is whole."""
+def show(version: str, data: Path | None) -> None:
+    """Print everything that is known of VERSION, as JSON."""
     with one_line_errors():
-        _registry(data).set_live(version)
-        click.echo(f"serving {version}")
+        manifests = {str(m["version"]): m for m in _registry(data).list()}
+        if version not in manifests:
+            raise NotFoundError(f"there is no model version {version}")
+    click.echo(orjson.dumps(manifests[version], option=_PRETTY))
+
+
+@models.command()
+@click.argument("version", required=False)
+@data_option
+def rollback(version: str | None, data: Path | None) -> None:
+    """Make VERSION serve, or without it the model that served before the present one.
+
+    It is loaded and checked first; web processes notice within a second.
+    """
+    with one_line_errors():
+        registry = _registry(data)
+        if version is None:
+            version = registry.rollback()
+        else:
+            registry.set_live(version)
+    click.echo(f"{version} is live")
+
+
+_PRETTY = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS
+_LISTED = ("version", "live", "created_at", "window", "events", "readers", "articles", "gate")
 
 
 def _registry(data: Path | None) -> ModelRegistry:
     return ModelRegistry(chosen_settings(data).data_dir / "models")
 
 
-def _verdict(manifest: dict[str, Any]) -> str:
-    if "error" in manifest:
-        return str(manifest["error"])
-    gate = manifest.get("gate")
-    return str(gate.get("verdict", "")) if isinstance(gate, dict) else str(gate or "")
+def _short(manifest: dict[str, Any]) -> dict[str, Any]:
+    names = (*_LISTED, "error") if "error" in manifest else _LISTED
+    return {name: manifest.get(name) for name in names}
+
+
+def _cells(manifest: dict[str, Any]) -> tuple[str, ...]:
+    window = manifest.get("window") or ("", "")
+    return (
+        "*" if manifest["live"] else "",
+        str(manifest.get("version", "")),
+        _minute(manifest.get("created_at", "")),
+        " to\n".join(_minute(at) for at in window),
+        *(_count(manifest.get(name)) for name in ("events", "readers", "articles")),
+        str(manifest["error"]) if "error" in manifest else _verdict(manifest.get("gate") or {}),
+    )
+
+
+def _verdict(gate: dict[str, Any]) -> str:
+    if not gate:
+        return ""
+    word = "forced" if gate.get("forced") else gate["verdict"]
+    if not gate["difference"]["n"]:
+        return f"{word}: {gate['reason']}"
+    numbers = f"{gate['candidate']['mean']:.4f} against {gate['other']['mean']:.4f}"
+    return f"{word}: {numbers} ({gate['against']})"
+
+
+def _minute(time: str) -> str:
+    return str(time)[:16].replace("T", " ")
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"

@@ -2,89 +2,198 @@
 
 from __future__ import annotations
 
+import fcntl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from feed.commands.errors import one_line_errors
+from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings
-from feed.config import RankingConfig, TrainingConfig, override
+from feed.config import DAY_S, RankingConfig, TrainingConfig, override
 from feed.domain import GateRefusedError, InvalidInputError, format_time
-from feed.models.bundle import ModelBundle, empty_bundle
+from feed.models.bundle import ModelBundle
 from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
 from feed.offline.gate import Verdict, judge
-from feed.offline.training import Window, hold_out, train
+from feed.offline.metrics import Interval
+from feed.offline.training import hold_out, train
 from feed.storage.archive import Archive
 
+ENGINES = ("als", "none")
 KEPT_VERSIONS = 5
 """Versions kept besides the live one and the one before."""
 
-_DATA = click.option(
-    "--data", type=click.Path(path_type=Path), help="Data directory; default FEED_DATA_DIR."
-)
+
+@dataclass(frozen=True, slots=True)
+class TrainingLog:
+    """What is learnt from: the log and its articles' vectors."""
+
+    log: EventLog
+    embeddings: npt.NDArray[np.float32] | None
 
 
 @click.command("retrain")
-@_DATA
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory; else FEED_DATA_DIR.")
+@click.option("--window-days", type=float, help="Days of the archive to learn from.")
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="als",
+    show_default=True,
+    help="What learns from who read what; with none, content and counters remain.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A training parameter (see: feed settings --of training). Can be given again.",
+)
 @click.option("--dry-run", is_flag=True, help="Train and judge, but publish nothing.")
 @click.option("--force", is_flag=True, help="Publish even if the gate refuses.")
-@click.option("--engine", type=click.Choice(["implicit"]), default="implicit", show_default=True)
-@click.option(
-    "--set", "settings_text", multiple=True, metavar="NAME=VALUE", help="A training parameter."
-)
-def retrain_command(
-    *, data: Path | None, dry_run: bool, force: bool, engine: str, settings_text: tuple[str, ...]
+@click.option("--threads", type=click.IntRange(1), help="Threads of training on a large log.")
+def retrain(
+    *,
+    data: Path | None,
+    window_days: float | None,
+    engine: str,
+    assignments: tuple[str, ...],
+    dry_run: bool,
+    force: bool,
+    threads: int | None,
 ) -> None:
     """Learn from the archive's events and make the new model live.
 
-    The newest slice of the log (a day, or 15 % of a shorter log) is held out: the candidate and
-    the live model both order its lists, and the candidate is published only if it is not worse.
-    Exit code 3 says that it was refused.
+    The newest slice of the log is held out: the candidate and the live model both order its
+    lists, and the candidate is published only if it is not worse by more than gate_margin. What
+    was judged is what is published. While nothing is live yet, the candidate is compared with
+    popularity.
+
+    Exit codes: 0 published (or dry run), 1 failed, 2 the input is at fault, 3 the gate refused.
     """
-    del engine
     console = Console()
     with one_line_errors():
-        config = override(TrainingConfig(), _pairs(settings_text), prefix="--set ")
+        config = read_config(assignments, window_days, engine)
         directory = chosen_settings(data).data_dir
         registry = ModelRegistry(directory / "models")
-        log, embeddings = read_archive(Archive(directory / "archive"))
-        window = hold_out(log)
-        live = registry.load_live() or empty_bundle()
-        ranking = RankingConfig()
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("training", total=1.0)
-            candidate = train(
-                log,
-                window.start,
-                config,
-                ranking,
-                embeddings=embeddings,
-                threads=training_threads(),
-                version=_free_version(registry, window.end),
-                progress=lambda share: bar.update(task, completed=share),
+        with one_trainer(directory / "models"), Progress(console=console, transient=True) as bar:
+            source = read_window(directory / "archive", config, bar)
+            live = registry.load_live()
+            candidate, verdict = learn(
+                source, live, config, threads or training_threads(), _free_version(registry), bar
             )
-        judged = _unseen(window, live)
-        verdict = judge(
-            log, candidate, live, judged, config.gate_margin, ranking, embeddings=embeddings
-        )
-        candidate = with_manifest(candidate, gate=verdict.to_dict())
-        _print_verdict(console, candidate, verdict, log)
-        if dry_run:
-            console.print("Nothing was published (dry run).")
-            return
-        _publish(registry, candidate, verdict, force=force)
-        console.print(f"{candidate.version} is live.")
+            candidate = with_manifest(
+                candidate,
+                created_at=format_time(time.time()),
+                gate=verdict.to_dict() | {"forced": force and not verdict.passed},
+            )
+            bar.stop()
+            print_training(console, source.log, candidate)
+            print_verdict(console, verdict, candidate.version)
+            if dry_run:
+                console.print("Nothing was published (dry run).")
+                return
+            publish(registry, candidate, verdict, force=force)
+        console.print(f"[bold]{candidate.version}[/bold] is live.")
 
 
-def _publish(
+def read_config(
+    assignments: Sequence[str], window_days: float | None, engine: str
+) -> TrainingConfig:
+    """Return the training parameters that the options say.
+
+    Raises:
+        InvalidInputError: a parameter does not exist or its value is of the wrong kind.
+    """
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not sign:
+            raise InvalidInputError("--set", f"must be NAME=VALUE, not {text}")
+        group, _, key = name.partition(".")
+        if key:
+            values.setdefault(group, dict(getattr(TrainingConfig(), group, {})))[key] = value
+        else:
+            values[name] = value
+    if window_days is not None:
+        values["window_days"] = window_days
+    config = override(TrainingConfig(), values, prefix="--set ")
+    if config.window_days <= 0:
+        raise InvalidInputError("--window-days", "must be more than 0")
+    return replace(config, factors=0) if engine == "none" else config
+
+
+def read_window(archive_dir: Path, config: TrainingConfig, bar: Progress) -> TrainingLog:
+    """Return the last `window_days` of an archive.
+
+    Raises:
+        InvalidInputError: the archive holds no event.
+    """
+    task = bar.add_task("reading the archive", total=None)
+    archive = Archive(archive_dir)
+    span = archive.span()
+    if span is None:
+        raise InvalidInputError("--data", f"holds no archived events yet ({archive_dir})")
+    source = TrainingLog(*read_archive(archive, span[1] - config.window_days * DAY_S))
+    bar.update(task, total=1.0, completed=1.0)
+    return source
+
+
+def learn(
+    source: TrainingLog,
+    live: ModelBundle | None,
+    config: TrainingConfig,
+    threads: int,
+    version: str,
+    bar: Progress,
+) -> tuple[ModelBundle, Verdict]:
+    """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
+    live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
+    window = hold_out(source.log, live_until)
+    ranking = RankingConfig()
+    candidate = train(
+        source.log,
+        window.start,
+        config,
+        ranking,
+        embeddings=source.embeddings,
+        threads=threads,
+        version=version,
+        progress=_told(bar, "learning"),
+    )
+    verdict = judge(
+        source.log,
+        candidate,
+        live,
+        window,
+        config.gate_margin,
+        ranking,
+        embeddings=source.embeddings,
+        progress=_told(bar, "judging"),
+    )
+    return candidate, verdict
+
+
+def publish(
     registry: ModelRegistry, candidate: ModelBundle, verdict: Verdict, *, force: bool
 ) -> None:
+    """Publish a candidate and make it live.
+
+    Raises:
+        GateRefusedError: the verdict is against it and `force` is not given.
+    """
     if not verdict.passed and not force:
         raise GateRefusedError(f"{candidate.version} was not published: {verdict.reason}")
     registry.publish(candidate)
@@ -92,44 +201,75 @@ def _publish(
     registry.prune(KEPT_VERSIONS)
 
 
-def _unseen(window: Window, live: ModelBundle) -> Window:
-    """Return the part of a window that the live model was not trained on, if any is left."""
-    until = float(live.manifest.get("learnt_until", 0.0))
-    return Window(until, window.end) if window.start < until < window.end else window
+@contextmanager
+def one_trainer(models_dir: Path) -> Iterator[None]:
+    """Keep other trainers of the installation away.
+
+    Raises:
+        CommandError: one is at work.
+    """
+    models_dir.mkdir(exist_ok=True)
+    with (models_dir / ".retrain.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError("another retrain is at work on this installation") from None
+        yield
 
 
-def _print_verdict(
-    console: Console, candidate: ModelBundle, verdict: Verdict, log: EventLog
-) -> None:
-    table = Table(title=f"{candidate.version}: {verdict.reason}", title_justify="left")
-    for name in ("model", "pool nDCG@10", "95 % interval", "lists"):
-        table.add_column(name)
+def print_training(console: Console, log: EventLog, candidate: ModelBundle) -> None:
+    """Print what was read and what was learnt from it."""
+    manifest = candidate.manifest
+    table = Table(title=f"Learnt for {candidate.version}", title_justify="left")
+    table.add_column("what")
+    table.add_column("how much", justify="right")
+    for name, value in (
+        ("window", " to ".join(text[:16] for text in manifest["window"])),
+        ("events read", len(log.events.from_feed) + len(log.impressions.shown)),
+        ("clicks and other engagements learnt from", manifest["events"]),
+        ("feeds in view", manifest["lists"]),
+        ("of these clicked", manifest["clicked_lists"]),
+        ("readers", manifest["readers"]),
+        ("articles", len(candidate.article_ids)),
+        ("factors", candidate.factors.shape[1]),
+        ("learned rankers", ", ".join(manifest["rankers"]) or "none: too few clicked feeds"),
+    ):
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+    console.print(table)
+
+
+def print_verdict(console: Console, verdict: Verdict, version: str) -> None:
+    """Print the gate's numbers and what follows from them."""
+    window = verdict.to_dict()["window"]
+    table = Table(
+        title=f"The gate, on {window[0][:16]} to {window[1][:16]}, learnt by neither",
+        title_justify="left",
+    )
+    for name in ("", "pool nDCG@10", "95 % interval", "feeds"):
+        table.add_column(name, justify="left" if not name else "right")
     for name, found in (
-        ("candidate", verdict.candidate),
-        (f"live ({verdict.live_version})", verdict.live),
+        (f"candidate {version}", verdict.candidate),
+        (verdict.against, verdict.other),
         ("difference", verdict.difference),
     ):
-        interval = f"{found.low:.4f} to {found.high:.4f}" if found.n else "-"
-        table.add_row(name, f"{found.mean:.4f}" if found.n else "-", interval, str(found.n))
+        table.add_row(name, *_numbers(found))
     console.print(table)
-    at = (format_time(verdict.window.start), format_time(verdict.window.end))
-    console.print(
-        f"Learnt from {len(log.events.from_feed)} events and {len(log.impressions)} lists; "
-        f"judged on {at[0]} to {at[1]}; rankers: {candidate.manifest['rankers'] or 'none yet'}."
-    )
+    word = "Passed" if verdict.passed else "Refused"
+    console.print(f"{word}: {verdict.reason}.")
 
 
-def _free_version(registry: ModelRegistry, end: float) -> str:
-    name = f"v{format_time(end)[:19].replace(':', '').replace('-', '')}"
+def _numbers(found: Interval) -> tuple[str, str, str]:
+    if not found.n:
+        return "-", "-", "0"
+    return f"{found.mean:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n)
+
+
+def _told(bar: Progress, what: str) -> Callable[[float], None]:
+    task = bar.add_task(what, total=1.0)
+    return lambda share: bar.update(task, completed=share)
+
+
+def _free_version(registry: ModelRegistry) -> str:
+    name = "v" + format_time(time.time())[:19].replace(":", "").replace("-", "")
     taken = {str(m["version"]) for m in registry.list()}
     return next(v for v in (name, *(f"{name}-{i}" for i in range(2, 1000))) if v not in taken)
-
-
-def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise InvalidInputError("--set", "must be NAME=VALUE")
-        pairs[name.strip()] = value.strip()
-    return pairs

@@ -43,6 +43,8 @@ def fit_als(weights: csr_matrix, config: TrainingConfig, threads: int = 1) -> Ma
         config: factors, regularisation, sweeps, alpha, seed.
         threads: OpenMP threads; a forked child of a process that used more than one may hang.
     """
+    if not weights.nnz or not config.factors:
+        return np.zeros((weights.shape[1], config.factors), np.float32)
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(
             factors=config.factors,

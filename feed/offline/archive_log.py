@@ -71,7 +71,8 @@ WITH moments AS (
     FROM served GROUP BY ALL
 ), lists AS (
     SELECT l.who, l.list, min(l.moment) AS seen_at,
-           any_value(coalesce(m.device, l.device)) AS device, any_value(m.served_at) AS served_at, any_value(l.page) AS page
+           any_value(coalesce(m.device, l.device)) AS device,
+           any_value(m.served_at) AS served_at, any_value(l.page) AS page
     FROM log l LEFT JOIN moments m USING (who, list) WHERE l.kind = 'impression' GROUP BY ALL
 ), numbered AS (
     SELECT *, row_number() OVER (ORDER BY moment, list, who) - 1 AS number FROM (
@@ -86,7 +87,8 @@ GROUP BY ALL HAVING bool_or(l.kind = 'impression')
 
 _LISTS = """
 SELECT s.number, any_value(s.list) AS key, any_value(r.number) AS reader,
-       any_value(s.moment) AS moment, any_value(coalesce(s.device, '')) AS device, any_value(coalesce(p.number, -1)) AS page
+       any_value(s.moment) AS moment, any_value(coalesce(s.device, '')) AS device,
+       any_value(coalesce(p.number, -1)) AS page
 FROM slots s JOIN readers r USING (who) LEFT JOIN article_rows p ON p.article_id = s.page
 GROUP BY s.number ORDER BY s.number
 """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,17 @@ from feed.offline.walk import Walk, WalkPlan
 
 Matrix = npt.NDArray[np.float32]
 
-HOLD_OUT_SHARE = 0.15
-"""Part of the log's span that the gate holds out, at most a day."""
+HOLD_OUT_SHARE = 0.1
+"""Part of the log's span that the gate holds out, at most a day ..."""
+MOST_HELD_OUT = 0.25
+"""... and more, up to this part, until it holds `LISTS_HELD_OUT` clicked lists."""
+LISTS_HELD_OUT = 500
 PERIODS = 7
 """Trainings of the factors inside the window that ranker examples come from."""
+POOL_EXAMPLES = 20_000
+"""Lists whose pool is rebuilt for the ranker; of more, every n-th is."""
+SMALL_LOG = 1_000_000
+"""Events below which more threads cost more than they save."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +39,34 @@ class Window:
     end: float
 
 
-def hold_out(log: EventLog) -> Window:
-    """Return the newest slice of a log, which a candidate must not be trained on.
+def hold_out(log: EventLog, live_until: float = float("-inf")) -> Window:
+    """Return the newest slice of a log: what a candidate must not be trained on.
+
+    It begins no earlier than where the live model's training ended, so that neither has seen it.
+
+    Args:
+        log: the log.
+        live_until: when the live model's training window ended, epoch seconds.
 
     Raises:
         ArchiveError: the log holds no events.
     """
-    times = [t for t in (log.impressions.at, log.events.columns.occurred_at) if len(t)]
-    if not times:
+    begin, end = _begin(log), _last(log) + 1.0
+    if end <= begin:
         raise ArchiveError("the log holds no events to train on")
-    begin = min(float(t[0]) for t in times)
-    end = max(float(t[-1]) for t in times) + 1.0
-    return Window(end - min(DAY_S, HOLD_OUT_SHARE * (end - begin)), end)
+    start = end - min(DAY_S, HOLD_OUT_SHARE * (end - begin))
+    clicked = clicked_list_times(log)
+    if len(clicked):
+        wanted = float(clicked[max(0, len(clicked) - LISTS_HELD_OUT)])
+        start = min(start, max(wanted, end - MOST_HELD_OUT * (end - begin)))
+    return Window(min(max(start, live_until), end), end)
+
+
+def clicked_list_times(log: EventLog) -> npt.NDArray[np.float64]:
+    """Return when the lists with a click were served, in time order, f64 [n]."""
+    views = log.impressions
+    clicks = np.concatenate([[0], np.cumsum(views.clicked)])
+    return views.at[clicks[views.starts[1:]] > clicks[views.starts[:-1]]]
 
 
 def train(
@@ -67,16 +91,18 @@ def train(
         config: training parameters.
         ranking: ranking parameters, for profiles and candidates.
         embeddings: f32 [len(log.articles), d], zero rows where there is no text.
-        threads: of training.
+        threads: of training; a small log is trained with one.
         version: name; made of `until` when None.
         progress: called with the share done.
     """
+    if len(log.events.from_feed) < SMALL_LOG:
+        threads = 1
     began = max(float(log.impressions.at.min(initial=until)), until - config.ranker_days * DAY_S)
     plan = WalkPlan(
         start=until,
         end=until,
         retrain_every_s=max((until - began) / PERIODS, 60.0),
-        learn_pool_every=1,
+        learn_pool_every=max(1, -(-len(log.impressions.between(began, until)) // POOL_EXAMPLES)),
         threads=threads,
         ranking=ranking,
         training=config,
@@ -89,17 +115,30 @@ def train(
             if progress is not None and place % 200 == 0:
                 progress(place / len(span))
     bundle = walk.fit(until)
-    name = version or f"v{format_time(until)[:19].replace(':', '').replace('-', '')}"
+    rankers = [h for h, r in (("pool", bundle.ranker), ("slate", bundle.slate_ranker)) if r]
+    window = (max(_begin(log), until - config.window_days * DAY_S), until)
     counts = {
+        "window": [format_time(at) for at in window],
         "events": int(np.searchsorted(log.events.columns.occurred_at, until)),
         "lists": len(span),
-        "rankers": [h for h, r in (("pool", bundle.ranker), ("slate", bundle.slate_ranker)) if r],
-        "parameters": _parameters(config),
+        "clicked_lists": int((clicked_list_times(log) < until).sum()),
+        "rankers": rankers,
+        "parameters": {f.name: _plain(getattr(config, f.name)) for f in fields(config)},
         "data": log.name,
         "learnt_until": until,
     }
-    return replace(bundle, version=name, manifest=bundle.manifest | counts)
+    return replace(bundle, version=version or bundle.version, manifest=bundle.manifest | counts)
 
 
-def _parameters(config: TrainingConfig) -> dict[str, object]:
-    return {name: getattr(config, name) for name in TrainingConfig.__dataclass_fields__}
+def _plain(value: Any) -> Any:
+    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _begin(log: EventLog) -> float:
+    times = (log.impressions.at, log.events.columns.occurred_at)
+    return min(float(t[0]) if len(t) else np.inf for t in times)
+
+
+def _last(log: EventLog) -> float:
+    times = (log.impressions.at, log.events.columns.occurred_at)
+    return max(float(t[-1]) if len(t) else -np.inf for t in times)
