@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from typing import Any
 
 import pytest
@@ -167,3 +168,13 @@ def test_a_service_that_wants_a_key_gets_it_with_every_request(visitor: Visitor)
         visit.card(9).get_by_role("button", name=re.compile("^Like")).click()
     page.reload()
     expect(page.locator(".card:not(.skeleton)")).to_have_count(20)
+
+
+def test_events_have_ids_where_the_browser_makes_none(visitor: Visitor) -> None:
+    visit = visitor()
+    visit.page.add_init_script("crypto.randomUUID = undefined")  # as over plain HTTP
+    visit.open()
+    with visit.page.expect_response(lambda response: response.status == 202):
+        visit.card(3).get_by_role("button", name=re.compile("^Like")).click()
+    (event,) = visit.sent("like")
+    assert uuid.UUID(event["event_id"]).version == 4
