@@ -18,7 +18,12 @@ from feed.commands.ab_report import ab_report
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.domain import InvalidInputError, format_time
-from feed.experiments.definitions import Experiment, experiment_from_json, experiment_to_json
+from feed.experiments.definitions import (
+    LONGEST_DAYS,
+    Experiment,
+    experiment_from_json,
+    experiment_to_json,
+)
 from feed.experiments.lifecycle import (
     create_experiment,
     read_experiment,
@@ -169,6 +174,10 @@ def _planned(design: Experiment, need: Need, missing: list[str]) -> Experiment:
     click.echo(_describe_need(design, need), err=True)
     if need.readers and "planned_readers" in missing:
         design = replace(design, planned_readers=need.readers)
+    if need.days and need.days > LONGEST_DAYS and "planned_days" in missing:
+        raise InvalidInputError(
+            "planned_days", f"would be {need.days}: give it, or raise minimum_effect"
+        )
     if need.days and "planned_days" in missing:
         design = replace(design, planned_days=need.days)
     return design

@@ -17,6 +17,10 @@ NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """Names of experiments, variants and layers: they appear in addresses and file names."""
 
 
+LONGEST_DAYS = 366
+"""No experiment is planned for longer."""
+
+
 class Status(StrEnum):
     """Where an experiment stands in its life."""
 
@@ -365,7 +369,11 @@ def _check_numbers(experiment: Experiment) -> None:
         ("holdout_share", 0.0 <= experiment.holdout_share < 1.0, "must lie from 0 to under 1"),
         ("minimum_effect", 0.0 < experiment.minimum_effect <= 10.0, "must lie over 0 and up to 10"),
         ("planned_readers", 1 <= experiment.planned_readers <= 10**10, "must be 1 or more"),
-        ("planned_days", 1 <= experiment.planned_days <= 366, "must lie between 1 and 366"),
+        (
+            "planned_days",
+            1 <= experiment.planned_days <= LONGEST_DAYS,
+            "must lie between 1 and 366",
+        ),
         ("pre_days", 0 <= experiment.pre_days <= 90, "must lie between 0 and 90"),
         ("alpha", 0.0001 <= experiment.alpha <= 0.2, "must lie between 0.0001 and 0.2"),
         ("power", experiment.alpha < experiment.power < 1.0, "must lie over alpha and under 1"),

@@ -1,0 +1,136 @@
+"""`feed experiment` and `feed report` on a data directory with a simulated archive."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from feed.commands.ab_report import ab_report
+from feed.commands.experiment import experiment
+from feed.domain import format_time
+from feed.experiments.simulated_log import World, write_simulated_log
+
+DAY = 86_400
+TODAY = time.time() // DAY * DAY
+WORLD = World(experiment="trial", readers=400, start_at=TODAY - 3 * DAY, days=3, pre_days=2)
+DESIGN = {
+    "name": "trial",
+    "hypothesis": "h",
+    "owner": "o",
+    "variants": [{"name": "control", "share": 0.5}, {"name": "treatment", "share": 0.5}],
+    "pre_days": 2,
+}
+STARTED: dict[str, Any] = {**DESIGN, "status": "running", "started_at": format_time(WORLD.start_at)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("installation")
+    write_simulated_log(folder, WORLD)
+    return folder
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch, store_url: str, store: Any) -> Iterator[None]:
+    monkeypatch.setenv("FEED_REDIS_URL", store_url)
+    return
+
+
+def run(*arguments: str, given: Any = None) -> Result:
+    text = None if given is None else json.dumps(given)
+    return CliRunner().invoke(experiment, list(arguments), input=text)
+
+
+@pytest.mark.usefixtures("configured")
+def test_the_life_of_an_experiment_from_the_command_line(data: Path) -> None:
+    where = ("--data", str(data))
+    planned = {**DESIGN, "planned_readers": 1000, "planned_days": 7}
+    made = run("create", "-", *where, given=planned)
+    assert made.exit_code == 0, made.output
+    assert "version 1: a draft" in made.output
+    assert run("start", "trial", *where).exit_code == 0
+    assert "running" in run("list", *where).output
+    assert "never analysed" in run("override", "trial", "qa", "treatment", *where).output
+    shown = json.loads(run("show", "trial", *where).stdout)
+    assert (shown["status"], shown["excluded"]) == ("running", ["qa"])
+    again = run("create", "-", *where, given=DESIGN)
+    assert again.exit_code == 2
+    assert "frozen" in again.output
+    assert run("stop", "trial", *where).exit_code == 0
+
+
+@pytest.mark.usefixtures("configured")
+def test_readers_and_days_are_planned_from_the_archive(data: Path) -> None:
+    planned = {**DESIGN, "planned_days": 2, "minimum_effect": 0.2}
+    made = run("create", "-", "--data", str(data), given=planned)
+    assert "readers, about" in made.output
+    small = json.loads(run("show", "trial", "--data", str(data)).stdout)["planned_readers"]
+    run("create", "-", "--data", str(data), given={**planned, "minimum_effect": 0.1})
+    large = json.loads(run("show", "trial", "--data", str(data)).stdout)["planned_readers"]
+    assert large > 3 * small > 0
+    assert "readers" in run("plan", "-", "--data", str(data), given=planned).output
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (("create", "-"), {**DESIGN, "name": "Bad Name"}),
+        (("create", "-"), [1]),
+        (("start", "nothing"), None),
+        (("show", "nothing"), None),
+        (("report", "nothing"), None),
+    ],
+)
+def test_wrong_input_ends_with_one_line_and_code_2(
+    data: Path, arguments: tuple[str, ...], given: Any
+) -> None:
+    result = run(*arguments, "--data", str(data), given=given)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_a_report_is_written_in_three_forms(data: Path, tmp_path: Path) -> None:
+    design = tmp_path / "trial.json"
+    design.write_text(json.dumps(STARTED))
+    numbers = tmp_path / "numbers.json"
+    arguments = ["trial", "--data", str(data), "--definition", str(design)]
+    arguments += ["--out", str(tmp_path), "--to", format_time(TODAY), "--json", str(numbers)]
+    result = CliRunner().invoke(ab_report, arguments)
+    assert result.exit_code == 0, result.output
+    report = json.loads(numbers.read_text())
+    assert report["verdict"]["sentence"].split()[0] in {"Ship", "Do", "Go"}
+    assert report["command"].startswith("scripts/ab_report.py trial")
+    assert "<!DOCTYPE html>" in (tmp_path / "trial.html").read_text()
+    assert (tmp_path / "trial.md").read_text().startswith("# trial")
+
+
+def test_a_missing_directory_is_said_in_one_line() -> None:
+    result = CliRunner().invoke(ab_report, ["trial", "--data", "/nowhere"])
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_plan_that_takes_years_is_refused_in_words(data: Path) -> None:
+    result = run("create", "-", "--data", str(data), given={**DESIGN, "minimum_effect": 0.01})
+    assert result.exit_code == 2
+    assert "planned_days" in result.output
+
+
+def test_a_damaged_archive_is_said_in_one_line(tmp_path: Path) -> None:
+    day = tmp_path / "archive" / "served" / f"day={STARTED['started_at'][:10]}"
+    day.mkdir(parents=True)
+    (day / "torn.parquet").write_bytes(b"PAR1 and then nothing")
+    design = tmp_path / "trial.json"
+    design.write_text(json.dumps(STARTED))
+    arguments = ["trial", "--data", str(tmp_path), "--definition", str(design)]
+    result = CliRunner().invoke(ab_report, arguments)
+    assert result.exit_code == 1
+    assert "cannot be read" in result.output
