@@ -19,6 +19,7 @@ from feed.storage.archive_schema import (
     EVENTS,
     EVENTS_TABLE,
     SERVED_TABLE,
+    STREAM_ORDER,
     TABLES,
     Table,
     day_of,
@@ -167,7 +168,7 @@ class Archive:
             return _columns(
                 connection.execute(
                     f"SELECT {_select(table, columns)} FROM {table.name} WHERE {condition}"
-                    f" ORDER BY {time}, partition, stream_id",
+                    f" ORDER BY {time}, {STREAM_ORDER}",
                     list(parameters),
                 )
             )

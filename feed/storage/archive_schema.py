@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,6 +16,9 @@ from feed.storage.store import CatalogueChange, RecordType, StreamRecord
 
 SCHEMA_VERSION = 1
 EVENTS, SERVED, ARTICLES = "events", "served", "articles"
+
+STREAM_ORDER = "partition, length(stream_id), stream_id"
+"""Ids of one millisecond count upwards without leading zeros: the longer one is the later."""
 
 _US = "make_timestamptz(round({} * 1e6)::BIGINT)"
 
@@ -111,7 +116,7 @@ EVENTS_TABLE = Table(
         **_ORIGIN_LINE,
     },
     day="received_at",
-    order="received_at, partition, stream_id",
+    order=f"received_at, {STREAM_ORDER}",
 )
 
 SERVED_TABLE = Table(
@@ -161,7 +166,7 @@ SERVED_TABLE = Table(
         **_ORIGIN_LINE,
     },
     day="served_at",
-    order="served_at, partition, stream_id, position",
+    order=f"served_at, {STREAM_ORDER}, position",
     explode=True,
 )
 
@@ -265,7 +270,13 @@ def day_of(epoch_s: float) -> str:
 
 def open_duckdb(*, memory_mb: int = 1000, threads: int = 1) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection in UTC with bounded memory."""
-    connection = duckdb.connect(config={"threads": threads, "memory_limit": f"{memory_mb}MB"})
+    connection = duckdb.connect(
+        config={
+            "threads": threads,
+            "memory_limit": f"{memory_mb}MB",
+            "temp_directory": str(Path(tempfile.gettempdir()) / "feed-duckdb"),
+        }
+    )
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET partitioned_write_max_open_files = 10000")  # one file for each day
     return connection

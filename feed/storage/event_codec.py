@@ -211,7 +211,7 @@ def _item(item: FeedItem) -> list[Any]:
 
 def _reason(reason: Reason) -> list[Any]:
     return [
-        reason.code.value,
+        reason.code,
         reason.text,
         reason.article_id,
         reason.section,

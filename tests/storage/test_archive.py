@@ -107,6 +107,13 @@ def test_the_window_is_half_open_and_late_events_are_found(tmp_path):
         archive.event_columns(0, 1, ["nonsense"])
 
 
+def test_events_of_one_moment_come_in_the_order_of_their_acknowledgement(tmp_path):
+    records = [event_record(n)._replace(stream_id=f"5-{n}") for n in range(12)]
+    open_writer(tmp_path).commit(Batch({0: records}))
+    ids = Archive(tmp_path).event_columns(0, 1e11, ["event_id"])["event_id"]
+    assert ids.tolist() == [f"e{n}" for n in range(12)]
+
+
 def test_each_day_has_its_file_that_anybody_can_read(tmp_path):
     records = [event_record(n, received_at=NOW + n * DAY) for n in range(3)]
     open_writer(tmp_path).commit(Batch({0: records}))
