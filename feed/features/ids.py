@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +38,7 @@ class IdMap:
 
     def rows(self, values: Sequence[str]) -> Rows:
         """Return the rows of identifiers, int64 of shape [n], -1 where unknown."""
-        get = self._rows.get
-        return np.fromiter((get(v, -1) for v in values), np.int64, len(values))
+        return np.fromiter(map(self._rows.get, values, repeat(-1)), np.int64, len(values))
 
     def add(self, value: str) -> int:
         """Return the row of an identifier, numbering it first if it is new; -1 for ""."""

@@ -16,6 +16,7 @@ from feed.storage.store import ReaderState
 
 Floats = npt.NDArray[np.float64]
 
+_NIL: tuple[tuple[()], ...] = ((), (), (), ())
 _LEARNING = TrainingConfig()
 _NO_ROWS: Rows = np.zeros(0, np.int64)
 _NO_FLOATS: Floats = np.zeros(0)
@@ -156,24 +157,21 @@ def profile_from_state(
     state: ReaderState, pool: ArticlePool, now: float, config: RankingConfig
 ) -> Profile:
     """Return the profile of a reader whose state the store gave; unknown articles drop out."""
-    row = pool.ids.row
-    history = state.history
-    n = len(history)
-    shown = state.shown
-    preferences = preference_codes(state, pool)
+    kinds, article_ids, times, dwells = zip(*state.history, strict=True) if state.history else _NIL
+    shown_ids, counts, last_times = zip(*state.shown, strict=True) if state.shown else _NIL[:3]
     return build_profile(
-        np.fromiter((row(e.article_id) for e in history), np.int64, n),
-        np.fromiter((KIND_CODE[e.kind] for e in history), np.int8, n),
-        np.fromiter((e.occurred_at for e in history), np.float64, n),
-        np.fromiter((np.nan if e.dwell_s is None else e.dwell_s for e in history), np.float64, n),
+        pool.ids.rows(article_ids),
+        np.array([KIND_CODE[kind] for kind in kinds], np.int8),
+        np.array(times, np.float64),
+        np.array(dwells, np.float64),  # None, no dwell known, becomes NaN
         now=now,
         config=config,
-        read_rows=pool.ids.rows(sorted(state.read_ids)),
-        hidden_rows=pool.ids.rows(sorted(_disliked_or_hidden(state))),
-        shown_rows=np.fromiter((row(s.article_id) for s in shown), np.int64, len(shown)),
-        shown_counts=np.fromiter((s.count for s in shown), np.float64, len(shown)),
-        shown_last_at=np.fromiter((s.last_at for s in shown), np.float64, len(shown)),
-        preferences=preferences,
+        read_rows=pool.ids.rows(tuple(state.read_ids)),
+        hidden_rows=pool.ids.rows(tuple(_disliked_or_hidden(state))),
+        shown_rows=pool.ids.rows(shown_ids),
+        shown_counts=np.array(counts, np.float64),
+        shown_last_at=np.array(last_times, np.float64),
+        preferences=preference_codes(state, pool),
     )
 
 

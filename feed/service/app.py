@@ -72,6 +72,7 @@ def application() -> APIFlask:
     keeper.catch_up()
     gc.collect()
     gc.freeze()  # what is here stays: no collection need walk it, which would hold up requests
+    gc.set_threshold(20_000, 20, 20)
     keeper.start()
     return app
 

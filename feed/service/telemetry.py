@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import structlog
@@ -96,7 +97,12 @@ class Stopwatch:
     def observe(self) -> None:
         """Add the stages to the histograms."""
         for name, seconds in self.stages.items():
-            STAGE_SECONDS.labels(name).observe(seconds)
+            _stage(name).observe(seconds)
+
+
+@cache
+def _stage(name: str) -> Histogram:
+    return STAGE_SECONDS.labels(name)
 
 
 def prepare_metrics(directory: Path) -> None:
