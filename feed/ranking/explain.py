@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from feed.config import HOUR_S, RankingConfig
-from feed.domain import Reason, ReasonCode
-from feed.features.counters import HALF_LIVES_S
+from feed.domain import Reason
 from feed.models.ranker import Ranker
 from feed.models.schema import GROUPS
 from feed.ranking.context import RankingContext
 from feed.ranking.past import PastFinder
+from feed.ranking.reasons import (
+    FEWEST_READERS,
+    NEW_HOURS,
+    POPULAR_COLUMN,
+    age_reason,
+    fact_reason,
+    followed_reason,
+    popular_reason,
+    reading_reason,
+    trending_reason,
+)
 from feed.ranking.scoring import Scores, find_followed
 
 Rows = npt.NDArray[np.int64]
@@ -35,23 +42,6 @@ PERSONAL_GROUPS = [GROUPS.index(g) for g in (*FAMILIES[HISTORY], "affinity", "fa
 
 SECOND_SHARE = 0.5
 """A second reason is given when its part is at least this share of the first one's."""
-NEW_HOURS = 24.0
-FEWEST_READERS = 3.0
-_POPULAR = 1
-_POPULAR_HOURS = round(HALF_LIVES_S[_POPULAR] / math.log(2) / HOUR_S)
-
-TEMPLATES = {
-    ReasonCode.BECAUSE_YOU_READ: "Because you read “{title}”",
-    ReasonCode.SECTION_YOU_FOLLOW: "From {section}, a section you follow",
-    ReasonCode.SOURCE_YOU_FOLLOW: "From {source}, a source you follow",
-    ReasonCode.TRENDING: "Trending: {readers} readers in the last {window} minutes",
-    ReasonCode.POPULAR: "Popular: {readers} readers in the last {hours} hours",
-    ReasonCode.NEW: "New",
-    ReasonCode.EDITORS_PICK: "Chosen by the editors",
-    ReasonCode.EXPLORE: "Few readers have been shown this yet",
-}
-READING_NOW = "More like “{title}”, which you are reading"
-RECENT = "Published in the last {days} days"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,21 +50,6 @@ class Explanations:
 
     reasons: list[tuple[Reason, ...]]
     personal: bool
-
-
-def sentence(reason: Reason, titles: Mapping[str, str]) -> str:
-    """Return a reason's sentence, the title of the article it names filled in.
-
-    Args:
-        reason: as `explain` made it; `text` may hold `{title}`.
-        titles: titles by article id. Without the title the sentence says "another article".
-    """
-    if "{title}" not in reason.text:
-        return reason.text
-    title = titles.get(reason.article_id or "")
-    if title is None:
-        return reason.text.replace("“{title}”", "another article")
-    return reason.text.replace("{title}", title)
 
 
 def explain(
@@ -157,7 +132,7 @@ class _Writer:
         self._by_section = by_section.tolist()
         self._followed = (by_section | by_source).tolist()
         self._labelled = context.trending.labelled(rows).tolist()
-        self._readers = counters.clicks(rows, now)[:, _POPULAR].tolist()
+        self._readers = counters.clicks(rows, now)[:, POPULAR_COLUMN].tolist()
         self._age_s = (now - context.view.pool.published_at[rows]).tolist()
 
     def write(self, i: int, order: list[int], losses: list[float]) -> tuple[Reason, ...]:
@@ -200,10 +175,8 @@ class _Writer:
         return self._because_of(past) if past >= 0 else None
 
     def _because_of(self, past: int) -> Reason:
-        now_open = past == self._context.request.page_row
-        text = READING_NOW if now_open else TEMPLATES[ReasonCode.BECAUSE_YOU_READ]
         article_id = self._context.view.pool.ids.ids[past]
-        return Reason(code=ReasonCode.BECAUSE_YOU_READ, text=text, article_id=article_id)
+        return reading_reason(article_id, still_open=past == self._context.request.page_row)
 
 
 def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, ...]]:
@@ -212,76 +185,14 @@ def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, 
     For slots below the first page: label, follow, many readers, age, in this order.
     """
     by_section, by_source = find_followed(context, rows)
-    readers = context.signals.counters.clicks(rows, context.request.now)[:, _POPULAR]
+    readers = context.signals.counters.clicks(rows, context.request.now)[:, POPULAR_COLUMN]
     age_s = context.request.now - context.view.pool.published_at[rows]
     days = np.maximum(np.ceil(age_s / (24 * HOUR_S)), 1)
     facts = np.where(readers >= FEWEST_READERS, np.round(readers), -days).astype(np.int64)
-    found = [_fact(fact) for fact in facts.tolist()]
+    found: list[tuple[Reason, ...]] = [(fact_reason(fact),) for fact in facts.tolist()]
     for i in np.flatnonzero(by_section | by_source).tolist():
         found[i] = (followed_reason(context, int(rows[i]), by_section=bool(by_section[i])),)
     for i in np.flatnonzero(context.trending.labelled(rows)).tolist():
         reason = trending_reason(context, int(rows[i]))
         found[i] = (reason,) if reason else found[i]
     return found
-
-
-def followed_reason(context: RankingContext, row: int, *, by_section: bool) -> Reason:
-    """Return the reason of an article whose section (else: whose source) the reader follows."""
-    pool = context.view.pool
-    if by_section:
-        section = pool.sections.ids[pool.section[row]]
-        text = TEMPLATES[ReasonCode.SECTION_YOU_FOLLOW].format(section=section)
-        return Reason(code=ReasonCode.SECTION_YOU_FOLLOW, text=text, section=section)
-    source = pool.sources.ids[pool.source[row]]
-    text = TEMPLATES[ReasonCode.SOURCE_YOU_FOLLOW].format(source=source)
-    return Reason(code=ReasonCode.SOURCE_YOU_FOLLOW, text=text, source=source)
-
-
-def trending_reason(context: RankingContext, row: int) -> Reason | None:
-    """Return the reason of a labelled article, None without the label."""
-    entry = context.trending.entry(row)
-    if entry is None or not entry.labelled:
-        return None
-    readers = round(entry.readers)
-    text = TEMPLATES[ReasonCode.TRENDING].format(readers=readers, window=entry.window_minutes)
-    return Reason(
-        code=ReasonCode.TRENDING, text=text, readers=readers, window_minutes=entry.window_minutes
-    )
-
-
-def popular_reason(readers: float) -> Reason | None:
-    """Return the reason of a much read article (decayed readers, half-life 2 h), or None."""
-    return _popular(round(readers)) if readers >= FEWEST_READERS else None
-
-
-def age_reason(age_s: float) -> Reason:
-    """Return the reason of an article that only its age speaks for; always true."""
-    return _aged(max(math.ceil(age_s / (24 * HOUR_S)), 1))
-
-
-def plain_reason(code: ReasonCode) -> Reason:
-    """Return a reason whose sentence needs no facts."""
-    return Reason(code=code, text=TEMPLATES[code])
-
-
-@lru_cache(maxsize=4096)
-def _fact(readers_or_days: int) -> tuple[Reason, ...]:
-    """Return the reason of so many readers, or, if negative, of so many days of age."""
-    if readers_or_days > 0:
-        return (_popular(readers_or_days),)
-    return (_aged(-readers_or_days),)
-
-
-@lru_cache(maxsize=4096)
-def _popular(readers: int) -> Reason:
-    text = TEMPLATES[ReasonCode.POPULAR].format(readers=readers, hours=_POPULAR_HOURS)
-    return Reason(
-        code=ReasonCode.POPULAR, text=text, readers=readers, window_minutes=_POPULAR_HOURS * 60
-    )
-
-
-@lru_cache(maxsize=64)
-def _aged(days: int) -> Reason:
-    if days == 1:
-        return plain_reason(ReasonCode.NEW)
-    return Reason(code=ReasonCode.NEW, text=RECENT.format(days=days))

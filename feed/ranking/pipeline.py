@@ -14,10 +14,11 @@ from feed.models.ranker import Ranker
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
 from feed.ranking.context import RankingContext, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
-from feed.ranking.explain import Explanations, explain, explain_by_facts, plain_reason
+from feed.ranking.explain import Explanations, explain, explain_by_facts
 from feed.ranking.explore import Drawn, draw, plan_exploration
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import find_pins, merge_pins
+from feed.ranking.reasons import plain_reason
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
 

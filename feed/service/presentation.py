@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from feed.domain import AiGenerated, EventKind, FeedItem, Reason
-from feed.ranking.explain import sentence
+from feed.ranking.reasons import sentence
 from feed.service.cards import Card
 
 CUSTOMIZED = "Your feed is customized."

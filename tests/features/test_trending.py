@@ -8,13 +8,8 @@ from feed.domain import Article
 from feed.features.counters import HALF_LIVES_S, Counters
 from feed.features.ids import IdMap
 from feed.features.pool import PoolBuilder
-from feed.features.trending import (
-    TrendingDetector,
-    TrendingRules,
-    TrendingState,
-    build_state,
-    measure_surprise,
-)
+from feed.features.surprise import TrendingRules, measure_surprise
+from feed.features.trending import TrendingDetector, TrendingState, build_state
 
 HOUR = 3600.0
 NOW = 1_000_000_000.0

@@ -15,12 +15,10 @@ from feed.ranking.explain import (
     FAMILIES,
     FRESHNESS,
     POPULARITY,
-    age_reason,
     family_losses,
-    popular_reason,
-    sentence,
 )
 from feed.ranking.pipeline import recommend
+from feed.ranking.reasons import age_reason, popular_reason, sentence
 from feed.ranking.scoring import score_candidates
 
 NOW = 1_700_000_000.0  # that of conftest

@@ -1,0 +1,112 @@
+"""Reasons in words: one true sentence each, and the facts it needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+
+from feed.config import HOUR_S
+from feed.domain import Reason, ReasonCode
+from feed.features.counters import HALF_LIVES_S
+from feed.ranking.context import RankingContext
+
+NEW_HOURS = 24.0
+"""Younger articles may be called new."""
+FEWEST_READERS = 3.0
+"""Fewer readers of late do not make an article popular."""
+POPULAR_COLUMN = 1
+POPULAR_HOURS = round(HALF_LIVES_S[POPULAR_COLUMN] / math.log(2) / HOUR_S)
+
+TEMPLATES = {
+    ReasonCode.BECAUSE_YOU_READ: "Because you read “{title}”",
+    ReasonCode.SECTION_YOU_FOLLOW: "From {section}, a section you follow",
+    ReasonCode.SOURCE_YOU_FOLLOW: "From {source}, a source you follow",
+    ReasonCode.TRENDING: "Trending: {readers} readers in the last {window} minutes",
+    ReasonCode.POPULAR: "Popular: {readers} readers in the last {hours} hours",
+    ReasonCode.NEW: "New",
+    ReasonCode.EDITORS_PICK: "Chosen by the editors",
+    ReasonCode.EXPLORE: "Few readers have been shown this yet",
+}
+READING_NOW = "More like “{title}”, which you are reading"
+RECENT = "Published in the last {days} days"
+
+
+def sentence(reason: Reason, titles: Mapping[str, str]) -> str:
+    """Return a reason's sentence, the title of the article it names filled in.
+
+    Args:
+        reason: as `explain` made it; `text` may hold `{title}`.
+        titles: titles by article id. Without the title the sentence says "another article".
+    """
+    if "{title}" not in reason.text:
+        return reason.text
+    title = titles.get(reason.article_id or "")
+    if title is None:
+        return reason.text.replace("“{title}”", "another article")
+    return reason.text.replace("{title}", title)
+
+
+def followed_reason(context: RankingContext, row: int, *, by_section: bool) -> Reason:
+    """Return the reason of an article whose section (else: whose source) the reader follows."""
+    pool = context.view.pool
+    if by_section:
+        section = pool.sections.ids[pool.section[row]]
+        text = TEMPLATES[ReasonCode.SECTION_YOU_FOLLOW].format(section=section)
+        return Reason(code=ReasonCode.SECTION_YOU_FOLLOW, text=text, section=section)
+    source = pool.sources.ids[pool.source[row]]
+    text = TEMPLATES[ReasonCode.SOURCE_YOU_FOLLOW].format(source=source)
+    return Reason(code=ReasonCode.SOURCE_YOU_FOLLOW, text=text, source=source)
+
+
+def trending_reason(context: RankingContext, row: int) -> Reason | None:
+    """Return the reason of a labelled article, None without the label."""
+    entry = context.trending.entry(row)
+    if entry is None or not entry.labelled:
+        return None
+    readers = round(entry.readers)
+    text = TEMPLATES[ReasonCode.TRENDING].format(readers=readers, window=entry.window_minutes)
+    return Reason(
+        code=ReasonCode.TRENDING, text=text, readers=readers, window_minutes=entry.window_minutes
+    )
+
+
+def popular_reason(readers: float) -> Reason | None:
+    """Return the reason of a much read article (decayed readers, half-life 2 h), or None."""
+    return _popular(round(readers)) if readers >= FEWEST_READERS else None
+
+
+def age_reason(age_s: float) -> Reason:
+    """Return the reason of an article that only its age speaks for; always true."""
+    return _aged(max(math.ceil(age_s / (24 * HOUR_S)), 1))
+
+
+def fact_reason(readers_or_days: int) -> Reason:
+    """Return the reason of so many readers, or, if negative, of so many days of age."""
+    return _popular(readers_or_days) if readers_or_days > 0 else _aged(-readers_or_days)
+
+
+def reading_reason(article_id: str, *, still_open: bool) -> Reason:
+    """Return the reason that names an article the reader has read, or has before them."""
+    text = READING_NOW if still_open else TEMPLATES[ReasonCode.BECAUSE_YOU_READ]
+    return Reason(code=ReasonCode.BECAUSE_YOU_READ, text=text, article_id=article_id)
+
+
+def plain_reason(code: ReasonCode) -> Reason:
+    """Return a reason whose sentence needs no facts."""
+    return Reason(code=code, text=TEMPLATES[code])
+
+
+@lru_cache(maxsize=4096)
+def _popular(readers: int) -> Reason:
+    text = TEMPLATES[ReasonCode.POPULAR].format(readers=readers, hours=POPULAR_HOURS)
+    return Reason(
+        code=ReasonCode.POPULAR, text=text, readers=readers, window_minutes=POPULAR_HOURS * 60
+    )
+
+
+@lru_cache(maxsize=64)
+def _aged(days: int) -> Reason:
+    if days == 1:
+        return plain_reason(ReasonCode.NEW)
+    return Reason(code=ReasonCode.NEW, text=RECENT.format(days=days))
