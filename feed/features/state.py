@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -153,16 +153,44 @@ class LiveSignals:
         return self.ids.add(str(page)) if page else -1
 
     @classmethod
-    def load(cls, data: bytes, ids: IdMap | None = None) -> LiveSignals:
-        """Return signals holding a dump; its article ids are added to `ids`."""
+    def load(
+        cls, data: bytes, ids: IdMap | None = None, since: float = float("-inf")
+    ) -> LiveSignals:
+        """Return signals holding a dump; its article ids are added to `ids`.
+
+        Articles neither shown nor clicked since a time (epoch seconds) are left out: so what is
+        held does not grow for ever.
+        """
         signals = cls(ids)
-        signals.apply(data)
+        packed = _from_bytes(data)
+        counters = packed["counters"]
+        active = counters["last"].max(axis=1, initial=-np.inf) >= since
+        kept = {i for i, keep in zip(counters["ids"], active.tolist(), strict=True) if keep}
+        for name in _ROOMS:
+            getattr(signals, name).apply(_only(packed[name], kept))
         return signals
 
 
 def _append(group: tuple[list[int], list[float]], row: int, value: float) -> None:
     group[0].append(row)
     group[1].append(value)
+
+
+def _only(room: Mapping[str, Any], kept: Set[str]) -> dict[str, Any]:
+    """Return what a room's dump holds on some articles, pairs only where both are among them."""
+    wanted = np.array([i in kept for i in room["ids"]], np.bool_)
+    result = dict(room)
+    result["ids"] = [i for i in room["ids"] if i in kept]
+    for name in ("values", "totals", "last", "bases"):
+        if name in room:
+            result[name] = room[name][wanted]
+    if "other_ids" in room:
+        owner = np.repeat(np.arange(len(wanted)), room["counts"])
+        both = wanted[owner] & np.array([i in kept for i in room["other_ids"]], np.bool_)
+        result["other_ids"] = [i for i, b in zip(room["other_ids"], both, strict=True) if b]
+        result["weights"] = room["weights"][both]
+        result["counts"] = np.bincount(owner[both], minlength=len(wanted))[wanted]
+    return result
 
 
 def _to_bytes(rooms: Mapping[str, Mapping[str, Any]]) -> bytes:

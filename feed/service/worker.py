@@ -27,6 +27,9 @@ TICK_SECONDS = 0.2
 PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
 FAILURE_SECONDS = 0.5
+RENEWAL_SECONDS = DAY_S
+"""After this long a worker starts anew from its checkpoint, which sheds forgotten articles."""
+
 SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
 
@@ -59,6 +62,7 @@ class Worker:
         self._owner = owner or f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
         self._archive_lock = threading.Lock()
         self._leads = False
+        self._led_since = 0.0
         self._swept_at = float("-inf")
         self._trimmed: dict[int, str] = {}
         self._make_parts()
@@ -88,7 +92,7 @@ class Worker:
             with self._archive_lock:
                 self._make_parts()
             self.publisher.start(now)
-            self._leads = True
+            self._leads, self._led_since = True, now
             log.info("worker_leads", owner=self._owner)
         return True
 
@@ -98,6 +102,9 @@ class Worker:
             if not self.lead(now):
                 return 0
             counted = self.publisher.tick(now)
+            if now - self._led_since > RENEWAL_SECONDS:
+                self.publisher.stop(now)
+                self._leads = False  # the next tick starts anew, without forgotten articles
         except ConflictError:
             self._leads = False  # between the lease and the delta another worker took over
             return 0
@@ -148,7 +155,8 @@ class Worker:
             log.info("articles_swept", removed=removed)
 
     def _make_parts(self) -> None:
-        self.publisher = SignalsPublisher(self._store, self._owner, LEASE)
+        memory_s = self._settings.article_days * DAY_S
+        self.publisher = SignalsPublisher(self._store, self._owner, LEASE, memory_s)
         self.feeder = ArchiveFeeder(self._store, self._settings, self._owner)
 
 

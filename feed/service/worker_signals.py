@@ -50,13 +50,16 @@ class SignalsPublisher:
     Args:
         store: where streams are read and results published.
         owner: name of this worker run; also the holder of the lease.
-        lease: name of the lease that must be held for a checkpoint to be written.
+        lease: name of the lease that must be held for anything to be published.
+        memory_s: seconds after which `start` forgets an article that is neither shown nor
+            clicked; 0: never.
     """
 
     deltas_kept = DELTAS_KEPT
 
-    def __init__(self, store: RedisStore, owner: str, lease: str) -> None:
+    def __init__(self, store: RedisStore, owner: str, lease: str, memory_s: float = 0.0) -> None:
         self._store = store
+        self._memory_s = memory_s
         self._owner = owner
         self._lease = lease
         self._ids = IdMap()
@@ -82,7 +85,8 @@ class SignalsPublisher:
         data = self._store.read_blob(SIGNALS_BLOB)
         if data is not None:
             checkpoint = Publication.from_bytes(data)
-            self.signals = LiveSignals.load(checkpoint.body, self._ids)
+            since = now - self._memory_s if self._memory_s else float("-inf")
+            self.signals = LiveSignals.load(checkpoint.body, self._ids, since)
             self._positions = dict(checkpoint.positions)
         trending = self._store.read_blob(TRENDING_BLOB)
         if trending is not None:

@@ -170,6 +170,24 @@ def test_a_backlog_is_archived_in_bounded_commits(store, store_settings):
     assert archived_ids(small) == sorted(f"e{n}" for n in range(200))
 
 
+def test_articles_long_forgotten_leave_the_signals(store, worker):
+    store.append_events(clicks(0, 5, "old"))
+    later = NOW + 91 * DAY
+    fresh = [
+        replace(click, occurred_at=later, event_id=f"f{n}", user_id="u0")
+        for n, click in enumerate(clicks(0, 1, "new"))
+    ]
+    worker.tick(NOW)
+    store.append_events(fresh)
+    worker.tick(later)
+    follower = SignalsFollower(store, IdMap())
+    worker.tick(later + 1)  # a day has passed since it began to lead: it starts anew
+    follower.follow()
+    assert readers_of(follower.signals, "new") == 1
+    assert follower.signals.ids.row("old") == -1
+    assert readers_of(worker.publisher.signals, "new") == 1
+
+
 def test_trending_is_published(store, worker):
     others = [an_article(f"b{n}", NOW - 3600, NOW - 3600) for n in range(20)]
     store.write_articles([an_article("a", NOW - 3600, NOW - 3600), *others])
