@@ -87,7 +87,9 @@ class RankingConfig:
     trending_boost: float = setting(
         0.3, "strength of the trending factor: score * (1 + boost * trend)"
     )
-    trending_half_life_minutes: float = setting(30.0, "half-life of the trending rate, minutes")
+    trending_half_life_minutes: float = setting(
+        30.0, "half-life of the trending rate, 30 or 120 minutes; the worker's, no variant's"
+    )
     followed_boost: float = setting(
         0.5, "strength of a follow: score * (1 + boost) in followed sections and sources"
     )
