@@ -71,6 +71,22 @@ def test_a_long_directory_gets_a_short_socket(tmp_path: Path) -> None:
         store.ping()
 
 
+def test_a_directory_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailableError, match="does not start"):
+        EmbeddedStore(tmp_path / "file").start()
+
+
+def test_a_server_that_only_reads_is_unavailable_for_writing(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path) as server, open_store(server) as store:
+        store.read_reader("u")
+        store._link.every_node("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StoreUnavailableError, match="refuses"):
+            store.append_events([a_click("one")])
+        store._link.every_node("REPLICAOF", "NO", "ONE")
+        store.append_events([a_click("one")])
+
+
 def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", START_AND_SLEEP, str(tmp_path)], stdout=subprocess.PIPE
