@@ -56,6 +56,7 @@ def open_log(
     ):
         connection.execute("SET temp_directory = ?", [spill])
         connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET enable_progress_bar = false")
         days = {
             table: frozenset(day_of_file(path) for path in table_files(folder, table))
             for table in TABLES

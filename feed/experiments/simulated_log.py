@@ -57,6 +57,7 @@ def write_simulated_log(data_dir: Path, world: World) -> None:
     """
     connection = duckdb.connect(config={"preserve_insertion_order": False})
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
     for name in ("seed", "lift", "visits", "lost_exposures", "lost_keys", "repeated", "fallbacks"):
         connection.execute(f"SET VARIABLE {name} = ?", [getattr(world, name)])
     connection.execute("SET VARIABLE variants = ?", [list(world.variants)])

@@ -59,7 +59,7 @@ def test_the_life_of_an_experiment_from_the_command_line(data: Path) -> None:
     assert "never analysed" in run("override", "trial", "qa", "treatment", *where).output
     shown = json.loads(run("show", "trial", *where).stdout)
     assert (shown["status"], shown["excluded"]) == ("running", ["qa"])
-    again = run("create", "-", *where, given=DESIGN)
+    again = run("create", "-", *where, given=planned)
     assert again.exit_code == 2
     assert "frozen" in again.output
     assert run("stop", "trial", *where).exit_code == 0
