@@ -1,4 +1,4 @@
-"""A load generator that costs little: one thread, raw sockets, closed loop, no parsing of bodies."""
+"""A load generator that costs little: one thread, raw sockets, closed loop, no parsing."""
 
 from __future__ import annotations
 

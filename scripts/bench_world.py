@@ -137,18 +137,17 @@ def reader_events(
     for reader_id in reader_ids:
         rows = rng.choice(len(ids), each // 2 + 1, p=popularity)
         times = np.sort(now - rng.exponential(DAY_S, len(rows)).clip(max=5 * DAY_S))
-        events = []
-        for n, (row, at) in enumerate(zip(rows.tolist(), times.tolist(), strict=True)):
-            for kind in (EventKind.CLICK, EventKind.READ):
-                events.append(
-                    Event(
-                        event_id=f"{reader_id}-{n}-{kind}",
-                        user_id=reader_id,
-                        article_id=ids[row],
-                        kind=kind,
-                        occurred_at=at + (30.0 if kind is EventKind.READ else 0.0),
-                        received_at=now,
-                        dwell_s=30.0 if kind is EventKind.READ else None,
-                    )
-                )
+        events = [
+            Event(
+                event_id=f"{reader_id}-{n}-{kind}",
+                user_id=reader_id,
+                article_id=ids[row],
+                kind=kind,
+                occurred_at=at + (30.0 if kind is EventKind.READ else 0.0),
+                received_at=now,
+                dwell_s=30.0 if kind is EventKind.READ else None,
+            )
+            for n, (row, at) in enumerate(zip(rows.tolist(), times.tolist(), strict=True))
+            for kind in (EventKind.CLICK, EventKind.READ)
+        ]
         yield events[:each]

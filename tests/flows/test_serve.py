@@ -1,0 +1,220 @@
+"""`feed serve` as people run it: one command, several processes, no part of which is precious."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import pytest
+
+from feed.domain import format_time
+
+PATIENCE_S = 90.0
+"""Far longer than anything takes; only a hang meets it."""
+
+
+class Served:
+    """A running `feed serve` with two web processes."""
+
+    def __init__(self, data: Path) -> None:
+        self.port = free_port()
+        command = [sys.executable, "-m", "feed", "serve", "--data", str(data), "--web", "2"]
+        with (data / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port", str(self.port)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "FEED_ENCODER": "none"},
+            )
+        assert self.process.stdout is not None
+        self.announced = self.process.stdout.readline()
+
+    def stop(self, number: int) -> int:
+        """Send a signal, wait for the end, and return the exit code."""
+        self.process.send_signal(number)
+        self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        data = None if body is None else orjson.dumps(body)
+        connection.request(method, path, data, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, orjson.loads(content)
+
+    def feed(self, user_id: str = "reader", **query: Any) -> Any:
+        status, body = self.call("GET", "/v1/feed?" + urlencode({"user_id": user_id, **query}))
+        assert status == 200, body
+        return body
+
+    def children(self, wanted: str = "") -> list[int]:
+        """Return the processes below ours whose command line holds a text."""
+        parents: dict[int, int] = {}
+        commands: dict[int, str] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    status = (entry / "stat").read_text().rpartition(")")[2].split()
+                    commands[int(entry.name)] = (entry / "cmdline").read_bytes().decode()
+                except OSError:
+                    continue
+                if status[0] != "Z":
+                    parents[int(entry.name)] = int(status[1])
+        below = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in below} - below:
+            below |= more
+        return [p for p in below - {self.process.pid} if wanted in commands[p]]
+
+
+def eventually(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            found = condition()
+        except (OSError, http.client.HTTPException, AssertionError):
+            found = None
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def ids_of(page: Any) -> list[str]:
+    return [item["article"]["article_id"] for item in page["items"]]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    running = Served(tmp_path_factory.mktemp("served"))
+    try:
+        publish(running)
+        yield running
+    finally:
+        running.stop(signal.SIGTERM)
+
+
+def publish(running: Served) -> None:
+    articles = [
+        {"article_id": f"a{n}", "title": f"T{n}", "published_at": format_time(time.time() - 60 * n)}
+        for n in range(40)
+    ]
+    eventually(lambda: running.call("POST", "/v1/articles", {"articles": articles})[0] == 200)
+    eventually(lambda: all(len(running.feed(f"r{n}")["items"]) == 20 for n in range(10)))
+
+
+def test_one_line_says_that_it_is_ready(served: Served) -> None:
+    assert f"http://127.0.0.1:{served.port}" in served.announced
+
+
+def test_a_click_changes_the_next_request_through_every_process(served: Served) -> None:
+    read = ids_of(served.feed("clicker"))[0]
+    event = {"event_id": "e1", "user_id": "clicker", "article_id": read, "kind": "click"}
+    assert served.call("POST", "/v1/events", {"events": [event]})[1]["accepted"] == 1
+    assert all(read not in ids_of(served.feed("clicker", limit=40)) for _ in range(10))
+
+
+def test_a_retraction_is_gone_from_the_next_request_of_every_process(served: Served) -> None:
+    gone = ids_of(served.feed("retractor"))[5]
+    assert served.call("DELETE", f"/v1/articles/{gone}")[0] == 200
+    pages = [served.feed("retractor") for _ in range(10)]
+    assert all(gone not in ids_of(page) and len(page["items"]) == 20 for page in pages)
+
+
+def test_pages_of_one_feed_come_from_any_process(served: Served) -> None:
+    page = served.feed("pager", limit=4)
+    shown = ids_of(page)
+    while page["next_cursor"]:
+        page = served.feed("pager", limit=4, cursor=page["next_cursor"])
+        shown += ids_of(page)
+    assert len(shown) == len(set(shown)) >= 38
+
+
+def test_the_worker_counts_for_every_process_and_metrics_add_up(served: Served) -> None:
+    events = [
+        {"event_id": f"t{n}", "user_id": f"t{n}", "article_id": "a7", "kind": "click"}
+        for n in range(60)
+    ]
+    assert served.call("POST", "/v1/events", {"events": events})[1]["accepted"] == 60
+
+    def trending() -> bool:
+        items = served.call("GET", "/v1/trending")[1]["items"]
+        return any(i["article"]["article_id"] == "a7" and i["labelled"] for i in items)
+
+    eventually(lambda: all(trending() for _ in range(6)))
+    connection = http.client.HTTPConnection("127.0.0.1", served.port)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    line = next(x for x in text.splitlines() if x.startswith('feed_events_total{outcome="accepted'))
+    assert float(line.split()[-1]) == 61.0
+    assert "t42" not in text
+
+
+def test_what_is_killed_comes_back(served: Served) -> None:
+    web = served.children("feed.service.app")
+    (store,) = served.children("valkey")
+    (worker,) = (pid for pid in served.children("worker") if pid not in web)
+    os.kill(store, signal.SIGKILL)
+    eventually(lambda: served.children("valkey"))
+    eventually(lambda: served.call("GET", "/readyz")[0] == 200)
+    os.kill(worker, signal.SIGKILL)
+    for pid in web:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: served.call("GET", "/readyz")[0] == 200)
+    event = {"event_id": "e1", "user_id": "clicker", "article_id": "a9", "kind": "click"}
+    answer = served.call("POST", "/v1/events", {"events": [event]})[1]
+    assert answer["duplicate"] == 1, "an event of before the kill is remembered"
+    eventually(lambda: [p for p in served.children("worker") if p not in {worker, *web}])
+
+
+def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
+    running = Served(tmp_path)
+    children = running.children()
+    assert len(children) >= 4
+    assert running.stop(signal.SIGINT) == 0
+    assert not any(alive(pid) for pid in children)
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    running = Served(tmp_path)
+    children = running.children()
+    running.stop(signal.SIGKILL)
+    eventually(lambda: not any(alive(pid) for pid in children))
+
+
+def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        command = [sys.executable, "-m", "feed", "serve", "--data", str(tmp_path), "--port", port]
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "port" in result.stderr.lower()
