@@ -6,6 +6,7 @@ import ctypes
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 import structlog
 
 from feed.config import Settings
-from feed.domain import FeedError
+from feed.domain import FeedError, InvalidInputError
 from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
 
@@ -99,7 +100,7 @@ class Supervisor:
         self._settings = settings
         self._announce = announce
         self._stopping = threading.Event()
-        self._store = None if settings.redis_url else EmbeddedStore(settings.data_dir)
+        self._store = None if settings.redis_url else EmbeddedStore.from_settings(settings)
         url = self._store.url if self._store else settings.redis_url
         environment = settings_to_environment(settings) | {"FEED_REDIS_URL": url}
         environment |= {MULTIPROCESS_VARIABLE: str(self._metrics_dir())}
@@ -151,6 +152,22 @@ class Supervisor:
 
     def _metrics_dir(self) -> Path:
         return self._settings.data_dir / "run" / "metrics"
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse a port that cannot be bound.
+
+    Raises:
+        InvalidInputError: somebody else has it, or the address is not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            rule = f"cannot be bound on {host}: {error.strerror or error}"
+            raise InvalidInputError(f"port {port}", rule) from None
 
 
 def settings_to_environment(settings: Settings) -> dict[str, str]:
