@@ -88,6 +88,9 @@ class Worker:
                 log.warning("lease_lost")
             self._leads = False
             return False
+        if self._leads and now - self._led_since > RENEWAL_SECONDS:
+            self.publisher.stop(now)
+            self._leads = False
         if not self._leads:
             with self._archive_lock:
                 self._make_parts()
@@ -102,9 +105,6 @@ class Worker:
             if not self.lead(now):
                 return 0
             counted = self.publisher.tick(now)
-            if now - self._led_since > RENEWAL_SECONDS:
-                self.publisher.stop(now)
-                self._leads = False  # the next tick starts anew, without forgotten articles
         except ConflictError:
             self._leads = False  # between the lease and the delta another worker took over
             return 0

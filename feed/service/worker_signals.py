@@ -33,6 +33,9 @@ CHECKPOINT_SECONDS = 30.0
 CHECKPOINT_RECORDS = 100_000
 """Records after which a checkpoint is made early, so that the streams can be trimmed."""
 
+CHECKPOINT_BYTES = 32_000_000
+"""Deltas since the last checkpoint after which one is made early; twice as much may be kept."""
+
 CHECKPOINT_SHARE = 0.05
 """Part of the worker's time that checkpoints may take; large ones are made less often."""
 
@@ -68,11 +71,11 @@ class SignalsPublisher:
         self.signals = LiveSignals(self._ids)
         self._positions: dict[int, str] = {}
         self._checkpointed: dict[int, str] = {}
-        self._last_delta = START
+        self._last_delta = self._checkpoint_delta = START
         self._unsent: list[bytes] = []  # a delta the store did not take is sent again
         self._checkpoint_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
-        self._uncheckpointed = 0
+        self._uncheckpointed = self._bytes = 0
         self._detector = TrendingDetector()
 
     @property
@@ -139,7 +142,7 @@ class SignalsPublisher:
         age_s = now - self._checkpoint_at
         if not 0 <= age_s < max(CHECKPOINT_SECONDS, self._checkpoint_cost_s / CHECKPOINT_SHARE):
             return True
-        many = self._uncheckpointed >= CHECKPOINT_RECORDS
+        many = self._uncheckpointed >= CHECKPOINT_RECORDS or self._bytes >= CHECKPOINT_BYTES
         return many and age_s >= self._checkpoint_cost_s / CHECKPOINT_SHARE
 
     def _publish_delta(self, body: bytes, now: float) -> None:
@@ -148,6 +151,7 @@ class SignalsPublisher:
         if delta_id is None:
             raise ConflictError("another worker holds the lease")
         self._last_delta = delta_id
+        self._bytes += len(data)
 
     def _checkpoint(self, now: float) -> None:
         begun = time.perf_counter()
@@ -155,7 +159,9 @@ class SignalsPublisher:
         data = self._publication(self.signals.dump(), now).to_bytes()
         if self._store.publish_blob(SIGNALS_BLOB, data, self._lease, self._owner):
             self._checkpointed = positions
-            self._uncheckpointed = 0
+            self._uncheckpointed = self._bytes = 0
+            self._store.trim_deltas(self._checkpoint_delta)
+            self._checkpoint_delta = self._last_delta
         self._checkpoint_at = now
         self._checkpoint_cost_s = time.perf_counter() - begun
 

@@ -56,7 +56,9 @@ KEY_TABLE = (
     KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),
     KeySpec("{NS:c}:layout", "string", None, "", "number of partitions, fixed at first use"),
     KeySpec("{NS:c}:blob:*", "string", None, "", "one for each thing the worker publishes"),
-    KeySpec("{NS:c}:deltas", "stream", None, "", "counters deltas; `keep` of append_delta"),
+    KeySpec(
+        "{NS:c}:deltas", "stream", 600, "", "deltas since the last checkpoint but one, at most 600"
+    ),
     KeySpec("{NS:c}:lease:*", "string", None, "ttl_s", "who may act as the worker"),
     KeySpec("NS:hit:*", "string", None, "2 windows", "hits of one limit in one window"),
 )

@@ -106,6 +106,11 @@ class StreamPart(StorePart):
         stream_id = self._bulk.scripts([call])[0]
         return None if stream_id is None else stream_id.decode()
 
+    def trim_deltas(self, before_id: str) -> None:
+        """Drop the deltas before an id."""
+        key = self._keys.catalogue("deltas")
+        self._bulk.call(key, "XTRIM", key, "MINID", before_id)
+
     def read_deltas(self, after_id: str) -> list[tuple[str, bytes]]:
         """Return the counters deltas after an id, oldest first."""
         key = self._keys.catalogue("deltas")

@@ -119,6 +119,19 @@ def test_a_follower_that_fell_behind_loads_the_checkpoint(store, worker):
     assert readers_of(follower.signals) == 50
 
 
+def test_deltas_are_kept_back_to_the_last_checkpoint_but_one(store, worker):
+    worker.tick(NOW)
+    follower = SignalsFollower(store, IdMap())
+    follower.follow()
+    for n in range(1, 5):
+        store.append_events(clicks(10 * n, 10))
+        worker.tick(NOW + 20 * n)
+        assert len(store.read_deltas("0-0")) <= 4
+        if n % 2 == 0:
+            follower.follow()
+            assert readers_of(follower.signals) == 10 * n
+
+
 def test_a_second_worker_stands_by_and_a_stale_one_does_no_harm(store, store_settings, worker):
     store.append_events(clicks(0, 10))
     worker.tick(NOW)
@@ -179,9 +192,8 @@ def test_articles_long_forgotten_leave_the_signals(store, worker):
     ]
     worker.tick(NOW)
     store.append_events(fresh)
-    worker.tick(later)
+    worker.tick(later)  # more than a day after it began to lead: it starts anew
     follower = SignalsFollower(store, IdMap())
-    worker.tick(later + 1)  # a day has passed since it began to lead: it starts anew
     follower.follow()
     assert readers_of(follower.signals, "new") == 1
     assert follower.signals.ids.row("old") == -1

@@ -68,6 +68,7 @@ end
 local function add_click(user, article, ms)
   local key = prefix .. 'r:' .. user
   if redis.call('ZADD', key, 'GT', ms, article) == 0 then return false, '' end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.0f', ms - READ_MS))
   local before = redis.call('ZREVRANGE', key, 0, PREVIOUS, 'WITHSCORES')
   local parts = {}
   for j = 1, #before, 2 do
@@ -76,7 +77,6 @@ local function add_click(user, article, ms)
       parts[#parts + 1] = '["' .. escape(before[j]) .. '",' .. at .. ']'
     end
   end
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.0f', ms - READ_MS))
   touched[key] = READ
   return true, table.concat(parts, ',')
 end
