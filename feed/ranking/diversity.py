@@ -117,9 +117,9 @@ class _Greedy:
         self._codes = (sections, sources)
         self._factors = (config.section_decay, config.source_decay)
         self._floor = config.decay_floor
-        self._penalty = (1.0 - config.mmr_lambda) * COSINE_SCALE
-        self._similarity = similarity
-        self._above = np.zeros(len(scores), np.float32)
+        penalty = (1.0 - config.mmr_lambda) * COSINE_SCALE
+        self._nearness = similarity * np.float32(penalty) if penalty > 0 else None
+        self._cost = np.zeros(len(scores), np.float32)
         self._decay = np.ones(len(scores))
         self._counts = [np.zeros(int(c.max(initial=-1)) + 1, np.int64) for c in self._codes]
         self._open = np.zeros(len(scores), np.bool_)
@@ -128,8 +128,8 @@ class _Greedy:
 
     def place(self, at: int) -> None:
         """Let an article stand above the others from now on."""
-        if self._penalty:
-            np.maximum(self._above, self._similarity[at], out=self._above)
+        if self._nearness is not None:
+            np.maximum(self._cost, self._nearness[at], out=self._cost)
         for kind in (0, 1):
             code = int(self._codes[kind][at])
             if self._factors[kind] < 1 and code >= 0:
@@ -137,9 +137,10 @@ class _Greedy:
                 self._counts[kind][code] += 1
                 before = max(self._floor, self._factors[kind] ** count)
                 after = max(self._floor, self._factors[kind] ** (count + 1))
-                members = self._codes[kind] == code
-                self._decay[members] *= after / before
-                self._value[members] += self._lambda * math.log(max(after / before, _LEAST))
+                if after < before:
+                    members = np.flatnonzero(self._codes[kind] == code)
+                    self._decay[members] *= after / before
+                    self._value[members] += self._lambda * math.log(max(after / before, _LEAST))
 
     def take(self, left: Rows, count: int) -> Rows:
         """Choose slot by slot from `left`."""
@@ -147,8 +148,7 @@ class _Greedy:
         self._value[~self._open] = -np.inf
         taken = []
         for _ in range(min(count, len(left))):
-            value = self._value - self._penalty * self._above if self._penalty else self._value
-            best = int(value.argmax())
+            best = int((self._value - self._cost).argmax())
             taken.append(best)
             self.decays.append(float(self._decay[best]))
             self._value[best] = -np.inf
