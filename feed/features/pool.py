@@ -88,10 +88,14 @@ class PoolBuilder:
             article: the article; a retracted one is kept but not live.
             embedding: its vector, any length; normalised here. A vector of another dimension
                 than the pool's counts as none.
-            added_at: when it first came, epoch seconds; the earliest one given is kept.
+            added_at: when it first came, epoch seconds; the earliest one given is kept. An
+                article published before that (a newsroom's past, loaded at once) counts as
+                first seen when it was published.
         """
         row = self._ids.add(article.article_id)
         self._make_room(row + 1)
+        if 0 < article.published_at < added_at:
+            added_at = article.published_at
         known = bool(self._columns["first_seen_at"][row])
         first = self._columns["first_seen_at"][row]
         values: dict[str, float] = {

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import DAY_S, RankingConfig
+from feed.domain import EventKind
 from feed.features.ids import Rows
-from feed.features.interactions import CLICK, EventColumns, Kinds
+from feed.features.interactions import CLICK, KIND_CODE, EventColumns, Kinds
 from feed.features.profile import Profile, build_profile
 from feed.offline.event_log import EventLog
 
@@ -27,6 +28,14 @@ SHOWN_S = 2 * DAY_S
 """Showings older than this are forgotten, seconds."""
 PREVIOUS_CLICKS = 10
 """Clicks before a click that co-visitation pairs it with."""
+
+_MARKS = {
+    KIND_CODE[EventKind.HIDE]: ("hidden", True),
+    KIND_CODE[EventKind.UNHIDE]: ("hidden", False),
+    KIND_CODE[EventKind.DISLIKE]: ("disliked", True),
+    KIND_CODE[EventKind.UNDISLIKE]: ("disliked", False),
+    KIND_CODE[EventKind.LIKE]: ("disliked", False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,7 @@ class ReaderLog:
         self._all_from = float(log.events.arrives_at[late].max(initial=-np.inf))
         self._early = _Engagements(columns, ~late, count)
         self._all = _Engagements(columns, np.ones(len(late), bool), count) if late.any() else None
+        self._marks = _Engagements(columns, np.isin(columns.kinds, [*_MARKS]), count)
         sizes = np.diff(impressions.starts)
         shown_at, shown_to = np.repeat(impressions.at, sizes), np.repeat(impressions.users, sizes)
         order = np.lexsort((shown_at, shown_to))
@@ -87,6 +97,7 @@ class ReaderLog:
             now=now,
             config=config,
             read_rows=self.read_rows(user, now),
+            hidden_rows=self.hidden_rows(user, now),
             shown_rows=rows,
             shown_counts=counts,
             shown_last_at=last_at,
@@ -97,6 +108,16 @@ class ReaderLog:
         clicks = self._known(now).clicks
         read = clicks.window(user, now, READ_CLICKS)
         return clicks.rows[read][clicks.at[read] >= now - READ_DAYS * DAY_S]
+
+    def hidden_rows(self, user: int, now: float) -> Rows:
+        """Return the articles that a reader had hidden or disliked, and not taken back."""
+        past = self._marks.events.window(user, now, len(self._marks.kinds))
+        marked: dict[tuple[int, str], bool] = {}
+        rows, kinds = self._marks.events.rows[past].tolist(), self._marks.kinds[past].tolist()
+        for row, kind in zip(rows, kinds, strict=True):
+            group, is_on = _MARKS[kind]
+            marked[row, group] = is_on
+        return np.array(sorted({row for (row, _), is_on in marked.items() if is_on}), np.int64)
 
     def previous_clicks(self, user: int, now: float) -> tuple[Rows, Floats]:
         """Return the last clicks of a reader before `now`: rows and times."""
