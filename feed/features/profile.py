@@ -158,7 +158,6 @@ def profile_from_state(
 ) -> Profile:
     """Return the profile of a reader whose state the store gave; unknown articles drop out."""
     kinds, article_ids, times, dwells = zip(*state.history, strict=True) if state.history else _NIL
-    shown_ids, counts, last_times = zip(*state.shown, strict=True) if state.shown else _NIL[:3]
     return build_profile(
         pool.ids.rows(article_ids),
         np.array([KIND_CODE[kind] for kind in kinds], np.int8),
@@ -168,9 +167,9 @@ def profile_from_state(
         config=config,
         read_rows=pool.ids.rows(tuple(state.read_ids)),
         hidden_rows=pool.ids.rows(tuple(_disliked_or_hidden(state))),
-        shown_rows=pool.ids.rows(shown_ids),
-        shown_counts=np.array(counts, np.float64),
-        shown_last_at=np.array(last_times, np.float64),
+        shown_rows=pool.ids.rows([shown.article_id for shown in state.shown]),
+        shown_counts=np.array([shown.count for shown in state.shown], np.float64),
+        shown_last_at=np.array([shown.last_at for shown in state.shown], np.float64),
         preferences=preference_codes(state, pool),
     )
 
