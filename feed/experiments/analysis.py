@@ -14,6 +14,7 @@ from feed.domain import ConflictError, InvalidInputError
 from feed.experiments.archive_log import Log, open_log
 from feed.experiments.breakdowns import (
     compare_boost,
+    compare_teams,
     count_slots,
     split_segments,
     tabulate_slots,
@@ -126,6 +127,7 @@ def _compose(
         segments=split_segments(connection, experiment, primaries),
         slot_tables=tabulate_slots(connection, experiment),
         holdout=compare_boost(connection, experiment, RankingConfig().trending_boost),
+        teams=compare_teams(connection, experiment),
         power=summarise_power(experiment, primaries),
     )
 

@@ -15,6 +15,7 @@ from feed.experiments.effects import Effect
 from feed.experiments.estimates import compare_moments, effects_by_key, planned_pair
 from feed.experiments.exposure import Window
 from feed.experiments.interaction import check_heterogeneity, check_simpson
+from feed.experiments.interleaving import estimate_preference
 from feed.experiments.metrics import metric_named
 from feed.experiments.reader_days import HISTORY
 from feed.experiments.results import (
@@ -24,6 +25,7 @@ from feed.experiments.results import (
     SegmentFamily,
     SlotCell,
     SlotTable,
+    TeamResult,
     TimeCourse,
 )
 from feed.experiments.sequential import estimate_sequence, running_p_values
@@ -47,6 +49,9 @@ ORDERED = ("new", "returning", *HISTORY)
 
 LARGEST_SEGMENTS = 10
 """Values of one property that are shown; smaller ones are left out."""
+
+LEAST_READERS = 50
+"""Readers a segment needs in both variants to be shown."""
 
 POSITIONS = 20
 """Positions shown one by one."""
@@ -99,7 +104,11 @@ def split_segments(
             effects = effects_by_key(
                 moments, experiment.control.name, comparison.treatment, 1.0 - experiment.alpha
             )
-            largest = list(effects)[:LARGEST_SEGMENTS]
+            largest = [
+                name
+                for name, effect in effects.items()
+                if min(effect.control.n, effect.treatment.n) >= LEAST_READERS
+            ][:LARGEST_SEGMENTS]
             largest.sort(key=lambda name: ORDERED.index(name) if name in ORDERED else -1)
             shown = {name: effects[name] for name in largest}
             if len(shown) < 2:
@@ -171,6 +180,25 @@ def compare_boost(
     pair = {without[0], with_boost[0]}
     cells = tuple(SlotCell(row[0], row[1], *row[2:]) for row in rows if row[1] in pair)
     return BoostHoldout(without[0], with_boost[0], boosts[with_boost[0]], cells)
+
+
+def compare_teams(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+) -> tuple[TeamResult, ...]:
+    """Compare the two rankings of every interleaving variant by the clicks of the same readers.
+
+    A slot is credited to the ranking that drafted it, which its sources name (`team:<variant>`).
+    """
+    results = []
+    for arm in experiment.arms:
+        if not arm.interleaves:
+            continue
+        a, b = arm.interleaves
+        rows = connection.execute(_TEAM_CLICKS, [f"team:{a}", f"team:{b}", arm.name]).fetchall()
+        clicks_a, clicks_b = [row[0] for row in rows], [row[1] for row in rows]
+        preference = estimate_preference(clicks_a, clicks_b, level=1.0 - experiment.alpha)
+        results.append(TeamResult(arm.name, a, b, preference))
+    return tuple(results)
 
 
 def _cumulative_looks(
@@ -263,6 +291,21 @@ WHERE r.analysed AND epoch(s.served_at) >= r.first_at
 GROUP BY ALL
 """  # noqa: S608 - the only value put in is a number of this module
 
+_TEAM_CLICKS = """
+WITH clicked AS (
+    SELECT DISTINCT user_id, request_id, article_id FROM events WHERE kind = 'click'
+)
+SELECT
+    count(*) FILTER (list_contains(string_split(s.sources, ','), ?)),
+    count(*) FILTER (list_contains(string_split(s.sources, ','), ?))
+FROM clicked AS c
+JOIN readers AS r USING (user_id)
+JOIN served AS s USING (request_id, article_id)
+WHERE r.analysed AND r.variant = ? AND epoch(s.served_at) >= r.first_at
+  AND s.served_at < to_timestamp(getvariable('to_at'))
+GROUP BY r.user_id
+"""
+
 _SUMS = "sum(shown)::BIGINT, sum(examined)::BIGINT, sum(clicked)::BIGINT"
 
 _SLOT_TABLES = {
@@ -278,6 +321,6 @@ _SLOT_TABLES = {
     "Candidate source": (
         f"SELECT source, variant, {_SUMS}"  # noqa: S608
         " FROM (SELECT unnest(string_split(sources, ',')) AS source, * FROM slot_counts)"
-        " WHERE source <> '' GROUP BY ALL"
+        " WHERE source <> '' AND NOT starts_with(source, 'team:') GROUP BY ALL"
     ),
 }

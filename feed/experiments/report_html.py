@@ -27,6 +27,7 @@ from feed.experiments.report_rows import (
     primary_rows,
     secondary_rows,
     segment_remark,
+    team_row,
     window_text,
 )
 from feed.experiments.results import Comparison, MetricResult, Report, SlotTable, VerdictKind
@@ -84,6 +85,7 @@ def _context(report: Report) -> dict[str, Any]:
         "variants": variants,
         "slot_tables": [_slot_block(table, variants) for table in tables.values()],
         "holdout": _holdout_block(report),
+        "teams": [team_row(result) for result in report.teams],
         "power": _power_rows(report),
         "power_wanted": percent(experiment.power, digits=0),
         "sequential": experiment.stopping_rule is StoppingRule.SEQUENTIAL,
@@ -91,11 +93,11 @@ def _context(report: Report) -> dict[str, Any]:
         "generated": format_time(report.generated_at)[:19].replace("T", " "),
         "bot_clicks": BOT_CLICKS_A_MINUTE,
     }
-    context["sections"] = _sections(has_boost=report.holdout is not None)
+    context["sections"] = _sections(report)
     return context
 
 
-def _sections(*, has_boost: bool) -> list[tuple[str, str]]:
+def _sections(report: Report) -> list[tuple[str, str]]:
     sections = [
         ("trust", "Trust"),
         ("primary", "Primary"),
@@ -105,8 +107,10 @@ def _sections(*, has_boost: bool) -> list[tuple[str, str]]:
         ("segments", "Segments"),
         ("slots", "Clicks"),
     ]
-    if has_boost:
+    if report.holdout is not None:
         sections.append(("boost", "Trending boost"))
+    if report.teams:
+        sections.append(("teams", "Interleaving"))
     return [*sections, ("power", "Power"), ("design", "Design"), ("reproduce", "Reproduce")]
 
 

@@ -12,6 +12,7 @@ from feed.experiments.report_rows import (
     primary_rows,
     secondary_rows,
     segment_remark,
+    team_row,
     window_text,
 )
 from feed.experiments.results import Report
@@ -208,6 +209,10 @@ def _slots(report: Report) -> list[str]:
                 ),
             )
         )
+    if report.teams:
+        parts.append("## Interleaving")
+        head = ["rankings", "readers", "readers won", "share of the second", "p", "says"]
+        parts.append(_table(head, (team_row(result) for result in report.teams)))
     return parts
 
 

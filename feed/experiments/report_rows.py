@@ -16,6 +16,8 @@ from feed.experiments.results import (
     MetricResult,
     Report,
     SegmentFamily,
+    TeamResult,
+    VerdictKind,
 )
 from feed.experiments.verdict import deciding_interval
 from feed.experiments.wording import (
@@ -98,6 +100,8 @@ def facts_of(report: Report) -> list[Fact]:
                 title = f"{title}, {comparison.treatment}"
             value = percent(comparison.deciding.relative, signed=True)
             note = percent_interval(deciding_interval(experiment, comparison))
+            if report.verdict.kind is VerdictKind.BROKEN:
+                value, note = NONE, "withheld: a trust check failed"
             facts.append(Fact(title, value, "" if note == NONE else note, wide=True))
     planned = f"of {number(experiment.planned_readers)} planned"
     facts.append(Fact("Readers", number(readers), planned))
@@ -197,6 +201,26 @@ def segment_remark(family: SegmentFamily, alpha: float) -> str:
     if test.p_value < alpha:
         return "The segments may differ in the effect."
     return "No sign that the effect differs."
+
+
+def team_row(result: TeamResult) -> list[str]:
+    """Return one interleaving as text: rankings, readers, wins, share, p-value, meaning."""
+    found = result.preference
+    if found.sign_p_value is None or found.share_b is None:
+        said = "no credited click decides between them"
+    elif found.sign_p_value < 0.05:
+        winner = result.b if found.wins_b > found.wins_a else result.a
+        said = f"readers click {winner} more"
+    else:
+        said = "no preference shown"
+    return [
+        f"{result.a} against {result.b}",
+        number(found.readers),
+        f"{number(found.wins_a)} : {number(found.wins_b)} ({number(found.ties)} ties)",
+        percent(found.share_b),
+        p_value(found.sign_p_value) if found.sign_p_value is not None else NONE,
+        said,
+    ]
 
 
 def design_rows(experiment: Experiment) -> list[tuple[str, str]]:

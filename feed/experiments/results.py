@@ -13,6 +13,7 @@ from feed.experiments.definitions import Experiment, GuardrailSpec, experiment_t
 from feed.experiments.effects import AdjustedEffect, Effect
 from feed.experiments.exposure import Window
 from feed.experiments.interaction import Heterogeneity, SimpsonCheck
+from feed.experiments.interleaving import Preference
 from feed.experiments.metrics import Metric
 from feed.experiments.noninferiority import Guardrail
 from feed.experiments.sequential import SequentialEstimate
@@ -61,12 +62,14 @@ class TrustCheck:
         state: Outcome.
         finding: What was seen, in a sentence with its numbers.
         p_value: Of the test behind it, where there is one.
+        fault: What is wrong when it fails, in plain words for the verdict.
     """
 
     name: str
     state: CheckState
     finding: str
     p_value: float | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,23 @@ class BoostHoldout:
 
 
 @dataclass(frozen=True, slots=True)
+class TeamResult:
+    """Two rankings interleaved in one variant: which one the same readers clicked more.
+
+    Attributes:
+        variant: Name of the interleaving variant.
+        a: Name of the first ranking.
+        b: Name of the second.
+        preference: From the clicks that each ranking's slots got.
+    """
+
+    variant: str
+    a: str
+    b: str
+    preference: Preference
+
+
+@dataclass(frozen=True, slots=True)
 class PowerSummary:
     """How much a primary metric in one treatment could have shown.
 
@@ -257,6 +277,7 @@ class Report:
         segments: Exploratory.
         slot_tables: Descriptive.
         holdout: Of the trending boost, if the experiment has one.
+        teams: Of the interleaving variants.
         power: Of the primaries.
     """
 
@@ -276,6 +297,7 @@ class Report:
     segments: tuple[SegmentFamily, ...]
     slot_tables: tuple[SlotTable, ...]
     holdout: BoostHoldout | None
+    teams: tuple[TeamResult, ...]
     power: tuple[PowerSummary, ...]
 
 

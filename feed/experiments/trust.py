@@ -31,6 +31,8 @@ FALLBACK_GAP = 0.005
 SKEW_TOLERATED = 0.01
 """Share of events whose clock is a day off that is worth a warning."""
 
+_UNEVEN = "the variants did not get their shares of the readers"
+
 
 def run_checks(
     log: Log, experiment: Experiment, window: Window, *, generated_at: float
@@ -57,6 +59,7 @@ def run_checks(
             "Join keys",
             ("keyless", "keyed"),
             "impressions and clicks without the served feed they belong to",
+            fault="events have lost the feed they belong to",
             tolerated=KEYLESS_TOLERATED,
             gap=KEYLESS_GAP,
         )
@@ -68,6 +71,7 @@ def run_checks(
             "Duplicate events",
             ("repeats", "events"),
             "events filed twice",
+            fault="events were filed twice",
             tolerated=REPEATS_TOLERATED,
             gap=0.0001,
         )
@@ -79,6 +83,7 @@ def run_checks(
             "Bots",
             ("CAST(bot AS DOUBLE)", "1.0"),
             "readers faster than a person can be (left out of the estimates)",
+            fault="programs read in one variant more than in another",
             tolerated=0.2,
             gap=0.0,
         )
@@ -91,6 +96,7 @@ def run_checks(
             "Fallback feeds",
             ("fallback_views", "views"),
             "feeds served from a fallback",
+            fault="one variant fell back to a simpler feed more often",
             tolerated=0.5,
             gap=FALLBACK_GAP,
         )
@@ -102,6 +108,7 @@ def run_checks(
             "Clocks",
             ("skewed", "events"),
             "events whose clock is more than a day off",
+            fault="the variants' clocks differ",
             tolerated=SKEW_TOLERATED,
             gap=0.01,
             beyond=CheckState.WARNING,
@@ -116,11 +123,13 @@ def check_exposures(connection: duckdb.DuckDBPyConnection, experiment: Experimen
     counts = _counts(connection, experiment)
     if not sum(counts.values()):
         finding = "No served feed of the window carries this experiment: nobody was exposed."
-        return TrustCheck("Exposures", CheckState.FAILED, finding)
+        fault = "nobody was exposed"
+        return TrustCheck("Exposures", CheckState.FAILED, finding, fault=fault)
     empty = [name for name, count in counts.items() if count == 0]
     if empty:
         finding = f"No reader was exposed to {', '.join(empty)}."
-        return TrustCheck("Exposures", CheckState.FAILED, finding)
+        fault = f"nobody was exposed to {', '.join(empty)}"
+        return TrustCheck("Exposures", CheckState.FAILED, finding, fault=fault)
     finding = ", ".join(f"{number(count)} in {name}" for name, count in counts.items())
     return TrustCheck("Exposures", CheckState.PASSED, f"Readers exposed: {finding}.")
 
@@ -140,6 +149,7 @@ def check_ratios(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
             CheckState.FAILED if overall.alarm else CheckState.PASSED,
             f"{seen} readers against {due} expected ({p_value(overall.p_value)}).",
             overall.p_value,
+            _UNEVEN,
         )
     ]
     for title, column in (("by day", "first_day"), ("by platform", "platform")):
@@ -161,7 +171,7 @@ def check_ratios(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
             else f"{len(found)} strata, none off (smallest corrected {p_value(lowest)})."
         )
         state = CheckState.FAILED if alarms else CheckState.PASSED
-        checks.append(TrustCheck(f"Sample ratio {title}", state, finding, lowest))
+        checks.append(TrustCheck(f"Sample ratio {title}", state, finding, lowest, _UNEVEN))
     return checks
 
 
@@ -179,7 +189,8 @@ def check_strays(connection: duckdb.DuckDBPyConnection) -> TrustCheck:
     state = CheckState.PASSED
     if strays:
         state = CheckState.FAILED if share > STRAYS_TOLERATED else CheckState.WARNING
-    return TrustCheck("One variant per reader", state, finding)
+    fault = "readers were in more than one variant"
+    return TrustCheck("One variant per reader", state, finding, fault=fault)
 
 
 def check_before(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> list[TrustCheck]:
@@ -202,7 +213,8 @@ def check_before(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
             f" ({p_value(effect.p_value)})."
         )
         state = CheckState.FAILED if failed else CheckState.PASSED
-        checks.append(TrustCheck(title, state, finding, effect.p_value))
+        fault = "the variants' readers differed before the start"
+        checks.append(TrustCheck(title, state, finding, effect.p_value, fault))
     return checks
 
 
@@ -219,7 +231,8 @@ def check_days(log: Log, window: Window, *, generated_at: float) -> TrustCheck:
     if missing:
         shown = ", ".join(missing[:6]) + (" …" if len(missing) > 6 else "")
         finding = f"The archive has no file for {len(missing)} of {2 * len(wanted)}: {shown}."
-        return TrustCheck("Archive complete", CheckState.FAILED, finding)
+        fault = "days are missing from the archive"
+        return TrustCheck("Archive complete", CheckState.FAILED, finding, fault=fault)
     finding = f"All {len(wanted)} whole days of the window have served feeds and events."
     return TrustCheck("Archive complete", CheckState.PASSED, finding)
 
@@ -231,6 +244,7 @@ def _check_share(
     columns: tuple[str, str],
     what: str,
     *,
+    fault: str,
     tolerated: float,
     gap: float,
     beyond: CheckState = CheckState.FAILED,
@@ -259,10 +273,12 @@ def _check_share(
     if differing:
         treatment = differing[0]
         difference = effects[treatment].difference or 0.0
-        finding += f" {treatment} differs from control by {points(difference)} ({p_value(lowest)})."
-        return TrustCheck(name, CheckState.FAILED, finding, lowest)
+        finding += f" In {treatment} it is off control by {points(difference)} ({p_value(lowest)})."
+        return TrustCheck(name, CheckState.FAILED, finding, lowest, fault)
     if max(shares.values()) > tolerated:
-        return TrustCheck(name, beyond, f"{finding} Tolerated: {percent(tolerated)}.", lowest)
+        return TrustCheck(
+            name, beyond, f"{finding} Tolerated: {percent(tolerated)}.", lowest, fault
+        )
     return TrustCheck(name, CheckState.PASSED, finding, lowest)
 
 

@@ -59,11 +59,11 @@ def decide(
     """
     failed = [check for check in checks if check.state is CheckState.FAILED]
     if failed:
-        named = " and ".join(check.name.lower() for check in failed[:3])
-        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        faults = list(dict.fromkeys(check.fault or check.name.lower() for check in failed))
+        more = "" if len(faults) < 3 else ", and more"
         return Verdict(
             VerdictKind.BROKEN,
-            f"Broken: these numbers cannot be trusted ({named}{more}).",
+            f"Broken: {' and '.join(faults[:2])}{more}.",
             tuple(f"{check.name}: {check.finding}" for check in failed),
         )
     readers = sum(arm.analysed for arm in arms)

@@ -7,6 +7,7 @@ from feed.experiments.metrics import Form
 
 MINUS = "\u2212"
 THIN = "\u202f"
+SPACE = "\u00a0"
 NONE = "\u2013"
 
 
@@ -36,8 +37,8 @@ def p_value(value: float | None) -> str:
     if value is None:
         return "no p-value"
     if value < 0.001:
-        return "p < 0.001"
-    return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+        return f"p{SPACE}<{SPACE}0.001"
+    return f"p{SPACE}={SPACE}{value:.{3 if value < 0.1 else 2}f}"
 
 
 def metric_value(value: float | None, form: Form) -> str:
