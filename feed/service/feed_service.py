@@ -206,6 +206,8 @@ class FeedService:
             finally:
                 watch.lap("hydration")
         page = fill_page(slate, offset, limit, self._shelf.held)
+        if slate and not page.items:  # a process too young to hold any card: late beats empty
+            page = fill_page(slate, offset, limit, self._shelf.take)
         watch.lap("hydration")
         return page
 

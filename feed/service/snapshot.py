@@ -91,6 +91,7 @@ class SnapshotKeeper:
         self._trending = TrendingState()
         self._trending_bytes: bytes | None = None
         self._current: LiveSnapshot | None = None
+        self._is_cold = False
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -120,7 +121,8 @@ class SnapshotKeeper:
             SNAPSHOT_SECONDS.observe(time.perf_counter() - started)
             SNAPSHOT_AT.set(snapshot.taken_at)
             LIVE_ARTICLES.set(snapshot.live_articles)
-        if catalogue_changed:
+        self._is_cold = self._is_cold or catalogue_changed
+        if self._is_cold:
             self._warm(snapshot)
         return snapshot
 
@@ -219,5 +221,6 @@ class SnapshotKeeper:
             self._shelf.sync()
             for start in range(0, len(wanted), 100):
                 self._shelf.take(wanted[start : start + 100])
-        except StoreUnavailableError:
-            self.poke()
+            self._is_cold = False
+        except StoreUnavailableError as error:  # tried again at the next refresh
+            log.warning("cards_not_warmed", reason=str(error))
