@@ -1,7 +1,13 @@
 """`feed serve` with its processes killed while events come in; the full run is scripts/chaos.py."""
 
+import multiprocessing
+from dataclasses import replace
+
 import pytest
-from faults.crashes import kill_in_turn, two_trainers
+from faults.bundles import LOUD, tellable_bundle
+from faults.crashes import kill_in_turn
+
+from feed.models.registry import ModelRegistry
 
 
 @pytest.mark.timeout(280)
@@ -9,10 +15,10 @@ def test_whatever_dies_every_acknowledged_event_is_archived_and_counted_once(tmp
     outcome = kill_in_turn(
         tmp_path / "site",
         events=5_000,
-        rate=600,
+        rate=1_000,
         seed=3,
         victims=("worker", "store", "web"),
-        pause_s=(0.2, 1.0),
+        pause_s=(0.1, 0.5),
     )
     assert outcome.failures == []
     assert outcome.times >= 3
@@ -20,5 +26,25 @@ def test_whatever_dies_every_acknowledged_event_is_archived_and_counted_once(tmp
 
 
 def test_two_trainers_at_once_leave_whole_models_and_a_live_one(tmp_path):
-    outcome = two_trainers(tmp_path, versions=2)
-    assert outcome.failures == []
+    bundle = replace(tellable_bundle("draft", [f"a{n}" for n in range(2_000)], LOUD), ranker=None)
+    fork = multiprocessing.get_context("fork")
+    trainers = [
+        fork.Process(target=publish, args=(tmp_path, bundle, name)) for name in ("left", "right")
+    ]
+    for trainer in trainers:
+        trainer.start()
+    for trainer in trainers:
+        trainer.join()
+    assert [trainer.exitcode for trainer in trainers] == [0, 0]
+    registry = ModelRegistry(tmp_path)
+    versions = {manifest["version"] for manifest in registry.list()}
+    assert len(versions) == 20
+    assert all(registry.load(version).version == version for version in versions)
+    assert registry.live_version() in versions
+    assert registry.rollback() in versions
+
+
+def publish(directory, bundle, name):
+    registry = ModelRegistry(directory)
+    for number in range(10):
+        registry.set_live(registry.publish(replace(bundle, version=f"{name}-{number}")))

@@ -31,7 +31,7 @@ from feed.storage.redis_store import RedisStore
 from feed.storage.store import ReaderState
 
 NOW = 1_790_000_000.0
-REQUESTS = 20
+REQUESTS = 200
 READERS = 14
 ARTICLES = 90
 ARCHIVE_S = 100_000.0
