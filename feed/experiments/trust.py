@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import duckdb
@@ -23,7 +24,8 @@ REPEATS_TOLERATED = 0.001
 STRAYS_TOLERATED = 0.001
 """Share of readers in several variants beyond which assignment is not to be trusted."""
 KEYLESS_TOLERATED = 0.2
-"""Share of impressions and clicks without a served feed beyond which the log is torn."""
+"""Share of impressions and clicks without a served feed that is worth a warning: clicks outside
+the feed have none, so only a difference between variants is a fault."""
 KEYLESS_GAP = 0.005
 """Difference of that share between variants that matters when it is proven."""
 FALLBACK_GAP = 0.005
@@ -62,6 +64,7 @@ def run_checks(
             fault="events have lost the feed they belong to",
             tolerated=KEYLESS_TOLERATED,
             gap=KEYLESS_GAP,
+            beyond=CheckState.WARNING,
         )
     )
     checks.append(
@@ -220,8 +223,8 @@ def check_before(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
 
 def check_days(log: Log, window: Window, *, generated_at: float) -> TrustCheck:
     """Every whole day of the window has served feeds and events in the archive."""
-    last = int(min(window.to_at, generated_at) // DAY_S)
-    wanted = [day_name(day) for day in range(window.first_day, last)]
+    first, last = math.ceil(window.from_at / DAY_S), int(min(window.to_at, generated_at) // DAY_S)
+    wanted = [day_name(day) for day in range(first, last)]
     missing = [
         f"{day} ({table})"
         for day in wanted

@@ -17,7 +17,7 @@ from feed.experiments.results import (
     Verdict,
     VerdictKind,
 )
-from feed.experiments.wording import number, percent, percent_interval
+from feed.experiments.wording import metric_difference, number, percent, percent_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,10 @@ def _go_on_sentence(experiment: Experiment, standings: Sequence[_Standing]) -> s
 def _state_of(
     experiment: Experiment, standing: _Standing, primaries: Sequence[MetricResult]
 ) -> str:
-    parts = [describe_interval(experiment, result, standing.name) for result in primaries]
+    parts = [
+        describe_interval(experiment, result, standing.name) + _in_reader_terms(result, standing)
+        for result in primaries
+    ]
     if standing.breached:
         parts.append("breached: " + ", ".join(g.metric.title for g in standing.breached))
     if standing.unproven:
@@ -212,6 +215,13 @@ def _state_of(
     if standing.futile and not standing.wins:
         parts.append(f"a gain of {percent(experiment.minimum_effect)} or more is ruled out")
     return f"{'; '.join(parts)}."
+
+
+def _in_reader_terms(result: MetricResult, standing: _Standing) -> str:
+    difference = _of(result, standing.name).deciding.difference
+    if result.metric.form != "number" or result.metric.denominator or not difference:
+        return ""
+    return f", {metric_difference(1000 * difference, 'count')} for every {number(1000)} readers"
 
 
 def _gain(result: MetricResult, treatment: str) -> float:

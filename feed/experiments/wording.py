@@ -52,7 +52,7 @@ def metric_value(value: float | None, form: Form) -> str:
     if form == "milliseconds":
         return f"{number(value, 1)}{THIN}ms"
     if form == "count":
-        return number(value, 0 if value == round(value) else 1)
+        return number(value, 1 if value < 100 and value != round(value) else 0)
     return number(value, _digits(value))
 
 
