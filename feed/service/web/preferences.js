@@ -79,6 +79,8 @@ export class PreferencesPanel {
     this.#changed = false;
     this.#say("");
     this.#disarm();
+    this.personalization.disabled = true; // nothing to change until it is known what there is
+    for (const list of this.dialog.querySelectorAll(".topics, .languages")) list.replaceChildren();
     this.dialog.showModal();
     await this.#attempt(async () => {
       this.#preferences = await this.client.getPreferences();
@@ -97,6 +99,7 @@ export class PreferencesPanel {
   #draw() {
     const preferences = this.#preferences;
     this.personalization.checked = preferences.personalization;
+    this.personalization.disabled = false;
     for (const kind of ["section", "source"]) this.#drawTopics(kind);
     const languages = new Set([...this.catalogue.language, ...preferences.languages]);
     this.dialog
