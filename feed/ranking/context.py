@@ -10,7 +10,7 @@ import numpy.typing as npt
 from feed.config import RankingConfig
 from feed.domain import Pin
 from feed.features.context import RequestContext
-from feed.features.profile import EMPTY_PROFILE, Profile
+from feed.features.profile import EMPTY_PROFILE, NO_PREFERENCES, PreferenceCodes, Profile
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
 from feed.models.ranker import LinearRanker, Ranker
@@ -43,6 +43,8 @@ class RankingContext:
         ranker: replaces the model's ranker.
         withdrawn: rows that must not be shown although the snapshot has them live (retracted
             since).
+        wishes: stated preferences that hold in the modes that touch no profile: languages, and
+            what is muted.
     """
 
     view: RankingView
@@ -55,6 +57,7 @@ class RankingContext:
     pins: tuple[Pin, ...] = ()
     ranker: Ranker | None = None
     withdrawn: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    wishes: PreferenceCodes = NO_PREFERENCES
 
     def choose_ranker(self, config: RankingConfig) -> Ranker:
         """Return the learned ranker if there is one and it is wanted, else the linear one."""
@@ -91,8 +94,9 @@ def build_situation(context: RankingContext, config: RankingConfig) -> Situation
 
 
 def build_impersonal_situation(context: RankingContext, config: RankingConfig) -> Situation:
-    """Return what a request without a reader starts from; no history is touched."""
-    eligible, index, low, high = _find_eligible(context, config, None)
+    """Return what an impersonal request starts from: stated wishes count, no history is touched."""
+    wishes = Profile(preferences=context.wishes)
+    eligible, index, low, high = _find_eligible(context, config, wishes)
     reader = build_reader_vectors(context.view, EMPTY_PROFILE)
     return Situation(index, eligible, reader, np.empty(0, np.int64), np.empty(0), low, high)
 

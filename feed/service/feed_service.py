@@ -141,7 +141,8 @@ class FeedService:
         frugal = reader is None or self._is_late(watch)
         page = self._fill(ranked.items, 0, query.limit, watch, frugal=frugal)
         rung = ranked.rung if reader is not None else Rung.SNAPSHOT
-        served = self._served(query, snapshot, replace(ranked, items=page.slate, rung=rung), page)
+        ranked = replace(ranked, items=page.slate, rung=rung)
+        served = self._served(query, snapshot, ranked, page, watch)
         kept = not frugal and self._save(served, watch, new_slate=True)
         FEEDS.labels(query.mode.value, rung.value).inc()
         cursor = self._cursor(query.user_id, served, page) if kept else None
@@ -155,7 +156,7 @@ class FeedService:
         slate = self._store.read_slate(query.user_id, cursor.request_id)
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
-        reader = self._read_reader(replace_mode(query, slate.mode), watch)
+        reader = self._read_reader(replace_mode(query, slate.mode), watch, whole=False)
         page = self._fill(slate.items, cursor.offset, query.limit, watch, frugal=reader is None)
         served = replace(
             slate,
@@ -170,11 +171,17 @@ class FeedService:
         following = self._cursor(query.user_id, slate, page)
         return self._present(served, page, reader, snapshot, following, watch)
 
-    def _read_reader(self, query: FeedQuery, watch: Stopwatch) -> ReaderState | None:
-        """Return what may be used of the reader, None when the store does not say."""
+    def _read_reader(
+        self, query: FeedQuery, watch: Stopwatch, *, whole: bool = True
+    ) -> ReaderState | None:
+        """Return what may be used of the reader, None when the store does not say.
+
+        A later page needs no more than the reader's reactions: `whole` is False.
+        """
         try:
             if query.mode is Mode.PERSONALIZED:
-                state = self._store.read_reader(query.user_id)
+                read = self._store.read_reader if whole else self._store.read_reactions
+                state = read(query.user_id)
             else:
                 state = ReaderState(preferences=self._store.read_preferences(query.user_id))
         except StoreUnavailableError as error:
@@ -225,7 +232,12 @@ class FeedService:
         return True
 
     def _served(
-        self, query: FeedQuery, snapshot: LiveSnapshot, ranked: Ranked, page: Page
+        self,
+        query: FeedQuery,
+        snapshot: LiveSnapshot,
+        ranked: Ranked,
+        page: Page,
+        watch: Stopwatch,
     ) -> ServedFeed:
         context = {"device": query.device, "platform": query.platform}
         if query.page_article_id:
@@ -244,6 +256,7 @@ class FeedService:
             shown_to=len(page.items),
             section=query.section,
             language=query.language or "",
+            latency_ms=watch.elapsed_ms(),
             counters_at=snapshot.counters_at,
             context={name: text for name, text in context.items() if text},
         )

@@ -15,7 +15,13 @@ from feed.experiments.interleaving import interleave
 from feed.experiments.resolution import Resolution, resolve
 from feed.features.context import RequestContext, device_code
 from feed.features.ids import Vocabulary
-from feed.features.profile import EMPTY_PROFILE, Profile, profile_from_state
+from feed.features.profile import (
+    EMPTY_PROFILE,
+    NO_PREFERENCES,
+    Profile,
+    preference_codes,
+    profile_from_state,
+)
 from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
 from feed.ranking.pipeline import recommend
@@ -142,6 +148,7 @@ def _recommend(
         profile=_profile(request, view, config, mode),
         index=snapshot.index,
         pins=snapshot.pins,
+        wishes=preference_codes(request.reader, view.pool) if request.reader else NO_PREFERENCES,
     )
     watch.lap("profile")
     slate = recommend(context, config, time.perf_counter)
