@@ -127,11 +127,12 @@ class Worker:
     def trim(self) -> None:
         """Drop from the streams what is both archived and checkpointed."""
         counted, archived = self.publisher.checkpointed, self.feeder.archived
+        due = {}
         for partition, position in archived.items():
             safe = min(position, counted.get(partition, "0-0"), key=_order)
             if safe != "0-0" and safe != self._trimmed.get(partition):
-                self._store.trim_stream(partition, safe)
-                self._trimmed[partition] = safe
+                due[partition] = safe
+        self._trimmed |= {p: due[p] for p in self._store.trim_streams(due)}
 
     def stop(self, now: float) -> None:
         """Publish a last checkpoint and give the lease back."""

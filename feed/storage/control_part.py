@@ -66,9 +66,9 @@ class ControlPart(StorePart):
         return sum(float(v) for n, _, v in (line.partition(":") for line in lines) if n == name)
 
     def ping(self) -> None:
-        """Return if the store answers.
+        """Return if the store answers; of a cluster, the node that holds the catalogue.
 
         Raises:
             StoreUnavailableError: it does not.
         """
-        self._link.every_node("PING")
+        self._link.call(self._keys.catalogue("layout"), "PING")

@@ -111,22 +111,37 @@ class Link:
     def spread(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
         """Return the replies to (key, command) pairs; one round trip for each node involved.
 
+        A node that does not answer holds up nobody: its replies are None.
+
         Raises:
-            StoreUnavailableError: as `pipeline`; some of the commands may have been done.
+            StoreUnavailableError: no node answers, or one refuses.
         """
         replies: list[Any] = [None] * len(commands)
         with _one_error():
             waiting = list(range(len(commands)))
             for _ in range(REDIRECTS_MAX):
-                for pool, indexes in self._by_node(commands[i][0] for i in waiting):
-                    places = [waiting[i] for i in indexes]
-                    answers = self._exchange(pool, [commands[i][1] for i in places])
-                    for place, answer in zip(places, answers, strict=True):
-                        replies[place] = answer
+                self._ask_every_node(commands, waiting, replies)
                 waiting = [i for i in waiting if isinstance(replies[i], _MOVED)]
                 if not self._redirected(replies):
                     break
             return _checked(replies)
+
+    def _ask_every_node(
+        self, commands: Sequence[tuple[str, Command]], waiting: Sequence[int], replies: list[Any]
+    ) -> None:
+        nodes = self._by_node(commands[i][0] for i in waiting)
+        silent: list[Exception] = []
+        for pool, indexes in nodes:
+            places = [waiting[i] for i in indexes]
+            try:
+                answers = self._exchange(pool, [commands[i][1] for i in places])
+            except (RedisError, OSError) as error:
+                silent.append(error)
+                continue
+            for place, answer in zip(places, answers, strict=True):
+                replies[place] = answer
+        if silent and len(silent) == len(nodes):
+            raise silent[0]
 
     def scan(self, count: int) -> Iterator[list[bytes]]:
         """Yield every key, in lists that each live on one node; a key may come twice."""

@@ -31,7 +31,10 @@ class StreamPart(StorePart):
         return self._decode(self._read_entries(partition, f"({after_id}", last_id, count))
 
     def read_streams(self, after_ids: dict[int, str], count: int) -> dict[int, list[StreamRecord]]:
-        """Return at most `count` records of each of several partitions, in one trip a node."""
+        """Return at most `count` records of each of several partitions, in one trip a node.
+
+        Partitions whose node does not answer are left out.
+        """
         self._check_layout()
         keys = [self._keys.stream(p) for p in after_ids]
         replies = self._bulk.spread(
@@ -40,13 +43,24 @@ class StreamPart(StorePart):
                 for key, after in zip(keys, after_ids.values(), strict=True)
             ]
         )
-        return {p: self._decode(r) for p, r in zip(after_ids, replies, strict=True)}
+        found = zip(after_ids, replies, strict=True)
+        return {p: self._decode(r) for p, r in found if r is not None}
 
     def trim_stream(self, partition: int, up_to_id: str) -> None:
         """Drop the records up to and including a stream id."""
         key = self._keys.stream(partition)
         milliseconds, sequence = up_to_id.split("-")
         self._bulk.call(key, "XTRIM", key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
+
+    def trim_streams(self, up_to_ids: dict[int, str]) -> list[int]:
+        """Do `trim_stream` for several partitions, in one trip a node; return those trimmed."""
+        commands = []
+        for partition, up_to_id in up_to_ids.items():
+            key, (milliseconds, sequence) = self._keys.stream(partition), up_to_id.split("-")
+            command = ("XTRIM", key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
+            commands.append((key, command))
+        replies = self._bulk.spread(commands) if commands else []
+        return [p for p, reply in zip(up_to_ids, replies, strict=True) if reply is not None]
 
     def stream_length(self, partition: int) -> int:
         """Return how many records wait in a partition's stream."""
@@ -55,9 +69,9 @@ class StreamPart(StorePart):
         return length
 
     def stream_lengths(self) -> list[int]:
-        """Return how many records wait in each partition's stream."""
+        """Return how many records wait in each partition's stream; 0 if its node is away."""
         keys = [self._keys.stream(p) for p in range(self.partitions)]
-        return self._bulk.spread([(key, ("XLEN", key)) for key in keys])
+        return [length or 0 for length in self._bulk.spread([(k, ("XLEN", k)) for k in keys])]
 
     def stream_ends(self) -> dict[int, str]:
         """Return the last record's id of each partition whose stream holds any."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from faults.cluster import choose_places, event, running_cluster
 from faults.load import sample_articles
-from faults.proof import reckon
+from faults.proof import archived_ids, reckon
 
 from feed.client import article_to_json
 from feed.config import Settings
@@ -74,8 +74,15 @@ def test_all_flows_on_three_nodes_and_one_of_them_dies(cluster, settings):
         assert hit.json["mode_served"] == Rung.SNAPSHOT
         assert len(hit.json["items"]) == 20
         assert spared.json["mode_served"] != Rung.SNAPSHOT
+    assert client.get("/readyz").status_code == 200
     refused = client.post("/v1/events", json={"events": [event("x", places.hit, ids[5])]})
     assert refused.status_code == 503
     kept = client.post("/v1/events", json={"events": [event("y", places.spared, ids[5])]})
     assert kept.status_code == 202
+    worker.tick(NOW + 20)
+    worker.tick(NOW + 60)
+    assert "y" in archived_ids(archive)
+    assert (
+        worker.publisher.signals.counters.readers(worker.publisher.signals.ids.rows([ids[5]])) == 1
+    )
     store.close()
