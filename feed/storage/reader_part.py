@@ -58,6 +58,17 @@ class ReaderPart(StorePart):
             saved_ids=_texts(saved),
         )
 
+    def read_reactions(self, user_id: str) -> ReaderState:
+        """Return a reader's preferences, likes and dislikes; the rest of the state is empty."""
+        self._check_layout()
+        likes, wishes = (self._keys.reader(kind, user_id) for kind in ("m", "pref"))
+        commands = [("ZRANGE", likes, 0, -1, "WITHSCORES"), ("GET", wishes)]
+        marks, preferences = self._link.pipeline(likes, commands)
+        kinds, times = decode_reactions(marks)
+        return ReaderState(
+            preferences=decode_preferences(preferences), reactions=kinds, reacted_at=times
+        )
+
     def read_preferences(self, user_id: str) -> Preferences:
         """Return a reader's preferences alone, without touching any history."""
         self._check_layout()

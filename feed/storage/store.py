@@ -126,6 +126,10 @@ class ReaderStore(Protocol):
         """Return what is known of a reader; an unknown reader has the empty state."""
         ...
 
+    def read_reactions(self, user_id: str) -> ReaderState:
+        """Return a reader's preferences, likes and dislikes; the rest of the state is empty."""
+        ...
+
     def read_preferences(self, user_id: str) -> Preferences:
         """Return a reader's preferences alone, without touching any history."""
         ...

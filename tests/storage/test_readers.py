@@ -342,6 +342,9 @@ def test_the_state_agrees_with_a_plain_model(store, steps):
             clicked.add(article_id)
     state = store.read_reader(user)
     assert {a: k.value for a, k in state.reactions.items()} == reactions
+    light = store.read_reactions(user)
+    assert (light.reactions, light.reacted_at) == (state.reactions, state.reacted_at)
+    assert light.history == ()
     assert (state.hidden_ids, state.saved_ids, state.read_ids) == (hidden, saved, clicked)
     mine = [p for p in payloads(store, user) if p["user_id"] == user]
     for p in mine:
