@@ -9,7 +9,7 @@ from apiflask import APIBlueprint
 from flask import Response, current_app, send_file
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from feed.domain import NotFoundError, StoreUnavailableError
+from feed.domain import StoreUnavailableError
 from feed.service.answers import HealthOut, ReadyOut
 from feed.service.auth import Scope
 from feed.service.docs_page import CONTENT_POLICY, render_docs
@@ -76,8 +76,8 @@ def index() -> Response:
 
 @pages.get("/demo/readers.json")
 def demo_readers() -> Response:
-    """Return the readers of the built-in newsroom, where it is loaded."""
+    """Return the readers that a demo loaded, none where there was no demo."""
     path = current_services().settings.data_dir / "demo" / "readers.json"
     if not path.is_file():
-        raise NotFoundError("the built-in newsroom is not loaded")
+        return json_response(b"[]")
     return send_file(path.resolve(), mimetype="application/json", max_age=0)
