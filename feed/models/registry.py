@@ -100,16 +100,19 @@ class ModelRegistry:
         newest_first = sorted(manifests, key=lambda m: str(m.get("created_at", "")), reverse=True)
         return tuple(newest_first)
 
+    def earlier(self) -> tuple[str, ...]:
+        """Return the versions that were live before the present one, the latest last."""
+        there, live = self._versions(), self.live_version()
+        earlier = tuple(v for v in self._history() if v in there)
+        return earlier[: earlier.index(live)] if live in earlier else earlier
+
     def rollback(self) -> str:
         """Make the version that was live before the present one live again; return it.
 
         Raises:
             NotFoundError: there is none.
         """
-        earlier = [v for v in self._history() if v in self._versions()]
-        live = self.live_version()
-        if live in earlier:
-            earlier = earlier[: earlier.index(live)]
+        earlier = self.earlier()
         if not earlier:
             raise NotFoundError("no model was live before this one")
         version = earlier[-1]

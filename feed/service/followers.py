@@ -14,6 +14,8 @@ from feed.storage.store import CatalogueStore, ChangeBatch
 
 log = structlog.get_logger("feed.followers")
 
+_NOTHING = empty_bundle()
+
 
 class CatalogueFollower:
     """Keeps a pool up to date by the change log; reads everything once at the start."""
@@ -76,7 +78,7 @@ class ModelFollower:
         self._registry = registry
         self._refused = ""
         self._others: dict[str, ModelBundle] = {}
-        self.bundle = empty_bundle()
+        self.bundle = _NOTHING
 
     def follow(self) -> bool:
         """Load the live version if it is another one; return whether the model changed."""
@@ -86,9 +88,18 @@ class ModelFollower:
         bundle = self._load(version)
         if bundle is None:
             self._refused = version
-            return False
+            return self.bundle.version == _NOTHING.version and self._fall_back()
         self.bundle, self._refused = bundle, ""
         return True
+
+    def _fall_back(self) -> bool:
+        """At the start, take the model that the processes which run already go on with."""
+        for version in reversed(self._registry.earlier()):
+            bundle = self._load(version)
+            if bundle is not None:
+                self.bundle = bundle
+                return True
+        return False
 
     def versions(self, wanted: frozenset[str]) -> dict[str, ModelBundle]:
         """Return the published bundles that running experiments ask for, kept while they do."""

@@ -83,6 +83,14 @@ def test_a_ruined_model_is_refused_and_the_old_one_goes_on(app, registry, store_
     assert refused(client) == before + 1
 
 
+def test_a_process_that_starts_after_the_ruin_takes_the_old_model_too(
+    store, store_settings, registry
+):
+    (store_settings.data_dir / "models" / "quiet" / "factors.npy").unlink()
+    late = create_app(replace(store_settings, encoder="none"), store, clock=lambda: NOW)
+    assert late.extensions["feed"].keeper.refresh().model_version == "loud"
+
+
 def test_a_rollback_is_served(app, registry):
     assert registry.rollback() == "loud"
     app.extensions["feed"].keeper.refresh()
