@@ -88,7 +88,9 @@ def retrain(
         config = read_config(assignments, window_days, engine)
         directory = chosen_settings(data).data_dir
         registry = ModelRegistry(directory / "models")
-        with one_trainer(directory / "models"), Progress(console=console, transient=True) as bar:
+        hidden = not console.is_terminal
+        bar = Progress(console=console, transient=True, disable=hidden)
+        with one_trainer(directory / "models"), bar:
             source = read_window(directory / "archive", config, bar)
             live = registry.load_live()
             candidate, verdict = learn(

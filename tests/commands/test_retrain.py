@@ -1,0 +1,203 @@
+"""`feed retrain` and `feed models`, run as people run them, on a simulated newsroom."""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from feed.cli import feed
+from feed.commands.retrain import read_config
+from feed.config import TrainingConfig
+from feed.domain import EventKind, InvalidInputError
+from feed.models.registry import ModelRegistry
+from feed.newsroom.articles import load_articles
+from feed.newsroom.simulation import build_readers, simulate_history
+from feed.service.followers import ModelFollower
+from feed.storage.archive_writer import ArchiveWriter, Batch
+from feed.storage.store import CatalogueChange, RecordType, StoredArticle, StreamRecord
+
+NOW = 1_780_000_000.0
+HOURS = 30.0
+QUICK = (
+    "--set", "factors=8", "--set", "iterations=3", "--set", "ranker_trees=10",
+    "--set", "ranker_min_impressions=100", "--threads", "1",
+)  # fmt: skip
+
+
+def write_newsroom(directory: Path, readers: int = 60) -> None:
+    """Write the built-in newsroom with simulated readers into an archive, as the worker would."""
+    rng = np.random.default_rng(3)
+    articles = load_articles(NOW)
+    people = [
+        replace(r, visits_per_day=8.0, languages=frozenset({"en"}))
+        for r in build_readers(articles, readers, rng)
+    ]
+    events = simulate_history(articles, people, NOW - HOURS * 3600, NOW, rng)
+    sections = sorted({a.section for a in articles})
+    changes = []
+    for article in articles:
+        vector = rng.normal(size=16).astype(np.float32) * 0.3
+        vector[sections.index(article.section)] += 1.0
+        changes.append(
+            CatalogueChange(
+                article.article_id,
+                StoredArticle(article, vector / np.linalg.norm(vector), "e", "h", NOW),
+            )
+        )
+    clicked: set[tuple[str, str]] = set()
+    records = []
+    for number, event in enumerate(events):
+        pair = (event.user_id, event.article_id)
+        payload = {
+            "event_id": event.event_id,
+            "user_id": event.user_id,
+            "article_id": event.article_id,
+            "kind": event.kind.value,
+            "occurred_at": float(event.occurred_at),
+            "received_at": float(event.occurred_at),
+            "dwell_s": event.dwell_s,
+            "position": event.position,
+            "context": event.context,
+            "request_id": event.request_id,
+            "first": event.kind is EventKind.CLICK and pair not in clicked,
+        }
+        if event.kind is EventKind.CLICK:
+            clicked.add(pair)
+        records.append(StreamRecord(f"{number + 1}-0", RecordType.EVENT, orjson.dumps(payload)))
+    writer = ArchiveWriter(directory, "test")
+    writer.recover(lambda *_: [])
+    writer.commit(Batch({0: records}, changes, "1-0", NOW))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(feed, [*arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def archived(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("newsroom")
+    write_newsroom(directory / "archive")
+    return directory
+
+
+@pytest.fixture
+def data(archived, tmp_path) -> Path:
+    """A data directory of its own with the newsroom's archive and no model."""
+    (tmp_path / "archive").symlink_to(archived / "archive")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(archived) -> Path:
+    """The newsroom's data directory with two models, the second forced and live."""
+    assert run("retrain", "--data", str(archived), *QUICK).exit_code == 0
+    strict = ("--set", "gate_margin=-1")
+    assert run("retrain", "--data", str(archived), *QUICK, *strict).exit_code == 3
+    assert run("retrain", "--data", str(archived), *QUICK, *strict, "--force").exit_code == 0
+    return archived
+
+
+def listed(directory: Path) -> list[dict]:
+    result = run("models", "list", "--data", str(directory), "--json")
+    assert result.exit_code == 0
+    return orjson.loads(result.output)
+
+
+def test_a_first_model_is_learnt_judged_and_live(data):
+    result = run("retrain", "--data", str(data), *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "no model is live" in result.output
+    assert "is live." in result.output
+    live = ModelRegistry(data / "models").load_live()
+    assert live is not None
+    assert live.ranker is not None
+    assert live.factors.shape[1] == 8
+    assert live.manifest["gate"]["candidate"]["n"] > 50
+
+
+def test_a_dry_run_publishes_nothing(data):
+    result = run("retrain", "--data", str(data), *QUICK, "--engine", "none", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "Nothing was published" in result.output
+    assert listed(data) == []
+
+
+def test_a_refused_model_is_not_published_unless_forced(trained):
+    second, first = listed(trained)
+    assert (second["live"], first["live"]) == (True, False)
+    assert first["gate"]["verdict"] == "passed"
+    assert second["gate"]["verdict"] == "refused"
+    assert second["gate"]["forced"] is True
+    assert second["gate"]["against"] == first["version"]
+    assert isinstance(second["gate"]["candidate"]["mean"], float)
+    assert isinstance(second["gate"]["other"]["mean"], float)
+
+
+def test_the_list_shows_the_verdict_with_both_numbers_and_show_tells_all(trained):
+    newest = listed(trained)[0]
+    table = CliRunner(env={"COLUMNS": "200"}).invoke(
+        feed, ["models", "list", "--data", str(trained)]
+    )
+    for number in ("candidate", "other"):
+        assert f"{newest['gate'][number]['mean']:.4f}" in table.output
+    shown = orjson.loads(run("models", "show", newest["version"], "--data", str(trained)).output)
+    assert shown["parameters"]["factors"] == 8
+    assert run("models", "show", "v0", "--data", str(trained)).exit_code == 2
+
+
+def test_a_rollback_is_served(trained):
+    follower = ModelFollower(ModelRegistry(trained / "models"))
+    second, first = (m["version"] for m in listed(trained))
+    follower.follow()
+    assert follower.bundle.version == second
+    result = run("models", "rollback", "--data", str(trained))
+    assert (result.exit_code, result.output) == (0, f"{first} is live\n")
+    assert follower.follow()
+    assert follower.bundle.version == first
+    assert run("models", "rollback", "--data", str(trained)).exit_code == 2
+    assert run("models", "rollback", second, "--data", str(trained)).exit_code == 0
+    assert follower.follow()
+    assert follower.bundle.version == second
+
+
+def test_a_second_trainer_says_that_another_is_at_work(data):
+    (data / "models").mkdir()
+    with (data / "models" / ".retrain.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = run("retrain", "--data", str(data), *QUICK)
+    assert result.exit_code == 1
+    assert "another retrain is at work" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "nowhere"), "must be the directory of an installation"),
+        (("--data", "."), "holds no archived events yet"),
+        (("--data", ".", "--set", "colour=red"), "is not a setting"),
+        (("--data", ".", "--set", "factors"), "must be NAME=VALUE"),
+        (("--data", ".", "--set", "factors=many"), "must be a whole number"),
+        (("--data", ".", "--window-days", "0"), "must be more than 0"),
+    ],
+)
+def test_input_at_fault_is_one_line_and_exit_code_2(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    result = run("retrain", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_options_become_training_parameters():
+    config = read_config(["alpha=3", "kind_weights.like=4"], 7.0, "als")
+    assert (config.alpha, config.window_days, config.factors) == (3.0, 7.0, 64)
+    assert config.kind_weights == TrainingConfig().kind_weights | {"like": 4.0}
+    assert read_config([], None, "none").factors == 0
+    with pytest.raises(InvalidInputError):
+        read_config(["window_days=soon"], None, "als")

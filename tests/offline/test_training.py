@@ -1,0 +1,115 @@
+"""Training from a log: what is learnt, from what, and what the gate may judge it by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from feed.config import RankingConfig, TrainingConfig
+from feed.domain import ArchiveError
+from feed.offline.event_log import EventLog
+from feed.offline.training import hold_out, train
+
+HOUR = 3600.0
+SMALL = TrainingConfig(factors=8, iterations=5, ranker_trees=10, ranker_min_impressions=50)
+
+
+def end_of(log: EventLog) -> float:
+    return max(float(log.impressions.at[-1]), float(log.events.columns.occurred_at[-1])) + 1.0
+
+
+def test_the_slice_held_out_is_the_newest_tenth_or_more_until_it_can_decide(make_world):
+    log = make_world(lists=900)
+    window = hold_out(log)
+    begin = min(float(log.impressions.at[0]), float(log.events.columns.occurred_at[0]))
+    assert window.end == end_of(log)
+    assert 0.09 < (window.end - window.start) / (window.end - begin) <= 0.2501
+
+
+def test_the_slice_never_reaches_back_into_what_the_live_model_learnt(make_world):
+    log = make_world(lists=900)
+    free = hold_out(log)
+    assert hold_out(log, free.start - HOUR) == free
+    assert hold_out(log, free.start + HOUR).start == free.start + HOUR
+    beyond = hold_out(log, free.end + HOUR)
+    assert beyond.start == beyond.end
+
+
+def test_nothing_at_or_after_the_end_of_training_is_learnt(make_world):
+    log = make_world(lists=500)
+    until = hold_out(log).start
+    columns = log.events.columns
+    late = columns.occurred_at >= until
+    other = columns.articles.copy()
+    other[late] = other[late][::-1]
+    changed = replace(log, events=replace(log.events, columns=replace(columns, articles=other)))
+    first = train(log, until, SMALL, RankingConfig())
+    second = train(changed, until, SMALL, RankingConfig())
+    assert np.array_equal(first.factors, second.factors)
+    assert np.array_equal(first.neighbour_index, second.neighbour_index)
+    assert first.ranker is not None
+    assert second.ranker is not None
+    assert first.ranker.text == second.ranker.text
+
+
+def test_a_bundle_says_what_it_was_learnt_from(make_world):
+    log = make_world(lists=500)
+    until = hold_out(log).start
+    bundle = train(log, until, SMALL, RankingConfig(), version="v7")
+    manifest = bundle.manifest
+    assert bundle.version == "v7"
+    assert manifest["learnt_until"] == until
+    assert manifest["rankers"] == ["pool", "slate"]
+    assert manifest["clicked_lists"] == manifest["lists"] == int((log.impressions.at < until).sum())
+    assert manifest["parameters"]["factors"] == SMALL.factors
+
+
+def test_too_few_clicked_feeds_give_factors_and_no_ranker(make_world):
+    log = make_world(lists=200)
+    config = replace(SMALL, ranker_min_impressions=500)
+    bundle = train(log, hold_out(log).start, config, RankingConfig())
+    assert bundle.factors.any()
+    assert bundle.ranker is None
+    assert bundle.slate_ranker is None
+    assert bundle.manifest["rankers"] == []
+
+
+def test_without_an_engine_there_are_neighbours_and_rankers_but_no_factors(make_world):
+    log = make_world(lists=400)
+    bundle = train(log, hold_out(log).start, replace(SMALL, factors=0), RankingConfig())
+    assert bundle.factors.shape == (len(bundle.article_ids), 0)
+    assert (bundle.neighbour_index >= 0).any()
+    assert bundle.ranker is not None
+
+
+def test_articles_of_one_taste_lie_together(make_world):
+    log = make_world(lists=900, taste=4.0)
+    bundle = train(log, end_of(log), SMALL, RankingConfig())
+    read = np.flatnonzero(bundle.readers >= 3)
+    unit = bundle.factors[read] / np.linalg.norm(bundle.factors[read], axis=1, keepdims=True)
+    section = np.array([int(bundle.article_ids.ids[r][1:]) % 2 for r in read.tolist()])
+    alike = unit @ unit.T
+    np.fill_diagonal(alike, np.nan)
+    same = section[:, None] == section
+    assert np.nanmean(alike[same]) > np.nanmean(alike[~same]) + 0.2
+
+
+def test_a_log_without_events_cannot_be_trained_on(make_world):
+    log = make_world(lists=3)
+    views, events = log.impressions, log.events
+    nothing = slice(0, 0)
+    columns = replace(
+        events.columns,
+        **{f: getattr(events.columns, f)[nothing] for f in ("users", "articles", "kinds")},
+        occurred_at=np.zeros(0),
+        dwell_s=np.zeros(0),
+    )
+    empty = replace(
+        log,
+        impressions=replace(views, at=np.zeros(0)),
+        events=replace(events, columns=columns),
+    )
+    with pytest.raises(ArchiveError, match="no events"):
+        hold_out(empty)
