@@ -144,6 +144,8 @@ class FeedService:
         ranked = replace(ranked, items=page.slate, rung=rung)
         served = self._served(query, snapshot, ranked, page, watch)
         kept = not frugal and self._save(served, watch, new_slate=True)
+        if frugal:
+            EXPOSURES_LOST.inc()
         FEEDS.labels(query.mode.value, rung.value).inc()
         cursor = self._cursor(query.user_id, served, page) if kept else None
         return self._present(served, page, reader, snapshot, cursor, watch)
@@ -279,9 +281,12 @@ class FeedService:
         if page.next_offset is None:
             return None
         expires_at = self._clock() + self._settings.slate_ttl_minutes * 60
-        return self._open_signer().sign(
-            user_id, Cursor(slate.request_id, page.next_offset, expires_at)
-        )
+        try:
+            signer = self._open_signer()
+        except StoreUnavailableError as error:  # the secret's node may be away, the reader's not
+            self._note_failure(error)
+            return None
+        return signer.sign(user_id, Cursor(slate.request_id, page.next_offset, expires_at))
 
     def _read_cursor(self, user_id: str, text: str, now: float) -> Cursor:
         try:
