@@ -150,6 +150,9 @@ def finish(installation: Installation, load: EventLoad, probe: FeedProbe, outcom
                 "SELECT count(*) - count(DISTINCT (request_id, position)) FROM served"
             ).fetchall()[0][0]
     outcome.expect(twice == 0, f"{twice} exposures archived twice")
+    broken = [a for a in answers if a.status not in {0, 200, 503}]
+    outcome.expect(not broken, f"feeds failed: {sorted({a.detail for a in broken})}")
+    outcome.remarks += installation.log_errors()
     empty = sum(answer.detail == "empty" for answer in answers)
     outcome.expect(empty == 0, f"{empty} feeds were empty")
 

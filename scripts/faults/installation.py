@@ -172,6 +172,19 @@ class Installation:
                     entries.append(entry)
         return entries
 
+    def log_errors(self) -> list[str]:
+        """Return the different exceptions in the log, each with its last place."""
+        found = set()
+        for line in self.log_path.read_bytes().splitlines():
+            if b'"exception"' in line and line.startswith(b"{"):
+                entry = orjson.loads(line)
+                last = entry["exception"][-1]
+                place = last["frames"][-1] if last["frames"] else {}
+                where = f"{Path(place.get('filename', '')).name}:{place.get('lineno')}"
+                text = f"{last['exc_type']}: {last['exc_value']}"
+                found.add(f"{entry['event']}: {text} ({where})")
+        return sorted(found)
+
     def _full_environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("FEED_")}
         single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
