@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 import orjson
+import structlog
 from faults import burst, cluster, copies, crashes, disks, store_faults, swaps
 from faults.outcome import Outcome
 from rich.console import Console
@@ -79,6 +81,7 @@ def chaos(
     unknown = sorted(set(only) - set(known))
     if unknown:
         raise click.BadParameter(f"{unknown[0]} is none of {', '.join(known)}", param_hint="--only")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     outcomes = [_try(name, known[name]) for name in known if not only or name in only]
     Console(width=160 if not sys.stdout.isatty() else None).print(render(outcomes))
     if json_file:
