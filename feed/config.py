@@ -156,7 +156,7 @@ class TrainingConfig:
     accidental_weight: float = setting(0.2, "factor on the weight of an accidental click")
     bot_articles_per_minute: float = setting(20.0, "readers faster than this count as bots")
     bot_weight: float = setting(0.05, "factor on the weight of a bot's events")
-    ranker_days: float = setting(7.0, "days of served or shown feeds the ranker learns from")
+    ranker_days: float = setting(14.0, "days of served or shown feeds the ranker learns from")
     ranker_trees: int = setting(150, "trees of the learned ranker")
     ranker_leaves: int = setting(31, "leaves of one tree")
     ranker_learning_rate: float = setting(0.06, "shrinkage of one tree")
