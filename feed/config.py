@@ -6,6 +6,7 @@ import os
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -200,7 +201,7 @@ def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: b
     Raises:
         InvalidInputError: a name is unknown or a value has the wrong type.
     """
-    hints = get_type_hints(type(config))
+    hints = _type_hints(type(config))
     known = {f.name for f in fields(config)}  # type: ignore[arg-type]
     changes = {}
     for name, value in values.items():
@@ -209,6 +210,11 @@ def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: b
             raise InvalidInputError(label, "is not a setting")
         changes[name] = _convert(label, hints[name], value)
     return replace(config, **changes)  # type: ignore[type-var]
+
+
+@cache
+def _type_hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _convert(label: str, kind: Any, value: Any) -> Any:
