@@ -201,7 +201,8 @@ def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: b
     Raises:
         InvalidInputError: a name is unknown or a value has the wrong type.
     """
-    hints = _type_hints(type(config))
+    kind: Any = type(config)
+    hints = _type_hints(kind)
     known = {f.name for f in fields(config)}  # type: ignore[arg-type]
     changes = {}
     for name, value in values.items():
@@ -213,7 +214,7 @@ def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: b
 
 
 @cache
-def _type_hints(kind: type[Any]) -> dict[str, Any]:
+def _type_hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
