@@ -59,11 +59,12 @@ _SHOWN = _setters(Shown, "article_id count last_at")
 def event_arguments(event: Event) -> tuple[Any, ...]:
     """Return the eight arguments of one event for `append_events.lua`.
 
-    Times are kept to the millisecond, in the reader's state and in the log alike.
+    Times and dwell are kept to the millisecond, in the reader's state and in the log alike.
     """
     at_ms = round(event.occurred_at * 1000)
     letter = KIND_LETTERS[event.kind]
-    dwell = "" if event.dwell_s is None else f"{event.dwell_s:.3f}"
+    dwell_s = None if event.dwell_s is None else round(event.dwell_s, 3)
+    dwell = "" if dwell_s is None else f"{dwell_s:.3f}"
     body = orjson.dumps(
         {
             "event_id": event.event_id,
@@ -71,7 +72,7 @@ def event_arguments(event: Event) -> tuple[Any, ...]:
             "kind": event.kind.value,
             "occurred_at": at_ms / 1000,
             "received_at": round(event.received_at, 3),
-            "dwell_s": event.dwell_s,
+            "dwell_s": dwell_s,
             "position": event.position,
             "context": event.context,
         }
