@@ -53,7 +53,12 @@ class ExampleStore:
         """Return the examples of the window that ends at `until`, dropping the older ones."""
         while self._chunks and self._chunks[0].newest_at < until - self._window_s:
             self._chunks.popleft()
-        lists = [entry for chunk in self._chunks for entry in chunk.lists]
+        return self.between(-np.inf, until)
+
+    def between(self, start: float, end: float) -> Examples:
+        """Return the examples whose chunk of time ended in [start, end)."""
+        chunks = [chunk for chunk in self._chunks if start <= chunk.newest_at < end]
+        lists = [entry for chunk in chunks for entry in chunk.lists]
         if not lists:
             return Examples(np.zeros((0, 0), np.float32), np.zeros(0, bool), np.zeros(0, np.int64))
         return Examples(

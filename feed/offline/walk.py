@@ -167,6 +167,10 @@ class Walk:
         bundle = self._fit_bundle(until)
         return replace(bundle, ranker=rankers["pool"], slate_ranker=rankers["slate"])
 
+    def examples(self, head: str, until: float, start: float = -np.inf) -> Examples:
+        """Return the examples of a head seen so far, from `start` to `until`."""
+        return self._examples[head].between(start, until)
+
     def _start_period(self, now: float, trainer: Executor) -> None:
         plan = self._plan
         boundary = self._next
