@@ -41,10 +41,8 @@ def list_models(data: Path | None, *, as_json: bool) -> None:
         click.echo(orjson.dumps([_short(manifest) for manifest in found], option=_PRETTY))
         return
     table = Table(caption="" if found else "No model yet: run feed retrain.")
-    for heading in ("", "version", "created", "window"):
+    for heading in ("", "version, created", "window", "learnt from"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("events", "readers", "articles"):
-        table.add_column(heading, justify="right")
     table.add_column("gate")
     for manifest in found:
         table.add_row(*_cells(manifest))
@@ -94,13 +92,15 @@ def _short(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cells(manifest: dict[str, Any]) -> tuple[str, ...]:
-    window = manifest.get("window") or ("", "")
     return (
         "*" if manifest["live"] else "",
-        str(manifest.get("version", "")),
-        _minute(manifest.get("created_at", "")),
-        " to\n".join(_minute(at) for at in window),
-        *(_count(manifest.get(name)) for name in ("events", "readers", "articles")),
+        f"{manifest.get('version', '')}\n{_minute(manifest.get('created_at', ''))}",
+        "\n".join(_minute(at) for at in manifest.get("window") or ()),
+        "\n".join(
+            f"{manifest[name]:,} {name}"
+            for name in ("events", "readers", "articles")
+            if name in manifest
+        ),
         str(manifest["error"]) if "error" in manifest else _verdict(manifest.get("gate") or {}),
     )
 
@@ -117,7 +117,3 @@ def _verdict(gate: dict[str, Any]) -> str:
 
 def _minute(time: str) -> str:
     return str(time)[:16].replace("T", " ")
-
-
-def _count(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
