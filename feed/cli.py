@@ -34,6 +34,7 @@ COMMANDS = {
     "report": Entry("feed.commands.ab_report", "ab_report", "Report one experiment."),
     "backup": Entry("feed.commands.backup", "backup_command", "Copy a whole installation."),
     "restore": Entry("feed.commands.backup", "restore_command", "Bring a copy back."),
+    "health": Entry("feed.commands.health", "health", "Say whether a part of the service works."),
     "settings": Entry("feed.commands.settings", "settings", "Show every setting and its value."),
     "keys": Entry("feed.commands.keys", "keys", "Make an API key and the setting that accepts it."),
     "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),

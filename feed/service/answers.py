@@ -214,7 +214,7 @@ class ReadyOut(BaseModel):
     """The process can serve feeds."""
 
     status: Literal["ready", "starting"]
-    store: bool
+    store: bool = Field(description="the store answers")
     articles: int
     model_version: str
     snapshot_age_s: float = Field(description="seconds since the last look at the store")

@@ -35,15 +35,24 @@ def healthz() -> Response:
 @routes.output(ReadyOut)
 @operation(Scope.PUBLIC, gated=False, problems=(503,))
 def readyz() -> Response:
-    """Say whether this process can serve feeds and the store answers."""
+    """Say whether this process can serve feeds, and whether the store answers.
+
+    A process with a snapshot is ready also while the store is away: it goes on answering feeds,
+    and a balancer that took every process out would leave readers with nothing.
+    """
     services = current_services()
     snapshot = services.keeper.current()
     if snapshot is None:
         raise StoreUnavailableError("no snapshot of the catalogue yet")
-    services.store.ping()
+    try:
+        services.store.ping()
+    except StoreUnavailableError:
+        store_answers = False
+    else:
+        store_answers = True
     answer = {
         "status": "ready",
-        "store": True,
+        "store": store_answers,
         "articles": int(snapshot.live_articles),
         "model_version": snapshot.model_version,
         "snapshot_age_s": round(max(0.0, services.clock() - snapshot.taken_at), 3),

@@ -223,6 +223,10 @@ class StreamStore(Protocol):
         """Take or renew a lease; False while another owner holds it."""
         ...
 
+    def lease_holder(self, name: str) -> str | None:
+        """Return who holds a lease now, or None."""
+        ...
+
     def release_lease(self, name: str, owner: str) -> None:
         """Give a lease back if `owner` holds it."""
         ...

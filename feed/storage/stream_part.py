@@ -85,6 +85,12 @@ class StreamPart(StorePart):
         call = ScriptCall(scripts.RENEW_LEASE, (key,), (owner, max(1, round(ttl_s * 1000))))
         return bool(self._link.scripts([call])[0])
 
+    def lease_holder(self, name: str) -> str | None:
+        """Return who holds a lease now, or None."""
+        key = self._keys.catalogue(f"lease:{name}")
+        reply: bytes | None = self._link.call(key, "GET", key)
+        return None if reply is None else reply.decode()
+
     def release_lease(self, name: str, owner: str) -> None:
         """Give a lease back if `owner` holds it."""
         key = self._keys.catalogue(f"lease:{name}")

@@ -182,7 +182,7 @@ def test_what_is_killed_comes_back(served: Served) -> None:
     (worker,) = (pid for pid in served.children("worker") if pid not in web)
     os.kill(store, signal.SIGKILL)
     eventually(lambda: served.children("valkey"))
-    eventually(lambda: served.call("GET", "/readyz")[0] == 200)
+    eventually(lambda: served.call("GET", "/readyz")[1].get("store"))
     os.kill(worker, signal.SIGKILL)
     for pid in web:
         os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,51 @@
+"""`feed health`: whether a part of the service works, for schedulers and people."""
+
+from __future__ import annotations
+
+import click
+
+from feed.client import FeedClient
+from feed.commands.errors import CommandError, one_line_errors
+from feed.config import Settings, settings_from_environment
+from feed.domain import InvalidInputError
+from feed.service.worker import LEASE
+from feed.storage.redis_store import RedisStore
+
+TIMEOUT_S = 3.0
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a server may be bound to
+
+
+@click.command("health")
+@click.argument("part", type=click.Choice(["web", "worker"]))
+def health(part: str) -> None:
+    """Say in one line whether PART works; exit code 0 if it does, else 1.
+
+    web: the service of this machine is ready to serve feeds. worker: some worker of the
+    installation at FEED_REDIS_URL holds the lease, so events are counted and archived.
+    """
+    with one_line_errors():
+        settings = settings_from_environment()
+        click.echo(_check_web(settings) if part == "web" else _check_worker(settings))
+
+
+def _check_web(settings: Settings) -> str:
+    host = EVERYWHERE.get(settings.host, settings.host)
+    address = (
+        f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    )
+    client = FeedClient(address, timeout_s=TIMEOUT_S, retries=0)
+    answer = client.call("GET", "/readyz")
+    return f"ready: {answer['articles']} articles, model {answer['model_version']}"
+
+
+def _check_worker(settings: Settings) -> str:
+    if not settings.redis_url:
+        raise InvalidInputError("FEED_REDIS_URL", "must be set; feed serve watches its own worker")
+    store = RedisStore(settings)
+    try:
+        holder = store.lease_holder(LEASE)
+    finally:
+        store.close()
+    if holder is None:
+        raise CommandError("no worker holds the lease: events are kept, but not counted")
+    return f"working: {holder}"

@@ -1,0 +1,56 @@
+"""What the documents promise, held against the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from feed.cli import COMMANDS
+from feed.commands.settings import CLASSES, markdown_table
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+HOUSE = (ROOT / "feed" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("which", CLASSES)
+def test_every_setting_stands_in_the_documents_once_with_its_default(which):
+    assert HOUSE.count(markdown_table(which)) == 1
+
+
+def test_every_command_named_in_the_documents_exists():
+    named = set(re.findall(r"`feed ([a-z]+)", README + HOUSE))
+    named |= set(re.findall(r"^(?:\.venv/bin/)?feed ([a-z]+)", README + HOUSE, re.MULTILINE))
+    assert named
+    assert named <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_described(command):
+    assert f"feed {command}" in README + HOUSE
+
+
+def test_every_script_named_in_the_documents_exists_and_may_be_run():
+    named = set(re.findall(r"scripts/[a-z_]+(?:\.py)?", README + HOUSE))
+    assert named
+    for name in named:
+        assert (ROOT / name).is_file(), name
+
+
+def test_every_local_link_leads_somewhere():
+    for base, text in ((ROOT, README), (ROOT / "feed", HOUSE)):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+            assert (base / target).exists(), target
+
+
+def test_every_room_is_described():
+    rooms = {p.name for p in (ROOT / "feed").iterdir() if (p / "__init__.py").exists()}
+    assert {room for room in rooms if f"`{room}/`" not in HOUSE} == set()
+
+
+def test_figures_name_the_command_that_prints_them():
+    for heading in ("How good is it", "How fast is it"):
+        section = README.split(f"## {heading}")[1].split("\n## ")[0]
+        assert re.search(r"scripts/[a-z_]+\.py", section), heading
