@@ -234,7 +234,11 @@ class Rescorer:
 @pytest.fixture
 def newsroom(store: RedisStore, store_settings: Settings) -> Newsroom:
     settings = replace(
-        store_settings, encoder="none", request_budget_ms=60_000, archive_seconds=ARCHIVE_S
+        store_settings,
+        encoder="none",
+        request_budget_ms=60_000,
+        store_timeout_ms=20_000,
+        archive_seconds=ARCHIVE_S,
     )
     return Newsroom(settings, store)
 
