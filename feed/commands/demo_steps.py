@@ -17,13 +17,15 @@ from feed.commands.demo_world import World
 from feed.commands.errors import EXIT_GATE
 from feed.commands.ingest import send_documents
 from feed.commands.tour import print_comparison, print_feed, print_trending
-from feed.domain import Event, EventKind, Rung
+from feed.config import HOUR_S
+from feed.domain import Event, EventKind, Rung, format_time
 from feed.ingest.json_lines import Documents
 from feed.storage.archive import Archive
 
 ARCHIVE_S = 120.0
 FRESH_S = 30.0
 VISITS = 800
+OFFLINE_HOURS = 12.0
 PICKER_READERS = 40
 EXPERIMENT = {
     "name": "demo-trending-boost",
@@ -66,6 +68,7 @@ class Tour:
         self._data = data
         self._console = console
         self._sent = 0
+        self._loaded_at = time.time()
 
     def run(self) -> None:
         """Load, train, show, and write the experiment's report."""
@@ -120,9 +123,11 @@ class Tour:
         )
         found = self._data / "evaluation.json"
         source = self._world.dataset or ("archive", str(self._data / "archive"))
-        arguments = ["evaluate", "--dataset", *source, "--json", str(found)]
+        since = format_time(self._loaded_at - OFFLINE_HOURS * HOUR_S)
+        window = [] if self._world.dataset else ["--from", since, "--retrain-every", "6h"]
+        arguments = ["evaluate", "--dataset", *source, *window, "--json", str(found)]
         page = ["--html", str(self._data / "evaluation.html")]
-        if run_feed(*arguments, *page, *self._world.evaluate_options, quiet=True) != 0:
+        if run_feed(*arguments, *page, quiet=True) != 0:
             raise DemoError("the evaluation failed; its message stands above")
         report = orjson.loads(found.read_bytes())
         print_comparison(self._console, report)

@@ -42,7 +42,6 @@ class World:
     tour_reads: tuple[str, ...]
     respond: Respond
     dataset: tuple[str, str] | None = None
-    evaluate_options: tuple[str, ...] = ()
 
 
 def build_newsroom(now: float, reader_count: int, seed: int = 7) -> World:

@@ -47,21 +47,21 @@ class Tally:
     """Metric values per impression; a few numbers each, whatever the number of candidates."""
 
     def __init__(self) -> None:
-        self._values: dict[tuple[str, str, str], list[Floats]] = defaultdict(list)
+        self._values: dict[tuple[str, str, str], dict[int, Floats]] = defaultdict(dict)
         self._facts: dict[str, list[ListFacts]] = defaultdict(list)
 
     def add_facts(self, protocol: str, facts: ListFacts) -> None:
-        """Add the facts of a chunk of impressions; call it once per chunk and protocol."""
+        """Begin a chunk of impressions with its facts: once per chunk and protocol, first."""
         self._facts[protocol].append(facts)
 
     def add(self, protocol: str, method: str, ranked: RankedLists) -> None:
         """Add the metrics of a method on the same chunk of impressions."""
         for metric in PROTOCOLS[protocol]:
-            self._values[protocol, method, metric].append(_measure(metric, ranked))
+            self.add_values(protocol, method, metric, _measure(metric, ranked))
 
     def add_values(self, protocol: str, method: str, metric: str, values: Floats) -> None:
         """Add values measured elsewhere, one per impression of the chunk."""
-        self._values[protocol, method, metric].append(values)
+        self._values[protocol, method, metric][len(self._facts[protocol]) - 1] = values
 
     def methods(self, protocol: str) -> list[str]:
         """Return the methods measured in a protocol, in the order they came."""
@@ -72,8 +72,17 @@ class Tally:
         return [k for p, m, k in self._values if (p, m) == (protocol, method)]
 
     def values(self, protocol: str, method: str, metric: str) -> Floats:
-        """Return a metric per impression, f64 [n]."""
-        return np.concatenate(self._values[protocol, method, metric])
+        """Return a metric per impression, f64 [n]; NaN in chunks that the method is missing from.
+
+        A signal may be unknown for a while, as content is before the first model.
+        """
+        chunks = self._values[protocol, method, metric]
+        return np.concatenate(
+            [
+                chunks.get(number, np.full(len(facts.at), np.nan))
+                for number, facts in enumerate(self._facts[protocol])
+            ]
+        )
 
     def facts(self, protocol: str) -> ListFacts:
         """Return the facts of every impression of a protocol."""
