@@ -19,11 +19,9 @@ from feed.domain import InvalidInputError, format_time, parse_time
 from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder, article_text
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, encode_catalogue, read_dataset
-from feed.offline.evaluation import evaluate
 from feed.offline.event_log import EventLog
+from feed.offline.parallel import evaluate_protocols
 from feed.offline.report import build_report, print_report, render_html
-from feed.offline.score_file import ScoreFile
-from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import HEADS, WalkPlan
 
 Matrix = npt.NDArray[np.float32]
@@ -93,13 +91,11 @@ def evaluate_command(
         task = bar.add_task("reading", total=1.0)
         if vectors is None:
             vectors = _encode(log, encoder, start, bar, task)
-        scores = stack.enter_context(ScoreFile(scores_path, log)) if scores_path else None
-        book = ScoreBook(log, scores)
 
         def show(share: float, doing: str) -> None:
             bar.update(task, completed=share, description=doing)
 
-        evaluate(log, plan, book, embeddings=vectors, progress=show)
+        book = evaluate_protocols(log, plan, embeddings=vectors, scores=scores_path, progress=show)
         bar.update(task, completed=1.0, description="done")
     report = build_report(book, _settings(dataset, plan, len(log.articles)))
     print_report(report, console)

@@ -26,7 +26,7 @@ OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
 """What each head learns: whether a pool article is clicked; the order of a list."""
 
 _TREES = {
-    "min_data_in_leaf": 50,
+    "min_data_in_leaf": 100,
     "feature_fraction": 0.6,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
@@ -103,6 +103,7 @@ def fit_ranker(
     data = lightgbm.Dataset(
         examples.features,
         examples.clicked.astype(np.float32),
+        weight=examples.weights,
         group=examples.sizes if objective == "lambdarank" else None,
         feature_name=[f.name for f in FEATURES],
     )

@@ -34,6 +34,8 @@ def score_all(
 ) -> dict[str, Floats]:
     """Return the scores of every method, f64 [k] each.
 
+    A signal that is not known of a candidate counts as 0 there: no clicks, no likeness.
+
     Without a learned ranker the model is the day-one weights. A signal that is known for no
     candidate at all (content without any text) is left out.
     """
@@ -42,6 +44,6 @@ def score_all(
     for name, (feature, sign) in SIGNALS.items():
         column = features[:, feature_index()[feature]]
         if not np.isnan(column).all():
-            scores[name] = sign * column.astype(np.float64)
+            scores[name] = sign * np.nan_to_num(column.astype(np.float64))
     scores[RANDOM] = rng.random(len(features))
     return scores

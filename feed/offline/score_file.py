@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -51,6 +52,25 @@ class ScoreFile:
         self._db.execute("INSERT INTO scores SELECT *, ? FROM chunk", [protocol])
         self._db.unregister("chunk")
 
+    @staticmethod
+    def join(parts: Sequence[Path], path: Path) -> None:
+        """Make one file of several and delete them.
+
+        Raises:
+            ArchiveError: it cannot be written.
+        """
+        names = ", ".join(_quoted(part) for part in parts)
+        try:
+            with duckdb.connect() as db:
+                db.execute(
+                    f"COPY (FROM read_parquet([{names}])) TO {_quoted(path)} "
+                    "(FORMAT parquet, COMPRESSION zstd)"
+                )
+        except duckdb.Error as fault:
+            raise ArchiveError(f"cannot write {path}: {fault}") from fault
+        for part in parts:
+            part.unlink()
+
     def __enter__(self) -> ScoreFile:
         return self
 
@@ -62,10 +82,14 @@ class ScoreFile:
     ) -> None:
         try:
             if error is None:
-                target = str(self._path).replace("'", "''")
-                self._db.execute(f"COPY scores TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+                target = _quoted(self._path)
+                self._db.execute(f"COPY scores TO {target} (FORMAT parquet, COMPRESSION zstd)")
         except duckdb.Error as fault:
             raise ArchiveError(f"cannot write {self._path}: {fault}") from fault
         finally:
             self._db.close()
             self._directory.cleanup()
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

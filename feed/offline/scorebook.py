@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,8 @@ class ScoreBook:
         self.spreads = {name: Spread() for name in SPREAD_METHODS}
         self.pool_sizes: list[int] = []
         self.candidate_counts: list[int] = []
-        self._log, self._file = log, scores
+        self._log: EventLog | None = log
+        self._file = scores
         self._rankers: Rankers = {}
         self._slates: list[SlateList] = []
         self._pools: list[_WaitingPool] = []
@@ -115,10 +117,30 @@ class ScoreBook:
             self._flush_pools()
         self._slates, self._pools, self._waiting = [], [], 0
 
+    def closed(self) -> ScoreBook:
+        """Return the book as numbers alone, without log, file and rankers, to be sent on."""
+        self._log, self._file, self._rankers = None, None, {}
+        return self
+
+    def merge(self, others: Sequence[ScoreBook]) -> ScoreBook:
+        """Take in the books of other protocols; return this one."""
+        for other in others:
+            self.tally.merge(other.tally)
+            self.pool_sizes += other.pool_sizes
+            self.candidate_counts += other.candidate_counts
+            if other.pool_sizes:
+                self.spreads = other.spreads
+        return self
+
     def _count(self, rows: int) -> None:
         self._waiting += rows
         if self._waiting >= WAITING_ROWS:
             self.flush()
+
+    @property
+    def _the_log(self) -> EventLog:
+        assert self._log is not None  # noqa: S101 - a closed book takes nothing more
+        return self._log
 
     def _ranker(self, head: str) -> LightGBMRanker | None:
         future = self._rankers.get(head)
@@ -206,22 +228,22 @@ class ScoreBook:
         clicked: Flags,
         rows: Rows,
     ) -> None:
-        views = self._log.impressions
+        views = self._the_log.impressions
         at = views.at[impressions]
         sizes = np.diff(views.starts)[impressions]
         lists = np.repeat(np.arange(len(impressions)), sizes)
         places = np.flatnonzero(clicked)
         lists_clicked, first = np.unique(lists[places], return_index=True)
         age = np.full(len(impressions), np.nan)
-        seen = self._log.first_seen_at[rows[places[first]]]
+        seen = self._the_log.first_seen_at[rows[places[first]]]
         age[lists_clicked] = (at[lists_clicked] - seen) / 3600.0
         users = views.users[impressions]
         self.tally.add_facts(protocol, ListFacts(users, np.array(reader_clicks), age, at))
 
     def _add_pool_facts(self, impressions: Rows, reader_clicks: list[int], first: Rows) -> None:
-        views = self._log.impressions
+        views = self._the_log.impressions
         at = views.at[impressions]
-        age = (at - self._log.first_seen_at[first]) / 3600.0
+        age = (at - self._the_log.first_seen_at[first]) / 3600.0
         facts = ListFacts(views.users[impressions], np.array(reader_clicks), age, at)
         self.tally.add_facts("pool", facts)
         self.tally.add_facts("sources", facts)

@@ -63,6 +63,13 @@ class Tally:
         """Add values measured elsewhere, one per impression of the chunk."""
         self._values[protocol, method, metric][len(self._facts[protocol]) - 1] = values
 
+    def merge(self, other: Tally) -> None:
+        """Take in what was measured of other protocols."""
+        for key, values in other._values.items():
+            self._values[key].update(values)
+        for protocol, facts in other._facts.items():
+            self._facts[protocol].extend(facts)
+
     def methods(self, protocol: str) -> list[str]:
         """Return the methods measured in a protocol, in the order they came."""
         return list(dict.fromkeys(m for p, m, _ in self._values if p == protocol))

@@ -1,0 +1,103 @@
+"""Both protocols at once, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, Queue
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.offline.evaluation import evaluate
+from feed.offline.event_log import EventLog
+from feed.offline.score_file import ScoreFile
+from feed.offline.scorebook import ScoreBook
+from feed.offline.walk import WalkPlan
+
+Matrix = npt.NDArray[np.float32]
+Progress = Callable[[float, str], None]
+
+_LOOK_S = 0.2
+
+
+def evaluate_protocols(
+    log: EventLog,
+    plan: WalkPlan,
+    *,
+    embeddings: Matrix | None = None,
+    scores: Path | None = None,
+    progress: Progress | None = None,
+) -> ScoreBook:
+    """Return the book of every protocol of a plan; two protocols walk side by side.
+
+    Each protocol has its own replay and its own training, so the numbers are those of walking
+    alone.
+
+    Args:
+        log: the log.
+        plan: window, parameters and protocols (`heads`).
+        embeddings: f32 [len(log.articles), d], zero rows where there is no text.
+        scores: Parquet file of every score, if it is wanted.
+        progress: called with the share done (0 to 1) and what is being done.
+    """
+    if len(plan.heads) == 1:
+        with ScoreFile(scores, log) if scores else nullcontext() as file:
+            return evaluate(
+                log, plan, ScoreBook(log, file), embeddings=embeddings, progress=progress
+            )
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Manager() as manager, ProcessPoolExecutor(len(plan.heads), spawn) as workers:
+        told = manager.Queue()
+        files = [_part(scores, head) for head in plan.heads]
+        tasks = [
+            workers.submit(_walk, log, replace(plan, heads=(head,)), embeddings, file, told)
+            for head, file in zip(plan.heads, files, strict=True)
+        ]
+        shares = dict.fromkeys(plan.heads, 0.0)
+        while not all(task.done() for task in tasks):
+            _listen(told, shares, progress)
+        books = [task.result() for task in tasks]
+    if scores is not None:
+        ScoreFile.join([file for file in files if file is not None], scores)
+    return books[0].merge(books[1:])
+
+
+def _walk(
+    log: EventLog,
+    plan: WalkPlan,
+    embeddings: Matrix | None,
+    scores: Path | None,
+    told: Queue[tuple[str, float, str]],
+) -> ScoreBook:
+    head = plan.heads[0]
+    with ScoreFile(scores, log) if scores else nullcontext() as file:
+        book = ScoreBook(log, file)
+        evaluate(
+            log,
+            plan,
+            book,
+            embeddings=embeddings,
+            progress=lambda share, doing: told.put((head, share, doing)),
+        )
+    return book.closed()
+
+
+def _listen(
+    told: Queue[tuple[str, float, str]], shares: dict[str, float], progress: Progress | None
+) -> None:
+    try:
+        head, share, doing = told.get(timeout=_LOOK_S)
+    except Empty:
+        return
+    shares[head] = share
+    if progress is not None:
+        progress(min(shares.values()), doing)
+
+
+def _part(scores: Path | None, head: str) -> Path | None:
+    return None if scores is None else scores.with_name(f"{scores.name}.{head}.part")
