@@ -98,17 +98,16 @@ class Installation:
         self.stop()
 
     def is_ready(self) -> bool:
-        """Return whether a web process answers that it is ready."""
+        """Return whether a web process answers that it and the store are ready."""
         if self._serve is not None and self._serve.poll() is not None:
             raise RuntimeError(f"feed serve ended with {self._serve.returncode}: {self.log_path}")
         client = self.client(timeout_s=5.0)
         try:
-            client.call("GET", "/readyz")
+            return bool(client.call("GET", "/readyz")["store"])
         except (ApiError, ConnectionError):
             return False
         finally:
             client.close()
-        return True
 
     def client(self, timeout_s: float = 30.0) -> FeedClient:
         """Return a client that does not try again by itself."""
