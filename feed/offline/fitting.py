@@ -103,7 +103,6 @@ def fit_ranker(
     data = lightgbm.Dataset(
         examples.features,
         examples.clicked.astype(np.float32),
-        weight=examples.weights,
         group=examples.sizes if objective == "lambdarank" else None,
         feature_name=[f.name for f in FEATURES],
     )

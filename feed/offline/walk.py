@@ -16,7 +16,6 @@ from feed.features.profile import Profile
 from feed.models.bundle import ModelBundle
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker
-from feed.models.schema import feature_index
 from feed.models.view import RankingView, build_view
 from feed.offline.event_log import EventLog
 from feed.offline.examples import Examples, ExampleStore, sample_negatives
@@ -29,8 +28,6 @@ Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Rankers = dict[str, Future[LightGBMRanker | None]]
-
-_LIKELY = feature_index()["shown_30m"]
 
 HEADS = ("slate", "pool")
 """The protocols, and the learned rankers that are for them."""
@@ -234,9 +231,8 @@ class Walk:
         )
         clicked = np.isin(found.rows, wanted)
         if impression % self._plan.learn_pool_every == 0:
-            likely = scores.features[:, _LIKELY].astype(np.float64)
-            kept, weights = sample_negatives(clicked, likely, self._plan.negatives, self._rng)
-            self._examples["pool"].add(scores.features[kept], clicked[kept], request.now, weights)
+            kept = sample_negatives(clicked, self._plan.negatives, self._rng)
+            self._examples["pool"].add(scores.features[kept], clicked[kept], request.now)
         if measured and self._book is not None:
             reader_clicks = len(profile.clicked_rows)
             self._book.add_pool(PoolList(impression, found, scores, clicked, wanted, reader_clicks))
