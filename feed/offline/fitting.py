@@ -27,11 +27,11 @@ OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
 
 _TREES = {
     "min_data_in_leaf": 100,
-    "feature_fraction": 0.6,
-    "bagging_fraction": 0.8,
+    "feature_fraction": 0.5,
+    "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 5.0,
-    "max_bin": 127,
+    "max_bin": 63,
     "deterministic": True,
     "force_row_wise": True,
     "verbose": -1,

@@ -14,20 +14,19 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class RankedLists:
-    """n lists of candidates, flattened: what every metric needs, sorted once.
+    """Where the clicked entries of n lists stand: what every metric needs, found once.
 
-    `lists` int64 [total] names each entry's list, best first within a list; `ranks` counts from
-    0; `relevant` marks the clicked; `sizes` f64 [n] and `wanted` f64 [n] count a list's entries
-    and everything that should have been in it (clicked articles outside it included). `midranks`
-    f64 [total] are ranks among all scores with ties in their middle, 1 for the worst.
+    `lists` int64 [clicked] names each clicked entry's list; `ranks` count from 0, the best;
+    `midranks` f64 count from 1, the worst, with ties in their middle. `sizes` f64 [n] and
+    `wanted` f64 [n] count a list's entries and everything that should have been in it (clicked
+    articles outside it included).
     """
 
     lists: Integers
     ranks: Integers
-    relevant: Flags
+    midranks: Floats
     sizes: Floats
     wanted: Floats
-    midranks: Floats
 
 
 def sort_lists(
@@ -37,10 +36,11 @@ def sort_lists(
     wanted: npt.ArrayLike | None = None,
     tie_seed: int = 20,
 ) -> RankedLists:
-    """Return lists in the order of their scores.
+    """Return where the relevant entries stand in the order of the scores.
 
     Entries of equal score come in an order drawn at random with a fixed seed, so that neither
-    the order of the input nor the outcome decides between them.
+    the order of the input nor the outcome decides between them. Nothing is sorted: an entry's
+    rank is the number of entries of its list above it.
 
     Args:
         scores: f64 [total], higher is better; NaN counts as the lowest.
@@ -50,19 +50,25 @@ def sort_lists(
         tie_seed: of that drawing.
     """
     values = np.nan_to_num(np.asarray(scores, np.float64), nan=-np.inf)
-    sizes = np.asarray(sizes, np.int64)
-    lists = np.repeat(np.arange(len(sizes)), sizes)
-    starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
+    counts = np.asarray(sizes, np.int64)
     lot = np.random.default_rng(tie_seed).random(len(values))
-    order = np.lexsort((lot, -values, lists))
-    inside = np.bincount(lists, relevant, minlength=len(sizes)).astype(np.float64)
+    places = np.flatnonzero(relevant)
+    lists = np.repeat(np.arange(len(counts)), counts)[places]
+    entries, each = _entries_beside(lists, counts)
+    own = np.repeat(places, each)
+    above = values[entries] > values[own]
+    equal = values[entries] == values[own]
+    starts = np.cumsum(each) - each
+    higher = _sum_runs(above, starts)
+    ranks = higher + _sum_runs(equal & (lot[entries] > lot[own]), starts)
+    from_best = higher + (_sum_runs(equal, starts) - 1) / 2.0
+    inside = np.bincount(lists, minlength=len(counts)).astype(np.float64)
     return RankedLists(
         lists=lists,
-        ranks=np.arange(len(values)) - starts[lists],
-        relevant=relevant[order],
-        sizes=sizes.astype(np.float64),
+        ranks=ranks,
+        midranks=each - from_best,
+        sizes=counts.astype(np.float64),
         wanted=inside if wanted is None else np.asarray(wanted, np.float64),
-        midranks=_midranks(values[order], lists, starts, sizes),
     )
 
 
@@ -71,8 +77,8 @@ def auc(ranked: RankedLists) -> Floats:
 
     NaN for a list without both clicked and unclicked articles. MIND's definition.
     """
-    inside = _sum(ranked, ranked.relevant)
-    above = _sum(ranked, ranked.midranks * ranked.relevant) - inside * (inside + 1.0) / 2.0
+    inside = _sum(ranked, np.ones(len(ranked.lists)))
+    above = _sum(ranked, ranked.midranks) - inside * (inside + 1.0) / 2.0
     pairs = inside * (ranked.sizes - inside)
     return np.where(pairs > 0, above / np.maximum(pairs, 1.0), np.nan)
 
@@ -82,7 +88,7 @@ def reciprocal_rank(ranked: RankedLists) -> Floats:
 
     With one clicked article in a list it is the usual reciprocal rank.
     """
-    gain = _sum(ranked, ranked.relevant / (ranked.ranks + 1.0))
+    gain = _sum(ranked, 1.0 / (ranked.ranks + 1.0))
     return _per_wanted(gain, ranked.wanted)
 
 
@@ -95,7 +101,7 @@ def ndcg_at(ranked: RankedLists, k: int) -> Floats:
     Source: Jarvelin and Kekalainen: Cumulated Gain-Based Evaluation (2002).
     """
     discount = np.where(ranked.ranks < k, 1.0 / np.log2(ranked.ranks + 2.0), 0.0)
-    gain = _sum(ranked, discount * ranked.relevant)
+    gain = _sum(ranked, discount)
     ideal = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(k) + 2.0))])
     best = ideal[np.minimum(ranked.wanted, k).astype(np.int64)]
     return np.where(best > 0, gain / np.maximum(best, 1e-12), np.nan)
@@ -103,7 +109,7 @@ def ndcg_at(ranked: RankedLists, k: int) -> Floats:
 
 def recall_at(ranked: RankedLists, k: int) -> Floats:
     """Return the share of wanted articles among the first k, f64 [n]; NaN where none."""
-    return _per_wanted(_sum(ranked, ranked.relevant & (ranked.ranks < k)), ranked.wanted)
+    return _per_wanted(_sum(ranked, ranked.ranks < k), ranked.wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +161,15 @@ def _per_wanted(gain: Floats, wanted: Floats) -> Floats:
     return np.where(wanted > 0, gain / np.maximum(wanted, 1.0), np.nan)
 
 
-def _midranks(values: Floats, lists: Integers, starts: Integers, sizes: Integers) -> Floats:
-    """Return ranks from the worst (1) with ties in their middle; input is sorted best first."""
-    if not len(values):
-        return np.zeros(0)
-    new = np.ones(len(values), bool)
-    new[1:] = (values[1:] != values[:-1]) | (lists[1:] != lists[:-1])
-    run = np.cumsum(new) - 1
-    first = np.flatnonzero(new)
-    middle = first + (np.bincount(run) - 1) / 2.0
-    from_best = middle[run] - starts[lists]
-    ranks: Floats = sizes[lists] - from_best
-    return ranks
+def _entries_beside(lists: Integers, counts: Integers) -> tuple[Integers, Integers]:
+    """Return, for each named list in turn, the places of all its entries, and how many."""
+    each = counts[lists]
+    begins = (np.cumsum(counts) - counts)[lists]
+    offsets = np.arange(int(each.sum())) - np.repeat(np.cumsum(each) - each, each)
+    return np.repeat(begins, each) + offsets, each
+
+
+def _sum_runs(flags: Flags, starts: Integers) -> Integers:
+    if not len(starts):
+        return np.zeros(0, np.int64)
+    return np.add.reduceat(flags.astype(np.int64), starts)

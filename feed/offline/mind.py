@@ -128,7 +128,7 @@ def _assemble(lines: list[_Line], catalogue: tuple[Article, ...]) -> EventLog:
 def _events(
     lines: list[_Line], impressions: Impressions, articles: IdMap, users: IdMap
 ) -> LoggedEvents:
-    begin = float(impressions.at.min(initial=0.0)) - HISTORY_GAP_S
+    begin = (float(impressions.at[0]) if len(lines) else 0.0) - HISTORY_GAP_S
     histories = {line.user: line.history for line in reversed(lines)}
     past_user: list[int] = []
     past_at: list[float] = []

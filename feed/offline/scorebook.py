@@ -31,6 +31,8 @@ WAITING_ROWS = 500_000
 """Candidates whose features may wait for a ranker; beyond, the walk waits for it."""
 SOURCE_DEPTH = 100
 """How deep each candidate source is asked when its recall is measured."""
+SPREAD_EVERY = 3
+"""Of so many lists one is looked at beyond accuracy."""
 SPREAD_METHODS = (MODEL, SERVED, "clicks, half-life 30 min", "newest")
 """Methods whose first places are looked at beyond accuracy."""
 
@@ -194,9 +196,7 @@ class ScoreBook:
         ranks = np.concatenate(draws or [np.zeros(0, np.int64)])
         sizes = np.array([float(w.pool_size) for w in waiting])
         lists = np.repeat(np.arange(len(waiting)), counts)
-        return RankedLists(
-            lists, ranks, np.ones(len(ranks), bool), sizes, wanted, sizes[lists] - ranks
-        )
+        return RankedLists(lists, ranks, sizes[lists] - ranks, sizes, wanted)
 
     def _add_sources(self, waiting: list[_WaitingPool], wanted: Floats) -> None:
         in_pool = np.array([float(w.in_pool) for w in waiting])
@@ -211,7 +211,8 @@ class ScoreBook:
     ) -> None:
         starts = np.concatenate([[0], np.cumsum(sizes)])
         for name, spread in self.spreads.items():
-            for place, entry in enumerate(waiting):
+            for place in range(0, len(waiting), SPREAD_EVERY):
+                entry = waiting[place]
                 part = scored[name][starts[place] : starts[place + 1]]
                 best = np.argsort(-part, kind="stable")[:TOP]
                 rows = entry.rows[best]

@@ -47,7 +47,7 @@ class WalkPlan:
     end: float
     retrain_every_s: float = DAY_S
     pool_every: int = 1
-    learn_pool_every: int = 1
+    learn_pool_every: int = 2
     negatives: int = 20
     heads: tuple[str, ...] = HEADS
     threads: int = 1
