@@ -24,6 +24,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def split(self, lists: int) -> tuple[Examples, Examples]:
+        """Return the first so many lists, and the others."""
+        rows = int(self.sizes[:lists].sum())
+        return (
+            Examples(self.features[:rows], self.clicked[:rows], self.sizes[:lists]),
+            Examples(self.features[rows:], self.clicked[rows:], self.sizes[lists:]),
+        )
+
 
 @dataclass(slots=True)
 class _Chunk:
