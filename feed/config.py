@@ -132,7 +132,9 @@ class TrainingConfig:
     half_life_hours: float = setting(72.0, "half-life of an interaction's weight, hours")
     factors: int = setting(64, "dimensions of the collaborative factors")
     iterations: int = setting(15, "alternating least squares sweeps")
-    regularization: float = setting(60.0, "L2 regularisation of the factors")
+    regularization: float = setting(
+        2.0, "L2 regularisation of the factors, per mean reader of an article"
+    )
     alpha: float = setting(10.0, "confidence per unit of interaction weight")
     content_ridge: float = setting(10.0, "L2 regularisation of the map from embeddings to factors")
     content_min_readers: int = setting(5, "readers an article needs to teach that map")

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from feed.commands.errors import one_line_errors
 from feed.config import TrainingConfig
+from feed.models.factors import scale_regularization
 from feed.offline.ablation import (
     Row,
     check_against_implicit,
@@ -20,6 +21,7 @@ from feed.offline.ablation import (
     compare_engines,
     compare_fold_in,
     compare_negatives,
+    weights_of,
 )
 from feed.offline.ablation_data import read_globo, read_movielens
 
@@ -34,16 +36,18 @@ def ablation(globo: Path | None, movielens: Path | None, json_path: Path | None)
     """Print nDCG@10 of the model and of what is left without each of its parts."""
     if globo is None and movielens is None:
         raise click.UsageError("name --globo or --movielens")
-    console, config = Console(), TrainingConfig()
+    console = Console()
     rows: list[tuple[str, Row]] = []
     difference = None
     with one_line_errors():
         if globo is not None:
             reads = read_globo(globo)
+            config = scale_regularization(weights_of(reads), TrainingConfig())
             for compare in (compare_cold_start, compare_engines, compare_fold_in):
                 rows += [("globo", row) for row in compare(reads, config)]
         if movielens is not None:
             reads = read_movielens(movielens)
+            config = scale_regularization(weights_of(reads), TrainingConfig())
             difference = check_against_implicit(reads, config)
             for compare in (compare_engines, compare_negatives):
                 rows += [("ml-100k", row) for row in compare(reads, config)]

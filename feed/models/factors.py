@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,18 @@ def confidences(weights: csr_matrix, alpha: float) -> csr_matrix:
     result.eliminate_zeros()
     result.data = np.sign(result.data) * (1.0 + np.float32(alpha) * np.abs(result.data))
     return result
+
+
+def scale_regularization(weights: csr_matrix, config: TrainingConfig) -> TrainingConfig:
+    """Return the parameters with the regularisation multiplied by an article's mean readers.
+
+    The sums it stands beside in the normal equations grow with the readers of an article: one
+    number would silence a small site's factors or let a large one's fit every accident.
+    """
+    readers = np.asarray((weights > 0).sum(axis=0), np.float64).ravel()
+    read = readers[readers > 0]
+    mean = float(read.mean()) if len(read) else 1.0
+    return replace(config, regularization=config.regularization * mean)
 
 
 def fit_als(weights: csr_matrix, config: TrainingConfig, threads: int = 1) -> Matrix:

@@ -14,7 +14,12 @@ from feed.domain import format_time
 from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns, build_interactions
 from feed.models.bundle import ModelBundle
-from feed.models.factors import fit_als, fit_content_map, item_neighbours
+from feed.models.factors import (
+    fit_als,
+    fit_content_map,
+    item_neighbours,
+    scale_regularization,
+)
 from feed.models.ranker import LightGBMRanker
 from feed.models.schema import FEATURES
 from feed.offline.event_log import EventLog, LoggedEvents
@@ -72,6 +77,7 @@ def fit_bundle(
     weights = build_interactions(columns, size, until, config)
     known = np.flatnonzero(log.first_seen_at < until)
     weights = weights[:, known].tocsr()
+    config = scale_regularization(weights, config)
     readers = np.asarray((weights > 0).sum(axis=0), np.float64).ravel()
     index, similarity = item_neighbours(weights, config.neighbours)
     ids = log.articles.ids
