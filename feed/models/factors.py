@@ -191,6 +191,9 @@ def _keep_best(block: csr_matrix, start: int, index: npt.NDArray[np.int32], valu
         scores = block.data[block.indptr[i] : block.indptr[i + 1]]
         others = columns != start + i
         columns, scores = columns[others], scores[others]
+        if len(scores) > limit:
+            best = np.argpartition(-scores, limit - 1)[:limit]
+            columns, scores = columns[best], scores[best]
         order = np.lexsort((columns, -scores))[:limit]
         index[start + i, : len(order)] = columns[order]
         values[start + i, : len(order)] = scores[order]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 _COLUMN = feature_index()
 _HALF_LIVES = ("30m", "2h", "6h", "24h")
 _NEAREST = 20
+_SHORT = 40
 _DAY_S = 86400.0
 _CTR_PRIOR = 20.0
 _RATE_PRIOR = 1.0
@@ -40,9 +41,13 @@ class _Work:
     rows: Rows
     vectors: ReaderVectors
     out: Matrix
+    ranked: list[tuple[str, Floats]] = field(default_factory=list)
 
     def put(self, name: str, values: npt.ArrayLike) -> None:
         self.out[_COLUMN[name]] = values
+
+    def rank(self, name: str, values: Floats) -> None:
+        self.ranked.append((name, values))
 
 
 def build_features(
@@ -78,6 +83,9 @@ def build_features(
         _affinity(work)
         _fatigue(work)
         _context(work)
+        ranks = rank_each(np.stack([values for _, values in work.ranked]))
+        for (name, _), values in zip(work.ranked, ranks, strict=True):
+            work.put(name, values)
     return np.ascontiguousarray(out.T)
 
 
@@ -91,6 +99,20 @@ def rank_among(values: Floats) -> Floats:
     high = np.searchsorted(ordered[:known], values, "right")
     ranks = (low + high - 1) / (2.0 * max(known - 1, 1))
     ranks[np.isnan(values)] = np.nan
+    return ranks
+
+
+def rank_each(values: Floats) -> Floats:
+    """Return `rank_among` of each row, f64 [rows, k]; short rows all at once."""
+    count = values.shape[1]
+    if count == 1 or count > _SHORT:
+        return np.stack([rank_among(row) for row in values])
+    low = (values[:, None, :] < values[:, :, None]).sum(axis=2)
+    equal = (values[:, None, :] == values[:, :, None]).sum(axis=2)
+    unknown = np.isnan(values)
+    known = np.maximum(count - unknown.sum(axis=1, keepdims=True) - 1, 1)
+    ranks: Floats = (2 * low + equal - 1) / (2.0 * known)
+    ranks[unknown] = np.nan
     return ranks
 
 
@@ -108,18 +130,18 @@ def _popularity(work: _Work) -> None:
         if i:
             work.put(f"ctr_{h}", rates[:, i])
     _page_popularity(work, blocks, site, rates[:, 3])
-    work.put("clicks_2h_rank", rank_among(click_share[:, 1]))
-    work.put("clicks_6h_rank", rank_among(click_share[:, 2]))
+    work.rank("clicks_2h_rank", click_share[:, 1])
+    work.rank("clicks_6h_rank", click_share[:, 2])
     work.put("clicks_6h_gap", click_share[:, 2] - click_share[:, 2].max())
-    work.put("ctr_6h_rank", rank_among(rates[:, 2]))
+    work.rank("ctr_6h_rank", rates[:, 2])
     work.put("ctr_6h_gap", rates[:, 2] - rates[:, 2].max())
-    work.put("ctr_24h_rank", rank_among(rates[:, 3]))
+    work.rank("ctr_24h_rank", rates[:, 3])
     clicked_at, shown_at = counters.last_times(rows)
     work.put("last_clicked", _minutes_since(clicked_at, now))
     last_shown = _minutes_since(shown_at, now)
     work.put("last_shown", last_shown)
-    work.put("last_shown_rank", rank_among(last_shown))
-    work.put("shown_30m_rank", rank_among(shown_share[:, 0]))
+    work.rank("last_shown_rank", last_shown)
+    work.rank("shown_30m_rank", shown_share[:, 0])
     for i, name in enumerate(("trend_30m_2h", "trend_2h_6h", "trend_6h_24h")):
         work.put(name, _rate_ratio(clicks, i, i + 1))
     work.put("shown_trend", _rate_ratio(shown, 0, 2))
@@ -154,7 +176,7 @@ def _freshness(work: _Work) -> None:
     published = np.maximum(now - published_at, 0.0) / 3600.0
     work.put("age_seen", np.log1p(seen))
     work.put("age_published", np.where(published_at > 0, np.log1p(published), np.nan))
-    work.put("age_rank", rank_among(seen))
+    work.rank("age_rank", seen)
 
 
 def _covisitation(work: _Work) -> None:
@@ -162,7 +184,7 @@ def _covisitation(work: _Work) -> None:
     pairs = work.signals.covisitation
     covisit = _covisit(pairs, profile.clicked_rows, profile.clicked_at, rows, now)
     work.put("covisit", covisit)
-    work.put("covisit_rank", rank_among(covisit))
+    work.rank("covisit_rank", covisit)
     work.put(
         "covisit_last", _covisit(pairs, profile.clicked_rows[:1], profile.clicked_at[:1], rows, now)
     )
@@ -187,7 +209,7 @@ def _collaborative(work: _Work) -> None:
     if work.vectors.collaborative is not None:
         scores = (factors @ work.vectors.collaborative).astype(np.float64)
         work.put("collaborative", scores)
-        work.put("collaborative_rank", rank_among(scores))
+        work.rank("collaborative_rank", scores)
     page = work.context.page_row
     if 0 <= page < view.pool.size and view.factors[page].any():
         norms = np.linalg.norm(factors, axis=1) * np.linalg.norm(view.factors[page])
@@ -269,7 +291,7 @@ def _fatigue(work: _Work) -> None:
     minutes = np.maximum(now - last_at, 0.0) / 60.0
     shown_age = np.where(was_shown, np.log1p(minutes), np.nan)
     work.put("shown_age", shown_age)
-    work.put("shown_age_rank", rank_among(shown_age))
+    work.rank("shown_age_rank", shown_age)
     times = np.sort(profile.clicked_at)
     since = len(times) - np.searchsorted(times, last_at, "left")
     work.put("passed_over", np.where(was_shown, since, 0.0))

@@ -10,7 +10,7 @@ from feed.features.pool import PoolBuilder
 from feed.features.profile import EMPTY_PROFILE, build_profile
 from feed.features.state import LiveSignals
 from feed.models.bundle import ModelBundle, empty_bundle
-from feed.models.feature_matrix import build_features, rank_among
+from feed.models.feature_matrix import build_features, rank_among, rank_each
 from feed.models.ranker import LinearRanker
 from feed.models.schema import FEATURES, GROUPS, feature_index, fingerprint, group_columns
 from feed.models.view import build_view
@@ -200,3 +200,11 @@ def test_a_view_grows_with_the_pool_and_equals_one_made_anew():
     assert grown.pool.size == COUNT + 1
     assert first.content.shape == (COUNT, 8)
     assert not np.array_equal(first.content[2], grown.content[2])
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40, 41, 90])
+def test_ranks_of_many_rows_are_those_of_each(count):
+    rng = np.random.default_rng(count)
+    values = rng.integers(0, 5, (6, count)).astype(float)
+    values[2, rng.random(count) < 0.5] = np.nan
+    np.testing.assert_allclose(rank_each(values), [rank_among(row) for row in values])
