@@ -139,7 +139,7 @@ class TrainingConfig:
     content_ridge: float = setting(10.0, "L2 regularisation of the map from embeddings to factors")
     content_min_readers: int = setting(5, "readers an article needs to teach that map")
     shrinkage_readers: float = setting(
-        10.0, "readers at which own and mapped factors weigh the same"
+        2.0, "readers at which own and mapped factors weigh the same"
     )
     content_dimensions: int = setting(128, "dimensions embeddings are reduced to for ranking")
     neighbours: int = setting(50, "item-item neighbours kept for an article")
