@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -218,7 +219,7 @@ class ServedFeed:
     personalized: bool
     model_version: str
     experiments: dict[str, str]
-    items: tuple[FeedItem, ...]
+    items: Sequence[FeedItem]
     shown_from: int
     shown_to: int
     section: str = ""

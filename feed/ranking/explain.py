@@ -189,7 +189,8 @@ def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, 
     age_s = context.request.now - context.view.pool.published_at[rows]
     days = np.maximum(np.ceil(age_s / (24 * HOUR_S)), 1)
     facts = np.where(readers >= FEWEST_READERS, np.round(readers), -days).astype(np.int64)
-    found: list[tuple[Reason, ...]] = [(fact_reason(fact),) for fact in facts.tolist()]
+    of_fact = {fact: (fact_reason(fact),) for fact in set(facts.tolist())}
+    found: list[tuple[Reason, ...]] = [of_fact[fact] for fact in facts.tolist()]
     for i in np.flatnonzero(by_section | by_source).tolist():
         found[i] = (followed_reason(context, int(rows[i]), by_section=bool(by_section[i])),)
     for i in np.flatnonzero(context.trending.labelled(rows)).tolist():

@@ -32,6 +32,7 @@ from feed.service.ranked import Ranked, Request, rank
 from feed.service.schemas import FeedQuery, TrendingQuery
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
+from feed.storage.slots import Slots
 from feed.storage.store import Outcome, ReaderState, Store
 
 CURSOR_SECRET = "cursor"  # noqa: S105 - the name of a secret, not one
@@ -141,13 +142,14 @@ class FeedService:
         frugal = reader is None or self._is_late(watch)
         page = self._fill(ranked.items, 0, query.limit, watch, frugal=frugal)
         rung = ranked.rung if reader is not None else Rung.SNAPSHOT
-        ranked = replace(ranked, items=page.slate, rung=rung)
+        ranked = replace(ranked, items=_left(ranked.items, page), rung=rung)
         served = self._served(query, snapshot, ranked, page, watch)
         kept = not frugal and self._save(served, watch, new_slate=True)
         if frugal:
             EXPOSURES_LOST.inc()
         FEEDS.labels(query.mode.value, rung.value).inc()
-        cursor = self._cursor(query.user_id, served, page) if kept else None
+        following = None if page.next_offset is None else len(page.items)
+        cursor = self._cursor(query.user_id, served, following) if kept else None
         return self._present(served, page, reader, snapshot, cursor, watch)
 
     def _next_page(
@@ -163,14 +165,14 @@ class FeedService:
         served = replace(
             slate,
             served_at=now,
-            items=page.slate,
+            items=_left(slate.items, page),
             shown_from=cursor.offset,
             shown_to=cursor.offset + len(page.items),
             latency_ms=watch.elapsed_ms(),
         )
         self._save(served, watch, new_slate=False)
         FEEDS.labels(slate.mode.value, slate.rung.value).inc()
-        following = self._cursor(query.user_id, slate, page)
+        following = self._cursor(query.user_id, slate, page.next_offset)
         return self._present(served, page, reader, snapshot, following, watch)
 
     def _read_reader(
@@ -277,8 +279,8 @@ class FeedService:
         watch.lap("presentation")
         return answer
 
-    def _cursor(self, user_id: str, slate: ServedFeed, page: Page) -> str | None:
-        if page.next_offset is None:
+    def _cursor(self, user_id: str, slate: ServedFeed, offset: int | None) -> str | None:
+        if offset is None:
             return None
         expires_at = self._clock() + self._settings.slate_ttl_minutes * 60
         try:
@@ -286,7 +288,7 @@ class FeedService:
         except StoreUnavailableError as error:  # the secret's node may be away, the reader's not
             self._note_failure(error)
             return None
-        return signer.sign(user_id, Cursor(slate.request_id, page.next_offset, expires_at))
+        return signer.sign(user_id, Cursor(slate.request_id, offset, expires_at))
 
     def _read_cursor(self, user_id: str, text: str, now: float) -> Cursor:
         try:
@@ -320,6 +322,14 @@ class FeedService:
             found = {a for a, entry in zip(unsure, stored, strict=True) if entry is not None}
             known = [k or a in found for a, k in zip(article_ids, known, strict=True)]
         return known
+
+
+def _left(slate: Sequence[FeedItem], page: Page) -> Sequence[FeedItem]:
+    """Return a slate without the slots that a page had to pass over."""
+    if not page.gone:
+        return slate
+    gone = frozenset(page.gone)
+    return Slots.of(item for place, item in enumerate(slate) if place not in gone)
 
 
 def replace_mode(query: FeedQuery, mode: Mode) -> FeedQuery:

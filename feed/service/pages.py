@@ -19,15 +19,15 @@ Take = Callable[[Sequence[str]], list[Card | None]]
 class Page:
     """The slots given out, with their cards.
 
-    `titles` are those of the articles that reasons name. `slate` is the slate without the slots
-    of this page that may not be shown any more; `next_offset` is where the next page begins in
-    the slate that is kept (None: no more).
+    `titles` are those of the articles that reasons name. `gone` are the places in the slate that
+    were passed over because their articles may not be shown any more; `next_offset` is where the
+    next page begins in the slate (None: no more).
     """
 
     items: tuple[FeedItem, ...]
     cards: tuple[Card, ...]
     titles: dict[str, str]
-    slate: tuple[FeedItem, ...]
+    gone: tuple[int, ...]
     next_offset: int | None
 
 
@@ -39,25 +39,27 @@ def fill_page(slate: Sequence[FeedItem], offset: int, limit: int, take: Take) ->
     items: list[FeedItem] = []
     cards: list[Card] = []
     titles: dict[str, str] = {}
+    gone: list[int] = []
     at = offset
     while len(items) < limit and at < len(slate):
         chunk = slate[at : at + limit - len(items)]
         shown = [item.article_id for item in chunk]
         named = list({r.article_id for item in chunk for r in item.reasons if r.article_id})
         taken = take(shown + named)
-        for item, card in zip(chunk, taken, strict=False):
-            if card is not None:
+        for place, (item, card) in enumerate(zip(chunk, taken, strict=False), at):
+            if card is None:
+                gone.append(place)
+            else:
                 items.append(item)
                 cards.append(card)
         titles.update({card.article_id: card.title for card in taken[len(shown) :] if card})
         at += len(chunk)
-    rest = slate[at:]
     return Page(
         items=tuple(items),
         cards=tuple(cards),
         titles=titles,
-        slate=(*slate[:offset], *items, *rest),
-        next_offset=at if rest else None,
+        gone=tuple(gone),
+        next_offset=at if at < len(slate) else None,
     )
 
 

@@ -29,6 +29,7 @@ from feed.ranking.slate import Slate
 from feed.service.schemas import FeedQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
+from feed.storage.slots import Slots
 from feed.storage.store import ReaderState
 
 NOWHERE = np.iinfo(np.int32).max
@@ -52,7 +53,7 @@ class Request:
 class Ranked:
     """The slate of a request, and how it came about."""
 
-    items: tuple[FeedItem, ...]
+    items: Sequence[FeedItem]
     rung: Rung
     personalized: bool
     model_version: str
@@ -111,7 +112,7 @@ def _rank(
     if resolution.interleaving is None:
         view = snapshot.others.get(resolution.model_version, snapshot.view)
         slate = _recommend(request, snapshot, view, resolution.config, mode, rng, watch)
-        items = slate_items(slate, view)
+        items: Sequence[FeedItem] = slate_items(slate, view)
     else:
         sides = []
         for side in resolution.interleaving:
@@ -176,37 +177,20 @@ def _profile(request: Request, view: RankingView, config: RankingConfig, mode: M
     return profile_from_state(request.reader, view.pool, request.now, config)
 
 
-def slate_items(slate: Slate, view: RankingView) -> tuple[FeedItem, ...]:
+def slate_items(slate: Slate, view: RankingView) -> Slots:
     """Return the slots of a slate with article ids instead of rows."""
     ids = view.pool.ids.ids
-    return tuple(
-        FeedItem(
-            article_id=ids[row],
-            position=position,
-            score=score,
-            reasons=reasons,
-            sources=sources,
-            trending=trending,
-            explored=explored,
-            pinned=pinned,
-            propensity=propensity,
-        )
-        for position, (
-            row, score, reasons, sources, trending, explored, pinned, propensity,
-        ) in enumerate(
-            zip(
-                slate.rows.tolist(),
-                slate.scores.tolist(),
-                slate.reasons,
-                slate.sources,
-                slate.trending.tolist(),
-                slate.explored.tolist(),
-                slate.pinned.tolist(),
-                slate.propensities.tolist(),
-                strict=True,
-            )
-        )
-    )  # fmt: skip
+    return Slots(
+        article_ids=[ids[row] for row in slate.rows.tolist()],
+        positions=range(len(slate)),
+        scores=slate.scores.tolist(),
+        reasons=slate.reasons,
+        sources=slate.sources,
+        trending=slate.trending.tolist(),
+        explored=slate.explored.tolist(),
+        pinned=slate.pinned.tolist(),
+        propensities=slate.propensities.tolist(),
+    )
 
 
 def draft_items(

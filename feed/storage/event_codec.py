@@ -15,11 +15,10 @@ from feed.domain import (
     FeedItem,
     Mode,
     Preferences,
-    Reason,
-    ReasonCode,
     Rung,
     ServedFeed,
 )
+from feed.storage.slots import Slots, reason_fields
 from feed.storage.store import HistoryEntry, Shown
 
 KIND_LETTERS = {
@@ -39,7 +38,6 @@ KIND_LETTERS = {
 """One letter for each kind; `append_events.lua` knows them too."""
 
 _KINDS = {letter: kind for kind, letter in KIND_LETTERS.items()}
-_REASON_CODES = {code.value: code for code in ReasonCode}
 _REACTIONS = {1: EventKind.LIKE, 2: EventKind.DISLIKE}
 
 
@@ -47,12 +45,8 @@ def _setters(cls: type, names: str) -> tuple[Callable[[Any, Any], None], ...]:
     return tuple(getattr(cls, name).__set__ for name in names.split())
 
 
-# A request reads hundreds of frozen objects. Their `__init__` goes a long way round the freezing;
-# setting the slots of a new object directly takes a third of the time.
-_ITEM = _setters(
-    FeedItem, "article_id position score trending explored pinned propensity sources reasons"
-)
-_REASON = _setters(Reason, "code text article_id section source readers window_minutes")
+# A request reads hundreds of these. The `__init__` of a frozen object goes a long way round the
+# freezing; setting the slots of a new one directly takes a third of the time.
 _SHOWN = _setters(Shown, "article_id count last_at")
 
 
@@ -164,17 +158,17 @@ def encode_exposure(served: ServedFeed) -> bytes:
 
 
 def encode_slate(served: ServedFeed) -> bytes:
-    """Return a whole slate as JSON: the head, then one list for each slot."""
-    head = {**_head(served), "user_id": served.user_id}
-    return orjson.dumps([head, *[_item(item) for item in served.items]])
+    """Return a whole slate as JSON: the head and the columns of the slots."""
+    slots = served.items if isinstance(served.items, Slots) else Slots.of(served.items)
+    return orjson.dumps([{**_head(served), "user_id": served.user_id}, slots.to_json()])
 
 
 def decode_slate(data: bytes) -> ServedFeed:
     """Return the slate that `encode_slate` wrote."""
-    fields, *items = orjson.loads(data)
+    fields, columns = orjson.loads(data)
     fields["mode"] = Mode(fields["mode"])
     fields["rung"] = Rung(fields["rung"])
-    return ServedFeed(items=tuple([_decode_item(item) for item in items]), **fields)
+    return ServedFeed(items=Slots.from_json(columns), **fields)
 
 
 def _head(served: ServedFeed) -> dict[str, Any]:
@@ -206,35 +200,5 @@ def _item(item: FeedItem) -> list[Any]:
         item.pinned,
         item.propensity,
         item.sources,
-        [_reason(reason) for reason in item.reasons],
+        [reason_fields(reason) for reason in item.reasons],
     ]
-
-
-def _reason(reason: Reason) -> list[Any]:
-    return [
-        reason.code,
-        reason.text,
-        reason.article_id,
-        reason.section,
-        reason.source,
-        reason.readers,
-        reason.window_minutes,
-    ]
-
-
-def _decode_item(fields: list[Any]) -> FeedItem:
-    item = object.__new__(FeedItem)
-    *plain, sources, reasons = fields
-    for put, value in zip(_ITEM, plain, strict=False):
-        put(item, value)
-    _ITEM[-2](item, tuple(sources))
-    _ITEM[-1](item, tuple([_decode_reason(reason) for reason in reasons]))
-    return item
-
-
-def _decode_reason(fields: list[Any]) -> Reason:
-    reason = object.__new__(Reason)
-    fields[0] = _REASON_CODES[fields[0]]
-    for put, value in zip(_REASON, fields, strict=True):
-        put(reason, value)
-    return reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -156,7 +157,7 @@ class ReaderPart(StorePart):
         return {
             "user_id": user_id,
             **orjson.loads(orjson.dumps(state, default=_as_plain)),
-            "slates": [orjson.loads(orjson.dumps(decode_slate(data))) for data in slates if data],
+            "slates": [_as_json(decode_slate(data)) for data in slates if data],
         }
 
     def erase_reader(self, user_id: str) -> None:
@@ -203,6 +204,10 @@ class ReaderPart(StorePart):
 
 def _texts(members: list[bytes]) -> frozenset[str]:
     return frozenset([member.decode() for member in members])
+
+
+def _as_json(slate: ServedFeed) -> Any:
+    return orjson.loads(orjson.dumps(replace(slate, items=tuple(slate.items))))
 
 
 def _as_plain(value: Any) -> Any:

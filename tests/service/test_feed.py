@@ -103,6 +103,9 @@ def test_another_process_retracts_and_this_one_knows_at_once(
     page = site.feed(limit=10)
     assert gone not in ids_of(page)
     assert len(ids_of(page)) == 10
+    following = site.feed(limit=30, cursor=page["next_cursor"])
+    shown = ids_of(page) + ids_of(following)
+    assert sorted(shown) == sorted({f"a{n}" for n in range(30)} - {gone})
 
 
 def test_a_retraction_between_pages_loses_nothing_else(site: Any) -> None:

@@ -47,4 +47,5 @@ def test_pages_one_after_the_other_show_each_article_left_exactly_once(
 def test_a_page_is_filled_from_below_when_an_article_is_gone() -> None:
     page = fill_page(slate(10), 0, 3, shelf_without({"a1"}))  # type: ignore[arg-type]
     assert [item.article_id for item in page.items] == ["a0", "a2", "a3"]
-    assert [item.article_id for item in page.slate][:4] == ["a0", "a2", "a3", "a4"]
+    assert page.gone == (1,)
+    assert page.next_offset == 4

@@ -1,0 +1,159 @@
+"""Slots: a slate as columns, whose slots become objects only when somebody looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, overload
+
+from feed.domain import FeedItem, Reason, ReasonCode
+
+_REASON_CODES = {code.value: code for code in ReasonCode}
+_FIELDS = attrgetter(
+    "article_id", "position", "score", "reasons", "sources", "trending", "explored", "pinned",
+    "propensity",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Slots(Sequence[FeedItem]):
+    """The slots of one slate, column by column; the fields are those of `FeedItem`.
+
+    A slate has ten times as many slots as the page that is shown of it. Kept as columns, the
+    others cost neither an object each when the slate is made nor when it is read again.
+    """
+
+    article_ids: Sequence[str]
+    positions: Sequence[int]
+    scores: Sequence[float]
+    reasons: Sequence[tuple[Reason, ...]]
+    sources: Sequence[tuple[str, ...]]
+    trending: Sequence[bool]
+    explored: Sequence[bool]
+    pinned: Sequence[bool]
+    propensities: Sequence[float]
+
+    @classmethod
+    def of(cls, items: Iterable[FeedItem]) -> Slots:
+        """Return the columns of slots that are objects already."""
+        columns = tuple(zip(*map(_FIELDS, items), strict=True))
+        return cls(*columns) if columns else cls(*([()] * 9))
+
+    def __len__(self) -> int:
+        return len(self.article_ids)
+
+    @overload
+    def __getitem__(self, at: int) -> FeedItem: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[FeedItem, ...]: ...
+    def __getitem__(self, at: int | slice) -> FeedItem | tuple[FeedItem, ...]:
+        if isinstance(at, slice):
+            return tuple([self[i] for i in range(*at.indices(len(self)))])
+        return FeedItem(
+            article_id=self.article_ids[at],
+            position=self.positions[at],
+            score=self.scores[at],
+            reasons=self.reasons[at],
+            sources=self.sources[at],
+            trending=self.trending[at],
+            explored=self.explored[at],
+            pinned=self.pinned[at],
+            propensity=self.propensities[at],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_json(self) -> list[Any]:
+        """Return the columns, JSON-ready: what repeats is listed once and named by its place."""
+        sources, of_sources = _listed(self.sources)
+        reasons, of_reasons = _listed(self.reasons)
+        return [
+            self.article_ids,
+            list(self.positions),
+            self.scores,
+            [[reason_fields(reason) for reason in group] for group in reasons],
+            of_reasons,
+            sources,
+            of_sources,
+            _true_at(self.trending),
+            _true_at(self.explored),
+            _true_at(self.pinned),
+            {str(at): p for at, p in enumerate(self.propensities) if p != 1.0},
+        ]
+
+    @classmethod
+    def from_json(cls, columns: list[Any]) -> Slots:
+        """Return the slots that `to_json` gave."""
+        ids, positions, scores, reasons, of_reasons, sources, of_sources = columns[:7]
+        trending, explored, pinned, chances = columns[7:]
+        count = len(ids)
+        groups = [tuple([_reason(fields) for fields in group]) for group in reasons]
+        names = [tuple(group) for group in sources]
+        propensities = [1.0] * count
+        for at, chance in chances.items():
+            propensities[int(at)] = chance
+        return cls(
+            ids,
+            positions,
+            scores,
+            [groups[i] for i in of_reasons],
+            [names[i] for i in of_sources],
+            _flags(trending, count),
+            _flags(explored, count),
+            _flags(pinned, count),
+            propensities,
+        )
+
+
+def reason_fields(reason: Reason) -> list[Any]:
+    """Return a reason as a list, JSON-ready."""
+    return [
+        reason.code,
+        reason.text,
+        reason.article_id,
+        reason.section,
+        reason.source,
+        reason.readers,
+        reason.window_minutes,
+    ]
+
+
+def _reason(fields: list[Any]) -> Reason:
+    code, text, article_id, section, source, readers, window_minutes = fields
+    return Reason(
+        code=_REASON_CODES[code],
+        text=text,
+        article_id=article_id,
+        section=section,
+        source=source,
+        readers=readers,
+        window_minutes=window_minutes,
+    )
+
+
+def _listed(column: Sequence[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], list[int]]:
+    """Return the different values of a column and, for each element, the place of its value."""
+    places: dict[int, int] = {}
+    values: list[tuple[Any, ...]] = []
+    of = []
+    for value in column:  # equal values are mostly one object, and hashing reasons costs more
+        place = places.setdefault(id(value), len(values))
+        if place == len(values):
+            values.append(value)
+        of.append(place)
+    return values, of
+
+
+def _true_at(flags: Sequence[bool]) -> list[int]:
+    return [at for at, flag in enumerate(flags) if flag]
+
+
+def _flags(places: list[int], count: int) -> list[bool]:
+    flags = [False] * count
+    for at in places:
+        flags[at] = True
+    return flags
