@@ -27,8 +27,12 @@ from feed.experiments.results import (
     MetricResult,
     PowerSummary,
 )
-from feed.experiments.sequential import estimate_sequence
-from feed.experiments.summaries import read_group_values, read_moments
+from feed.experiments.sequential import (
+    SequentialEstimate,
+    estimate_group_sequence,
+    estimate_sequence,
+)
+from feed.experiments.summaries import count_analysed, read_group_values, read_moments
 
 
 def compare_moments(control: Moments, treatment: Moments, level: float) -> Comparison:
@@ -99,36 +103,54 @@ def estimate_guardrails(
     connection: duckdb.DuckDBPyConnection, experiment: Experiment
 ) -> tuple[GuardrailResult, ...]:
     """Test every guardrail in every treatment."""
+    counts = count_analysed(connection)
     results = []
     for spec in experiment.guardrails:
         metric = metric_named(spec.metric)
         for comparison in estimate_metric(connection, experiment, metric).comparisons:
-            outcome = judge_guardrail(experiment, spec, metric, comparison)
+            pair = (counts.get(experiment.control.name, 0), counts.get(comparison.treatment, 0))
+            outcome = judge_guardrail(experiment, spec, metric, comparison, pair)
             results.append(GuardrailResult(spec, metric, comparison, outcome))
     return tuple(results)
 
 
 def judge_guardrail(
-    experiment: Experiment, spec: GuardrailSpec, metric: Metric, comparison: Comparison
+    experiment: Experiment,
+    spec: GuardrailSpec,
+    metric: Metric,
+    comparison: Comparison,
+    readers: tuple[int, int],
 ) -> Guardrail:
     """Judge one guardrail: under a sequential rule at any look, else at the one planned.
 
-    A number that only groups of readers have is judged as at a single look either way: there are
-    too few groups for a sequence.
+    Args:
+        experiment: As registered.
+        spec: The guardrail.
+        metric: What it is about.
+        comparison: The estimate in one treatment.
+        readers: Analysed in control and in that treatment.
+
+    Returns:
+        The verdict.
     """
     effect = comparison.deciding
     if _identical(effect):
         return Guardrail("holds", spec.margin, reason="both variants have the same value")
-    if experiment.stopping_rule is StoppingRule.FIXED or metric.grouped:
+    if experiment.stopping_rule is StoppingRule.FIXED:
         return check_guardrail(
             effect, spec.margin, metric.direction, relative=spec.relative, alpha=experiment.alpha
         )
     planned = planned_pair(experiment, comparison.treatment)
-    return check_guardrail_sequence(effect, spec, metric, planned, experiment.alpha)
+    return check_guardrail_sequence(effect, spec, metric, readers, planned, experiment.alpha)
 
 
 def check_guardrail_sequence(
-    effect: Effect, spec: GuardrailSpec, metric: Metric, n_planned: int, alpha: float
+    effect: Effect,
+    spec: GuardrailSpec,
+    metric: Metric,
+    readers: tuple[int, int],
+    n_planned: int,
+    alpha: float,
 ) -> Guardrail:
     """Test non-inferiority by a confidence sequence, so that it may be read at any look.
 
@@ -139,7 +161,8 @@ def check_guardrail_sequence(
     Args:
         effect: The guardrail metric's effect.
         spec: The margin.
-        metric: For its direction.
+        metric: For its direction, and whether only groups of readers have it.
+        readers: In control and treatment.
         n_planned: Readers planned in both variants.
         alpha: One-sided error over all looks.
 
@@ -154,7 +177,11 @@ def check_guardrail_sequence(
     shift = 0.0 if spec.relative else sign * spec.margin
     bar = ArmMean(control.n, scale * control.mean - shift, scale**2 * control.variance)
     contrast = compare_means(bar, treatment, 1.0 - 2.0 * alpha)
-    sequence = estimate_sequence(contrast, n_planned)
+    sequence: SequentialEstimate = (
+        estimate_group_sequence(contrast, readers, n_planned)
+        if metric.grouped
+        else estimate_sequence(contrast, n_planned)
+    )
     if sequence.interval is None or sequence.p_value is None or contrast.difference is None:
         state = "unproven" if contrast.standard_error is not None else "no_estimate"
         return Guardrail(state, spec.margin, reason=sequence.reason)  # type: ignore[arg-type]

@@ -6,13 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy.special import gammaln
+from scipy.special import gammaln, logsumexp
 from scipy.stats import binomtest, chisquare
 
 from feed.experiments.multiplicity import adjust_holm
 
 ALARM_BELOW = 0.001
 """Below this p-value an experiment is broken and gets no verdict."""
+
+CONCENTRATIONS = (10.0, 100.0, 1_000.0)
+"""Readers' worth of prior belief in shares near the registered ones: from a platform that lost a
+variant altogether to a tenth of a large arm that is missing."""
 
 _LEAST_EXPECTED = 5.0
 
@@ -71,46 +75,86 @@ def check_sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> Sample
     return SampleRatio(tuple(counts), expected, p_value, alarm=p_value < ALARM_BELOW)
 
 
+def follow_sample_ratio(arrivals: Sequence[Sequence[int]], shares: Sequence[float]) -> SampleRatio:
+    """Compare readers per variant with their shares at every look so far.
+
+    The looks are the ends of the days, so the answer is the same whoever looked when, and once
+    there is an alarm it stays.
+
+    Args:
+        arrivals: New readers in each variant, by day, oldest first.
+        shares: Registered shares.
+
+    Returns:
+        The counts of all days with the smallest always-valid p-value up to the last: an alarm
+        errs in at most ``ALARM_BELOW`` of all experiments, however long they run.
+
+    Raises:
+        ValueError: as `check_sample_ratio`.
+    """
+    counts = [0] * len(shares)
+    smallest: float | None = None
+    for day in arrivals:
+        counts = [before + new for before, new in zip(counts, day, strict=True)]
+        p_value = always_valid_p_value(counts, shares)
+        if p_value is not None:
+            smallest = p_value if smallest is None else min(smallest, p_value)
+    total = sum(counts)
+    expected = tuple(total * share for share in _normalise(counts, shares))
+    alarm = smallest is not None and smallest < ALARM_BELOW
+    return SampleRatio(tuple(counts), expected, smallest, alarm)
+
+
 def check_strata(
-    counts: Mapping[str, Sequence[int]], shares: Sequence[float]
+    counts: Mapping[str, Sequence[int]], shares: Sequence[float], *, tests: int = 0
 ) -> dict[str, SampleRatio]:
-    """Compare readers per variant with their shares in every day, platform or other stratum.
+    """Compare readers per variant with their shares in every day or other stratum, at one look.
 
     Args:
         counts: Readers in each variant, by stratum.
         shares: Registered shares.
+        tests: Number of comparisons to correct for, if more are to come than are here.
 
     Returns:
         One comparison a stratum, its p-value adjusted for their number by Holm.
     """
-    single = {name: check_sample_ratio(row, shares) for name, row in counts.items()}
-    adjusted = adjust_holm([found.p_value for found in single.values()])
+    found = {name: check_sample_ratio(row, shares) for name, row in counts.items()}
+    return correct_strata(found, tests=tests)
+
+
+def correct_strata(found: Mapping[str, SampleRatio], *, tests: int = 0) -> dict[str, SampleRatio]:
+    """Adjust the p-values of several comparisons for their number, or for `tests` if more."""
+    p_values = [one.p_value for one in found.values()]
+    adjusted = adjust_holm([*p_values, *[1.0] * (tests - len(p_values))])
     return {
         name: SampleRatio(
-            found.counts,
-            found.expected,
+            one.counts,
+            one.expected,
             p_value,
             alarm=p_value is not None and p_value < ALARM_BELOW,
         )
-        for (name, found), p_value in zip(single.items(), adjusted, strict=True)
+        for (name, one), p_value in zip(found.items(), adjusted, strict=False)
     }
 
 
 def always_valid_p_value(
-    counts: Sequence[int], shares: Sequence[float], concentration: float = 1_000.0
+    counts: Sequence[int],
+    shares: Sequence[float],
+    concentrations: Sequence[float] = CONCENTRATIONS,
 ) -> float | None:
     """P-value of the registered shares that may be looked at every day.
 
-    The inverse of the Bayes factor of a Dirichlet prior around the shares against the shares
-    themselves; under the shares it is a martingale.
+    The inverse of the Bayes factor of Dirichlet priors around the shares, in equal parts, against
+    the shares themselves; under the shares it is a martingale, so by Ville's inequality it rises
+    above 1 / alpha in at most alpha of all experiments.
 
-    Source: Lindon and Malek (2022), Anytime-valid inference for multinomial count data, eq. 5.
+    Source: Lindon and Malek (2022), Anytime-valid inference for multinomial count data, eq. 5; a
+    mean of such martingales is one.
 
     Args:
         counts: Readers in each variant so far.
         shares: Registered shares.
-        concentration: Readers' worth of prior belief in shares close to the registered ones; a
-            thousand finds a tenth of an arm lost about as soon as any.
+        concentrations: Of the priors, in readers.
 
     Returns:
         The p-value; the smallest over all looks is valid too. None without readers.
@@ -119,14 +163,21 @@ def always_valid_p_value(
         ValueError: Not one positive share for each of at least two counts.
     """
     normal = _normalise(counts, shares)
-    total = sum(counts)
-    if total == 0:
+    if sum(counts) == 0:
         return None
-    log_factor = float(gammaln(concentration) - gammaln(concentration + total))
-    for count, share in zip(counts, normal, strict=True):
+    factors = [_log_bayes_factor(counts, normal, value) for value in concentrations]
+    log_factor = float(logsumexp(factors)) - math.log(len(factors))
+    return math.exp(min(0.0, -log_factor))
+
+
+def _log_bayes_factor(
+    counts: Sequence[int], shares: Sequence[float], concentration: float
+) -> float:
+    log_factor = float(gammaln(concentration) - gammaln(concentration + sum(counts)))
+    for count, share in zip(counts, shares, strict=True):
         prior = concentration * share
         log_factor += float(gammaln(prior + count) - gammaln(prior)) - count * math.log(share)
-    return math.exp(min(0.0, -log_factor))
+    return log_factor
 
 
 def _normalise(counts: Sequence[int], shares: Sequence[float]) -> tuple[float, ...]:

@@ -173,6 +173,14 @@ WHERE d.after AND r.analysed AND d.day < $full GROUP BY ALL
     return found
 
 
+def count_analysed(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the readers in the estimates, by variant."""
+    rows = connection.execute(
+        "SELECT variant, count(*) FROM readers WHERE analysed GROUP BY 1"
+    ).fetchall()
+    return {str(variant): int(count) for variant, count in rows}
+
+
 def read_group_values(
     connection: duckdb.DuckDBPyConnection, metric: Metric, shares: dict[str, float]
 ) -> dict[str, list[float]]:
@@ -181,11 +189,7 @@ def read_group_values(
     The variants' numbers of groups follow their shares, so that groups are of equal size; without
     twenty readers in each of two groups there are none.
     """
-    counts = dict(
-        connection.execute(
-            "SELECT variant, count(*) FROM readers WHERE analysed GROUP BY 1"
-        ).fetchall()
-    )
+    counts = count_analysed(connection)
     smallest = min(shares, key=lambda name: shares[name])
     groups = min(GROUPS, counts.get(smallest, 0) // _LEAST_IN_GROUP)
     if groups < 2:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import duckdb
 
 from feed.config import DAY_S
 from feed.experiments.aggregates import Moments
 from feed.experiments.archive_log import Log, day_name
-from feed.experiments.definitions import Experiment
+from feed.experiments.definitions import Experiment, StoppingRule
 from feed.experiments.effects import Effect, estimate_effect
+from feed.experiments.estimates import planned_pair
 from feed.experiments.exposure import Window
 from feed.experiments.metrics import metric_named
+from feed.experiments.ratio_checks import check_ratios
 from feed.experiments.results import CheckState, TrustCheck
-from feed.experiments.sample_ratio import ALARM_BELOW, check_sample_ratio, check_strata
+from feed.experiments.sample_ratio import ALARM_BELOW
+from feed.experiments.sequential import estimate_sequence
 from feed.experiments.summaries import read_covariate_moments, read_share_moments
 from feed.experiments.wording import number, p_value, percent, points
 
@@ -32,8 +36,6 @@ FALLBACK_GAP = 0.005
 """Difference of the share of fallback feeds that matters when it is proven."""
 SKEW_TOLERATED = 0.01
 """Share of events whose clock is a day off that is worth a warning."""
-
-_UNEVEN = "the variants did not get their shares of the readers"
 
 
 def run_checks(
@@ -52,7 +54,7 @@ def run_checks(
     """
     connection = log.connection
     checks = [check_exposures(connection, experiment)]
-    checks += check_ratios(connection, experiment)
+    checks += check_ratios(connection, experiment, window)
     checks.append(check_strays(connection))
     checks.append(
         _check_share(
@@ -137,47 +139,6 @@ def check_exposures(connection: duckdb.DuckDBPyConnection, experiment: Experimen
     return TrustCheck("Exposures", CheckState.PASSED, f"Readers exposed: {finding}.")
 
 
-def check_ratios(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> list[TrustCheck]:
-    """The variants got their shares of the exposed readers: overall, by day, by platform."""
-    counts = _counts(connection, experiment)
-    if not sum(counts.values()):
-        return []
-    shares = [arm.share for arm in experiment.arms]
-    overall = check_sample_ratio(list(counts.values()), shares)
-    seen = " : ".join(number(count) for count in overall.counts)
-    due = " : ".join(number(round(count)) for count in overall.expected)
-    checks = [
-        TrustCheck(
-            "Sample ratio",
-            CheckState.FAILED if overall.alarm else CheckState.PASSED,
-            f"{seen} readers against {due} expected ({p_value(overall.p_value)}).",
-            overall.p_value,
-            _UNEVEN,
-        )
-    ]
-    for title, column in (("by day", "first_day"), ("by platform", "platform")):
-        rows = connection.execute(
-            f"SELECT {column}, variant, count(*) FROM exposed GROUP BY ALL ORDER BY ALL"  # noqa: S608
-        ).fetchall()
-        strata: dict[str, list[int]] = {}
-        for stratum, variant, count in rows:
-            label = day_name(stratum) if column == "first_day" else str(stratum or "not said")
-            row = strata.setdefault(label, [0] * len(shares))
-            if variant in counts:
-                row[list(counts).index(variant)] += count
-        found = check_strata(strata, shares)
-        alarms = [name for name, result in found.items() if result.alarm]
-        lowest = min((r.p_value for r in found.values() if r.p_value is not None), default=None)
-        finding = (
-            f"Off in {', '.join(alarms[:5])}{' …' if len(alarms) > 5 else ''}."
-            if alarms
-            else f"{len(found)} strata, none off (smallest corrected {p_value(lowest)})."
-        )
-        state = CheckState.FAILED if alarms else CheckState.PASSED
-        checks.append(TrustCheck(f"Sample ratio {title}", state, finding, lowest, _UNEVEN))
-    return checks
-
-
 def check_strays(connection: duckdb.DuckDBPyConnection) -> TrustCheck:
     """No reader was in several variants, or in one that the definition does not know."""
     row = connection.execute("SELECT count(*), count(*) FILTER (NOT sound) FROM exposed").fetchone()
@@ -206,6 +167,8 @@ def check_before(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
         worst = _most_extreme(effects)
         if worst is None:
             finding = "There is no activity before the start to compare, nor to adjust by."
+            if any(effect.standard_error is not None for effect in effects.values()):
+                finding = "There are too few readers yet to compare the time before the start."
             checks.append(TrustCheck(title, CheckState.WARNING, finding))
             continue
         treatment, effect = worst
@@ -294,13 +257,22 @@ def _counts(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> di
 def _against_control(
     moments: Mapping[tuple[str, ...], Moments], experiment: Experiment
 ) -> dict[str, Effect]:
+    """Return each treatment's effect, with a p-value that holds at every look if there are many."""
     control = moments.get((experiment.control.name,))
     if control is None:
         return {}
-    return {
-        arm.name: estimate_effect(control, moments[arm.name,])
+    found = {
+        arm.name: estimate_effect(control, moments[arm.name,], level=1.0 - ALARM_BELOW)
         for arm in experiment.treatments
         if (arm.name,) in moments
+    }
+    if experiment.stopping_rule is StoppingRule.FIXED:
+        return found
+    return {
+        name: replace(
+            effect, p_value=estimate_sequence(effect, planned_pair(experiment, name)).p_value
+        )
+        for name, effect in found.items()
     }
 
 

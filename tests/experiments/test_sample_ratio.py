@@ -10,6 +10,7 @@ from feed.experiments.sample_ratio import (
     always_valid_p_value,
     check_sample_ratio,
     check_strata,
+    follow_sample_ratio,
 )
 
 
@@ -69,6 +70,47 @@ def test_daily_looks_at_the_always_valid_test_rarely_alarm() -> None:
     )
     assert alarms / 1_500 < 0.05
     assert (always_valid_p_value((5_000, 4_300), (1, 1)) or 1.0) < 0.001
+
+
+def test_the_always_valid_p_value_is_one_over_the_bayes_factor() -> None:
+    counts, shares, concentration = (31, 12, 7), np.array([0.5, 0.3, 0.2]), 40.0
+    rng = np.random.default_rng(1)
+    drawn = rng.dirichlet(concentration * shares, 400_000)
+    factor = np.exp(np.log(drawn / shares) @ counts).mean()
+    found = always_valid_p_value(counts, shares.tolist(), (concentration,))
+    assert found == pytest.approx(1 / factor, rel=0.02)
+
+
+def test_under_the_shares_the_bayes_factor_averages_one() -> None:
+    n = 60
+    chances = scipy.stats.binom.pmf(np.arange(n + 1), n, 0.3)
+    p_values = [always_valid_p_value((k, n - k), (0.3, 0.7), (5.0,)) for k in range(n + 1)]
+    capped = sum(c / p for c, p in zip(chances, p_values, strict=True) if p)
+    assert capped >= 1.0  # 1 / p, where p is capped at 1
+    assert capped - chances[np.array(p_values) == 1.0].sum() <= 1.0
+
+
+def test_an_alarm_stays_and_does_not_depend_on_who_looked_when() -> None:
+    broken = [(100, 40)] * 3
+    healed = broken + [(100, 130)] * 6
+    assert follow_sample_ratio(broken, (0.5, 0.5)).alarm
+    found = follow_sample_ratio(healed, (0.5, 0.5))
+    assert found.alarm
+    assert found.counts == (900, 900)
+    assert not follow_sample_ratio([(100, 95)] * 28, (0.5, 0.5)).alarm
+    assert follow_sample_ratio([], (0.5, 0.5)).p_value is None
+
+
+@pytest.mark.parametrize("counts", [(60, 0), (5_000, 4_200), (200_000, 197_000)])
+def test_losses_of_every_size_are_found_in_the_end(counts: tuple[int, int]) -> None:
+    assert follow_sample_ratio([counts], (0.5, 0.5)).alarm
+
+
+def test_strata_may_be_corrected_for_those_still_to_come() -> None:
+    few = check_strata({"monday": (500, 390)}, (0.5, 0.5))["monday"].p_value
+    many = check_strata({"monday": (500, 390)}, (0.5, 0.5), tests=28)["monday"].p_value
+    assert few is not None
+    assert many == pytest.approx(28 * few)
 
 
 @pytest.mark.parametrize(("counts", "shares"), [((1, 2), (1.0, 0.0)), ((1,), (1,)), ((1, 2), (1,))])

@@ -8,6 +8,7 @@ import pytest
 from feed.experiments.effects import ArmMean, compare_means
 from feed.experiments.sequential import (
     critical_value,
+    estimate_group_sequence,
     estimate_sequence,
     mixing_scale,
     running_p_values,
@@ -74,3 +75,21 @@ def test_nothing_is_said_before_the_burn_in_nor_without_an_effect() -> None:
 
 def test_the_running_p_value_never_rises_and_waits_for_the_first() -> None:
     assert running_p_values([None, 0.5, 0.8, None, 0.1]) == [None, 0.5, 0.5, 0.5, 0.1]
+
+
+def test_a_sequence_of_groups_is_wider_than_one_of_readers_and_agrees_with_its_p_value() -> None:
+    few = compare_means(ArmMean(20, 50.0, 1.0), ArmMean(20, 54.0, 1.0), 0.95)
+    found = estimate_group_sequence(few, (1_000, 1_000), 2_000)
+    assert found.critical is not None
+    assert found.critical > critical_value(2_000, 2_000, 0.05)
+    assert found.interval is not None
+    edge = found.critical * math.sqrt(2.0)
+    at_edge = compare_means(ArmMean(20, 50.0, 1.0), ArmMean(20, 50.0 + edge, 1.0), 0.95)
+    assert estimate_group_sequence(at_edge, (1_000, 1_000), 2_000).p_value == pytest.approx(0.05)
+    far = compare_means(ArmMean(20, 50.0, 1e-30), ArmMean(20, 500.0, 1e-30), 0.95)
+    assert estimate_group_sequence(far, (1_000, 1_000), 2_000).p_value == 0.0
+
+
+def test_groups_of_too_few_readers_say_nothing() -> None:
+    effect = compare_means(ArmMean(20, 50.0, 1.0), ArmMean(20, 54.0, 1.0), 0.95)
+    assert "100" in estimate_group_sequence(effect, (99, 400), 2_000).reason

@@ -63,7 +63,7 @@ def guardrail(change: float, margin: float) -> GuardrailResult:
     found = compare_moments(moments(2, 3), moments(2 * (1 + change), 4), 0.95)
     comparison = dataclasses.replace(found, treatment="new")
     return GuardrailResult(
-        spec, HIDES, comparison, judge_guardrail(DESIGN, spec, HIDES, comparison)
+        spec, HIDES, comparison, judge_guardrail(DESIGN, spec, HIDES, comparison, (4000, 4000))
     )
 
 
@@ -138,7 +138,7 @@ def test_the_sequential_guardrail_is_more_careful_than_the_single_look() -> None
     margins = np.linspace(0.0, 0.3, 31)
     holds = [
         check_guardrail_sequence(
-            effect, GuardrailSpec(metric="hides", margin=float(m)), HIDES, 8000, 0.05
+            effect, GuardrailSpec(metric="hides", margin=float(m)), HIDES, (4000, 4000), 8000, 0.05
         ).verdict
         == "holds"
         for m in margins
@@ -146,7 +146,11 @@ def test_the_sequential_guardrail_is_more_careful_than_the_single_look() -> None
     fixed = dataclasses.replace(DESIGN, stopping_rule=StoppingRule.FIXED)
     single = [
         judge_guardrail(
-            fixed, GuardrailSpec(metric="hides", margin=float(m)), HIDES, Comparison("new", effect)
+            fixed,
+            GuardrailSpec(metric="hides", margin=float(m)),
+            HIDES,
+            Comparison("new", effect),
+            (4000, 4000),
         ).verdict
         == "holds"
         for m in margins

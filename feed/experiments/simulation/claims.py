@@ -16,6 +16,7 @@ from feed.experiments.simulation.fixed import (
 )
 from feed.experiments.simulation.looks import (
     try_arriving_readers,
+    try_group_metric,
     try_planned_sequence,
     try_returning_readers,
     try_sample_ratio,
@@ -40,6 +41,7 @@ TRIALS: dict[str, Trial] = {
     "A/A, arriving": partial(try_arriving_readers, lift=0.0),
     "lift 10 %, arriving": partial(try_arriving_readers, lift=0.1),
     "A/A, returning": try_returning_readers,
+    "A/A, latency": try_group_metric,
     "planned, daily": try_planned_sequence,
     "sample ratio": try_sample_ratio,
     "off-policy": try_off_policy,
@@ -156,13 +158,21 @@ CLAIMS: tuple[Claim, ...] = (
         (0.0, 0.05),
         "A/A, arriving | a look every day, sequence: rejected",
         "A/A, returning | the same readers every day, sequence: rejected",
+        "A/A, latency | sequence: rejected",
         "sample ratio | sequence p < .05, a look every day",
+    ),
+    Claim(
+        "Looking on each of 28 days, no effect",
+        "sample ratio | sequence alarm, a look every day",
+        (0.0, 0.001),
     ),
     *_each(
         "Looking on each of 28 days, no effect",
         None,
         "A/A, arriving | a look every day, fixed test: rejected",
         "A/A, returning | the same readers every day, fixed test: rejected",
+        "A/A, latency | fixed test: rejected",
+        "sample ratio | fixed alarm, a look every day",
     ),
     *_each("Coverage", COVERAGE, *(f"A/A | {name}: covered" for name in _EFFECTS)),
     *_each("Coverage", COVERAGE, *(f"lift 10 % | {name}: covered" for name in _EFFECTS)),
@@ -187,6 +197,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("Power", "planned, daily | power at the planned size, a look every day", (0.8, 1.0)),
     Claim("Power", "planned, daily | share of the planned readers used", None),
     Claim("Power", "sample ratio | alarm, a tenth of an arm lost", (0.9, 1.0)),
+    Claim("Power", "sample ratio | sequence alarm, a tenth of an arm lost", None),
     Claim("Power", "off-policy | fair log refused", (0.0, 0.01)),
     Claim("Power", "off-policy | log with wrong propensities refused", (0.99, 1.0)),
 )

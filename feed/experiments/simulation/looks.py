@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 
 from feed.experiments.aggregates import NO_READERS, Moments
 from feed.experiments.effects import Effect, estimate_effect
-from feed.experiments.sample_ratio import always_valid_p_value, check_sample_ratio
-from feed.experiments.sequential import estimate_sequence
+from feed.experiments.sample_ratio import (
+    ALARM_BELOW,
+    always_valid_p_value,
+    check_sample_ratio,
+)
+from feed.experiments.sequential import estimate_group_sequence, estimate_sequence
 from feed.experiments.simulation.fixed import ALPHA, PLANNED_LIFT, plan
 from feed.experiments.simulation.tally import Counter, Tally
 from feed.experiments.simulation.worlds import (
@@ -26,6 +30,9 @@ FloatArray = NDArray[np.float64]
 DAYS = 28
 NEW_A_DAY = 60
 """Readers who come for the first time on a day, in each variant."""
+
+GROUPS, FEEDS = 20, 3
+"""Groups of readers that a quantile is taken in, and feeds of a reader."""
 
 RATIO_READERS = 4_000
 BROKEN_READERS = 10_000
@@ -102,12 +109,38 @@ def try_sample_ratio(seed: int, runs: int) -> dict[str, Tally]:
         left = int(rng.binomial(treated, 0.9))
         found = check_sample_ratio((BROKEN_READERS - treated, left), (1, 1))
         counter.note("alarm, a tenth of an arm lost", found.alarm)
-    for seen in rng.binomial(2 * NEW_A_DAY, 0.5, (runs, DAYS)).cumsum(axis=1).tolist():
-        looks = [
-            always_valid_p_value((treated, 2 * NEW_A_DAY * day - treated), (1, 1)) or 0.0
-            for day, treated in enumerate(seen, start=1)
-        ]
+    for seen in rng.binomial(2 * NEW_A_DAY, 0.5, (10 * runs, DAYS)).cumsum(axis=1).tolist():
+        looks = [_followed(treated, 2 * NEW_A_DAY * day) for day, treated in enumerate(seen, 1)]
+        fixed = [_ratio_alarm(treated, 2 * NEW_A_DAY * day) for day, treated in enumerate(seen, 1)]
         counter.note("sequence p < .05, a look every day", min(looks) < ALPHA)
+        counter.note("sequence alarm, a look every day", min(looks) < ALARM_BELOW)
+        counter.note("fixed alarm, a look every day", any(fixed))
+    arriving = rng.binomial(BROKEN_READERS // DAYS, 0.95, (runs, DAYS)).cumsum(axis=1)
+    kept = rng.binomial(np.diff(arriving, axis=1, prepend=0), 0.45 / 0.95).cumsum(axis=1)
+    for totals, seen in zip(arriving.tolist(), kept.tolist(), strict=True):
+        looks = [_followed(treated, total) for treated, total in zip(seen, totals, strict=True)]
+        counter.note("sequence alarm, a tenth of an arm lost", min(looks) < ALARM_BELOW)
+    return counter.tallies()
+
+
+def try_group_metric(seed: int, runs: int) -> dict[str, Tally]:
+    """Look every day at a quantile that only groups of readers have; no true effect."""
+    rng = np.random.default_rng(seed)
+    counter = Counter()
+    readers = DAYS * NEW_A_DAY
+    for _ in range(runs):
+        slowness = rng.normal(0.0, 0.3, (2, readers, 1))
+        latency = rng.lognormal(3.0 + slowness, 0.6, (2, readers, FEEDS))
+        found, fixed = [], []
+        for day in range(1, DAYS + 1):
+            seen = latency[:, : day * NEW_A_DAY].reshape(2, -1, GROUPS, FEEDS)
+            values = np.quantile(seen, 0.95, axis=(1, 3))
+            effect = estimate_effect(*(Moments.from_arrays(arm) for arm in values))
+            size = day * NEW_A_DAY
+            found.append(estimate_group_sequence(effect, (size, size), 2 * readers).p_value)
+            fixed.append(effect.p_value)
+        counter.note("sequence: rejected", any(p is not None and p < ALPHA for p in found))
+        counter.note("fixed test: rejected", any(p is not None and p < ALPHA for p in fixed))
     return counter.tallies()
 
 
@@ -122,6 +155,11 @@ def _first_finding(
         if p_value is not None and p_value < ALPHA:
             return end
     return None
+
+
+@cache
+def _followed(treated: int, readers: int) -> float:
+    return always_valid_p_value((treated, readers - treated), (1, 1)) or 0.0
 
 
 @cache
