@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import lightgbm
@@ -19,14 +19,21 @@ Floats = npt.NDArray[np.float64]
 class Ranker(Protocol):
     """Scores candidates. Scores are in (0, 1): comparable within one call, higher is better."""
 
-    def score(self, features: Matrix) -> Floats:
-        """Return scores in (0, 1), f64 [k], of features f32 [k, len(FEATURES)]."""
+    def margin(self, features: Matrix) -> Floats:
+        """Return scores in log-odds, f64 [k], of features f32 [k, len(FEATURES)]."""
         ...
 
-    def group_contributions(self, features: Matrix) -> Floats:
-        """Return what the score in log-odds would lose without each group, f64 [k, groups].
+    def score(self, features: Matrix) -> Floats:
+        """Return scores in (0, 1), f64 [k]: the logistic of `margin`."""
+        ...
 
-        Columns follow `schema.GROUPS`.
+    def contributions(self, features: Matrix, margin: Floats, groups: Sequence[int]) -> Floats:
+        """Return what the margin would lose without each group, f64 [k, len(groups)].
+
+        Args:
+            features: f32 [k, len(FEATURES)].
+            margin: their `margin`, f64 [k].
+            groups: places in `schema.GROUPS`.
         """
         ...
 
@@ -56,14 +63,19 @@ class LinearRanker:
                 raise InvalidInputError(f"weights.{name}", "is not a feature")
             self._weights[feature_index()[name]] = weight
 
+    def margin(self, features: Matrix) -> Floats:
+        """Return the weighted sums, f64 [k]."""
+        return np.asarray(INTERCEPT + self._parts(features).sum(axis=1), np.float64)
+
     def score(self, features: Matrix) -> Floats:
         """Return scores in (0, 1), f64 [k]."""
-        return _logistic(INTERCEPT + self._parts(features).sum(axis=1))
+        return logistic(self.margin(features))
 
-    def group_contributions(self, features: Matrix) -> Floats:
-        """Return the exact part of each group in the log-odds, f64 [k, groups]."""
-        parts = self._parts(features)
-        return np.stack([parts[:, columns].sum(axis=1) for columns in group_columns()], axis=1)
+    def contributions(self, features: Matrix, margin: Floats, groups: Sequence[int]) -> Floats:
+        """Return the exact part of each group in the log-odds, f64 [k, len(groups)]."""
+        del margin
+        parts, columns = self._parts(features), group_columns()
+        return np.stack([parts[:, columns[group]].sum(axis=1) for group in groups], axis=1)
 
     def _parts(self, features: Matrix) -> Floats:
         parts: Floats = np.nan_to_num(features - self._neutral) * self._weights
@@ -100,7 +112,7 @@ class LightGBMRanker:
 
     def score(self, features: Matrix) -> Floats:
         """Return scores in (0, 1), f64 [k]: the logistic of the trees' sum."""
-        return _logistic(self.margin(features))
+        return logistic(self.margin(features))
 
     def margin(self, features: Matrix) -> Floats:
         """Return the trees' sum before the logistic, f64 [k]."""
@@ -109,22 +121,21 @@ class LightGBMRanker:
         margin = self._booster.predict(features, raw_score=True, num_threads=self._threads)
         return np.asarray(margin, np.float64)
 
-    def group_contributions(self, features: Matrix) -> Floats:
+    def contributions(self, features: Matrix, margin: Floats, groups: Sequence[int]) -> Floats:
         """Return the margin lost when a group's features are replaced by neutral values."""
-        groups = group_columns()
-        stacked = np.repeat(features[None], len(groups) + 1, axis=0)
-        for copy, columns in zip(stacked, groups, strict=False):
+        stacked = np.repeat(features[None], len(groups), axis=0)
+        for copy, group in zip(stacked, groups, strict=True):
+            columns = group_columns()[group]
             copy[:, columns] = self.neutral[columns]
-        margins = self.margin(stacked.reshape(-1, features.shape[1]))
-        margins = margins.reshape(len(groups) + 1, len(features))
-        lost: Floats = (margins[-1] - margins[:-1]).T
-        return lost
+        without = self.margin(stacked.reshape(-1, features.shape[1]))
+        return margin[:, None] - without.reshape(len(groups), len(features)).T
 
     def with_threads(self, threads: int) -> LightGBMRanker:
         """Return the same ranker that predicts with more threads, for work offline."""
         return LightGBMRanker(self.text, self.neutral, threads)
 
 
-def _logistic(margin: Floats) -> Floats:
+def logistic(margin: Floats) -> Floats:
+    """Return log-odds as probabilities."""
     scores: Floats = 1.0 / (1.0 + np.exp(-np.clip(margin, -50.0, 50.0)))
     return scores

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason
-from feed.models.ranker import Ranker
+from feed.features.profile import Profile
+from feed.models.ranker import Ranker, logistic
 from feed.models.schema import GROUPS
 from feed.ranking.context import RankingContext
 from feed.ranking.past import PastFinder
@@ -38,7 +39,12 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("freshness",),
 )
 """Feature groups that one kind of reason stands for, in the order of the constants above."""
-PERSONAL_GROUPS = [GROUPS.index(g) for g in (*FAMILIES[HISTORY], "affinity", "fatigue")]
+EXPLAINING = [GROUPS.index(group) for family in FAMILIES for group in family]
+"""The groups of all families, in the order of the columns of their contributions."""
+_COLUMNS = {GROUPS[group]: column for column, group in enumerate(EXPLAINING)}
+_PERSONAL = [_COLUMNS[group] for group in (*FAMILIES[HISTORY], *FAMILIES[AFFINITY])]
+_FATIGUE = [GROUPS.index("fatigue")]
+_FAMILY_STARTS = np.cumsum([0, *(len(groups) for groups in FAMILIES[:-1])])
 
 SECOND_SHARE = 0.5
 """A second reason is given when its part is at least this share of the first one's."""
@@ -77,7 +83,8 @@ def explain(
         ranker: what made `scores.base`.
         config: boosts.
     """
-    contributions = ranker.group_contributions(scores.features[at])
+    features, margin = scores.features[at], scores.margin[at]
+    contributions = ranker.contributions(features, margin, EXPLAINING)
     losses = family_losses(scores, at, contributions)
     writer = _Writer(context, rows[at], contributions, config)
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
@@ -85,33 +92,33 @@ def explain(
         writer.write(i, o, loss)
         for i, (o, loss) in enumerate(zip(order, losses.tolist(), strict=True))
     ]
-    return Explanations(reasons, _is_personal(context, scores, at, contributions))
+    personal = _moves(scores.followed_factor) or _moves(scores.fatigue_factor)
+    if not personal and _is_known(context.profile):
+        personal = _moves(contributions[:, _PERSONAL]) or _moves(
+            ranker.contributions(features, margin, _FATIGUE)
+        )
+    return Explanations(reasons, personal)
 
 
 def family_losses(scores: Scores, at: Rows, contributions: Floats) -> Floats:
-    """Return the share of the score that each of `FAMILIES` carries, f64 [k, families]."""
-    base = np.clip(scores.base[at], 1e-12, 1 - 1e-12)
-    margin = np.log(base / (1 - base))
-    losses = np.empty((len(at), len(FAMILIES)))
-    factors = {TREND: scores.trend_factor[at], AFFINITY: scores.followed_factor[at]}
-    for family, groups in enumerate(FAMILIES):
-        part = contributions[:, [GROUPS.index(g) for g in groups]].sum(axis=1)
-        without = 1 / (1 + np.exp(-(margin - part)))
-        losses[:, family] = 1 - without / base / factors.get(family, 1.0)
-    return losses
+    """Return the share of the score that each of `FAMILIES` carries, f64 [k, families].
+
+    `contributions` f64 [k, len(EXPLAINING)] are those of the candidates `at`.
+    """
+    parts = np.add.reduceat(contributions, _FAMILY_STARTS, axis=1)
+    without = logistic(scores.margin[at][:, None] - parts) / scores.base[at][:, None]
+    without[:, TREND] /= scores.trend_factor[at]
+    without[:, AFFINITY] /= scores.followed_factor[at]
+    return np.asarray(1.0 - without, np.float64)
 
 
-def _is_personal(context: RankingContext, scores: Scores, at: Rows, contributions: Floats) -> bool:
-    """Return whether anything of the reader moves these candidates against each other."""
-    profile = context.profile
-    known = profile.n_events or len(profile.shown_rows) or len(profile.clicked_rows)
-    follows = np.ptp(scores.followed_factor) > 0 if len(scores.followed_factor) else False
-    tired = np.ptp(scores.fatigue_factor) > 0 if len(scores.fatigue_factor) else False
-    if follows or tired:
-        return True
-    if not known or not len(at):
-        return False
-    return bool(np.ptp(contributions[:, PERSONAL_GROUPS], axis=0).max() > 1e-9)
+def _is_known(profile: Profile) -> bool:
+    return bool(profile.n_events or len(profile.shown_rows) or len(profile.clicked_rows))
+
+
+def _moves(values: Floats) -> bool:
+    """Return whether any column of values moves candidates against each other."""
+    return len(values) > 0 and bool(np.ptp(values, axis=0).max() > 1e-9)
 
 
 class _Writer:
@@ -126,7 +133,8 @@ class _Writer:
     ) -> None:
         self._context = context
         self._rows = rows
-        self._past = PastFinder(context, rows, contributions, config)
+        by_group = {group: contributions[:, column] for group, column in _COLUMNS.items()}
+        self._past = PastFinder(context, rows, by_group, config)
         by_section, by_source = find_followed(context, rows)
         counters, now = context.signals.counters, context.request.now
         self._by_section = by_section.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from feed.config import RankingConfig
 from feed.features.profile import find
 from feed.models.reader_vectors import RECENT
-from feed.models.schema import FEATURES, GROUPS, feature_index
+from feed.models.schema import FEATURES, feature_index
 from feed.ranking.context import RankingContext
 
 Rows = npt.NDArray[np.int64]
@@ -34,9 +35,13 @@ class PastFinder:
     """
 
     def __init__(
-        self, context: RankingContext, rows: Rows, contributions: Floats, config: RankingConfig
+        self,
+        context: RankingContext,
+        rows: Rows,
+        contributions: Mapping[str, Floats],
+        config: RankingConfig,
     ) -> None:
-        """Prepare for candidates `rows` [k] with their group contributions f64 [k, groups]."""
+        """Prepare for candidates `rows` [k] with what each feature group gives them, f64 [k]."""
         self._view = context.view
         self._profile = context.profile
         self._signals = context.signals
@@ -82,7 +87,7 @@ class PastFinder:
         return total + self._of("collaborative", self._collaborative)
 
     def _of(self, group: str, share: Floats) -> Floats:
-        return share * self._contributions[:, GROUPS.index(group)]
+        return share * self._contributions[group]
 
     @cached_property
     def _weights(self) -> Floats:

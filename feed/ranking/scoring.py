@@ -10,7 +10,7 @@ import numpy.typing as npt
 from feed.config import RankingConfig
 from feed.features.profile import Profile, find
 from feed.models.feature_matrix import build_features
-from feed.models.ranker import Ranker
+from feed.models.ranker import Ranker, logistic
 from feed.models.schema import GROUPS, group_columns
 from feed.ranking.context import RankingContext, Situation
 
@@ -28,10 +28,12 @@ class Scores:
     """Scores of candidates and what they are the product of, f64 [k] each.
 
     `final = base * trend_factor * followed_factor * fatigue_factor`; `base` in (0, 1) is the
-    ranker's. `trend` in [0, 1] is the trending score behind its factor. `features` f32 [k, F].
+    ranker's, `margin` the same in log-odds. `trend` in [0, 1] is the trending score behind its
+    factor. `features` f32 [k, F].
     """
 
     features: Matrix
+    margin: Floats
     base: Floats
     trend: Floats
     trend_factor: Floats
@@ -57,13 +59,15 @@ def score_candidates(
         context.view, context.signals, context.profile, context.request, rows, situation.reader
     )
     mute_groups(features, config)
-    base = ranker.score(features)
+    margin = ranker.margin(features)
+    base = logistic(margin)
     trend = context.trending.score(rows)
     trend_factor = 1.0 + config.trending_boost * trend
     followed_factor = _followed_factor(context, rows, config)
     fatigue_factor = _fatigue_factor(context.profile, rows, config)
     final = base * trend_factor * followed_factor * fatigue_factor
-    return Scores(features, base, trend, trend_factor, followed_factor, fatigue_factor, final)
+    factors = (trend_factor, followed_factor, fatigue_factor)
+    return Scores(features, margin, base, trend, *factors, final)
 
 
 def mute_groups(features: Matrix, config: RankingConfig) -> None:

@@ -12,6 +12,7 @@ from feed.models.schema import FEATURES, feature_index
 from feed.ranking.context import build_situation
 from feed.ranking.explain import (
     AFFINITY,
+    EXPLAINING,
     FAMILIES,
     FRESHNESS,
     POPULARITY,
@@ -67,7 +68,8 @@ def test_families_lose_what_they_gave(shared_world):
     ranker = LinearRanker()
     scores = score_candidates(context, situation, rows, ranker, CERTAIN)
     at = np.arange(len(rows))
-    losses = family_losses(scores, at, ranker.group_contributions(scores.features))
+    given = ranker.contributions(scores.features, scores.margin, EXPLAINING)
+    losses = family_losses(scores, at, given)
     for family in range(len(FAMILIES)):
         assert (losses[:, family] <= 1).all()
     nobody = context.signals.counters.readers(rows) == 0
@@ -195,7 +197,8 @@ def test_with_a_learned_ranker_losses_are_those_of_taking_the_family_away(shared
     rows = build_situation(context, CERTAIN).eligible.rows[:50]
     scores = score_candidates(context, build_situation(context, CERTAIN), rows, learned, CERTAIN)
     at = np.arange(len(rows))
-    losses = family_losses(scores, at, learned.group_contributions(scores.features))
+    given = learned.contributions(scores.features, scores.margin, EXPLAINING)
+    losses = family_losses(scores, at, given)
     for family in (AFFINITY, POPULARITY, FRESHNESS):
         muted = scores.features.copy()
         columns = [i for i, f in enumerate(FEATURES) if f.group in FAMILIES[family]]

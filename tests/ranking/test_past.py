@@ -4,12 +4,18 @@ import pytest
 from feed.config import RankingConfig
 from feed.models.factors import fold_in
 from feed.models.ranker import LinearRanker
+from feed.models.schema import GROUPS
 from feed.ranking.context import build_situation
 from feed.ranking.past import PastFinder
 from feed.ranking.scoring import score_candidates
 
 CONFIG = RankingConfig()
 CLICKS = [0, 5, 21, 13, 42]
+ALL = range(len(GROUPS))
+
+
+def given(contributions):
+    return dict(zip(GROUPS, contributions.T, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +24,7 @@ def scene(shared_world):
     situation = build_situation(context, CONFIG)
     rows = situation.eligible.rows[:30]
     scores = score_candidates(context, situation, rows, LinearRanker(), CONFIG)
-    contributions = LinearRanker().group_contributions(scores.features)
+    contributions = given(LinearRanker().contributions(scores.features, scores.margin, ALL))
     return context, rows, contributions, PastFinder(context, rows, contributions, CONFIG)
 
 
@@ -103,5 +109,5 @@ def test_affinity_names_an_article_of_the_same_section_source_or_language(scene)
 def test_nobody_has_no_past(shared_world):
     context = shared_world.context(shared_world.reader())
     rows = np.arange(5)
-    finder = PastFinder(context, rows, np.ones((5, 10)), CONFIG)
+    finder = PastFinder(context, rows, given(np.ones((5, len(GROUPS)))), CONFIG)
     assert [finder.find(i) for i in range(5)] == [-1] * 5
