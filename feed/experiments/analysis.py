@@ -12,14 +12,7 @@ import duckdb
 from feed.config import DAY_S, RankingConfig
 from feed.domain import ConflictError, InvalidInputError
 from feed.experiments.archive_log import Log, open_log
-from feed.experiments.breakdowns import (
-    compare_boost,
-    compare_teams,
-    count_slots,
-    split_segments,
-    tabulate_slots,
-    trace_time,
-)
+from feed.experiments.breakdowns import compare_teams, split_segments, trace_time
 from feed.experiments.definitions import Experiment
 from feed.experiments.estimates import (
     estimate_guardrails,
@@ -30,6 +23,7 @@ from feed.experiments.estimates import (
 from feed.experiments.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.reader_days import create_reader_days, create_readers
 from feed.experiments.results import ArmSummary, Report
+from feed.experiments.slots import compare_boost, count_slots, tabulate_slots
 from feed.experiments.trust import run_checks
 from feed.experiments.verdict import decide
 

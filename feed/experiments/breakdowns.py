@@ -1,9 +1,9 @@
-"""The effect over time and in segments, and click-through by what a slot was."""
+"""The effect over time and in segments, and the preference of readers shown two rankings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import duckdb
@@ -19,12 +19,9 @@ from feed.experiments.interleaving import estimate_preference
 from feed.experiments.metrics import metric_named
 from feed.experiments.reader_days import HISTORY
 from feed.experiments.results import (
-    BoostHoldout,
     Look,
     MetricResult,
     SegmentFamily,
-    SlotCell,
-    SlotTable,
     TeamResult,
     TimeCourse,
 )
@@ -52,9 +49,6 @@ LARGEST_SEGMENTS = 10
 
 LEAST_READERS = 50
 """Readers a segment needs in both variants to be shown."""
-
-POSITIONS = 20
-"""Positions shown one by one."""
 
 
 def trace_time(
@@ -124,62 +118,6 @@ def split_segments(
                 )
             )
     return tuple(families)
-
-
-def count_slots(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create `slot_counts`: shown, examined and clicked slots after the first exposure.
-
-    A slot was examined when its impression came, or a click on it.
-    """
-    connection.execute(_SLOT_COUNTS)
-
-
-def tabulate_slots(
-    connection: duckdb.DuckDBPyConnection, experiment: Experiment
-) -> tuple[SlotTable, ...]:
-    """Return click-through by position, reason and candidate source. Needs `slot_counts`."""
-    names = [arm.name for arm in experiment.arms]
-    tables = []
-    for title, sql in _SLOT_TABLES.items():
-        rows = connection.execute(sql).fetchall()
-        cells = [SlotCell(str(label), variant, *counts) for label, variant, *counts in rows]
-        if title != "Position":
-            cells = _by_size(cells)
-        cells = [cell for cell in cells if cell.variant in names]
-        if cells:
-            tables.append(SlotTable(title, tuple(cells)))
-    return tuple(tables)
-
-
-def compare_boost(
-    connection: duckdb.DuckDBPyConnection, experiment: Experiment, default_boost: float
-) -> BoostHoldout | None:
-    """Compare trending and other slots with and without the trending boost.
-
-    Args:
-        connection: With `slot_counts`.
-        experiment: Which may have a variant with `trending_boost` 0 beside one with more.
-        default_boost: The installation's strength, for variants that do not change it.
-
-    Returns:
-        The comparison; None when the experiment has no such pair.
-    """
-    boosts = {
-        arm.name: float(arm.overrides.get("trending_boost", default_boost))
-        for arm in experiment.arms
-    }
-    without = [name for name, boost in boosts.items() if boost == 0]
-    with_boost = [name for name, boost in boosts.items() if boost > 0]
-    if not without or not with_boost:
-        return None
-    rows = connection.execute(
-        "SELECT CASE WHEN trending THEN 'trending slots' ELSE 'other slots' END, variant,"
-        " sum(shown)::BIGINT, sum(examined)::BIGINT, sum(clicked)::BIGINT"
-        " FROM slot_counts GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    pair = {without[0], with_boost[0]}
-    cells = tuple(SlotCell(row[0], row[1], *row[2:]) for row in rows if row[1] in pair)
-    return BoostHoldout(without[0], with_boost[0], boosts[with_boost[0]], cells)
 
 
 def compare_teams(
@@ -261,36 +199,6 @@ def _on_log_scale(effect: Effect) -> Effect:
     return replace(effect, difference=math.log(means[1] / means[0]), standard_error=error)
 
 
-def _by_size(cells: Iterable[SlotCell]) -> list[SlotCell]:
-    found = list(cells)
-    size: dict[str, int] = {}
-    for cell in found:
-        size[cell.label] = size.get(cell.label, 0) + cell.examined
-    return sorted(found, key=lambda cell: (-size[cell.label], cell.label, cell.variant))
-
-
-_SLOT_COUNTS = f"""
-CREATE TABLE slot_counts AS
-WITH touched AS (
-    SELECT hash(e.request_id, e.article_id) AS slot, bool_or(e.kind = 'click') AS clicked
-    FROM events AS e JOIN exposed AS x USING (user_id)
-    WHERE e.kind IN ('impression', 'click') AND e.request_id IS NOT NULL
-      AND epoch(e.received_at) >= x.first_at
-    GROUP BY 1
-)
-SELECT
-    r.variant, least(s.position, {POSITIONS}) AS position,
-    coalesce(s.reason, '') AS reason, coalesce(s.sources, '') AS sources,
-    coalesce(s.trending, false) AS trending,
-    count(*) AS shown, count(t.slot) AS examined, count(*) FILTER (t.clicked) AS clicked
-FROM served AS s
-JOIN readers AS r USING (user_id)
-LEFT JOIN touched AS t ON t.slot = hash(s.request_id, s.article_id)
-WHERE r.analysed AND epoch(s.served_at) >= r.first_at
-  AND s.served_at < to_timestamp(getvariable('to_at'))
-GROUP BY ALL
-"""  # noqa: S608 - the only value put in is a number of this module
-
 _TEAM_CLICKS = """
 WITH clicked AS (
     SELECT DISTINCT user_id, request_id, article_id FROM events WHERE kind = 'click'
@@ -305,22 +213,3 @@ WHERE r.analysed AND r.variant = ? AND epoch(s.served_at) >= r.first_at
   AND s.served_at < to_timestamp(getvariable('to_at'))
 GROUP BY r.user_id
 """
-
-_SUMS = "sum(shown)::BIGINT, sum(examined)::BIGINT, sum(clicked)::BIGINT"
-
-_SLOT_TABLES = {
-    "Position": (
-        f"SELECT CASE WHEN position >= {POSITIONS} THEN '{POSITIONS + 1} and below'"  # noqa: S608
-        f" ELSE CAST(position + 1 AS VARCHAR) END, variant, {_SUMS}"
-        " FROM slot_counts GROUP BY position, variant ORDER BY position, variant"
-    ),
-    "Reason": (
-        f"SELECT reason, variant, {_SUMS} FROM slot_counts"  # noqa: S608
-        " WHERE reason <> '' GROUP BY ALL"
-    ),
-    "Candidate source": (
-        f"SELECT source, variant, {_SUMS}"  # noqa: S608
-        " FROM (SELECT unnest(string_split(sources, ',')) AS source, * FROM slot_counts)"
-        " WHERE source <> '' AND NOT starts_with(source, 'team:') GROUP BY ALL"
-    ),
-}

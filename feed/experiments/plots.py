@@ -301,10 +301,16 @@ def _positions(table: SlotTable, variants: Sequence[str], width: int) -> Figure:
     axes = _plot_area(figure, width, height, left=46 if narrow else 60, right=12, foot=40, head=10)
     for place, variant in enumerate(variants):
         cells = [cell for cell in table.cells if cell.variant == variant and cell.label.isdigit()]
+        colour = _COLOURS[f"series-{min(place, 3)}"]
+        shift = (place - (len(variants) - 1) / 2) * 0.12
+        at = [int(cell.label) + shift for cell in cells]
+        for x, cell in zip(at, cells, strict=True):
+            if cell.interval is not None:
+                axes.plot([x, x], cell.interval, color=colour, linewidth=1.5, alpha=0.45)
         axes.plot(
-            [int(cell.label) for cell in cells],
+            at,
             [_or_nan(cell.click_through) for cell in cells],
-            color=_COLOURS[f"series-{min(place, 3)}"],
+            color=colour,
             linewidth=2,
             marker="os^D"[min(place, 3)],
             markersize=4.5,

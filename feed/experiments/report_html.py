@@ -31,7 +31,7 @@ from feed.experiments.report_rows import (
     window_text,
 )
 from feed.experiments.results import Comparison, MetricResult, Report, SlotTable, VerdictKind
-from feed.experiments.wording import NONE, metric_value, number, p_value, percent
+from feed.experiments.wording import NONE, metric_value, number, p_value, percent, share_range
 
 _LOADER = PackageLoader("feed.experiments")
 _ENVIRONMENT = Environment(loader=_LOADER, autoescape=True)
@@ -267,7 +267,9 @@ def _slot_block(table: SlotTable, variants: list[str]) -> dict[str, Any]:
             cell = found.get((label, variant))
             rate = cell.click_through if cell else None
             examined = number(cell.examined) if cell else "0"
-            cells.append({"examined": examined, "rate": metric_value(rate, "share")})
+            interval = share_range(cell.interval) if cell and cell.interval else ""
+            rate_text = metric_value(rate, "share")
+            cells.append({"examined": examined, "rate": rate_text, "interval": interval})
         rows.append({"label": label.replace("_", " "), "cells": cells})
     return {"title": table.title, "rows": rows}
 
@@ -291,6 +293,7 @@ def _holdout_block(report: Report) -> dict[str, Any] | None:
                     "shown": number(shown),
                     "share": percent(shown / totals[name] if totals[name] else None),
                     "rate": metric_value(rate, "share"),
+                    "interval": share_range(cell.interval) if cell and cell.interval else "",
                 }
             )
         rows.append({"label": label, "cells": cells})

@@ -16,7 +16,15 @@ from feed.experiments.report_rows import (
     window_text,
 )
 from feed.experiments.results import Report
-from feed.experiments.wording import NONE, metric_value, number, p_value, percent, percent_interval
+from feed.experiments.wording import (
+    NONE,
+    metric_value,
+    number,
+    p_value,
+    percent,
+    percent_interval,
+    share_range,
+)
 
 
 def render_markdown(report: Report) -> str:
@@ -185,14 +193,24 @@ def _slots(report: Report) -> list[str]:
         parts.append(f"## Click-through by {table.title.lower()}")
         parts.append(
             _table(
-                [table.title.lower(), "variant", "examined", "clicked", "click-through"],
+                [
+                    table.title.lower(),
+                    "variant",
+                    "readers",
+                    "examined",
+                    "clicked",
+                    "click-through",
+                    "95 % interval",
+                ],
                 (
                     [
                         cell.label,
                         cell.variant,
+                        number(cell.readers),
                         number(cell.examined),
                         number(cell.clicked),
                         metric_value(cell.click_through, "share"),
+                        share_range(cell.interval),
                     ]
                     for cell in table.cells
                 ),
@@ -202,9 +220,15 @@ def _slots(report: Report) -> list[str]:
         parts.append("## Trending boost and holdout")
         parts.append(
             _table(
-                ["slots", "variant", "shown", "click-through"],
+                ["slots", "variant", "shown", "click-through", "95 % interval"],
                 (
-                    [c.label, c.variant, number(c.shown), metric_value(c.click_through, "share")]
+                    [
+                        c.label,
+                        c.variant,
+                        number(c.shown),
+                        metric_value(c.click_through, "share"),
+                        share_range(c.interval),
+                    ]
                     for c in report.holdout.cells
                 ),
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 from feed.domain import format_time
 from feed.experiments.definitions import Experiment, GuardrailSpec, experiment_to_json
-from feed.experiments.effects import AdjustedEffect, Effect
+from feed.experiments.effects import AdjustedEffect, Effect, Interval
 from feed.experiments.exposure import Window
 from feed.experiments.interaction import Heterogeneity, SimpsonCheck
 from feed.experiments.interleaving import Preference
@@ -181,13 +181,25 @@ class SegmentFamily:
 
 @dataclass(frozen=True, slots=True)
 class SlotCell:
-    """Slots of one kind in one variant."""
+    """Slots of one kind in one variant.
+
+    Attributes:
+        label: The kind.
+        variant: Name.
+        shown: Slots served.
+        examined: Of these, those that came into view or were clicked.
+        clicked: Of these, those clicked.
+        readers: Readers with an examined slot.
+        interval: 95 % interval of the click-through, over readers; None with fewer than two.
+    """
 
     label: str
     variant: str
     shown: int
     examined: int
     clicked: int
+    readers: int = 0
+    interval: Interval | None = None
 
     @property
     def click_through(self) -> float | None:

@@ -66,6 +66,14 @@ def metric_difference(value: float | None, form: Form) -> str:
     return f"{sign}{metric_value(abs(value), form)}"
 
 
+def share_range(interval: Interval | None) -> str:
+    """Write an interval of a share."""
+    if interval is None:
+        return NONE
+    low, high = (number(100 * bound, 2) for bound in interval)
+    return f"{low} to {high}{THIN}%"
+
+
 def percent_interval(interval: Interval | None) -> str:
     """Write an interval of relative effects."""
     if interval is None:

@@ -179,6 +179,12 @@ CLAIMS: tuple[Claim, ...] = (
     *_each("Coverage", COVERAGE, *(f"lift 10 % | {name}: relative covered" for name in _EFFECTS)),
     *_each(
         "Coverage",
+        COVERAGE,
+        "A/A | share of slots: covered",
+        "A/A | share of slots, 60 readers: covered",
+    ),
+    *_each(
+        "Coverage",
         (0.95, 1.0),
         "lift 10 %, arriving | a look every day, sequence: covered at every look",
         "lift 10 %, arriving | a look every day, sequence: relative covered at every look",

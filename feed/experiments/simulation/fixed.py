@@ -12,6 +12,7 @@ from feed.experiments.interaction import check_heterogeneity
 from feed.experiments.multiplicity import adjust_benjamini_hochberg, adjust_holm
 from feed.experiments.noninferiority import check_guardrail
 from feed.experiments.power import Plan, plan_readers
+from feed.experiments.shares import ShareSums, share_interval
 from feed.experiments.simulation.tally import Counter, Tally
 from feed.experiments.simulation.worlds import (
     CLICK_RATE,
@@ -48,6 +49,8 @@ def try_effects(seed: int, runs: int, lift: float) -> dict[str, Tally]:
         _note(counter, "mean, CUPED", estimate_adjusted_effect(*reads).effect, TRUE_READS, lift)
         _note(counter, "ratio", estimate_effect(*clicks), CLICK_RATE, lift)
         _note(counter, "ratio, CUPED", estimate_adjusted_effect(*clicks).effect, CLICK_RATE, lift)
+        counter.note("share of slots: covered", _share_covered(control))
+        counter.note("share of slots, 60 readers: covered", _share_covered(control, 60))
         counter.note("winsorised dwell: rejected", _rejects(_dwell_effect(control, treatment)))
         counter.note("naive z per impression: rejected", naive_p_value(control, treatment) < ALPHA)
         counter.note("four segments: rejected", _segments_differ(control, treatment))
@@ -144,6 +147,13 @@ def _note(counter: Counter, name: str, effect: Effect, base: float, lift: float)
     counter.note(f"{name}: covered", bool(effect.interval and effect.interval.covers(base * lift)))
     relative = effect.relative_interval
     counter.note(f"{name}: relative covered", bool(relative and relative.covers(lift)))
+
+
+def _share_covered(readers: Readers, count: int = READERS) -> bool:
+    clicks, views = readers.clicks[:count], readers.views[:count]
+    sums = (clicks.sum(), views.sum(), clicks @ clicks, clicks @ views, views @ views)
+    interval = share_interval(ShareSums(count, *map(float, sums)))
+    return interval is not None and interval.covers(CLICK_RATE)
 
 
 def _rejects(effect: Effect) -> bool:
