@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from feed.config import DAY_S
 from feed.storage.archive import Archive
 from feed.storage.archive_files import day_name as day_of_file
 from feed.storage.archive_files import table_files
+from feed.storage.archive_ledger import Ledger
 
 TABLES = ("served", "events")
 """Tables that every day of an experiment should have."""
@@ -27,10 +28,31 @@ class Log:
     Attributes:
         connection: With the views `events`, `served` and `articles`.
         days: Days (ISO dates) that have a file, by table.
+        commits: Numbers of the commits that left a file, by day, in any table.
+        empty_commits: Numbers of recent commits that left none.
+        last_commit: The newest commit's number; 0 where the archive keeps no ledger.
     """
 
     connection: duckdb.DuckDBPyConnection
     days: dict[str, frozenset[str]]
+    commits: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    empty_commits: frozenset[int] = frozenset()
+    last_commit: int = 0
+
+    def was_quiet(self, day: str) -> bool:
+        """Whether nothing was ever archived of a day that has no file.
+
+        Commits are numbered without gaps, and files carry the numbers. If those of the days
+        before go on in the days after, no commit is missing between them; if numbers are gone,
+        so are files. False where files carry no numbers.
+        """
+        if not self.commits or not self.last_commit:
+            return False
+        before = max((max(n) for other, n in self.commits.items() if other < day), default=0)
+        after = [min(n) for other, n in self.commits.items() if other > day]
+        known = self.commits.get(day, frozenset()) | self.empty_commits
+        following = min(after, default=self.last_commit + 1)
+        return all(number in known for number in range(before + 1, following))
 
 
 @contextmanager
@@ -61,9 +83,30 @@ def open_log(
             table: frozenset(day_of_file(path) for path in table_files(folder, table))
             for table in TABLES
         }
-        yield Log(connection, days)
+        entries = Ledger(folder).entries()
+        yield Log(
+            connection,
+            days,
+            _numbered_commits(folder),
+            frozenset(entry.number for entry in entries if not entry.files),
+            entries[-1].number if entries else 0,
+        )
 
 
 def day_name(day: int) -> str:
     """Return the ISO date of a day counted from the epoch."""
     return datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
+
+
+def _numbered_commits(folder: Path) -> dict[str, frozenset[int]]:
+    """Return the commit numbers in the names of each day's files; none if a name has none.
+
+    A file that several were merged into is named for the first and the last commit in it.
+    """
+    found: dict[str, set[int]] = {}
+    for path in table_files(folder):
+        numbers = path.name.split(".")[0].split("-")
+        if not all(number.isdecimal() for number in numbers):
+            return {}
+        found.setdefault(day_of_file(path), set()).update(map(int, numbers))
+    return {day: frozenset(numbers) for day, numbers in found.items()}

@@ -10,7 +10,7 @@ import duckdb
 
 from feed.config import DAY_S
 from feed.experiments.aggregates import Moments
-from feed.experiments.archive_log import Log, day_name
+from feed.experiments.archive_log import TABLES, Log, day_name
 from feed.experiments.definitions import Experiment, StoppingRule
 from feed.experiments.effects import Effect, estimate_effect
 from feed.experiments.estimates import planned_pair
@@ -185,20 +185,24 @@ def check_before(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
 
 
 def check_days(log: Log, window: Window, *, generated_at: float) -> TrustCheck:
-    """Every whole day of the window has served feeds and events in the archive."""
+    """Every whole day of the window has served feeds and events in the archive, or had none."""
     first, last = math.ceil(window.from_at / DAY_S), int(min(window.to_at, generated_at) // DAY_S)
     wanted = [day_name(day) for day in range(first, last)]
-    missing = [
-        f"{day} ({table})"
-        for day in wanted
-        for table in ("served", "events")
-        if day not in log.days[table]
-    ]
+    absent = {day: [table for table in TABLES if day not in log.days[table]] for day in wanted}
+    quiet = [day for day in wanted if len(absent[day]) == len(TABLES) and log.was_quiet(day)]
+    missing = [f"{day} ({t})" for day in wanted if day not in quiet for t in absent[day]]
     if missing:
         shown = ", ".join(missing[:6]) + (" …" if len(missing) > 6 else "")
         finding = f"The archive has no file for {len(missing)} of {2 * len(wanted)}: {shown}."
         fault = "days are missing from the archive"
         return TrustCheck("Archive complete", CheckState.FAILED, finding, fault=fault)
+    if quiet:
+        shown = ", ".join(quiet[:6]) + (" …" if len(quiet) > 6 else "")
+        finding = (
+            f"Nobody came on {len(quiet)} of {len(wanted)} whole days ({shown}): the archive's"
+            " commits go on without a gap, so nothing of them is lost."
+        )
+        return TrustCheck("Archive complete", CheckState.WARNING, finding)
     finding = f"All {len(wanted)} whole days of the window have served feeds and events."
     return TrustCheck("Archive complete", CheckState.PASSED, finding)
 

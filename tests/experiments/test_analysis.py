@@ -21,6 +21,7 @@ from feed.experiments.report_html import render_html
 from feed.experiments.report_markdown import render_markdown
 from feed.experiments.results import CheckState, Report, VerdictKind
 from feed.experiments.simulated_log import World
+from feed.storage.archive_ledger import Commit, Ledger
 
 SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
 LIFTED = replace(SMALL, readers=4000, lift=0.4)
@@ -265,6 +266,63 @@ def test_a_log_with_half_of_its_days_is_called_broken(
     assert failed(report) == {"Archive complete"}
     assert report.verdict.kind is VerdictKind.BROKEN
     readable(report)
+
+
+def archive_of_a_worker(source: Path, target: Path, quiet: int | None) -> Path:
+    """Copy an archive with one numbered commit a day, without anything on the day `quiet`."""
+    shutil.copytree(source, target)
+    archive = target / "archive"
+    number = 0
+    for place, day in enumerate(sorted((archive / "events").glob("day=*"))):
+        folders = (day, archive / "served" / day.name)
+        if place == quiet:
+            for folder in folders:
+                shutil.rmtree(folder)
+            continue
+        number += 1
+        for folder in folders:
+            (folder / "simulated.parquet").rename(folder / f"{number:012d}.parquet")
+    articles = next((archive / "articles").rglob("*.parquet"))
+    articles.rename(articles.with_name("000000000001.parquet"))
+    Ledger(archive).add(Commit(number, "worker", {}, "", {}, {"events/x.parquet": 1}))
+    return target
+
+
+def completeness(report: Report) -> CheckState:
+    return next(c.state for c in report.checks if c.name == "Archive complete")
+
+
+@pytest.mark.parametrize("quiet", [5, 7])
+def test_a_day_without_traffic_is_no_lost_day(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment, quiet: int
+) -> None:
+    folder = archive_of_a_worker(data_dirs(SMALL), tmp_path / "x", quiet)
+    report = at_end(folder, trial)
+    assert completeness(report) is CheckState.WARNING
+    assert report.verdict.kind is not VerdictKind.BROKEN
+    assert "Nobody came on 1 of 4 whole days" in readable(report)
+
+
+@pytest.mark.parametrize("lost", [5, 7])
+def test_a_day_whose_commits_are_gone_is_lost(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment, lost: int
+) -> None:
+    folder = archive_of_a_worker(data_dirs(SMALL), tmp_path / "x", None)
+    for table in ("events", "served"):
+        shutil.rmtree(sorted((folder / "archive" / table).glob("day=*"))[lost])
+    report = at_end(folder, trial)
+    assert completeness(report) is CheckState.FAILED
+    assert report.verdict.kind is VerdictKind.BROKEN
+
+
+def test_where_files_carry_no_numbers_an_empty_day_counts_as_lost(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment
+) -> None:
+    folder = tmp_path / "x"
+    shutil.copytree(data_dirs(SMALL), folder)
+    for table in ("events", "served"):
+        shutil.rmtree(sorted((folder / "archive" / table).glob("day=*"))[-2])
+    assert completeness(at_end(folder, trial)) is CheckState.FAILED
 
 
 def test_experiments_that_never_started_and_empty_windows_are_refused(
