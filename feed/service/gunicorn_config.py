@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from feed.config import settings_from_environment
+from feed.service.gunicorn_worker import forget_connections
 from feed.service.telemetry import forget_process
 
 _PR_SET_PDEATHSIG = 1
@@ -16,7 +17,7 @@ _settings = settings_from_environment()
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web
-worker_class = "gthread"
+worker_class = "feed.service.gunicorn_worker.FairWorker"
 threads = 24
 keepalive = 15
 worker_connections = 512
@@ -36,5 +37,6 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Drop the gauges of a web process that has ended."""
+    """Drop the gauges and the connections of a web process that has ended."""
+    forget_connections(worker)
     forget_process(worker.pid)

@@ -79,18 +79,16 @@ class Ledger:
         Raises:
             ArchiveError: an entry cannot be read.
         """
-        commits = []
-        for path in sorted(self._dir.glob("[0-9]*.json")):
-            try:
-                commits.append(Commit.from_bytes(path.read_bytes()))
-            except (orjson.JSONDecodeError, KeyError) as error:
-                raise ArchiveError(f"the ledger entry {path} is damaged: {error}") from error
-        return commits
+        return [_read_entry(path) for path in self._paths()]
 
     def last(self) -> Commit:
-        """Return the newest entry (an empty one if there is none)."""
-        entries = self.entries()
-        return entries[-1] if entries else EMPTY
+        """Return the newest entry (an empty one if there is none).
+
+        Raises:
+            ArchiveError: it cannot be read.
+        """
+        paths = self._paths()
+        return _read_entry(paths[-1]) if paths else EMPTY
 
     def add(self, commit: Commit) -> None:
         """Create an entry, durably.
@@ -113,6 +111,16 @@ class Ledger:
 
     def _path(self, number: int) -> Path:
         return self._dir / f"{number:012d}.json"
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._dir.glob("[0-9]*.json"))
+
+
+def _read_entry(path: Path) -> Commit:
+    try:
+        return Commit.from_bytes(path.read_bytes())
+    except (orjson.JSONDecodeError, KeyError) as error:
+        raise ArchiveError(f"the ledger entry {path} is damaged: {error}") from error
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -71,6 +71,7 @@ class ArchiveWriter:
         self._ledger = Ledger(archive_dir)
         self._last = EMPTY
         self._unsettled: tuple[Path, Commit] | None = None
+        self._duckdb: duckdb.DuckDBPyConnection | None = None
 
     @property
     def positions(self) -> Mapping[int, str]:
@@ -140,10 +141,11 @@ class ArchiveWriter:
         articles = [article_line(change, batch.logged_at) for change in batch.changes]
         shutil.rmtree(staged, ignore_errors=True)
         files: dict[str, int] = {}
-        with open_duckdb() as connection:
-            for name, lines in ((EVENTS, events), (SERVED, served), (ARTICLES, articles)):
-                if lines:
-                    files |= write_lines(connection, staged, name, lines, f"{number:012d}")
+        connection, self._duckdb = self._duckdb or open_duckdb(), None
+        for name, lines in ((EVENTS, events), (SERVED, served), (ARTICLES, articles)):
+            if lines:
+                files |= write_lines(connection, staged, name, lines, f"{number:012d}")
+        self._duckdb = connection  # after an error a new one: a fatal one leaves it useless
         return files
 
     def _entry(self, number: int, batch: Batch, files: dict[str, int]) -> Commit:

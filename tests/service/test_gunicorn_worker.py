@@ -1,0 +1,78 @@
+"""Connections are shared out evenly among web processes, and answers arrive whole."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+APPLICATION = """
+import os
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/nothing":
+        start_response("204 No Content", [])
+        return []
+    body = b"x" * 600_000 if path == "/large" else str(os.getpid()).encode()
+    headers = [] if path == "/parts" else [("Content-Length", str(len(body)))]
+    start_response("200 OK", headers)
+    return [body[:2], body[2:]]
+"""
+CONFIG = "python:feed.service.gunicorn_config"
+
+
+@pytest.fixture
+def port(tmp_path):
+    (tmp_path / "tiny.py").write_text(APPLICATION)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    environment = {**os.environ, "FEED_PORT": str(port), "FEED_WEB": "2"}
+    command = [sys.executable, "-m", "gunicorn", "--config", CONFIG, "tiny:application"]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path)
+    deadline = time.monotonic() + 30
+    while len(pids(port, 8)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    yield port
+    process.terminate()
+    process.wait(30)
+
+
+def pids(port, count):
+    """Return how many of `count` connections, open at once, each process took."""
+    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(count)]
+    try:
+        return Counter(ask(connection, "/") for connection in connections)
+    except OSError:
+        return Counter()
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def ask(connection, path):
+    connection.request("GET", path)
+    return connection.getresponse().read()
+
+
+def test_kept_alive_connections_are_shared_out_evenly(port):
+    for _ in range(3):
+        time.sleep(0.2)  # the processes notice that the connections before are closed
+        assert sorted(pids(port, 8).values()) == [4, 4]
+
+
+def test_answers_of_every_shape_arrive_whole_over_one_connection(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    for _ in range(2):
+        assert ask(connection, "/nothing") == b""
+        assert ask(connection, "/large") == b"x" * 600_000
+        assert ask(connection, "/parts").isdigit()
+        connection.request("HEAD", "/")
+        assert connection.getresponse().read() == b""
+    connection.close()
