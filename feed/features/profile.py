@@ -16,7 +16,6 @@ from feed.storage.store import ReaderState
 
 Floats = npt.NDArray[np.float64]
 
-_NIL: tuple[tuple[()], ...] = ((), (), (), ())
 _LEARNING = TrainingConfig()
 _NO_ROWS: Rows = np.zeros(0, np.int64)
 _NO_FLOATS: Floats = np.zeros(0)
@@ -157,12 +156,12 @@ def profile_from_state(
     state: ReaderState, pool: ArticlePool, now: float, config: RankingConfig
 ) -> Profile:
     """Return the profile of a reader whose state the store gave; unknown articles drop out."""
-    kinds, article_ids, times, dwells = zip(*state.history, strict=True) if state.history else _NIL
+    history = state.history
     return build_profile(
-        pool.ids.rows(article_ids),
-        np.array([KIND_CODE[kind] for kind in kinds], np.int8),
-        np.array(times, np.float64),
-        np.array(dwells, np.float64),  # None, no dwell known, becomes NaN
+        pool.ids.rows(history.article_ids),
+        np.array([KIND_CODE[kind] for kind in history.kinds], np.int8),
+        np.array(history.times, np.float64),
+        np.array(history.dwells, np.float64),  # None, no dwell known, becomes NaN
         now=now,
         config=config,
         read_rows=pool.ids.rows(tuple(state.read_ids)),

@@ -23,7 +23,6 @@ Floats = npt.NDArray[np.float64]
 _COLUMN = feature_index()
 _HALF_LIVES = ("30m", "2h", "6h", "24h")
 _NEAREST = 20
-_SHORT = 40
 _DAY_S = 86400.0
 _CTR_PRIOR = 20.0
 _RATE_PRIOR = 1.0
@@ -89,29 +88,26 @@ def build_features(
     return np.ascontiguousarray(out.T)
 
 
-def rank_among(values: Floats) -> Floats:
-    """Return each value's rank, 0 (lowest) to 1, ties in their middle, f64 [k]; NaN stays."""
-    if len(values) == 1:
-        return np.where(np.isnan(values), np.nan, 0.5)
-    ordered = np.sort(values)
-    known = len(ordered) - int(np.isnan(ordered).sum())
-    low = np.searchsorted(ordered[:known], values, "left")
-    high = np.searchsorted(ordered[:known], values, "right")
-    ranks = (low + high - 1) / (2.0 * max(known - 1, 1))
-    ranks[np.isnan(values)] = np.nan
-    return ranks
-
-
 def rank_each(values: Floats) -> Floats:
-    """Return `rank_among` of each row, f64 [rows, k]; short rows all at once."""
-    count = values.shape[1]
-    if count == 1 or count > _SHORT:
-        return np.stack([rank_among(row) for row in values])
-    low = (values[:, None, :] < values[:, :, None]).sum(axis=2)
-    equal = (values[:, None, :] == values[:, :, None]).sum(axis=2)
+    """Return each value's rank in its row, 0 (lowest) to 1, f64 [rows, k]; NaN stays.
+
+    Ties share their middle; the only value of a list of one has rank 0.5.
+    """
+    rows, count = values.shape
+    if count == 1:
+        return np.where(np.isnan(values), np.nan, 0.5)
+    order = (np.argsort(values, axis=1) + (np.arange(rows) * count)[:, None]).ravel()
+    ordered = values.ravel()[order]
+    starts = np.empty(rows * count, np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
+    starts[::count] = True
+    at = np.flatnonzero(starts)
+    middle = at % count + (np.diff(at, append=rows * count) - 1) / 2.0
+    ranks: Floats = np.empty(rows * count)
+    ranks[order] = middle[np.cumsum(starts) - 1]
     unknown = np.isnan(values)
-    known = np.maximum(count - unknown.sum(axis=1, keepdims=True) - 1, 1)
-    ranks: Floats = (2 * low + equal - 1) / (2.0 * known)
+    known = np.maximum(count - 1 - unknown.sum(axis=1, keepdims=True), 1)
+    ranks = ranks.reshape(rows, count) / known
     ranks[unknown] = np.nan
     return ranks
 

@@ -14,7 +14,6 @@ from feed.ranking.context import RankingContext, Situation
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Vector = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 Source = Callable[[RankingContext, Situation, RankingConfig, int], Rows]
@@ -36,37 +35,26 @@ def from_collaborative(
     context: RankingContext, situation: Situation, config: RankingConfig, limit: int
 ) -> Rows:
     """Articles whose factors fit the reader's folded-in vector."""
-    if not config.use_collaborative:
+    reader = situation.reader.collaborative
+    if not config.use_collaborative or reader is None:
         return _none()
-    return _nearest(context.view.factors, situation.reader.collaborative, situation, limit)
+    searched = slice(situation.low, situation.high)
+    products = context.view.factors[searched] @ reader
+    products *= situation.eligible.mask[searched]
+    return _top(products, limit) + situation.low
 
 
-def from_content(
-    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
-) -> Rows:
-    """Articles like what the reader has read over the longer term."""
-    if not config.use_content:
-        return _none()
-    return _nearest(context.view.content, situation.reader.content_long, situation, limit)
+def similar_to(vector: str) -> Source:
+    """Return the source of the articles nearest to one content vector of the reader."""
 
+    def from_content(
+        context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+    ) -> Rows:
+        del context
+        cosines = situation.cosines.get(vector) if config.use_content else None
+        return _none() if cosines is None else _top(cosines, limit) + situation.low
 
-def from_session_content(
-    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
-) -> Rows:
-    """Articles like what the reader has read in this session."""
-    if not config.use_content:
-        return _none()
-    return _nearest(context.view.content, situation.reader.content_session, situation, limit)
-
-
-def from_page_content(
-    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
-) -> Rows:
-    """Articles like the one of the page."""
-    if not config.use_content:
-        return _none()
-    vector = situation.reader.content_of(context.request.page_row)
-    return _nearest(context.view.content, vector, situation, limit)
+    return from_content
 
 
 def from_covisitation(
@@ -189,9 +177,9 @@ COMMON_SOURCES: dict[str, Source] = {
 PERSONAL_SOURCES: dict[str, Source] = {
     "covisitation": from_covisitation,
     "collaborative": from_collaborative,
-    "content_session": from_session_content,
-    "content_page": from_page_content,
-    "content_long": from_content,
+    "content_session": similar_to("session"),
+    "content_page": similar_to("page"),
+    "content_long": similar_to("long"),
     "neighbours": from_neighbours,
     "followed": from_followed,
 }
@@ -254,18 +242,6 @@ def first_eligible(ordered: Rows, mask: Flags, limit: int) -> Rows:
         taken.append(part)
         count, start, step = count + len(part), start + step, 4 * step
     return np.concatenate(taken)[:limit] if taken else _none()
-
-
-def _nearest(
-    matrix: npt.NDArray[np.float32], vector: Vector | None, situation: Situation, limit: int
-) -> Rows:
-    """Return the eligible rows of greatest positive product with `vector`."""
-    if vector is None:
-        return _none()
-    low, high = situation.low, situation.high
-    scores = matrix[low:high] @ vector
-    scores[~situation.eligible.mask[low:high]] = 0.0
-    return _top(scores, limit) + low
 
 
 def _top(scores: npt.NDArray[np.float32] | Floats, limit: int) -> Rows:

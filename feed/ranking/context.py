@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,12 @@ from feed.ranking.live_index import LiveIndex, build_index
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]
 
-SEARCHED = 10_000
+SEARCHED = 5_000
 """Newest eligible articles that are compared with the reader's vectors; older ones can still come
-from every other source. Bounds the cost of a request in a huge catalogue."""
+from every other source. Bounds the cost of a request in a huge catalogue: reading the vectors
+from memory is what takes the time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -68,7 +71,7 @@ class RankingContext:
         return LinearRanker(config.weights)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Situation:
     """What the candidate sources share, computed once per request.
 
@@ -76,6 +79,8 @@ class Situation:
     newest first. The `SEARCHED` newest eligible rows lie in [`low`, `high`).
     """
 
+    view: RankingView
+    page_row: int
     index: LiveIndex
     eligible: Eligibility
     reader: ReaderVectors
@@ -84,13 +89,43 @@ class Situation:
     low: int
     high: int
 
+    @cached_property
+    def cosines(self) -> dict[str, Matrix]:
+        """Cosines of the rows searched with the "long", "session" and "page" content vectors.
+
+        f32 [high - low] each, 0 where not eligible; a vector there is none of has no entry. One
+        pass over the vectors serves all of them.
+        """
+        vectors = {
+            "long": self.reader.content_long,
+            "session": self.reader.content_session,
+            "page": self.reader.content_of(self.page_row),
+        }
+        known = {name: vector for name, vector in vectors.items() if vector is not None}
+        if not known:
+            return {}
+        searched = slice(self.low, self.high)
+        products = np.stack(list(known.values())) @ self.view.content[searched].T
+        products *= self.eligible.mask[searched]
+        return dict(zip(known, products, strict=True))
+
 
 def build_situation(context: RankingContext, config: RankingConfig) -> Situation:
     """Return what a personalised request starts from."""
     eligible, index, low, high = _find_eligible(context, config, context.profile)
     recent_rows, recent_at = recent_clicks(context)
     reader = build_reader_vectors(context.view, context.profile)
-    return Situation(index, eligible, reader, recent_rows, recent_at, low, high)
+    return Situation(
+        view=context.view,
+        page_row=context.request.page_row,
+        index=index,
+        eligible=eligible,
+        reader=reader,
+        recent_rows=recent_rows,
+        recent_at=recent_at,
+        low=low,
+        high=high,
+    )
 
 
 def build_impersonal_situation(context: RankingContext, config: RankingConfig) -> Situation:
@@ -98,7 +133,17 @@ def build_impersonal_situation(context: RankingContext, config: RankingConfig) -
     wishes = Profile(preferences=context.wishes)
     eligible, index, low, high = _find_eligible(context, config, wishes)
     reader = build_reader_vectors(context.view, EMPTY_PROFILE)
-    return Situation(index, eligible, reader, np.empty(0, np.int64), np.empty(0), low, high)
+    return Situation(
+        view=context.view,
+        page_row=context.request.page_row,
+        index=index,
+        eligible=eligible,
+        reader=reader,
+        recent_rows=np.empty(0, np.int64),
+        recent_at=np.empty(0),
+        low=low,
+        high=high,
+    )
 
 
 def recent_clicks(context: RankingContext) -> tuple[Rows, Floats]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -19,7 +18,7 @@ from feed.domain import (
     ServedFeed,
 )
 from feed.storage.slots import Slots, reason_fields
-from feed.storage.store import HistoryEntry, Shown
+from feed.storage.store import History, Shown
 
 KIND_LETTERS = {
     EventKind.IMPRESSION: "i",
@@ -37,7 +36,7 @@ KIND_LETTERS = {
 }
 """One letter for each kind; `append_events.lua` knows them too."""
 
-_KINDS = {letter: kind for kind, letter in KIND_LETTERS.items()}
+_KINDS_BY_BYTE = {ord(letter): kind for kind, letter in KIND_LETTERS.items()}
 _REACTIONS = {1: EventKind.LIKE, 2: EventKind.DISLIKE}
 
 
@@ -83,20 +82,22 @@ def event_arguments(event: Event) -> tuple[Any, ...]:
     )
 
 
-def decode_history(entries: list[bytes]) -> tuple[HistoryEntry, ...]:
+def decode_history(entries: list[bytes]) -> History:
     """Return the history from its entries (newest first as stored), oldest first by time."""
-    history = []
-    in_order, last = True, float("-inf")
-    for entry in reversed(entries):
-        text = entry.decode()
-        at_ms, dwell, article_id = text[1:].split(":", 2)
-        at = int(at_ms) / 1000
-        in_order, last = in_order and at >= last, at
-        dwell_s = float(dwell) if dwell else None
-        history.append(HistoryEntry(_KINDS[text[0]], article_id, at, dwell_s))
-    if not in_order:
-        history.sort(key=itemgetter(2))
-    return tuple(history)
+    if not entries:
+        return History()
+    entries = entries[::-1]
+    parts = [entry[1:].split(b":", 2) for entry in entries]
+    times = [int(at_ms) / 1000 for at_ms, _, _ in parts]
+    if times != (in_order := sorted(times)):
+        order = sorted(range(len(times)), key=times.__getitem__)
+        entries, parts, times = [entries[i] for i in order], [parts[i] for i in order], in_order
+    return History(
+        [_KINDS_BY_BYTE[entry[0]] for entry in entries],
+        [article_id.decode() for _, _, article_id in parts],
+        times,
+        [float(dwell) if dwell else None for _, dwell, _ in parts],
+    )
 
 
 def decode_shown(pairs: list[bytes]) -> tuple[Shown, ...]:

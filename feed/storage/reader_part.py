@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import orjson
@@ -156,7 +156,7 @@ class ReaderPart(StorePart):
         slates = self._link.pipeline(key, [("GET", k) for k in slate_keys]) if slate_keys else []
         return {
             "user_id": user_id,
-            **orjson.loads(orjson.dumps(state, default=_as_plain)),
+            **_as_json(state),
             "slates": [_as_json(decode_slate(data)) for data in slates if data],
         }
 
@@ -206,8 +206,8 @@ def _texts(members: list[bytes]) -> frozenset[str]:
     return frozenset([member.decode() for member in members])
 
 
-def _as_json(slate: ServedFeed) -> Any:
-    return orjson.loads(orjson.dumps(replace(slate, items=tuple(slate.items))))
+def _as_json(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value, _as_plain, orjson.OPT_PASSTHROUGH_DATACLASS))
 
 
 def _as_plain(value: Any) -> Any:
@@ -216,4 +216,8 @@ def _as_plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict()
+    if isinstance(value, Sequence):
+        return list(value)
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     raise TypeError(type(value).__name__)

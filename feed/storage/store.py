@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +23,45 @@ class Outcome(StrEnum):
 
 
 class HistoryEntry(NamedTuple):
-    """One engagement of a reader (any kind but impression). Times are epoch seconds.
-
-    A named tuple: a request makes hundreds of them, at a third of a dataclass's cost.
-    """
+    """One engagement of a reader (any kind but impression). Times are epoch seconds."""
 
     kind: EventKind
     article_id: str
     occurred_at: float
     dwell_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History(Sequence[HistoryEntry]):
+    """A reader's engagements as columns of one length: a request needs them as arrays anyway."""
+
+    kinds: Sequence[EventKind] = ()
+    article_ids: Sequence[str] = ()
+    times: Sequence[float] = ()
+    dwells: Sequence[float | None] = ()
+
+    @classmethod
+    def of(cls, entries: Iterable[HistoryEntry]) -> History:
+        """Return the columns of entries."""
+        columns = tuple(zip(*entries, strict=True))
+        return cls(*columns) if columns else cls()
+
+    def __len__(self) -> int:
+        return len(self.article_ids)
+
+    @overload
+    def __getitem__(self, at: int) -> HistoryEntry: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[HistoryEntry, ...]: ...
+    def __getitem__(self, at: int | slice) -> HistoryEntry | tuple[HistoryEntry, ...]:
+        if isinstance(at, slice):
+            return tuple([self[i] for i in range(*at.indices(len(self)))])
+        return HistoryEntry(self.kinds[at], self.article_ids[at], self.times[at], self.dwells[at])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +82,7 @@ class ReaderState:
     """
 
     preferences: Preferences = field(default_factory=Preferences)
-    history: tuple[HistoryEntry, ...] = ()
+    history: History = History()
     read_ids: frozenset[str] = frozenset()
     shown: tuple[Shown, ...] = ()
     reactions: dict[str, EventKind] = field(default_factory=dict)

@@ -2,7 +2,7 @@ from feed.config import RankingConfig
 from feed.domain import Article, EventKind
 from feed.features.pool import PoolBuilder
 from feed.features.profile import profile_from_state
-from feed.storage.store import HistoryEntry, ReaderState, Shown
+from feed.storage.store import History, HistoryEntry, ReaderState, Shown
 
 NOW = 1_700_000_000.0
 
@@ -17,9 +17,11 @@ def pool_of(*article_ids):
 
 def test_a_readers_state_becomes_rows_and_unknown_articles_drop_out():
     state = ReaderState(
-        history=(
-            HistoryEntry(EventKind.CLICK, "b", NOW - 30.0),
-            HistoryEntry(EventKind.CLICK, "gone", NOW - 20.0),
+        history=History.of(
+            [
+                HistoryEntry(EventKind.CLICK, "b", NOW - 30.0),
+                HistoryEntry(EventKind.CLICK, "gone", NOW - 20.0),
+            ]
         ),
         read_ids=frozenset({"b"}),
         shown=(Shown("a", 2, NOW - 10.0), Shown("gone", 1, NOW - 5.0)),

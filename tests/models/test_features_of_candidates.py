@@ -10,7 +10,7 @@ from feed.features.pool import PoolBuilder
 from feed.features.profile import EMPTY_PROFILE, build_profile
 from feed.features.state import LiveSignals
 from feed.models.bundle import ModelBundle, empty_bundle
-from feed.models.feature_matrix import build_features, rank_among, rank_each
+from feed.models.feature_matrix import build_features, rank_each
 from feed.models.ranker import LinearRanker
 from feed.models.schema import FEATURES, GROUPS, feature_index, fingerprint, group_columns
 from feed.models.view import build_view
@@ -153,7 +153,7 @@ def test_permuting_candidates_permutes_features():
 
 
 def test_ranks_share_ties_and_leave_the_unknown_out():
-    ranks = rank_among(np.array([5.0, 1.0, 5.0, np.nan, 9.0]))
+    (ranks,) = rank_each(np.array([[5.0, 1.0, 5.0, np.nan, 9.0]]))
     assert ranks[[0, 1, 2, 4]].tolist() == pytest.approx([0.5, 0.0, 0.5, 1.0])
     assert np.isnan(ranks[3])
 
@@ -203,9 +203,23 @@ def test_a_view_grows_with_the_pool_and_equals_one_made_anew():
     assert not np.array_equal(first.content[2], grown.content[2])
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 40, 41, 90])
-def test_ranks_of_many_rows_are_those_of_each(count):
+def rank_by_definition(value, row):
+    """The share of the other known values that are lower, equal ones counting half."""
+    if np.isnan(value):
+        return np.nan
+    others = np.count_nonzero(~np.isnan(row)) - 1
+    lower, equal = np.count_nonzero(row < value), np.count_nonzero(row == value) - 1
+    return (lower + equal / 2) / max(others, 1)
+
+
+@pytest.mark.parametrize("count", [2, 7, 40, 90])
+def test_ranks_are_those_of_the_definition(count):
     rng = np.random.default_rng(count)
     values = rng.integers(0, 5, (6, count)).astype(float)
     values[2, rng.random(count) < 0.5] = np.nan
-    np.testing.assert_allclose(rank_each(values), [rank_among(row) for row in values])
+    expected = [[rank_by_definition(value, row) for value in row] for row in values]
+    np.testing.assert_allclose(rank_each(values), expected)
+
+
+def test_an_only_value_stands_in_the_middle():
+    assert rank_each(np.array([[3.0], [np.nan]]))[0] == [0.5]
