@@ -21,6 +21,7 @@ from feed.experiments.estimates import (
     summarise_power,
 )
 from feed.experiments.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.holdout import compare_holdout
 from feed.experiments.reader_days import create_reader_days, create_readers
 from feed.experiments.results import ArmSummary, Report
 from feed.experiments.slots import compare_boost, count_slots, tabulate_slots
@@ -120,7 +121,8 @@ def _compose(
         courses=trace_time(connection, experiment, window),
         segments=split_segments(connection, experiment, primaries),
         slot_tables=tabulate_slots(connection, experiment),
-        holdout=compare_boost(connection, experiment, RankingConfig().trending_boost),
+        boost=compare_boost(connection, experiment, RankingConfig().trending_boost),
+        holdout=compare_holdout(connection, experiment),
         teams=compare_teams(connection, experiment),
         power=summarise_power(experiment, primaries),
     )

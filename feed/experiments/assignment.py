@@ -16,6 +16,10 @@ BUCKETS = 10_000
 HOLDOUT = "holdout"
 """Takes the place of the layer in the holdout's hash; no layer may have this name."""
 
+HELD_OUT = "(held out)"
+"""What a served feed records in place of a variant for a reader of the holdout; no variant can
+have this name."""
+
 Why = Literal["assigned", "override", "not_personalized", "holdout", "outside"]
 _NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 

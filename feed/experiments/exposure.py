@@ -9,6 +9,7 @@ import duckdb
 
 from feed.config import DAY_S
 from feed.domain import Mode, Rung
+from feed.experiments.assignment import HELD_OUT
 from feed.experiments.definitions import Experiment
 
 BOT_CLICKS_A_MINUTE = 20
@@ -46,7 +47,7 @@ def set_variables(
     """Give the queries below the experiment and the window as variables of the session."""
     values = {
         "experiment": f"$.{json.dumps(experiment.name)}",
-        "arms": [arm.name for arm in experiment.arms],
+        "arms": [*(arm.name for arm in experiment.arms), HELD_OUT],
         "excluded": sorted({*experiment.excluded, *experiment.overrides}),
         "pre_from": window.pre_from,
         "from_at": window.from_at,
@@ -71,8 +72,9 @@ def create_exposed(connection: duckdb.DuckDBPyConnection, *, everyone: str = "")
     personalized and was made on a rung where the variants' settings apply. Readers who ever had
     a test override are left out. The first exposure dates the reader; readers seen in several
     variants, or in one that the definition does not know, are kept here for the trust checks and
-    marked as not `sound`. With `everyone`, readers of any such feed are taken as one group of
-    that name, whatever experiment they were in.
+    marked as not `sound`. Readers of the holdout are a group of their own, `HELD_OUT`. With
+    `everyone`, readers of any such feed are taken as one group of that name, whatever experiment
+    they were in.
     """
     connection.execute("SET VARIABLE everyone = ?", [everyone])
     connection.execute(_EXPOSED)

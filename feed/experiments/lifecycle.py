@@ -116,7 +116,7 @@ def start_experiment(store: ControlStore, name: str, *, now: float) -> Experimen
     Raises:
         NotFoundError: there is no such experiment.
         ConflictError: it is no draft, its layer has no room, or another running experiment
-            changes the same setting for the same readers.
+            changes the same setting for the same readers or has another holdout.
     """
     experiments = read_experiments(store)
     draft, earlier = _read(store, name)
@@ -174,6 +174,12 @@ def _check_neighbours(draft: Experiment, others: tuple[Experiment, ...]) -> None
             raise ConflictError(
                 f"layer {draft.layer} is dealt with another salt by {other.name}; "
                 "one layer has one salt"
+            )
+        if other.salt == draft.salt and other.holdout_share != draft.holdout_share:
+            raise ConflictError(
+                f"{other.name} holds {other.holdout_share:.2%} of the readers out of every"
+                f" experiment, {draft.name} {draft.holdout_share:.2%}: give both the same"
+                " holdout_share"
             )
         common = changed & _settings_of(other)
         if other.layer != draft.layer and common:

@@ -24,6 +24,8 @@ from feed.experiments.report_rows import (
     design_rows,
     facts_of,
     guardrail_row,
+    holdout_rows,
+    holdout_text,
     primary_rows,
     secondary_rows,
     segment_remark,
@@ -84,7 +86,9 @@ def _context(report: Report) -> dict[str, Any]:
         "positions": draw_positions(positions, variants) if positions else None,
         "variants": variants,
         "slot_tables": [_slot_block(table, variants) for table in tables.values()],
-        "holdout": _holdout_block(report),
+        "boost": _boost_block(report),
+        "holdout": holdout_text(report.holdout) if report.holdout is not None else "",
+        "holdout_rows": holdout_rows(report),
         "teams": [team_row(result) for result in report.teams],
         "power": _power_rows(report),
         "power_wanted": percent(experiment.power, digits=0),
@@ -107,8 +111,10 @@ def _sections(report: Report) -> list[tuple[str, str]]:
         ("segments", "Segments"),
         ("slots", "Clicks"),
     ]
-    if report.holdout is not None:
+    if report.boost is not None:
         sections.append(("boost", "Trending boost"))
+    if report.holdout is not None:
+        sections.append(("holdout", "Held out"))
     if report.teams:
         sections.append(("teams", "Interleaving"))
     return [*sections, ("power", "Power"), ("design", "Design"), ("reproduce", "Reproduce")]
@@ -274,15 +280,15 @@ def _slot_block(table: SlotTable, variants: list[str]) -> dict[str, Any]:
     return {"title": table.title, "rows": rows}
 
 
-def _holdout_block(report: Report) -> dict[str, Any] | None:
-    holdout = report.holdout
-    if holdout is None:
+def _boost_block(report: Report) -> dict[str, Any] | None:
+    boost = report.boost
+    if boost is None:
         return None
-    names = [holdout.without, holdout.with_boost]
-    totals = {n: sum(c.shown for c in holdout.cells if c.variant == n) for n in names}
-    found = {(cell.label, cell.variant): cell for cell in holdout.cells}
+    names = [boost.without, boost.with_boost]
+    totals = {n: sum(c.shown for c in boost.cells if c.variant == n) for n in names}
+    found = {(cell.label, cell.variant): cell for cell in boost.cells}
     rows = []
-    for label in dict.fromkeys(cell.label for cell in holdout.cells):
+    for label in dict.fromkeys(cell.label for cell in boost.cells):
         cells = []
         for name in names:
             cell = found.get((label, name))
@@ -298,8 +304,8 @@ def _holdout_block(report: Report) -> dict[str, Any] | None:
             )
         rows.append({"label": label, "cells": cells})
     text = (
-        f"{holdout.without} ranks without the trending boost, {holdout.with_boost} with a strength"
-        f" of {holdout.boost:g}. What the boost is worth to readers is the primary metric above;"
+        f"{boost.without} ranks without the trending boost, {boost.with_boost} with a strength"
+        f" of {boost.strength:g}. What the boost is worth to readers is the primary metric above;"
         " this is what it does to the feed."
     )
     return {"text": text, "names": names, "rows": rows}

@@ -9,6 +9,8 @@ from feed.experiments.report_rows import (
     design_rows,
     facts_of,
     guardrail_row,
+    holdout_rows,
+    holdout_text,
     primary_rows,
     secondary_rows,
     segment_remark,
@@ -216,8 +218,8 @@ def _slots(report: Report) -> list[str]:
                 ),
             )
         )
-    if report.holdout is not None:
-        parts.append("## Trending boost and holdout")
+    if report.boost is not None:
+        parts.append("## With and without the trending boost")
         parts.append(
             _table(
                 ["slots", "variant", "shown", "click-through", "95 % interval"],
@@ -229,10 +231,16 @@ def _slots(report: Report) -> list[str]:
                         metric_value(c.click_through, "share"),
                         share_range(c.interval),
                     ]
-                    for c in report.holdout.cells
+                    for c in report.boost.cells
                 ),
             )
         )
+    if report.holdout is not None:
+        parts.append("## Against readers held out")
+        parts.append(holdout_text(report.holdout))
+        if report.holdout.metrics:
+            head = ["metric", "variant", "held out", "in it", "relative", "interval", "p"]
+            parts.append(_table(head, holdout_rows(report)))
     if report.teams:
         parts.append("## Interleaving")
         head = ["rankings", "readers", "readers won", "share of the second", "p", "says"]

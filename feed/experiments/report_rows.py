@@ -13,12 +13,14 @@ from feed.experiments.results import (
     CheckState,
     Comparison,
     GuardrailResult,
+    HoldoutResult,
     MetricResult,
     Report,
     SegmentFamily,
     TeamResult,
     VerdictKind,
 )
+from feed.experiments.sample_ratio import ALARM_BELOW
 from feed.experiments.verdict import deciding_interval
 from feed.experiments.wording import (
     NONE,
@@ -201,6 +203,39 @@ def segment_remark(family: SegmentFamily, alpha: float) -> str:
     if test.p_value < alpha:
         return "The segments may differ in the effect."
     return "No sign that the effect differs."
+
+
+def holdout_rows(report: Report) -> list[list[str]]:
+    """Return the comparison with held-out readers: metric, variant, means, change, interval, p."""
+    if report.holdout is None:
+        return []
+    return [
+        [
+            result.metric.title,
+            found.treatment,
+            metric_value(found.deciding.control.mean, result.metric.form),
+            metric_value(found.deciding.treatment.mean, result.metric.form),
+            percent(found.deciding.relative, signed=True),
+            percent_interval(found.deciding.relative_interval),
+            p_value(found.deciding.p_value) if found.deciding.p_value is not None else NONE,
+        ]
+        for result in report.holdout.metrics
+        for found in result.comparisons
+    ]
+
+
+def holdout_text(holdout: HoldoutResult) -> str:
+    """Say who is held out, and whether their number is right."""
+    if not holdout.readers:
+        return "No held-out reader was served a feed that this experiment could have changed."
+    text = (
+        f"{number(holdout.readers)} readers are kept out of every experiment; by the registered"
+        f" shares {number(round(holdout.expected))} were to be expected"
+        f" ({p_value(holdout.p_value)})."
+    )
+    if holdout.p_value is not None and holdout.p_value < ALARM_BELOW:
+        text += " That is too far off: do not trust the comparison."
+    return text
 
 
 def team_row(result: TeamResult) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from feed.config import RankingConfig, override
-from feed.experiments.assignment import assign
+from feed.experiments.assignment import HELD_OUT, assign
 from feed.experiments.definitions import Experiment, Variant
 
 
@@ -24,7 +24,8 @@ class Resolution:
     """How to rank one request.
 
     Attributes:
-        variants: Variant by experiment name, as the served record keeps it.
+        variants: Variant by experiment name, as the served record keeps it; `HELD_OUT` where the
+            reader is kept out by the holdout, so that reports can compare with them.
         config: The ranking settings after every override.
         model_version: Model to rank with; empty: the live one.
         interleaving: Two rankings to draft into one slate, or none.
@@ -67,14 +68,16 @@ def resolve(
         admitted = experiment.audience.admits(platform=platform, language=language, section=section)
         if not admitted and user_id not in experiment.overrides:
             continue
-        name = assign(
+        found = assign(
             user_id,
             experiment.allocation(),
             personalized=personalized,
             holdout_share=experiment.holdout_share,
-        ).variant
-        if name is not None:
-            answer = _apply(answer, experiment, experiment.variant(name))
+        )
+        if found.variant is not None:
+            answer = _apply(answer, experiment, experiment.variant(found.variant))
+        elif found.why == "holdout":
+            answer = replace(answer, variants=answer.variants | {experiment.name: HELD_OUT})
     return answer
 
 

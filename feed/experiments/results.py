@@ -216,20 +216,39 @@ class SlotTable:
 
 
 @dataclass(frozen=True, slots=True)
-class BoostHoldout:
+class BoostComparison:
     """A variant without the trending boost against one with it.
 
     Attributes:
         without: Name of the variant with a boost of zero.
         with_boost: Name of the variant compared with.
-        boost: Strength of its boost.
+        strength: Of its boost.
         cells: Trending and other slots of both.
     """
 
     without: str
     with_boost: str
-    boost: float
+    strength: float
     cells: tuple[SlotCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutResult:
+    """Readers kept out of every experiment, against those of this one; exploratory.
+
+    Attributes:
+        readers: Held-out readers who got a feed that the experiment could have changed.
+        expected: How many there should be, from the registered shares and the readers exposed.
+        p_value: Of that number, at one look; None without readers.
+        metrics: Each primary metric and each guardrail that single readers have; every variant
+            and, last, `everyone` in the experiment is compared with the held-out readers, who
+            stand in control's place.
+    """
+
+    readers: int
+    expected: float
+    p_value: float | None
+    metrics: tuple[MetricResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +307,8 @@ class Report:
         courses: Primaries over time.
         segments: Exploratory.
         slot_tables: Descriptive.
-        holdout: Of the trending boost, if the experiment has one.
+        boost: Of the trending boost, if a variant has none.
+        holdout: Of the readers kept out of every experiment, if there are any.
         teams: Of the interleaving variants.
         power: Of the primaries.
     """
@@ -308,7 +328,8 @@ class Report:
     courses: tuple[TimeCourse, ...]
     segments: tuple[SegmentFamily, ...]
     slot_tables: tuple[SlotTable, ...]
-    holdout: BoostHoldout | None
+    boost: BoostComparison | None
+    holdout: HoldoutResult | None
     teams: tuple[TeamResult, ...]
     power: tuple[PowerSummary, ...]
 

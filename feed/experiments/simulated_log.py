@@ -9,6 +9,7 @@ import duckdb
 
 from feed.config import DAY_S
 from feed.domain import format_time
+from feed.experiments.assignment import HELD_OUT
 
 SLOTS = 20
 """Slots of one simulated feed."""
@@ -26,6 +27,7 @@ class World:
         days: Days of the experiment.
         pre_days: Days before it.
         lift: Relative change of clicks, and with them of everything read, outside control.
+        held_out: Share of all readers kept out of the experiment.
         visits: Chance that a reader comes on a day.
         lost_exposures: Share of treatment's readers whose served feeds were never logged.
         lost_keys: Share of treatment's events that lost their request id.
@@ -41,6 +43,7 @@ class World:
     days: int = 14
     pre_days: int = 14
     lift: float = 0.0
+    held_out: float = 0.0
     visits: float = 0.5
     lost_exposures: float = 0.0
     lost_keys: float = 0.0
@@ -58,8 +61,9 @@ def write_simulated_log(data_dir: Path, world: World) -> None:
     connection = duckdb.connect(config={"preserve_insertion_order": False})
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
-    for name in ("seed", "lift", "visits", "lost_exposures", "lost_keys", "repeated", "fallbacks"):
+    for name in _SHARES:
         connection.execute(f"SET VARIABLE {name} = ?", [getattr(world, name)])
+    connection.execute("SET VARIABLE kept_out = ?", [HELD_OUT])
     connection.execute("SET VARIABLE variants = ?", [list(world.variants)])
     connection.execute("SET VARIABLE experiment = ?", [world.experiment])
     connection.execute(_MACROS)
@@ -83,6 +87,10 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, table: Path, at: fl
     connection.sql(query).write_parquet(target, compression="zstd")
 
 
+_SHARES = (
+    "seed", "lift", "held_out", "visits", "lost_exposures", "lost_keys", "repeated", "fallbacks",
+)  # fmt: skip
+
 _MACROS = """
 CREATE MACRO draw(what, a, b, c) AS
     hash(what, getvariable('seed'), a, b, c) / 18446744073709551616.0;
@@ -96,6 +104,7 @@ SELECT
     i AS person,
     'reader-' || i AS user_id,
     1 + CAST(floor(draw('variant', i, 0, 0) * len(getvariable('variants'))) AS INTEGER) AS arm,
+    draw('holdout', i, 0, 0) < getvariable('held_out') AS held,
     exp(0.6 * bell('taste', i, 0)) AS taste,
     least(0.95, getvariable('visits') * exp(0.5 * bell('habit', i, 0))) AS habit,
     ['web', 'app', 'web', 'tablet'][1 + CAST(floor(draw('platform', i, 0, 0) * 4) AS INTEGER)]
@@ -127,7 +136,7 @@ WITH views AS (
             + 21600 + 60000 * draw('hour', p.person, getvariable('day'), v.view)) AS served_at,
         CAST(floor(ln(1 - draw('depth', p.person, getvariable('day'), v.view)) / ln(0.88))
             AS INTEGER) AS depth,
-        p.arm > 1 AND getvariable('running') AS treated
+        p.arm > 1 AND NOT p.held AND getvariable('running') AS treated
     FROM people AS p, range(2) AS v(view)
     WHERE draw('comes', p.person, getvariable('day'), v.view) < p.habit * (1 - 0.6 * v.view)
 )
@@ -150,7 +159,8 @@ SELECT
     CASE WHEN fallback THEN 'trending' ELSE 'personalized' END AS rung,
     NOT fallback AS personalized, 'model-1' AS model_version,
     CASE WHEN getvariable('running')
-         THEN json_object(getvariable('experiment'), getvariable('variants')[arm])
+         THEN json_object(getvariable('experiment'),
+             CASE WHEN held THEN getvariable('kept_out') ELSE getvariable('variants')[arm] END)
          ELSE '{{}}' END AS experiments,
     CAST(position AS INTEGER) AS position, article_id, 1.0 / (1 + position) AS score,
     CASE WHEN position % 3 = 0 THEN 'collaborative,popular' ELSE 'content_long' END AS sources,

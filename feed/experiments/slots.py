@@ -8,7 +8,7 @@ from dataclasses import replace
 import duckdb
 
 from feed.experiments.definitions import Experiment
-from feed.experiments.results import BoostHoldout, SlotCell, SlotTable
+from feed.experiments.results import BoostComparison, SlotCell, SlotTable
 from feed.experiments.shares import ShareSums, share_interval
 
 POSITIONS = 20
@@ -44,7 +44,7 @@ def tabulate_slots(
 
 def compare_boost(
     connection: duckdb.DuckDBPyConnection, experiment: Experiment, default_boost: float
-) -> BoostHoldout | None:
+) -> BoostComparison | None:
     """Compare trending and other slots with and without the trending boost.
 
     Args:
@@ -65,7 +65,7 @@ def compare_boost(
         return None
     pair = {without[0], with_boost[0]}
     cells = tuple(cell for cell in _read_cells(connection, _TRENDING) if cell.variant in pair)
-    return BoostHoldout(without[0], with_boost[0], boosts[with_boost[0]], cells)
+    return BoostComparison(without[0], with_boost[0], boosts[with_boost[0]], cells)
 
 
 def _read_cells(connection: duckdb.DuckDBPyConnection, source: str) -> list[SlotCell]:

@@ -216,10 +216,11 @@ WITH members AS (
     SELECT user_id, variant, first_at AS first_moment,
         row_number() OVER (PARTITION BY variant ORDER BY hash(user_id)) % (CASE variant {cases} END)
             AS part
-    FROM readers WHERE analysed
+    FROM readers WHERE analysed AND list_contains($names, variant)
 )
 SELECT variant, part, {metric.grouped} FROM {source} GROUP BY variant, part
-"""  # noqa: S608
+""",  # noqa: S608
+        {"names": list(shares)},
     ).fetchall()
     values: dict[str, list[float]] = {}
     for variant, _, value in sorted(rows):

@@ -134,9 +134,39 @@ def test_a_variant_without_the_boost_brings_its_own_section(report_on: ReportOn)
         Variant(name="treatment", share=0.5, overrides={"trending_boost": 0.0}),
     )
     report = report_on(SMALL, variants=variants)
-    assert report.holdout is not None
-    assert report.holdout.without == "treatment"
+    assert report.boost is not None
+    assert report.boost.without == "treatment"
     assert "without the trending boost" in readable(report, html=True)
+
+
+def test_held_out_readers_are_compared_with_every_variant_and_with_all(
+    report_on: ReportOn,
+) -> None:
+    world = replace(LIFTED, held_out=0.3)
+    report = report_on(world, holdout_share=0.3, alpha=0.001)
+    assert failed(report) == set()
+    assert sum(arm.exposed for arm in report.arms) < 0.75 * world.readers
+    found = report.holdout
+    assert found is not None
+    assert found.p_value is not None
+    assert found.p_value > 0.001
+    assert found.readers == pytest.approx(found.expected, rel=0.1)
+    reads = {c.treatment: c.deciding.relative_interval for c in found.metrics[0].comparisons}
+    truths = {"control": 0.0, "treatment": world.lift, "everyone in it": world.lift / 2}
+    for name, truth in truths.items():
+        interval = reads[name]
+        assert interval is not None
+        assert interval.covers(truth)
+    assert [r.metric.name for r in found.metrics] == ["qualified_reads", "section_entropy"]
+    assert "kept out of every experiment" in readable(report, html=True)
+
+
+def test_a_holdout_of_which_nobody_is_marked_is_said_to_be_empty(report_on: ReportOn) -> None:
+    report = report_on(SMALL, holdout_share=0.05)
+    assert report.holdout is not None
+    assert report.holdout.metrics == ()
+    assert "No held-out reader" in readable(report, html=True)
+    assert report_on(SMALL).holdout is None
 
 
 def test_readers_with_a_test_override_never_enter(report_on: ReportOn) -> None:

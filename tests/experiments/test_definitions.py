@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from feed.config import RankingConfig
 from feed.domain import InvalidInputError
+from feed.experiments.assignment import HELD_OUT
 from feed.experiments.definitions import (
     Experiment,
     Variant,
@@ -139,3 +140,15 @@ def test_variants_are_not_analysed_when_nobody_gets_them() -> None:
     variants = (Variant(name="control", share=0.9), Variant(name="new", share=0.1))
     experiment = Experiment(name="x", hypothesis="h", owner="o", variants=variants)
     assert [variant.name for variant in experiment.treatments] == ["new"]
+
+
+def test_held_out_readers_get_the_usual_ranking_and_are_marked() -> None:
+    experiment = experiment_from_json({**MINIMAL, "holdout_share": 0.3, "buckets": [0, 10_000]})
+    answers = [resolve([experiment], f"reader-{i}", RankingConfig()) for i in range(1_000)]
+    held = [a for a in answers if a.variants == {experiment.name: HELD_OUT}]
+    assert 230 < len(held) < 370
+    assert all(a.config == RankingConfig() for a in held)
+    off = resolve([experiment], "reader-1", RankingConfig(), personalized=False)
+    assert off.variants == {}
+    with pytest.raises(InvalidInputError):
+        experiment_from_json({**MINIMAL, "variants": [{"name": HELD_OUT, "share": 1.0}]})

@@ -73,6 +73,18 @@ def test_a_draft_may_be_rewritten(store: RedisStore) -> None:
     assert (changed.version, read_experiment(store, "boost").alpha) == (1, 0.1)
 
 
+def test_one_holdout_is_kept_out_of_every_experiment(store: RedisStore) -> None:
+    pins = {"name": "pins", "layer": "desk", "holdout_share": 0.1}
+    diverse = (BOOST.control, Variant(name="plain", share=0.5, overrides={"mmr_lambda": 1.0}))
+    create_experiment(store, BOOST, now=NOW)
+    create_experiment(store, replace(BOOST, variants=diverse, **pins), now=NOW)  # type: ignore[arg-type]
+    start_experiment(store, "boost", now=NOW)
+    with pytest.raises(ConflictError, match="holdout_share"):
+        start_experiment(store, "pins", now=NOW)
+    stop_experiment(store, "boost", now=NOW)
+    assert start_experiment(store, "pins", now=NOW).status is Status.RUNNING
+
+
 def test_experiments_of_one_layer_share_no_reader(store: RedisStore) -> None:
     for name in ("first", "second"):
         create_experiment(store, replace(BOOST, name=name, traffic=0.5), now=NOW)

@@ -6,6 +6,7 @@ from typing import Any
 
 from feed.domain import format_time
 from feed.experiments.analysis import analyse
+from feed.experiments.assignment import HELD_OUT
 from feed.experiments.definitions import Experiment
 from feed.experiments.lifecycle import read_experiment, set_override
 from feed.experiments.results import VerdictKind
@@ -15,6 +16,7 @@ DESIGN = {
     "name": "no-boost",
     "hypothesis": "h",
     "owner": "o",
+    "holdout_share": 0.2,
     "variants": [
         {"name": "control", "share": 0.4},
         {"name": "plain", "share": 0.3, "overrides": {"trending_boost": 0.0}},
@@ -67,6 +69,8 @@ def test_what_was_served_and_done_is_what_the_report_counts(site: Any) -> None:
     site.work()  # the archive is written some seconds after the events were counted
     running = read_experiment(site.store, "no-boost")
     report = analyse(site.settings.data_dir, running, now=site.clock.now, threads=1)
+    assert report.holdout is not None
+    assert report.holdout.readers == variants.pop(HELD_OUT)
     assert {arm.name: arm.exposed for arm in report.arms} == variants
     assert {arm.name: arm.events for arm in report.arms} == {
         name: 3 * count for name, count in variants.items()
@@ -76,7 +80,7 @@ def test_what_was_served_and_done_is_what_the_report_counts(site: Any) -> None:
     assert report.verdict.kind is not VerdictKind.SHIP
     assert [check.name for check in report.checks if check.state.value == "failed"] == []
     assert report.teams[0].preference.readers == variants["mixed"]
-    assert report.holdout is not None
-    assert (report.holdout.without, report.holdout.with_boost) == ("plain", "control")
+    assert report.boost is not None
+    assert (report.boost.without, report.boost.with_boost) == ("plain", "control")
     positions = next(table for table in report.slot_tables if table.title == "Position")
-    assert sum(cell.clicked for cell in positions.cells) == READERS
+    assert sum(cell.clicked for cell in positions.cells) == sum(variants.values())
