@@ -44,10 +44,7 @@ class Covisitation:
         other = (previous_rows != row) & (previous_rows >= 0)
         rows = previous_rows[other]
         weights = np.exp2(-np.abs(at - previous_times[other]) / GAP_HALF_LIFE_S)
-        self._pairs.add(row, rows, weights, at)
-        own = np.array([row])
-        for place, neighbour in enumerate(rows.tolist()):
-            self._pairs.add(neighbour, own, weights[place : place + 1], at)
+        self._pairs.add_both_ways(row, rows, weights, at)
 
     def scores(self, recent_rows: Rows, recent_times: Floats, rows: Rows, now: float) -> Floats:
         """Return how strongly the last clicks speak for each of `rows`, f64 [k], >= 0.

@@ -103,10 +103,9 @@ def bot_factors(events: EventColumns, n_users: int, config: TrainingConfig) -> F
     minute = (events.occurred_at[clicks] // 60.0).astype(np.int64)
     if not len(minute):
         return np.ones(n_users)
-    users = events.users[clicks]
-    buckets, counts = np.unique(np.stack([users, minute]), axis=1, return_counts=True)
+    buckets, counts = np.unique(minute * n_users + events.users[clicks], return_counts=True)
     factors = np.ones(n_users)
-    factors[buckets[0][counts > config.bot_articles_per_minute]] = config.bot_weight
+    factors[buckets[counts > config.bot_articles_per_minute] % n_users] = config.bot_weight
     return factors
 
 

@@ -84,10 +84,20 @@ class PairTable:
         """Add weights to the pairs of an article with others (distinct from it and >= 0)."""
         if not len(others):
             return
-        growth = 2.0 ** ((at - self._settle_landmark(at)) / self._half_life_s)
-        entry = self._writable(row)
-        for other, weight in zip(others.tolist(), (weights * growth).tolist(), strict=True):
-            entry.add(other, weight, self._limit)
+        entry, limit = self._writable(row), self._limit
+        stored = weights * self._growth(at)
+        for other, weight in zip(others.tolist(), stored.tolist(), strict=True):
+            entry.add(other, weight, limit)
+
+    def add_both_ways(self, row: int, others: Rows, weights: Floats, at: float) -> None:
+        """Add weights to the pairs of an article with others, and to theirs with it."""
+        if not len(others):
+            return
+        entry, limit = self._writable(row), self._limit
+        stored = weights * self._growth(at)
+        for other, weight in zip(others.tolist(), stored.tolist(), strict=True):
+            entry.add(other, weight, limit)
+            self._writable(other).add(row, weight, limit)
 
     def bases(self, rows: Rows, now: float) -> Floats:
         """Return the decayed occasions of articles alone, f64 [k]."""
@@ -151,7 +161,7 @@ class PairTable:
             self._bases.write(rows, packed["bases"], base_landmark)
         if np.isnan(landmark):
             return
-        growth = 2.0 ** ((landmark - self._settle_landmark(landmark)) / self._half_life_s)
+        growth = self._growth(landmark)
         weights = packed["weights"] * growth
         ends = np.cumsum(packed["counts"])
         for row, end, count in zip(rows.tolist(), ends, packed["counts"], strict=True):
@@ -172,6 +182,9 @@ class PairTable:
         self._shared.discard(row)
         self._changed.add(row)
         return entry
+
+    def _growth(self, at: float) -> float:
+        return float(2.0 ** ((at - self._settle_landmark(at)) / self._half_life_s))
 
     def _settle_landmark(self, at: float) -> float:
         if self._landmark is None:

@@ -92,7 +92,8 @@ def measure_surprise(
         slow_half_life_s: half-life of `slow`, seconds.
 
     Returns:
-        One value per article; `score` grows with evidence, lift and readers, in [0, 1].
+        One value per article; `score` grows with evidence, lift and readers, in [0, 1]. Where the
+        lift is 1 or less nothing is tested: the p-value is 1.
     """
     tau, tau_slow = half_life_s / np.log(2), slow_half_life_s / np.log(2)
     age = np.maximum(age_s, 1.0)
@@ -107,11 +108,12 @@ def measure_surprise(
     span = span * _season(fast, slow, site, tau, tau_slow, rules.season_limit)
     to_count = 2 / (1 + left)
     exposure = to_count * span
-    p_value = special.betainc(
-        np.maximum(to_count * fast, 1e-9), shape, exposure / (shape / rate + exposure)
-    )
     expected = rate * span
     lift = (fast + 1) / (expected + 1)
+    count, chance = np.maximum(to_count * fast, 1e-9), exposure / (shape / rate + exposure)
+    more = lift > 1
+    p_value = np.ones(len(fast))
+    p_value[more] = special.betainc(count[more], shape[more], chance[more])
     evidence = np.minimum(-np.log10(np.maximum(p_value, 1e-12)) / 12, 1.0)
     score = evidence * np.maximum(1 - 1 / lift, 0) * np.minimum(fast / rules.min_readers, 1.0)
     return Surprise(fast, expected, lift, p_value, score)

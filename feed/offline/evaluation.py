@@ -25,8 +25,8 @@ def evaluate(
 ) -> ScoreBook:
     """Walk the log, train before each period, score each impression; return the book filled.
 
-    Training of the learned rankers runs beside the replay of the period they are for; the
-    period's features wait for them.
+    Training of the learned rankers, and scoring by them, run beside the replay of the period
+    they are for.
 
     Args:
         log: the log.
@@ -39,10 +39,11 @@ def evaluate(
     span = log.impressions.between(walk.learn_from, plan.end)
     every = max(1, len(span) // 200)
     with ThreadPoolExecutor(1) as trainer:
+        book.score_beside(trainer)
         for place, impression in enumerate(span):
             walk.take(impression, trainer)
             if progress is not None and place % every == 0:
                 measuring = log.impressions.at[impression] >= plan.start
                 progress(place / max(len(span), 1), "measuring" if measuring else "learning")
-        book.flush()
+        book.finish()
     return book

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from feed.features.ids import Rows
-from feed.models.ranker import LightGBMRanker
+from feed.models.ranker import LightGBMRanker, logistic
 from feed.models.schema import feature_index
 from feed.models.view import RankingView
 from feed.offline.event_log import EventLog
@@ -27,8 +29,10 @@ Integers = npt.NDArray[np.int64]
 
 _SHARE = feature_index()["clicks_24h"]
 
-WAITING_ROWS = 500_000
-"""Candidates whose features may wait for a ranker; beyond, the walk waits for it."""
+CHUNK_ROWS = 100_000
+"""Candidates that are scored together."""
+WAITING_CHUNKS = 4
+"""Chunks that may wait for a ranker and be scored beside the walk; beyond, the walk waits."""
 SOURCE_DEPTH = 100
 """How deep each candidate source is asked when its recall is measured."""
 SPREAD_EVERY = 3
@@ -64,13 +68,20 @@ class ScoreBook:
         self._log: EventLog | None = log
         self._file = scores
         self._rankers: Rankers = {}
+        self._beside: Executor | None = None
+        self._running: deque[Future[None]] = deque()
         self._slates: list[SlateList] = []
         self._pools: list[_WaitingPool] = []
         self._waiting = 0
         self._rng = np.random.default_rng(seed)
 
+    def score_beside(self, executor: Executor | None) -> None:
+        """Score on a thread of `executor` (it must have one only) while the walk goes on."""
+        self._beside = executor
+
     def use_rankers(self, rankers: Rankers) -> None:
         """Score what is added from now on with these, once they are trained."""
+        self.flush()
         self._rankers = rankers
 
     def add_slate(self, entry: SlateList) -> None:
@@ -82,13 +93,6 @@ class ScoreBook:
         """Take one list of the pool protocol; measure its sources at once."""
         found = entry.found
         in_pool = found.eligible[entry.wanted]
-        hits = {
-            name: float(np.isin(entry.wanted, rows[:SOURCE_DEPTH]).sum())
-            for name, rows in found.proposals.items()
-        }
-        union = np.concatenate([rows[:SOURCE_DEPTH] for rows in found.proposals.values()])
-        hits["union"] = float(np.isin(entry.wanted, union).sum())
-        hits["union, capped"] = float(entry.clicked.sum())
         self.pool_sizes.append(found.pool_size)
         self.candidate_counts.append(len(found.rows))
         self._pools.append(
@@ -103,7 +107,7 @@ class ScoreBook:
                 pool_size=found.pool_size,
                 reader_clicks=entry.reader_clicks,
                 in_pool=int(in_pool.sum()),
-                source_hits=hits,
+                source_hits=_count_hits(entry),
                 view=found.context.view,
             )
         )
@@ -112,16 +116,24 @@ class ScoreBook:
         self._count(len(found.rows))
 
     def flush(self) -> None:
-        """Score and tally everything that waits."""
-        if self._slates:
-            self._flush_slates()
-        if self._pools:
-            self._flush_pools()
+        """Send everything that waits to be scored and tallied."""
+        slates, pools, rankers = self._slates, self._pools, self._rankers
         self._slates, self._pools, self._waiting = [], [], 0
+        if self._beside is None:
+            self._score(slates, pools, rankers)
+            return
+        self._running.append(self._beside.submit(self._score, slates, pools, rankers))
+        self._settle(WAITING_CHUNKS)
+
+    def finish(self) -> None:
+        """Score and tally everything that waits, and come back when it is done."""
+        self.flush()
+        self._settle(0)
+        self._beside = None
 
     def closed(self) -> ScoreBook:
         """Return the book as numbers alone, without log, file and rankers, to be sent on."""
-        self._log, self._file, self._rankers = None, None, {}
+        self._log, self._file, self._rankers, self._beside = None, None, {}, None
         return self
 
     def merge(self, others: Sequence[ScoreBook]) -> ScoreBook:
@@ -136,34 +148,38 @@ class ScoreBook:
 
     def _count(self, rows: int) -> None:
         self._waiting += rows
-        if self._waiting >= WAITING_ROWS:
+        if self._waiting >= CHUNK_ROWS:
             self.flush()
+
+    def _settle(self, left: int) -> None:
+        while len(self._running) > left:
+            self._running.popleft().result()
+
+    def _score(self, slates: list[SlateList], pools: list[_WaitingPool], rankers: Rankers) -> None:
+        if slates:
+            self._score_slates(slates, _trained(rankers, "slate"))
+        if pools:
+            self._score_pools(pools, _trained(rankers, "pool"))
 
     @property
     def _the_log(self) -> EventLog:
         assert self._log is not None  # noqa: S101 - a closed book takes nothing more
         return self._log
 
-    def _ranker(self, head: str) -> LightGBMRanker | None:
-        future = self._rankers.get(head)
-        return None if future is None else future.result()
-
-    def _flush_slates(self) -> None:
-        waiting = self._slates
+    def _score_slates(self, waiting: list[SlateList], ranker: LightGBMRanker | None) -> None:
         features = np.concatenate([w.features for w in waiting])
         clicked = np.concatenate([w.clicked for w in waiting])
         rows = np.concatenate([w.rows for w in waiting])
         sizes = np.array([len(w.rows) for w in waiting])
         impressions = np.array([w.impression for w in waiting])
         self._add_facts("slate", impressions, [w.reader_clicks for w in waiting], clicked, rows)
-        scored = score_all(features, self._ranker("slate"), self._rng)
+        scored = score_all(features, ranker, self._rng)
         for method, scores in scored.items():
             self.tally.add("slate", method, sort_lists(scores, clicked, sizes))
         if self._file is not None:
             self._file.add("slate", np.repeat(impressions, sizes), rows, scored[MODEL])
 
-    def _flush_pools(self) -> None:
-        waiting = self._pools
+    def _score_pools(self, waiting: list[_WaitingPool], ranker: LightGBMRanker | None) -> None:
         features = np.concatenate([w.features for w in waiting])
         clicked = np.concatenate([w.clicked for w in waiting])
         rows = np.concatenate([w.rows for w in waiting])
@@ -173,10 +189,9 @@ class ScoreBook:
         clicks = [w.reader_clicks for w in waiting]
         first = np.array([w.wanted[0] for w in waiting])
         self._add_pool_facts(impressions, clicks, first)
-        ranker = self._ranker("pool")
         scored = score_all(features, ranker, self._rng)
         factors = np.concatenate([w.factors for w in waiting])
-        scored[SERVED] = _chance(scored[MODEL]) * factors
+        scored[SERVED] = logistic(scored[MODEL]) * factors
         del scored[RANDOM]
         for method, scores in scored.items():
             ranked = sort_lists(scores, clicked, sizes, wanted)
@@ -250,6 +265,18 @@ class ScoreBook:
         self.tally.add_facts("sources", facts)
 
 
-def _chance(margin: Floats) -> Floats:
-    scores: Floats = 1.0 / (1.0 + np.exp(-np.clip(margin, -50.0, 50.0)))
-    return scores
+def _trained(rankers: Rankers, head: str) -> LightGBMRanker | None:
+    future = rankers.get(head)
+    return None if future is None else future.result()
+
+
+def _count_hits(entry: PoolList) -> dict[str, float]:
+    """Return how many of the clicked articles each source proposed, all of them, and the union."""
+    proposals = [rows[:SOURCE_DEPTH] for rows in entry.found.proposals.values()]
+    same = np.concatenate(proposals) == entry.wanted[:, None]
+    up_to = np.concatenate([[0.0], np.cumsum(same.sum(axis=0))])
+    found = np.diff(up_to[np.cumsum([0, *map(len, proposals)])])
+    hits: dict[str, float] = dict(zip(entry.found.proposals, found.tolist(), strict=True))
+    hits["union"] = float(same.any(axis=1).sum())
+    hits["union, capped"] = float(entry.clicked.sum())
+    return hits

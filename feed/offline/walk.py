@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -101,13 +102,18 @@ class Book(Protocol):
 class UnitRanker:
     """Scores everything 1, so that what is left of a score is the product of its factors."""
 
+    def margin(self, features: Matrix) -> Floats:
+        """Return endless log-odds, f64 [k]."""
+        return np.full(len(features), np.inf)
+
     def score(self, features: Matrix) -> Floats:
         """Return ones, f64 [k]."""
         return np.ones(len(features))
 
-    def group_contributions(self, features: Matrix) -> Floats:
-        """Return nothing for every group."""
-        return np.zeros((len(features), 0))
+    def contributions(self, features: Matrix, margin: Floats, groups: Sequence[int]) -> Floats:
+        """Return nothing for every group, f64 [k, len(groups)]."""
+        del margin
+        return np.zeros((len(features), len(groups)))
 
 
 class Walk:
