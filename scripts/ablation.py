@@ -13,6 +13,7 @@ from rich.table import Table
 
 from feed.commands.errors import one_line_errors
 from feed.config import TrainingConfig
+from feed.domain import parse_time
 from feed.models.factors import scale_regularization
 from feed.offline.ablation import (
     Row,
@@ -24,6 +25,8 @@ from feed.offline.ablation import (
     weights_of,
 )
 from feed.offline.ablation_data import read_globo, read_movielens
+from feed.offline.ablation_log import compare_decay, compare_weights
+from feed.offline.ebnerd import read_ebnerd
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -31,11 +34,24 @@ _FOLDER = click.Path(path_type=Path)
 @click.command()
 @click.option("--globo", type=_FOLDER, help="Globo.com reads with content vectors.")
 @click.option("--movielens", type=_FOLDER, help="MovieLens 100k (u.data).")
+@click.option("--ebnerd", type=_FOLDER, help="EB-NeRD, whose reads have times and dwell.")
+@click.option("--from", "from_text", default="2023-05-23T07:00", show_default=True, metavar="TIME")
+@click.option("--to", "to_text", default="2023-05-25T07:00", show_default=True, metavar="TIME")
 @click.option("--json", "json_path", type=_FOLDER, help="Write the figures.")
-def ablation(globo: Path | None, movielens: Path | None, json_path: Path | None) -> None:
-    """Print nDCG@10 of the model and of what is left without each of its parts."""
-    if globo is None and movielens is None:
-        raise click.UsageError("name --globo or --movielens")
+def ablation(
+    globo: Path | None,
+    movielens: Path | None,
+    ebnerd: Path | None,
+    from_text: str,
+    to_text: str,
+    json_path: Path | None,
+) -> None:
+    """Print nDCG@10 of the model and of what is left without each of its parts.
+
+    --from and --to bound the clicks of EB-NeRD that are to be found, in its training week.
+    """
+    if globo is None and movielens is None and ebnerd is None:
+        raise click.UsageError("name --globo, --movielens or --ebnerd")
     console = Console()
     rows: list[tuple[str, Row]] = []
     difference = None
@@ -51,6 +67,11 @@ def ablation(globo: Path | None, movielens: Path | None, json_path: Path | None)
             difference = check_against_implicit(reads, config)
             for compare in (compare_engines, compare_negatives):
                 rows += [("ml-100k", row) for row in compare(reads, config)]
+        if ebnerd is not None:
+            log = read_ebnerd(ebnerd)
+            window = parse_time("--from", from_text), parse_time("--to", to_text)
+            for measure in (compare_decay, compare_weights):
+                rows += [("ebnerd", row) for row in measure(log, *window, TrainingConfig())]
     console.print(_table(rows))
     if difference is not None:
         console.print(f"ALS against plain implicit on ml-100k: factors differ by {difference:.1e}")

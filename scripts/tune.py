@@ -18,7 +18,7 @@ from feed.config import TrainingConfig
 from feed.domain import parse_time
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, read_dataset
-from feed.offline.tuning import Trial, rebuild_examples, tune
+from feed.offline.tuning import GRID, Trial, rebuild_examples, tune
 
 
 @click.command()
@@ -52,16 +52,15 @@ def tune_command(
             lambda share: bar.update(task, completed=share),
         )
         split = until - parse_span(measure)
-        bar.update(task, completed=0.0, description="trying settings", total=54.0)
+        bar.update(task, completed=0.0, description="trying settings", total=2.0 * len(GRID))
         for trial in tune(walk, split, until, config, training_threads()):
             trials.append(trial)
             bar.advance(task)
     table = Table("head", "leaves", "trees", "learning rate", "AUC", "nDCG@10", "lists")
     for trial in sorted(trials, key=lambda t: (t.head, -t.ndcg)):
         values = [str(v) for v in trial.parameters.values()]
-        table.add_row(
-            trial.head, *values, f"{trial.auc:.4f}", f"{trial.ndcg:.4f}", str(trial.lists)
-        )
+        measures = (f"{trial.auc:.4f}", f"{trial.ndcg:.4f}", str(trial.lists))
+        table.add_row(trial.head, *values, *measures)
     console.print(table)
     if json_path is not None:
         found = [asdict(trial) for trial in trials]

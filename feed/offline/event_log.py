@@ -65,6 +65,18 @@ class LoggedEvents:
         """Return which events had happened and were known before `now`, bool [events]."""
         return self.arrives_at < now
 
+    def before(self, now: float) -> EventColumns:
+        """Return the events that had happened and were known before `now`."""
+        known = self.arrived(now) & (self.columns.occurred_at < now)
+        columns = self.columns
+        return EventColumns(
+            users=columns.users[known],
+            articles=columns.articles[known],
+            kinds=columns.kinds[known],
+            occurred_at=columns.occurred_at[known],
+            dwell_s=columns.dwell_s[known],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLog:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from feed.config import TrainingConfig
 from feed.domain import format_time
 from feed.features.ids import IdMap
-from feed.features.interactions import EventColumns, build_interactions
+from feed.features.interactions import build_interactions
 from feed.models.bundle import ModelBundle
 from feed.models.factors import (
     fit_als,
@@ -22,7 +22,7 @@ from feed.models.factors import (
 )
 from feed.models.ranker import LightGBMRanker
 from feed.models.schema import FEATURES
-from feed.offline.event_log import EventLog, LoggedEvents
+from feed.offline.event_log import EventLog
 from feed.offline.examples import Examples
 
 Matrix = npt.NDArray[np.float32]
@@ -72,7 +72,7 @@ def fit_bundle(
         threads: of ALS.
         version: name of the bundle; made of `until` when None.
     """
-    columns = _before(log.events, until)
+    columns = log.events.before(until)
     size = (len(log.users), len(log.articles))
     weights = build_interactions(columns, size, until, config)
     known = np.flatnonzero(log.first_seen_at < until)
@@ -187,15 +187,3 @@ def _with_content(bundle: ModelBundle, embeddings: Matrix, config: TrainingConfi
         min_readers=config.content_min_readers,
     )
     return replace(reduced, content_map=content_map, content_bias=bias)
-
-
-def _before(events: LoggedEvents, until: float) -> EventColumns:
-    known = events.arrived(until) & (events.columns.occurred_at < until)
-    columns = events.columns
-    return EventColumns(
-        users=columns.users[known],
-        articles=columns.articles[known],
-        kinds=columns.kinds[known],
-        occurred_at=columns.occurred_at[known],
-        dwell_s=columns.dwell_s[known],
-    )
