@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import structlog
 
+from feed.config import RankingConfig
 from feed.domain import ConflictError
 from feed.features.ids import IdMap
 from feed.features.pool import PoolBuilder
@@ -76,7 +77,7 @@ class SignalsPublisher:
         self._checkpoint_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
         self._uncheckpointed = self._bytes = 0
-        self._detector = TrendingDetector()
+        self._detector = TrendingDetector(RankingConfig())
 
     @property
     def checkpointed(self) -> Mapping[int, str]:
@@ -94,7 +95,7 @@ class SignalsPublisher:
         trending = self._store.read_blob(TRENDING_BLOB)
         if trending is not None:
             state = TrendingState.from_bytes(trending, self._ids)
-            self._detector = TrendingDetector(previous=state)
+            self._detector = TrendingDetector(RankingConfig(), previous=state)
         self._publish_delta(b"", now)
         self._checkpoint(now)
 
