@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from feed.domain import Article, Event, FeedError
-from feed.service.schemas import ArticleIn, EventIn
+from feed.service.schemas import ArticleIn, EventIn, build_event
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+_ARTICLE = TypeAdapter(ArticleIn)
+_EVENT = TypeAdapter(EventIn)
 
 
 @dataclass(slots=True)
@@ -44,9 +47,9 @@ def parse_json_lines(lines: Iterable[bytes], now: float) -> Documents:
         try:
             record = _read_object(line)
             if "event_id" in record:
-                documents.events.append(_build_event(record, now))
+                documents.events.append(build_event(_check(_EVENT, record), now))
             else:
-                article = _check(ArticleIn, record)
+                article = _check(_ARTICLE, record)
                 documents.articles.append(article.to_article(article.article_id))
         except LineError as error:
             documents.faults.append(f"line {number}: {error}")
@@ -64,17 +67,9 @@ def _read_object(line: bytes) -> dict[str, Any]:
     return record
 
 
-def _build_event(record: dict[str, Any], now: float) -> Event:
-    event = _check(EventIn, record)
-    values = {name: getattr(event, name) for name in EventIn.model_fields}
-    occurred_at = event.occurred_at
-    values["occurred_at"] = occurred_at.timestamp() if occurred_at else now
-    return Event(**values)
-
-
-def _check(model: type[M], record: dict[str, Any]) -> M:
+def _check(rules: TypeAdapter[T], record: dict[str, Any]) -> T:
     try:
-        return model.model_validate_json(orjson.dumps(record))
+        return rules.validate_json(orjson.dumps(record))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "line"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
 import orjson
@@ -12,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from feed.domain import Event
 from feed.service.problems import ProblemError, rules_broken
-from feed.service.schemas import MAX_EVENTS, EventBatchIn, EventIn
+from feed.service.schemas import MAX_EVENTS, EventBatchIn, EventIn, build_event
 
 MAX_AHEAD_S = 300.0
 MAX_AGE_S = 30 * 86_400.0
@@ -82,29 +81,12 @@ def _read_one(item: Any) -> EventIn | Rejection:
 
 
 def _to_event(given: EventIn, now: float) -> Event | Rejection:
-    moment = given.occurred_at
-    if moment is None:
-        occurred_at = now
-    elif moment.tzinfo is None:
-        occurred_at = moment.replace(tzinfo=UTC).timestamp()
-    else:
-        occurred_at = moment.timestamp()
-    if occurred_at > now + MAX_AHEAD_S:
-        return Rejection(given.event_id, "occurred_at: is more than 5 minutes in the future")
-    if occurred_at < now - MAX_AGE_S:
-        return Rejection(given.event_id, "occurred_at: is more than 30 days ago")
-    return Event(
-        event_id=given.event_id,
-        user_id=given.user_id,
-        article_id=given.article_id,
-        kind=given.kind,
-        occurred_at=occurred_at,
-        received_at=now,
-        dwell_s=given.dwell_s,
-        request_id=given.request_id,
-        position=given.position,
-        context=given.context,
-    )
+    event = build_event(given, now)
+    if event.occurred_at > now + MAX_AHEAD_S:
+        return Rejection(event.event_id, "occurred_at: is more than 5 minutes in the future")
+    if event.occurred_at < now - MAX_AGE_S:
+        return Rejection(event.event_id, "occurred_at: is more than 30 days ago")
+    return event
 
 
 def _reject_unknown(

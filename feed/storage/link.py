@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from hiredis import pack_command
 from redis import BlockingConnectionPool, Connection, ConnectionPool
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
@@ -217,7 +218,7 @@ class Link:
     def _exchange_now(pool: ConnectionPool, commands: Sequence[Command]) -> list[Any]:
         connection: Any = pool.get_connection()
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
+            connection.send_packed_command([b"".join(map(pack_command, commands))])
             return [_reply(connection) for _ in commands]
         except BaseException:
             connection.disconnect()
