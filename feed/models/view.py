@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,18 @@ from feed.models.factors import blend_factors
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedVectors:
+    """The vectors of some rows side by side in memory, where searching them is fast.
+
+    `rows` int64 [k], `content` f32 [k, d], `factors` f32 [k, f].
+    """
+
+    rows: Rows
+    content: Matrix
+    factors: Matrix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +44,17 @@ class RankingView:
     factors: Matrix
     bundle_rows: Rows
     pool_rows: Rows
+    _packed: list[PackedVectors] = field(
+        default_factory=list, init=False, compare=False, repr=False
+    )
+
+    def pack(self, rows: Rows) -> PackedVectors:
+        """Return the vectors of rows packed; those packed last are kept for the next request."""
+        held = self._packed[0] if self._packed else None
+        if held is None or not np.array_equal(held.rows, rows):
+            held = PackedVectors(rows, self.content[rows], self.factors[rows])
+            self._packed[:] = [held]
+        return held
 
     @property
     def has_content(self) -> bool:

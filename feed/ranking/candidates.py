@@ -35,13 +35,12 @@ def from_collaborative(
     context: RankingContext, situation: Situation, config: RankingConfig, limit: int
 ) -> Rows:
     """Articles whose factors fit the reader's folded-in vector."""
+    del context
     reader = situation.reader.collaborative
     if not config.use_collaborative or reader is None:
         return _none()
-    searched = slice(situation.low, situation.high)
-    products = context.view.factors[searched] @ reader
-    products *= situation.eligible.mask[searched]
-    return _top(products, limit) + situation.low
+    searched = situation.searched
+    return searched.rows[_top(searched.factors @ reader * situation.allowed, limit)]
 
 
 def similar_to(vector: str) -> Source:
@@ -52,7 +51,7 @@ def similar_to(vector: str) -> Source:
     ) -> Rows:
         del context
         cosines = situation.cosines.get(vector) if config.use_content else None
-        return _none() if cosines is None else _top(cosines, limit) + situation.low
+        return _none() if cosines is None else situation.searched.rows[_top(cosines, limit)]
 
     return from_content
 

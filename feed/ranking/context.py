@@ -16,18 +16,14 @@ from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
 from feed.models.ranker import LinearRanker, Ranker
 from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
-from feed.models.view import RankingView
+from feed.models.view import PackedVectors, RankingView
 from feed.ranking.eligibility import Eligibility, find_eligible
 from feed.ranking.live_index import LiveIndex, build_index
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
-
-SEARCHED = 5_000
-"""Newest eligible articles that are compared with the reader's vectors; older ones can still come
-from every other source. Bounds the cost of a request in a huge catalogue: reading the vectors
-from memory is what takes the time."""
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -76,24 +72,27 @@ class Situation:
     """What the candidate sources share, computed once per request.
 
     `recent_rows` and `recent_at` are the page's article (if any) and the reader's last clicks,
-    newest first. The `SEARCHED` newest eligible rows lie in [`low`, `high`).
+    newest first. `searched` holds the vectors of the rows whose vectors are searched.
     """
 
-    view: RankingView
     page_row: int
     index: LiveIndex
     eligible: Eligibility
     reader: ReaderVectors
     recent_rows: Rows
     recent_at: Floats
-    low: int
-    high: int
+    searched: PackedVectors
+
+    @cached_property
+    def allowed(self) -> Flags:
+        """Which of the rows searched are eligible, bool [searched]."""
+        return self.eligible.mask[self.searched.rows]
 
     @cached_property
     def cosines(self) -> dict[str, Matrix]:
         """Cosines of the rows searched with the "long", "session" and "page" content vectors.
 
-        f32 [high - low] each, 0 where not eligible; a vector there is none of has no entry. One
+        f32 [searched] each, 0 where not eligible; a vector there is none of has no entry. One
         pass over the vectors serves all of them.
         """
         vectors = {
@@ -104,45 +103,40 @@ class Situation:
         known = {name: vector for name, vector in vectors.items() if vector is not None}
         if not known:
             return {}
-        searched = slice(self.low, self.high)
-        products = np.stack(list(known.values())) @ self.view.content[searched].T
-        products *= self.eligible.mask[searched]
+        products = np.stack(list(known.values())) @ self.searched.content.T
+        products *= self.allowed
         return dict(zip(known, products, strict=True))
 
 
 def build_situation(context: RankingContext, config: RankingConfig) -> Situation:
     """Return what a personalised request starts from."""
-    eligible, index, low, high = _find_eligible(context, config, context.profile)
+    eligible, index = _find_eligible(context, config, context.profile)
     recent_rows, recent_at = recent_clicks(context)
     reader = build_reader_vectors(context.view, context.profile)
     return Situation(
-        view=context.view,
         page_row=context.request.page_row,
         index=index,
         eligible=eligible,
         reader=reader,
         recent_rows=recent_rows,
         recent_at=recent_at,
-        low=low,
-        high=high,
+        searched=context.view.pack(index.searched),
     )
 
 
 def build_impersonal_situation(context: RankingContext, config: RankingConfig) -> Situation:
     """Return what an impersonal request starts from: stated wishes count, no history is touched."""
     wishes = Profile(preferences=context.wishes)
-    eligible, index, low, high = _find_eligible(context, config, wishes)
+    eligible, index = _find_eligible(context, config, wishes)
     reader = build_reader_vectors(context.view, EMPTY_PROFILE)
     return Situation(
-        view=context.view,
         page_row=context.request.page_row,
         index=index,
         eligible=eligible,
         reader=reader,
         recent_rows=np.empty(0, np.int64),
         recent_at=np.empty(0),
-        low=low,
-        high=high,
+        searched=context.view.pack(index.searched),
     )
 
 
@@ -158,12 +152,7 @@ def recent_clicks(context: RankingContext) -> tuple[Rows, Floats]:
 
 def _find_eligible(
     context: RankingContext, config: RankingConfig, profile: Profile | None
-) -> tuple[Eligibility, LiveIndex, int, int]:
+) -> tuple[Eligibility, LiveIndex]:
     pool, request = context.view.pool, context.request
     index = context.index or build_index(pool, context.signals.counters, request.now)
-    eligible = find_eligible(pool, index, request, profile, config, context.withdrawn)
-    last = min(len(eligible.rows), SEARCHED) - 1
-    if last < 0:
-        return eligible, index, 0, 0
-    searched = eligible.rows[: last + 1]
-    return eligible, index, int(searched.min()), int(searched.max()) + 1
+    return find_eligible(pool, index, request, profile, config, context.withdrawn), index

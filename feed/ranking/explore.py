@@ -32,6 +32,11 @@ class Exploration:
     slots: Rows
     draws: int
 
+    @property
+    def chance(self) -> float:
+        """P(an article of the pool comes to one of the slots by the draw)."""
+        return self.draws / max(len(self.slots), 1) / max(len(self.pool), 1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
@@ -96,10 +101,9 @@ def slot_propensities(plan: Exploration, rows: Rows) -> Floats:
     rank = _places(plan.ranked, rows)
     below = rank >= _first_below(plan)
     in_slots = _flags(plan.slots, place) & ((rank < 0) | below)
-    by_chance = plan.draws / max(len(plan.slots), 1) / max(len(plan.pool), 1)
     above = _stay_above(plan, place, rank)
     under = _stay_below(plan, place, rank, rows)
-    return np.where(in_slots, by_chance, np.where(below, under, above))
+    return np.where(in_slots, plan.chance, np.where(below, under, above))
 
 
 def _first_below(plan: Exploration) -> int:

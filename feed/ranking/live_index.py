@@ -22,6 +22,10 @@ FEWEST_CLICKS = 1e-3
 """Decayed clicks under this count as none."""
 EXPLORE_DEPTH = 400
 """Under-exposed articles listed."""
+SEARCHED = 5_000
+"""Newest live articles that are compared with readers' vectors; older ones can still come from
+every other source. Bounds the cost of a request in a huge catalogue: reading the vectors from
+memory is what takes the time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +36,8 @@ class LiveIndex:
     their publication times. `popular` has one order per half-life of the counters (articles
     without clicks left out), `in_view` the articles most in readers' view in the last half hour,
     `underexposed` the young ones that at most half as many as usual were shown. `expiring` have
-    an expiry time.
+    an expiry time. `searched`, the first `SEARCHED` of `newest`, are those whose vectors are
+    searched.
     """
 
     newest: Rows
@@ -41,6 +46,7 @@ class LiveIndex:
     in_view: Rows
     underexposed: Rows
     expiring: Rows
+    searched: Rows
 
 
 def build_index(pool: ArticlePool, counters: Counters, now: float) -> LiveIndex:
@@ -62,6 +68,7 @@ def build_index(pool: ArticlePool, counters: Counters, now: float) -> LiveIndex:
         in_view=_descending(rows, impressions[:, 0]),
         underexposed=_underexposed(rows, pool.published_at[rows], impressions[:, -1], now),
         expiring=rows[np.isfinite(pool.expires_at[rows])],
+        searched=rows[:SEARCHED],
     )
 
 

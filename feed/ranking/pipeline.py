@@ -129,6 +129,7 @@ def _place(
     free = config.slate_size - pins
     plan = plan_exploration(order[:free], explorable, config, ranked.pin_slots)
     trace.explore_pool = len(plan.pool)
+    trace.explore_rows, trace.explore_chance = ranked.rows[plan.pool], plan.chance
     drawn = draw(plan, context.rng, free)
     pinned, settled = merge_pins(len(drawn.rows) + pins, ranked.pin_slots)
     count = len(pinned)

@@ -17,7 +17,11 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(slots=True)
 class Trace:
-    """How a slate came about: counts, and seconds per stage where a clock was given."""
+    """How a slate came about: counts, and seconds per stage where a clock was given.
+
+    `explore_rows` are the articles that exploration drew from, `explore_chance` the probability
+    that one of them comes to one of the slots that are drawn for.
+    """
 
     dropped: dict[str, int] = field(default_factory=dict)
     proposed: dict[str, int] = field(default_factory=dict)
@@ -25,6 +29,8 @@ class Trace:
     candidates: int = 0
     duplicates: int = 0
     explore_pool: int = 0
+    explore_rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    explore_chance: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 
 

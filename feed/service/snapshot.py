@@ -184,6 +184,7 @@ class SnapshotKeeper:
             index, indexed_at = build_index(pool, signals.counters, now), now
         else:
             index, indexed_at = old.index, old.indexed_at
+        view.pack(index.searched)  # here, not in the first request
         return LiveSnapshot(
             view=view,
             others=self._other_views(experiments, view, old),
