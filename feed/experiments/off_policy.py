@@ -78,8 +78,8 @@ class Estimate:
     Attributes:
         name: The estimator.
         value: Reward a row.
-        interval: By bootstrap over readers; None as well for ``direct``, whose error is the
-            model's and cannot be seen in the sample.
+        interval: By bootstrap over readers; None as well where no row was rewarded, and for
+            ``direct``, whose error is the model's and cannot be seen in the sample.
     """
 
     name: str

@@ -53,7 +53,8 @@ class ReaderBootstrap:
             level: Confidence level.
 
         Returns:
-            The interval; None with fewer than two readers or when no sample has a denominator.
+            The interval; None with fewer than two readers, when no sample has a denominator, and
+            when all samples agree: readers that are all alike say nothing of the next one.
         """
         if self._blocks < 2:
             return None
@@ -67,4 +68,4 @@ class ReaderBootstrap:
         tail = (1.0 - level) / 2.0
         ratios = totals[defined, 0] / totals[defined, 1]
         low, high = np.quantile(ratios, [tail, 1.0 - tail])
-        return Interval(float(low), float(high))
+        return Interval(float(low), float(high)) if low < high else None

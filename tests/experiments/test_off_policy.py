@@ -1,5 +1,7 @@
 """Off-policy estimates: worked by hand, exact on the logging policy, honest about overlap."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -145,3 +147,10 @@ def test_one_reader_has_no_interval() -> None:
     alone = ReaderBootstrap(np.zeros(3, dtype=np.int64), rng)
     assert alone.ratio_interval(values, values) is None
     assert ReaderBootstrap(np.arange(3), rng).ratio_interval(values, 0 * values) is None
+
+
+def test_rewards_that_are_all_alike_have_no_interval() -> None:
+    silent = dataclasses.replace(log_of(2_000), rewards=np.zeros(2_000))
+    for estimate in evaluate_policy(silent, np.random.default_rng(0)).estimates:
+        if estimate.name in {"replay", "ips", "snips"}:
+            assert (estimate.value, estimate.interval) == (0.0, None)
