@@ -44,13 +44,16 @@ class CardShelf:
         self._position = _NONE_YET
         self._lock = threading.Lock()
 
-    def sync(self) -> bool:
+    def sync(self, position: str | None = None) -> bool:
         """Forget every card whose article changed; return whether anything has.
+
+        Args:
+            position: the catalogue's newest, if the caller has just read it.
 
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        position = self._store.catalogue_position()
+        position = position or self._store.catalogue_position()
         if position == self._position:
             return False
         with self._lock:

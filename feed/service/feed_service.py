@@ -136,11 +136,11 @@ class FeedService:
     def _first_page(
         self, query: FeedQuery, snapshot: LiveSnapshot, watch: Stopwatch
     ) -> dict[str, Any]:
-        reader = self._read_reader(query, watch)
+        reader, position = self._read_reader(query, watch)
         request = Request(query=query, now=self._clock(), reader=reader)
         ranked = rank(request, snapshot, self._base, self._rng, watch)
         frugal = reader is None or self._is_late(watch)
-        page = self._fill(ranked.items, 0, query.limit, watch, frugal=frugal)
+        page = self._fill(ranked.items, 0, query.limit, position, watch, frugal=frugal)
         rung = ranked.rung if reader is not None else Rung.SNAPSHOT
         ranked = replace(ranked, items=_left(ranked.items, page), rung=rung)
         served = self._served(query, snapshot, ranked, page, watch)
@@ -157,11 +157,12 @@ class FeedService:
     ) -> dict[str, Any]:
         now = self._clock()
         cursor = self._read_cursor(query.user_id, text, now)
-        slate = self._store.read_slate(query.user_id, cursor.request_id)
+        slate, state, position = self._store.read_for_page(query.user_id, cursor.request_id)
+        watch.lap("store_read")
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
-        reader = self._read_reader(replace_mode(query, slate.mode), watch, whole=False)
-        page = self._fill(slate.items, cursor.offset, query.limit, watch, frugal=reader is None)
+        reader = _usable(state, slate.mode)
+        page = self._fill(slate.items, cursor.offset, query.limit, position, watch, frugal=False)
         served = replace(
             slate,
             served_at=now,
@@ -176,40 +177,42 @@ class FeedService:
         return self._present(served, page, reader, snapshot, following, watch)
 
     def _read_reader(
-        self, query: FeedQuery, watch: Stopwatch, *, whole: bool = True
-    ) -> ReaderState | None:
-        """Return what may be used of the reader, None when the store does not say.
+        self, query: FeedQuery, watch: Stopwatch
+    ) -> tuple[ReaderState | None, str | None]:
+        """Return what may be used of the reader and the catalogue's position.
 
-        A later page needs no more than the reader's reactions: `whole` is False.
+        The first is None when the store does not say, the second when it was not told with it.
         """
+        position = None
         try:
             if query.mode is Mode.PERSONALIZED:
-                read = self._store.read_reader if whole else self._store.read_reactions
-                state = read(query.user_id)
+                state, position = self._store.read_for_feed(query.user_id)
             else:
                 state = ReaderState(preferences=self._store.read_preferences(query.user_id))
         except StoreUnavailableError as error:
             self._note_failure(error)
-            return None
+            return None, None
         watch.lap("store_read")
-        if not state.preferences.personalization:
-            return ReaderState(preferences=state.preferences)
-        return state
+        return _usable(state, query.mode), position
 
     def _fill(
         self,
         slate: Sequence[FeedItem],
         offset: int,
         limit: int,
+        position: str | None,
         watch: Stopwatch,
         *,
         frugal: bool,
     ) -> Page:
-        """Take cards for a page, leaving out what has been retracted up to this moment."""
+        """Take cards for a page, leaving out what was retracted before this request came.
+
+        `position` is the catalogue's, read in this request; None: it is asked for here.
+        """
         take: Callable[[Sequence[str]], list[Card | None]] = self._shelf.held
         if not frugal:
             try:
-                self._shelf.sync()
+                self._shelf.sync(position)
                 take = self._shelf.take
                 return fill_page(slate, offset, limit, take)
             except StoreUnavailableError as error:
@@ -332,9 +335,11 @@ def _left(slate: Sequence[FeedItem], page: Page) -> Sequence[FeedItem]:
     return Slots.of(item for place, item in enumerate(slate) if place not in gone)
 
 
-def replace_mode(query: FeedQuery, mode: Mode) -> FeedQuery:
-    """Return a query with the mode its slate was made in."""
-    return query if query.mode is mode else query.model_copy(update={"mode": mode})
+def _usable(state: ReaderState, mode: Mode) -> ReaderState:
+    """Return what a mode, and the reader, allow to be used of a reader's state."""
+    if mode is Mode.PERSONALIZED and state.preferences.personalization:
+        return state
+    return ReaderState(preferences=state.preferences)
 
 
 def _result(entry: Event | Rejection, outcomes: Any) -> dict[str, Any]:

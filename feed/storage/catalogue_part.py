@@ -15,12 +15,12 @@ from feed.storage.article_codec import (
     encode_pins,
     encode_whole,
 )
+from feed.storage.change_log import START, newest_entry, position_of
 from feed.storage.keys import CHANGE_LOG_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
 from feed.storage.store import CatalogueChange, ChangeBatch, StoredArticle
 
-START = "0-0"
 SCAN_COUNT = 500
 ARTICLES_PER_CALL = 100
 
@@ -78,8 +78,7 @@ class CataloguePart(StorePart):
     def catalogue_position(self) -> str:
         """Return the newest position of the change log ("0-0" when empty)."""
         key = self._keys.catalogue("changes")
-        newest = self._link.call(key, "XREVRANGE", key, "+", "-", "COUNT", 1)
-        return newest[0][0].decode() if newest else START
+        return position_of(self._link.call(key, *newest_entry(key)))
 
     def changes_after(self, position: str) -> ChangeBatch:
         """Return the catalogue changes after a position, at most 5,000 log entries at a time.

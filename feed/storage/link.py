@@ -94,6 +94,13 @@ class Link:
                     break
             return _checked(replies)
 
+    def on_one_node(self, first: str, second: str) -> bool:
+        """Return whether two keys live on one node, so that one round trip can read both."""
+        if not self._is_cluster:
+            return True
+        with _one_error():
+            return self._pool_of(first) is self._pool_of(second)
+
     def scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Return the results of script calls; one round trip for each node involved.
 

@@ -11,6 +11,7 @@ import orjson
 
 from feed.domain import Event, Preferences, ServedFeed
 from feed.storage import scripts
+from feed.storage.change_log import newest_entry, position_of
 from feed.storage.event_codec import (
     decode_history,
     decode_preferences,
@@ -42,13 +43,16 @@ class ReaderPart(StorePart):
 
     def read_reader(self, user_id: str) -> ReaderState:
         """Return what is known of a reader; an unknown reader has the empty state."""
+        return self.read_for_feed(user_id)[0]
+
+    def read_for_feed(self, user_id: str) -> tuple[ReaderState, str | None]:
+        """Return `read_reader` and the catalogue's position, None if another node holds that."""
         self._check_layout()
         key = self._keys.reader("h", user_id)
-        history, read, shown, marks, hidden, saved, preferences = self._link.pipeline(
-            key, self._read_commands(user_id)
-        )
+        replies, position = self._read_with_position(key, self._read_commands(user_id))
+        history, read, shown, marks, hidden, saved, preferences = replies
         kinds, times = decode_reactions(marks)
-        return ReaderState(
+        state = ReaderState(
             preferences=decode_preferences(preferences),
             history=decode_history(history),
             read_ids=_texts(read),
@@ -58,17 +62,30 @@ class ReaderPart(StorePart):
             hidden_ids=_texts(hidden),
             saved_ids=_texts(saved),
         )
+        return state, position
 
-    def read_reactions(self, user_id: str) -> ReaderState:
-        """Return a reader's preferences, likes and dislikes; the rest of the state is empty."""
+    def read_for_page(
+        self, user_id: str, request_id: str
+    ) -> tuple[ServedFeed | None, ReaderState, str | None]:
+        """Return the slate behind a cursor (None: gone) and what a later page needs besides.
+
+        Of the reader only preferences, likes and dislikes; the catalogue's position as
+        `read_for_feed`.
+        """
         self._check_layout()
-        likes, wishes = (self._keys.reader(kind, user_id) for kind in ("m", "pref"))
-        commands = [("ZRANGE", likes, 0, -1, "WITHSCORES"), ("GET", wishes)]
-        marks, preferences = self._link.pipeline(likes, commands)
+        slate_key = self._keys.slate(user_id, request_id)
+        marks_key, wishes_key = (self._keys.reader(kind, user_id) for kind in ("m", "pref"))
+        commands = [
+            ("GET", slate_key),
+            ("ZRANGE", marks_key, 0, -1, "WITHSCORES"),
+            ("GET", wishes_key),
+        ]
+        (slate, marks, preferences), position = self._read_with_position(slate_key, commands)
         kinds, times = decode_reactions(marks)
-        return ReaderState(
+        state = ReaderState(
             preferences=decode_preferences(preferences), reactions=kinds, reacted_at=times
         )
+        return None if slate is None else decode_slate(slate), state, position
 
     def read_preferences(self, user_id: str) -> Preferences:
         """Return a reader's preferences alone, without touching any history."""
@@ -141,13 +158,6 @@ class ReaderPart(StorePart):
         )
         self._link.scripts([call])
 
-    def read_slate(self, user_id: str, request_id: str) -> ServedFeed | None:
-        """Return the slate behind a cursor, or None if it is gone."""
-        self._check_layout()
-        key = self._keys.slate(user_id, request_id)
-        data = self._link.call(key, "GET", key)
-        return None if data is None else decode_slate(data)
-
     def export_reader(self, user_id: str) -> dict[str, Any]:
         """Return everything the store holds on a reader, JSON-ready (times in epoch seconds)."""
         state = self.read_reader(user_id)
@@ -171,6 +181,16 @@ class ReaderPart(StorePart):
         )
         record = orjson.dumps({"user_id": user_id, "requested_at": time.time()})
         self._link.scripts([ScriptCall(scripts.ERASE_READER, names, (record,))])
+
+    def _read_with_position(
+        self, key: str, commands: list[tuple[Any, ...]]
+    ) -> tuple[list[Any], str | None]:
+        """Return replies and, where the same node has it, the newest position of the change log."""
+        changes = self._keys.catalogue("changes")
+        if not self._link.on_one_node(key, changes):
+            return self._link.pipeline(key, commands), None
+        *replies, newest = self._link.pipeline(key, [*commands, newest_entry(changes)])
+        return replies, position_of(newest)
 
     def _read_commands(self, user_id: str) -> list[tuple[Any, ...]]:
         prefix = self._keys.reader_prefix(self._keys.partition(user_id))

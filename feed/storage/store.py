@@ -156,8 +156,18 @@ class ReaderStore(Protocol):
         """Return what is known of a reader; an unknown reader has the empty state."""
         ...
 
-    def read_reactions(self, user_id: str) -> ReaderState:
-        """Return a reader's preferences, likes and dislikes; the rest of the state is empty."""
+    def read_for_feed(self, user_id: str) -> tuple[ReaderState, str | None]:
+        """Return `read_reader` and the catalogue's position, None if another node holds that."""
+        ...
+
+    def read_for_page(
+        self, user_id: str, request_id: str
+    ) -> tuple[ServedFeed | None, ReaderState, str | None]:
+        """Return the slate behind a cursor (None: gone) and what a later page needs besides.
+
+        Of the reader only preferences, likes and dislikes; the catalogue's position as
+        `read_for_feed`.
+        """
         ...
 
     def read_preferences(self, user_id: str) -> Preferences:
@@ -178,10 +188,6 @@ class ReaderStore(Protocol):
 
     def save_served(self, served: ServedFeed, *, new_slate: bool) -> None:
         """Append the exposure record to the stream and, if new, keep the slate for paging."""
-        ...
-
-    def read_slate(self, user_id: str, request_id: str) -> ServedFeed | None:
-        """Return the slate behind a cursor, or None if it is gone."""
         ...
 
     def export_reader(self, user_id: str) -> dict[str, Any]:

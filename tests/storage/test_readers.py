@@ -204,23 +204,31 @@ def test_without_personalisation_no_history_is_kept_and_nobody_is_named(store, m
 def test_a_slate_comes_back_whole(store, make_served):
     served = make_served()
     store.save_served(served, new_slate=True)
-    assert store.read_slate("reader", "request") == served
-    assert store.read_slate("somebody", "request") is None
-    assert store.read_slate("reader", "other") is None
+    assert store.read_for_page("reader", "request")[0] == served
+    assert store.read_for_page("somebody", "request")[0] is None
+    assert store.read_for_page("reader", "other")[0] is None
+
+
+def test_what_a_feed_reads_comes_with_the_catalogues_position(store, make_article):
+    store.write_articles([make_article("a")])
+    position = store.catalogue_position()
+    assert position != "0-0"
+    assert store.read_for_feed("reader") == (store.read_reader("reader"), position)
+    assert store.read_for_page("reader", "none")[2] == position
 
 
 def test_only_the_newest_slates_are_kept(store, make_served):
     for number in range(7):
         store.save_served(make_served(f"r{number}"), new_slate=True)
-    kept = [n for n in range(7) if store.read_slate("reader", f"r{n}")]
+    kept = [n for n in range(7) if store.read_for_page("reader", f"r{n}")[0]]
     assert kept == [2, 3, 4, 5, 6]
 
 
 def test_slates_of_readers_with_colons_in_their_names_stay_apart(store, make_served):
     store.save_served(make_served("b:c", user_id="a"), new_slate=True)
-    assert store.read_slate("a:b", "c") is None
+    assert store.read_for_page("a:b", "c")[0] is None
     store.save_served(make_served("c", user_id="a:b"), new_slate=True)
-    found = store.read_slate("a:b", "c")
+    found = store.read_for_page("a:b", "c")[0]
     assert found is not None
     assert found.user_id == "a:b"
 
@@ -256,7 +264,7 @@ def test_erasing_a_reader_leaves_nothing_but_the_erase_record(store, make_event,
     store.save_served(make_served(), new_slate=True)
     store.erase_reader("reader")
     assert store.read_reader("reader") == ReaderState()
-    assert store.read_slate("reader", "request") is None
+    assert store.read_for_page("reader", "request")[0] is None
     cursor_and_keys = store._link.call("x", "SCAN", "0", "COUNT", 1000)
     assert not [key for key in cursor_and_keys[1] if b"reader" in key]
     assert store.read_reader("other").read_ids == {"article"}
@@ -342,9 +350,9 @@ def test_the_state_agrees_with_a_plain_model(store, steps):
             clicked.add(article_id)
     state = store.read_reader(user)
     assert {a: k.value for a, k in state.reactions.items()} == reactions
-    light = store.read_reactions(user)
+    _, light, _ = store.read_for_page(user, "none")
     assert (light.reactions, light.reacted_at) == (state.reactions, state.reacted_at)
-    assert light.history == ()
+    assert not light.history
     assert (state.hidden_ids, state.saved_ids, state.read_ids) == (hidden, saved, clicked)
     mine = [p for p in payloads(store, user) if p["user_id"] == user]
     for p in mine:
