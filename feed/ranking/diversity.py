@@ -71,6 +71,7 @@ def diversify(
         At most `size` positions, pinned ones left out.
     """
     similarity = content @ content.T
+    similarity.ravel()[:: len(similarity) + 1] = 0.0
     order = np.argsort(-scores[kept_first:], kind="stable") + kept_first
     order = np.concatenate([np.arange(kept_first), order])
     keep = _first_tellings(similarity, order, config.duplicate_similarity)
@@ -88,16 +89,49 @@ def diversify(
 def _first_tellings(similarity: Matrix, order: Rows, threshold: float) -> Flags:
     """Return which places of `order` are not near-duplicates of a kept one above."""
     keep = np.ones(len(order), np.bool_)
-    first, second = np.nonzero(similarity >= threshold)
+    alike = np.flatnonzero(similarity.ravel() >= threshold)
+    if not alike.size:
+        return keep
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    upper, lower = place[first], place[second]
+    upper, lower = place[alike // len(order)], place[alike % len(order)]
     below = upper < lower
     pairs = sorted(zip(lower[below].tolist(), upper[below].tolist(), strict=True))
     for later, earlier in pairs:
         if keep[earlier]:
             keep[later] = False
     return keep
+
+
+class _Groups:
+    """Articles that share a code (section or source), and how many of each stand above."""
+
+    def __init__(self, codes: Codes, factor: float, floor: float) -> None:
+        self.codes = codes
+        self.counts = np.zeros(int(codes.max(initial=-1)) + 1, np.int64)
+        self._code_of = codes.tolist()
+        self._factor, self._floor = factor, floor
+        self._members: dict[int, Rows] = {}
+
+    def decay(self, counts: Rows) -> Floats:
+        """Return the decays after so many earlier articles of the group, f64."""
+        return np.asarray(np.maximum(self._floor, self._factor**counts), np.float64)
+
+    def add(self, at: int) -> tuple[float, Rows | None, float]:
+        """Let an article stand above: its own decay, who decays by it, and by which factor."""
+        code = self._code_of[at]
+        if code < 0:
+            return 1.0, None, 1.0
+        count = int(self.counts[code])
+        self.counts[code] += 1
+        before = max(self._floor, self._factor**count)
+        after = max(self._floor, self._factor ** (count + 1))
+        if after == before:
+            return before, None, 1.0
+        members = self._members.get(code)
+        if members is None:
+            members = self._members[code] = np.flatnonzero(self.codes == code)
+        return before, members, after / before
 
 
 class _Greedy:
@@ -111,36 +145,32 @@ class _Greedy:
         similarity: Matrix,
         config: RankingConfig,
     ) -> None:
-        self._value = config.mmr_lambda * np.log(np.maximum(scores, _LEAST))
         self._lambda = config.mmr_lambda
+        self._value = self._lambda * np.log(np.maximum(scores, _LEAST))
         self._scores = scores
-        self._codes = (sections, sources)
-        self._factors = (config.section_decay, config.source_decay)
-        self._floor = config.decay_floor
-        penalty = (1.0 - config.mmr_lambda) * COSINE_SCALE
-        self._nearness = similarity * np.float32(penalty) if penalty > 0 else None
+        self._groups = [
+            _Groups(codes, factor, config.decay_floor)
+            for codes, factor in ((sections, config.section_decay), (sources, config.source_decay))
+            if factor < 1
+        ]
+        self._similarity = similarity
+        self._penalty = np.float32((1.0 - self._lambda) * COSINE_SCALE)
         self._cost = np.zeros(len(scores), np.float32)
-        self._decay = np.ones(len(scores))
-        self._counts = [np.zeros(int(c.max(initial=-1)) + 1, np.int64) for c in self._codes]
         self._open = np.zeros(len(scores), np.bool_)
         self.decays: list[float] = []
         self.tail_decays: Floats = np.zeros(0)
 
-    def place(self, at: int) -> None:
-        """Let an article stand above the others from now on."""
-        if self._nearness is not None:
-            np.maximum(self._cost, self._nearness[at], out=self._cost)
-        for kind in (0, 1):
-            code = int(self._codes[kind][at])
-            if self._factors[kind] < 1 and code >= 0:
-                count = int(self._counts[kind][code])
-                self._counts[kind][code] += 1
-                before = max(self._floor, self._factors[kind] ** count)
-                after = max(self._floor, self._factors[kind] ** (count + 1))
-                if after < before:
-                    members = np.flatnonzero(self._codes[kind] == code)
-                    self._decay[members] *= after / before
-                    self._value[members] += self._lambda * math.log(max(after / before, _LEAST))
+    def place(self, at: int) -> float:
+        """Let an article stand above the others from now on; return its own decay."""
+        if self._penalty > 0:
+            np.maximum(self._cost, self._similarity[at] * self._penalty, out=self._cost)
+        decay = 1.0
+        for group in self._groups:
+            own, members, factor = group.add(at)
+            decay *= own
+            if members is not None:
+                self._value[members] += self._lambda * math.log(max(factor, _LEAST))
+        return decay
 
     def take(self, left: Rows, count: int) -> Rows:
         """Choose slot by slot from `left`."""
@@ -150,22 +180,21 @@ class _Greedy:
         for _ in range(min(count, len(left))):
             best = int((self._value - self._cost).argmax())
             taken.append(best)
-            self.decays.append(float(self._decay[best]))
             self._value[best] = -np.inf
-            self._open[best] = False
-            self.place(best)
-        return np.array(taken, np.int64)
+            self.decays.append(self.place(best))
+        chosen = np.array(taken, np.int64)
+        self._open[chosen] = False
+        return chosen
 
     def rest(self, left: Rows, count: int) -> Rows:
         """Order what `take` left by score and the decay its place in its groups brings."""
         rest = left[self._open[left]]
         decay = np.ones(len(rest))
-        for kind in (0, 1):
-            if self._factors[kind] < 1:
-                codes = self._codes[kind][rest]
-                coded = codes >= 0
-                earlier = _earlier_of_same(codes[coded]) + self._counts[kind][codes[coded]]
-                decay[coded] *= np.maximum(self._floor, self._factors[kind] ** earlier)
+        for group in self._groups:
+            codes = group.codes[rest]
+            coded = codes >= 0
+            earlier = _earlier_of_same(codes[coded]) + group.counts[codes[coded]]
+            decay[coded] *= group.decay(earlier)
         best = np.argsort(-self._scores[rest] * decay, kind="stable")[: max(count, 0)]
         self.tail_decays = decay[best]
         chosen: Rows = rest[best]
@@ -176,8 +205,7 @@ def _earlier_of_same(codes: Codes) -> Rows:
     """Return how many earlier elements equal each element."""
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]
-    new = np.r_[True, ordered[1:] != ordered[:-1]] if len(codes) else np.zeros(0, np.bool_)
-    starts = np.flatnonzero(new)
+    starts = np.searchsorted(ordered, ordered)
     earlier = np.empty(len(codes), np.int64)
-    earlier[order] = np.arange(len(codes)) - np.repeat(starts, np.diff(np.r_[starts, len(codes)]))
+    earlier[order] = np.arange(len(codes)) - starts
     return earlier

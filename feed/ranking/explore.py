@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -112,24 +113,35 @@ def _first_below(plan: Exploration) -> int:
 
 
 def _stay_above(plan: Exploration, place: Rows, rank: Rows) -> Floats:
-    moved = place - rank
+    moved, draws = place - rank, plan.draws
     before = np.searchsorted(plan.slots, place)
     after = len(plan.slots) - np.searchsorted(plan.slots, place, side="right")
-    ways = special.binom(before, moved) * special.binom(after, plan.draws - moved)
-    possible = (moved >= 0) & (moved <= np.minimum(before, plan.draws))
-    chance = ways / special.binom(len(plan.slots), plan.draws)
-    return np.asarray(np.where(possible & (plan.draws - moved <= after), chance, 0.0), np.float64)
+    return _hypergeometric(before, after, moved, len(plan.slots), draws)
 
 
 def _stay_below(plan: Exploration, place: Rows, rank: Rows, rows: Rows) -> Floats:
-    in_pool = _flags(plan.pool, plan.ranked)
-    before = np.r_[0, np.cumsum(in_pool)][np.maximum(rank, 0)]
+    passed = np.zeros(len(plan.ranked) + 1, np.int64)
+    np.cumsum(_flags(plan.pool, plan.ranked), out=passed[1:])
+    before = passed[np.maximum(rank, 0)]
     others = len(plan.pool) - before - _flags(plan.pool, rows)
     left = rank + plan.draws - place
-    possible = (left >= 0) & (left <= before) & (plan.draws - left <= others)
-    ways = special.binom(before, left) * special.binom(others, plan.draws - left)
-    chance = ways / special.binom(len(plan.pool), plan.draws)
-    return np.asarray(np.where(possible & (left <= plan.draws), chance, 0.0), np.float64)
+    return _hypergeometric(before, others, left, len(plan.pool), plan.draws)
+
+
+def _hypergeometric(good: Rows, bad: Rows, hits: Rows, population: int, draws: int) -> Floats:
+    """Return C(good, hits) C(bad, draws - hits) / C(population, draws), 0 where impossible."""
+    ways = _binomials(population, draws)
+    possible = (hits >= 0) & (hits <= np.minimum(good, draws)) & (draws - hits <= bad)
+    hits = np.where(possible, hits, 0)
+    chance = ways[np.maximum(good, 0), hits] * ways[np.maximum(bad, 0), draws - hits]
+    return np.asarray(np.where(possible, chance / ways[population, draws], 0.0), np.float64)
+
+
+@lru_cache(maxsize=256)
+def _binomials(most: int, draws: int) -> Floats:
+    """Return C(n, k) for n to `most` and k to `draws`, f64 [most + 1, draws + 1]."""
+    table = special.binom(np.arange(most + 1)[:, None], np.arange(draws + 1)[None, :])
+    return np.asarray(table, np.float64)
 
 
 def _flags(members: Rows, rows: Rows) -> Flags:

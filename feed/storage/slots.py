@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from operator import attrgetter
 from typing import Any, overload
 
@@ -136,20 +137,19 @@ def _reason(fields: list[Any]) -> Reason:
 
 
 def _listed(column: Sequence[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], list[int]]:
-    """Return the different values of a column and, for each element, the place of its value."""
-    places: dict[int, int] = {}
-    values: list[tuple[Any, ...]] = []
-    of = []
-    for value in column:  # equal values are mostly one object, and hashing reasons costs more
-        place = places.setdefault(id(value), len(values))
-        if place == len(values):
-            values.append(value)
-        of.append(place)
-    return values, of
+    """Return the different values of a column and, for each element, the place of its value.
+
+    Values count as different when they are not one object: equal ones mostly are, and to compare
+    reasons would cost more than to list one twice.
+    """
+    names = [*map(id, column)]
+    values = dict(zip(names, column, strict=True))
+    places = dict(zip(values, range(len(values)), strict=True))
+    return [*values.values()], [*map(places.__getitem__, names)]
 
 
 def _true_at(flags: Sequence[bool]) -> list[int]:
-    return [at for at, flag in enumerate(flags) if flag]
+    return [*compress(range(len(flags)), flags)]
 
 
 def _flags(places: list[int], count: int) -> list[bool]:
