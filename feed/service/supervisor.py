@@ -112,8 +112,11 @@ class Supervisor:
             signal.signal(number, lambda *_: self._stopping.set())
         prepare_metrics(self._metrics_dir())
         if self._store:
-            self._store.start()
+            self._store.launch()
         try:
+            self._watch_children()  # they load their code while the store loads its data
+            if self._store:
+                self._store.wait_until_ready()
             self._watch()
         finally:
             for child in reversed(self._children):
@@ -129,13 +132,16 @@ class Supervisor:
         address = f"http://{self._settings.host}:{self._settings.port}"
         announced = False
         while not self._stopping.wait(_TICK_S):
-            now = time.monotonic()
             self._watch_store()
-            for child in self._children:
-                child.watch(now)
+            self._watch_children()
             if not announced and is_ready(self._settings.host, self._settings.port):
                 announced = True
                 self._announce(f"feed is ready on {address} (Ctrl-C stops it)")
+
+    def _watch_children(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            child.watch(now)
 
     def _watch_store(self) -> None:
         if self._store is None or self._store.alive():

@@ -78,6 +78,16 @@ class EmbeddedStore:
             ConflictError: another process already runs the store of this data directory.
             StoreUnavailableError: the server does not start.
         """
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start the server and return at once; `wait_until_ready` waits for it.
+
+        Raises:
+            ConflictError: another process already runs the store of this data directory.
+            StoreUnavailableError: the server cannot be started.
+        """
         try:
             self._dir.mkdir(parents=True, exist_ok=True)
             self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,11 +95,28 @@ class EmbeddedStore:
                 raise StoreUnavailableError(f"{self._socket.parent} belongs to somebody else")
             self._take_lock()
             self._socket.unlink(missing_ok=True)
-            self._launch()
+            self._start_process()
         except (OSError, ValkeyBinaryNotFoundError) as error:
             self.stop()
             raise StoreUnavailableError(f"the embedded store does not start: {error}") from error
-        self._wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Return when the server has loaded its data and answers.
+
+        Raises:
+            StoreUnavailableError: it ends, or takes too long.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if not self.alive():
+                break
+            if _answers(self._socket):
+                return
+            time.sleep(0.01)
+        self.stop()
+        raise StoreUnavailableError(
+            f"the embedded store does not start; see {self._dir}/server.log"
+        )
 
     def alive(self) -> bool:
         """Return whether the server process runs."""
@@ -124,7 +151,7 @@ class EmbeddedStore:
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    def _launch(self) -> None:
+    def _start_process(self) -> None:
         with (self._dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own binary, no user text
                 with_lifeline(self._command()),
@@ -172,19 +199,6 @@ class EmbeddedStore:
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
-
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if not self.alive():
-                break
-            if _answers(self._socket):
-                return
-            time.sleep(0.01)
-        self.stop()
-        raise StoreUnavailableError(
-            f"the embedded store does not start; see {self._dir}/server.log"
-        )
 
 
 def _lock_now(lock: IO[str]) -> bool:
