@@ -17,7 +17,7 @@ from typing import Any
 import click
 import orjson
 import structlog
-from faults import burst, cluster, copies, crashes, disks, store_faults, swaps
+from faults import burst, cluster, copies, crashes, disks, retrains, store_faults, swaps
 from faults.outcome import Outcome
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +39,7 @@ def scenarios(events: int, rate: float, outage_s: float, seed: int) -> dict[str,
         "death": partial(crashes.kill_everything, **under_load, times=3),
         "workers": partial(crashes.two_workers, **under_load),
         "trainers": partial(crashes.two_trainers, versions=6),
+        "retrain": partial(retrains.kill_retrain, times=10, seed=seed),
         "stopped": partial(store_faults.store_stopped, **outage),
         "away": partial(store_faults.store_away, **outage),
         "slow": partial(store_faults.store_slow, **short),

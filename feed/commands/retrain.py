@@ -91,6 +91,7 @@ def retrain(
         hidden = not console.is_terminal
         bar = Progress(console=console, transient=True, disable=hidden)
         with one_trainer(directory / "models"), bar:
+            registry.sweep()
             source = read_window(directory / "archive", config, bar)
             live = registry.load_live()
             candidate, verdict = learn(

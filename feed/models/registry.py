@@ -130,6 +130,12 @@ class ModelRegistry:
             shutil.rmtree(self._directory / version, ignore_errors=True)
         return gone
 
+    def sweep(self) -> None:
+        """Delete what trainers that died left half-written; call it while no other publishes."""
+        for path in self._directory.glob(f"{_ASIDE}*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+
     def _versions(self) -> set[str]:
         if not self._directory.is_dir():
             return set()

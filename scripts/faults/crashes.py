@@ -62,7 +62,8 @@ def kill_in_turn(
             _wait_until_back(installation, role, before)
         if trainer:
             trainer.stop()
-            _check_models(data_dir / "models", outcome, trainer.started)
+            check_models(data_dir / "models", outcome)
+            _note_models(data_dir / "models", outcome, trainer.started)
         finish(installation, load, probe, outcome)
     return outcome
 
@@ -114,7 +115,8 @@ def two_trainers(data_dir: Path, versions: int) -> Outcome:
     trainers = [_publish(models, name, versions) for name in ("left", "right")]
     codes = [trainer.wait(PATIENCE_S) for trainer in trainers]
     outcome.expect(codes == [0, 0], f"a trainer failed: exit codes {codes}")
-    _check_models(models, outcome, started=2)
+    check_models(models, outcome)
+    _note_models(models, outcome, started=2)
     return outcome
 
 
@@ -193,16 +195,22 @@ def _publish(models: Path, name: str, versions: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
 
 
-def _check_models(models: Path, outcome: Outcome, started: int) -> None:
-    """Every version that can be seen must be whole, and the live one must load."""
+def check_models(models: Path, outcome: Outcome) -> None:
+    """Every version that can be seen must be whole, and the live one must be among them."""
     registry = ModelRegistry(models)
-    manifests = registry.list()
-    for manifest in manifests:
+    seen = [str(manifest["version"]) for manifest in registry.list()]
+    for version in seen:
         try:
-            registry.load(manifest["version"])
+            registry.load(version)
         except (BundleError, NotFoundError) as error:
-            outcome.failures.append(f"model {manifest['version']} is not whole: {error}")
+            outcome.failures.append(f"model {version} is not whole: {error}")
     live = registry.live_version()
-    seen = {manifest["version"] for manifest in manifests}
     outcome.expect(live is None or live in seen, f"the live model {live} is not there")
-    outcome.remarks.append(f"{started} trainer runs left {len(seen)} whole models, live {live}")
+
+
+def _note_models(models: Path, outcome: Outcome, started: int) -> None:
+    registry = ModelRegistry(models)
+    outcome.remarks.append(
+        f"{started} trainer runs left {len(registry.list())} whole models, "
+        f"live {registry.live_version()}"
+    )

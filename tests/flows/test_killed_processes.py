@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from faults.bundles import LOUD, tellable_bundle
 from faults.crashes import kill_in_turn
+from faults.retrains import kill_retrain
 
 from feed.models.registry import ModelRegistry
 
@@ -42,6 +43,12 @@ def test_two_trainers_at_once_leave_whole_models_and_a_live_one(tmp_path):
     assert all(registry.load(version).version == version for version in versions)
     assert registry.live_version() in versions
     assert registry.rollback() in versions
+
+
+@pytest.mark.timeout(280)
+def test_a_retrain_that_dies_leaves_the_live_model_whole_and_nothing_half_written(tmp_path):
+    outcome = kill_retrain(tmp_path / "site", times=1, seed=5)
+    assert outcome.failures == []
 
 
 def publish(directory, bundle, name):

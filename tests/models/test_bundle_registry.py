@@ -157,3 +157,13 @@ def test_a_verdict_travels_with_the_manifest(tmp_path):
 def test_the_empty_bundle_can_be_saved_too(tmp_path):
     save_bundle(replace(empty_bundle(), version="v0"), tmp_path / "v0")
     assert len(load_bundle(tmp_path / "v0").article_ids) == 0
+
+
+def test_sweeping_removes_what_a_dead_trainer_left_and_nothing_else(tmp_path):
+    registry = ModelRegistry(tmp_path)
+    registry.set_live(registry.publish(make_bundle("v1")))
+    (tmp_path / ".writing-v2-999").mkdir()
+    (tmp_path / ".writing-v2-999" / "factors.npy").write_bytes(b"half")
+    registry.sweep()
+    assert not list(tmp_path.glob(".writing-*"))
+    assert registry.load_live().version == "v1"
