@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,11 @@ from rich.table import Table
 
 from feed.config import RankingConfig, override
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
+from feed.experiments.definitions import Experiment, experiment_from_json
 from feed.experiments.effects import Interval
 from feed.experiments.off_policy import Estimate, LoggedBandit, OffPolicyReport, evaluate_policy
 from feed.experiments.open_bandit import load_policy_log, measure_reward, pair_logs
+from feed.experiments.report_files import REPORTS
 from feed.experiments.resampling import ReaderBootstrap
 from feed.models.bundle import ModelBundle, empty_bundle, load_bundle
 from feed.models.registry import ModelRegistry
@@ -80,6 +83,7 @@ def ask_open_bandit(
 def ask_archive(
     log_dir: Path,
     policy: Policy,
+    experiments: Sequence[Experiment],
     window: tuple[float, float],
     rng: np.random.Generator,
 ) -> Question:
@@ -91,7 +95,15 @@ def ask_archive(
             version = str(manifest["version"])
             models[version] = registry.load(version)
     archive = Archive(log_dir / "archive")
-    found = read_explored(archive, models, policy, rng, from_at=window[0], to_at=window[1])
+    found = read_explored(
+        archive,
+        models,
+        policy,
+        rng,
+        experiments=experiments,
+        from_at=window[0],
+        to_at=window[1],
+    )
     bandit = found.bandit
     ones = np.ones_like(bandit.rewards)
     interval = ReaderBootstrap(bandit.readers, rng).ratio_interval(bandit.rewards, ones)
@@ -117,6 +129,15 @@ def read_model(directory: Path) -> ModelBundle:
     if not directory.is_dir():
         raise NotFoundError(f"there is no model in {directory}")
     return load_bundle(directory)
+
+
+def read_definitions(log_dir: Path, files: Sequence[Path]) -> list[Experiment]:
+    """Read the experiments in the given files and in the installation's reports."""
+    found = [experiment_from_json(json.loads(path.read_bytes())) for path in files]
+    for path in sorted((log_dir / REPORTS).glob("*.json")):
+        with suppress(ValueError, KeyError, TypeError, FeedError):
+            found.append(experiment_from_json(json.loads(path.read_bytes())["experiment"]))
+    return found
 
 
 def parse_change(text: str) -> tuple[str, Any]:
@@ -192,6 +213,13 @@ def directory(name: str, help_text: str) -> Any:
     show_default=True,
     help="Archive: share of a pool that the policy draws from.",
 )
+@click.option(
+    "--definition",
+    "definitions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Archive: an experiment that feeds were in (JSON); those with a report are known.",
+)
 @click.option("--from", "begin", help="Archive: begin of the feeds looked at (ISO 8601).")
 @click.option("--to", "end", help="Archive: their end, not included.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap and the halves.")
@@ -208,6 +236,7 @@ def main(
     campaign: str | None,
     changes: Sequence[str],
     top: float,
+    definitions: Sequence[Path],
     begin: str | None,
     end: str | None,
     seed: int,
@@ -221,11 +250,13 @@ def main(
                 parse_time("--from", begin) if begin else 0.0,
                 parse_time("--to", end) if end else 1e11,
             )
-            question = ask_archive(log_dir, read_policy(policy_dir, changes, top), window, rng)
+            policy = read_policy(policy_dir, changes, top)
+            experiments = read_definitions(log_dir, definitions)
+            question = ask_archive(log_dir, policy, experiments, window, rng)
         else:
             question = ask_open_bandit(log_dir, policy_dir, campaign, rng)
         report = evaluate_policy(question.bandit, rng)
-    except FeedError as error:
+    except (FeedError, json.JSONDecodeError) as error:
         raise click.ClickException(str(error)) from error
     console = Console()
     console.print(

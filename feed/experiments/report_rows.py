@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feed.domain import format_time
+from feed.experiments.assignment import BUCKETS
 from feed.experiments.definitions import Experiment, StoppingRule
 from feed.experiments.effects import Effect, Interval
 from feed.experiments.metrics import Form, metric_named
@@ -270,6 +271,7 @@ def design_rows(experiment: Experiment) -> list[tuple[str, str]]:
         if values
     ]
     low, high = experiment.buckets
+    traffic = (high - low) / BUCKETS or experiment.traffic
     rule = (
         "at any look, by the always-valid interval"
         if experiment.stopping_rule is StoppingRule.SEQUENTIAL
@@ -280,7 +282,7 @@ def design_rows(experiment: Experiment) -> list[tuple[str, str]]:
         (f"Variant {v.name}", describe_variant(experiment, v.name)) for v in experiment.variants
     ]
     rows += [
-        ("Layer", f"{experiment.layer}, {percent((high - low) / 10_000, digits=2)} of its readers"),
+        ("Layer", f"{experiment.layer}, {percent(traffic, digits=2)} of its readers"),
         ("Audience", "; ".join(audience) or "every reader with personalization on"),
         ("Held out of every experiment", percent(experiment.holdout_share)),
         ("Primary", ", ".join(metric_named(m).title for m in experiment.primary_metrics)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from feed.config import RankingConfig
+from feed.config import RankingConfig, override
 from feed.domain import Mode
 from feed.experiments.assignment import HELD_OUT
+from feed.experiments.definitions import Experiment, Variant
 from feed.experiments.off_policy import LoggedBandit
 from feed.features.context import RequestContext, device_code
 from feed.features.ids import Rows, Vocabulary
@@ -36,6 +37,9 @@ BINS = 5
 """Parts of the pool, by the policy's order, whose click rates the reward model knows."""
 PRIOR_SLOTS = 100.0
 """Slots of the overall click rate that each of these rates begins with."""
+
+SLACK_S = 60.0
+"""Feeds served this long after an experiment's end may still carry it, seconds."""
 
 _NOWHERE = np.iinfo(np.int32).max
 _ROUNDING = 1e-9
@@ -121,6 +125,7 @@ def read_explored(
     rng: np.random.Generator,
     *,
     base: RankingConfig | None = None,
+    experiments: Sequence[Experiment] = (),
     from_at: float = 0.0,
     to_at: float = 1e11,
     moment: Moment = moment_of_counters,
@@ -131,7 +136,7 @@ def read_explored(
     an experiment in every such slot. The pool is not in the log, so the request is ranked again
     as it was, by the same code and with what was known then; a slot enters if the propensity
     that this gives is the one that was logged, which does not depend on what was drawn. Requests
-    in a variant of an experiment are left out, since the archive does not know its settings.
+    in an experiment are left out unless its definition says what their variant changed.
 
     Args:
         archive: Where the served feeds are.
@@ -139,6 +144,7 @@ def read_explored(
         policy: What is to be evaluated.
         rng: Deals the readers into halves for the reward model.
         base: Settings that the feeds were made with; the defaults if not given.
+        experiments: Definitions of experiments that the feeds were in.
         from_at: Begin of the feeds looked at, epoch seconds.
         to_at: End, not included.
         moment: When counters of an id were published, epoch seconds.
@@ -152,7 +158,7 @@ def read_explored(
     with archive.query(from_at) as connection:
         slots = _fetch_slots(connection, from_at, to_at)
     log, embeddings = read_archive(archive)
-    again = _Again(log, embeddings, models, policy, base or RankingConfig())
+    again = _Again(log, embeddings, models, policy, base or RankingConfig(), experiments)
     left_out: Counter[str] = Counter()
     choices = []
     for slot in slots:
@@ -186,9 +192,11 @@ class _Again:
         models: Mapping[str, ModelBundle],
         policy: Policy,
         base: RankingConfig,
+        experiments: Sequence[Experiment],
     ) -> None:
         pool = build_log_pool(log, embeddings)
         self._log, self._policy, self._base = log, policy, base
+        self._experiments = experiments
         self._views = {name: build_view(pool, bundle) for name, bundle in models.items()}
         self._view = build_view(pool, policy.bundle)
         self._replay = Replay(log)
@@ -198,9 +206,8 @@ class _Again:
 
     def obstacle(self, slot: Mapping[str, Any]) -> str:
         """Say why a slot cannot be ranked again; empty if it can."""
-        variants = set(orjson.loads(slot["experiments"]).values()) - {HELD_OUT}
-        if variants:
-            return "in a variant of an experiment"
+        if self._settings(slot) is None:
+            return "in an experiment whose settings are not known"
         if slot["model_version"] not in self._views:
             return "made with a model that is gone"
         if self._log.users.row(slot["user_id"]) < 0:
@@ -218,8 +225,9 @@ class _Again:
 
     def choose(self, slot: Mapping[str, Any]) -> _Choice | None:
         """Return what the policy would have drawn from; None if the pool is another one."""
-        logged = self._context(self._views[slot["model_version"]], slot, self._base)
-        trace = recommend(logged, self._base).trace
+        settings = self._settings(slot) or self._base
+        logged = self._context(self._views[slot["model_version"]], slot, settings)
+        trace = recommend(logged, settings).trace
         pool = np.sort(trace.explore_rows)
         if abs(trace.explore_chance - slot["propensity"]) > _ROUNDING:
             return None
@@ -239,6 +247,25 @@ class _Again:
             rank=int(place[0]) if place.size else -1,
             chosen=order[:taken],
         )
+
+    def _settings(self, slot: Mapping[str, Any]) -> RankingConfig | None:
+        """Return the settings that a feed was made with; None where they are not known."""
+        config = self._base
+        for name, variant in orjson.loads(slot["experiments"]).items():
+            if variant == HELD_OUT:
+                continue
+            arm = self._arm(name, variant, float(slot["at"]))
+            if arm is None or arm.interleaves:
+                return None
+            config = override(config, arm.overrides)
+        return config
+
+    def _arm(self, name: str, variant: str, at: float) -> Variant | None:
+        for experiment in self._experiments:
+            over = experiment.stopped_at or np.inf
+            if experiment.name == name and 0 < experiment.started_at <= at < over + SLACK_S:
+                return next((v for v in experiment.variants if v.name == variant), None)
+        return None
 
     def _context(
         self, view: RankingView, slot: Mapping[str, Any], config: RankingConfig

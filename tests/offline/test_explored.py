@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
 from feed.config import RankingConfig, Settings, override
 from feed.domain import ArchiveError, format_time
+from feed.experiments.definitions import Experiment, Variant
 from feed.experiments.off_policy import evaluate_policy
 from feed.models.bundle import empty_bundle
 from feed.offline.explored import ExploredSlots, Policy, moment_of_counters, read_explored
@@ -170,6 +173,25 @@ def test_a_model_that_is_gone_leaves_its_requests_out(world: World) -> None:
     policy = Policy(bundle=empty_bundle(), config=FRESH)
     found = read_explored(world.archive, {}, policy, rng)
     assert found.left_out == {"made with a model that is gone": found.explored}
+
+
+def test_feeds_of_an_experiment_need_its_definition(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world.data_dir / "archive", tmp_path / "archive")
+    for file in (tmp_path / "archive" / "served").rglob("*.parquet"):
+        rows = duckdb.read_parquet(str(file))
+        mark = """SELECT * REPLACE ('{"trial": "plain"}' AS experiments) FROM rows"""
+        rows.query("rows", mark).write_parquet(str(file.with_suffix(".new")))
+        file.with_suffix(".new").replace(file)
+    inside = replace(world, data_dir=tmp_path)
+    policy = Policy(bundle=empty_bundle(), config=FRESH)
+    unknown = inside.under(policy)
+    assert unknown.left_out == {"in an experiment whose settings are not known": unknown.explored}
+    arms = (Variant(name="control", share=0.5, overrides={"explore_slots": 2}),
+            Variant(name="plain", share=0.5))  # fmt: skip
+    trial = Experiment(name="trial", hypothesis="h", owner="o", variants=arms, started_at=NOW - 1.0)
+    found = inside.under(policy, experiments=[trial])
+    assert found.left_out == {}
+    np.testing.assert_array_equal(found.bandit.weights, world.under(policy).bandit.weights)
 
 
 def test_an_archive_without_exploration_or_without_anything_is_told_apart(
