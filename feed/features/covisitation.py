@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from feed.features.ids import IdMap
+from feed.features.ids import IdMap, find, sum_by_row
 from feed.features.pairs import PairTable
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +26,47 @@ RECENT = 20
 """How many of a reader's last clicks speak for the next one."""
 SMOOTHING = 3.0
 """Clicks added to an article's own when its pairs become shares: few clicks prove little."""
+
+
+@dataclass(frozen=True, eq=False)
+class CovisitVotes:
+    """What the last clicks of a reader say for other articles, a vote for each click and neighbour.
+
+    `rows` int64 [v] (repeats), `weights` f64 [v], `clicks` int64 [v]: the place of the click among
+    those asked for. Read once for a request, it answers every question below.
+    """
+
+    rows: Rows
+    weights: Floats
+    clicks: Rows
+
+    def scores(self, rows: Rows) -> Floats:
+        """Return how strongly all clicks together speak for each of `rows`, f64 [k], >= 0."""
+        return _look_up(*self._totals, rows)
+
+    def scores_of(self, click: int, rows: Rows) -> Floats:
+        """Return how strongly one click speaks for each of `rows`, f64 [k]."""
+        mine = self.clicks == click
+        return _look_up(*sum_by_row(self.rows[mine], self.weights[mine]), rows)
+
+    def by_click(self, clicks: int, rows: Rows) -> Floats:
+        """Return what each of so many clicks adds to the `scores` of distinct rows, f64 [c, k]."""
+        votes = np.zeros((clicks, len(rows)))
+        order = np.argsort(rows)
+        at = find(rows[order], self.rows)
+        there = at >= 0
+        votes[self.clicks[there], order[at[there]]] = self.weights[there]
+        return votes
+
+    def best(self, limit: int) -> tuple[Rows, Floats]:
+        """Return the rows with the most votes, best first, and their scores."""
+        rows, scores = self._totals
+        order = np.argsort(-scores, kind="stable")[:limit]
+        return rows[order], scores[order]
+
+    @cached_property
+    def _totals(self) -> tuple[Rows, Floats]:
+        return sum_by_row(self.rows, self.weights)
 
 
 class Covisitation:
@@ -46,43 +89,18 @@ class Covisitation:
         weights = np.exp2(-np.abs(at - previous_times[other]) / GAP_HALF_LIFE_S)
         self._pairs.add_both_ways(row, rows, weights, at)
 
-    def scores(self, recent_rows: Rows, recent_times: Floats, rows: Rows, now: float) -> Floats:
-        """Return how strongly the last clicks speak for each of `rows`, f64 [k], >= 0.
+    def votes(self, recent_rows: Rows, recent_times: Floats, now: float) -> CovisitVotes:
+        """Return the votes of the `RECENT` newest of some clicks.
 
-        The sum over the last clicks of the share of a clicked article's readers that went to the
-        candidate, halved with every `PAIR_HALF_LIFE_S / 4` since the click.
+        A vote is the share of the clicked article's readers that went to the other one, halved
+        with every `PAIR_HALF_LIFE_S / 4` since the click.
         """
-        others, weights = self._votes(recent_rows, recent_times, now)
-        if not len(others):
-            return np.zeros(len(rows))
-        size = max(int(others.max()), int(rows.max(initial=0))) + 1
-        votes: Floats = np.bincount(others, weights, minlength=size).astype(np.float64)
-        return votes[rows]
-
-    def votes_by_click(
-        self, recent_rows: Rows, recent_times: Floats, rows: Rows, now: float
-    ) -> Floats:
-        """Return what each click adds to the `scores` of distinct `rows`, f64 [clicks, k]."""
-        votes = np.zeros((len(recent_rows), len(rows)))
         newest = np.argsort(-recent_times, kind="stable")[:RECENT]
-        recent, factors = self._shares(recent_rows[newest], recent_times[newest], now)
-        place = np.full(int(rows.max(initial=0)) + 1, -1, np.int64)
-        place[rows] = np.arange(len(rows))
-        for click, others, weights in self._pairs.votes_apart(recent, factors, now):
-            known = others < len(place)
-            at = place[others[known]]
-            votes[newest[click], at[at >= 0]] = weights[known][at >= 0]
-        return votes
-
-    def neighbours(
-        self, recent_rows: Rows, recent_times: Floats, now: float, limit: int
-    ) -> tuple[Rows, Floats]:
-        """Return the articles the last clicks speak for most, best first: rows and scores."""
-        others, weights = self._votes(recent_rows, recent_times, now)
-        rows, where = np.unique(others, return_inverse=True)
-        scores: Floats = np.bincount(where, weights, minlength=len(rows)).astype(np.float64)
-        order = np.lexsort((rows, -scores))[:limit]
-        return rows[order], scores[order]
+        rows, times = recent_rows[newest], recent_times[newest]
+        recency = np.exp2(-(now - times) / (PAIR_HALF_LIFE_S / 4))
+        factors = recency / (self._pairs.bases(rows, now) + SMOOTHING)
+        others, weights, places = self._pairs.votes(rows, factors, now)
+        return CovisitVotes(others, weights, newest[places])
 
     def snapshot(self) -> Covisitation:
         """Return a copy that later clicks do not touch; neighbours are shared until written."""
@@ -109,11 +127,7 @@ class Covisitation:
         covisitation.apply(packed)
         return covisitation
 
-    def _votes(self, rows: Rows, times: Floats, now: float) -> tuple[Rows, Floats]:
-        newest = np.argsort(-times, kind="stable")[:RECENT]
-        return self._pairs.votes(*self._shares(rows[newest], times[newest], now), now)
 
-    def _shares(self, rows: Rows, times: Floats, now: float) -> tuple[Rows, Floats]:
-        """Return clicked rows and by what their pairs' weights are multiplied."""
-        recency = np.exp2(-(now - times) / (PAIR_HALF_LIFE_S / 4))
-        return rows, recency / (self._pairs.bases(rows, now) + SMOOTHING)
+def _look_up(sorted_rows: Rows, values: Floats, rows: Rows) -> Floats:
+    at = find(sorted_rows, rows)
+    return np.where(at >= 0, values[at], 0.0) if len(values) else np.zeros(len(rows))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 class IdMap:
@@ -59,3 +60,21 @@ class IdMap:
 
 Vocabulary = IdMap
 """The numbering of sections, sources or languages; code -1 stands for "" and the unknown."""
+
+
+def find(sorted_rows: Rows, rows: Rows) -> Rows:
+    """Return the position of each of `rows` in `sorted_rows`, -1 where it is absent."""
+    if not len(sorted_rows):
+        return np.full(len(rows), -1, np.int64)
+    at = np.minimum(np.searchsorted(sorted_rows, rows), len(sorted_rows) - 1)
+    return np.where(sorted_rows[at] == rows, at, -1)
+
+
+def sum_by_row(rows: Rows, weights: Floats) -> tuple[Rows, Floats]:
+    """Return the distinct rows (none negative), ascending, and the sum of each one's weights."""
+    if not len(rows):
+        return rows, weights
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return ordered[starts], np.add.reduceat(weights[order], starts)

@@ -43,7 +43,7 @@ class PageLists:
         """Return which share of the page's impressions each of `rows` had, f64 [k]."""
         pages = np.array([page])
         factors = 1.0 / (self._pairs.bases(pages, now) + SMOOTHING)
-        others, weights = self._pairs.votes(pages, factors, now)
+        others, weights, _ = self._pairs.votes(pages, factors, now)
         if not len(others):
             return np.zeros(len(rows))
         size = max(int(others.max()), int(rows.max(initial=0))) + 1
@@ -52,7 +52,7 @@ class PageLists:
 
     def listed(self, page: int, now: float, limit: int) -> Rows:
         """Return the articles most listed below a page, best first."""
-        others, weights = self._pairs.votes(np.array([page]), np.ones(1), now)
+        others, weights, _ = self._pairs.votes(np.array([page]), np.ones(1), now)
         return others[np.lexsort((others, -weights))[:limit]]
 
     def snapshot(self) -> PageLists:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -103,35 +103,25 @@ class PairTable:
         """Return the decayed occasions of articles alone, f64 [k]."""
         return self._bases.read(rows, now)[:, 0]
 
-    def votes(self, rows: Rows, factors: Floats, now: float) -> tuple[Rows, Floats]:
-        """Return the neighbours of `rows` and their decayed weights times a factor per row.
+    def votes(self, rows: Rows, factors: Floats, now: float) -> tuple[Rows, Floats, Rows]:
+        """Return the neighbours of `rows`: their rows, decayed weights times a factor, and whose.
 
-        Neighbours are not summed: the same one may come from several rows.
+        The last is the place in `rows`. Neighbours are not summed: the same one may come from
+        several rows.
         """
         get = self._pairs.get
-        found = [
-            (entry, factor)
-            for entry, factor in zip(map(get, rows.tolist()), factors.tolist(), strict=True)
+        entries = [
+            (place, entry)
+            for place, entry in enumerate(map(get, rows.tolist()))
             if entry is not None and entry.size
         ]
-        if self._landmark is None or not found:
-            return np.zeros(0, np.int64), np.zeros(0)
-        decay = 2.0 ** ((self._landmark - now) / self._half_life_s)
-        others = np.concatenate([entry.rows[: entry.size] for entry, _ in found])
-        weights = np.concatenate([e.weights[: e.size] * (f * decay) for e, f in found])
-        return others, weights
-
-    def votes_apart(
-        self, rows: Rows, factors: Floats, now: float
-    ) -> Iterator[tuple[int, Rows, Floats]]:
-        """Yield the votes of each of `rows` that has any: its place, neighbours, weights."""
-        if self._landmark is None:
-            return
-        scaled = factors * 2.0 ** ((self._landmark - now) / self._half_life_s)
-        for place, (row, factor) in enumerate(zip(rows.tolist(), scaled.tolist(), strict=True)):
-            entry = self._pairs.get(row)
-            if entry is not None and entry.size:
-                yield place, entry.rows[: entry.size], entry.weights[: entry.size] * factor
+        if self._landmark is None or not entries:
+            return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
+        others = np.concatenate([entry.rows[: entry.size] for _, entry in entries])
+        weights = np.concatenate([entry.weights[: entry.size] for _, entry in entries])
+        places = np.repeat([place for place, _ in entries], [entry.size for _, entry in entries])
+        weights *= (factors * 2.0 ** ((self._landmark - now) / self._half_life_s))[places]
+        return others, weights, places
 
     def snapshot(self) -> PairTable:
         """Return a copy that later additions do not touch."""

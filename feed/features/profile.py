@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind
-from feed.features.ids import Rows, Vocabulary
+from feed.features.ids import Rows, Vocabulary, find
 from feed.features.interactions import CLICK, KIND_CODE, Kinds, decay, event_weights
 from feed.features.pool import ArticlePool
 from feed.storage.store import ReaderState
@@ -128,7 +128,11 @@ def build_profile(
         accidental_dwell_s=_LEARNING.accidental_dwell_s,
         accidental_weight=_LEARNING.accidental_weight,
     )
-    engaged, index = np.unique(rows, return_inverse=True)
+    order = np.argsort(rows, kind="stable")
+    starts = _starts(rows[order])
+    engaged = rows[order[starts]]
+    index = np.empty(len(rows), np.int64)
+    index[order] = np.cumsum(starts) - 1
     age = now - occurred_at
     slow = base * decay(age, config.profile_half_life_hours * HOUR_S)
     fast = base * decay(age, config.fold_in_half_life_hours * HOUR_S)
@@ -191,20 +195,19 @@ def contains(sorted_rows: Rows, rows: Rows) -> npt.NDArray[np.bool_]:
     return find(sorted_rows, rows) >= 0
 
 
-def find(sorted_rows: Rows, rows: Rows) -> Rows:
-    """Return the position of each of `rows` in `sorted_rows`, -1 where it is absent."""
-    if not len(sorted_rows):
-        return np.full(len(rows), -1, np.int64)
-    at = np.minimum(np.searchsorted(sorted_rows, rows), len(sorted_rows) - 1)
-    return np.where(sorted_rows[at] == rows, at, -1)
-
-
 def _newest_first(rows: Rows, at: Floats) -> tuple[Rows, Floats]:
     order = np.lexsort((rows, -at))
     rows, at = rows[order], at[order]
-    _, first = np.unique(rows, return_index=True)
-    first.sort()
+    by_row = np.argsort(rows, kind="stable")
+    first = np.sort(by_row[_starts(rows[by_row])])
     return rows[first], at[first]
+
+
+def _starts(ordered: Rows) -> npt.NDArray[np.bool_]:
+    """Return where a new value begins in ordered rows."""
+    starts = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
+    return starts
 
 
 def _sum_by(index: Rows, values: Floats, size: int) -> Floats:
@@ -212,7 +215,8 @@ def _sum_by(index: Rows, values: Floats, size: int) -> Floats:
 
 
 def _sorted_rows(rows: Rows) -> Rows:
-    return np.unique(rows[rows >= 0])
+    ordered = np.sort(rows[rows >= 0])
+    return ordered[_starts(ordered)]
 
 
 def _codes(vocabulary: Vocabulary, names: tuple[str, ...]) -> Rows:

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from feed.features.context import RequestContext
 from feed.features.counters import NEVER
-from feed.features.covisitation import Covisitation
-from feed.features.ids import Rows
-from feed.features.profile import Profile, find
+from feed.features.covisitation import CovisitVotes
+from feed.features.ids import Rows, find
+from feed.features.profile import Profile
 from feed.features.state import LiveSignals
 from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
 from feed.models.schema import FEATURES, feature_index
@@ -39,6 +39,7 @@ class _Work:
     context: RequestContext
     rows: Rows
     vectors: ReaderVectors
+    votes: CovisitVotes
     out: Matrix
     ranked: list[tuple[str, Floats]] = field(default_factory=list)
 
@@ -56,6 +57,7 @@ def build_features(
     context: RequestContext,
     rows: Rows,
     vectors: ReaderVectors | None = None,
+    votes: CovisitVotes | None = None,
 ) -> Matrix:
     """Return the features of candidates, f32 [k, len(FEATURES)]; NaN where one is not known.
 
@@ -68,11 +70,15 @@ def build_features(
         context: the request.
         rows: candidate rows, int64 [k], each below `view.pool.size`.
         vectors: the reader's vectors, if they are computed already.
+        votes: the co-visitation votes of the reader's clicks, likewise.
     """
     if vectors is None:
         vectors = build_reader_vectors(view, profile)
+    if votes is None:
+        clicked, at = profile.clicked_rows, profile.clicked_at
+        votes = signals.covisitation.votes(clicked, at, context.now)
     out = np.full((len(FEATURES), len(rows)), np.nan, np.float32)
-    work = _Work(view, signals, profile, context, rows, vectors, out)
+    work = _Work(view, signals, profile, context, rows, vectors, votes, out)
     if len(rows):
         _popularity(work)
         _freshness(work)
@@ -176,24 +182,22 @@ def _freshness(work: _Work) -> None:
 
 
 def _covisitation(work: _Work) -> None:
-    now, profile, rows = work.context.now, work.profile, work.rows
-    pairs = work.signals.covisitation
-    covisit = _covisit(pairs, profile.clicked_rows, profile.clicked_at, rows, now)
+    now, rows = work.context.now, work.rows
+    covisit = _log_votes(work.votes.scores(rows))
     work.put("covisit", covisit)
     work.rank("covisit_rank", covisit)
-    work.put(
-        "covisit_last", _covisit(pairs, profile.clicked_rows[:1], profile.clicked_at[:1], rows, now)
-    )
+    work.put("covisit_last", _log_votes(work.votes.scores_of(0, rows)))
     if work.context.page_row >= 0:
         page, at = np.array([work.context.page_row]), np.array([now])
-        work.put("covisit_page", _covisit(pairs, page, at, rows, now))
+        votes = work.signals.covisitation.votes(page, at, now)
+        work.put("covisit_page", _log_votes(votes.scores(rows)))
         listed = work.signals.page_lists.scores(work.context.page_row, rows, now)
         work.put("page_list", np.log1p(1e3 * listed))
     work.put("neighbours", work.vectors.neighbour_scores(rows))
 
 
-def _covisit(pairs: Covisitation, recent: Rows, at: Floats, rows: Rows, now: float) -> Floats:
-    votes: Floats = np.log1p(1e4 * pairs.scores(recent, at, rows, now))
+def _log_votes(scores: Floats) -> Floats:
+    votes: Floats = np.log1p(1e4 * scores)
     return votes
 
 

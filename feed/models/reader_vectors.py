@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from feed.features.ids import Rows
+from feed.features.ids import Rows, find, sum_by_row
 from feed.features.profile import Profile
 from feed.models.factors import fold_in
 from feed.models.view import RankingView
@@ -41,8 +41,8 @@ class ReaderVectors:
             return np.full(len(rows), np.nan)
         if not len(self.neighbour_rows):
             return np.zeros(len(rows))
-        at = np.minimum(np.searchsorted(self.neighbour_rows, rows), len(self.neighbour_rows) - 1)
-        return np.where(self.neighbour_rows[at] == rows, self.neighbour_votes[at], 0.0)
+        at = find(self.neighbour_rows, rows)
+        return np.where(at >= 0, self.neighbour_votes[at], 0.0)
 
     def content_of(self, row: int) -> Matrix | None:
         """Return an article's content vector, or None if it has none."""
@@ -92,6 +92,4 @@ def _mean_content(view: RankingView, rows: Rows, weights: Floats) -> Matrix | No
 
 
 def _neighbour_votes(view: RankingView, recent: Rows) -> tuple[Rows, Floats]:
-    others, weights = view.neighbours(recent)
-    unique, where = np.unique(others, return_inverse=True)
-    return unique, np.bincount(where, weights, minlength=len(unique)).astype(np.float64)
+    return sum_by_row(*view.neighbours(recent))

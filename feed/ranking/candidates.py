@@ -60,11 +60,8 @@ def from_covisitation(
     context: RankingContext, situation: Situation, config: RankingConfig, limit: int
 ) -> Rows:
     """Articles that readers of the reader's last clicks went to next."""
-    del config
-    covisitation = context.signals.covisitation
-    rows, _ = covisitation.neighbours(
-        situation.recent_rows, situation.recent_at, context.request.now, 3 * limit
-    )
+    del context, config
+    rows, _ = situation.votes.best(3 * limit)
     return first_eligible(rows, situation.eligible.mask, limit)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from feed.config import RankingConfig
 from feed.domain import Pin
 from feed.features.context import RequestContext
+from feed.features.covisitation import CovisitVotes
 from feed.features.profile import EMPTY_PROFILE, NO_PREFERENCES, PreferenceCodes, Profile
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
@@ -72,7 +73,8 @@ class Situation:
     """What the candidate sources share, computed once per request.
 
     `recent_rows` and `recent_at` are the page's article (if any) and the reader's last clicks,
-    newest first. `searched` holds the vectors of the rows whose vectors are searched.
+    newest first, `votes` what co-visitation makes of them. `searched` holds the vectors of the
+    rows whose vectors are searched.
     """
 
     page_row: int
@@ -81,6 +83,7 @@ class Situation:
     reader: ReaderVectors
     recent_rows: Rows
     recent_at: Floats
+    votes: CovisitVotes
     searched: PackedVectors
 
     @cached_property
@@ -120,6 +123,7 @@ def build_situation(context: RankingContext, config: RankingConfig) -> Situation
         reader=reader,
         recent_rows=recent_rows,
         recent_at=recent_at,
+        votes=context.signals.covisitation.votes(recent_rows, recent_at, context.request.now),
         searched=context.view.pack(index.searched),
     )
 
@@ -129,13 +133,15 @@ def build_impersonal_situation(context: RankingContext, config: RankingConfig) -
     wishes = Profile(preferences=context.wishes)
     eligible, index = _find_eligible(context, config, wishes)
     reader = build_reader_vectors(context.view, EMPTY_PROFILE)
+    none = np.empty(0, np.int64)
     return Situation(
         page_row=context.request.page_row,
         index=index,
         eligible=eligible,
         reader=reader,
-        recent_rows=np.empty(0, np.int64),
+        recent_rows=none,
         recent_at=np.empty(0),
+        votes=CovisitVotes(none, np.empty(0), none),
         searched=context.view.pack(index.searched),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import RankingConfig
-from feed.features.profile import find
+from feed.features.ids import find
 from feed.models.reader_vectors import RECENT
 from feed.models.schema import FEATURES, feature_index
 from feed.ranking.context import RankingContext
@@ -129,15 +129,14 @@ class PastFinder:
 
     @property
     def _covisitation(self) -> Floats:
-        votes = self._signals.covisitation.votes_by_click(
-            self._past, self._at, self._rows, self._now
-        )
+        votes = self._signals.covisitation.votes(self._past, self._at, self._now)
+        by_click = votes.by_click(len(self._past), self._rows)
         neighbours = self._neighbour_votes()
-        whole = votes.sum(axis=0)
+        whole = by_click.sum(axis=0)
         known = neighbours.sum(axis=0)
         return _share_lost(
             [
-                (_log_votes(whole), _log_votes(whole - votes), _weight("covisit")),
+                (_log_votes(whole), _log_votes(whole - by_click), _weight("covisit")),
                 (known, known - neighbours, _weight("neighbours")),
             ]
         )

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import RankingConfig
-from feed.features.profile import Profile, find
+from feed.features.ids import find
+from feed.features.profile import Profile
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import Ranker, logistic
 from feed.models.schema import GROUPS, group_columns
@@ -56,7 +57,13 @@ def score_candidates(
     power of the showings without a click beyond `fatigue_after`.
     """
     features = build_features(
-        context.view, context.signals, context.profile, context.request, rows, situation.reader
+        context.view,
+        context.signals,
+        context.profile,
+        context.request,
+        rows,
+        situation.reader,
+        situation.votes if context.request.page_row < 0 else None,
     )
     mute_groups(features, config)
     margin = ranker.margin(features)

@@ -44,8 +44,8 @@ def test_a_batch_leaves_what_single_events_leave(payloads):
     )
     recent, times = np.array([1, 2]), np.array([NOW, NOW])
     np.testing.assert_allclose(
-        batch.covisitation.scores(recent, times, rows, now),
-        single.covisitation.scores(recent, times, rows, now),
+        batch.covisitation.votes(recent, times, now).scores(rows),
+        single.covisitation.votes(recent, times, now).scores(rows),
     )
     np.testing.assert_allclose(
         batch.page_lists.scores(0, rows, now), single.page_lists.scores(0, rows, now)

@@ -76,11 +76,13 @@ def test_votes_of_single_clicks_add_up_to_the_votes_of_all(scene):
     context, rows, _, _ = scene
     profile, pairs = context.profile, context.signals.covisitation
     now = context.request.now
-    apart = pairs.votes_by_click(profile.clicked_rows, profile.clicked_at, rows, now)
+    votes = pairs.votes(profile.clicked_rows, profile.clicked_at, now)
+    apart = votes.by_click(len(CLICKS), rows)
     assert apart.shape == (len(CLICKS), len(rows))
-    together = pairs.scores(profile.clicked_rows, profile.clicked_at, rows, now)
+    together = votes.scores(rows)
     assert together.any()
     np.testing.assert_allclose(apart.sum(axis=0), together)
+    np.testing.assert_allclose(apart[2], votes.scores_of(2, rows))
 
 
 def test_the_found_click_is_the_most_costly_visible_one(scene):
