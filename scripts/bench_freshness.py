@@ -26,7 +26,7 @@ import click
 import numpy as np
 import orjson
 from bench_load import run_load
-from bench_serving import event_requests, free_port, prepare, serving
+from bench_service import event_requests, free_port, prepare, serving
 from bench_world import Site
 from rich.console import Console
 from rich.table import Table

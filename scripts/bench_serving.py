@@ -1,361 +1,257 @@
 #!/usr/bin/env python3
 """How fast the service answers over HTTP on this machine, beside what the machine itself allows.
 
-A synthetic site (articles with 512-dimensional vectors and texts of 2,000 characters, a model
-with a learned ranker, readers with 200 events) is served by `feed serve` on loopback, store and
-worker included. Every figure is printed with the floors measured in the same run: an empty
-Flask answer with the same JSON, one store round trip, the bare dot product.
+Synthetic sites (articles with 512-dimensional vectors and texts of 2,000 characters, a model
+with a learned ranker, readers with 200 events) are served by `feed serve` on loopback, store and
+worker included. Beside every figure stands the floor measured in the same run: an empty Flask
+answer with the same JSON, one store round trip, the bare dot product.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import orjson
-from bench_load import Load, get, post, run_load
-from bench_world import REDUCED, Site, build_site
+from bench_limits import measure_floors
+from bench_load import Load, run_load
+from bench_service import (
+    BATCH,
+    event_requests,
+    feed_requests,
+    free_port,
+    measure_second_page,
+    prepare,
+    serving,
+)
+from bench_worker import measure_everything
+from bench_world import Site, write_known_readers
 from rich.console import Console
 from rich.table import Table
 
 from feed.config import Settings
-from feed.domain import format_time
 from feed.storage.embedded import EmbeddedStore
-from feed.storage.redis_store import RedisStore
 
-BATCH = 50
-READERS = 300
-EVENTS_PER_READER = 200
-ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-TARGETS = {
-    "feed, one at a time, 1 web": "p50 6 ms, p99 15 ms (reach 3 / 8)",
-    "feed, 8 at once, 2 web": "350/s, p99 60 ms (reach 800/s)",
-    "page 2 by cursor, 1 web": "p50 2 ms (reach 1)",
-    f"events in batches of {BATCH}, 2 web": "10,000 events/s (reach 30,000)",
-}
+KNOWN_READERS = (1_000, 100_000, 1_000_000)
+GENERATOR = (
+    "generator: share of one core the load generator used; below 100 % it had time to wait, and "
+    "the same generator drove the floors."
+)
+WORKER_EVENTS, WORKER_SERVED = 200_000, 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what was measured, the figures, the floor and the target."""
+
+    what: str
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    per_second: float | None = None
+    other: str = ""
+    floor: str = ""
+    must: str = ""
+
+    @classmethod
+    def of(cls, what: str, load: Load, must: str, floor: str = "", each: int = 1) -> Row:
+        """Return the line of one run of the load generator, `each` things to a request."""
+        figures = load.summary()
+        share = figures["generator_core_share"]
+        other = f"generator {share:.0%}"
+        if figures["other_answers"]:
+            other += f", {figures['other_answers']:.0f} refused"
+        rate = figures["per_second"] * each
+        return cls(what, figures["p50_ms"], figures["p99_ms"], rate, other, floor, must)
 
 
 @click.command()
-@click.option("--articles", type=int, multiple=True, default=(2_000, 20_000), show_default=True)
-@click.option("--seconds", type=float, default=8.0, show_default=True, help="Of each measurement.")
+@click.option("--articles", default=20_000, show_default=True, help="Live articles of the site.")
+@click.option("--many", default=100_000, show_default=True, help="Of the large site; 0: leave out.")
+@click.option("--seconds", default=8.0, show_default=True, help="Of each measurement.")
+@click.option("--readers/--no-readers", default=True, help="Cost against known readers.")
+@click.option("--worker/--no-worker", default=True, help="From stream to counters and archive.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here."
 )
-def main(articles: tuple[int, ...], seconds: float, json_path: Path | None) -> None:
-    """Measure GET /v1/feed, its second page and POST /v1/events."""
-    console = Console(width=150)
-    results = []
-    for count in articles:
-        result = measure_site(count, seconds)
-        results.append(result)
-        show(console, result)
+def main(
+    *,
+    articles: int,
+    many: int,
+    seconds: float,
+    readers: bool,
+    worker: bool,
+    json_path: Path | None,
+) -> None:
+    """Measure feeds, events, the worker, memory and starts; print one table."""
+    rows, remarks = measure_site(articles, seconds, KNOWN_READERS if readers else ())
+    if many:
+        rows += measure_large_site(many, seconds)
+    if worker:
+        rows += measure_worker_rate()
+    show(Console(width=170), rows, remarks)
     if json_path:
-        json_path.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+        figures = {"cores": os.cpu_count(), "rows": [asdict(row) for row in rows]}
+        json_path.write_bytes(
+            orjson.dumps({**figures, "remarks": remarks}, option=orjson.OPT_INDENT_2)
+        )
 
 
-def measure_site(articles: int, seconds: float) -> dict[str, Any]:
-    """Serve a site of so many articles and measure everything about it."""
-    directory = Path(tempfile.mkdtemp(prefix="feed-bench-"))
-    settings = replace(Settings(), data_dir=directory, port=free_port())
-    measures: dict[str, Any] = {}
-    try:
-        site = prepare(settings, articles)
+def measure_site(
+    articles: int, seconds: float, known: tuple[int, ...]
+) -> tuple[list[Row], list[str]]:
+    """Return the lines of a site of so many articles, and what else there is to say."""
+    with new_site(articles) as (settings, site):
         with serving(settings, 1, articles) as process:
-            started_s = process.ready_s
-            feeds = run_load(settings.port, feed_requests(site), concurrency=1, seconds=seconds / 2)
-            feeds = run_load(settings.port, feed_requests(site), concurrency=1, seconds=seconds)
-            measures["feed, one at a time, 1 web"] = feeds
-            measures["page 2 by cursor, 1 web"] = measure_second_page(settings.port, site, seconds)
+            started_s, cpu_s = process.ready_s, process.ready_cpu_s
+            feeds = measure_feeds(settings, site, seconds)
+            second = measure_second_page(settings.port, site, seconds)
             memory_mb = process.web_memory_mb()
         with serving(settings, 2, articles):
-            run_load(settings.port, feed_requests(site), concurrency=8, seconds=seconds / 2)
-            measures["feed, 8 at once, 2 web"] = run_load(
-                settings.port, feed_requests(site), concurrency=8, seconds=seconds
-            )
-            measures[f"events in batches of {BATCH}, 2 web"] = run_load(
+            many = measure_feeds(settings, site, seconds, concurrency=8)
+            events = run_load(
                 settings.port, event_requests(site), concurrency=4, seconds=seconds, expected=202
             )
         floors = measure_floors(settings, feeds.last_body, articles, seconds / 2)
+        against = measure_known_readers(settings, site, articles, seconds, known) if known else []
+    one, two = floors["empty answer, 1 at once"], floors["empty answer, 8 at once"]
+    trip, dot = floors["store round trip"], floors["dot product"]
+    empty = f"{one['p50_ms']:.2f} ms empty answer"
+    least = f"{empty}, {trip['p50_ms']:.2f} round trip, {dot['p50_ms']:.2f} dot"
+    rows = [
+        Row.of("feed, one at a time, 1 web", feeds, "p50 6 ms, p99 15 (reach 3, 8)", least),
+        Row.of(
+            "feed, 8 at once, 2 web",
+            many,
+            "350/s, p99 60 ms (reach 800/s)",
+            f"{two['per_second']:,.0f}/s empty answers",
+        ),
+        Row.of("page 2 by cursor, 1 web", second, "p50 2 ms (reach 1)", empty),
+        Row.of(
+            f"events, batches of {BATCH}, 2 web",
+            events,
+            "10,000/s (reach 30,000)",
+            f"{BATCH * two['per_second']:,.0f}/s empty answers",
+            each=BATCH,
+        ),
+        *against,
+        Row(f"web process at {articles:,}", other=f"{memory_mb:.0f} MB"),
+        Row(
+            f"start to ready at {articles:,}",
+            other=f"{started_s:.1f} s ({cpu_s:.1f} s of processor)",
+            must="3 s (reach 1)",
+        ),
+    ]
+    return rows, [
+        f"{articles:,} articles, {os.cpu_count()} cores, {len(feeds.last_body):,} bytes a feed.",
+        stages_line(feeds),
+        GENERATOR,
+    ]
+
+
+def measure_large_site(articles: int, seconds: float) -> list[Row]:
+    """Return the lines of a large site: one feed at a time, memory, start."""
+    with new_site(articles) as (settings, site), serving(settings, 1, articles) as process:
+        feeds = measure_feeds(settings, site, seconds)
+        memory_mb = process.web_memory_mb()
+        started = f"{process.ready_s:.1f} s ({process.ready_cpu_s:.1f} s of processor)"
+    return [
+        Row.of(f"feed at {articles:,} articles, 1 web", feeds, "p50 12 ms (reach 6)"),
+        Row(f"web process at {articles:,}", other=f"{memory_mb:.0f} MB", must="600 MB (reach 300)"),
+        Row(f"start to ready at {articles:,}", other=started),
+    ]
+
+
+def measure_known_readers(
+    settings: Settings, site: Site, articles: int, seconds: float, known: tuple[int, ...]
+) -> list[Row]:
+    """Return the cost of the same readers' feeds while the store comes to know ever more."""
+    rows, there = [], 0
+    url = EmbeddedStore(settings.data_dir).url
+    with serving(settings, 1, articles):
+        for count in known:
+            write_known_readers(url, settings, there, count)
+            there = count
+            load = measure_feeds(settings, site, seconds)
+            rows.append(Row.of(f"feed, {count:,} known readers, 1 web", load, "p50 within 10 %"))
+    return rows
+
+
+def measure_worker_rate() -> list[Row]:
+    """Return the worker's rates, and what one served feed costs it."""
+    figures = measure_everything(WORKER_EVENTS, WORKER_SERVED)
+    events, served = figures["worker"], figures["served"]
+    return [
+        Row(
+            "worker, stream to counters and archive",
+            per_second=events["events_per_second"],
+            other=f"{events['worker_us_per_event']:.0f} us an event",
+            must="20,000/s (reach 60,000)",
+        ),
+        Row(
+            "worker, served feeds of 20 slots",
+            per_second=served["served_per_second"],
+            other=f"{served['worker_us_per_served']:.0f} us a feed",
+        ),
+    ]
+
+
+@contextmanager
+def new_site(articles: int) -> Iterator[tuple[Settings, Site]]:
+    """Give a site in a directory of its own, and remove it afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="feed-bench-"))
+    try:
+        settings = replace(Settings(), data_dir=directory, port=free_port())
+        yield settings, prepare(settings, articles)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    return {
-        "articles": articles,
-        "cores": os.cpu_count(),
-        "start_to_ready_s": started_s,
-        "web_process_memory_mb": memory_mb,
-        "answer_bytes": len(feeds.last_body),
-        "measures": {name: load.summary() for name, load in measures.items()},
-        "stages_p50_ms": feeds.stages(),
-        "floors": floors,
-    }
 
 
-def prepare(settings: Settings, articles: int) -> Site:
-    """Write the synthetic site into the data directory's own store."""
-    with EmbeddedStore(settings.data_dir) as server:
-        reachable = replace(settings, redis_url=server.url, store_timeout_ms=10_000)
-        store = RedisStore(reachable)
-        site = build_site(
-            store,
-            reachable,
-            articles=articles,
-            readers=READERS,
-            events_per_reader=EVENTS_PER_READER,
+def measure_feeds(settings: Settings, site: Site, seconds: float, concurrency: int = 1) -> Load:
+    """Ask for feeds for some seconds, after half as many to warm up."""
+    for duration in (seconds / 2, seconds):
+        load = run_load(
+            settings.port, feed_requests(site), concurrency=concurrency, seconds=duration
         )
-        store.close()
-    return site
+    return load
 
 
-class Served:
-    """A running `feed serve`."""
-
-    def __init__(self, process: subprocess.Popen[bytes], ready_s: float) -> None:
-        self.process = process
-        self.ready_s = ready_s
-
-    def web_memory_mb(self) -> float:
-        """Return the largest resident set of a web process, MB."""
-        sizes = [0.0]
-        for status in Path("/proc").glob("[0-9]*/status"):
-            try:
-                text = status.read_text()
-                command = (status.parent / "cmdline").read_bytes()
-            except OSError:
-                continue
-            parent = int(text.split("PPid:")[1].split()[0])
-            if b"feed.service.app" in command and self._is_ours(parent):
-                sizes.append(int(text.split("VmRSS:")[1].split()[0]) / 1024)
-        return max(sizes)
-
-    def _is_ours(self, pid: int) -> bool:
-        while pid > 1:
-            if pid == self.process.pid:
-                return True
-            try:
-                pid = int(Path(f"/proc/{pid}/status").read_text().split("PPid:")[1].split()[0])
-            except OSError:
-                return False
-        return False
-
-
-@contextmanager
-def serving(settings: Settings, web: int, articles: int) -> Iterator[Served]:
-    """Run `feed serve` until the block ends; begins when every article and event is in."""
-    command = [sys.executable, "-m", "feed", "serve", "--data", str(settings.data_dir)]
-    command += ["--port", str(settings.port), "--web", str(web)]
-    environment = {**ENVIRONMENT, "FEED_ENCODER": "none", "FEED_LOG_LEVEL": "error"}
-    begun = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        while ready_articles(settings.port) < articles:
-            if process.poll() is not None or time.perf_counter() - begun > 120:
-                raise click.ClickException("the service does not start")
-            time.sleep(0.02)
-        ready_s = time.perf_counter() - begun
-        wait_for_the_worker(settings)
-        yield Served(process, ready_s)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
-def ready_articles(port: int) -> int:
-    """Return how many articles the service has, -1 while it is not ready."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return int(orjson.loads(answer.read())["articles"])
-    except OSError:
-        return -1
-
-
-def wait_for_the_worker(settings: Settings) -> None:
-    """Return when the streams are archived and trimmed."""
-    url = EmbeddedStore(settings.data_dir).url
-    store = RedisStore(replace(settings, redis_url=url, store_timeout_ms=10_000))
-    deadline = time.monotonic() + 180
-    while any(store.stream_length(p) for p in range(store.partitions)):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.5)
-    store.close()
-    time.sleep(1.0)
-
-
-def measure_second_page(port: int, site: Site, seconds: float) -> Load:
-    """Ask for first pages, then for the pages behind their cursors."""
-    cursors: list[tuple[str, str]] = []
-    readers = itertools.cycle(site.reader_ids)
-    asked: list[str] = []
-
-    def first() -> Iterator[bytes]:
-        for reader in readers:
-            asked.append(reader)
-            yield get(f"/v1/feed?user_id={reader}&limit=20")
-
-    def keep(body: bytes) -> None:
-        cursors.append((asked[len(cursors)], orjson.loads(body)["next_cursor"]))
-
-    run_load(port, first(), concurrency=1, seconds=seconds / 2, on_answer=keep)
-    newest = dict(cursors)
-    second = itertools.cycle(
-        [get(f"/v1/feed?user_id={r}&limit=20&cursor={c}") for r, c in newest.items()]
-    )
-    return run_load(port, second, concurrency=1, seconds=seconds)
-
-
-def feed_requests(site: Site) -> Iterator[bytes]:
-    """Yield feed requests of readers in random order."""
-    rng = np.random.default_rng(1)
-    while True:
-        for row in rng.permutation(len(site.reader_ids)).tolist():
-            yield get(f"/v1/feed?user_id={site.reader_ids[row]}&limit=20")
-
-
-def event_requests(site: Site) -> Iterator[bytes]:
-    """Yield batches of new events, impressions and clicks of many readers."""
-    rng = np.random.default_rng(2)
-    while True:
-        moment = format_time(time.time())
-        articles = rng.integers(0, len(site.article_ids), BATCH).tolist()
-        readers = rng.integers(0, 100_000, BATCH).tolist()
-        events = [
-            {
-                "event_id": uuid.uuid4().hex,
-                "user_id": f"visitor-{reader}",
-                "article_id": site.article_ids[article],
-                "kind": "click" if number % 5 == 0 else "impression",
-                "occurred_at": moment,
-                "position": number,
-                "context": {"device": "mobile"},
-            }
-            for number, (article, reader) in enumerate(zip(articles, readers, strict=True))
-        ]
-        yield post("/v1/events", orjson.dumps({"events": events}))
-
-
-def measure_floors(
-    settings: Settings, body: bytes, articles: int, seconds: float
-) -> dict[str, float]:
-    """Return what this machine allows: same JSON without work, a round trip, a dot product."""
-    floors: dict[str, float] = {}
-    answer = settings.data_dir / "answer.json"
-    answer.write_bytes(body)
-    for web, concurrency in ((1, 1), (2, 8)):
-        with empty_flask(settings.port, answer, web):
-            load = run_load(
-                settings.port,
-                itertools.repeat(get("/")),
-                concurrency=concurrency,
-                seconds=seconds,
-            ).summary()
-        name = f"empty Flask answer, {concurrency} at once, {web} web"
-        floors[f"{name}: p50 ms"] = load["p50_ms"]
-        floors[f"{name}: per second"] = load["per_second"]
-    with EmbeddedStore(settings.data_dir) as server:
-        store = RedisStore(replace(settings, redis_url=server.url))
-        floors["one store round trip: p50 ms"] = median_ms(store.catalogue_position)
-        store.close()
-    rng = np.random.default_rng(0)
-    matrix = rng.standard_normal((articles, REDUCED)).astype(np.float32)
-    vector = matrix[0].copy()
-    floors[f"dot product {articles} x {REDUCED}: p50 ms"] = median_ms(lambda: matrix @ vector)
-    return floors
-
-
-@contextmanager
-def empty_flask(port: int, answer: Path, web: int) -> Iterator[None]:
-    """Serve one file's bytes from Flask, under the same gunicorn settings."""
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:feed.service.gunicorn_config"]
-    command += ["--bind", f"127.0.0.1:{port}", "--workers", str(web), "bench_floor:application"]
-    environment = {**ENVIRONMENT, "BENCH_ANSWER": str(answer)}
-    process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent)
-    try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def median_ms(call: Any, times: int = 300) -> float:
-    """Return the median milliseconds of a call."""
-    taken = []
-    for _ in range(times):
-        begun = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - begun)
-    return float(np.median(taken)) * 1e3
-
-
-def show(console: Console, result: dict[str, Any]) -> None:
-    """Print one site's figures."""
-    table = Table(title=f"{result['articles']:,} live articles, {result['cores']} cores")
-    for column in (
-        "what",
-        "p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "per second",
-        "other",
-        "generator",
-        "must",
-    ):
-        table.add_column(column, justify="left" if column in {"what", "must"} else "right")
-    for name, figures in result["measures"].items():
-        rate = figures["per_second"] * (BATCH if name.startswith("events") else 1)
-        table.add_row(
-            name,
-            *(f"{figures[key]:.2f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
-            f"{rate:,.0f}",
-            f"{figures['other_answers']:.0f}",
-            f"{figures['generator_core_share']:.0%}",
-            TARGETS.get(name, ""),
-        )
-    console.print(table)
-    stages = dict(result["stages_p50_ms"])
+def stages_line(feeds: Load) -> str:
+    """Return where the time of a feed goes within the service."""
+    stages: dict[str, Any] = feeds.stages()
     total = stages.pop("total")
     share = ", ".join(
-        f"{name} {ms:.2f} ({ms / total:.0%})"
-        for name, ms in sorted(stages.items(), key=lambda item: -item[1])
+        f"{name} {ms:.2f}" for name, ms in sorted(stages.items(), key=lambda item: -item[1])
     )
-    console.print(f"In the service, median ms of a feed: total {total:.2f}: {share}")
-    for name, value in result["floors"].items():
-        console.print(f"Floor: {name} {value:,.3f}")
-    console.print(
-        f"Start to ready {result['start_to_ready_s']:.1f} s, web process "
-        f"{result['web_process_memory_mb']:.0f} MB, answer {result['answer_bytes']:,} bytes. "
-        "`generator`: share of one core the load generator used; below 100 % it had time to wait, "
-        "and the same generator drove the floors.\n"
-    )
+    return f"In the service, median ms of a feed: total {total:.2f}: {share}."
 
 
-def free_port() -> int:
-    """Return a free port on loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def show(console: Console, rows: list[Row], remarks: list[str]) -> None:
+    """Print the table and what is to be said about it."""
+    table = Table(title="Speed")
+    for name, justify in (
+        ("what", "left"),
+        ("p50 ms", "right"),
+        ("p99 ms", "right"),
+        ("per second", "right"),
+        ("other", "left"),
+        ("floor", "left"),
+        ("must", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in rows:
+        milliseconds = ("" if n is None else f"{n:.2f}" for n in (row.p50_ms, row.p99_ms))
+        rate = "" if row.per_second is None else f"{row.per_second:,.0f}"
+        table.add_row(row.what, *milliseconds, rate, row.other, row.floor, row.must)
+    console.print(table)
+    for remark in remarks:
+        console.print(remark)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,36 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from feed.config import Settings
-from feed.domain import Event, EventKind
+from feed.domain import (
+    Event,
+    EventKind,
+    FeedItem,
+    Mode,
+    Reason,
+    ReasonCode,
+    Rung,
+    ServedFeed,
+)
 from feed.service.signals_log import SIGNALS_BLOB, Publication
 from feed.service.supervisor import settings_to_environment
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 
+SLOTS, SLATE = 20, 200
 KINDS = ["impression"] * 14 + ["click"] * 4 + ["read"] * 2
 RUN_WORKER = """
 import signal, threading
@@ -75,35 +87,44 @@ def measure_writing(store: RedisStore, events: list[Event], batch: int) -> dict[
     }
 
 
-def measure_worker(settings: Settings, store: RedisStore, events: int) -> dict[str, float]:
-    """Return the rate from stream to counters and archive of one worker process."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def measure_worker(
+    settings: Settings, store: RedisStore, rows: int, table: str = "events"
+) -> dict[str, float]:
+    """Return the rate from stream to counters and archive of one worker process.
+
+    Its processor time is counted from when it begins to work: importing is not in it.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", RUN_WORKER], env=settings_to_environment(settings)
     )
     try:
         while store.read_blob(SIGNALS_BLOB) is None:
             time.sleep(0.01)
-        begun = time.perf_counter()
+        begun, started_s = time.perf_counter(), cpu_seconds(process.pid)
         counted_s = archived_s = None
         while counted_s is None or archived_s is None:
             time.sleep(0.02)
             if counted_s is None and counts_everything(store):
                 counted_s = time.perf_counter() - begun
-            if archived_s is None and archived_events(settings) == events:
+            if archived_s is None and archived_rows(settings, table) == rows:
                 archived_s = time.perf_counter() - begun
+        used_s = cpu_seconds(process.pid) - started_s
     finally:
         process.terminate()
         process.wait()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
-        "events_per_second": events / max(counted_s, archived_s),
-        "counted_per_second": events / counted_s,
-        "archived_per_second": events / archived_s,
-        "worker_us_per_event": used / events * 1e6,
-        "worker_memory_mb": after.ru_maxrss / 1024,
+        "events_per_second": rows / max(counted_s, archived_s),
+        "counted_per_second": rows / counted_s,
+        "archived_per_second": rows / archived_s,
+        "worker_us_per_event": used_s / rows * 1e6,
+        "worker_memory_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
     }
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time a process has used, seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def counts_everything(store: RedisStore) -> bool:
@@ -116,10 +137,10 @@ def counts_everything(store: RedisStore) -> bool:
     return all(positions.get(partition) == end for partition, end in ends.items())
 
 
-def archived_events(settings: Settings) -> int:
-    """Return how many events the archive holds."""
+def archived_rows(settings: Settings, table: str) -> int:
+    """Return how many rows a table of the archive has."""
     with Archive(settings.data_dir / "archive").query() as connection:
-        return int(connection.execute("SELECT count(*) FROM events").fetchall()[0][0])
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])  # noqa: S608
 
 
 def server_seconds(store: RedisStore) -> float:
@@ -127,14 +148,77 @@ def server_seconds(store: RedisStore) -> float:
     return store.server_info("cpu", "used_cpu_user") + store.server_info("cpu", "used_cpu_sys")
 
 
-def main() -> None:
-    """Print the figures, and write them with `--json`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=200_000, help="events (200000)")
-    parser.add_argument("--batch", type=int, default=50, help="events of one write (50)")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    arguments = parser.parse_args()
+def make_served(count: int) -> list[ServedFeed]:
+    """Return first pages of 20 slots out of slates of 200."""
+    now = time.time()
+    reason = Reason(
+        code=ReasonCode.BECAUSE_YOU_READ,
+        text='Because you read "The ferry goes electric, and the harbour falls quiet"',
+        article_id="article-1",
+    )
+    return [
+        ServedFeed(
+            request_id=f"request-{number}",
+            user_id=f"reader-{number % 5_000}",
+            served_at=now,
+            mode=Mode.PERSONALIZED,
+            rung=Rung.PERSONALIZED,
+            personalized=True,
+            model_version="bench-1",
+            experiments={},
+            items=[
+                FeedItem(
+                    article_id=f"article-{(number * 7 + slot) % 2000}",
+                    position=slot,
+                    score=0.123456789 / (slot + 1),
+                    reasons=(reason,),
+                    sources=("content", "popular"),
+                    trending=False,
+                )
+                for slot in range(SLATE)
+            ],
+            shown_from=0,
+            shown_to=SLOTS,
+            latency_ms=5.0,
+            counters_at="1-0",
+            context={"device": "phone", "platform": "web"},
+        )
+        for number in range(count)
+    ]
+
+
+def measure_saving(store: RedisStore, feeds: list[ServedFeed]) -> dict[str, float]:
+    """Return what keeping a served feed (its record, and its slate for paging) costs."""
+    before, processor = server_seconds(store), time.process_time()
+    for feed in feeds:
+        store.save_served(feed, new_slate=True)
+    return {
+        "writer_us_per_served": (time.process_time() - processor) / len(feeds) * 1e6,
+        "store_us_per_served": (server_seconds(store) - before) / len(feeds) * 1e6,
+    }
+
+
+def measure_everything(
+    events: int, served: int, batch: int = 50, seed: int = 7
+) -> dict[str, dict[str, float]]:
+    """Return the figures of writing and of the worker, for events and for served feeds."""
+    figures: dict[str, dict[str, float]] = {}
+    with new_store() as (settings, store):
+        figures["writing"] = measure_writing(store, make_events(events, seed), batch)
+        figures["worker"] = measure_worker(settings, store, events)
+    with new_store() as (settings, store):
+        figures["saving"] = measure_saving(store, make_served(served))
+        worker = measure_worker(settings, store, served * SLOTS, "served")
+        figures["served"] = {
+            "served_per_second": worker["events_per_second"] / SLOTS,
+            "worker_us_per_served": worker["worker_us_per_event"] * SLOTS,
+        }
+    return figures
+
+
+@contextmanager
+def new_store() -> Iterator[tuple[Settings, RedisStore]]:
+    """Give an empty store in a directory of its own."""
     with (
         tempfile.TemporaryDirectory(prefix="feed-bench-") as directory,
         EmbeddedStore(Path(directory)) as server,
@@ -143,15 +227,24 @@ def main() -> None:
             Settings(), data_dir=Path(directory), redis_url=server.url, store_timeout_ms=5000
         )
         with closing(RedisStore(settings)) as store:
-            events = make_events(arguments.events, arguments.seed)
-            figures = {
-                "events": len(events),
-                "writing": measure_writing(store, events, arguments.batch),
-                "worker": measure_worker(settings, store, len(events)),
-            }
-    for part in ("writing", "worker"):
+            yield settings, store
+
+
+def main() -> None:
+    """Print the figures, and write them with `--json`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, default=200_000, help="events (200000)")
+    parser.add_argument("--served", type=int, default=5_000, help="served feeds (5000)")
+    parser.add_argument("--batch", type=int, default=50, help="events of one write (50)")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    arguments = parser.parse_args()
+    figures = measure_everything(
+        arguments.events, arguments.served, arguments.batch, arguments.seed
+    )
+    for part, values in figures.items():
         print(part)
-        for name, value in figures[part].items():  # type: ignore[attr-defined]
+        for name, value in values.items():
             print(f"  {name:24s} {value:12,.1f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")

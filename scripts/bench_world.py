@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 import numpy.typing as npt
+from hiredis import Reader, pack_command
 
 from feed.config import DAY_S, Settings
 from feed.domain import AiGenerated, Article, Event, EventKind
@@ -17,6 +19,7 @@ from feed.models.bundle import ModelBundle
 from feed.models.ranker import LightGBMRanker
 from feed.models.registry import ModelRegistry
 from feed.models.schema import FEATURES
+from feed.storage.keys import Keys
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import StoredArticle
 
@@ -151,3 +154,25 @@ def reader_events(
             for kind in (EventKind.CLICK, EventKind.READ)
         ]
         yield events[:each]
+
+
+def write_known_readers(url: str, settings: Settings, first: int, last: int) -> None:
+    """Write readers number `first` up to `last` with three clicks each, straight into the store.
+
+    The log holds nothing of them: they are known from long ago. A million take a few seconds.
+    """
+    keys = Keys(settings.namespace, settings.partitions)
+    clicks = [f"c{int((time.time() - 3600) * 1000) + n}::article-{n:06d}" for n in range(3)]
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(url.removeprefix("unix://"))
+        for start in range(first, last, 5_000):
+            users = [f"known-{n}" for n in range(start, min(start + 5_000, last))]
+            commands = [("RPUSH", keys.reader("h", user), *clicks) for user in users]
+            connection.sendall(b"".join(map(pack_command, commands)))
+            awaited, reader = len(users), Reader()
+            while awaited:
+                reader.feed(connection.recv(65_536))
+                while (reply := reader.gets()) is not False:
+                    awaited -= 1
+                    if isinstance(reply, Exception):
+                        raise reply

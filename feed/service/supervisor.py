@@ -101,7 +101,8 @@ class Supervisor:
         url = self._store.url if self._store else settings.redis_url
         environment = settings_to_environment(settings) | {"FEED_REDIS_URL": url}
         environment |= {MULTIPROCESS_VARIABLE: str(self._metrics_dir())}
-        self._children = [Child("web", _python("gunicorn", *_GUNICORN), environment)]
+        self._web = Child("web", _python("gunicorn", *_GUNICORN), environment)
+        self._children = [self._web]
         if self._store:
             worker = Child("worker", _python("feed", "worker"), environment)
             self._children.insert(0, worker)
@@ -114,7 +115,7 @@ class Supervisor:
         if self._store:
             self._store.launch()
         try:
-            self._watch_children()  # they load their code while the store loads its data
+            self._web.watch(time.monotonic())  # loads its code while the store loads its data
             if self._store:
                 self._store.wait_until_ready()
             self._watch()
@@ -132,16 +133,13 @@ class Supervisor:
         address = f"http://{self._settings.host}:{self._settings.port}"
         announced = False
         while not self._stopping.wait(_TICK_S):
+            now = time.monotonic()
             self._watch_store()
-            self._watch_children()
+            for child in self._children:
+                child.watch(now)
             if not announced and is_ready(self._settings.host, self._settings.port):
                 announced = True
                 self._announce(f"feed is ready on {address} (Ctrl-C stops it)")
-
-    def _watch_children(self) -> None:
-        now = time.monotonic()
-        for child in self._children:
-            child.watch(now)
 
     def _watch_store(self) -> None:
         if self._store is None or self._store.alive():
