@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason
+from feed.features.covisitation import CovisitVotes
 from feed.features.profile import Profile
 from feed.models.ranker import Ranker, logistic
 from feed.models.schema import GROUPS
@@ -65,6 +66,7 @@ def explain(
     at: Rows,
     ranker: Ranker,
     config: RankingConfig,
+    votes: CovisitVotes | None = None,
 ) -> Explanations:
     """Return the reasons of some candidates by what their score would lose.
 
@@ -82,11 +84,12 @@ def explain(
         at: positions of those to explain, int64 [k].
         ranker: what made `scores.base`.
         config: boosts.
+        votes: the co-visitation votes of the profile's clicks, if they have been read already.
     """
     features, margin = scores.features[at], scores.margin[at]
     contributions = ranker.contributions(features, margin, EXPLAINING)
     losses = family_losses(scores, at, contributions)
-    writer = _Writer(context, rows[at], contributions, config)
+    writer = _Writer(context, rows[at], contributions, config, votes)
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
     reasons = [
         writer.write(i, o, loss)
@@ -130,11 +133,12 @@ class _Writer:
         rows: Rows,
         contributions: Floats,
         config: RankingConfig,
+        votes: CovisitVotes | None,
     ) -> None:
         self._context = context
         self._rows = rows
         by_group = {group: contributions[:, column] for group, column in _COLUMNS.items()}
-        self._past = PastFinder(context, rows, by_group, config)
+        self._past = PastFinder(context, rows, by_group, config, votes)
         by_section, by_source = find_followed(context, rows)
         counters, now = context.signals.counters, context.request.now
         self._by_section = by_section.tolist()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import RankingConfig
+from feed.features.covisitation import CovisitVotes
 from feed.features.ids import find
 from feed.models.reader_vectors import RECENT
 from feed.models.schema import FEATURES, feature_index
@@ -40,8 +41,12 @@ class PastFinder:
         rows: Rows,
         contributions: Mapping[str, Floats],
         config: RankingConfig,
+        votes: CovisitVotes | None = None,
     ) -> None:
-        """Prepare for candidates `rows` [k] with what each feature group gives them, f64 [k]."""
+        """Prepare for candidates `rows` [k] with what each feature group gives them, f64 [k].
+
+        `votes`: those of the profile's clicks, if they have been read already.
+        """
         self._view = context.view
         self._profile = context.profile
         self._signals = context.signals
@@ -50,6 +55,7 @@ class PastFinder:
         self._contributions = contributions
         clicked = context.profile.clicked_rows
         known = clicked < context.view.pool.size
+        self._votes = votes if known[:MOST].all() else None
         self._past = clicked[known][:MOST]
         self._at = context.profile.clicked_at[known][:MOST]
         self._in_session = self._at >= self._now - config.session_minutes * 60
@@ -129,7 +135,9 @@ class PastFinder:
 
     @property
     def _covisitation(self) -> Floats:
-        votes = self._signals.covisitation.votes(self._past, self._at, self._now)
+        votes = self._votes
+        if votes is None:
+            votes = self._signals.covisitation.votes(self._past, self._at, self._now)
         by_click = votes.by_click(len(self._past), self._rows)
         neighbours = self._neighbour_votes()
         whole = by_click.sum(axis=0)
@@ -184,22 +192,20 @@ class PastFinder:
         pool, profile = self._view.pool, self._profile
         known = profile.engaged_rows < pool.size
         rows, mass = profile.engaged_rows[known], np.maximum(profile.weights[known], 0.0)
-        own = np.maximum(self._weights, 0.0)
+        columns = (pool.section, pool.source, pool.language)
+        history, past, of_rows = (
+            np.stack([codes[r] for codes in columns]) for r in (rows, self._past, self._rows)
+        )
+        shares, without = _leave_code_out(
+            history, mass, past, np.maximum(self._weights, 0.0), of_rows
+        )
         ones = self._in_session.astype(np.float64)
-        parts = [
-            (*_leave_code_out(codes, rows, mass, self._past, own, self._rows), _weight(name))
-            for name, codes in (
-                ("section_share", pool.section),
-                ("source_share", pool.source),
-                ("language_share", pool.language),
-            )
-        ]
-        session = _leave_code_out(
-            pool.section, self._past[self._in_session], ones[self._in_session], self._past, ones,
-            self._rows,
-        )  # fmt: skip
-        parts.append((*session, _weight("section_session")))
-        return self._of("affinity", _share_lost(parts))
+        session, session_without = _leave_code_out(past[:1], ones, past[:1], ones, of_rows[:1])
+        names = ("section_share", "source_share", "language_share", "section_session")
+        parts = zip(
+            [*shares, *session], [*without, *session_without], map(_weight, names), strict=True
+        )
+        return self._of("affinity", _share_lost([*parts]))
 
 
 def _weight(name: str) -> float:
@@ -241,18 +247,22 @@ def _leave_nearest_out(cosines: Floats, count: int) -> tuple[Floats, Floats]:
 
 
 def _leave_code_out(
-    codes: Codes, history: Rows, mass: Floats, past: Rows, own: Floats, rows: Rows
+    history: Codes, mass: Floats, past: Codes, own: Floats, of_rows: Codes
 ) -> tuple[Floats, Floats]:
-    """Return each candidate's share of the history's mass by code, and without each past one."""
-    of_rows = codes[rows]
-    coded = codes[history] >= 0
-    total = float(mass[coded].sum())
-    same_history = (codes[history][:, None] == of_rows) & (of_rows >= 0)
-    by_code = mass @ same_history
-    own = np.where(codes[past] >= 0, own, 0.0)
-    same = (codes[past][:, None] == of_rows) & (of_rows >= 0)
-    without = (by_code - own[:, None] * same) / (total - own + 1.0)[:, None]
-    return by_code / (total + 1.0), without
+    """Return each candidate's share of the history's mass by code, and without each past one.
+
+    For g kinds of codes at once (section, source ...): history [g, h] with mass [h], past [g, p]
+    with their own mass [p], candidates [g, k]; f64 [g, k] and [g, p, k] come back.
+    """
+    coded = (of_rows >= 0)[:, None, :]
+    same_history = (history[:, :, None] == of_rows[:, None, :]) & coded
+    by_code = mass @ same_history.astype(np.float64)
+    total = (history >= 0) @ mass
+    own_mass = np.where(past >= 0, own, 0.0)
+    same = (past[:, :, None] == of_rows[:, None, :]) & coded
+    left = (total[:, None] - own_mass + 1.0)[:, :, None]
+    without = (by_code[:, None, :] - own_mass[:, :, None] * same) / left
+    return by_code / (total + 1.0)[:, None], without
 
 
 def _log_votes(votes: Floats) -> Floats:

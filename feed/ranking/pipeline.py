@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
+from feed.features.covisitation import CovisitVotes
 from feed.models.ranker import Ranker
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
 from feed.ranking.context import RankingContext, build_situation
@@ -88,7 +89,8 @@ def _rank_for_reader(
     ranked = _Ranked(rows, bits, scores, order, pin_slots)
     drawn, pinned = _place(context, ranked, config, trace)
     timer.done("exploration")
-    slate = _build_slate(context, ranked, drawn, pinned, ranker, config, trace)
+    votes = situation.votes if context.request.page_row < 0 else None
+    slate = _build_slate(context, ranked, drawn, pinned, ranker, config, trace, votes)
     timer.done("explanation")
     return slate
 
@@ -157,10 +159,11 @@ def _build_slate(
     ranker: Ranker,
     config: RankingConfig,
     trace: Trace,
+    votes: CovisitVotes | None,
 ) -> Slate:
     at, scores = drawn.rows, ranked.scores
     first = at[: config.first_page]
-    explained = explain(context, scores, ranked.rows, first, ranker, config)
+    explained = explain(context, scores, ranked.rows, first, ranker, config, votes)
     reasons = explained.reasons + explain_by_facts(context, ranked.rows[at[config.first_page :]])
     diversity = np.ones(len(ranked.rows))
     diversity[ranked.order.order] = ranked.order.decay

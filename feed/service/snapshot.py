@@ -27,7 +27,7 @@ from feed.service.telemetry import LIVE_ARTICLES, SNAPSHOT_AT, SNAPSHOT_SECONDS,
 from feed.storage.store import Store
 
 INDEX_MAX_AGE_S = 30.0
-WARM_NEWEST = 300
+WARM_NEWEST = 500
 WARM_POPULAR = 100
 
 log = structlog.get_logger("feed.snapshot")
@@ -213,9 +213,10 @@ class SnapshotKeeper:
         return views
 
     def _warm(self, snapshot: LiveSnapshot) -> None:
-        """Have the cards of the newest and most read articles here, should the store go away."""
+        """Have cards of the newest, most read and least shown articles, should the store go away."""
         index = snapshot.index
-        rows = [index.newest[:WARM_NEWEST], *(order[:WARM_POPULAR] for order in index.popular)]
+        rows = [index.newest[:WARM_NEWEST], index.underexposed]
+        rows += [order[:WARM_POPULAR] for order in index.popular]
         ids = snapshot.view.pool.ids.ids
         wanted = [ids[row] for row in np.unique(np.concatenate(rows)).tolist()]
         try:
