@@ -25,6 +25,7 @@ from feed.experiments.holdout import compare_holdout
 from feed.experiments.reader_days import create_reader_days, create_readers
 from feed.experiments.results import ArmSummary, Report
 from feed.experiments.slots import compare_boost, count_slots, tabulate_slots
+from feed.experiments.tails import check_tails
 from feed.experiments.trust import run_checks
 from feed.experiments.verdict import decide
 
@@ -100,9 +101,12 @@ def _compose(
     log: Log, experiment: Experiment, window: Window, *, now: float, command: str
 ) -> Report:
     connection = log.connection
-    checks = run_checks(log, experiment, window, generated_at=now)
     arms = _summarise_arms(connection, experiment)
     primaries = estimate_primaries(connection, experiment)
+    checks = (
+        *run_checks(log, experiment, window, generated_at=now),
+        *check_tails(connection, experiment, primaries),
+    )
     guardrails = estimate_guardrails(connection, experiment)
     days_run = (window.to_at - experiment.started_at) / DAY_S
     return Report(

@@ -12,8 +12,9 @@ from feed.domain import Mode, Rung
 from feed.experiments.assignment import HELD_OUT
 from feed.experiments.definitions import Experiment
 
-BOT_CLICKS_A_MINUTE = 20
-"""A reader with this many clicks in one minute is taken for a program, not a person."""
+BOT_ACTS_A_MINUTE = 20
+"""A reader with this many clicks, or reads, or likes ... in one minute is taken for a program,
+not a person. Impressions do not count: scrolling makes many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def set_variables(
         "to_at": window.to_at,
         "rungs": [Rung.PERSONALIZED.value, Rung.WITHOUT_MODEL.value],
         "mode": Mode.PERSONALIZED.value,
-        "bot_clicks": BOT_CLICKS_A_MINUTE,
+        "bot_acts": BOT_ACTS_A_MINUTE,
     }
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
@@ -134,11 +135,11 @@ CREATE TABLE bots AS
 SELECT DISTINCT reader
 FROM (
     SELECT
-        x.reader, floor(epoch(e.occurred_at) / 60) AS minute,
-        count(DISTINCT e.event_id) AS clicks
+        x.reader, e.kind, floor(epoch(e.occurred_at) / 60) AS minute,
+        count(DISTINCT e.event_id) AS acts
     FROM events AS e JOIN exposed AS x USING (user_id)
-    WHERE e.kind = 'click'
+    WHERE e.kind <> 'impression'
     GROUP BY ALL
 )
-WHERE clicks >= getvariable('bot_clicks')
+WHERE acts >= getvariable('bot_acts')
 """

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader
 
 from feed.domain import format_time
 from feed.experiments.definitions import StoppingRule
-from feed.experiments.exposure import BOT_CLICKS_A_MINUTE
+from feed.experiments.exposure import BOT_ACTS_A_MINUTE
 from feed.experiments.plots import (
     Bar,
     Drawing,
@@ -95,7 +95,7 @@ def _context(report: Report) -> dict[str, Any]:
         "sequential": experiment.stopping_rule is StoppingRule.SEQUENTIAL,
         "design": design_rows(experiment),
         "generated": format_time(report.generated_at)[:19].replace("T", " "),
-        "bot_clicks": BOT_CLICKS_A_MINUTE,
+        "bot_acts": BOT_ACTS_A_MINUTE,
     }
     context["sections"] = _sections(report)
     return context

@@ -11,6 +11,7 @@ from feed.experiments.simulation.bandits import try_off_policy
 from feed.experiments.simulation.fixed import (
     try_effects,
     try_guardrails,
+    try_heavy_tails,
     try_multiplicity,
     try_planned_size,
 )
@@ -35,6 +36,7 @@ COVERAGE = (0.94, 0.96)
 TRIALS: dict[str, Trial] = {
     "A/A": partial(try_effects, lift=0.0),
     "lift 10 %": partial(try_effects, lift=0.1),
+    "A/A, heavy tail": try_heavy_tails,
     "loss of the margin": try_guardrails,
     "many metrics": try_multiplicity,
     "planned": try_planned_size,
@@ -145,12 +147,20 @@ CLAIMS: tuple[Claim, ...] = (
         "many metrics | one false claim or more in 3, Holm",
         "sample ratio | p < .05, three variants",
     ),
+    *_each(
+        "False positives",
+        (0.0, 0.06),
+        "A/A, heavy tail | halves: rejected",
+        "A/A, heavy tail | halves, CUPED: rejected",
+    ),
     Claim("False positives", "many metrics | false share of claims in 20, BH", (0.0, 0.05)),
     Claim("False positives", "sample ratio | alarm, split right", (0.0005, 0.0015)),
     *_each(
         "False positives",
         None,
         "A/A | naive z per impression: rejected",
+        "A/A, heavy tail | a twentieth: rejected",
+        "A/A, heavy tail | a twentieth, CUPED: rejected",
         "many metrics | one false claim or more in 3, raw",
     ),
     *_each(
@@ -202,6 +212,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("Power", "planned, daily | power at the planned size, a look every day", (0.8, 1.0)),
     Claim("Power", "planned, daily | share of the planned readers used", None),
+    Claim("Power", "A/A, heavy tail | halves: warned", (0.0, 0.01)),
+    Claim("Power", "A/A, heavy tail | a twentieth: warned", (0.95, 1.0)),
     Claim("Power", "sample ratio | alarm, a tenth of an arm lost", (0.9, 1.0)),
     Claim("Power", "sample ratio | sequence alarm, a tenth of an arm lost", None),
     Claim("Power", "off-policy | fair log refused", (0.0, 0.01)),

@@ -20,9 +20,11 @@ from feed.experiments.simulation.worlds import (
     Readers,
     draw_readers,
 )
+from feed.experiments.tails import TOLERATED, one_sided_error
 
 ALPHA = 0.05
 READERS = 1_000
+HEAVY_READERS = 4_000
 MARGIN = 0.05
 SEGMENTS = 4
 PLANNED_LIFT = 0.15
@@ -87,6 +89,27 @@ def try_guardrails(seed: int, runs: int) -> dict[str, Tally]:
         verdict = check_guardrail(effect, MARGIN, alpha=ALPHA).verdict
         counter.note("guardrail at its margin: holds", verdict == "holds")
         counter.note("guardrail at its margin: breached", verdict == "breached")
+    return counter.tallies()
+
+
+def try_heavy_tails(seed: int, runs: int) -> dict[str, Tally]:
+    """Let readers differ by a log-normal factor, in two halves and with a twentieth treated."""
+    rng = np.random.default_rng(seed)
+    counter = Counter()
+    for _ in range(runs):
+        taste = rng.lognormal(0.0, 2.0, HEAVY_READERS)
+        reads, before = (rng.poisson(taste).astype(np.float64) for _ in range(2))
+        for name, treated in (("halves", HEAVY_READERS // 2), ("a twentieth", HEAVY_READERS // 20)):
+            arms = [
+                Moments.from_arrays(reads[part], None, before[part])
+                for part in (slice(treated, None), slice(treated))
+            ]
+            counter.note(f"{name}: rejected", _rejects(estimate_effect(*arms)))
+            effect = estimate_adjusted_effect(*arms).effect
+            counter.note(f"{name}, CUPED: rejected", _rejects(effect))
+            spread = float(((reads - reads.mean()) ** 3).mean() / reads.std() ** 3)
+            error = one_sided_error(spread, arms[0].n, arms[1].n)
+            counter.note(f"{name}: warned", error > TOLERATED)
     return counter.tallies()
 
 
