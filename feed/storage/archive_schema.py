@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ class Table:
     """One table of the archive.
 
     `columns` are in the order of the files; `line` are the fields of the JSON lines (name to
-    DuckDB type); `day` is the column whose UTC day names the directory; `explode` says that one
-    line holds several rows, in its list `items`; `order` sorts rows within a file.
+    DuckDB type); `day` is the column whose UTC day names the directory; `explode` maps lists of
+    equal length, of which a line makes several rows, to the columns they become; `order` sorts
+    rows within a file.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Table:
     line: dict[str, str]
     day: str
     order: str
-    explode: bool = False
+    explode: Mapping[str, str] = field(default_factory=dict)
 
     def empty_select(self) -> str:
         """Return a query with the right columns and no row."""
@@ -61,7 +62,8 @@ class Table:
             f" columns = {{{types}}})"
         )
         if self.explode:
-            source = f"(SELECT *, unnest(items) AS item FROM {source})"
+            lists = ", ".join(f"unnest({many}) AS {one}" for many, one in self.explode.items())
+            source = f"(SELECT *, {lists} FROM {source})"
         fields = ", ".join(f"{c.expression} AS {c.name}" for c in self.columns)
         return f"SELECT {fields} FROM {source} ORDER BY {self.order}"
 
@@ -119,6 +121,19 @@ EVENTS_TABLE = Table(
     order=f"received_at, {STREAM_ORDER}",
 )
 
+_SLOT = {
+    "positions": ("position", "INTEGER"),
+    "article_ids": ("article_id", "VARCHAR"),
+    "scores": ("score", "DOUBLE"),
+    "sources_lists": ("sources", "VARCHAR"),
+    "reasons": ("reason", "VARCHAR"),
+    "are_trending": ("trending", "BOOLEAN"),
+    "are_explored": ("explored", "BOOLEAN"),
+    "are_pinned": ("pinned", "BOOLEAN"),
+    "propensities": ("propensity", "DOUBLE"),
+}
+"""Lists of an exposure record (see `event_codec.encode_exposure`) and the columns they become."""
+
 SERVED_TABLE = Table(
     SERVED,
     (
@@ -130,16 +145,8 @@ SERVED_TABLE = Table(
         _plain("personalized", "BOOLEAN"),
         _plain("model_version", "VARCHAR"),
         Column("experiments", "VARCHAR", "experiments::VARCHAR"),
-        Column("position", "INTEGER", "(item ->> 1)::INTEGER"),
-        Column("article_id", "VARCHAR", "item ->> 0"),
-        Column("score", "DOUBLE", "(item ->> 2)::DOUBLE"),
-        Column("sources", "VARCHAR", "array_to_string(from_json(item -> 7, '[\"VARCHAR\"]'), ',')"),
-        Column("reason", "VARCHAR", "coalesce(item ->> '$[8][0][0]', '')"),
-        Column("trending", "BOOLEAN", "(item ->> 3)::BOOLEAN"),
-        Column("explored", "BOOLEAN", "(item ->> 4)::BOOLEAN"),
-        Column("pinned", "BOOLEAN", "(item ->> 5)::BOOLEAN"),
-        Column("propensity", "DOUBLE", "(item ->> 6)::DOUBLE"),
-        Column("page_size", "INTEGER", "len(items)::INTEGER"),
+        *(_plain(name, kind) for name, kind in _SLOT.values()),
+        Column("page_size", "INTEGER", "len(article_ids)::INTEGER"),
         _plain("section", "VARCHAR"),
         _plain("language", "VARCHAR"),
         _from_context("platform"),
@@ -157,7 +164,7 @@ SERVED_TABLE = Table(
         "personalized": "BOOLEAN",
         "model_version": "VARCHAR",
         "experiments": "JSON",
-        "items": "JSON[]",
+        **{many: f"{kind}[]" for many, (_, kind) in _SLOT.items()},
         "section": "VARCHAR",
         "language": "VARCHAR",
         "latency_ms": "DOUBLE",
@@ -167,7 +174,7 @@ SERVED_TABLE = Table(
     },
     day="served_at",
     order=f"served_at, {STREAM_ORDER}, position",
-    explode=True,
+    explode={many: one for many, (one, _) in _SLOT.items()},
 )
 
 ARTICLES_TABLE = Table(

@@ -11,13 +11,12 @@ import orjson
 from feed.domain import (
     Event,
     EventKind,
-    FeedItem,
     Mode,
     Preferences,
     Rung,
     ServedFeed,
 )
-from feed.storage.slots import Slots, reason_fields
+from feed.storage.slots import Slots
 from feed.storage.store import History, Shown
 
 KIND_LETTERS = {
@@ -148,11 +147,23 @@ def decode_preferences(data: bytes | None) -> Preferences:
 
 
 def encode_exposure(served: ServedFeed) -> bytes:
-    """Return the exposure record without user_id and closing brace, only slots given out."""
+    """Return the exposure record without user_id and closing brace: a list for each column.
+
+    It holds the slots given out, and of each what the archive keeps.
+    """
+    items = served.items[served.shown_from : served.shown_to]
     body = orjson.dumps(
         {
             **_head(served),
-            "items": [_item(item) for item in served.items[served.shown_from : served.shown_to]],
+            "positions": [item.position for item in items],
+            "article_ids": [item.article_id for item in items],
+            "scores": [item.score for item in items],
+            "sources_lists": [",".join(item.sources) for item in items],
+            "reasons": [item.reasons[0].code if item.reasons else "" for item in items],
+            "are_trending": [item.trending for item in items],
+            "are_explored": [item.explored for item in items],
+            "are_pinned": [item.pinned for item in items],
+            "propensities": [item.propensity for item in items],
         }
     )
     return body[:-1]
@@ -189,17 +200,3 @@ def _head(served: ServedFeed) -> dict[str, Any]:
         "counters_at": served.counters_at,
         "context": served.context,
     }
-
-
-def _item(item: FeedItem) -> list[Any]:
-    return [
-        item.article_id,
-        item.position,
-        item.score,
-        item.trending,
-        item.explored,
-        item.pinned,
-        item.propensity,
-        item.sources,
-        [reason_fields(reason) for reason in item.reasons],
-    ]

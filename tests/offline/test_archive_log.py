@@ -52,9 +52,7 @@ class Shelf:
 
     def feed(self, articles, user="u", at=NOW, context=None, request_id="r") -> StreamRecord:
         self._number += 1
-        items = [
-            [a, i, 0.5, False, False, False, 1.0, ["fresh"], []] for i, a in enumerate(articles)
-        ]
+        count = len(articles)
         payload = {
             "request_id": request_id,
             "user_id": user,
@@ -69,7 +67,15 @@ class Shelf:
             "latency_ms": 1.0,
             "counters_at": "1-0",
             "context": context or {},
-            "items": items,
+            "positions": list(range(count)),
+            "article_ids": list(articles),
+            "scores": [0.5] * count,
+            "sources_lists": ["fresh"] * count,
+            "reasons": [""] * count,
+            "are_trending": [False] * count,
+            "are_explored": [False] * count,
+            "are_pinned": [False] * count,
+            "propensities": [1.0] * count,
         }
         return StreamRecord(f"{self._number}-0", RecordType.SERVED, orjson.dumps(payload))
 

@@ -237,7 +237,7 @@ def test_the_exposure_record_holds_the_slots_given_out(store, make_served):
     store.save_served(make_served(), new_slate=True)
     store.save_served(make_served(shown_from=2, shown_to=3), new_slate=False)
     records = store.read_stream(store._keys.partition("reader"), "0-0", 10)
-    shown = [[item[0] for item in orjson.loads(r.payload)["items"]] for r in records]
+    shown = [orjson.loads(r.payload)["article_ids"] for r in records]
     assert [r.type for r in records] == [RecordType.SERVED] * 2
     assert shown == [["a0", "a1"], ["a2"]]
     assert orjson.loads(records[0].payload)["user_id"] == "reader"
