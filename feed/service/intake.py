@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -86,6 +86,8 @@ def _to_event(given: EventIn, now: float) -> Event | Rejection:
         return Rejection(event.event_id, "occurred_at: is more than 5 minutes in the future")
     if event.occurred_at < now - MAX_AGE_S:
         return Rejection(event.event_id, "occurred_at: is more than 30 days ago")
+    if event.occurred_at > now:  # a clock that is ahead; the next request must know the event
+        return replace(event, occurred_at=now)
     return event
 
 

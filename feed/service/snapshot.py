@@ -213,7 +213,7 @@ class SnapshotKeeper:
         return views
 
     def _warm(self, snapshot: LiveSnapshot) -> None:
-        """Have cards of the newest, most read and least shown articles, should the store go away."""
+        """Have the newest, most read and least shown cards here, should the store go away."""
         index = snapshot.index
         rows = [index.newest[:WARM_NEWEST], index.underexposed]
         rows += [order[:WARM_POPULAR] for order in index.popular]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from feed.config import Settings
+from feed.domain import format_time
 from feed.service.feed_service import CURSOR_SECRET
 from feed.service.telemetry import Stopwatch
 
@@ -81,6 +82,16 @@ def test_a_like_shows_at_once_and_is_counted_once(site: Any) -> None:
     site.work()
     assert item()["my_reaction"] is None
     assert item()["reactions"]["likes"] == 1
+
+
+def test_a_click_by_a_clock_that_is_ahead_counts_in_the_next_request(site: Any) -> None:
+    site.publish(30)
+    clicked = ids_of(site.feed(limit=10))[0]
+    site.send(click(clicked, occurred_at=format_time(site.clock.now + 120)))
+    site.clock.now += 1
+    page = site.feed(limit=30)
+    assert page["personalized"] is True
+    assert clicked not in ids_of(page)
 
 
 def test_a_retracted_article_is_gone_on_the_next_request_and_the_page_is_full(site: Any) -> None:
