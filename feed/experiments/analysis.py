@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -13,14 +14,20 @@ from feed.config import DAY_S, RankingConfig
 from feed.domain import ConflictError, InvalidInputError
 from feed.experiments.archive_log import Log, open_log
 from feed.experiments.breakdowns import compare_teams, split_segments, trace_time
-from feed.experiments.definitions import Experiment
+from feed.experiments.definitions import Experiment, StoppingRule
 from feed.experiments.estimates import (
     estimate_guardrails,
     estimate_primaries,
     estimate_secondaries,
     summarise_power,
 )
-from feed.experiments.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.exposure import (
+    Window,
+    create_exposed,
+    create_requests,
+    find_planned_look,
+    set_variables,
+)
 from feed.experiments.holdout import compare_holdout
 from feed.experiments.reader_days import create_reader_days, create_readers
 from feed.experiments.results import ArmSummary, Report
@@ -56,7 +63,8 @@ def analyse(
         threads: Threads of the query engine.
 
     Returns:
-        The report.
+        The report. Under the fixed rule it is that of the one look which the plan allows, as soon
+        as its days are over and its readers have come: made later it says the same.
 
     Raises:
         ConflictError: the experiment has not started.
@@ -65,7 +73,7 @@ def analyse(
     """
     window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at)
     with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
-        _prepare(log.connection, experiment, window)
+        window = _prepare(log.connection, experiment, window)
         return _compose(log, experiment, window, now=now, command=command)
 
 
@@ -88,13 +96,27 @@ def choose_window(
     return Window(begin - experiment.pre_days * DAY_S, begin, end)
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window) -> None:
-    set_variables(connection, experiment, window)
-    create_requests(connection)
-    create_exposed(connection)
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window
+) -> Window:
+    """Create every table; return the window, cut to the one look that a fixed rule allows."""
+    _expose(connection, experiment, window)
+    if experiment.stopping_rule is StoppingRule.FIXED:
+        end = find_planned_look(connection, experiment)
+        if end is not None and end < window.to_at:
+            window = replace(window, to_at=end)
+            connection.execute("DROP TABLE requests; DROP TABLE exposed; DROP TABLE bots")
+            _expose(connection, experiment, window)
     create_reader_days(connection)
     create_readers(connection)
     count_slots(connection)
+    return window
+
+
+def _expose(connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window) -> None:
+    set_variables(connection, experiment, window)
+    create_requests(connection)
+    create_exposed(connection)
 
 
 def _compose(

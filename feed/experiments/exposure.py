@@ -82,6 +82,25 @@ def create_exposed(connection: duckdb.DuckDBPyConnection, *, everyone: str = "")
     connection.execute(_BOTS)
 
 
+def find_planned_look(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+) -> float | None:
+    """Return when the planned days are over and the planned readers have come, epoch seconds.
+
+    Depends on who came when, not on what they did; None while readers are missing. Needs
+    `exposed`.
+    """
+    row = connection.execute(
+        "SELECT x.first_at FROM exposed AS x LEFT JOIN bots AS b USING (reader)"
+        " WHERE x.sound AND x.variant <> ? AND b.reader IS NULL"
+        " ORDER BY x.first_at LIMIT 1 OFFSET ?",
+        [HELD_OUT, experiment.planned_readers - 1],
+    ).fetchone()
+    if row is None:
+        return None
+    return max(experiment.started_at + experiment.planned_days * DAY_S, float(row[0]) + 1.0)
+
+
 _REQUESTS = """
 CREATE TABLE requests AS
 SELECT

@@ -275,7 +275,7 @@ def design_rows(experiment: Experiment) -> list[tuple[str, str]]:
     rule = (
         "at any look, by the always-valid interval"
         if experiment.stopping_rule is StoppingRule.SEQUENTIAL
-        else "once, at the planned readers and days"
+        else "once, at the planned readers and days; what came later is left out"
     )
     rows = [("Owner", experiment.owner), ("Unit", "reader")]
     rows += [

@@ -83,6 +83,20 @@ def test_the_fixed_rule_says_nothing_before_the_planned_readers(report_on: Repor
     assert late.verdict.kind is VerdictKind.SHIP
 
 
+def test_the_fixed_rule_looks_once_however_late_it_is_asked(
+    data_dirs: Callable[[World], Path], report_on: ReportOn
+) -> None:
+    plan = {"stopping_rule": StoppingRule.FIXED, "planned_days": 2, "planned_readers": 2_500}
+    late = report_on(LIFTED, **plan)
+    assert late.window.to_at == LIFTED.start_at + 2 * DAY_S
+    on_time = analyse(data_dirs(LIFTED), late.experiment, now=late.window.to_at, threads=1)
+    assert on_time.primaries == late.primaries
+    assert on_time.verdict == late.verdict
+    waiting = report_on(LIFTED, **plan | {"planned_readers": 3_700})
+    assert LIFTED.start_at + 2 * DAY_S < waiting.window.to_at
+    assert sum(arm.analysed for arm in waiting.arms) == 3_700
+
+
 def test_a_guardrail_that_is_not_shown_to_hold_keeps_a_gain_from_shipping(
     report_on: ReportOn,
 ) -> None:
