@@ -20,6 +20,7 @@ from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder, 
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, encode_catalogue, read_dataset
 from feed.offline.event_log import EventLog
+from feed.offline.log_source import StoredLog, temporary_directory
 from feed.offline.parallel import evaluate_protocols
 from feed.offline.report import build_report, print_report, render_html
 from feed.offline.walk import HEADS, WalkPlan
@@ -95,9 +96,13 @@ def evaluate_command(
         def show(share: float, doing: str) -> None:
             bar.update(task, completed=share, description=doing)
 
-        book = evaluate_protocols(log, plan, embeddings=vectors, scores=scores_path, progress=show)
+        stored = StoredLog(log, Path(stack.enter_context(temporary_directory())))
+        del log
+        book = evaluate_protocols(
+            stored, plan, embeddings=vectors, scores=scores_path, progress=show
+        )
         bar.update(task, completed=1.0, description="done")
-    report = build_report(book, _settings(dataset, plan, len(log.articles)))
+    report = build_report(book, _settings(dataset, plan, len(stored.articles)))
     print_report(report, console)
     if json_path is not None:
         json_path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))

@@ -77,7 +77,7 @@ def compare_decay(log: EventLog, start: float, end: float, config: TrainingConfi
         end: epoch seconds.
         config: what is not varied.
     """
-    asked, readers = ask(log, start, end, config.seed), ReaderLog(log)
+    asked, readers = ask(log, start, end, config.seed), _all_readers(log)
     rows = []
     for hours in (*MATRIX_HALF_LIVES_HOURS, NEVER_HOURS):
         varied = replace(config, half_life_hours=hours)
@@ -99,7 +99,8 @@ def compare_weights(log: EventLog, start: float, end: float, config: TrainingCon
         end: epoch seconds.
         config: what is not varied.
     """
-    asked, readers, ranking = ask(log, start, end, config.seed), ReaderLog(log), RankingConfig()
+    asked, readers = ask(log, start, end, config.seed), _all_readers(log)
+    ranking = RankingConfig()
     flat = replace(config, kind_weights={EventKind.CLICK: 1.0}, accidental_weight=1.0)
     half_life_s = ranking.fold_in_half_life_hours * HOUR_S
 
@@ -112,6 +113,12 @@ def compare_weights(log: EventLog, start: float, end: float, config: TrainingCon
         "flat clicks everywhere": _Trial(log, readers, flat, ranking, clicks_alone),
     }
     return [Row("event weights", name, trial.run(asked, start)) for name, trial in trials.items()]
+
+
+def _all_readers(log: EventLog) -> ReaderLog:
+    readers = ReaderLog(log.late_until)
+    readers.take(log)
+    return readers
 
 
 def _of_profile(profile: Profile, now: float) -> tuple[Integers, Floats]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from feed.config import RankingConfig
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.ranker import LinearRanker, Ranker
-from feed.offline.event_log import EventLog
+from feed.offline.log_source import LogSource
 from feed.offline.metrics import Interval, bootstrap_mean
 from feed.offline.pool_protocol import TRENDING_S
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
@@ -54,7 +54,7 @@ class BoostPoint:
 
 
 def sweep_boost(
-    log: EventLog,
+    log: LogSource,
     plan: WalkPlan,
     *,
     embeddings: Matrix | None = None,
@@ -72,13 +72,9 @@ def sweep_boost(
     plan = replace(plan, heads=("pool",), ranking=ranking)
     book = BoostBook(ranking)
     walk = Walk(log, plan, embeddings, book)
-    span = log.impressions.between(walk.learn_from, plan.end)
     with ThreadPoolExecutor(1) as trainer:
-        for place, impression in enumerate(span):
-            walk.take(impression, trainer)
-            if progress is not None and place % 200 == 0:
-                progress(place / max(len(span), 1))
-    return book.curve(log.impressions.users)
+        walk.run(plan.end, trainer, progress)
+    return book.curve()
 
 
 @dataclass(slots=True)
@@ -110,7 +106,7 @@ class BoostBook:
         }
         self._trending: dict[float, TrendingState] = {}
         self._rankers: Rankers = {}
-        self._impressions: list[int] = []
+        self._users: list[int] = []
         self._curves = {
             setting: _Curve() for setting in product(RANKERS, HALF_LIVES_MINUTES, STRENGTHS)
         }
@@ -129,7 +125,7 @@ class BoostBook:
         """Take one list of the pool protocol, whose factors hold no boost."""
         context, rows = entry.found.context, entry.found.rows
         now, counters = context.request.now, context.signals.counters
-        self._impressions.append(entry.impression)
+        self._users.append(entry.seen.user)
         for minutes, detector in self._detectors.items():
             if minutes not in self._trending or now - self._trending[minutes].at >= TRENDING_S:
                 self._trending[minutes] = detector.update(counters, context.view.pool, now)
@@ -141,9 +137,9 @@ class BoostBook:
                     top = np.argsort(-base * (1.0 + boost * trend), kind="stable")[:TOP]
                     self._curves[name, minutes, boost].add(rows[top], trending, entry.wanted)
 
-    def curve(self, users: Rows) -> list[BoostPoint]:
-        """Return the points; `users` names the reader of every impression of the log."""
-        who = users[np.array(self._impressions, np.int64)]
+    def curve(self) -> list[BoostPoint]:
+        """Return the points."""
+        who = np.array(self._users, np.int64)
         return [
             BoostPoint(
                 ranker=name,

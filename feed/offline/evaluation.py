@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from feed.offline.event_log import EventLog
+from feed.offline.log_source import LogSource
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import Walk, WalkPlan
 
@@ -16,7 +16,7 @@ Matrix = npt.NDArray[np.float32]
 
 
 def evaluate(
-    log: EventLog,
+    log: LogSource,
     plan: WalkPlan,
     book: ScoreBook,
     *,
@@ -36,14 +36,14 @@ def evaluate(
         progress: called with the share done (0 to 1) and what is being done.
     """
     walk = Walk(log, plan, embeddings, book)
-    span = log.impressions.between(walk.learn_from, plan.end)
-    every = max(1, len(span) // 200)
+    measured_from = (plan.start - walk.learn_from) / max(plan.end - walk.learn_from, 1.0)
+
+    def tell(share: float) -> None:
+        if progress is not None:
+            progress(share, "measuring" if share >= measured_from else "learning")
+
     with ThreadPoolExecutor(1) as trainer:
         book.score_beside(trainer)
-        for place, impression in enumerate(span):
-            walk.take(impression, trainer)
-            if progress is not None and place % every == 0:
-                measuring = log.impressions.at[impression] >= plan.start
-                progress(place / max(len(span), 1), "measuring" if measuring else "learning")
+        walk.run(plan.end, trainer, tell)
         book.finish()
     return book

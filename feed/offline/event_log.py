@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,29 @@ Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One list that a reader saw: its number in the log, and the columns of `Impressions`."""
+
+    number: int
+    key: int | str
+    user: int
+    at: float
+    page: int
+    device: int
+    subscriber: int
+    shown: Rows
+    clicked: Flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Impressions:
     """Lists that readers saw, in time order; n of them.
 
     `keys` are the data set's own ids (int64 or str), `users` rows, `at` epoch seconds,
     `pages` the article row below which the list stood (-1: a front page), `devices` and
     `subscribers` the publisher's codes (-1 unknown). The articles of impression i are
-    `shown[starts[i]:starts[i + 1]]`, with `clicked` beside them.
+    `shown[starts[i]:starts[i + 1]]`, with `clicked` beside them. `first` is the number that
+    impression 0 has in the whole log.
     """
 
     keys: npt.NDArray[np.generic]
@@ -34,14 +51,51 @@ class Impressions:
     starts: Rows
     shown: Rows
     clicked: Flags
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.at)
+
+    def __iter__(self) -> Iterator[Seen]:
+        columns = (self.keys, self.users, self.at, self.pages, self.devices, self.subscribers)
+        ends = self.starts.tolist()
+        for i, (key, user, at, page, device, subscriber) in enumerate(
+            zip(*(column.tolist() for column in columns), strict=True)
+        ):
+            yield Seen(
+                number=self.first + i,
+                key=key,
+                user=user,
+                at=at,
+                page=page,
+                device=device,
+                subscriber=subscriber,
+                shown=self.shown[ends[i] : ends[i + 1]],
+                clicked=self.clicked[ends[i] : ends[i + 1]],
+            )
 
     def between(self, start: float, end: float) -> range:
         """Return the positions of the impressions of the half-open window [start, end)."""
         low, high = np.searchsorted(self.at, [start, end])
         return range(int(low), int(high))
+
+    def window(self, start: float, end: float) -> Impressions:
+        """Return the impressions of [start, end)."""
+        span = self.between(start, end)
+        low, high = span.start, max(span.start, span.stop)
+        shown = slice(int(self.starts[low]), int(self.starts[high]))
+        return Impressions(
+            keys=self.keys[low:high],
+            users=self.users[low:high],
+            at=self.at[low:high],
+            pages=self.pages[low:high],
+            devices=self.devices[low:high],
+            subscribers=self.subscribers[low:high],
+            starts=self.starts[low : high + 1] - self.starts[low],
+            shown=self.shown[shown],
+            clicked=self.clicked[shown],
+            first=self.first + low,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +106,8 @@ class LoggedEvents:
     a logged impression, `on_page` that this impression stood below an article. `counted` is
     False for clicks that belong to a reader's history but not into any article's counters.
     `arrives_at` f64 is when the log came to know of an event: the time it happened, or later for
-    what was delivered afterwards.
+    what was delivered afterwards. `first` marks a reader's first click on an article; events that
+    arrived late are not asked: nothing was counted for them at the time.
     """
 
     columns: EventColumns
@@ -60,6 +115,10 @@ class LoggedEvents:
     on_page: Flags
     counted: Flags
     arrives_at: Floats
+    first: Flags
+
+    def __len__(self) -> int:
+        return len(self.from_feed)
 
     def arrived(self, now: float) -> Flags:
         """Return which events had happened and were known before `now`, bool [events]."""
@@ -67,14 +126,29 @@ class LoggedEvents:
 
     def before(self, now: float) -> EventColumns:
         """Return the events that had happened and were known before `now`."""
-        known = self.arrived(now) & (self.columns.occurred_at < now)
+        return self.part(self.arrived(now) & (self.columns.occurred_at < now)).columns
+
+    def window(self, start: float, end: float) -> LoggedEvents:
+        """Return the events that happened in [start, end)."""
+        low, high = np.searchsorted(self.columns.occurred_at, [start, end]).tolist()
+        return self.part(slice(low, max(low, high)))
+
+    def part(self, wanted: slice | Flags | Rows) -> LoggedEvents:
+        """Return some of the events, in the order named."""
         columns = self.columns
-        return EventColumns(
-            users=columns.users[known],
-            articles=columns.articles[known],
-            kinds=columns.kinds[known],
-            occurred_at=columns.occurred_at[known],
-            dwell_s=columns.dwell_s[known],
+        return LoggedEvents(
+            columns=EventColumns(
+                users=columns.users[wanted],
+                articles=columns.articles[wanted],
+                kinds=columns.kinds[wanted],
+                occurred_at=columns.occurred_at[wanted],
+                dwell_s=columns.dwell_s[wanted],
+            ),
+            from_feed=self.from_feed[wanted],
+            on_page=self.on_page[wanted],
+            counted=self.counted[wanted],
+            arrives_at=self.arrives_at[wanted],
+            first=self.first[wanted],
         )
 
 
@@ -95,6 +169,41 @@ class EventLog:
     catalogue: tuple[Article, ...] = ()
     integer_ids: bool = field(default=False)
 
+    @property
+    def begins_at(self) -> float:
+        """Time of the first event or impression, epoch seconds; inf in an empty log."""
+        return min(_end(self.events.columns.occurred_at, 0), _end(self.impressions.at, 0))
+
+    @property
+    def ends_at(self) -> float:
+        """Time of the last event or impression, epoch seconds; inf in an empty log."""
+        columns = (self.events.columns.occurred_at, self.impressions.at)
+        return max((float(at[-1]) for at in columns if len(at)), default=np.inf)
+
+    @property
+    def lists_from(self) -> float:
+        """Time of the first impression, epoch seconds; inf where there is none."""
+        return _end(self.impressions.at, 0)
+
+    @property
+    def text_keys(self) -> bool:
+        """Impressions are named by texts in the data set, not by numbers."""
+        return not np.issubdtype(self.impressions.keys.dtype, np.integer)
+
+    @property
+    def late_until(self) -> float:
+        """When the last event that was delivered late had arrived; -inf if none was."""
+        late = self.events.arrives_at > self.events.columns.occurred_at
+        return float(self.events.arrives_at[late].max(initial=-np.inf))
+
+    def window(self, start: float, end: float) -> EventLog:
+        """Return what happened in [start, end), under the same numbers."""
+        return replace(
+            self,
+            events=self.events.window(start, end),
+            impressions=self.impressions.window(start, end),
+        )
+
 
 def sort_events(
     columns: EventColumns,
@@ -105,22 +214,30 @@ def sort_events(
 ) -> LoggedEvents:
     """Return events in time order; of the same time, clicks come first.
 
-    `arrives_at` is the time of the event where it is not given.
+    What is left equal is ordered by its other columns, so that the order in which a data set was
+    read decides nothing. `arrives_at` is the time of the event where it is not given.
     """
-    order = np.lexsort((columns.kinds != CLICK, columns.occurred_at))
-    return LoggedEvents(
-        columns=EventColumns(
-            users=columns.users[order],
-            articles=columns.articles[order],
-            kinds=columns.kinds[order],
-            occurred_at=columns.occurred_at[order],
-            dwell_s=columns.dwell_s[order],
-        ),
-        from_feed=from_feed[order],
-        on_page=on_page[order],
-        counted=counted[order],
-        arrives_at=(columns.occurred_at if arrives_at is None else arrives_at)[order],
+    order = np.lexsort(
+        (
+            columns.dwell_s,
+            columns.kinds,
+            columns.articles,
+            columns.users,
+            columns.kinds != CLICK,
+            columns.occurred_at,
+        )
     )
+    arrives = columns.occurred_at if arrives_at is None else arrives_at
+    unmarked = np.zeros(len(order), bool)
+    events = LoggedEvents(
+        columns=columns,
+        from_feed=from_feed,
+        on_page=on_page,
+        counted=counted,
+        arrives_at=arrives,
+        first=unmarked,
+    ).part(order)
+    return replace(events, first=_first_clicks(events))
 
 
 def first_appearance(
@@ -139,3 +256,19 @@ def first_appearance(
 def kinds_of(count: int, kind: int) -> Kinds:
     """Return a column of one kind."""
     return np.full(count, kind, np.int8)
+
+
+def _first_clicks(events: LoggedEvents) -> Flags:
+    columns = events.columns
+    timely = events.arrives_at <= columns.occurred_at
+    clicks = np.flatnonzero((columns.kinds == CLICK) & timely)
+    width = np.int64(columns.articles.max(initial=0)) + 1
+    pairs = columns.users[clicks] * width + columns.articles[clicks]
+    _, first = np.unique(pairs, return_index=True)
+    flags = np.zeros(len(columns.users), bool)
+    flags[clicks[first]] = True
+    return flags
+
+
+def _end(times: Floats, place: int) -> float:
+    return float(times[place]) if len(times) else np.inf

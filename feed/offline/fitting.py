@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from feed.config import TrainingConfig
+from feed.config import DAY_S, TrainingConfig
 from feed.domain import format_time
 from feed.features.ids import IdMap
 from feed.features.interactions import build_interactions
@@ -22,8 +22,8 @@ from feed.models.factors import (
 )
 from feed.models.ranker import LightGBMRanker
 from feed.models.schema import FEATURES
-from feed.offline.event_log import EventLog
 from feed.offline.examples import Examples
+from feed.offline.log_source import LogSource
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ _TREES = {
 
 
 def fit_bundle(
-    log: EventLog,
+    log: LogSource,
     until: float,
     config: TrainingConfig,
     *,
@@ -72,7 +72,7 @@ def fit_bundle(
         threads: of ALS.
         version: name of the bundle; made of `until` when None.
     """
-    columns = log.events.before(until)
+    columns = log.window(until - config.window_days * DAY_S, until).events.before(until)
     size = (len(log.users), len(log.articles))
     weights = build_interactions(columns, size, until, config)
     known = np.flatnonzero(log.first_seen_at < until)
@@ -85,7 +85,7 @@ def fit_bundle(
         version=version or f"fit-{int(until)}",
         manifest={
             "created_at": format_time(until),
-            "window": [format_time(until - config.window_days * 86400.0), format_time(until)],
+            "window": [format_time(until - config.window_days * DAY_S), format_time(until)],
             "interactions": int(weights.nnz),
             "readers": int((np.diff(weights.indptr) > 0).sum()),
         },

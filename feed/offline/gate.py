@@ -184,14 +184,11 @@ def measure(
         walk = Walk(log, plan, embeddings, book)
         walk.use(bundle)
         with ThreadPoolExecutor(1) as trainer:
-            for place, impression in enumerate(span):
-                walk.take(impression, trainer)
-                if progress is not None and place % 100 == 0:
-                    progress(place / len(span))
+            walk.run(window.end, trainer, progress)
     return Measured(
         model=np.array(book.model, np.float64),
         popularity=np.array(book.popularity, np.float64),
-        users=log.impressions.users[np.array(book.impressions, np.int64)],
+        users=np.array(book.users, np.int64),
     )
 
 
@@ -201,7 +198,7 @@ class _GateBook:
     def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:
         learned = bundle.ranker if ranking.use_ranker else None
         self._ranker = learned or LinearRanker(ranking.weights)
-        self.impressions: list[int] = []
+        self.users: list[int] = []
         self.model: list[float] = []
         self.popularity: list[float] = []
 
@@ -210,7 +207,7 @@ class _GateBook:
         clicks = entry.scores.features[:, _POPULARITY_COLUMN]
         self.model.append(_ndcg(served, entry))
         self.popularity.append(_ndcg(clicks, entry))
-        self.impressions.append(entry.impression)
+        self.users.append(entry.seen.user)
 
     def add_slate(self, entry: SlateList) -> None:
         """Slates do not decide."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.offline.evaluation import evaluate
-from feed.offline.event_log import EventLog
+from feed.offline.log_source import LogSource
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
@@ -26,7 +26,7 @@ _LOOK_S = 0.2
 
 
 def evaluate_protocols(
-    log: EventLog,
+    log: LogSource,
     plan: WalkPlan,
     *,
     embeddings: Matrix | None = None,
@@ -68,7 +68,7 @@ def evaluate_protocols(
 
 
 def _walk(
-    log: EventLog,
+    log: LogSource,
     plan: WalkPlan,
     embeddings: Matrix | None,
     scores: Path | None,

@@ -9,11 +9,12 @@ from feed.config import DAY_S
 from feed.domain import Article, EventKind
 from feed.features.context import RequestContext
 from feed.features.ids import Rows
-from feed.features.interactions import CLICK, KIND_CODE, READ
+from feed.features.interactions import CLICK, KIND_CODE, READ, EventColumns
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.state import LiveSignals
-from feed.offline.event_log import EventLog
-from feed.offline.reader_log import ReaderLog, first_clicks
+from feed.offline.event_log import EventLog, Impressions, LoggedEvents, Seen
+from feed.offline.log_source import LogSource, parts
+from feed.offline.reader_log import ReaderLog
 
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
@@ -30,58 +31,68 @@ _DISLIKES = {KIND_CODE[EventKind.DISLIKE]: 1, KIND_CODE[EventKind.UNDISLIKE]: -1
 class Replay:
     """Signals and pool as they stood at a moment that only moves forward.
 
-    After `advance(t)` everything that happened strictly before t is counted and nothing else.
+    After `advance(t)` everything that happened strictly before t is counted and nothing else. The
+    log is read a part at a time: of what lies behind only counters, pairs and the readers' own
+    recent past are held, whatever the length of the log.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: LogSource) -> None:
         self.log = log
         self.signals = LiveSignals(log.articles)
-        self.readers = ReaderLog(log)
+        self.readers = ReaderLog(log.late_until)
         self.last_shown_at: Floats = np.full(len(log.articles), -np.inf)
         self.now = -np.inf
-        self._first = first_clicks(log)
+        self._pairs_from = -np.inf
+        self._parts = parts(log, -np.inf, np.inf)
+        self._part: EventLog | None = None
         self._event, self._impression = 0, 0
+        self._open_next()
 
     def start(self, at: float) -> None:
-        """Count everything before `at` in bulk, then go on in time order.
+        """Count everything before `at`, then go on in time order.
 
         Pairs of clicks are counted from `PAIRS_S` before `at`.
         """
-        columns = self.log.events.columns
-        end = int(np.searchsorted(columns.occurred_at, at - PAIRS_S, "left"))
-        self._count_events(self._event, max(end, self._event), pairs=False)
-        self._event = max(end, self._event)
+        self._pairs_from = at - PAIRS_S
         self.advance(at)
 
     def advance(self, now: float) -> None:
         """Count what happened before `now`."""
-        log = self.log
-        end = int(np.searchsorted(log.impressions.at, now, "left"))
-        if end > self._impression:
-            self._count_impressions(self._impression, end)
-            self._impression = end
-        end = int(np.searchsorted(log.events.columns.occurred_at, now, "left"))
-        if end > self._event:
-            self._count_events(self._event, end, pairs=True)
-            self._event = end
+        while self._part is not None and now > self._part_ends_at:
+            self._count_before(self._part, self._part_ends_at)
+            self._open_next()
+        if self._part is not None:
+            self._count_before(self._part, now)
         self.now = now
 
-    def context(self, impression: int) -> RequestContext:
+    def context(self, seen: Seen) -> RequestContext:
         """Return the circumstances of an impression."""
-        views = self.log.impressions
         return RequestContext(
-            now=float(views.at[impression]),
-            page_row=int(views.pages[impression]),
-            device=int(views.devices[impression]),
-            subscriber=int(views.subscribers[impression]),
+            now=seen.at, page_row=seen.page, device=seen.device, subscriber=seen.subscriber
         )
 
     def pool_rows(self) -> Rows:
         """Return the articles shown to anybody in the `POOL_S` before now."""
         return np.flatnonzero(self.last_shown_at >= self.now - POOL_S)
 
-    def _count_impressions(self, start: int, end: int) -> None:
-        views = self.log.impressions
+    def _open_next(self) -> None:
+        self._part = next(self._parts, None)
+        self._event, self._impression = 0, 0
+        if self._part is not None:
+            self._part_ends_at = float(np.nextafter(self._part.ends_at, np.inf))
+            self.readers.take(self._part)
+
+    def _count_before(self, part: EventLog, now: float) -> None:
+        end = int(np.searchsorted(part.impressions.at, now, "left"))
+        if end > self._impression:
+            self._count_impressions(part.impressions, self._impression, end)
+            self._impression = end
+        end = int(np.searchsorted(part.events.columns.occurred_at, now, "left"))
+        if end > self._event:
+            self._count_events(part.events, self._event, end)
+            self._event = end
+
+    def _count_impressions(self, views: Impressions, start: int, end: int) -> None:
         sizes = np.diff(views.starts[start : end + 1])
         rows = views.shown[views.starts[start] : views.starts[end]]
         at = np.repeat(views.at[start:end], sizes)
@@ -96,14 +107,13 @@ class Replay:
             listed = views.shown[views.starts[i] : views.starts[i + 1]]
             page_lists.add_impressions(int(views.pages[i]), listed, float(views.at[i]))
 
-    def _count_events(self, start: int, end: int, *, pairs: bool) -> None:
-        events = self.log.events
+    def _count_events(self, events: LoggedEvents, start: int, end: int) -> None:
         columns = events.columns
         part = slice(start, end)
         kinds, rows = columns.kinds[part], columns.articles[part]
         at, feed, page = columns.occurred_at[part], events.from_feed[part], events.on_page[part]
         counters = self.signals.counters
-        first = self._first[part] & events.counted[part]
+        first = events.first[part] & events.counted[part]
         for from_feed, on_page in ((False, False), (True, False), (True, True)):
             of_kind = first & (feed == from_feed) & (page == on_page)
             counters.add_clicks(rows[of_kind], at[of_kind], from_feed=from_feed, on_page=on_page)
@@ -111,12 +121,11 @@ class Replay:
         if reads.any():
             counters.add_dwell(rows[reads], columns.dwell_s[part][reads])
         self._count_reactions(kinds, rows)
-        if pairs:
-            for event in np.flatnonzero(self._first[part]) + start:
-                self._count_pairs(int(event))
+        paired = events.first[part] & (at >= self._pairs_from)
+        for event in (np.flatnonzero(paired) + start).tolist():
+            self._count_pairs(columns, event)
 
-    def _count_pairs(self, event: int) -> None:
-        columns = self.log.events.columns
+    def _count_pairs(self, columns: EventColumns, event: int) -> None:
         at = float(columns.occurred_at[event])
         previous, times = self.readers.previous_clicks(int(columns.users[event]), at)
         self.signals.covisitation.add_click(int(columns.articles[event]), at, previous, times)
@@ -129,7 +138,7 @@ class Replay:
                 self.signals.counters.add_reactions(rows[i : i + 1], likes, dislikes)
 
 
-def build_log_pool(log: EventLog, embeddings: Matrix | None = None) -> ArticlePool:
+def build_log_pool(log: LogSource, embeddings: Matrix | None = None) -> ArticlePool:
     """Return the pool of every article of a log, each first seen when it first appeared.
 
     Where nothing is known of an article but its id, its first appearance stands in for its

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from feed.domain import ArchiveError
 from feed.features.ids import Rows
-from feed.offline.event_log import EventLog
+from feed.offline.event_log import Seen
+from feed.offline.log_source import LogSource
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,9 +26,8 @@ class ScoreFile:
     grow with the log. Use it as a context manager; the file appears when it closes well.
     """
 
-    def __init__(self, path: Path, log: EventLog) -> None:
+    def __init__(self, path: Path, log: LogSource) -> None:
         self._path = path
-        self._keys = log.impressions.keys
         ids = log.articles.ids
         self._articles = (
             np.array([int(i) for i in ids], np.int64) if log.integer_ids else np.array(ids, object)
@@ -35,16 +35,18 @@ class ScoreFile:
         self._directory = tempfile.TemporaryDirectory(prefix="feed-scores-")
         self._db = duckdb.connect(str(Path(self._directory.name) / "scores.duckdb"))
         article = "BIGINT" if log.integer_ids else "VARCHAR"
-        key = "BIGINT" if np.issubdtype(self._keys.dtype, np.integer) else "VARCHAR"
+        key = "VARCHAR" if log.text_keys else "BIGINT"
         self._db.execute(
             f"CREATE TABLE scores (impression_id {key}, article_id {article}, "
             "score DOUBLE, protocol VARCHAR)"
         )
 
-    def add(self, protocol: str, impressions: Rows, articles: Rows, scores: Floats) -> None:
-        """Add scored candidates: impression positions, article rows and scores, [n] each."""
+    def add(
+        self, protocol: str, lists: Sequence[Seen], sizes: Rows, articles: Rows, scores: Floats
+    ) -> None:
+        """Add scored candidates: lists with their sizes, article rows and scores of all of them."""
         chunk = {
-            "impression_id": self._keys[impressions],
+            "impression_id": np.repeat(np.array([seen.key for seen in lists]), sizes),
             "article_id": self._articles[articles],
             "score": scores,
         }

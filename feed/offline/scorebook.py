@@ -14,7 +14,8 @@ from feed.features.ids import Rows
 from feed.models.ranker import LightGBMRanker, logistic
 from feed.models.schema import feature_index
 from feed.models.view import RankingView
-from feed.offline.event_log import EventLog
+from feed.offline.event_log import Seen
+from feed.offline.log_source import LogSource
 from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
 from feed.offline.metrics import RankedLists, sort_lists
 from feed.offline.score_file import ScoreFile
@@ -43,7 +44,7 @@ SPREAD_METHODS = (MODEL, SERVED, "clicks, half-life 30 min", "newest")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _WaitingPool:
-    impression: int
+    seen: Seen
     features: Matrix
     rows: Rows
     clicked: Flags
@@ -60,12 +61,12 @@ class _WaitingPool:
 class ScoreBook:
     """Gathers lists, scores them with the period's rankers, and tallies every method."""
 
-    def __init__(self, log: EventLog, scores: ScoreFile | None = None, seed: int = 3) -> None:
+    def __init__(self, log: LogSource, scores: ScoreFile | None = None, seed: int = 3) -> None:
         self.tally = Tally()
         self.spreads = {name: Spread() for name in SPREAD_METHODS}
         self.pool_sizes: list[int] = []
         self.candidate_counts: list[int] = []
-        self._log: EventLog | None = log
+        self._log: LogSource | None = log
         self._file = scores
         self._rankers: Rankers = {}
         self._beside: Executor | None = None
@@ -87,7 +88,7 @@ class ScoreBook:
     def add_slate(self, entry: SlateList) -> None:
         """Take one list of the slate protocol."""
         self._slates.append(entry)
-        self._count(len(entry.rows))
+        self._count(len(entry.seen.shown))
 
     def add_pool(self, entry: PoolList) -> None:
         """Take one list of the pool protocol; measure its sources at once."""
@@ -97,7 +98,7 @@ class ScoreBook:
         self.candidate_counts.append(len(found.rows))
         self._pools.append(
             _WaitingPool(
-                impression=entry.impression,
+                seen=entry.seen,
                 features=entry.scores.features,
                 rows=found.rows,
                 clicked=entry.clicked,
@@ -161,23 +162,20 @@ class ScoreBook:
         if pools:
             self._score_pools(pools, _trained(rankers, "pool"))
 
-    @property
-    def _the_log(self) -> EventLog:
-        assert self._log is not None  # noqa: S101 - a closed book takes nothing more
-        return self._log
-
     def _score_slates(self, waiting: list[SlateList], ranker: LightGBMRanker | None) -> None:
         features = np.concatenate([w.features for w in waiting])
-        clicked = np.concatenate([w.clicked for w in waiting])
-        rows = np.concatenate([w.rows for w in waiting])
-        sizes = np.array([len(w.rows) for w in waiting])
-        impressions = np.array([w.impression for w in waiting])
-        self._add_facts("slate", impressions, [w.reader_clicks for w in waiting], clicked, rows)
+        lists = [w.seen for w in waiting]
+        clicked = np.concatenate([seen.clicked for seen in lists])
+        rows = np.concatenate([seen.shown for seen in lists])
+        sizes = np.array([len(seen.shown) for seen in lists])
+        first = np.array([_first_clicked(seen) for seen in lists], np.int64)
+        facts = self._facts(lists, [w.reader_clicks for w in waiting], first)
+        self.tally.add_facts("slate", facts)
         scored = score_all(features, ranker, self._rng)
         for method, scores in scored.items():
             self.tally.add("slate", method, sort_lists(scores, clicked, sizes))
         if self._file is not None:
-            self._file.add("slate", np.repeat(impressions, sizes), rows, scored[MODEL])
+            self._file.add("slate", lists, sizes, rows, scored[MODEL])
 
     def _score_pools(self, waiting: list[_WaitingPool], ranker: LightGBMRanker | None) -> None:
         features = np.concatenate([w.features for w in waiting])
@@ -185,10 +183,11 @@ class ScoreBook:
         rows = np.concatenate([w.rows for w in waiting])
         sizes = np.array([len(w.rows) for w in waiting])
         wanted = np.array([float(len(w.wanted)) for w in waiting])
-        impressions = np.array([w.impression for w in waiting])
-        clicks = [w.reader_clicks for w in waiting]
+        lists = [w.seen for w in waiting]
         first = np.array([w.wanted[0] for w in waiting])
-        self._add_pool_facts(impressions, clicks, first)
+        facts = self._facts(lists, [w.reader_clicks for w in waiting], first)
+        self.tally.add_facts("pool", facts)
+        self.tally.add_facts("sources", facts)
         scored = score_all(features, ranker, self._rng)
         factors = np.concatenate([w.factors for w in waiting])
         scored[SERVED] = logistic(scored[MODEL]) * factors
@@ -200,7 +199,7 @@ class ScoreBook:
         self._add_sources(waiting, wanted)
         self._add_spread(waiting, scored, sizes)
         if self._file is not None:
-            self._file.add("pool", np.repeat(impressions, sizes), rows, scored[MODEL])
+            self._file.add("pool", lists, sizes, rows, scored[MODEL])
 
     def _random_lists(self, waiting: list[_WaitingPool], wanted: Floats) -> RankedLists:
         """Return the clicked articles of each pool at ranks drawn at random from all of it."""
@@ -236,33 +235,18 @@ class ScoreBook:
                 sections = pool.section[rows]
                 spread.add(rows, share, entry.view.content[rows], sections, entry.trending[best])
 
-    def _add_facts(
-        self,
-        protocol: str,
-        impressions: Rows,
-        reader_clicks: list[int],
-        clicked: Flags,
-        rows: Rows,
-    ) -> None:
-        views = self._the_log.impressions
-        at = views.at[impressions]
-        sizes = np.diff(views.starts)[impressions]
-        lists = np.repeat(np.arange(len(impressions)), sizes)
-        places = np.flatnonzero(clicked)
-        lists_clicked, first = np.unique(lists[places], return_index=True)
-        age = np.full(len(impressions), np.nan)
-        seen = self._the_log.first_seen_at[rows[places[first]]]
-        age[lists_clicked] = (at[lists_clicked] - seen) / 3600.0
-        users = views.users[impressions]
-        self.tally.add_facts(protocol, ListFacts(users, np.array(reader_clicks), age, at))
+    def _facts(self, lists: list[Seen], reader_clicks: list[int], first: Rows) -> ListFacts:
+        """Return the facts of some lists, of which `first` names a clicked article (-1: none)."""
+        assert self._log is not None  # noqa: S101 - a closed book takes nothing more
+        at = np.array([seen.at for seen in lists])
+        age = np.where(first >= 0, at - self._log.first_seen_at[first], np.nan) / 3600.0
+        users = np.array([seen.user for seen in lists], np.int64)
+        return ListFacts(users, np.array(reader_clicks), age, at)
 
-    def _add_pool_facts(self, impressions: Rows, reader_clicks: list[int], first: Rows) -> None:
-        views = self._the_log.impressions
-        at = views.at[impressions]
-        age = (at - self._the_log.first_seen_at[first]) / 3600.0
-        facts = ListFacts(views.users[impressions], np.array(reader_clicks), age, at)
-        self.tally.add_facts("pool", facts)
-        self.tally.add_facts("sources", facts)
+
+def _first_clicked(seen: Seen) -> int:
+    places = np.flatnonzero(seen.clicked)
+    return int(seen.shown[places[0]]) if len(places) else -1
 
 
 def _trained(rankers: Rankers, head: str) -> LightGBMRanker | None:

@@ -51,8 +51,8 @@ def hold_out(log: EventLog, live_until: float = float("-inf")) -> Window:
     Raises:
         ArchiveError: the log holds no events.
     """
-    begin, end = _begin(log), _last(log) + 1.0
-    if end <= begin:
+    begin, end = log.begins_at, log.ends_at + 1.0
+    if not np.isfinite(begin):
         raise ArchiveError("the log holds no events to train on")
     start = end - min(DAY_S, HOLD_OUT_SHARE * (end - begin))
     clicked = clicked_list_times(log)
@@ -97,7 +97,7 @@ def train(
     """
     if len(log.events.from_feed) < SMALL_LOG:
         threads = 1
-    began = max(float(log.impressions.at.min(initial=until)), until - config.ranker_days * DAY_S)
+    began = max(min(log.lists_from, until), until - config.ranker_days * DAY_S)
     plan = WalkPlan(
         start=until,
         end=until,
@@ -108,19 +108,15 @@ def train(
         training=config,
     )
     walk = Walk(log, plan, embeddings)
-    span = log.impressions.between(walk.learn_from, until)
     with ThreadPoolExecutor(1) as trainer:
-        for place, impression in enumerate(span):
-            walk.take(impression, trainer)
-            if progress is not None and place % 200 == 0:
-                progress(place / len(span))
+        lists = walk.run(until, trainer, progress)
     bundle = walk.fit(until)
     rankers = [h for h, r in (("pool", bundle.ranker), ("slate", bundle.slate_ranker)) if r]
-    window = (max(_begin(log), until - config.window_days * DAY_S), until)
+    window = (max(log.begins_at, until - config.window_days * DAY_S), until)
     counts = {
         "window": [format_time(at) for at in window],
         "events": int(np.searchsorted(log.events.columns.occurred_at, until)),
-        "lists": len(span),
+        "lists": lists,
         "clicked_lists": int((clicked_list_times(log) < until).sum()),
         "rankers": rankers,
         "parameters": {f.name: _plain(getattr(config, f.name)) for f in fields(config)},
@@ -132,13 +128,3 @@ def train(
 
 def _plain(value: Any) -> Any:
     return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
-
-
-def _begin(log: EventLog) -> float:
-    times = (log.impressions.at, log.events.columns.occurred_at)
-    return min(float(t[0]) if len(t) else np.inf for t in times)
-
-
-def _last(log: EventLog) -> float:
-    times = (log.impressions.at, log.events.columns.occurred_at)
-    return max(float(t[-1]) if len(t) else -np.inf for t in times)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import TrainingConfig
-from feed.offline.event_log import EventLog
 from feed.offline.examples import Examples
 from feed.offline.fitting import fit_ranker
+from feed.offline.log_source import LogSource
 from feed.offline.metrics import auc, ndcg_at, sort_lists
 from feed.offline.walk import HEADS, Walk, WalkPlan
 
@@ -43,7 +43,7 @@ class Trial:
 
 
 def rebuild_examples(
-    log: EventLog,
+    log: LogSource,
     start: float,
     until: float,
     config: TrainingConfig,
@@ -62,12 +62,8 @@ def rebuild_examples(
     """
     days = replace(config, ranker_days=max((until - start) / 86400.0, 0.1))
     walk = Walk(log, WalkPlan(start=until, end=until, training=days), embeddings)
-    span = log.impressions.between(walk.learn_from, until)
     with ThreadPoolExecutor(1) as trainer:
-        for place, impression in enumerate(span):
-            walk.take(impression, trainer)
-            if progress is not None and place % 200 == 0:
-                progress(place / len(span))
+        walk.run(until, trainer, progress)
     return walk
 
 

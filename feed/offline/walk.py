@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -18,9 +18,10 @@ from feed.models.bundle import ModelBundle
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
-from feed.offline.event_log import EventLog
+from feed.offline.event_log import Seen
 from feed.offline.examples import Examples, ExampleStore, sample_negatives
 from feed.offline.fitting import fit_bundle, fit_ranker
+from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
 from feed.offline.replay import Replay, build_log_pool
 from feed.ranking.scoring import Scores, score_candidates
@@ -32,6 +33,8 @@ Rankers = dict[str, Future[LightGBMRanker | None]]
 
 HEADS = ("slate", "pool")
 """The protocols, and the learned rankers that are for them."""
+TOLD_EVERY = 200
+"""Impressions after which progress is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +61,10 @@ class WalkPlan:
 
 @dataclass(frozen=True, slots=True)
 class SlateList:
-    """One list that editors showed: features f32 [k, F], rows, clicks, reader's clicks so far."""
+    """One list that editors showed, with features f32 [k, F] and the reader's clicks so far."""
 
-    impression: int
+    seen: Seen
     features: Matrix
-    rows: Rows
-    clicked: Flags
     reader_clicks: int
 
 
@@ -71,7 +72,7 @@ class SlateList:
 class PoolList:
     """One list of candidates from the pool, with factors, and the clicked articles `wanted`."""
 
-    impression: int
+    seen: Seen
     found: PoolCandidates
     scores: Scores
     clicked: Flags
@@ -124,13 +125,13 @@ class Walk:
     """
 
     def __init__(
-        self, log: EventLog, plan: WalkPlan, embeddings: Matrix | None, book: Book | None = None
+        self, log: LogSource, plan: WalkPlan, embeddings: Matrix | None, book: Book | None = None
     ) -> None:
         self._log, self._plan = log, plan
         self._embeddings, self._book = embeddings, book
         window_s = plan.training.ranker_days * DAY_S
         periods = int(np.ceil(window_s / plan.retrain_every_s))
-        first = float(log.impressions.at.min(initial=plan.start))
+        first = min(log.lists_from, plan.start)
         self.learn_from = max(plan.start - periods * plan.retrain_every_s, first)
         self._next = plan.start - periods * plan.retrain_every_s
         while self._next + plan.retrain_every_s <= self.learn_from:
@@ -148,24 +149,39 @@ class Walk:
         """Look through one given model from now on, and train nothing."""
         self._view, self._fixed = build_view(self._pool, bundle), True
 
-    def take(self, impression: int, trainer: Executor) -> None:
+    def run(
+        self, end: float, trainer: Executor, progress: Callable[[float], None] | None = None
+    ) -> int:
+        """See every impression from `learn_from` to `end`, itself outside; return how many.
+
+        Args:
+            end: epoch seconds.
+            trainer: where rankers are trained while the walk goes on.
+            progress: called with the share done, 0 to 1.
+        """
+        count, span = 0, max(end - self.learn_from, 1.0)
+        for part in parts(self._log, self.learn_from, end):
+            for seen in part.impressions:
+                self.take(seen, trainer)
+                count += 1
+                if progress is not None and count % TOLD_EVERY == 0:
+                    progress((seen.at - self.learn_from) / span)
+        return count
+
+    def take(self, seen: Seen, trainer: Executor) -> None:
         """See one impression: measure it if it is in the window, learn from it, train if due."""
-        now = float(self._log.impressions.at[impression])
+        now = seen.at
         if not self._fixed and (self._view is None or now >= self._next):
             self._start_period(now, trainer)
         self._replay.advance(now)
-        views = self._log.impressions
-        user = int(views.users[impression])
-        profile = self._replay.readers.profile(user, now, self._plan.ranking)
-        part = slice(views.starts[impression], views.starts[impression + 1])
-        shown, clicked = views.shown[part], views.clicked[part]
-        request = self._replay.context(impression)
+        profile = self._replay.readers.profile(seen.user, now, self._plan.ranking)
+        request = self._replay.context(seen)
         measured = now >= self._plan.start
         if "slate" in self._plan.heads:
-            self._take_slate(impression, profile, request, shown, clicked, measured=measured)
+            self._take_slate(seen, profile, request, measured=measured)
         every = self._plan.pool_every if measured else self._plan.learn_pool_every
-        if "pool" in self._plan.heads and impression % every == 0 and clicked.any():
-            self._take_pool(impression, profile, request, shown[clicked], measured=measured)
+        if "pool" in self._plan.heads and seen.number % every == 0 and seen.clicked.any():
+            self._take_pool(seen, profile, request, measured=measured)
 
     def fit(self, until: float) -> ModelBundle:
         """Return the bundle of what happened before `until`, rankers included."""
@@ -203,32 +219,19 @@ class Walk:
         )
 
     def _take_slate(
-        self,
-        impression: int,
-        profile: Profile,
-        request: RequestContext,
-        shown: Rows,
-        clicked: Flags,
-        *,
-        measured: bool,
+        self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
     ) -> None:
         assert self._view is not None  # noqa: S101 - made when the period started
-        features = build_features(self._view, self._replay.signals, profile, request, shown)
-        self._examples["slate"].add(features, clicked, request.now)
+        features = build_features(self._view, self._replay.signals, profile, request, seen.shown)
+        self._examples["slate"].add(features, seen.clicked, request.now)
         if measured and self._book is not None:
-            reader_clicks = len(profile.clicked_rows)
-            self._book.add_slate(SlateList(impression, features, shown, clicked, reader_clicks))
+            self._book.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
     def _take_pool(
-        self,
-        impression: int,
-        profile: Profile,
-        request: RequestContext,
-        wanted: Rows,
-        *,
-        measured: bool,
+        self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
     ) -> None:
         assert self._view is not None  # noqa: S101 - made when the period started
+        wanted = seen.shown[seen.clicked]
         found = self._protocol.candidates(self._view, profile, request)
         if not len(found.rows):
             return
@@ -236,12 +239,12 @@ class Walk:
             found.context, found.situation, found.rows, UnitRanker(), self._plan.ranking
         )
         clicked = np.isin(found.rows, wanted)
-        if impression % self._plan.learn_pool_every == 0:
+        if seen.number % self._plan.learn_pool_every == 0:
             kept = sample_negatives(clicked, self._plan.negatives, self._rng)
             self._examples["pool"].add(scores.features[kept], clicked[kept], request.now)
         if measured and self._book is not None:
             reader_clicks = len(profile.clicked_rows)
-            self._book.add_pool(PoolList(impression, found, scores, clicked, wanted, reader_clicks))
+            self._book.add_pool(PoolList(seen, found, scores, clicked, wanted, reader_clicks))
 
 
 def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:

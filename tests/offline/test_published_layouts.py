@@ -10,7 +10,6 @@ from feed.features.interactions import CLICK, READ
 from feed.offline.datasets import encode_catalogue, read_dataset
 from feed.offline.ebnerd import read_ebnerd
 from feed.offline.mind import read_mind
-from feed.offline.reader_log import first_clicks
 from feed.offline.replay import Replay
 
 DATASETS = Path(os.environ.get("FEED_DATASETS", Path(__file__).parents[3] / "shared" / "data"))
@@ -70,7 +69,7 @@ def test_a_click_happens_when_the_page_is_left_and_is_not_counted_twice(tmp_path
     begin = log.impressions.at[0]
     twelve = [(at - begin, counted) for a, at, counted in clicks_of(log, "7") if a == "12"]
     assert twelve == [(20.0, True), (20.0, False)]
-    assert first_clicks(log).sum() == 4
+    assert log.events.first.sum() == 4
     replay = Replay(log)
     replay.advance(begin + 3601.0)
     row = np.array([log.articles.row("12")])
@@ -84,7 +83,9 @@ def test_history_delivered_later_is_not_known_before(tmp_path):
     replay = Replay(log)
     reader = log.users.row("9")
     at = float(log.events.columns.occurred_at[late].min()) + 0.5
+    replay.advance(at)
     assert len(replay.readers.read_rows(reader, at)) == 0
+    replay.advance(at + 7200.0)
     assert len(replay.readers.read_rows(reader, at + 7200.0)) == 1
 
 
