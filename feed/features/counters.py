@@ -96,16 +96,11 @@ class Counters:
 
     def clicks(self, rows: Rows, now: float) -> Floats:
         """Return decayed first clicks at `now`, f64 [k, 4], a column per half-life."""
-        return self._table.read(rows, now)[:, _BLOCK["clicks"]]
+        return self._table.read(rows, now, _BLOCK["clicks"])
 
     def impressions(self, rows: Rows, now: float) -> Floats:
         """Return decayed impressions at `now`, f64 [k, 4], a column per half-life."""
-        return self._table.read(rows, now)[:, _BLOCK["impressions"]]
-
-    def both(self, rows: Rows, now: float) -> tuple[Floats, Floats]:
-        """Return decayed clicks and impressions at `now` in one read, f64 [k, 4] each."""
-        values = self._table.read(rows, now)
-        return values[:, _BLOCK["clicks"]], values[:, _BLOCK["impressions"]]
+        return self._table.read(rows, now, _BLOCK["impressions"])
 
     def blocks(self, rows: Rows, now: float) -> dict[str, Floats]:
         """Return every one of `BLOCKS` at `now` in one read, f64 [k, 4] each."""

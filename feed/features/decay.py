@@ -45,16 +45,18 @@ class DecayedTable:
         growth *= weight[:, None] if weight.ndim == 1 else weight
         np.add.at(self._values, rows, growth)
 
-    def read(self, rows: Rows, now: float) -> Floats:
+    def read(self, rows: Rows, now: float, columns: slice = slice(None)) -> Floats:
         """Return the decayed sums of rows at `now`, f64 [k, columns]; unknown rows are zero."""
+        half_lives_s = self.half_lives_s[columns]
         if self.landmark is None or not self.size:
-            return np.zeros((len(rows), len(self.half_lives_s)))
+            return np.zeros((len(rows), len(half_lives_s)))
+        table = self._values[:, columns]
         known = (rows >= 0) & (rows < self.size)
         if known.all():
-            values = self._values[rows]
+            values = table[rows]
         else:
-            values = np.where(known[:, None], self._values[np.where(known, rows, 0)], 0.0)
-        values *= np.exp2((self.landmark - now) / self.half_lives_s)
+            values = np.where(known[:, None], table[np.where(known, rows, 0)], 0.0)
+        values *= np.exp2((self.landmark - now) / half_lives_s)
         return values
 
     def read_all(self, now: float) -> Floats:

@@ -20,6 +20,8 @@ YOUNG_HOURS = 24.0
 """Only articles younger than this are explored."""
 FEWEST_CLICKS = 1e-3
 """Decayed clicks under this count as none."""
+LISTED = 2_000
+"""Articles of one order by clicks or impressions: more than any request looks at."""
 EXPLORE_DEPTH = 400
 """Under-exposed articles listed."""
 SEARCHED = 5_000
@@ -37,7 +39,7 @@ class LiveIndex:
     without clicks left out), `in_view` the articles most in readers' view in the last half hour,
     `underexposed` the young ones that at most half as many as usual were shown. `expiring` have
     an expiry time. `searched`, the first `SEARCHED` of `newest`, are those whose vectors are
-    searched.
+    searched. `dated` is every row of `pool`, live or not, newest first.
     """
 
     newest: Rows
@@ -47,20 +49,26 @@ class LiveIndex:
     underexposed: Rows
     expiring: Rows
     searched: Rows
+    pool: ArticlePool
+    dated: Rows
 
 
-def build_index(pool: ArticlePool, counters: Counters, now: float) -> LiveIndex:
+def build_index(
+    pool: ArticlePool, counters: Counters, now: float, previous: LiveIndex | None = None
+) -> LiveIndex:
     """Return the orders of a snapshot.
 
     Args:
         pool: the articles.
         counters: decayed clicks and impressions by row.
         now: the snapshot's time, epoch seconds; expiry is checked again at each request.
+        previous: an older index; of the same pool, its articles are in the order of dates already.
     """
     live = pool.live & (pool.published_at <= now + SCHEDULE_TOLERANCE_S) & (pool.expires_at > now)
-    rows = np.flatnonzero(live)
-    rows = rows[np.argsort(-pool.published_at[rows], kind="stable")]
-    clicks, impressions = counters.both(rows, now)
+    is_same_pool = previous is not None and previous.pool is pool
+    dated = previous.dated if previous and is_same_pool else _by_date(pool)
+    rows = dated[live[dated]]
+    clicks, impressions = counters.clicks(rows, now), counters.impressions(rows, now)
     return LiveIndex(
         newest=rows,
         newest_at=pool.published_at[rows],
@@ -69,11 +77,20 @@ def build_index(pool: ArticlePool, counters: Counters, now: float) -> LiveIndex:
         underexposed=_underexposed(rows, pool.published_at[rows], impressions[:, -1], now),
         expiring=rows[np.isfinite(pool.expires_at[rows])],
         searched=rows[:SEARCHED],
+        pool=pool,
+        dated=dated,
     )
+
+
+def _by_date(pool: ArticlePool) -> Rows:
+    order: Rows = np.argsort(-pool.published_at[: pool.size], kind="stable")
+    return order
 
 
 def _descending(rows: Rows, amounts: Floats) -> Rows:
     some = np.flatnonzero(amounts > FEWEST_CLICKS)
+    if len(some) > LISTED:
+        some = np.sort(some[np.argpartition(-amounts[some], LISTED)[:LISTED]])
     ordered: Rows = rows[some[np.argsort(-amounts[some], kind="stable")]]
     return ordered
 

@@ -117,6 +117,8 @@ class SnapshotKeeper:
                 view_changed=catalogue_changed or model_changed,
                 index_changed=catalogue_changed or signals_changed,
             )
+            if self._current is None:
+                self._warm(snapshot)  # were the store gone before there is a card: empty feeds
             self._current = snapshot
             SNAPSHOT_SECONDS.observe(time.perf_counter() - started)
             SNAPSHOT_AT.set(snapshot.taken_at)
@@ -181,7 +183,8 @@ class SnapshotKeeper:
         else:
             view = old.view
         if old is None or index_changed or now - old.indexed_at > INDEX_MAX_AGE_S:
-            index, indexed_at = build_index(pool, signals.counters, now), now
+            index = build_index(pool, signals.counters, now, old.index if old else None)
+            indexed_at = now
         else:
             index, indexed_at = old.index, old.indexed_at
         view.pack(index.searched)  # here, not in the first request
