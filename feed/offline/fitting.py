@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -13,7 +16,7 @@ from feed.config import DAY_S, TrainingConfig
 from feed.domain import format_time
 from feed.features.ids import IdMap
 from feed.features.interactions import build_interactions
-from feed.models.bundle import ModelBundle
+from feed.models.bundle import ModelBundle, load_bundle, save_bundle
 from feed.models.factors import (
     fit_als,
     fit_content_map,
@@ -99,6 +102,22 @@ def fit_bundle(
         shrinkage_readers=config.shrinkage_readers,
     )
     return bundle if embeddings is None else _with_content(bundle, embeddings[known], config)
+
+
+def fit_shared(shelf: Path, until: float, fit: Callable[[], ModelBundle]) -> ModelBundle:
+    """Return the bundle of a moment that several processes need: the first one there fits it.
+
+    Args:
+        shelf: a directory of one evaluation, where bundles lie.
+        until: the moment, epoch seconds.
+        fit: fits it.
+    """
+    place = shelf / f"until-{until:.6f}"
+    with place.with_suffix(".lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not place.is_dir():
+            save_bundle(fit(), place)
+        return load_bundle(place)
 
 
 def fit_ranker(

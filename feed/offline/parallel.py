@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -35,8 +36,8 @@ def evaluate_protocols(
 ) -> ScoreBook:
     """Return the book of every protocol of a plan; two protocols walk side by side.
 
-    Each protocol has its own replay and its own training, so the numbers are those of walking
-    alone.
+    Each protocol has its own replay and its own rankers, so the numbers are those of walking
+    alone; the factors, which are the same for both, are fitted once.
 
     Args:
         log: the log.
@@ -51,11 +52,16 @@ def evaluate_protocols(
                 log, plan, ScoreBook(log, file), embeddings=embeddings, progress=progress
             )
     spawn = multiprocessing.get_context("spawn")
-    with spawn.Manager() as manager, ProcessPoolExecutor(len(plan.heads), spawn) as workers:
+    with (
+        tempfile.TemporaryDirectory(prefix="feed-fits-") as shelf,
+        spawn.Manager() as manager,
+        ProcessPoolExecutor(len(plan.heads), spawn) as workers,
+    ):
+        shared = replace(plan, shelf=Path(shelf))
         told = manager.Queue()
         files = [_part(scores, head) for head in plan.heads]
         tasks = [
-            workers.submit(_walk, log, replace(plan, heads=(head,)), embeddings, file, told)
+            workers.submit(_walk, log, replace(shared, heads=(head,)), embeddings, file, told)
             for head, file in zip(plan.heads, files, strict=True)
         ]
         shares = dict.fromkeys(plan.heads, 0.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +22,7 @@ from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
 from feed.offline.event_log import Seen
 from feed.offline.examples import Examples, ExampleStore, sample_negatives
-from feed.offline.fitting import fit_bundle, fit_ranker
+from feed.offline.fitting import fit_bundle, fit_ranker, fit_shared
 from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
 from feed.offline.replay import Replay, build_log_pool
@@ -44,7 +46,8 @@ class WalkPlan:
     Before each `retrain_every_s` of it everything is trained again on what came before.
     `pool_every` measures the pool protocol on every n-th impression (1: all);
     `learn_pool_every` rebuilds pool examples from every n-th impression of the past, with
-    `negatives` unclicked candidates each. `heads` chooses protocols.
+    `negatives` unclicked candidates each. `heads` chooses protocols. On `shelf`, a directory,
+    walks of the same log and training share what they fit.
     """
 
     start: float
@@ -55,6 +58,7 @@ class WalkPlan:
     negatives: int = 20
     heads: tuple[str, ...] = HEADS
     threads: int = 1
+    shelf: Path | None = None
     ranking: RankingConfig = field(default_factory=RankingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -214,9 +218,15 @@ class Walk:
 
     def _fit_bundle(self, until: float) -> ModelBundle:
         plan = self._plan
-        return fit_bundle(
-            self._log, until, plan.training, embeddings=self._embeddings, threads=plan.threads
+        fit = partial(
+            fit_bundle,
+            self._log,
+            until,
+            plan.training,
+            embeddings=self._embeddings,
+            threads=plan.threads,
         )
+        return fit() if plan.shelf is None else fit_shared(plan.shelf, until, fit)
 
     def _take_slate(
         self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
