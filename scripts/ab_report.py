@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Reports on an experiment from the archive; the same as `feed ab-report`."""
+"""Reports on an experiment from the archive; the same as `feed report`."""
 
 from feed.commands.ab_report import ab_report
 

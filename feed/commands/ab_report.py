@@ -1,4 +1,4 @@
-"""`feed ab-report`: what an experiment did to its readers, as HTML, Markdown and JSON."""
+"""`feed report`: what an experiment did to its readers, as HTML, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLOURS = {
 }
 
 
-@click.command("ab-report")
+@click.command("report")
 @click.argument("experiment")
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
 @click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +28,8 @@ class Log:
     Attributes:
         connection: With the views `events`, `served` and `articles`.
         days: Days (ISO dates) that have a file, by table.
-        commits: Numbers of the commits that left a file, by day, in any table.
+        commits: Numbers of the first and last commit of every file, by day, in any table.
+        held_commits: Numbers of all commits that files of those days may hold.
         empty_commits: Numbers of recent commits that left none.
         last_commit: The newest commit's number; 0 where the archive keeps no ledger.
     """
@@ -36,6 +37,7 @@ class Log:
     connection: duckdb.DuckDBPyConnection
     days: dict[str, frozenset[str]]
     commits: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    held_commits: Mapping[str, frozenset[int]] = field(default_factory=dict)
     empty_commits: frozenset[int] = frozenset()
     last_commit: int = 0
 
@@ -53,6 +55,18 @@ class Log:
         known = self.commits.get(day, frozenset()) | self.empty_commits
         following = min(after, default=self.last_commit + 1)
         return all(number in known for number in range(before + 1, following))
+
+    def lost_commits(self, days: Collection[str]) -> tuple[int, int]:
+        """Return how many commits of these days left no file, and how many there were.
+
+        A commit may leave none (when all it did was to erase a reader), so a few prove nothing.
+        """
+        ends = [number for day in days for number in self.commits.get(day, ())]
+        if not ends:
+            return 0, 0
+        held = self.empty_commits.union(*self.held_commits.values())
+        numbers = range(min(ends), max(ends) + 1)
+        return sum(number not in held for number in numbers), len(numbers)
 
 
 @contextmanager
@@ -84,10 +98,15 @@ def open_log(
             for table in TABLES
         }
         entries = Ledger(folder).entries()
+        ranges = _numbered_files(folder)
         yield Log(
             connection,
             days,
-            _numbered_commits(folder),
+            {day: frozenset(n for pair in found for n in pair) for day, found in ranges.items()},
+            {
+                day: frozenset(n for low, high in found for n in range(low, high + 1))
+                for day, found in ranges.items()
+            },
             frozenset(entry.number for entry in entries if not entry.files),
             entries[-1].number if entries else 0,
         )
@@ -98,15 +117,15 @@ def day_name(day: int) -> str:
     return datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
 
 
-def _numbered_commits(folder: Path) -> dict[str, frozenset[int]]:
-    """Return the commit numbers in the names of each day's files; none if a name has none.
+def _numbered_files(folder: Path) -> dict[str, set[tuple[int, int]]]:
+    """Return the first and last commit number of each day's files; nothing if a name has none.
 
-    A file that several were merged into is named for the first and the last commit in it.
+    A file is named for its commit, one that several were merged into for the first and the last.
     """
-    found: dict[str, set[int]] = {}
+    found: dict[str, set[tuple[int, int]]] = {}
     for path in table_files(folder):
-        numbers = path.name.split(".")[0].split("-")
+        numbers = path.name.split(".", maxsplit=1)[0].split("-")
         if not all(number.isdecimal() for number in numbers):
             return {}
-        found.setdefault(day_of_file(path), set()).update(map(int, numbers))
-    return {day: frozenset(numbers) for day, numbers in found.items()}
+        found.setdefault(day_of_file(path), set()).add((int(numbers[0]), int(numbers[-1])))
+    return found

@@ -113,8 +113,10 @@ def facts_of(report: Report) -> list[Fact]:
     holding = sum(g.outcome.verdict == "holds" for g in report.guardrails)
     if report.guardrails:
         facts.append(Fact("Guardrails", f"{holding} of {len(report.guardrails)}", "hold"))
-    passed = sum(check.state is not CheckState.FAILED for check in report.checks)
-    facts.append(Fact("Trust checks", f"{passed} of {len(report.checks)}", "passed"))
+    states = [check.state for check in report.checks]
+    passed, warned = states.count(CheckState.PASSED), states.count(CheckState.WARNING)
+    note = f"passed, {warned} with a warning" if warned else "passed"
+    facts.append(Fact("Trust checks", f"{passed} of {len(states)}", note))
     return facts
 
 

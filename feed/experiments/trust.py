@@ -34,6 +34,8 @@ KEYLESS_GAP = 0.005
 """Difference of that share between variants that matters when it is proven."""
 FALLBACK_GAP = 0.005
 """Difference of the share of fallback feeds that matters when it is proven."""
+LOST_TOLERATED = 0.01
+"""Share of the archive's commits without a file beyond which files are taken for lost."""
 SKEW_TOLERATED = 0.01
 """Share of events whose clock is a day off that is worth a warning."""
 
@@ -196,6 +198,13 @@ def check_days(log: Log, window: Window, *, generated_at: float) -> TrustCheck:
         finding = f"The archive has no file for {len(missing)} of {2 * len(wanted)}: {shown}."
         fault = "days are missing from the archive"
         return TrustCheck("Archive complete", CheckState.FAILED, finding, fault=fault)
+    lost, commits = log.lost_commits(wanted)
+    if lost:
+        finding = f"Of {number(commits)} commits to the archive {number(lost)} left no file."
+        if lost > LOST_TOLERATED * commits:
+            fault = "files are missing from the archive"
+            return TrustCheck("Archive complete", CheckState.FAILED, finding, fault=fault)
+        return TrustCheck("Archive complete", CheckState.WARNING, finding)
     if quiet:
         shown = ", ".join(quiet[:6]) + (" …" if len(quiet) > 6 else "")
         finding = (

@@ -205,7 +205,8 @@ def _state_of(
     experiment: Experiment, standing: _Standing, primaries: Sequence[MetricResult]
 ) -> str:
     parts = [
-        describe_interval(experiment, result, standing.name) + _in_reader_terms(result, standing)
+        describe_interval(experiment, result, standing.name)
+        + _in_reader_terms(experiment, result, standing)
         for result in primaries
     ]
     if standing.breached:
@@ -217,8 +218,11 @@ def _state_of(
     return f"{'; '.join(parts)}."
 
 
-def _in_reader_terms(result: MetricResult, standing: _Standing) -> str:
-    difference = _of(result, standing.name).deciding.difference
+def _in_reader_terms(experiment: Experiment, result: MetricResult, standing: _Standing) -> str:
+    comparison = _of(result, standing.name)
+    difference = comparison.deciding.difference
+    if deciding_interval(experiment, comparison) is None:
+        return ""
     if result.metric.form != "number" or result.metric.denominator or not difference:
         return ""
     return f", {metric_difference(1000 * difference, 'count')} for every {number(1000)} readers"

@@ -359,6 +359,21 @@ def test_a_day_whose_commits_are_gone_is_lost(
     assert report.verdict.kind is VerdictKind.BROKEN
 
 
+def test_files_lost_within_days_are_missed_by_their_numbers(
+    data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment
+) -> None:
+    folder = archive_of_a_worker(data_dirs(SMALL), tmp_path / "x", None)
+    archive = folder / "archive"
+    for place, day in enumerate(sorted((archive / "events").glob("day=*"))):
+        for table in ("events", "served"):
+            file = next((archive / table / day.name).glob("*.parquet"))
+            first, gap = 100 * place + 1, 40 * (place == 6)
+            file.rename(file.with_name(f"{first:012d}-{first + 99 - gap:012d}.parquet"))
+    report = at_end(folder, trial)
+    assert completeness(report) is CheckState.FAILED
+    assert "commits to the archive 40 left no file" in readable(report)
+
+
 def test_where_files_carry_no_numbers_an_empty_day_counts_as_lost(
     data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment
 ) -> None:
