@@ -154,14 +154,16 @@ class PairTable:
         growth = self._growth(landmark)
         weights = packed["weights"] * growth
         ends = np.cumsum(packed["counts"])
-        for row, end, count in zip(rows.tolist(), ends, packed["counts"], strict=True):
-            entry = _Neighbours()
-            if count:
-                entry.rows = others[end - count : end].copy()
-                entry.weights = weights[end - count : end].copy()
-                entry.size = int(count)
-            self._pairs[row] = entry
+        counts = packed["counts"].tolist()
+        for row, end, count in zip(rows.tolist(), ends.tolist(), counts, strict=True):
             self._shared.discard(row)
+            if not count:
+                self._pairs.pop(row, None)
+                continue
+            entry = self._pairs[row] = object.__new__(_Neighbours)
+            entry.rows = others[end - count : end].copy()
+            entry.weights = weights[end - count : end].copy()
+            entry.size = count
 
     def _writable(self, row: int) -> _Neighbours:
         entry = self._pairs.get(row)

@@ -17,7 +17,7 @@ from flask import Response, g, request
 from numpy.random import default_rng
 
 from feed.config import Settings, settings_from_environment
-from feed.domain import ID_PATTERN
+from feed.domain import ID_PATTERN, StoreUnavailableError
 from feed.service import (
     experiments_pages,
     routes_articles,
@@ -48,6 +48,7 @@ RUNNING = 1
 WAITING = 16
 SPARE = 6
 STORE_REST_S = 0.5
+STORE_PATIENCE_S = 10.0
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' https: data:; object-src 'none'; base-uri 'none'; "
@@ -67,6 +68,7 @@ def application() -> APIFlask:
     check_binding(settings)
     check_encoder(settings)
     configure_logging(settings)
+    await_store(settings)
     app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))
     keeper: SnapshotKeeper = app.extensions["feed"].keeper
     keeper.catch_up()
@@ -75,6 +77,19 @@ def application() -> APIFlask:
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
     return app
+
+
+def await_store(settings: Settings, patience_s: float = STORE_PATIENCE_S) -> None:
+    """Wait while a store that was started beside us loads its data; some seconds at most."""
+    store = RedisStore(settings)
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        try:
+            store.ping()
+            break
+        except StoreUnavailableError:
+            time.sleep(0.02)
+    store.close()
 
 
 def create_app(
