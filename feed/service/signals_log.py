@@ -11,9 +11,10 @@ import structlog
 
 from feed.features.ids import IdMap
 from feed.features.state import LiveSignals
+from feed.storage.keys import CHECKPOINT_BLOB
 from feed.storage.store import StreamStore
 
-SIGNALS_BLOB = "signals"
+SIGNALS_BLOB = CHECKPOINT_BLOB
 TRENDING_BLOB = "trending"
 DELTAS_KEPT = 600
 START = "0-0"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,16 @@ import orjson
 from feed.config import Settings
 from feed.domain import ArchiveError, ConflictError
 from feed.storage.archive_files import reading, settled, table_files
-from feed.storage.archive_ledger import Ledger, sync_directory, write_durably
+from feed.storage.archive_ledger import (
+    START,
+    Commit,
+    Ledger,
+    sync_directory,
+    write_durably,
+)
 from feed.storage.keys import Keys
 from feed.storage.link import Link
-from feed.storage.store_dump import dump_store, load_store
+from feed.storage.store_dump import StoreDump, load_store
 
 FORMAT = 1
 _STORE_FILE = "store.dump.gz"
@@ -40,9 +48,9 @@ class BackupReport:
 def backup(settings: Settings, target: Path) -> BackupReport:
     """Copy a running installation into a new directory.
 
-    The store is copied first and the archive after it, so the archive reaches at least as far
-    as the copied streams: after a restore the worker skips what is archived already and archives
-    the rest, each event once. The directory appears under its name only when it is whole.
+    Streams and the checkpoint they follow are copied first, then of the archive what those
+    streams reach, so that after a restore the worker skips what is archived or counted already
+    and does the rest, each event once. The directory appears under its name only when it is whole.
 
     Args:
         settings: `redis_url` (the embedded store's address if there is one) and `data_dir`.
@@ -63,11 +71,14 @@ def backup(settings: Settings, target: Path) -> BackupReport:
     try:
         (draft / _FILES).mkdir(parents=True)
         keys = Keys(settings.namespace, settings.partitions)
-        records = dump_store(link, keys, settings.namespace, draft / _STORE_FILE)
-        _copy_archive(settings.data_dir / "archive", draft / _FILES / "archive")
+        archive = settings.data_dir / "archive"
+        with StoreDump(link, keys, settings.namespace, draft / _STORE_FILE) as dump:
+            with reading(archive):  # nothing is swapped, merged or deleted meanwhile
+                copy_archive(archive, draft / _FILES / "archive", dump.write_streams())
+            dump.write_values()
         _copy_rest(settings.data_dir, draft / _FILES)
         copied = [path for path in draft.rglob("*") if path.is_file()]
-        report = BackupReport(records, len(copied), sum(path.stat().st_size for path in copied))
+        report = BackupReport(dump.count, len(copied), sum(path.stat().st_size for path in copied))
         _write_manifest(draft, settings, report)
         draft.rename(target)
         sync_directory(target.parent)
@@ -110,21 +121,34 @@ def restore(settings: Settings, source: Path) -> BackupReport:
     return BackupReport(records, manifest["files"], manifest["size_bytes"])
 
 
-def _copy_archive(archive: Path, target: Path) -> None:
-    """Copy a state of the archive in which ledger and files agree."""
-    if not archive.is_dir():
-        return
-    with reading(archive):  # nothing is swapped or deleted meanwhile
-        with settled(archive):  # nothing is half committed at this moment
-            entries = Ledger(archive).entries()
-            files = table_files(archive)
-        for path in files:
-            copy = target / path.relative_to(archive)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, copy)
-    ledger = Ledger(target)
-    for entry in entries[-1:]:
-        ledger.add(entry)
+def copy_archive(archive: Path, target: Path, ends: Mapping[int, str]) -> None:
+    """Copy the archive as it was when the streams ended at `ends`; ledger and files agree."""
+    with settled(archive):  # nothing is half committed at this moment
+        entries = Ledger(archive).entries()
+        files = table_files(archive)
+    kept = list(takewhile(lambda entry: _is_within(entry, ends), entries))
+    if not kept and entries and entries[0].number > 1:
+        kept = entries  # the ledger does not go back so far: better too much than too little
+    later = {name for entry in entries[len(kept) :] for name in entry.files}
+    for path in files:
+        name = path.relative_to(archive)
+        if name.as_posix() not in later:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target / name)
+    for entry in kept[-1:]:
+        Ledger(target).add(entry)
+
+
+def _is_within(entry: Commit, ends: Mapping[int, str]) -> bool:
+    return all(
+        _order(last) <= _order(ends.get(partition, START))
+        for partition, (_, last) in entry.ranges.items()
+    )
+
+
+def _order(stream_id: str) -> tuple[int, int]:
+    milliseconds, sequence = stream_id.split("-")
+    return int(milliseconds), int(sequence)
 
 
 def _copy_rest(data_dir: Path, target: Path) -> None:

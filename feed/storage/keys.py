@@ -19,6 +19,9 @@ SEEN_TTL_S = 2 * DAY_S
 PREFERENCES_TTL_S = 400 * DAY_S
 HIT_WINDOWS_KEPT = 2
 
+CHECKPOINT_BLOB = "signals"
+"""The blob that says what the worker has counted, and up to where in each stream."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:

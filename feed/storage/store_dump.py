@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from feed.domain import ArchiveError, ConflictError
-from feed.storage.keys import Keys
+from feed.storage.keys import CHECKPOINT_BLOB, Keys
 from feed.storage.link import Command, Link
 
 MAGIC = b"FEEDDUMP1\n"
 BATCH = 200
+ATTEMPTS = 3
 ENTRIES = 1000
 _HEAD = struct.Struct("<cIqI")
 _FIELD = struct.Struct("<I")
@@ -34,20 +35,88 @@ class Record:
     data: bytes
 
 
-def dump_store(link: Link, keys: Keys, namespace: str, path: Path) -> int:
-    """Write everything of a namespace into a file; return the number of records.
+class StoreDump:
+    """Writes everything of a namespace into a file: streams and checkpoint, then the values.
 
-    Streams come first: what a reader did after his stream was copied may be in his state and
-    not in the stream, never the other way round with something missing from both.
+    What a reader did after his stream was copied may be in his state and not in the stream,
+    never the other way round with something missing from both. `count` is the number of records.
     """
-    count = 0
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        file.write(MAGIC)
-        for record in _records(link, keys, namespace):
-            _write(file, record)
-            count += 1
-        _write(file, Record(END, b"", 0, str(count).encode()))
-    return count
+
+    def __init__(self, link: Link, keys: Keys, namespace: str, path: Path) -> None:
+        self._link, self._keys, self._namespace, self._path = link, keys, namespace, path
+        self._streams = {p: keys.stream(p) for p in range(keys.partitions)}
+        self._checkpoint = keys.catalogue(f"blob:{CHECKPOINT_BLOB}")
+        self.count = 0
+
+    def __enter__(self) -> StoreDump:
+        self._open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if kind is None:
+            _write(self._file, Record(END, b"", 0, str(self.count).encode()))
+        self._file.close()
+
+    def write_streams(self) -> dict[int, str]:
+        """Write the streams and the checkpoint they follow; return each partition's last id.
+
+        A checkpoint that is replaced meanwhile lets its worker trim the streams: begin again.
+        """
+        for _ in range(ATTEMPTS):
+            checkpoint = self._dumped(self._checkpoint)
+            ends = {p: self._write_stream(stream) for p, stream in self._streams.items()}
+            if self._dumped(self._checkpoint) == checkpoint:
+                break
+            self._file.close()
+            self._open()
+        if checkpoint is not None:
+            self._add(Record(VALUE, self._checkpoint.encode(), 0, checkpoint))
+        return {p: end for p, end in ends.items() if end}
+
+    def write_values(self) -> None:
+        """Write all the rest."""
+        link, wanted = self._link, _is_lasting(self._namespace)
+        done = {name.encode() for name in (*self._streams.values(), self._checkpoint)}
+        for batch in link.scan(BATCH):
+            found = [key for key in batch if wanted(key) and key not in done]
+            commands = [(key.decode(), ("DUMP", key)) for key in found]
+            commands += [(key.decode(), ("PTTL", key)) for key in found]
+            replies = link.spread(commands)
+            now_ms = round(time.time() * 1000)
+            half = len(found)
+            for key, data, ttl_ms in zip(found, replies[:half], replies[half:], strict=True):
+                if data is not None:
+                    self._add(Record(VALUE, key, now_ms + ttl_ms if ttl_ms > 0 else 0, data))
+
+    def _open(self) -> None:
+        self._file = gzip.open(self._path, "wb", compresslevel=1)  # noqa: SIM115 - __exit__
+        self._file.write(MAGIC)
+        self.count = 0
+
+    def _add(self, record: Record) -> None:
+        _write(self._file, record)
+        self.count += 1
+
+    def _dumped(self, key: str) -> bytes | None:
+        data: bytes | None = self._link.call(key, "DUMP", key)
+        return data
+
+    def _write_stream(self, stream: str) -> str:
+        if not self._link.call(stream, "EXISTS", stream):
+            return ""
+        info = self._link.call(stream, "XINFO", "STREAM", stream)
+        end: bytes = dict(zip(info[::2], info[1::2], strict=True))[b"last-generated-id"]
+        after = "-"
+        while True:
+            entries = self._link.call(stream, "XRANGE", stream, after, "+", "COUNT", ENTRIES)
+            for stream_id, fields in entries:
+                self._add(Record(ENTRY, stream.encode(), 0, _pack([stream_id, *fields])))
+                end = stream_id
+            if len(entries) < ENTRIES:
+                break
+            after = f"({end.decode()}"
+        self._add(Record(LAST_ID, stream.encode(), 0, end))
+        return end.decode()
 
 
 def load_store(link: Link, keys: Keys, path: Path) -> int:
@@ -71,44 +140,11 @@ def load_store(link: Link, keys: Keys, path: Path) -> int:
     return count
 
 
-def _records(link: Link, keys: Keys, namespace: str) -> Iterator[Record]:
-    streams = {keys.stream(partition) for partition in range(keys.partitions)}
-    for stream in sorted(streams):
-        yield from _stream_records(link, stream)
-    wanted = _is_lasting(namespace)
-    done: set[bytes] = {stream.encode() for stream in streams}
-    for batch in link.scan(BATCH):
-        found = [key for key in batch if wanted(key) and key not in done]
-        commands = [(key.decode(), ("DUMP", key)) for key in found]
-        commands += [(key.decode(), ("PTTL", key)) for key in found]
-        replies = link.spread(commands)
-        now_ms = round(time.time() * 1000)
-        half = len(found)
-        for key, data, ttl_ms in zip(found, replies[:half], replies[half:], strict=True):
-            if data is not None:
-                yield Record(VALUE, key, now_ms + ttl_ms if ttl_ms > 0 else 0, data)
-
-
 def _is_lasting(namespace: str) -> Callable[[bytes], bool]:
     """Return the test for keys to keep: all of ours but leases and hit counters."""
     ours = f"{{{namespace}:".encode()
     lease = f"{{{namespace}:c}}:lease:".encode()
     return lambda key: key.startswith(ours) and not key.startswith(lease)
-
-
-def _stream_records(link: Link, stream: str) -> Iterator[Record]:
-    after = "-"
-    while True:
-        entries = link.call(stream, "XRANGE", stream, after, "+", "COUNT", ENTRIES)
-        for stream_id, fields in entries:
-            yield Record(ENTRY, stream.encode(), 0, _pack([stream_id, *fields]))
-        if len(entries) < ENTRIES:
-            break
-        after = f"({entries[-1][0].decode()}"
-    if link.call(stream, "EXISTS", stream):
-        info = link.call(stream, "XINFO", "STREAM", stream)
-        facts = dict(zip(info[::2], info[1::2], strict=True))
-        yield Record(LAST_ID, stream.encode(), 0, facts[b"last-generated-id"])
 
 
 def _restoring(record: Record) -> Command:

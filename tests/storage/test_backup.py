@@ -9,9 +9,11 @@ import pytest
 from feed.domain import ArchiveError, ConflictError, Preferences
 from feed.service.worker import Worker
 from feed.storage.archive import Archive
-from feed.storage.backup import backup, restore
+from feed.storage.backup import backup, copy_archive, restore
 from feed.storage.embedded import EmbeddedStore
+from feed.storage.keys import Keys
 from feed.storage.redis_store import RedisStore
+from feed.storage.store_dump import StoreDump
 
 NOW = 1_780_000_000.0
 
@@ -69,6 +71,22 @@ def test_a_restored_installation_goes_on_where_the_backup_was_made(
         [f"e{n}" for n in range(40)] + [f"f{n}" for n in range(10)]
     )
     assert (empty_settings.data_dir / "models" / "v1" / "factors.npy").read_bytes() == b"numbers"
+
+
+def test_the_copied_archive_reaches_no_further_than_the_copied_streams(
+    used, store, tmp_path, make_event
+):
+    worker = Worker(store, used, "worker")
+    worker.tick(NOW + 60)
+    keys = Keys(used.namespace, used.partitions)
+    with StoreDump(store._link, keys, used.namespace, tmp_path / "dump") as dump:
+        ends = dump.write_streams()
+    store.append_events([make_event(user_id=f"w{n}", event_id=f"g{n}") for n in range(10)])
+    worker.tick(NOW + 120)
+    assert len(event_ids(used)) == 60
+    copied = replace(used, data_dir=tmp_path / "copied")
+    copy_archive(used.data_dir / "archive", copied.data_dir / "archive", ends)
+    assert event_ids(copied) == sorted([f"e{n}" for n in range(40)] + [f"f{n}" for n in range(10)])
 
 
 def test_new_events_follow_the_old_ones_even_in_an_emptied_stream(used, tmp_path, empty_settings):
