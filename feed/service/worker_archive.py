@@ -12,7 +12,7 @@ from feed.domain import ArchiveError
 from feed.service.worker_metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
 from feed.storage.archive_ledger import START
 from feed.storage.archive_schema import day_of
-from feed.storage.archive_upkeep import compact, erase_users, expire
+from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import CatalogueChange, RecordType, StreamRecord
@@ -42,6 +42,7 @@ class ArchiveFeeder:
         self._writer = ArchiveWriter(self._dir, owner)
         self._started = False
         self._due_at = self._upkeep_at = float("-inf")
+        self._expired_before = ""
         self._left = 0
         self.failing = False
 
@@ -144,8 +145,12 @@ class ArchiveFeeder:
             log.info("archive_compacted", files=merged)
             return  # more may wait: look again at the next tick
         if self._settings.retention_days:
-            for day in expire(self._dir, day_of(now - self._settings.retention_days * DAY_S)):
+            before = day_of(now - self._settings.retention_days * DAY_S)
+            for day in expire(self._dir, before):
                 log.info("archive_expired", day=day)
+            if before != self._expired_before:
+                expire_articles(self._dir, before)
+                self._expired_before = before
         self._upkeep_at = now
 
     def _reread(self, partition: int, after_id: str, last_id: str) -> list[StreamRecord]:

@@ -18,7 +18,7 @@ from feed.storage.archive_files import (
 )
 from feed.storage.archive_ledger import write_durably
 from feed.storage.archive_parquet import REJECTED, write_query
-from feed.storage.archive_schema import EVENTS, SERVED, TABLES, open_duckdb, quoted
+from feed.storage.archive_schema import ARTICLES, EVENTS, SERVED, TABLES, open_duckdb, quoted
 
 COMPACT_FROM = 24
 """Small files of one table and day that are merged into one."""
@@ -56,6 +56,37 @@ def expire(archive_dir: Path, before: str) -> list[str]:
                 shutil.rmtree(folder)
                 deleted.append(f"{table}/{folder.name}")
     return deleted
+
+
+def expire_articles(archive_dir: Path, before: str) -> int:
+    """Drop states of articles that were over before a day; return how many files were rewritten.
+
+    What remains of those days is the last state of each article that had not been deleted by
+    then, so that a log from that day on still finds every article it speaks of.
+    """
+    paths = [path for path in table_files(archive_dir, ARTICLES) if day_name(path) < before]
+    if not paths:
+        return 0
+    with open_duckdb() as connection:
+        found = connection.execute(
+            f"SELECT DISTINCT filename FROM {_aged(paths)} WHERE age > 1 OR deleted"
+        ).fetchall()
+    # The oldest first: as long as a deletion is there, nothing before it can seem the last state.
+    stale = [number for number, path in enumerate(paths) if (str(path),) in found]
+    for number in stale:
+        own = f"filename = {_sql_text(str(paths[number]))}"
+        kept = f"(FROM {_aged(paths[number:])} WHERE {own} AND age = 1 AND NOT deleted)"
+        _rewrite(archive_dir, ARTICLES, kept, [paths[number]])
+    return len(stale)
+
+
+def _aged(paths: Sequence[Path]) -> str:
+    """Return the rows of files of articles as SQL, `age` 1 for the last one of its article."""
+    return (
+        "(SELECT *, row_number() OVER (PARTITION BY article_id ORDER BY logged_at DESC, filename"
+        f" DESC) AS age FROM read_parquet({quoted(map(str, paths))}, filename = true,"
+        " union_by_name = true))"
+    )
 
 
 def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:

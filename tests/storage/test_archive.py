@@ -12,7 +12,7 @@ from feed.storage.archive import Archive
 from feed.storage.archive_files import is_whole, table_files
 from feed.storage.archive_ledger import Ledger
 from feed.storage.archive_schema import TABLES, day_of
-from feed.storage.archive_upkeep import compact, erase_users, expire
+from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.store import CatalogueChange, RecordType, StreamRecord
 
@@ -342,6 +342,34 @@ def test_old_days_expire_but_articles_stay(tmp_path, make_article):
     assert expire(tmp_path, day_of(NOW + DAY)) == [f"events/day={day_of(NOW)}"]
     assert event_ids(tmp_path) == ["e1", "e2"]
     assert len(table_files(tmp_path, "articles")) == 1
+
+
+def test_of_expired_days_the_last_state_of_each_article_stays_until_it_is_deleted(
+    tmp_path, make_article
+):
+    writer = open_writer(tmp_path)
+    for day, changes in enumerate(
+        (
+            [CatalogueChange("a", make_article("a", title="first")), added("b", make_article)],
+            [CatalogueChange("a", make_article("a", title="second")), CatalogueChange("b", None)],
+            [CatalogueChange("a", make_article("a", title="third")), added("c", make_article)],
+        )
+    ):
+        writer.commit(Batch({}, changes, f"{day + 1}-0", NOW + day * DAY))
+    later = day_of(NOW + 2 * DAY)
+    assert expire_articles(tmp_path, later) == 2
+    assert expire_articles(tmp_path, later) == 0
+    assert titles(tmp_path, NOW + 2 * DAY) == {"a": "second"}
+    assert titles(tmp_path, NOW + 3 * DAY) == {"a": "third", "c": "A title"}
+
+
+def added(article_id, make_article):
+    return CatalogueChange(article_id, make_article(article_id, title="A title"))
+
+
+def titles(directory, as_of):
+    columns = Archive(directory).articles(as_of)
+    return dict(zip(columns["article_id"].tolist(), columns["title"].tolist(), strict=True))
 
 
 def test_a_reader_is_erased_from_every_file(tmp_path):
