@@ -10,12 +10,12 @@ import duckdb
 
 from feed.experiments.aggregates import Moments
 from feed.experiments.archive_log import day_name
-from feed.experiments.definitions import Experiment
+from feed.experiments.definitions import Experiment, StoppingRule
 from feed.experiments.effects import Effect
 from feed.experiments.estimates import compare_moments, effects_by_key, planned_pair
 from feed.experiments.exposure import Window
 from feed.experiments.interaction import check_heterogeneity, check_simpson
-from feed.experiments.interleaving import estimate_preference
+from feed.experiments.interleaving import estimate_preference, follow_preference
 from feed.experiments.metrics import metric_named
 from feed.experiments.reader_days import HISTORY
 from feed.experiments.results import (
@@ -134,8 +134,13 @@ def compare_teams(
         a, b = arm.interleaves
         rows = connection.execute(_TEAM_CLICKS, [f"team:{a}", f"team:{b}", arm.name]).fetchall()
         clicks_a, clicks_b = [row[0] for row in rows], [row[1] for row in rows]
-        preference = estimate_preference(clicks_a, clicks_b, level=1.0 - experiment.alpha)
-        results.append(TeamResult(arm.name, a, b, preference))
+        level = 1.0 - experiment.alpha
+        preference = estimate_preference(clicks_a, clicks_b, level=level)
+        sequence = None
+        if experiment.stopping_rule is StoppingRule.SEQUENTIAL:
+            planned = max(1, round(experiment.planned_readers * arm.share))
+            sequence = follow_preference(preference, planned, level=level)
+        results.append(TeamResult(arm.name, a, b, preference, sequence))
     return tuple(results)
 
 

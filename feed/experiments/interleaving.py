@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr, betaincinv, stdtr, stdtrit
 
-from feed.experiments.effects import Interval
+from feed.experiments.effects import ArmMean, Interval, compare_means
+from feed.experiments.sequential import SequentialEstimate, estimate_sequence
 
 Article = TypeVar("Article", bound=Hashable)
 Team = Literal["a", "b"]
@@ -42,6 +43,7 @@ class Preference:
         share_b_interval: Exact binomial interval for the share of b among the readers not tied.
         sign_p_value: Exact two-sided sign test over readers that are not tied.
         credit: Mean over readers of clicks on b minus clicks on a.
+        credit_error: Standard error of ``credit``, over readers.
         credit_interval: By Student's t over readers.
         credit_p_value: Two-sided, of no preference.
     """
@@ -54,6 +56,7 @@ class Preference:
     share_b_interval: Interval | None = None
     sign_p_value: float | None = None
     credit: float | None = None
+    credit_error: float | None = None
     credit_interval: Interval | None = None
     credit_p_value: float | None = None
 
@@ -131,7 +134,7 @@ def estimate_preference(
     if readers == 0:
         return Preference(0, 0, 0, 0)
     share = (wins_b + ties / 2.0) / readers
-    mean, interval, p_value = _mean_credit(credit, level)
+    mean, error, interval, p_value = _mean_credit(credit, level)
     sign_p_value, share_interval = None, None
     if wins_a + wins_b > 0:
         sign_p_value = _sign_test(wins_a, wins_b)
@@ -145,9 +148,30 @@ def estimate_preference(
         share_b_interval=share_interval,
         sign_p_value=sign_p_value,
         credit=mean,
+        credit_error=error,
         credit_interval=interval,
         credit_p_value=p_value,
     )
+
+
+def follow_preference(found: Preference, n_planned: int, *, level: float) -> SequentialEstimate:
+    """Turn a preference into a statement that may be read at every look, by mean credit.
+
+    The sign test may not: a reader who prefers one ranking today may prefer the other tomorrow.
+
+    Args:
+        found: The preference at this look.
+        n_planned: Readers planned in the interleaved variant.
+        level: Confidence level over all looks.
+
+    Returns:
+        The sequence of the mean credit; it says nothing without an estimate.
+    """
+    if found.credit is None or found.credit_error is None:
+        return SequentialEstimate(reason="no credited click decides between the rankings")
+    nothing = ArmMean(found.readers, 0.0, 0.0)
+    credit = ArmMean(found.readers, found.credit, found.credit_error**2)
+    return estimate_sequence(compare_means(nothing, credit, level), 2 * n_planned)
 
 
 def _next_team(picked: dict[str, int], open_teams: set[Team], rng: np.random.Generator) -> Team:
@@ -176,12 +200,12 @@ def _exact_share(wins: int, tries: int, level: float) -> Interval:
 
 def _mean_credit(
     credit: np.ndarray[tuple[int], np.dtype[np.float64]], level: float
-) -> tuple[float, Interval | None, float | None]:
+) -> tuple[float, float | None, Interval | None, float | None]:
     mean = float(credit.mean())
     if credit.size < 2 or float(credit.std()) == 0:
-        return mean, None, None
+        return mean, None, None, None
     error = float(credit.std(ddof=1)) / math.sqrt(credit.size)
     freedom = credit.size - 1
     width = float(stdtrit(freedom, (1.0 + level) / 2.0)) * error
     p_value = 2.0 * float(stdtr(freedom, -abs(mean) / error))
-    return mean, Interval(mean - width, mean + width), min(1.0, p_value)
+    return mean, error, Interval(mean - width, mean + width), min(1.0, p_value)

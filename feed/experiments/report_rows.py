@@ -244,11 +244,14 @@ def holdout_text(holdout: HoldoutResult) -> str:
 def team_row(result: TeamResult) -> list[str]:
     """Return one interleaving as text: rankings, readers, wins, share, p-value, meaning."""
     found = result.preference
-    if found.sign_p_value is None or found.share_b is None:
+    p = found.sign_p_value if result.sequence is None else result.sequence.p_value
+    ahead = found.wins_b - found.wins_a if result.sequence is None else found.credit or 0.0
+    if found.share_b is None:
         said = "no credited click decides between them"
-    elif found.sign_p_value < 0.05:
-        winner = result.b if found.wins_b > found.wins_a else result.a
-        said = f"readers click {winner} more"
+    elif p is None:
+        said = (result.sequence.reason if result.sequence else "") or "every reader is tied"
+    elif p < 0.05:
+        said = f"readers click {result.b if ahead > 0 else result.a} more"
     else:
         said = "no preference shown"
     return [
@@ -256,7 +259,7 @@ def team_row(result: TeamResult) -> list[str]:
         number(found.readers),
         f"{number(found.wins_a)} : {number(found.wins_b)} ({number(found.ties)} ties)",
         percent(found.share_b),
-        p_value(found.sign_p_value) if found.sign_p_value is not None else NONE,
+        p_value(p) if p is not None else NONE,
         said,
     ]
 

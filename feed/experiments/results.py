@@ -260,12 +260,14 @@ class TeamResult:
         a: Name of the first ranking.
         b: Name of the second.
         preference: From the clicks that each ranking's slots got.
+        sequence: Of the mean credit, valid at every look; None under the fixed rule.
     """
 
     variant: str
     a: str
     b: str
     preference: Preference
+    sequence: SequentialEstimate | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.experiments.interleaving import estimate_preference, interleave
+from feed.experiments.interleaving import estimate_preference, follow_preference, interleave
 
 RANKINGS = st.lists(st.integers(0, 15), max_size=12)
 
@@ -83,3 +83,31 @@ def test_one_reader_with_a_million_clicks_counts_as_one_win() -> None:
 def test_clicks_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="reader and team"):
         estimate_preference([1], [1, 2])
+
+
+def test_a_preference_that_may_be_read_every_day_is_more_careful() -> None:
+    rng = np.random.default_rng(4)
+    clicks_a, clicks_b = rng.poisson(1.0, 800), rng.poisson(1.15, 800)
+    single = estimate_preference(clicks_a, clicks_b)
+    found = follow_preference(single, 800, level=0.95)
+    assert single.credit_p_value is not None
+    assert found.p_value is not None
+    assert found.p_value > single.credit_p_value
+    strong = follow_preference(estimate_preference(clicks_a, 2 * clicks_b), 800, level=0.95)
+    assert strong.p_value is not None
+    assert strong.p_value < 0.001
+    nobody = follow_preference(estimate_preference([0, 0], [0, 0]), 800, level=0.95)
+    assert nobody.p_value is None
+    assert nobody.reason
+
+
+def test_looking_every_day_at_equal_rankings_rarely_finds_a_preference() -> None:
+    rng = np.random.default_rng(5)
+    runs, readers, days = 300, 400, 20
+    wrong = 0
+    for _ in range(runs):
+        clicks = rng.poisson(0.1, (2, readers, days)).cumsum(axis=2)
+        looks = (estimate_preference(clicks[0, :, d], clicks[1, :, d]) for d in range(days))
+        p_values = [follow_preference(look, readers, level=0.95).p_value for look in looks]
+        wrong += any(p is not None and p < 0.05 for p in p_values)
+    assert wrong / runs < 0.05
