@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import lightgbm
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.domain import BundleError, InvalidInputError
-from feed.models.schema import FEATURES, feature_index, group_columns
+from feed.models.schema import FEATURES, columns_of, feature_index
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -27,13 +28,15 @@ class Ranker(Protocol):
         """Return scores in (0, 1), f64 [k]: the logistic of `margin`."""
         ...
 
-    def contributions(self, features: Matrix, margin: Floats, groups: Sequence[int]) -> Floats:
-        """Return what the margin would lose without each group, f64 [k, len(groups)].
+    def contributions(
+        self, features: Matrix, margin: Floats, families: Sequence[tuple[str, ...]]
+    ) -> Floats:
+        """Return what the margin would lose without each family, f64 [k, len(families)].
 
         Args:
             features: f32 [k, len(FEATURES)].
             margin: their `margin`, f64 [k].
-            groups: places in `schema.GROUPS`.
+            families: each some of `schema.GROUPS`, taken away together.
         """
         ...
 
@@ -71,15 +74,27 @@ class LinearRanker:
         """Return scores in (0, 1), f64 [k]."""
         return logistic(self.margin(features))
 
-    def contributions(self, features: Matrix, margin: Floats, groups: Sequence[int]) -> Floats:
-        """Return the exact part of each group in the log-odds, f64 [k, len(groups)]."""
+    def contributions(
+        self, features: Matrix, margin: Floats, families: Sequence[tuple[str, ...]]
+    ) -> Floats:
+        """Return the exact part of each family in the log-odds, f64 [k, len(families)]."""
         del margin
-        parts, columns = self._parts(features), group_columns()
-        return np.stack([parts[:, columns[group]].sum(axis=1) for group in groups], axis=1)
+        parts = self._parts(features)
+        return np.stack([parts[:, columns_of(f)].sum(axis=1) for f in families], axis=1)
 
     def _parts(self, features: Matrix) -> Floats:
         parts: Floats = np.nan_to_num(features - self._neutral) * self._weights
         return parts
+
+
+def default_ranker(weights: Mapping[str, float]) -> LinearRanker:
+    """Return the linear ranker with some weights replaced, the same one for the same weights."""
+    return _linear(tuple(sorted(weights.items())))
+
+
+@lru_cache(maxsize=64)
+def _linear(weights: tuple[tuple[str, float], ...]) -> LinearRanker:
+    return LinearRanker(dict(weights))
 
 
 class LightGBMRanker:
@@ -121,14 +136,16 @@ class LightGBMRanker:
         margin = self._booster.predict(features, raw_score=True, num_threads=self._threads)
         return np.asarray(margin, np.float64)
 
-    def contributions(self, features: Matrix, margin: Floats, groups: Sequence[int]) -> Floats:
-        """Return the margin lost when a group's features are replaced by neutral values."""
-        stacked = np.repeat(features[None], len(groups), axis=0)
-        for copy, group in zip(stacked, groups, strict=True):
-            columns = group_columns()[group]
+    def contributions(
+        self, features: Matrix, margin: Floats, families: Sequence[tuple[str, ...]]
+    ) -> Floats:
+        """Return the margin lost when a family's features are replaced by neutral values."""
+        stacked = np.repeat(features[None], len(families), axis=0)
+        for copy, family in zip(stacked, families, strict=True):
+            columns = columns_of(family)
             copy[:, columns] = self.neutral[columns]
         without = self.margin(stacked.reshape(-1, features.shape[1]))
-        return margin[:, None] - without.reshape(len(groups), len(features)).T
+        return margin[:, None] - without.reshape(len(families), len(features)).T
 
     def with_threads(self, threads: int) -> LightGBMRanker:
         """Return the same ranker that predicts with more threads, for work offline."""

@@ -141,6 +141,12 @@ def group_columns() -> tuple[npt.NDArray[np.intp], ...]:
     return tuple(np.flatnonzero([f.group == group for f in FEATURES]) for group in GROUPS)
 
 
+@cache
+def columns_of(groups: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """Return the columns of several groups together."""
+    return np.flatnonzero([f.group in groups for f in FEATURES])
+
+
 def fingerprint() -> str:
     """Return 16 hex digits that change with any feature's name, order or definition."""
     text = "\n".join(f"{f.name}|{f.group}|{f.doc}" for f in FEATURES)

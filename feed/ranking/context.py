@@ -15,7 +15,7 @@ from feed.features.covisitation import CovisitVotes
 from feed.features.profile import EMPTY_PROFILE, NO_PREFERENCES, PreferenceCodes, Profile
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
-from feed.models.ranker import LinearRanker, Ranker
+from feed.models.ranker import Ranker, default_ranker
 from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
 from feed.models.view import PackedVectors, RankingView
 from feed.ranking.eligibility import Eligibility, find_eligible
@@ -65,7 +65,7 @@ class RankingContext:
             return self.ranker
         if config.use_ranker and self.view.bundle.ranker is not None:
             return self.view.bundle.ranker
-        return LinearRanker(config.weights)
+        return default_ranker(config.weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,7 @@ from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason
 from feed.features.covisitation import CovisitVotes
 from feed.features.profile import Profile
-from feed.models.ranker import Ranker, logistic
-from feed.models.schema import GROUPS
+from feed.models.ranker import Ranker, default_ranker, logistic
 from feed.ranking.context import RankingContext
 from feed.ranking.past import PastFinder
 from feed.ranking.reasons import (
@@ -30,6 +29,7 @@ from feed.ranking.scoring import Scores, find_followed
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]
 
 HISTORY, AFFINITY, POPULARITY, TREND, FRESHNESS = range(5)
 FAMILIES: tuple[tuple[str, ...], ...] = (
@@ -40,13 +40,6 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("freshness",),
 )
 """Feature groups that one kind of reason stands for, in the order of the constants above."""
-EXPLAINING = [GROUPS.index(group) for family in FAMILIES for group in family]
-"""The groups of all families, in the order of the columns of their contributions."""
-_COLUMNS = {GROUPS[group]: column for column, group in enumerate(EXPLAINING)}
-_PERSONAL = [_COLUMNS[group] for group in (*FAMILIES[HISTORY], *FAMILIES[AFFINITY])]
-_FATIGUE = [GROUPS.index("fatigue")]
-_FAMILY_STARTS = np.cumsum([0, *(len(groups) for groups in FAMILIES[:-1])])
-
 SECOND_SHARE = 0.5
 """A second reason is given when its part is at least this share of the first one's."""
 
@@ -87,9 +80,10 @@ def explain(
         votes: the co-visitation votes of the profile's clicks, if they have been read already.
     """
     features, margin = scores.features[at], scores.margin[at]
-    contributions = ranker.contributions(features, margin, EXPLAINING)
-    losses = family_losses(scores, at, contributions)
-    writer = _Writer(context, rows[at], contributions, config, votes)
+    parts = ranker.contributions(features, margin, FAMILIES)
+    losses = family_losses(scores, at, parts)
+    spread = spread_history(features, parts, config)
+    writer = _Writer(context, rows[at], PastFinder(context, rows[at], spread, config, votes))
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
     reasons = [
         writer.write(i, o, loss)
@@ -97,22 +91,36 @@ def explain(
     ]
     personal = _moves(scores.followed_factor) or _moves(scores.fatigue_factor)
     if not personal and _is_known(context.profile):
-        personal = _moves(contributions[:, _PERSONAL]) or _moves(
-            ranker.contributions(features, margin, _FATIGUE)
+        personal = _moves(parts[:, [HISTORY, AFFINITY]]) or _moves(
+            ranker.contributions(features, margin, [("fatigue",)])
         )
     return Explanations(reasons, personal)
 
 
-def family_losses(scores: Scores, at: Rows, contributions: Floats) -> Floats:
+def family_losses(scores: Scores, at: Rows, parts: Floats) -> Floats:
     """Return the share of the score that each of `FAMILIES` carries, f64 [k, families].
 
-    `contributions` f64 [k, len(EXPLAINING)] are those of the candidates `at`.
+    `parts` f64 [k, families] are those of the candidates `at` in their margins.
     """
-    parts = np.add.reduceat(contributions, _FAMILY_STARTS, axis=1)
     without = logistic(scores.margin[at][:, None] - parts) / scores.base[at][:, None]
     without[:, TREND] /= scores.trend_factor[at]
     without[:, AFFINITY] /= scores.followed_factor[at]
     return np.asarray(1.0 - without, np.float64)
+
+
+def spread_history(features: Matrix, parts: Floats, config: RankingConfig) -> dict[str, Floats]:
+    """Return what each group that reads the history gives the candidates, f64 [k] each.
+
+    The history's part is the ranker's own, its groups taken away together; it is spread over
+    them as the default weights see them, which asks no trees. With the default ranker nothing
+    that speaks for an article is changed by it.
+    """
+    default = default_ranker(config.weights)
+    groups = [(group,) for group in FAMILIES[HISTORY]]
+    seen = np.maximum(default.contributions(features, parts[:, 0], groups), 0.0)
+    shares = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1e-12)
+    given = dict(zip(FAMILIES[HISTORY], (shares * parts[:, [HISTORY]]).T, strict=True))
+    return {**given, "affinity": parts[:, AFFINITY]}
 
 
 def _is_known(profile: Profile) -> bool:
@@ -131,14 +139,11 @@ class _Writer:
         self,
         context: RankingContext,
         rows: Rows,
-        contributions: Floats,
-        config: RankingConfig,
-        votes: CovisitVotes | None,
+        past: PastFinder,
     ) -> None:
         self._context = context
         self._rows = rows
-        by_group = {group: contributions[:, column] for group, column in _COLUMNS.items()}
-        self._past = PastFinder(context, rows, by_group, config, votes)
+        self._past = past
         by_section, by_source = find_followed(context, rows)
         counters, now = context.signals.counters, context.request.now
         self._by_section = by_section.tolist()

@@ -170,7 +170,7 @@ def test_the_linear_rankers_groups_add_up_to_its_log_odds():
     ranker = LinearRanker({"clicks_30m": 2.0})
     scores = ranker.score(features)
     margin = ranker.margin(features)
-    total = ranker.contributions(features, margin, range(len(GROUPS))).sum(axis=1)
+    total = ranker.contributions(features, margin, [(group,) for group in GROUPS]).sum(axis=1)
     offset = np.log(scores / (1 - scores)) - total
     np.testing.assert_allclose(offset, offset[0], atol=1e-9)
 

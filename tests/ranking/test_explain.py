@@ -12,7 +12,6 @@ from feed.models.schema import FEATURES, feature_index
 from feed.ranking.context import build_situation
 from feed.ranking.explain import (
     AFFINITY,
-    EXPLAINING,
     FAMILIES,
     FRESHNESS,
     POPULARITY,
@@ -68,7 +67,7 @@ def test_families_lose_what_they_gave(shared_world):
     ranker = LinearRanker()
     scores = score_candidates(context, situation, rows, ranker, CERTAIN)
     at = np.arange(len(rows))
-    given = ranker.contributions(scores.features, scores.margin, EXPLAINING)
+    given = ranker.contributions(scores.features, scores.margin, FAMILIES)
     losses = family_losses(scores, at, given)
     for family in range(len(FAMILIES)):
         assert (losses[:, family] <= 1).all()
@@ -197,7 +196,7 @@ def test_with_a_learned_ranker_losses_are_those_of_taking_the_family_away(shared
     rows = build_situation(context, CERTAIN).eligible.rows[:50]
     scores = score_candidates(context, build_situation(context, CERTAIN), rows, learned, CERTAIN)
     at = np.arange(len(rows))
-    given = learned.contributions(scores.features, scores.margin, EXPLAINING)
+    given = learned.contributions(scores.features, scores.margin, FAMILIES)
     losses = family_losses(scores, at, given)
     for family in (AFFINITY, POPULARITY, FRESHNESS):
         muted = scores.features.copy()

@@ -11,7 +11,7 @@ from feed.ranking.scoring import score_candidates
 
 CONFIG = RankingConfig()
 CLICKS = [0, 5, 21, 13, 42]
-ALL = range(len(GROUPS))
+ALL = [(group,) for group in GROUPS]
 
 
 def given(contributions):
