@@ -93,6 +93,9 @@ def compare_decay(log: EventLog, start: float, end: float, config: TrainingConfi
 def compare_weights(log: EventLog, start: float, end: float, config: TrainingConfig) -> list[Row]:
     """Return weights by kind and dwell against a flat weight for every click.
 
+    A weight is also how sure the model is at all, so flat clicks are tried twice: at 1 each, and
+    as heavy as all that they replace.
+
     Args:
         log: a log whose reads have dwell.
         start: epoch seconds; clicks of [start, end) are to be found.
@@ -104,13 +107,21 @@ def compare_weights(log: EventLog, start: float, end: float, config: TrainingCon
     flat = replace(config, kind_weights={EventKind.CLICK: 1.0}, accidental_weight=1.0)
     half_life_s = ranking.fold_in_half_life_hours * HOUR_S
 
+    size = (len(log.users), len(log.articles))
+    masses = [
+        abs(build_interactions(log.events.before(start), size, start, c)).sum()
+        for c in (config, flat)
+    ]
+    heavy = replace(flat, kind_weights={EventKind.CLICK: float(masses[0] / masses[1])})
+
     def clicks_alone(profile: Profile, now: float) -> tuple[Integers, Floats]:
         return profile.clicked_rows, decay(now - profile.clicked_at, half_life_s)
 
     trials = {
         "kinds and dwell": _Trial(log, readers, config, ranking),
-        "flat clicks in the matrix": _Trial(log, readers, flat, ranking),
-        "flat clicks everywhere": _Trial(log, readers, flat, ranking, clicks_alone),
+        "clicks of weight 1": _Trial(log, readers, flat, ranking),
+        "clicks as heavy in all": _Trial(log, readers, heavy, ranking),
+        "the same, in fold-in too": _Trial(log, readers, heavy, ranking, clicks_alone),
     }
     return [Row("event weights", name, trial.run(asked, start)) for name, trial in trials.items()]
 
