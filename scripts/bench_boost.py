@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 from matplotlib.figure import Figure
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -162,9 +163,8 @@ def render_html(points: Sequence[BoostPoint]) -> str:
 
 
 def _table(points: Sequence[BoostPoint]) -> Table:
-    table = Table("ranker", "min", "boost", "nDCG@10", "gain", "from", "to", "articles")
-    table.add_column("rising")
-    table.add_column("label")
+    names = ("ranker", "min", "boost", "nDCG@10", "gain", "from", "to", "articles", "rising")
+    table = Table(*names, "label", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for p in points:
         gain = (f"{value:+.4f}" for value in (p.gain.mean, p.gain.low, p.gain.high))
         where = (p.ranker, f"{p.half_life_minutes:g}", f"{p.boost:g}", f"{p.ndcg.mean:.4f}")
