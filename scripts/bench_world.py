@@ -20,6 +20,7 @@ from feed.models.ranker import LightGBMRanker
 from feed.models.registry import ModelRegistry
 from feed.models.schema import FEATURES
 from feed.storage.keys import Keys
+from feed.storage.link import Command
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import StoredArticle
 
@@ -167,7 +168,7 @@ def write_known_readers(url: str, settings: Settings, first: int, last: int) -> 
         connection.connect(url.removeprefix("unix://"))
         for start in range(first, last, 5_000):
             users = [f"known-{n}" for n in range(start, min(start + 5_000, last))]
-            commands = [("RPUSH", keys.reader("h", user), *clicks) for user in users]
+            commands: list[Command] = [("RPUSH", keys.reader("h", user), *clicks) for user in users]
             connection.sendall(b"".join(map(pack_command, commands)))
             awaited, reader = len(users), Reader()
             while awaited:
