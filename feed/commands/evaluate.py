@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from feed.commands.errors import InputCommandError, one_line_errors
+from feed.commands.retrain import read_config
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder, article_text
 from feed.models.factors import training_threads
@@ -50,6 +51,13 @@ def parse_span(text: str) -> float:
 @click.option("--retrain-every", default="24h", show_default=True, help="Span between trainings.")
 @click.option("--protocol", type=click.Choice(["both", *HEADS]), default="both", show_default=True)
 @click.option("--encoder", type=click.Choice(["sentence", "tfidf", "none"]), default="sentence")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A training parameter (see: feed settings --of training). Can be given again.",
+)
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of training.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
 @click.option(
@@ -64,6 +72,7 @@ def evaluate_command(
     retrain_every: str,
     protocol: str,
     encoder: str,
+    assignments: tuple[str, ...],
     threads: int,
     json_path: Path | None,
     scores_path: Path | None,
@@ -79,6 +88,7 @@ def evaluate_command(
     console = Console()
     with one_line_errors(), ExitStack() as stack:
         _check_targets(json_path, scores_path, html_path)
+        training = read_config(assignments)
         log, vectors = read_dataset(dataset, directory)
         start, end = _window(log, from_text, to_text)
         plan = WalkPlan(
@@ -87,6 +97,7 @@ def evaluate_command(
             retrain_every_s=parse_span(retrain_every),
             heads=HEADS if protocol == "both" else (protocol,),
             threads=min(max(threads, 1), training_threads()),
+            training=training,
         )
         bar = stack.enter_context(_progress(console))
         task = bar.add_task("reading", total=1.0)
@@ -102,7 +113,7 @@ def evaluate_command(
             stored, plan, embeddings=vectors, scores=scores_path, progress=show
         )
         bar.update(task, completed=1.0, description="done")
-    report = build_report(book, _settings(dataset, plan, len(stored.articles)))
+    report = build_report(book, _settings(dataset, plan, len(stored.articles), assignments))
     print_report(report, console)
     if json_path is not None:
         json_path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
@@ -151,7 +162,9 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
-def _settings(dataset: str, plan: WalkPlan, articles: int) -> dict[str, Any]:
+def _settings(
+    dataset: str, plan: WalkPlan, articles: int, assignments: tuple[str, ...]
+) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "from": format_time(plan.start),
@@ -160,6 +173,7 @@ def _settings(dataset: str, plan: WalkPlan, articles: int) -> dict[str, Any]:
         "articles": articles,
         "trees": plan.training.ranker_trees,
         "seed": plan.training.seed,
+        "set": ", ".join(assignments) or "nothing",
     }
 
 

@@ -113,7 +113,7 @@ def retrain(
 
 
 def read_config(
-    assignments: Sequence[str], window_days: float | None, engine: str
+    assignments: Sequence[str], window_days: float | None = None, engine: str = ENGINES[0]
 ) -> TrainingConfig:
     """Return the training parameters that the options say.
 
