@@ -13,7 +13,6 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from feed.config import TrainingConfig
-from feed.features.ids import Rows
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -73,38 +72,6 @@ def fit_als(weights: csr_matrix, config: TrainingConfig, threads: int = 1) -> Ma
     return factors
 
 
-def fold_in(
-    factors: Matrix,
-    gramian: Matrix,
-    rows: Rows,
-    weights: Floats,
-    *,
-    regularization: float,
-    alpha: float,
-) -> Matrix:
-    """Return a reader's vector from their weighted articles, f32 [f]: one exact ALS half-step.
-
-    Solves `(G + reg I + sum (|c| - 1) y y') x = sum_{c > 0} c y` with `c = sign(w)(1 + alpha|w|)`.
-    Equal to implicit's `recalculate_user` on the same confidences.
-
-    Args:
-        factors: article factors, f32 [n, f].
-        gramian: `Y'Y` of the factors that were trained, f32 [f, f].
-        rows: article rows, int64 [k].
-        weights: signed weights, f64 [k]; zeros are ignored.
-        regularization: as in training.
-        alpha: as in training.
-    """
-    used = weights != 0
-    y = factors[rows[used]].astype(np.float64)
-    strength = 1.0 + alpha * np.abs(weights[used])
-    normal = gramian.astype(np.float64) + regularization * np.eye(factors.shape[1])
-    normal += (y * (strength - 1.0)[:, None]).T @ y
-    wanted = weights[used] > 0
-    target = strength[wanted] @ y[wanted]
-    return np.linalg.solve(normal, target).astype(np.float32)
-
-
 def fit_content_map(
     content: Matrix, factors: Matrix, readers: Floats, *, ridge: float, min_readers: int
 ) -> tuple[Matrix, Matrix]:
@@ -133,19 +100,6 @@ def fit_content_map(
     coefficients = np.linalg.solve(normal, (xc * weight[:, None]).T @ yc)
     bias = y_mean - x_mean @ coefficients
     return coefficients.astype(np.float32), bias.astype(np.float32)
-
-
-def blend_factors(own: Matrix, mapped: Matrix, readers: Floats, shrinkage: float) -> Matrix:
-    """Return `n/(n+s) own + s/(n+s) mapped`, f32 [m, f]: few readers trust the content map.
-
-    Args:
-        own: learnt factors, f32 [m, f].
-        mapped: content mapped to factors, f32 [m, f].
-        readers: distinct readers n, f64 [m].
-        shrinkage: readers s at which both weigh the same.
-    """
-    trust = (readers / (readers + shrinkage)).astype(np.float32)[:, None]
-    return trust * own + (1.0 - trust) * mapped
 
 
 def item_neighbours(weights: csr_matrix, limit: int) -> tuple[npt.NDArray[np.int32], Matrix]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from feed.features.ids import Rows, find, sum_by_row
 from feed.features.profile import Profile
-from feed.models.factors import fold_in
+from feed.models.fold_in import FoldIn, solve_fold_in
 from feed.models.view import RankingView
 
 Matrix = npt.NDArray[np.float32]
@@ -23,17 +23,23 @@ RECENT = 20
 class ReaderVectors:
     """A reader's vectors; None where nothing is known that could make one.
 
-    `collaborative` f32 [f] is the fold-in of weighted recent articles; `content_long` and
+    `fold` is the fold-in of weighted recent articles, `collaborative` f32 [f] its vector;
+    `content_long` and
     `content_session` f32 [d] are unit means of content, long-term (signed weights) and of the
     session; `neighbour_rows` (sorted) with `neighbour_votes` sum item-item similarities.
     """
 
     view: RankingView
-    collaborative: Matrix | None
+    fold: FoldIn | None
     content_long: Matrix | None
     content_session: Matrix | None
     neighbour_rows: Rows
     neighbour_votes: Floats
+
+    @property
+    def collaborative(self) -> Matrix | None:
+        """The reader in the space of the factors."""
+        return None if self.fold is None else self.fold.vector
 
     def neighbour_scores(self, rows: Rows) -> Floats:
         """Return the votes of the last clicks' neighbours for rows, f64 [k]; NaN untaught."""
@@ -58,7 +64,7 @@ def build_reader_vectors(view: RankingView, profile: Profile) -> ReaderVectors:
     session = profile.session_rows
     return ReaderVectors(
         view=view,
-        collaborative=_collaborative(view, profile),
+        fold=_fold_in(view, profile),
         content_long=_mean_content(view, profile.engaged_rows, profile.weights),
         content_session=_mean_content(view, session, np.ones(len(session))),
         neighbour_rows=rows,
@@ -66,13 +72,13 @@ def build_reader_vectors(view: RankingView, profile: Profile) -> ReaderVectors:
     )
 
 
-def _collaborative(view: RankingView, profile: Profile) -> Matrix | None:
+def _fold_in(view: RankingView, profile: Profile) -> FoldIn | None:
     known = profile.engaged_rows < view.pool.size
     rows, weights = profile.engaged_rows[known], profile.fold_in_weights[known]
     if not view.has_factors or not (weights > 0).any() or not view.factors[rows].any():
         return None
     bundle = view.bundle
-    return fold_in(
+    return solve_fold_in(
         view.factors,
         bundle.gramian,
         rows,

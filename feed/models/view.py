@@ -10,7 +10,7 @@ import numpy.typing as npt
 from feed.features.ids import Rows
 from feed.features.pool import ArticlePool
 from feed.models.bundle import ModelBundle
-from feed.models.factors import blend_factors
+from feed.models.fold_in import blend_factors
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]

@@ -14,13 +14,12 @@ from threadpoolctl import threadpool_limits
 
 from feed.config import TrainingConfig
 from feed.models.factors import (
-    blend_factors,
     confidences,
     fit_als,
     fit_content_map,
-    fold_in,
     item_neighbours,
 )
+from feed.models.fold_in import blend_factors, fold_in
 from feed.offline.ablation_data import Reads
 from feed.offline.metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
 

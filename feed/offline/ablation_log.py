@@ -12,7 +12,8 @@ from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind
 from feed.features.interactions import build_interactions, decay
 from feed.features.profile import Profile
-from feed.models.factors import fit_als, fold_in, scale_regularization
+from feed.models.factors import fit_als, scale_regularization
+from feed.models.fold_in import fold_in
 from feed.offline.ablation import TESTED, Row
 from feed.offline.event_log import EventLog
 from feed.offline.metrics import Interval, bootstrap_mean, ndcg_at, sort_lists

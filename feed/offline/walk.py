@@ -115,10 +115,12 @@ class UnitRanker:
         """Return ones, f64 [k]."""
         return np.ones(len(features))
 
-    def contributions(self, features: Matrix, margin: Floats, groups: Sequence[int]) -> Floats:
-        """Return nothing for every group, f64 [k, len(groups)]."""
+    def contributions(
+        self, features: Matrix, margin: Floats, families: Sequence[tuple[str, ...]]
+    ) -> Floats:
+        """Return nothing for every family, f64 [k, len(families)]."""
         del margin
-        return np.zeros((len(features), len(groups)))
+        return np.zeros((len(features), len(families)))
 
 
 class Walk:

@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason
-from feed.features.covisitation import CovisitVotes
 from feed.features.profile import Profile
 from feed.models.ranker import Ranker, default_ranker, logistic
-from feed.ranking.context import RankingContext
+from feed.ranking.context import RankingContext, Situation
 from feed.ranking.past import PastFinder
 from feed.ranking.reasons import (
     FEWEST_READERS,
@@ -59,7 +58,7 @@ def explain(
     at: Rows,
     ranker: Ranker,
     config: RankingConfig,
-    votes: CovisitVotes | None = None,
+    situation: Situation | None = None,
 ) -> Explanations:
     """Return the reasons of some candidates by what their score would lose.
 
@@ -77,13 +76,13 @@ def explain(
         at: positions of those to explain, int64 [k].
         ranker: what made `scores.base`.
         config: boosts.
-        votes: the co-visitation votes of the profile's clicks, if they have been read already.
+        situation: what the request has worked out of the reader already.
     """
     features, margin = scores.features[at], scores.margin[at]
     parts = ranker.contributions(features, margin, FAMILIES)
     losses = family_losses(scores, at, parts)
     spread = spread_history(features, parts, config)
-    writer = _Writer(context, rows[at], PastFinder(context, rows[at], spread, config, votes))
+    writer = _Writer(context, rows[at], PastFinder(context, rows[at], spread, config, situation))
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
     reasons = [
         writer.write(i, o, loss)

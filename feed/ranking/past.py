@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import RankingConfig
-from feed.features.covisitation import CovisitVotes
 from feed.features.ids import find
-from feed.models.reader_vectors import RECENT
+from feed.models.reader_vectors import RECENT, build_reader_vectors
 from feed.models.schema import FEATURES, feature_index
-from feed.ranking.context import RankingContext
+from feed.ranking.context import RankingContext, Situation
 
 Rows = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -41,11 +40,11 @@ class PastFinder:
         rows: Rows,
         contributions: Mapping[str, Floats],
         config: RankingConfig,
-        votes: CovisitVotes | None = None,
+        situation: Situation | None = None,
     ) -> None:
         """Prepare for candidates `rows` [k] with what each feature group gives them, f64 [k].
 
-        `votes`: those of the profile's clicks, if they have been read already.
+        `situation`: what the request has worked out of the reader already.
         """
         self._view = context.view
         self._profile = context.profile
@@ -55,7 +54,11 @@ class PastFinder:
         self._contributions = contributions
         clicked = context.profile.clicked_rows
         known = clicked < context.view.pool.size
-        self._votes = votes if known[:MOST].all() else None
+        known_votes = situation and context.request.page_row < 0 and known[:MOST].all()
+        self._votes = situation.votes if situation and known_votes else None
+        self._reader = (
+            situation.reader if situation else build_reader_vectors(context.view, context.profile)
+        )
         self._past = clicked[known][:MOST]
         self._at = context.profile.clicked_at[known][:MOST]
         self._in_session = self._at >= self._now - config.session_minutes * 60
@@ -167,23 +170,20 @@ class PastFinder:
     def _collaborative(self) -> Floats:
         """Leave one article out of the fold-in (Sherman, Morrison 1950)."""
         view, profile = self._view, self._profile
-        known = profile.engaged_rows < view.pool.size
-        rows, weights = profile.engaged_rows[known], profile.fold_in_weights[known]
-        factors = view.factors[rows].astype(np.float64)
+        fold = self._reader.fold
+        if fold is None:
+            return np.zeros((len(self._past), len(self._rows)))
         alpha = view.bundle.alpha
-        normal = view.bundle.gramian + view.bundle.regularization * np.eye(factors.shape[1])
-        normal = normal + (factors * (alpha * np.abs(weights))[:, None]).T @ factors
-        target = np.where(weights > 0, 1 + alpha * np.abs(weights), 0.0) @ factors
         at = find(profile.engaged_rows, self._past)
         own = np.where(at >= 0, profile.fold_in_weights[at], 0.0)
         pull, extra = np.where(own > 0, 1 + alpha * own, 0.0), alpha * np.abs(own)
         past = view.factors[self._past].astype(np.float64)
-        solved = np.linalg.solve(normal, np.column_stack([target, past.T]))
-        reader, z = solved[:, 0], solved[:, 1:]
+        z = fold.solve(past.T)
         candidates = view.factors[self._rows].astype(np.float64)
-        whole = candidates @ reader
-        leverage = np.einsum("if,fi->i", past, z)
-        change = extra * (past @ reader - pull * leverage) / np.maximum(1 - extra * leverage, 1e-9)
+        whole = candidates @ fold.vector
+        leverage = (past * z.T).sum(axis=1)
+        change = extra * (past @ fold.vector - pull * leverage)
+        change /= np.maximum(1 - extra * leverage, 1e-9)
         without = whole + (candidates @ z * (change - pull)).T
         return _share_lost([(whole, without, 1.0)])
 

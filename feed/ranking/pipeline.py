@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
-from feed.features.covisitation import CovisitVotes
 from feed.models.ranker import Ranker
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
-from feed.ranking.context import RankingContext, build_situation
+from feed.ranking.context import RankingContext, Situation, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain, explain_by_facts
 from feed.ranking.explore import Drawn, draw, plan_exploration
@@ -89,8 +88,7 @@ def _rank_for_reader(
     ranked = _Ranked(rows, bits, scores, order, pin_slots)
     drawn, pinned = _place(context, ranked, config, trace)
     timer.done("exploration")
-    votes = situation.votes if context.request.page_row < 0 else None
-    slate = _build_slate(context, ranked, drawn, pinned, ranker, config, trace, votes)
+    slate = _build_slate(context, situation, ranked, drawn, pinned, ranker, config, trace)
     timer.done("explanation")
     return slate
 
@@ -153,17 +151,17 @@ def _explorable(ranked: _Ranked, pins: int) -> Rows:
 
 def _build_slate(
     context: RankingContext,
+    situation: Situation,
     ranked: _Ranked,
     drawn: Drawn,
     pinned: Flags,
     ranker: Ranker,
     config: RankingConfig,
     trace: Trace,
-    votes: CovisitVotes | None,
 ) -> Slate:
     at, scores = drawn.rows, ranked.scores
     first = at[: config.first_page]
-    explained = explain(context, scores, ranked.rows, first, ranker, config, votes)
+    explained = explain(context, scores, ranked.rows, first, ranker, config, situation)
     reasons = explained.reasons + explain_by_facts(context, ranked.rows[at[config.first_page :]])
     diversity = np.ones(len(ranked.rows))
     diversity[ranked.order.order] = ranked.order.decay

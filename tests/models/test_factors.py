@@ -6,13 +6,12 @@ from threadpoolctl import threadpool_limits
 
 from feed.config import TrainingConfig, override
 from feed.models.factors import (
-    blend_factors,
     confidences,
     fit_als,
     fit_content_map,
-    fold_in,
     item_neighbours,
 )
+from feed.models.fold_in import blend_factors, fold_in
 
 CONFIG = override(TrainingConfig(), {"factors": 16, "iterations": 8})
 
@@ -151,3 +150,9 @@ def test_readers_decide_between_own_and_mapped_factors(readers, own_part):
     own, mapped = np.ones((1, 3), np.float32), np.zeros((1, 3), np.float32)
     blended = blend_factors(own, mapped, np.array([readers]), 10.0)
     assert blended[0, 0] == pytest.approx(own_part)
+
+
+def test_equations_without_a_single_solution_are_said_to_have_none():
+    nothing = np.zeros((4, 4), np.float32)
+    with pytest.raises(np.linalg.LinAlgError):
+        fold_in(nothing, nothing, np.array([0]), np.ones(1), regularization=0.0, alpha=1.0)

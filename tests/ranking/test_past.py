@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from feed.config import RankingConfig
-from feed.models.factors import fold_in
+from feed.models.fold_in import fold_in
 from feed.models.ranker import LinearRanker
 from feed.models.schema import GROUPS
 from feed.ranking.context import build_situation
