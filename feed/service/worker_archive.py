@@ -24,6 +24,8 @@ RETRY_SECONDS = 5.0
 
 UPKEEP_SECONDS = 60.0
 REREAD_COUNT = 10_000
+ARTICLES_PER_COMMIT = 5_000
+"""A whole catalogue at once would be gigabytes in memory."""
 
 
 class ArchiveFeeder:
@@ -34,6 +36,8 @@ class ArchiveFeeder:
         settings: `data_dir`, `archive_seconds`, `archive_events`, `retention_days`.
         owner: name of this worker run.
     """
+
+    articles_per_commit = ARTICLES_PER_COMMIT
 
     def __init__(self, store: RedisStore, settings: Settings, owner: str) -> None:
         self._store = store
@@ -123,19 +127,27 @@ class ArchiveFeeder:
         after = {p: self._writer.positions.get(p, START) for p in partitions}
         share = max(1, self._settings.archive_events // len(partitions))
         records = {p: r for p, r in self._store.read_streams(after, share).items() if r}
-        changes, position = self._changes()
+        changes, position = self._changes(now)
         return Batch(records, changes, position, now)
 
-    def _changes(self) -> tuple[tuple[CatalogueChange, ...], str]:
-        """Return catalogue changes not yet archived; at first and after a gap, everything."""
+    def _changes(self, now: float) -> tuple[Sequence[CatalogueChange], str]:
+        """Return catalogue changes not yet archived; at first and after a gap, everything.
+
+        Of everything all but the last articles are archived here, some thousands at a time.
+        """
         position = self._writer.catalogue
         if position:
             batch = self._store.changes_after(position)
             if not batch.gap:
                 return batch.changes, batch.position
         position = self._store.catalogue_position()
-        scanned = self._store.scan_articles()
-        return tuple(CatalogueChange(s.article.article_id, s) for s in scanned), position
+        changes: list[CatalogueChange] = []
+        for stored in self._store.scan_articles():
+            if len(changes) == self.articles_per_commit:
+                self._writer.commit(Batch({}, changes, "", now))
+                changes = []
+            changes.append(CatalogueChange(stored.article.article_id, stored))
+        return changes, position
 
     def _keep_up(self, now: float) -> None:
         if 0 <= now - self._upkeep_at < UPKEEP_SECONDS:

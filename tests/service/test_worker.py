@@ -11,6 +11,7 @@ from feed.features.trending import TrendingState
 from feed.service.signals_log import SignalsFollower
 from feed.service.worker import Worker
 from feed.storage.archive import Archive
+from feed.storage.archive_files import table_files
 from feed.storage.store import StoredArticle
 
 NOW = 1_780_000_000.0
@@ -210,6 +211,19 @@ def test_trending_is_published(store, worker):
     ids.add("a")
     state = TrendingState.from_bytes(data, ids)
     assert [entry.article_id for entry in state.entries if entry.labelled] == ["a"]
+
+
+def test_a_large_catalogue_is_archived_in_parts(store, store_settings, worker):
+    store.write_articles([an_article(f"a{n}") for n in range(5)])
+    worker.lead(NOW)
+    worker.feeder.articles_per_commit = 2
+    worker.tick(NOW)
+    worker.tick(NOW + 10)
+    archive = Archive(store_settings.data_dir / "archive")
+    assert sorted(archive.articles()["article_id"]) == [f"a{n}" for n in range(5)]
+    assert len(table_files(store_settings.data_dir / "archive", "articles")) == 3
+    with archive.query() as connection:
+        assert connection.execute("SELECT count(*) FROM articles").fetchall() == [(5,)]
 
 
 def test_catalogue_changes_are_archived_once(store, store_settings, worker):
