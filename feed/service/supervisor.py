@@ -175,7 +175,8 @@ def settings_to_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of a child process that is to have these settings."""
     given = {f"FEED_{f.name.upper()}": _text(getattr(settings, f.name)) for f in fields(Settings)}
     single_threaded = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return {**os.environ, **single_threaded, **given}
+    few_heaps = {"MALLOC_ARENA_MAX": "2"}  # not one for each thread: 20 MB less under load
+    return {**os.environ, **single_threaded, **few_heaps, **given}
 
 
 def is_ready(host: str, port: int) -> bool:
