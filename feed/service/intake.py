@@ -45,7 +45,7 @@ def read_events(
     except ValidationError:
         given = _read_one_by_one(body)
     found = [e if isinstance(e, Rejection) else _to_event(e, now) for e in given]
-    return _reject_unknown(found, is_known)
+    return _reject_unknown(_set_back(found, now), is_known)
 
 
 def _read_one_by_one(body: bytes) -> list[EventIn | Rejection]:
@@ -86,9 +86,27 @@ def _to_event(given: EventIn, now: float) -> Event | Rejection:
         return Rejection(event.event_id, "occurred_at: is more than 5 minutes in the future")
     if event.occurred_at < now - MAX_AGE_S:
         return Rejection(event.event_id, "occurred_at: is more than 30 days ago")
-    if event.occurred_at > now:  # a clock that is ahead; the next request must know the event
-        return replace(event, occurred_at=now)
     return event
+
+
+def _set_back(found: Sequence[Event | Rejection], now: float) -> list[Event | Rejection]:
+    """Set back the events of readers whose clock is ahead, so that none is still to come.
+
+    All of a reader's events of a batch by the same span: their order and distances stay. The next
+    request must know them, and what lies ahead of it does not count.
+    """
+    ahead: dict[str, float] = {}
+    for event in found:
+        if isinstance(event, Event) and event.occurred_at > now:
+            ahead[event.user_id] = max(ahead.get(event.user_id, 0.0), event.occurred_at - now)
+    if not ahead:
+        return list(found)
+    return [
+        replace(e, occurred_at=min(e.occurred_at - ahead[e.user_id], now))
+        if isinstance(e, Event) and e.user_id in ahead
+        else e
+        for e in found
+    ]
 
 
 def _reject_unknown(

@@ -149,3 +149,13 @@ def test_a_malformed_envelope_is_refused_as_a_whole(body: bytes, status: int) ->
 
 def test_five_hundred_events_are_taken() -> None:
     assert len(read(*[event(event_id=f"e{n}") for n in range(500)])) == 500
+
+
+def test_a_clock_that_is_ahead_is_set_back_for_all_its_events_alike() -> None:
+    given = [
+        event(event_id="e1", occurred_at=format_time(NOW + 10)),
+        event(event_id="e2", occurred_at=format_time(NOW + 40)),
+        event(event_id="e3", user_id="other", occurred_at=format_time(NOW - 5)),
+    ]
+    found = [e.occurred_at for e in read(*given) if isinstance(e, Event)]
+    assert found == [NOW - 30, NOW, NOW - 5]
