@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.features.context import RequestContext
-from feed.features.counters import NEVER
+from feed.features.counters import HALF_LIVES_S, NEVER
 from feed.features.covisitation import CovisitVotes
 from feed.features.ids import Rows, find
 from feed.features.profile import Profile
@@ -21,12 +21,13 @@ Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
 _COLUMN = feature_index()
-_HALF_LIVES = ("30m", "2h", "6h", "24h")
 _NEAREST = 20
 _DAY_S = 86400.0
 _CTR_PRIOR = 20.0
 _RATE_PRIOR = 1.0
 _DWELL_PRIOR = 5.0
+_HOURS = np.array(HALF_LIVES_S) / 3600.0
+_SHORTER = _HOURS[:-1] / _HOURS[1:]
 
 
 @dataclass(slots=True)
@@ -45,6 +46,11 @@ class _Work:
 
     def put(self, name: str, values: npt.ArrayLike) -> None:
         self.out[_COLUMN[name]] = values
+
+    def put_block(self, first: str, values: Floats) -> None:
+        """Put values f64 [k, n] into a feature and those that follow it in the schema."""
+        start = _COLUMN[first]
+        self.out[start : start + values.shape[1]] = values.T
 
     def rank(self, name: str, values: Floats) -> None:
         self.ranked.append((name, values))
@@ -124,13 +130,11 @@ def _popularity(work: _Work) -> None:
     clicks, shown, answered = blocks["clicks"], blocks["impressions"], blocks["feed_clicks"]
     click_share = _share(clicks, site["clicks"])
     shown_share = _share(shown, site["impressions"])
+    work.put_block("clicks_30m", click_share)
+    work.put_block("shown_30m", shown_share)
     base = (site["feed_clicks"][3] + 1.0) / (site["impressions"][3] + 10.0)
     rates = np.log((answered + _CTR_PRIOR * base) / (shown + _CTR_PRIOR) / base)
-    for i, h in enumerate(_HALF_LIVES):
-        work.put(f"clicks_{h}", click_share[:, i])
-        work.put(f"shown_{h}", shown_share[:, i])
-        if i:
-            work.put(f"ctr_{h}", rates[:, i])
+    work.put_block("ctr_2h", rates[:, 1:])
     _page_popularity(work, blocks, site, rates[:, 3])
     work.rank("clicks_2h_rank", click_share[:, 1])
     work.rank("clicks_6h_rank", click_share[:, 2])
@@ -144,9 +148,8 @@ def _popularity(work: _Work) -> None:
     work.put("last_shown", last_shown)
     work.rank("last_shown_rank", last_shown)
     work.rank("shown_30m_rank", shown_share[:, 0])
-    for i, name in enumerate(("trend_30m_2h", "trend_2h_6h", "trend_6h_24h")):
-        work.put(name, _rate_ratio(clicks, i, i + 1))
-    work.put("shown_trend", _rate_ratio(shown, 0, 2))
+    work.put_block("trend_30m_2h", _rate_ratio(clicks[:, :-1], clicks[:, 1:], _SHORTER))
+    work.put("shown_trend", _rate_ratio(shown[:, 0], shown[:, 2], _HOURS[0] / _HOURS[2]))
     readers, _, likes, dislikes, dwell_sum, dwell_n = counters.all_totals(rows).T
     work.put("readers", np.log1p(readers))
     work.put("approval", (likes - dislikes) / (readers + 10.0))
@@ -162,9 +165,8 @@ def _page_popularity(
         shown, answered = blocks["impressions"] - shown, blocks["feed_clicks"] - answered
         site_shown = site["impressions"] - site_shown
         site_answered = site["feed_clicks"] - site_answered
-    share = _share(np.maximum(shown, 0.0), np.maximum(site_shown, 0.0))
-    work.put("page_shown_30m", share[:, 0])
-    work.put("page_shown_6h", share[:, 2])
+    share = _share(np.maximum(shown[:, [0, 2]], 0.0), np.maximum(site_shown[[0, 2]], 0.0))
+    work.put_block("page_shown_30m", share)
     base = (site_answered[3] + 1.0) / (site_shown[3] + 10.0)
     prior = base * np.exp(rate)
     smoothed = np.maximum(answered[:, 3] + _CTR_PRIOR * prior, 1e-12)
@@ -323,8 +325,7 @@ def _share(values: Floats, site: Floats) -> Floats:
     return share
 
 
-def _rate_ratio(values: Floats, short: int, long: int) -> Floats:
-    hours = (0.5, 2.0, 6.0, 24.0)
-    expected = values[:, long] * hours[short] / hours[long]
-    ratio: Floats = np.log((values[:, short] + _RATE_PRIOR) / (expected + _RATE_PRIOR))
+def _rate_ratio(short: Floats, long: Floats, share: Floats | float) -> Floats:
+    """Return ln of how clicks of a short half-life stand to their share of a longer one's."""
+    ratio: Floats = np.log((short + _RATE_PRIOR) / (long * share + _RATE_PRIOR))
     return ratio

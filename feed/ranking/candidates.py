@@ -214,11 +214,17 @@ def unite(proposals: dict[str, Rows], size: int, cap: int) -> Candidates:
     bits = np.zeros(size, np.int64)
     for bit, rows in enumerate(proposals.values()):
         bits[rows] |= 1 << bit
-    turns = [np.arange(1, len(r) + 1) / TURNS.get(name, 1.0) for name, r in proposals.items()]
-    order = np.argsort(np.concatenate(turns), kind="stable")
-    union = _first_of_each(np.concatenate(list(proposals.values()))[order], size)[:cap]
     counts = {name: len(rows) for name, rows in proposals.items()}
+    order = _turns(tuple(counts.items()))
+    union = _first_of_each(np.concatenate(list(proposals.values()))[order], size)[:cap]
     return Candidates(union, bits[union], counts)
+
+
+@lru_cache(maxsize=512)
+def _turns(counts: tuple[tuple[str, int], ...]) -> Rows:
+    """Return in which order the round robin takes proposals that stand one list after the other."""
+    turns = [np.arange(1, count + 1) / TURNS.get(name, 1.0) for name, count in counts]
+    return np.argsort(np.concatenate(turns), kind="stable")
 
 
 @lru_cache(maxsize=4096)
