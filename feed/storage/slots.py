@@ -83,20 +83,17 @@ class Slots(Sequence[FeedItem]):
             _true_at(self.trending),
             _true_at(self.explored),
             _true_at(self.pinned),
-            {str(at): p for at, p in enumerate(self.propensities) if p != 1.0},
+            self.propensities,
         ]
 
     @classmethod
     def from_json(cls, columns: list[Any]) -> Slots:
         """Return the slots that `to_json` gave."""
         ids, positions, scores, reasons, of_reasons, sources, of_sources = columns[:7]
-        trending, explored, pinned, chances = columns[7:]
+        trending, explored, pinned, propensities = columns[7:]
         count = len(ids)
         groups = [tuple([_reason(fields) for fields in group]) for group in reasons]
         names = [tuple(group) for group in sources]
-        propensities = [1.0] * count
-        for at, chance in chances.items():
-            propensities[int(at)] = chance
         return cls(
             ids,
             positions,
