@@ -112,21 +112,9 @@ class Counters:
         values = self._site.read(_SITE, now)[0]
         return {name: values[columns] for name, columns in _BLOCK.items()}
 
-    def all_clicks(self, now: float) -> Floats:
-        """Return decayed first clicks of every row at `now`, f64 [size, 4]."""
-        return self._table.read_all(now)[:, _BLOCK["clicks"]]
-
-    def all_impressions(self, now: float) -> Floats:
-        """Return decayed impressions of every row at `now`, f64 [size, 4]."""
-        return self._table.read_all(now)[:, _BLOCK["impressions"]]
-
     def site_clicks(self, now: float) -> Floats:
         """Return decayed first clicks of the whole site at `now`, f64 [4]."""
         return self.site_blocks(now)["clicks"]
-
-    def site_impressions(self, now: float) -> Floats:
-        """Return decayed impressions of the whole site at `now`, f64 [4]."""
-        return self.site_blocks(now)["impressions"]
 
     def totals(self, name: str, rows: Rows) -> Floats:
         """Return one of `TOTALS` for rows, f64 [k]; unknown rows are zero."""

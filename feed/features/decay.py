@@ -59,12 +59,6 @@ class DecayedTable:
         values *= np.exp2((self.landmark - now) / half_lives_s)
         return values
 
-    def read_all(self, now: float) -> Floats:
-        """Return the decayed sums of every row at `now`, f64 [size, columns]."""
-        if self.landmark is None:
-            return np.zeros((self.size, len(self.half_lives_s)))
-        return self._values[: self.size] * np.exp2((self.landmark - now) / self.half_lives_s)
-
     def write(self, rows: Rows, values: Floats, landmark: float) -> None:
         """Replace rows by stored values that another table kept relative to `landmark`."""
         if not len(rows):

@@ -11,7 +11,6 @@ from scipy.sparse import csr_matrix
 
 from feed.config import HOUR_S, TrainingConfig
 from feed.domain import UNDOES, EventKind
-from feed.features.ids import IdMap
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -143,15 +142,6 @@ def build_interactions(
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix
-
-
-@dataclass(frozen=True, slots=True)
-class InteractionMatrix:
-    """The matrix with the numbering of its rows and columns."""
-
-    users: IdMap
-    articles: IdMap
-    weights: csr_matrix
 
 
 def _last_of_its_kind(pairs: Rows, kinds: Kinds, occurred_at: Floats) -> npt.NDArray[np.bool_]:

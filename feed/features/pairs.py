@@ -91,13 +91,10 @@ class PairTable:
 
     def add_both_ways(self, row: int, others: Rows, weights: Floats, at: float) -> None:
         """Add weights to the pairs of an article with others, and to theirs with it."""
-        if not len(others):
-            return
-        entry, limit = self._writable(row), self._limit
-        stored = weights * self._growth(at)
+        self.add(row, others, weights, at)
+        stored = weights * self._growth(at) if len(others) else weights
         for other, weight in zip(others.tolist(), stored.tolist(), strict=True):
-            entry.add(other, weight, limit)
-            self._writable(other).add(row, weight, limit)
+            self._writable(other).add(row, weight, self._limit)
 
     def bases(self, rows: Rows, now: float) -> Floats:
         """Return the decayed occasions of articles alone, f64 [k]."""

@@ -136,12 +136,6 @@ def feature_index() -> dict[str, int]:
 
 
 @cache
-def group_columns() -> tuple[npt.NDArray[np.intp], ...]:
-    """Return the columns of each group, in the order of `GROUPS`."""
-    return tuple(np.flatnonzero([f.group == group for f in FEATURES]) for group in GROUPS)
-
-
-@cache
 def columns_of(groups: tuple[str, ...]) -> npt.NDArray[np.intp]:
     """Return the columns of several groups together."""
     return np.flatnonzero([f.group in groups for f in FEATURES])

@@ -12,7 +12,7 @@ from feed.features.ids import find
 from feed.features.profile import Profile
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import Ranker, logistic
-from feed.models.schema import GROUPS, group_columns
+from feed.models.schema import columns_of
 from feed.ranking.context import RankingContext, Situation
 
 Rows = npt.NDArray[np.int64]
@@ -79,12 +79,10 @@ def score_candidates(
 
 def mute_groups(features: Matrix, config: RankingConfig) -> None:
     """Make the features of engines that are switched off unknown, in place."""
-    columns = group_columns()
     if not config.use_collaborative:
-        features[:, columns[GROUPS.index("collaborative")]] = np.nan
+        features[:, columns_of(("collaborative",))] = np.nan
     if not config.use_content:
-        features[:, columns[GROUPS.index("content")]] = np.nan
-        features[:, columns[GROUPS.index("session_content")]] = np.nan
+        features[:, columns_of(("content", "session_content"))] = np.nan
 
 
 def find_followed(context: RankingContext, rows: Rows) -> tuple[Flags, Flags]:

@@ -151,19 +151,19 @@ def encode_exposure(served: ServedFeed) -> bytes:
 
     It holds the slots given out, and of each what the archive keeps.
     """
-    items = served.items[served.shown_from : served.shown_to]
+    slots, shown = _slots(served), slice(served.shown_from, served.shown_to)
     body = orjson.dumps(
         {
             **_head(served),
-            "positions": [item.position for item in items],
-            "article_ids": [item.article_id for item in items],
-            "scores": [item.score for item in items],
-            "sources_lists": [",".join(item.sources) for item in items],
-            "reasons": [item.reasons[0].code if item.reasons else "" for item in items],
-            "are_trending": [item.trending for item in items],
-            "are_explored": [item.explored for item in items],
-            "are_pinned": [item.pinned for item in items],
-            "propensities": [item.propensity for item in items],
+            "positions": [*slots.positions[shown]],
+            "article_ids": slots.article_ids[shown],
+            "scores": slots.scores[shown],
+            "sources_lists": [",".join(sources) for sources in slots.sources[shown]],
+            "reasons": [given[0].code if given else "" for given in slots.reasons[shown]],
+            "are_trending": slots.trending[shown],
+            "are_explored": slots.explored[shown],
+            "are_pinned": slots.pinned[shown],
+            "propensities": slots.propensities[shown],
         }
     )
     return body[:-1]
@@ -171,8 +171,7 @@ def encode_exposure(served: ServedFeed) -> bytes:
 
 def encode_slate(served: ServedFeed) -> bytes:
     """Return a whole slate as JSON: the head and the columns of the slots."""
-    slots = served.items if isinstance(served.items, Slots) else Slots.of(served.items)
-    return orjson.dumps([{**_head(served), "user_id": served.user_id}, slots.to_json()])
+    return orjson.dumps([{**_head(served), "user_id": served.user_id}, _slots(served).to_json()])
 
 
 def decode_slate(data: bytes) -> ServedFeed:
@@ -181,6 +180,10 @@ def decode_slate(data: bytes) -> ServedFeed:
     fields["mode"] = Mode(fields["mode"])
     fields["rung"] = Rung(fields["rung"])
     return ServedFeed(items=Slots.from_json(columns), **fields)
+
+
+def _slots(served: ServedFeed) -> Slots:
+    return served.items if isinstance(served.items, Slots) else Slots.of(served.items)
 
 
 def _head(served: ServedFeed) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from feed.storage.archive import Archive
 
 ARTICLES, READERS, BATCH = 60, 800, 50
 VICTIMS = ("worker", "store", "web", "trainer", "master")
-LEASE_OUTLASTED_S = 14.0
 ENVIRONMENT = {"FEED_ARCHIVE_SECONDS": "1"}
 
 

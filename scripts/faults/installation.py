@@ -24,8 +24,6 @@ from feed.storage.redis_store import RedisStore
 PATIENCE_S = 90.0
 """How long anything may take before it counts as broken; generous, machines are busy."""
 
-ROLES = ("web", "worker", "store")
-
 
 class Installation:
     """`feed serve` (and, with a store of somebody else's, `feed worker`) on one directory.
