@@ -34,6 +34,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from feed.commands.errors import one_line_errors
 from feed.config import RankingConfig, override
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
 from feed.experiments.definitions import Experiment, experiment_from_json
@@ -131,9 +132,16 @@ def read_model(directory: Path) -> ModelBundle:
     return load_bundle(directory)
 
 
+def _read_definition(path: Path) -> Experiment:
+    try:
+        return experiment_from_json(json.loads(path.read_bytes()))
+    except ValueError as error:
+        raise InvalidInputError("--definition", f"{path} is not JSON") from error
+
+
 def read_definitions(log_dir: Path, files: Sequence[Path]) -> list[Experiment]:
     """Read the experiments in the given files and in the installation's reports."""
-    found = [experiment_from_json(json.loads(path.read_bytes())) for path in files]
+    found = [_read_definition(path) for path in files]
     for path in sorted((log_dir / REPORTS).glob("*.json")):
         with suppress(ValueError, KeyError, TypeError, FeedError):
             found.append(experiment_from_json(json.loads(path.read_bytes())["experiment"]))
@@ -244,7 +252,7 @@ def main(
 ) -> None:
     """Read the log, estimate, compare."""
     rng = np.random.default_rng(seed)
-    try:
+    with one_line_errors():
         if (log_dir / "archive").is_dir():
             window = (
                 parse_time("--from", begin) if begin else 0.0,
@@ -256,8 +264,6 @@ def main(
         else:
             question = ask_open_bandit(log_dir, policy_dir, campaign, rng)
         report = evaluate_policy(question.bandit, rng)
-    except (FeedError, json.JSONDecodeError) as error:
-        raise click.ClickException(str(error)) from error
     console = Console()
     console.print(
         f"The value of [bold]{question.policy}[/bold] from the log of [bold]{question.log}[/bold]"

@@ -89,6 +89,8 @@ def evaluate_command(
     with one_line_errors(), ExitStack() as stack:
         _check_targets(json_path, scores_path, html_path)
         training = read_config(assignments)
+        if not directory.is_dir():
+            raise InputCommandError(f"there is no directory {directory}")
         log, vectors = read_dataset(dataset, directory)
         start, end = _window(log, from_text, to_text)
         plan = WalkPlan(

@@ -31,7 +31,8 @@ def read_dataset(name: str, directory: Path) -> tuple[EventLog, Matrix | None]:
         directory: the data set's directory; for `archive`, `<data_dir>/archive`.
 
     Raises:
-        ArchiveError: the directory does not hold such a data set.
+        NotFoundError: the directory does not hold such a data set.
+        ArchiveError: what it holds cannot be read.
     """
     if name == "archive":
         return read_archive(Archive(directory))

@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from feed.domain import ArchiveError, Article
+from feed.domain import ArchiveError, Article, NotFoundError
 from feed.features.embeddings import BODY_CHARACTERS
 from feed.features.ids import IdMap, Rows
 from feed.features.interactions import CLICK, READ, EventColumns
@@ -61,11 +61,12 @@ def read_ebnerd(directory: Path) -> EventLog:
     (`total_pageviews` and the like) is read.
 
     Raises:
-        ArchiveError: there is no behaviour file, or one cannot be read.
+        NotFoundError: there is no behaviour file.
+        ArchiveError: one cannot be read.
     """
     behaviors = _paths(directory, "behaviors.parquet")
     if not behaviors:
-        raise ArchiveError(f"no behaviors.parquet in {directory} or its train and validation")
+        raise NotFoundError(f"no behaviors.parquet in {directory} or its train and validation")
     try:
         with duckdb.connect() as db:
             db.execute("SET threads = 2")

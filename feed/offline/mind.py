@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import DAY_S
-from feed.domain import ArchiveError, Article
+from feed.domain import ArchiveError, Article, NotFoundError
 from feed.features.ids import IdMap, Rows
 from feed.features.interactions import CLICK, EventColumns
 from feed.offline.event_log import (
@@ -38,11 +38,12 @@ def read_mind(directory: Path) -> EventLog:
     subcategory takes that column, beside its category as section.
 
     Raises:
-        ArchiveError: there is no behaviour file, or a line of it is not MIND's.
+        NotFoundError: there is no behaviour file.
+        ArchiveError: a line of it is not MIND's.
     """
     paths = [p for p in [directory, *(directory / f for f in _FOLDERS)] if _has(p)]
     if not paths:
-        raise ArchiveError(f"no behaviors.tsv in {directory}")
+        raise NotFoundError(f"no behaviors.tsv in {directory}")
     lines = [line for path in paths for line in _lines(path / "behaviors.tsv")]
     catalogue = {a.article_id: a for p in paths for a in _read_news(p / "news.tsv")}
     try:

@@ -25,14 +25,21 @@ def test_what_is_no_span_is_refused_in_words(text):
 
 def test_an_unknown_parameter_is_refused_before_anything_is_read(tmp_path):
     found = run(tmp_path / "nowhere", "--dataset", "ebnerd", "--set", "nonsense=1")
-    assert found.exit_code != 0
+    assert found.exit_code == 2
     assert "--set nonsense: is not a setting" in found.output
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path):
     target = tmp_path / "missing" / "report.html"
     found = run(tmp_path / "nowhere", "--dataset", "mind", "--html", target)
-    assert found.exit_code != 0
+    assert found.exit_code == 2
+    assert "there is no directory" in found.output
+
+
+@pytest.mark.parametrize("dataset", ["ebnerd", "mind", "archive"])
+def test_a_directory_that_is_not_there_is_bad_input(tmp_path, dataset):
+    found = run(tmp_path / "nowhere", "--dataset", dataset)
+    assert found.exit_code == 2
     assert "there is no directory" in found.output
 
 

@@ -116,6 +116,6 @@ def test_the_command_says_what_is_wrong_without_a_traceback(world: Path) -> None
         text=True,
         check=False,
     )
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert "campaign" in run.stderr
     assert "Traceback" not in run.stderr

@@ -5,7 +5,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from feed.domain import ArchiveError
+from feed.domain import ArchiveError, NotFoundError
 from feed.features.interactions import CLICK, READ
 from feed.offline.datasets import encode_catalogue, read_dataset
 from feed.offline.ebnerd import read_ebnerd
@@ -129,7 +129,7 @@ def test_articles_without_text_have_zero_rows(tmp_path):
 
 @pytest.mark.parametrize("name", ["ebnerd", "mind"])
 def test_a_directory_without_such_a_set_is_refused_in_words(tmp_path, name):
-    with pytest.raises(ArchiveError, match="behaviors"):
+    with pytest.raises(NotFoundError, match="behaviors"):
         read_dataset(name, tmp_path)
 
 
