@@ -44,6 +44,7 @@ class ArchiveFeeder:
         self._settings = settings
         self._dir = settings.data_dir / "archive"
         self._writer = ArchiveWriter(self._dir, owner)
+        self._share = max(1, settings.archive_events // store.partitions)
         self._started = False
         self._due_at = self._upkeep_at = float("-inf")
         self._expired_before = ""
@@ -106,11 +107,12 @@ class ArchiveFeeder:
         return waiting
 
     def _archive(self, now: float) -> int:
+        """Archive what waits by now; what comes meanwhile waits for the next file."""
         total = 0
-        while True:
+        while total < self._settings.archive_events:
             batch = self._next_batch(now)
             if not len(batch):
-                return total
+                break
             erased = _erased(batch.records)
             if erased:
                 files = erase_users(self._dir, erased)
@@ -118,15 +120,21 @@ class ArchiveFeeder:
             self._writer.commit(batch)
             ARCHIVED.inc(len(batch))
             total += len(batch)
-            if total >= self._settings.archive_events:
-                return total
+            if not self._more_waits(batch):
+                break
+        return total
+
+    def _more_waits(self, batch: Batch) -> bool:
+        """Return whether a batch took as much as one may of a partition or of the catalogue."""
+        longest = max(map(len, batch.records.values()), default=0)
+        return longest >= self._share or len(batch.changes) >= self.articles_per_commit
 
     def _next_batch(self, now: float) -> Batch:
         """Return up to `archive_events` records, an equal share of each partition."""
         partitions = range(self._store.partitions)
         after = {p: self._writer.positions.get(p, START) for p in partitions}
-        share = max(1, self._settings.archive_events // len(partitions))
-        records = {p: r for p, r in self._store.read_streams(after, share).items() if r}
+        found = self._store.read_streams(after, self._share)
+        records = {p: r for p, r in found.items() if r}
         changes, position = self._changes(now)
         return Batch(records, changes, position, now)
 

@@ -1,5 +1,6 @@
 """The worker on a real store: counters, archive, trimming, and taking over."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,10 @@ from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
 from feed.service.signals_log import SignalsFollower
 from feed.service.worker import Worker
+from feed.service.worker_archive import ArchiveFeeder
 from feed.storage.archive import Archive
 from feed.storage.archive_files import table_files
+from feed.storage.redis_store import RedisStore
 from feed.storage.store import StoredArticle
 
 NOW = 1_780_000_000.0
@@ -182,6 +185,29 @@ def test_a_backlog_is_archived_in_bounded_commits(store, store_settings):
     while worker.tick(NOW).archived:
         pass
     assert archived_ids(small) == sorted(f"e{n}" for n in range(200))
+
+
+class BusyStore(RedisStore):
+    """A store into which another event comes whenever its streams are read."""
+
+    arrivals = 0
+
+    def read_streams(self, after_ids, count):
+        found = super().read_streams(after_ids, count)
+        self.append_events(clicks(1000 + self.arrivals, 1))
+        self.arrivals += 1
+        return found
+
+
+def test_what_comes_while_a_file_is_written_waits_for_the_next_one(store, store_settings):
+    settings = replace(store_settings, archive_events=800)
+    store.append_events(clicks(0, 10))
+    with closing(BusyStore(settings)) as busy:
+        feeder = ArchiveFeeder(busy, settings, "busy")
+        assert feeder.tick(NOW) == 10
+        assert feeder.tick(NOW + 1) == 0
+        assert feeder.tick(NOW + 10) == 1
+        assert len(table_files(settings.data_dir / "archive", "events")) == 2
 
 
 def test_articles_long_forgotten_leave_the_signals(store, worker):
