@@ -1,4 +1,4 @@
-"""Connections are shared out evenly among web processes, and answers arrive whole."""
+"""Connections are shared out evenly, busy ones starve nobody, and answers arrive whole."""
 
 from __future__ import annotations
 
@@ -76,3 +76,32 @@ def test_answers_of_every_shape_arrive_whole_over_one_connection(port):
         connection.request("HEAD", "/")
         assert connection.getresponse().read() == b""
     connection.close()
+
+
+def test_requests_sent_in_one_piece_are_answered_in_order(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+        received = b""
+        while received.count(b"HTTP/1.1 200") < 3 or not received[-1:].isdigit():
+            received += connection.recv(65_536)
+    bodies = {part.rpartition(b"\r\n\r\n")[2] for part in received.split(b"HTTP/1.1 200")[1:]}
+    assert len(bodies) == 1
+    assert bodies.pop().isdigit()
+
+
+def test_more_busy_connections_than_threads_are_all_served(port):
+    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(60)]
+    for _ in range(3):
+        for connection in connections:
+            connection.request("GET", "/")
+        assert all(connection.getresponse().read().isdigit() for connection in connections)
+    for connection in connections:
+        connection.close()
+
+
+def test_a_connection_closed_by_its_client_ends_quietly(port):
+    for _ in range(30):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        assert ask(connection, "/").isdigit()
+        connection.close()
+    assert sum(pids(port, 4).values()) == 4
