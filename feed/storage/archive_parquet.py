@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import structlog
 
-from feed.storage.archive_ledger import sync_file, write_durably
+from feed.storage.archive_ledger import sync_directory, sync_file, write_durably
 from feed.storage.archive_schema import TABLES
 
 log = structlog.get_logger(__name__)
@@ -58,8 +58,7 @@ def _try_lines(
     source = directory / f"{table}.ndjson"
     source.write_bytes(b"\n".join(lines))
     try:
-        query = TABLES[table].select_lines()
-        write_query(connection, directory, table, query, stem, {"path": str(source)})
+        _write_days(connection, directory, table, stem, source)
     except (duckdb.IOException, duckdb.OutOfMemoryException):
         raise
     except duckdb.Error:
@@ -89,21 +88,25 @@ def _sort_out(
         _sort_out(connection, directory, table, lines[middle:], good, bad)
 
 
-def write_query(
-    connection: duckdb.DuckDBPyConnection,
-    directory: Path,
-    table: str,
-    query: str,
-    stem: str,
-    parameters: Mapping[str, str],
+def write_file(connection: duckdb.DuckDBPyConnection, path: Path, query: str) -> int:
+    """Write the rows of a query as one Parquet file, durably; return how many rows."""
+    copy = f"COPY ({query}) TO '{_sql_text(path)}' (FORMAT parquet, COMPRESSION zstd)"
+    rows: int = connection.execute(copy).fetchall()[0][0]
+    sync_file(path)
+    sync_directory(path.parent)
+    return rows
+
+
+def _write_days(
+    connection: duckdb.DuckDBPyConnection, directory: Path, table: str, stem: str, source: Path
 ) -> None:
-    """Write the rows of a query as `<directory>/<table>/day=.../<stem>.parquet`, durably."""
+    """Write a file of JSON lines as `<directory>/<table>/day=.../<stem>.parquet`, durably."""
     spec = TABLES[table]
     connection.execute(
-        f"COPY (SELECT *, strftime({spec.day}, '%Y-%m-%d') AS day FROM ({query}))"
+        f"COPY (SELECT *, strftime({spec.day}, '%Y-%m-%d') AS day FROM ({spec.select_lines()}))"
         f" TO '{_sql_text(directory / table)}' (FORMAT parquet, COMPRESSION zstd,"
         " PARTITION_BY (day), FILENAME_PATTERN 'part-{i}', OVERWRITE_OR_IGNORE)",
-        parameters or None,
+        {"path": str(source)},
     )
     for folder in sorted((directory / table).glob("day=*")):
         for number, path in enumerate(sorted(folder.glob("part-*.parquet"))):

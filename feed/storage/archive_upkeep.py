@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from collections.abc import Collection, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import orjson
@@ -17,33 +17,55 @@ from feed.storage.archive_files import (
     table_files,
 )
 from feed.storage.archive_ledger import write_durably
-from feed.storage.archive_parquet import REJECTED, write_query
-from feed.storage.archive_schema import ARTICLES, EVENTS, SERVED, TABLES, open_duckdb, quoted
+from feed.storage.archive_parquet import REJECTED, write_file
+from feed.storage.archive_schema import (
+    ARTICLES,
+    ARTICLES_TABLE,
+    EVENTS,
+    SERVED,
+    TABLES,
+    open_duckdb,
+    quoted,
+)
 
 COMPACT_FROM = 24
-"""Small files of one table and day that are merged into one."""
+"""Small files of one table and day from which on some of them are merged."""
 
 SMALL_BYTES = 32_000_000
+GROWTH = 1.5
+"""A file is merged with newer ones that hold at least its bytes divided by this."""
+
 _SCRATCH = "staging/upkeep"
 
 
 def compact(archive_dir: Path, today: str, gather: int = COMPACT_FROM) -> int:
-    """Merge the small files of one table and day; return how many files went into one.
+    """Merge small files of one table and day; return how many files went into one.
 
-    Days before `today` are merged from two small files on, today only when `gather` are there.
-    One table and day at a time, so that nobody waits long: call it again until it returns 0.
+    Days before `today` are merged from two small files on, today only when `gather` are there,
+    and then the newest of like size: so a row is written again a few times in all, not with every
+    file that comes after it. One table and day at a time, so that nobody waits long: call it
+    again until it returns 0.
     """
-    groups: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for table in TABLES:
-        for path in table_files(archive_dir, table):
-            if path.stat().st_size < SMALL_BYTES:
-                groups[table, day_name(path)].append(path)
-    for (table, day), paths in sorted(groups.items()):
-        if len(paths) >= (2 if day < today else gather):
-            source = f"read_parquet({quoted(map(str, paths))}, union_by_name = true)"
-            _rewrite(archive_dir, table, source, paths)
-            return len(paths)
+        for day, files in groupby(table_files(archive_dir, table), day_name):
+            small = [path for path in files if path.stat().st_size < SMALL_BYTES]
+            if len(small) >= (2 if day < today else gather):
+                merged = small if day < today else _newest_alike(small, gather // 2)
+                source = f"read_parquet({quoted(map(str, merged))}, union_by_name = true)"
+                _rewrite(archive_dir, table, source, merged)
+                return len(merged)
     return 0
+
+
+def _newest_alike(paths: Sequence[Path], least: int) -> Sequence[Path]:
+    """Return the newest files, from `least` on only while they are not much larger than these."""
+    count = total = 0
+    for path in reversed(paths):
+        size = path.stat().st_size
+        if count >= least and size > GROWTH * total:
+            break
+        count, total = count + 1, total + size
+    return paths[len(paths) - count :]
 
 
 def expire(archive_dir: Path, before: str) -> list[str]:
@@ -75,8 +97,9 @@ def expire_articles(archive_dir: Path, before: str) -> int:
     stale = [number for number, path in enumerate(paths) if (str(path),) in found]
     for number in stale:
         own = f"filename = {_sql_text(str(paths[number]))}"
-        kept = f"(FROM {_aged(paths[number:])} WHERE {own} AND age = 1 AND NOT deleted)"
-        _rewrite(archive_dir, ARTICLES, kept, [paths[number]])
+        kept = f"{_aged(paths[number:])} WHERE {own} AND age = 1 AND NOT deleted"
+        in_order = f"{kept} ORDER BY {ARTICLES_TABLE.order}"
+        _rewrite(archive_dir, ARTICLES, in_order, [paths[number]])
     return len(stale)
 
 
@@ -103,7 +126,7 @@ def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     for table in (EVENTS, SERVED):
         for path in _files_with(archive_dir, table, list(user_ids)):
             names = ", ".join(_sql_text(user_id) for user_id in sorted(user_ids))
-            source = f"(FROM read_parquet({quoted([str(path)])}) WHERE user_id NOT IN ({names}))"
+            source = f"read_parquet({quoted([str(path)])}) WHERE user_id NOT IN ({names})"
             _rewrite(archive_dir, table, source, [path])
             rewritten += 1
     return rewritten
@@ -135,20 +158,20 @@ def _files_with(archive_dir: Path, table: str, user_ids: list[str]) -> list[Path
 
 
 def _rewrite(archive_dir: Path, table: str, source: str, paths: Sequence[Path]) -> None:
-    """Replace files by one file with the rows of a source, named for the commits in it."""
+    """Replace files of one day by one file with the rows of a source, in the source's order.
+
+    The new file is named for the commits in it; without rows there is none.
+    """
     finish_swap(archive_dir)
     scratch = archive_dir / _SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    spec = TABLES[table]
-    fields = ", ".join(column.name for column in spec.columns)
-    query = f"SELECT {fields} FROM {source} ORDER BY {spec.order}"
+    fields = ", ".join(column.name for column in TABLES[table].columns)
     stem = f"{paths[0].stem.split('-')[0]}-{paths[-1].stem.split('-')[-1]}"
+    draft, target = scratch / "rewritten.parquet", paths[0].with_name(f"{stem}.parquet")
     with open_duckdb() as connection:
-        write_query(connection, scratch, table, query, stem, {})
-    written = sorted((scratch / table).glob("day=*/*.parquet"))
-    new = {path: archive_dir / path.relative_to(scratch) for path in written}
-    swap_files(archive_dir, new, paths)
+        rows = write_file(connection, draft, f"SELECT {fields} FROM {source}")
+    swap_files(archive_dir, {draft: target} if rows else {}, paths)
     shutil.rmtree(scratch, ignore_errors=True)
 
 

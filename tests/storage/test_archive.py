@@ -309,6 +309,22 @@ def test_compaction_keeps_every_row(tmp_path):
     assert open_writer(tmp_path).positions == {0: "101-0"}
 
 
+def test_a_large_file_is_not_rewritten_with_every_few_small_ones(tmp_path):
+    writer = open_writer(tmp_path)
+    writer.commit(Batch({0: [event_record(n, dwell_s=n % 97 * 0.7) for n in range(10_000)]}))
+    (large,) = table_files(tmp_path)
+    for number in range(10_000, 10_005):
+        writer.commit(Batch({0: [event_record(number)]}))
+    before = large.stat().st_mtime_ns
+    assert compact(tmp_path, day_of(NOW), gather=6) == 5
+    merged = [path for path in table_files(tmp_path) if path != large]
+    assert [path.stem for path in merged] == ["000000000002-000000000006"]
+    assert large.stat().st_mtime_ns == before
+    rows = duckdb.sql(f"SELECT event_id FROM '{merged[0]}'").fetchall()
+    assert rows == [(f"e{number}",) for number in range(10_000, 10_005)]
+    assert len(event_ids(tmp_path)) == 10_005
+
+
 @pytest.mark.parametrize("steps_done", [0, 1, 2])
 def test_a_compaction_that_dies_is_finished(tmp_path, steps_done):
     """The plan of the swap is written; the new file is in place or not; an old one is gone."""
