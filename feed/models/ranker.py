@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 import lightgbm
@@ -15,6 +15,7 @@ from feed.models.schema import FEATURES, columns_of, feature_index
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 class Ranker(Protocol):
@@ -29,7 +30,11 @@ class Ranker(Protocol):
         ...
 
     def contributions(
-        self, features: Matrix, margin: Floats, families: Sequence[tuple[str, ...]]
+        self,
+        features: Matrix,
+        margin: Floats,
+        families: Sequence[tuple[str, ...]],
+        asked: Flags | None = None,
     ) -> Floats:
         """Return what the margin would lose without each family, f64 [k, len(families)].
 
@@ -37,6 +42,7 @@ class Ranker(Protocol):
             features: f32 [k, len(FEATURES)].
             margin: their `margin`, f64 [k].
             families: each some of `schema.GROUPS`, taken away together.
+            asked: which are wanted, bool [k, len(families)]; others may be left 0.
         """
         ...
 
@@ -75,10 +81,14 @@ class LinearRanker:
         return logistic(self.margin(features))
 
     def contributions(
-        self, features: Matrix, margin: Floats, families: Sequence[tuple[str, ...]]
+        self,
+        features: Matrix,
+        margin: Floats,
+        families: Sequence[tuple[str, ...]],
+        asked: Flags | None = None,
     ) -> Floats:
         """Return the exact part of each family in the log-odds, f64 [k, len(families)]."""
-        del margin
+        del margin, asked
         parts = self._parts(features)
         return np.stack([parts[:, columns_of(f)].sum(axis=1) for f in families], axis=1)
 
@@ -137,20 +147,31 @@ class LightGBMRanker:
         return np.asarray(margin, np.float64)
 
     def contributions(
-        self, features: Matrix, margin: Floats, families: Sequence[tuple[str, ...]]
+        self,
+        features: Matrix,
+        margin: Floats,
+        families: Sequence[tuple[str, ...]],
+        asked: Flags | None = None,
     ) -> Floats:
         """Return the margin lost when a family's features are replaced by neutral values."""
+        if asked is None:
+            asked = np.ones((len(features), len(families)), np.bool_)
         # An article's copies stand together: they take nearly the same ways through the trees.
-        stacked = np.repeat(features[:, None], len(families), axis=1)
-        for place, family in enumerate(families):
-            columns = columns_of(family)
-            stacked[:, place, columns] = self.neutral[columns]
-        without = self.margin(stacked.reshape(-1, features.shape[1]))
-        return margin[:, None] - without.reshape(len(features), len(families))
+        rows, of = np.nonzero(asked)
+        taken = _taken_away(tuple(families))[of]
+        parts = np.zeros(asked.shape)
+        parts[rows, of] = margin[rows] - self.margin(np.where(taken, self.neutral, features[rows]))
+        return parts
 
     def with_threads(self, threads: int) -> LightGBMRanker:
         """Return the same ranker that predicts with more threads, for work offline."""
         return LightGBMRanker(self.text, self.neutral, threads)
+
+
+@cache
+def _taken_away(families: tuple[tuple[str, ...], ...]) -> Flags:
+    """Return which features each family holds, bool [families, len(FEATURES)]."""
+    return np.array([[feature.group in family for feature in FEATURES] for family in families])
 
 
 def logistic(margin: Floats) -> Floats:

@@ -116,10 +116,14 @@ class UnitRanker:
         return np.ones(len(features))
 
     def contributions(
-        self, features: Matrix, margin: Floats, families: Sequence[tuple[str, ...]]
+        self,
+        features: Matrix,
+        margin: Floats,
+        families: Sequence[tuple[str, ...]],
+        asked: Flags | None = None,
     ) -> Floats:
         """Return nothing for every family, f64 [k, len(families)]."""
-        del margin
+        del margin, asked
         return np.zeros((len(features), len(families)))
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason
 from feed.features.profile import Profile
-from feed.models.ranker import Ranker, default_ranker, logistic
+from feed.models.ranker import Ranker, logistic
 from feed.ranking.context import RankingContext, Situation
 from feed.ranking.past import PastFinder
 from feed.ranking.reasons import (
@@ -28,7 +28,7 @@ from feed.ranking.scoring import Scores, find_followed
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 
 HISTORY, AFFINITY, POPULARITY, TREND, FRESHNESS = range(5)
 FAMILIES: tuple[tuple[str, ...], ...] = (
@@ -39,8 +39,12 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("freshness",),
 )
 """Feature groups that one kind of reason stands for, in the order of the constants above."""
+PERSONAL = (FAMILIES[HISTORY], FAMILIES[AFFINITY], ("fatigue",))
+"""Families that read the reader's own past."""
 SECOND_SHARE = 0.5
 """A second reason is given when its part is at least this share of the first one's."""
+LEAST_LOSS = 1e-6
+"""What loses less of the score is no reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +62,7 @@ def explain(
     at: Rows,
     ranker: Ranker,
     config: RankingConfig,
-    situation: Situation | None = None,
+    situation: Situation,
 ) -> Explanations:
     """Return the reasons of some candidates by what their score would lose.
 
@@ -67,7 +71,7 @@ def explain(
     trending and followed factors are taken away with the families they belong to. The reason is
     the greatest loss of which a true sentence can be said: "you follow" only of what is really
     followed, "trending" only with the label on, "because you read" only with an article that
-    stands in the reader's history.
+    stands in the reader's history. Of a family without a sentence the ranker is not asked.
 
     Args:
         context: the request.
@@ -78,11 +82,12 @@ def explain(
         config: boosts.
         situation: what the request has worked out of the reader already.
     """
-    features, margin = scores.features[at], scores.margin[at]
-    parts = ranker.contributions(features, margin, FAMILIES)
-    losses = family_losses(scores, at, parts)
-    spread = spread_history(features, parts, config)
-    writer = _Writer(context, rows[at], PastFinder(context, rows[at], spread, config, situation))
+    features, margin, facts = scores.features[at], scores.margin[at], _Facts(context, rows[at])
+    past = PastFinder(context, rows[at], config, situation)
+    sayable = facts.sayable(can_name=past.can_name)
+    parts = ranker.contributions(features, margin, FAMILIES, sayable)
+    losses = np.where(sayable, family_losses(scores, at, parts), 0.0)
+    writer = _Writer(context, facts, past)
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
     reasons = [
         writer.write(i, o, loss)
@@ -91,7 +96,7 @@ def explain(
     personal = _moves(scores.followed_factor) or _moves(scores.fatigue_factor)
     if not personal and _is_known(context.profile):
         personal = _moves(parts[:, [HISTORY, AFFINITY]]) or _moves(
-            ranker.contributions(features, margin, [("fatigue",)])
+            ranker.contributions(features, margin, PERSONAL)
         )
     return Explanations(reasons, personal)
 
@@ -107,21 +112,6 @@ def family_losses(scores: Scores, at: Rows, parts: Floats) -> Floats:
     return np.asarray(1.0 - without, np.float64)
 
 
-def spread_history(features: Matrix, parts: Floats, config: RankingConfig) -> dict[str, Floats]:
-    """Return what each group that reads the history gives the candidates, f64 [k] each.
-
-    The history's part is the ranker's own, its groups taken away together; it is spread over
-    them as the default weights see them, which asks no trees. With the default ranker nothing
-    that speaks for an article is changed by it.
-    """
-    default = default_ranker(config.weights)
-    groups = [(group,) for group in FAMILIES[HISTORY]]
-    seen = np.maximum(default.contributions(features, parts[:, 0], groups), 0.0)
-    shares = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1e-12)
-    given = dict(zip(FAMILIES[HISTORY], (shares * parts[:, [HISTORY]]).T, strict=True))
-    return {**given, "affinity": parts[:, AFFINITY]}
-
-
 def _is_known(profile: Profile) -> bool:
     return bool(profile.n_events or len(profile.shown_rows) or len(profile.clicked_rows))
 
@@ -131,25 +121,44 @@ def _moves(values: Floats) -> bool:
     return len(values) > 0 and bool(np.ptp(values, axis=0).max() > 1e-9)
 
 
+class _Facts:
+    """What is simply true of some articles: labels, follows, readers of late, age."""
+
+    def __init__(self, context: RankingContext, rows: Rows) -> None:
+        now = context.request.now
+        self.rows = rows
+        self.labelled = context.trending.labelled(rows)
+        self.by_section, by_source = find_followed(context, rows)
+        self.followed = self.by_section | by_source
+        self.readers = context.signals.counters.clicks(rows, now)[:, POPULAR_COLUMN]
+        self.age_s = now - context.view.pool.published_at[rows]
+
+    def sayable(self, *, can_name: bool) -> Flags:
+        """Return of which families a sentence could be said, bool [k, families].
+
+        Columns of `HISTORY` and `AFFINITY` are whole or empty. `can_name` tells whether any past
+        article may be named.
+        """
+        sayable = np.empty((len(self.rows), len(FAMILIES)), np.bool_)
+        sayable[:, HISTORY] = can_name
+        sayable[:, AFFINITY] = can_name or self.followed.any()
+        sayable[:, POPULARITY] = self.readers >= FEWEST_READERS
+        sayable[:, TREND] = self.labelled
+        sayable[:, FRESHNESS] = self.age_s <= NEW_HOURS * HOUR_S
+        return sayable
+
+
 class _Writer:
     """Finds the sentence for one candidate after the other; looks things up only when needed."""
 
-    def __init__(
-        self,
-        context: RankingContext,
-        rows: Rows,
-        past: PastFinder,
-    ) -> None:
+    def __init__(self, context: RankingContext, facts: _Facts, past: PastFinder) -> None:
         self._context = context
-        self._rows = rows
         self._past = past
-        by_section, by_source = find_followed(context, rows)
-        counters, now = context.signals.counters, context.request.now
-        self._by_section = by_section.tolist()
-        self._followed = (by_section | by_source).tolist()
-        self._labelled = context.trending.labelled(rows).tolist()
-        self._readers = counters.clicks(rows, now)[:, POPULAR_COLUMN].tolist()
-        self._age_s = (now - context.view.pool.published_at[rows]).tolist()
+        self._rows = facts.rows.tolist()
+        self._followed = facts.followed.tolist()
+        self._by_section = facts.by_section.tolist()
+        self._readers = facts.readers.tolist()
+        self._age_s = facts.age_s.tolist()
 
     def write(self, i: int, order: list[int], losses: list[float]) -> tuple[Reason, ...]:
         """Return one or two reasons of candidate i, the strongest first."""
@@ -157,7 +166,7 @@ class _Writer:
         first = 0.0
         for family in order:
             loss = losses[family]
-            if loss <= 1e-6 or (found and loss < SECOND_SHARE * first):
+            if loss <= LEAST_LOSS or (found and loss < SECOND_SHARE * first):
                 break
             reason = self._reason(i, family)
             if reason is not None and all(reason.code is not r.code for r in found):
@@ -168,29 +177,20 @@ class _Writer:
         return tuple(found) or (age_reason(self._age_s[i]),)
 
     def _reason(self, i: int, family: int) -> Reason | None:
-        if family == HISTORY:
-            return self._history(i)
-        if family == AFFINITY:
-            return self._affinity(i)
         if family == TREND:
-            row = int(self._rows[i])
-            return trending_reason(self._context, row) if self._labelled[i] else None
+            return trending_reason(self._context, self._rows[i])
         if family == POPULARITY:
             return popular_reason(self._readers[i])
-        return age_reason(self._age_s[i]) if self._age_s[i] <= NEW_HOURS * HOUR_S else None
+        if family == FRESHNESS:
+            return age_reason(self._age_s[i])
+        if family == AFFINITY and self._followed[i]:
+            by_section = self._by_section[i]
+            return followed_reason(self._context, self._rows[i], by_section=by_section)
+        return self._because_of(self._past.find(i, affinity_only=family == AFFINITY))
 
-    def _history(self, i: int) -> Reason | None:
-        past = self._past.find(i)
-        return self._because_of(past) if past >= 0 else None
-
-    def _affinity(self, i: int) -> Reason | None:
-        if self._followed[i]:
-            row = int(self._rows[i])
-            return followed_reason(self._context, row, by_section=self._by_section[i])
-        past = self._past.find(i, affinity_only=True)
-        return self._because_of(past) if past >= 0 else None
-
-    def _because_of(self, past: int) -> Reason:
+    def _because_of(self, past: int) -> Reason | None:
+        if past < 0:
+            return None
         article_id = self._context.view.pool.ids.ids[past]
         return reading_reason(article_id, still_open=past == self._context.request.page_row)
 
@@ -200,16 +200,15 @@ def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, 
 
     For slots below the first page: label, follow, many readers, age, in this order.
     """
-    by_section, by_source = find_followed(context, rows)
-    readers = context.signals.counters.clicks(rows, context.request.now)[:, POPULAR_COLUMN]
-    age_s = context.request.now - context.view.pool.published_at[rows]
-    days = np.maximum(np.ceil(age_s / (24 * HOUR_S)), 1)
-    facts = np.where(readers >= FEWEST_READERS, np.round(readers), -days).astype(np.int64)
-    of_fact = {fact: (fact_reason(fact),) for fact in set(facts.tolist())}
-    found: list[tuple[Reason, ...]] = [of_fact[fact] for fact in facts.tolist()]
-    for i in np.flatnonzero(by_section | by_source).tolist():
-        found[i] = (followed_reason(context, int(rows[i]), by_section=bool(by_section[i])),)
-    for i in np.flatnonzero(context.trending.labelled(rows)).tolist():
+    facts = _Facts(context, rows)
+    days = np.maximum(np.ceil(facts.age_s / (24 * HOUR_S)), 1)
+    best = np.where(facts.readers >= FEWEST_READERS, np.round(facts.readers), -days).tolist()
+    of_fact = {fact: (fact_reason(int(fact)),) for fact in set(best)}
+    found: list[tuple[Reason, ...]] = [of_fact[fact] for fact in best]
+    for i in np.flatnonzero(facts.followed).tolist():
+        by_section = bool(facts.by_section[i])
+        found[i] = (followed_reason(context, int(rows[i]), by_section=by_section),)
+    for i in np.flatnonzero(facts.labelled).tolist():
         reason = trending_reason(context, int(rows[i]))
         found[i] = (reason,) if reason else found[i]
     return found

@@ -2,268 +2,210 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from feed.config import RankingConfig
+from feed.features.covisitation import RECENT
 from feed.features.ids import find
-from feed.models.reader_vectors import RECENT, build_reader_vectors
-from feed.models.schema import FEATURES, feature_index
+from feed.models.schema import FEATURES, columns_of
 from feed.ranking.context import RankingContext, Situation
 
 Rows = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+Matrix = npt.NDArray[np.float32]
 
-MOST = 20
+MOST = RECENT
 """Only so many of the last clicks are asked."""
-_NEAREST = 20
+_LEAST = 1e-9
+_WEIGHTS = {feature.name: feature.weight for feature in FEATURES}
+_AFFINITY = {FEATURES[column].name for column in columns_of(("affinity",))}
 
 
 class PastFinder:
-    """What each candidate would lose if one past click had never been.
+    """What each of the reader's last clicks adds to the features of candidates.
 
-    For every feature group that reads the history, the share of the group's features that
-    goes when one click is left out (features weighed among themselves as by the default linear
-    ranker), times what the group gives the candidate. Means, shares and votes are taken without
-    the click exactly; the fold-in by a rank-one update. With the default ranker the sum is the
-    loss in log-odds, up to the ranks among candidates.
+    Nearly all features that read the history are sums over past articles, and a click adds its
+    own term: its weight times the cosine in a mean of contents, its own item-item similarity,
+    its own part of a share, and in the fold-in `c_j y_i' A^-1 y_j`, where `A` are the equations
+    that were solved and `c_j` the click's confidence. Two are no sums, and there a click adds
+    what would go without it: the nearest article (down to the next one) and the logarithm of
+    co-visitation's votes. Features are weighed as by the default linear ranker.
+
+    Source: Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets (2008),
+    section 5.
     """
 
     def __init__(
-        self,
-        context: RankingContext,
-        rows: Rows,
-        contributions: Mapping[str, Floats],
-        config: RankingConfig,
-        situation: Situation | None = None,
+        self, context: RankingContext, rows: Rows, config: RankingConfig, situation: Situation
     ) -> None:
-        """Prepare for candidates `rows` [k] with what each feature group gives them, f64 [k].
+        """Prepare for candidates `rows` [k]; nothing is computed before the first question.
 
-        `situation`: what the request has worked out of the reader already.
+        Args:
+            context: the request.
+            rows: distinct candidates, int64 [k].
+            config: engines that are switched off, and the default ranker's weights.
+            situation: what the request has worked out of the reader already.
         """
-        self._view = context.view
-        self._profile = context.profile
-        self._signals = context.signals
-        self._now = context.request.now
+        self._context = context
+        self._config = config
+        self._situation = situation
         self._rows = rows
-        self._contributions = contributions
-        clicked = context.profile.clicked_rows
-        known = clicked < context.view.pool.size
-        known_votes = situation and context.request.page_row < 0 and known[:MOST].all()
-        self._votes = situation.votes if situation and known_votes else None
-        self._reader = (
-            situation.reader if situation else build_reader_vectors(context.view, context.profile)
-        )
-        self._past = clicked[known][:MOST]
-        self._at = context.profile.clicked_at[known][:MOST]
-        self._in_session = self._at >= self._now - config.session_minutes * 60
-        self._visible = context.view.pool.live[self._past]
+        pool, profile = context.view.pool, context.profile
+        self._asked = np.flatnonzero(profile.clicked_rows[:MOST] < pool.size)
+        self._past = profile.clicked_rows[self._asked]
+        self._visible = pool.live[self._past]
+        self._engaged = np.flatnonzero(profile.engaged_rows < pool.size)
+        self._own = find(profile.engaged_rows, self._past)
+        self._in_session = (self._asked < len(profile.session_rows)).astype(np.float64)
+
+    @property
+    def can_name(self) -> bool:
+        """Whether any past click is on an article that readers may still be sent to."""
+        return bool(self._visible.any())
 
     def find(self, i: int, *, affinity_only: bool = False) -> int:
-        """Return the past row whose absence costs candidate i most, -1 if none costs anything.
+        """Return the past row that adds most to candidate i, -1 if none adds anything.
 
         Args:
             i: position of the candidate.
-            affinity_only: look at what section, source and language say, no further.
+            affinity_only: ask only clicks that share its section, source or language.
         """
-        if not self._visible.any():
+        if not self.can_name:
             return -1
-        return int((self._by_affinity if affinity_only else self._by_total)[i])
+        return (self._best_of_affinity if affinity_only else self._best)[i]
 
     @cached_property
-    def _by_total(self) -> Rows:
-        return self._most_missed(self._total)
+    def parts(self) -> dict[str, Floats]:
+        """What each past click adds to each feature of the candidates, f64 [past, k] each."""
+        return {
+            **(dict(self._content()) if self._config.use_content else {}),
+            **dict(self._covisitation()),
+            **(dict(self._collaborative()) if self._config.use_collaborative else {}),
+            **dict(self._affinity()),
+        }
 
     @cached_property
-    def _by_affinity(self) -> Rows:
-        return self._most_missed(np.where(self._total > 0, self._affinity, 0.0))
-
-    def _most_missed(self, costs: Floats) -> Rows:
-        """Return the visible past row of the greatest cost for each candidate, -1 for none."""
-        costs = np.where(self._visible[:, None], costs, -np.inf)
-        return np.where(costs.max(axis=0) > 1e-9, self._past[costs.argmax(axis=0)], -1)
+    def _best(self) -> list[int]:
+        return self._most(self._adds)
 
     @cached_property
-    def _total(self) -> Floats:
-        total = self._affinity + self._of("content", self._content)
-        total += self._of("session_content", self._session_content)
-        total += self._of("covisitation", self._covisitation)
-        return total + self._of("collaborative", self._collaborative)
+    def _best_of_affinity(self) -> list[int]:
+        shared = self._weigh(_AFFINITY & self.parts.keys()) > 0
+        return self._most(np.where(shared, self._adds, 0.0))
 
-    def _of(self, group: str, share: Floats) -> Floats:
-        return share * self._contributions[group]
+    @cached_property
+    def _adds(self) -> Floats:
+        return self._weigh(self.parts)
+
+    def _weigh(self, names: Iterable[str]) -> Floats:
+        weights = _WEIGHTS | self._config.weights
+        return np.asarray(sum(weights[name] * self.parts[name] for name in names))
+
+    def _most(self, adds: Floats) -> list[int]:
+        """Return the visible past row that adds most for each candidate, -1 for none."""
+        adds = adds * self._visible[:, None]
+        best = np.where(adds.max(axis=0) > _LEAST, self._past[adds.argmax(axis=0)], -1)
+        found: list[int] = best.tolist()
+        return found
+
+    def _content(self) -> Iterator[tuple[str, Floats]]:
+        view, profile, reader = self._context.view, self._context.profile, self._situation.reader
+        cosines = (view.content[self._past] @ view.content[self._rows].T).astype(np.float64)
+        yield "content_nearest", _beyond_the_next(cosines)
+        if reader.content_long is not None:
+            weights = profile.weights[self._engaged]
+            content = view.content[profile.engaged_rows[self._engaged]]
+            length = weights @ (content @ reader.content_long)
+            yield "content_long", (self._weights / length)[:, None] * cosines
+        if reader.content_session is not None:
+            session = profile.session_rows[profile.session_rows < view.pool.size]
+            length = (view.content[session] @ reader.content_session).sum()
+            yield "content_session", (self._in_session / length)[:, None] * cosines
+
+    def _covisitation(self) -> Iterator[tuple[str, Floats]]:
+        context = self._context
+        votes = self._situation.votes
+        if context.request.page_row >= 0:  # there they hold the page's article, too
+            clicked, at = context.profile.clicked_rows, context.profile.clicked_at
+            votes = context.signals.covisitation.votes(clicked, at, context.request.now)
+        by_click = _spread(votes.rows, votes.weights, votes.clicks, MOST, self._rows)
+        whole = by_click.sum(axis=0)
+        parts = np.log1p(1e4 * whole) - np.log1p(1e4 * np.maximum(whole - by_click, 0.0))
+        yield "covisit", parts[self._asked]
+        yield "neighbours", self._neighbours()
+
+    def _neighbours(self) -> Floats:
+        view, count = self._context.view, len(self._past)
+        of_past = view.bundle_rows[self._past]
+        known = np.flatnonzero(of_past >= 0)
+        index = view.bundle.neighbour_index
+        if not index.size:
+            return np.zeros((count, len(self._rows)))
+        index, weights = index[of_past[known]], view.bundle.neighbour_weights[of_past[known]]
+        there = np.where(index >= 0, view.pool_rows[index], -1)
+        clicks = np.repeat(known, index.shape[1])
+        return _spread(there.ravel(), weights.ravel(), clicks, count, self._rows)
+
+    def _collaborative(self) -> Iterator[tuple[str, Floats]]:
+        view, fold = self._context.view, self._situation.reader.fold
+        if fold is None:
+            return
+        weights = self._of_own(self._context.profile.fold_in_weights)
+        confidence = np.where(weights > 0, 1.0 + view.bundle.alpha * weights, 0.0)
+        solved = fold.solve(view.factors[self._past].T.astype(np.float64))
+        yield "collaborative", (view.factors[self._rows] @ (solved * confidence)).T
+
+    def _affinity(self) -> Iterator[tuple[str, Floats]]:
+        pool, profile = self._context.view.pool, self._context.profile
+        engaged = profile.engaged_rows[self._engaged]
+        masses = np.maximum(profile.weights[self._engaged], 0.0)
+        own = np.maximum(self._weights, 0.0)
+        session = profile.session_rows[profile.session_rows < pool.size]
+        for name, codes, history, mass, parts in (
+            ("section_share", pool.section, engaged, masses, own),
+            ("source_share", pool.source, engaged, masses, own),
+            ("language_share", pool.language, engaged, masses, own),
+            ("section_session", pool.section, session, np.ones(len(session)), self._in_session),
+        ):
+            total = mass @ (codes[history] >= 0)
+            of_rows = codes[self._rows]
+            same = (codes[self._past][:, None] == of_rows) & (of_rows >= 0)
+            yield name, (parts / (total + 1.0))[:, None] * same
 
     @cached_property
     def _weights(self) -> Floats:
-        at = find(self._profile.engaged_rows, self._past)
-        return np.where(at >= 0, self._profile.weights[at], 0.0)
+        return self._of_own(self._context.profile.weights)
 
-    @cached_property
-    def _vectors(self) -> Floats:
-        return self._view.content[self._past].astype(np.float64)
-
-    @cached_property
-    def _candidates(self) -> Floats:
-        return self._view.content[self._rows].astype(np.float64)
-
-    @cached_property
-    def _cosines(self) -> Floats:
-        return np.asarray(self._vectors @ self._candidates.T, np.float64)
-
-    @property
-    def _content(self) -> Floats:
-        known = self._profile.engaged_rows < self._view.pool.size
-        rows, weights = self._profile.engaged_rows[known], self._profile.weights[known]
-        total = weights @ self._view.content[rows].astype(np.float64)
-        long, without = _leave_one_out(total, self._weights, self._vectors, self._candidates)
-        nearest, second = _leave_nearest_out(self._cosines[:_NEAREST], len(self._past))
-        return _share_lost(
-            [
-                (long, without, _weight("content_long")),
-                (nearest, second, _weight("content_nearest")),
-            ]
-        )
-
-    @property
-    def _session_content(self) -> Floats:
-        weights = self._in_session.astype(np.float64)
-        total = weights @ self._vectors
-        mean, without = _leave_one_out(total, weights, self._vectors, self._candidates)
-        return _share_lost([(mean, without, 1.0)])
-
-    @property
-    def _covisitation(self) -> Floats:
-        votes = self._votes
-        if votes is None:
-            votes = self._signals.covisitation.votes(self._past, self._at, self._now)
-        by_click = votes.by_click(len(self._past), self._rows)
-        neighbours = self._neighbour_votes()
-        whole = by_click.sum(axis=0)
-        known = neighbours.sum(axis=0)
-        return _share_lost(
-            [
-                (_log_votes(whole), _log_votes(whole - by_click), _weight("covisit")),
-                (known, known - neighbours, _weight("neighbours")),
-            ]
-        )
-
-    def _neighbour_votes(self) -> Floats:
-        votes = np.zeros((len(self._past), len(self._rows)))
-        bundle = self._view.bundle
-        of_past = self._view.bundle_rows[self._past[:RECENT]]
-        known = np.flatnonzero(of_past >= 0)
-        if not bundle.neighbour_index.size or not known.size:
-            return votes
-        index = bundle.neighbour_index[of_past[known]]
-        weights = bundle.neighbour_weights[of_past[known]]
-        targets = self._view.bundle_rows[self._rows]
-        same = (index[:, :, None] == targets) & (targets >= 0)
-        votes[known] = (same * weights[:, :, None]).sum(axis=1)
-        return votes
-
-    @property
-    def _collaborative(self) -> Floats:
-        """Leave one article out of the fold-in (Sherman, Morrison 1950)."""
-        view, profile = self._view, self._profile
-        fold = self._reader.fold
-        if fold is None:
-            return np.zeros((len(self._past), len(self._rows)))
-        alpha = view.bundle.alpha
-        at = find(profile.engaged_rows, self._past)
-        own = np.where(at >= 0, profile.fold_in_weights[at], 0.0)
-        pull, extra = np.where(own > 0, 1 + alpha * own, 0.0), alpha * np.abs(own)
-        past = view.factors[self._past].astype(np.float64)
-        z = fold.solve(past.T)
-        candidates = view.factors[self._rows].astype(np.float64)
-        whole = candidates @ fold.vector
-        leverage = (past * z.T).sum(axis=1)
-        change = extra * (past @ fold.vector - pull * leverage)
-        change /= np.maximum(1 - extra * leverage, 1e-9)
-        without = whole + (candidates @ z * (change - pull)).T
-        return _share_lost([(whole, without, 1.0)])
-
-    @cached_property
-    def _affinity(self) -> Floats:
-        pool, profile = self._view.pool, self._profile
-        known = profile.engaged_rows < pool.size
-        rows, mass = profile.engaged_rows[known], np.maximum(profile.weights[known], 0.0)
-        columns = (pool.section, pool.source, pool.language)
-        history, past, of_rows = (
-            np.stack([codes[r] for codes in columns]) for r in (rows, self._past, self._rows)
-        )
-        shares, without = _leave_code_out(
-            history, mass, past, np.maximum(self._weights, 0.0), of_rows
-        )
-        ones = self._in_session.astype(np.float64)
-        session, session_without = _leave_code_out(past[:1], ones, past[:1], ones, of_rows[:1])
-        names = ("section_share", "source_share", "language_share", "section_session")
-        parts = zip(
-            [*shares, *session], [*without, *session_without], map(_weight, names), strict=True
-        )
-        return self._of("affinity", _share_lost([*parts]))
+    def _of_own(self, weights: Floats) -> Floats:
+        return np.where(self._own >= 0, weights[self._own], 0.0)
 
 
-def _weight(name: str) -> float:
-    return FEATURES[feature_index()[name]].weight
+def _beyond_the_next(cosines: Floats) -> Floats:
+    """Return what the nearest past article adds: its cosine less the next one's, f64 [past, k].
 
-
-def _share_lost(parts: list[tuple[Floats, Floats, float]]) -> Floats:
-    """Return the share of a weighted sum of features that goes: whole [k], without [past, k]."""
-    whole = sum(weight * value for value, _, weight in parts)
-    lost = sum(weight * (value - without) for value, without, weight in parts)
-    size = np.maximum(np.abs(np.asarray(whole)), 1e-9)
-    return np.asarray(np.sign(whole) * lost / size, np.float64)
-
-
-def _leave_one_out(
-    total: Floats, weights: Floats, vectors: Floats, candidates: Floats
-) -> tuple[Floats, Floats]:
-    """Return cosines of candidates with the sum, and with the sum without each vector."""
-    norm = float(np.linalg.norm(total))
-    products = candidates @ total
-    if norm < 1e-9:
-        return np.zeros(len(candidates)), np.zeros((len(vectors), len(candidates)))
-    rest = total - weights[:, None] * vectors
-    norms = np.linalg.norm(rest, axis=1)
-    without = rest @ candidates.T / np.where(norms > 1e-9, norms, np.inf)[:, None]
-    return products / norm, without
-
-
-def _leave_nearest_out(cosines: Floats, count: int) -> tuple[Floats, Floats]:
-    """Return the greatest cosine [k], and without each past article [count, k]."""
-    ordered = np.sort(cosines, axis=0)
-    nearest = ordered[-1]
-    second = ordered[-2] if len(ordered) > 1 else np.zeros_like(nearest)
-    without = np.repeat(nearest[None], count, axis=0)
-    without[: len(cosines)][cosines == nearest] = np.broadcast_to(second, cosines.shape)[
-        cosines == nearest
-    ]
-    return nearest, without
-
-
-def _leave_code_out(
-    history: Codes, mass: Floats, past: Codes, own: Floats, of_rows: Codes
-) -> tuple[Floats, Floats]:
-    """Return each candidate's share of the history's mass by code, and without each past one.
-
-    For g kinds of codes at once (section, source ...): history [g, h] with mass [h], past [g, p]
-    with their own mass [p], candidates [g, k]; f64 [g, k] and [g, p, k] come back.
+    Cosines below zero count as zero.
     """
-    coded = (of_rows >= 0)[:, None, :]
-    same_history = (history[:, :, None] == of_rows[:, None, :]) & coded
-    by_code = mass @ same_history.astype(np.float64)
-    total = (history >= 0) @ mass
-    own_mass = np.where(past >= 0, own, 0.0)
-    same = (past[:, :, None] == of_rows[:, None, :]) & coded
-    left = (total[:, None] - own_mass + 1.0)[:, :, None]
-    without = (by_code[:, None, :] - own_mass[:, :, None] * same) / left
-    return by_code / (total + 1.0)[:, None], without
+    near = np.maximum(cosines, 0.0)
+    candidates = np.arange(near.shape[1])
+    nearest = near.argmax(axis=0)
+    greatest = near[nearest, candidates]
+    near[nearest, candidates] = 0.0
+    parts = np.zeros_like(near)
+    parts[nearest, candidates] = greatest - near.max(axis=0)
+    return parts
 
 
-def _log_votes(votes: Floats) -> Floats:
-    return np.asarray(np.log(1e-4 + np.maximum(votes, 0.0)) - np.log(1e-4), np.float64)
+def _spread(voted: Rows, weights: Floats | Matrix, clicks: Rows, count: int, rows: Rows) -> Floats:
+    """Return votes for articles by click and candidate, f64 [count, k]; -1 is voted for nobody."""
+    parts = np.zeros((count, len(rows)))
+    if len(voted):
+        place = np.zeros(max(int(voted.max()), int(rows.max())) + 2, np.int32)
+        place[rows] = np.arange(1, len(rows) + 1)
+        at = place[voted]
+        there = np.flatnonzero(at)
+        parts[clicks[there], at[there] - 1] = weights[there]
+    return parts

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import lightgbm
 import numpy as np
 import pytest
@@ -204,6 +206,29 @@ def test_with_a_learned_ranker_losses_are_those_of_taking_the_family_away(shared
         muted[:, columns] = learned.neutral[columns]
         expected = 1 - learned.score(muted) / scores.base
         np.testing.assert_allclose(losses[:, family], expected, atol=1e-12)
+
+
+def test_a_ranker_is_asked_for_some_families_only(shared_world, learned):
+    world = shared_world
+    context = world.context(world.reader(CLICKS))
+    rows = build_situation(context, CERTAIN).eligible.rows[:20]
+    scores = score_candidates(context, build_situation(context, CERTAIN), rows, learned, CERTAIN)
+    asked = np.random.default_rng(1).random((20, len(FAMILIES))) < 0.4
+    whole = learned.contributions(scores.features, scores.margin, FAMILIES)
+    some = learned.contributions(scores.features, scores.margin, FAMILIES, asked)
+    assert whole[asked].any()
+    np.testing.assert_allclose(some[asked], whole[asked], atol=1e-12)
+    assert not some[~asked].any()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_history_that_cannot_be_named_still_makes_a_feed_personal(world, live):
+    world.change(CLICKS, live=live)
+    for profile, personal in ((world.reader(CLICKS), True), (world.reader(), False)):
+        slate = recommend(world.context(profile), replace(CERTAIN, fatigue_factor=1.0))
+        codes = {reason.code for reasons in slate.reasons for reason in reasons}
+        assert (ReasonCode.BECAUSE_YOU_READ in codes) == (live and personal)
+        assert slate.personalized == personal
 
 
 def test_a_learned_ranker_gives_reasons_from_what_it_learnt(shared_world, learned):
