@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, count
 from operator import attrgetter
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from feed.domain import FeedItem, Reason, ReasonCode
+
+H = TypeVar("H", bound=Hashable)
 
 _REASON_CODES = {code.value: code for code in ReasonCode}
 _FIELDS = attrgetter(
@@ -71,7 +74,10 @@ class Slots(Sequence[FeedItem]):
     def to_json(self) -> list[Any]:
         """Return the columns, JSON-ready: what repeats is listed once and named by its place."""
         sources, of_sources = _listed(self.sources)
-        reasons, of_reasons = _listed(self.reasons)
+        # Reasons are told apart as objects: equal ones mostly are one, and hashing is dear.
+        names = [*map(id, self.reasons)]
+        _, of_reasons = _listed(names)
+        reasons = dict(zip(names, self.reasons, strict=True)).values()
         return [
             self.article_ids,
             list(self.positions),
@@ -133,16 +139,11 @@ def _reason(fields: list[Any]) -> Reason:
     )
 
 
-def _listed(column: Sequence[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], list[int]]:
-    """Return the different values of a column and, for each element, the place of its value.
-
-    Values count as different when they are not one object: equal ones mostly are, and to compare
-    reasons would cost more than to list one twice.
-    """
-    names = [*map(id, column)]
-    values = dict(zip(names, column, strict=True))
-    places = dict(zip(values, range(len(values)), strict=True))
-    return [*values.values()], [*map(places.__getitem__, names)]
+def _listed(column: Iterable[H]) -> tuple[list[H], list[int]]:
+    """Return the different values of a column and, for each element, the place of its value."""
+    places: defaultdict[H, int] = defaultdict(count().__next__)
+    of_values = [*map(places.__getitem__, column)]
+    return [*places], of_values
 
 
 def _true_at(flags: Sequence[bool]) -> list[int]:
