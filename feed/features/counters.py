@@ -103,9 +103,9 @@ class Counters:
         return self._table.read(rows, now, _BLOCK["impressions"])
 
     def blocks(self, rows: Rows, now: float) -> dict[str, Floats]:
-        """Return every one of `BLOCKS` at `now` in one read, f64 [k, 4] each."""
-        values = self._table.read(rows, now)
-        return {name: values[:, columns] for name, columns in _BLOCK.items()}
+        """Return every one of `BLOCKS` at `now` in one read, f64 [4, k], a row per half-life."""
+        values = np.ascontiguousarray(self._table.read(rows, now).T)
+        return {name: values[part] for name, part in _BLOCK.items()}
 
     def site_blocks(self, now: float) -> dict[str, Floats]:
         """Return every one of `BLOCKS` summed over the whole site at `now`, f64 [4] each."""
@@ -136,7 +136,8 @@ class Counters:
         known = (rows >= 0) & (rows < len(self._last))
         last = self._last[np.where(known, rows, 0)]
         last[~known] = NEVER
-        return last[:, 0], last[:, 1]
+        clicked, shown = np.ascontiguousarray(last.T)
+        return clicked, shown
 
     def snapshot(self) -> Counters:
         """Return a copy that later events do not touch."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feed.features.ids import IdMap, find, sum_by_row
+from feed.features.ids import IdMap, find, first_of_each, look_up, sum_by_row
 from feed.features.pairs import PairTable
 
 Floats = npt.NDArray[np.float64]
@@ -42,12 +42,12 @@ class CovisitVotes:
 
     def scores(self, rows: Rows) -> Floats:
         """Return how strongly all clicks together speak for each of `rows`, f64 [k], >= 0."""
-        return _look_up(*self._totals, rows)
+        return look_up(self.totals, rows)
 
     def scores_of(self, click: int, rows: Rows) -> Floats:
         """Return how strongly one click speaks for each of `rows`, f64 [k]."""
         mine = self.clicks == click
-        return _look_up(*sum_by_row(self.rows[mine], self.weights[mine]), rows)
+        return look_up(sum_by_row(self.rows[mine], self.weights[mine]), rows)
 
     def by_click(self, clicks: int, rows: Rows) -> Floats:
         """Return what each of so many clicks adds to the `scores` of distinct rows, f64 [c, k]."""
@@ -60,12 +60,14 @@ class CovisitVotes:
 
     def best(self, limit: int) -> tuple[Rows, Floats]:
         """Return the rows with the most votes, best first, and their scores."""
-        rows, scores = self._totals
+        rows = first_of_each(self.rows, len(self.totals))
+        scores = self.totals[rows]
         order = np.argsort(-scores, kind="stable")[:limit]
         return rows[order], scores[order]
 
     @cached_property
-    def _totals(self) -> tuple[Rows, Floats]:
+    def totals(self) -> Floats:
+        """The votes of all clicks by row, f64 [greatest row + 1]."""
         return sum_by_row(self.rows, self.weights)
 
 
@@ -126,8 +128,3 @@ class Covisitation:
         covisitation = cls(ids)
         covisitation.apply(packed)
         return covisitation
-
-
-def _look_up(sorted_rows: Rows, values: Floats, rows: Rows) -> Floats:
-    at = find(sorted_rows, rows)
-    return np.where(at >= 0, values[at], 0.0) if len(values) else np.zeros(len(rows))

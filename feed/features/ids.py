@@ -70,11 +70,35 @@ def find(sorted_rows: Rows, rows: Rows) -> Rows:
     return np.where(sorted_rows[at] == rows, at, -1)
 
 
-def sum_by_row(rows: Rows, weights: Floats) -> tuple[Rows, Floats]:
-    """Return the distinct rows (none negative), ascending, and the sum of each one's weights."""
-    if not len(rows):
-        return rows, weights
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    return ordered[starts], np.add.reduceat(weights[order], starts)
+def sum_by_row(rows: npt.NDArray[np.signedinteger], weights: Floats, size: int = 0) -> Floats:
+    """Return the sum of each row's weights, f64 [max(size, greatest row + 1)]."""
+    return np.bincount(rows, weights, minlength=size).astype(np.float64, copy=False)
+
+
+def look_up(table: Floats, rows: Rows) -> Floats:
+    """Return the entries of a table by row, f64 [k]; rows beyond its end are zero.
+
+    Args:
+        table: f64 [n].
+        rows: int64 [k], none negative.
+    """
+    within = rows < len(table)
+    if within.all():
+        return table[rows]
+    found = np.zeros(len(rows))
+    found[within] = table[rows[within]]
+    return found
+
+
+def first_places(rows: Rows, size: int) -> Rows:
+    """Return where each of `rows` (from 0 to below `size`) stands first among them, int64 [k]."""
+    place = np.empty(size, np.int64)
+    place[rows[::-1]] = np.arange(len(rows) - 1, -1, -1)
+    places: Rows = place[rows]
+    return places
+
+
+def first_of_each(rows: Rows, size: int) -> Rows:
+    """Return `rows` (from 0 to below `size`) without repeats, each where it stood first."""
+    firsts: Rows = rows[first_places(rows, size) == np.arange(len(rows))]
+    return firsts

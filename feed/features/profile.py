@@ -15,6 +15,7 @@ from feed.features.pool import ArticlePool
 from feed.storage.store import ReaderState
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 _LEARNING = TrainingConfig()
 _NO_ROWS: Rows = np.zeros(0, np.int64)
@@ -188,6 +189,15 @@ def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
         languages=_codes(pool.languages, wishes.languages),
         personalization=wishes.personalization,
     )
+
+
+def followed_of(pool: ArticlePool, wishes: PreferenceCodes, rows: Rows) -> tuple[Flags, Flags]:
+    """Return which rows are of a followed section, and which of a followed source, bool [k]."""
+    none = np.zeros(len(rows), np.bool_)
+    sections, sources = wishes.followed_sections, wishes.followed_sources
+    by_section = np.isin(pool.section[rows], sections) if sections.size else none
+    by_source = np.isin(pool.source[rows], sources) if sources.size else none
+    return by_section, by_source
 
 
 def contains(sorted_rows: Rows, rows: Rows) -> npt.NDArray[np.bool_]:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from feed.features.context import RequestContext
 from feed.features.counters import HALF_LIVES_S, NEVER
 from feed.features.covisitation import CovisitVotes
-from feed.features.ids import Rows, find
-from feed.features.profile import Profile
+from feed.features.ids import Rows, find, sum_by_row
+from feed.features.profile import Profile, followed_of
 from feed.features.state import LiveSignals
 from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
 from feed.models.schema import FEATURES, feature_index
@@ -19,6 +19,7 @@ from feed.models.view import RankingView
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int32]
 
 _COLUMN = feature_index()
 _NEAREST = 20
@@ -48,9 +49,9 @@ class _Work:
         self.out[_COLUMN[name]] = values
 
     def put_block(self, first: str, values: Floats) -> None:
-        """Put values f64 [k, n] into a feature and those that follow it in the schema."""
+        """Put values f64 [n, k] into a feature and those that follow it in the schema."""
         start = _COLUMN[first]
-        self.out[start : start + values.shape[1]] = values.T
+        self.out[start : start + len(values)] = values
 
     def rank(self, name: str, values: Floats) -> None:
         self.ranked.append((name, values))
@@ -134,23 +135,25 @@ def _popularity(work: _Work) -> None:
     work.put_block("shown_30m", shown_share)
     base = (site["feed_clicks"][3] + 1.0) / (site["impressions"][3] + 10.0)
     rates = np.log((answered + _CTR_PRIOR * base) / (shown + _CTR_PRIOR) / base)
-    work.put_block("ctr_2h", rates[:, 1:])
-    _page_popularity(work, blocks, site, rates[:, 3])
-    work.rank("clicks_2h_rank", click_share[:, 1])
-    work.rank("clicks_6h_rank", click_share[:, 2])
-    work.put("clicks_6h_gap", click_share[:, 2] - click_share[:, 2].max())
-    work.rank("ctr_6h_rank", rates[:, 2])
-    work.put("ctr_6h_gap", rates[:, 2] - rates[:, 2].max())
-    work.rank("ctr_24h_rank", rates[:, 3])
+    work.put_block("ctr_2h", rates[1:])
+    _page_popularity(work, blocks, site, rates[3])
+    work.rank("clicks_2h_rank", click_share[1])
+    work.rank("clicks_6h_rank", click_share[2])
+    work.put("clicks_6h_gap", click_share[2] - click_share[2].max())
+    work.rank("ctr_6h_rank", rates[2])
+    work.put("ctr_6h_gap", rates[2] - rates[2].max())
+    work.rank("ctr_24h_rank", rates[3])
     clicked_at, shown_at = counters.last_times(rows)
     work.put("last_clicked", _minutes_since(clicked_at, now))
     last_shown = _minutes_since(shown_at, now)
     work.put("last_shown", last_shown)
     work.rank("last_shown_rank", last_shown)
-    work.rank("shown_30m_rank", shown_share[:, 0])
-    work.put_block("trend_30m_2h", _rate_ratio(clicks[:, :-1], clicks[:, 1:], _SHORTER))
-    work.put("shown_trend", _rate_ratio(shown[:, 0], shown[:, 2], _HOURS[0] / _HOURS[2]))
-    readers, _, likes, dislikes, dwell_sum, dwell_n = counters.all_totals(rows).T
+    work.rank("shown_30m_rank", shown_share[0])
+    work.put_block("trend_30m_2h", _rate_ratio(clicks[:-1], clicks[1:], _SHORTER))
+    work.put("shown_trend", _rate_ratio(shown[:1], shown[2:3], _HOURS[:1] / _HOURS[2:3]))
+    readers, _, likes, dislikes, dwell_sum, dwell_n = np.ascontiguousarray(
+        counters.all_totals(rows).T
+    )
     work.put("readers", np.log1p(readers))
     work.put("approval", (likes - dislikes) / (readers + 10.0))
     work.put("dwell", (dwell_sum + _DWELL_PRIOR * 3.5) / (dwell_n + _DWELL_PRIOR))
@@ -159,18 +162,20 @@ def _popularity(work: _Work) -> None:
 def _page_popularity(
     work: _Work, blocks: dict[str, Floats], site: dict[str, Floats], rate: Floats
 ) -> None:
-    shown, answered = blocks["page_impressions"], blocks["page_clicks"]
+    shown, answered = blocks["page_impressions"][::2], blocks["page_clicks"][3]
+    day_shown = blocks["page_impressions"][3]
     site_shown, site_answered = site["page_impressions"], site["page_clicks"]
     if work.context.page_row < 0:
-        shown, answered = blocks["impressions"] - shown, blocks["feed_clicks"] - answered
+        shown, answered = blocks["impressions"][::2] - shown, blocks["feed_clicks"][3] - answered
+        day_shown = blocks["impressions"][3] - day_shown
         site_shown = site["impressions"] - site_shown
         site_answered = site["feed_clicks"] - site_answered
-    share = _share(np.maximum(shown[:, [0, 2]], 0.0), np.maximum(site_shown[[0, 2]], 0.0))
+    share = _share(np.maximum(shown, 0.0), np.maximum(site_shown[::2], 0.0))
     work.put_block("page_shown_30m", share)
     base = (site_answered[3] + 1.0) / (site_shown[3] + 10.0)
     prior = base * np.exp(rate)
-    smoothed = np.maximum(answered[:, 3] + _CTR_PRIOR * prior, 1e-12)
-    work.put("page_ctr_24h", np.log(smoothed / (np.maximum(shown[:, 3], 0) + _CTR_PRIOR) / base))
+    smoothed = np.maximum(answered + _CTR_PRIOR * prior, 1e-12)
+    work.put("page_ctr_24h", np.log(smoothed / (np.maximum(day_shown, 0) + _CTR_PRIOR) / base))
 
 
 def _freshness(work: _Work) -> None:
@@ -244,31 +249,27 @@ def _affinity(work: _Work) -> None:
     pool, rows, profile = work.view.pool, work.rows, work.profile
     known = profile.engaged_rows < pool.size
     engaged, weights = profile.engaged_rows[known], np.maximum(profile.weights[known], 0.0)
-    for name, codes in (
-        ("section_share", pool.section),
-        ("source_share", pool.source),
-        ("language_share", pool.language),
+    sections = pool.section[rows]
+    for name, history, codes in (
+        ("section_share", pool.section[engaged], sections),
+        ("source_share", pool.source[engaged], pool.source[rows]),
+        ("language_share", pool.language[engaged], pool.language[rows]),
     ):
-        work.put(name, _code_share(codes[engaged], weights, codes[rows]))
+        work.put(name, _code_share(history, weights, codes))
     session = profile.session_rows[profile.session_rows < pool.size]
     ones = np.ones(len(session))
-    work.put("section_session", _code_share(pool.section[session], ones, pool.section[rows]))
-    wishes = profile.preferences
-    followed = np.isin(pool.section[rows], wishes.followed_sections)
-    followed |= np.isin(pool.source[rows], wishes.followed_sources)
-    work.put("followed", followed)
+    work.put("section_session", _code_share(pool.section[session], ones, sections))
+    by_section, by_source = followed_of(pool, profile.preferences, rows)
+    work.put("followed", by_section | by_source)
 
 
-def _code_share(
-    history: npt.NDArray[np.int32], weights: Floats, codes: npt.NDArray[np.int32]
-) -> Floats:
-    coded = history >= 0
-    total = weights[coded].sum()
-    if total <= 0 or not (codes >= 0).any():
-        return np.where(codes >= 0, 0.0, np.nan)
-    size = int(max(history.max(), codes.max())) + 1
-    mass = np.bincount(history[coded], weights[coded], minlength=size)
-    return np.where(codes >= 0, mass[np.maximum(codes, 0)] / (total + 1.0), np.nan)
+def _code_share(history: Codes, weights: Floats, codes: Codes) -> Floats:
+    """Return the share of the history's mass that has each code, f64 [k]; NaN for code -1."""
+    mass = sum_by_row(history + 1, weights, int(codes.max()) + 2)
+    total = mass[1:].sum()
+    mass[0] = np.nan
+    share: Floats = mass[codes + 1] / (total + 1.0)
+    return share
 
 
 def _fatigue(work: _Work) -> None:
@@ -321,11 +322,16 @@ def _minutes_since(at: Floats, now: float) -> Floats:
 
 
 def _share(values: Floats, site: Floats) -> Floats:
-    share: Floats = np.log1p(1000.0 * values / (site + 1.0))
+    """Return ln(1 + 1000 x share of the site's), f64 [n, k], of values [n, k], site [n]."""
+    values = values * (1000.0 / (site + 1.0))[:, None]
+    share: Floats = np.log1p(values)
     return share
 
 
-def _rate_ratio(short: Floats, long: Floats, share: Floats | float) -> Floats:
-    """Return ln of how clicks of a short half-life stand to their share of a longer one's."""
-    ratio: Floats = np.log((short + _RATE_PRIOR) / (long * share + _RATE_PRIOR))
+def _rate_ratio(short: Floats, long: Floats, share: Floats) -> Floats:
+    """Return ln of how clicks of a short half-life stand to their share of a longer one's.
+
+    f64 [n, k], of counts [n, k] and shares [n].
+    """
+    ratio: Floats = np.log((short + _RATE_PRIOR) / (long * share[:, None] + _RATE_PRIOR))
     return ratio

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from feed.features.ids import Rows, find, sum_by_row
+from feed.features.ids import Rows, look_up, sum_by_row
 from feed.features.profile import Profile
 from feed.models.fold_in import FoldIn, solve_fold_in
 from feed.models.view import RankingView
@@ -26,7 +26,8 @@ class ReaderVectors:
     `fold` is the fold-in of weighted recent articles, `collaborative` f32 [f] its vector;
     `content_long` and
     `content_session` f32 [d] are unit means of content, long-term (signed weights) and of the
-    session; `neighbour_rows` (sorted) with `neighbour_votes` sum item-item similarities.
+    session; `neighbour_rows` are the last clicks' item-item neighbours (repeats possible),
+    `neighbour_votes` f64 [greatest neighbour + 1] their similarities summed by row.
     """
 
     view: RankingView
@@ -45,10 +46,7 @@ class ReaderVectors:
         """Return the votes of the last clicks' neighbours for rows, f64 [k]; NaN untaught."""
         if not self.view.bundle.neighbour_index.size:
             return np.full(len(rows), np.nan)
-        if not len(self.neighbour_rows):
-            return np.zeros(len(rows))
-        at = find(self.neighbour_rows, rows)
-        return np.where(at >= 0, self.neighbour_votes[at], 0.0)
+        return look_up(self.neighbour_votes, rows)
 
     def content_of(self, row: int) -> Matrix | None:
         """Return an article's content vector, or None if it has none."""
@@ -60,15 +58,15 @@ class ReaderVectors:
 
 def build_reader_vectors(view: RankingView, profile: Profile) -> ReaderVectors:
     """Return a reader's vectors in the spaces of a view."""
-    rows, votes = _neighbour_votes(view, profile.clicked_rows[:RECENT])
+    neighbours, similarities = view.neighbours(profile.clicked_rows[:RECENT])
     session = profile.session_rows
     return ReaderVectors(
         view=view,
         fold=_fold_in(view, profile),
         content_long=_mean_content(view, profile.engaged_rows, profile.weights),
         content_session=_mean_content(view, session, np.ones(len(session))),
-        neighbour_rows=rows,
-        neighbour_votes=votes,
+        neighbour_rows=neighbours,
+        neighbour_votes=sum_by_row(neighbours, similarities),
     )
 
 
@@ -95,7 +93,3 @@ def _mean_content(view: RankingView, rows: Rows, weights: Floats) -> Matrix | No
     mean = weights[known].astype(np.float32) @ view.content[rows[known]]
     norm = float(np.linalg.norm(mean))
     return None if norm < 1e-6 else np.asarray(mean / norm, np.float32)
-
-
-def _neighbour_votes(view: RankingView, recent: Rows) -> tuple[Rows, Floats]:
-    return sum_by_row(*view.neighbours(recent))

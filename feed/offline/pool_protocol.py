@@ -76,7 +76,7 @@ class PoolProtocol:
             situation=situation,
             rows=united.rows,
             proposals=proposals,
-            pool_size=len(situation.eligible.rows),
+            pool_size=situation.eligible.count,
             eligible=situation.eligible.mask,
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.config import RankingConfig
+from feed.features.ids import first_of_each, first_places
 from feed.ranking.context import RankingContext, Situation
 
 Rows = npt.NDArray[np.int64]
@@ -73,8 +74,8 @@ def from_neighbours(
     if not config.use_collaborative:
         return _none()
     rows, votes = situation.reader.neighbour_rows, situation.reader.neighbour_votes
-    allowed = situation.eligible.mask[rows]
-    return rows[allowed][_top(votes[allowed], limit)]
+    rows = first_of_each(rows[situation.eligible.mask[rows]], len(votes))
+    return rows[_top(votes[rows], limit)]
 
 
 def from_listed(
@@ -122,7 +123,7 @@ def from_fresh(
 ) -> Rows:
     """The newest articles."""
     del context, config
-    return situation.eligible.rows[:limit]
+    return first_eligible(situation.index.newest, situation.eligible.mask, limit)
 
 
 def from_followed(
@@ -142,7 +143,7 @@ def from_followed(
     )
     followed = np.isin(pool.section[rows], wishes.followed_sections)
     followed |= np.isin(pool.source[rows], wishes.followed_sources)
-    return _first_of_each(rows[followed])[:limit]
+    return first_of_each(rows[followed], pool.size)[:limit]
 
 
 def from_exploration(
@@ -211,20 +212,26 @@ def generate_candidates(
 
 def unite(proposals: dict[str, Rows], size: int, cap: int) -> Candidates:
     """Return the round-robin union of proposals (rows < `size`, none twice in one proposal)."""
-    bits = np.zeros(size, np.int64)
-    for bit, rows in enumerate(proposals.values()):
-        bits[rows] |= 1 << bit
     counts = {name: len(rows) for name, rows in proposals.items()}
-    order = _turns(tuple(counts.items()))
-    union = _first_of_each(np.concatenate(list(proposals.values()))[order], size)[:cap]
-    return Candidates(union, bits[union], counts)
+    order, bits = _turns(tuple(counts.items()))
+    rows = np.concatenate(list(proposals.values()))[order]
+    first = first_places(rows, size)
+    union = np.flatnonzero(first == np.arange(len(rows)))[:cap]
+    # A row stands once in a proposal, so its bits are distinct and their sum is their union.
+    bits_of = np.bincount(first, bits, minlength=1)[union].astype(np.int64)
+    return Candidates(rows[union], bits_of, counts)
 
 
 @lru_cache(maxsize=512)
-def _turns(counts: tuple[tuple[str, int], ...]) -> Rows:
-    """Return in which order the round robin takes proposals that stand one list after the other."""
+def _turns(counts: tuple[tuple[str, int], ...]) -> tuple[Rows, Rows]:
+    """Return in which order the round robin takes proposals, and the bit of each one's source.
+
+    The proposals stand one list after the other; the bits are in the order of the turns.
+    """
     turns = [np.arange(1, count + 1) / TURNS.get(name, 1.0) for name, count in counts]
-    return np.argsort(np.concatenate(turns), kind="stable")
+    order = np.argsort(np.concatenate(turns), kind="stable")
+    bits = np.repeat(1 << np.arange(len(counts)), [count for _, count in counts])
+    return order, bits[order]
 
 
 @lru_cache(maxsize=4096)
@@ -255,17 +262,6 @@ def _top(scores: npt.NDArray[np.float32] | Floats, limit: int) -> Rows:
     best = best[scores[best] > 0]
     ordered: Rows = best[np.argsort(-scores[best], kind="stable")]
     return ordered
-
-
-def _first_of_each(rows: Rows, size: int | None = None) -> Rows:
-    """Return rows without repeats, each where it stood first."""
-    if not rows.size:
-        return rows
-    place = np.empty(int(rows.max()) + 1 if size is None else size, np.int64)
-    turn = np.arange(len(rows))
-    place[rows[::-1]] = turn[::-1]
-    firsts: Rows = rows[place[rows] == turn]
-    return firsts
 
 
 def _none() -> Rows:

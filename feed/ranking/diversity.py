@@ -146,15 +146,16 @@ class _Greedy:
         config: RankingConfig,
     ) -> None:
         self._lambda = config.mmr_lambda
-        self._value = self._lambda * np.log(np.maximum(scores, _LEAST))
+        self._value = np.float32(self._lambda) * np.log(
+            np.maximum(scores, _LEAST), dtype=np.float32
+        )
         self._scores = scores
         self._groups = [
             _Groups(codes, factor, config.decay_floor)
             for codes, factor in ((sections, config.section_decay), (sources, config.source_decay))
             if factor < 1
         ]
-        self._similarity = similarity
-        self._penalty = np.float32((1.0 - self._lambda) * COSINE_SCALE)
+        self._penalty = similarity * np.float32((1.0 - self._lambda) * COSINE_SCALE)
         self._cost = np.zeros(len(scores), np.float32)
         self._open = np.zeros(len(scores), np.bool_)
         self.decays: list[float] = []
@@ -162,8 +163,7 @@ class _Greedy:
 
     def place(self, at: int) -> float:
         """Let an article stand above the others from now on; return its own decay."""
-        if self._penalty > 0:
-            np.maximum(self._cost, self._similarity[at] * self._penalty, out=self._cost)
+        np.maximum(self._cost, self._penalty[at], out=self._cost)
         decay = 1.0
         for group in self._groups:
             own, members, factor = group.add(at)
@@ -176,9 +176,11 @@ class _Greedy:
         """Choose slot by slot from `left`."""
         self._open[left] = True
         self._value[~self._open] = -np.inf
+        worth = np.empty_like(self._value)
         taken = []
         for _ in range(min(count, len(left))):
-            best = int((self._value - self._cost).argmax())
+            np.subtract(self._value, self._cost, out=worth)
+            best = int(worth.argmax())
             taken.append(best)
             self._value[best] = -np.inf
             self.decays.append(self.place(best))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +18,26 @@ Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Eligibility:
-    """What may be shown: `mask` over the pool's rows, and `rows`, the same newest first.
+    """What may be shown: `mask` over the pool's rows, all of them among `newest`.
 
     `dropped` counts the articles that each rule took out, in the order of the rules.
     """
 
     mask: Flags
-    rows: Rows
+    newest: Rows
     dropped: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        """How many articles may be shown."""
+        return int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def rows(self) -> Rows:
+        """What may be shown, newest first, int64 [count]."""
+        return self.newest[self.mask[self.newest]]
 
 
 def find_eligible(
@@ -56,7 +67,9 @@ def find_eligible(
     count = int(np.searchsorted(-index.newest_at, -oldest, side="right"))
     rows = index.newest[:count]
     mask = np.zeros(pool.size, np.bool_)
-    mask[rows] = pool.live[rows]  # the index may be older than a retraction
+    known = len(index.live)
+    mask[:known] = index.live & pool.live[:known]  # the index may be older than a retraction
+    mask[index.newest[count:]] = False
     dropped = {"too_old": len(index.newest) - count}
     over = index.expiring[pool.expires_at[index.expiring] <= request.now]
     dropped["expired"] = _drop(mask, over)
@@ -73,7 +86,7 @@ def find_eligible(
         wrong = rows[pool.section[rows] != request.section]
         dropped["other_section"] = _drop(mask, wrong)
     _keep_languages(mask, rows, pool, request.languages, dropped)
-    return Eligibility(mask, rows[mask[rows]], dropped)
+    return Eligibility(mask, rows, dropped)
 
 
 def may_be_pinned(

@@ -131,10 +131,10 @@ def _stay_below(plan: Exploration, place: Rows, rank: Rows, rows: Rows) -> Float
 def _hypergeometric(good: Rows, bad: Rows, hits: Rows, population: int, draws: int) -> Floats:
     """Return C(good, hits) C(bad, draws - hits) / C(population, draws), 0 where impossible."""
     ways = _binomials(population, draws)
-    possible = (hits >= 0) & (hits <= np.minimum(good, draws)) & (draws - hits <= bad)
+    possible = (hits >= 0) & (hits <= draws)
     hits = np.where(possible, hits, 0)
-    chance = ways[np.maximum(good, 0), hits] * ways[np.maximum(bad, 0), draws - hits]
-    return np.asarray(np.where(possible, chance / ways[population, draws], 0.0), np.float64)
+    chances = ways[good, hits] * ways[bad, draws - hits] * possible
+    return np.asarray(chances / ways[population, draws], np.float64)
 
 
 @lru_cache(maxsize=256)

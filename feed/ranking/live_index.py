@@ -13,6 +13,7 @@ from feed.features.pool import ArticlePool
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 SCHEDULE_TOLERANCE_S = 300.0
 """An article dated this far ahead is taken as clock difference; further ahead, as scheduled."""
@@ -35,15 +36,17 @@ class LiveIndex:
     """The live articles of one snapshot in the orders that candidate sources start from.
 
     All are pool rows, best first. `newest` holds every live, published article, with `newest_at`
-    their publication times. `popular` has one order per half-life of the counters (articles
-    without clicks left out), `in_view` the articles most in readers' view in the last half hour,
-    `underexposed` the young ones that at most half as many as usual were shown. `expiring` have
-    an expiry time. `searched`, the first `SEARCHED` of `newest`, are those whose vectors are
-    searched. `dated` is every row of `pool`, live or not, newest first.
+    their publication times; `live`, over the pool's rows, says which those are. `popular` has one
+    order per half-life of the counters (articles without clicks left out), `in_view` the articles
+    most in readers' view in the last half hour, `underexposed` the young ones that at most half
+    as many as usual were shown. `expiring` have an expiry time. `searched`, the first `SEARCHED`
+    of `newest`, are those whose vectors are searched. `dated` is every row of `pool`, live or
+    not, newest first.
     """
 
     newest: Rows
     newest_at: Floats
+    live: Flags
     popular: tuple[Rows, ...]
     in_view: Rows
     underexposed: Rows
@@ -72,6 +75,7 @@ def build_index(
     return LiveIndex(
         newest=rows,
         newest_at=pool.published_at[rows],
+        live=live,
         popular=tuple(_descending(rows, clicks[:, h]) for h in range(len(HALF_LIVES_S))),
         in_view=_descending(rows, impressions[:, 0]),
         underexposed=_underexposed(rows, pool.published_at[rows], impressions[:, -1], now),

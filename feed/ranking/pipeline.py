@@ -72,7 +72,7 @@ def _rank_for_reader(
     context: RankingContext, config: RankingConfig, trace: Trace, timer: StageTimer
 ) -> Slate:
     situation = build_situation(context, config)
-    trace.dropped, trace.eligible = situation.eligible.dropped, len(situation.eligible.rows)
+    trace.dropped, trace.eligible = situation.eligible.dropped, situation.eligible.count
     timer.done("eligibility")
     pin_rows, pin_slots = find_pins(context, config.slate_size)
     candidates = generate_candidates(context, situation, config)

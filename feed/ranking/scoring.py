@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from feed.config import RankingConfig
 from feed.features.ids import find
-from feed.features.profile import Profile
+from feed.features.profile import Profile, followed_of
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import Ranker, logistic
 from feed.models.schema import columns_of
@@ -87,19 +87,7 @@ def mute_groups(features: Matrix, config: RankingConfig) -> None:
 
 def find_followed(context: RankingContext, rows: Rows) -> tuple[Flags, Flags]:
     """Return which rows are of a followed section, and which of a followed source."""
-    pool, wishes = context.view.pool, context.profile.preferences
-    none = np.zeros(len(rows), np.bool_)
-    by_section = (
-        np.isin(pool.section[rows], wishes.followed_sections)
-        if wishes.followed_sections.size
-        else none
-    )
-    by_source = (
-        np.isin(pool.source[rows], wishes.followed_sources)
-        if wishes.followed_sources.size
-        else none
-    )
-    return by_section, by_source
+    return followed_of(context.view.pool, context.profile.preferences, rows)
 
 
 def _followed_factor(context: RankingContext, rows: Rows, config: RankingConfig) -> Floats:

@@ -49,10 +49,10 @@ def test_clicks_impressions_and_click_through_are_kept_apart():
     counters.add_clicks(rows[:1], times[:1], from_feed=True, on_page=True)
     counters.add_clicks(rows[:1], times[:1])
     blocks = counters.blocks(np.array([0, 1]), T0)
-    assert blocks["clicks"][:, 0].tolist() == [2.0, 0.0]
-    assert blocks["feed_clicks"][:, 0].tolist() == [1.0, 0.0]
-    assert blocks["page_clicks"][:, 0].tolist() == [1.0, 0.0]
-    assert blocks["page_impressions"][:, 0].tolist() == [1.0, 1.0]
+    assert blocks["clicks"][0].tolist() == [2.0, 0.0]
+    assert blocks["feed_clicks"][0].tolist() == [1.0, 0.0]
+    assert blocks["page_clicks"][0].tolist() == [1.0, 0.0]
+    assert blocks["page_impressions"][0].tolist() == [1.0, 1.0]
     assert counters.site_clicks(T0).tolist() == [2.0] * len(HALF_LIVES_S)
 
 
