@@ -29,7 +29,8 @@ class Publication:
     `generation` names the worker run that made it; `previous` is the id of the delta before
     this one (for a checkpoint: of the last delta it includes); `positions` maps each partition
     to the last stream id that is counted; `at` is when it was made (epoch seconds); `body` is
-    what `LiveSignals.dump` or `.delta` returned, empty for a delta that only announces a run.
+    what `LiveSignals.dump` or `.delta` returned, empty for a delta that only announces a run or
+    tells that records without an event were read.
     """
 
     generation: str

@@ -101,9 +101,9 @@ class SignalsPublisher:
 
     def tick(self, now: float) -> int:
         """Count what is new, publish what changed; return the number of records counted."""
-        counted = self._read_streams()
-        if counted:
-            self._unsent.append(self.signals.delta())
+        counted, events = self._read_streams()
+        if counted:  # feeds given out change no counter: then only how far we are is told
+            self._unsent.append(self.signals.delta() if events else b"")
         while self._unsent:
             self._publish_delta(self._unsent[0], now)
             del self._unsent[0]
@@ -127,7 +127,8 @@ class SignalsPublisher:
         clicks = self.signals.counters.clicks(rows, now)[:, -1]
         return {a for a, n in zip(article_ids, clicks, strict=True) if n > STILL_READ}
 
-    def _read_streams(self) -> int:
+    def _read_streams(self) -> tuple[int, int]:
+        """Count what is new; return how many records that is, and how many of them are events."""
         after = {p: self._positions.get(p, START) for p in range(self._store.partitions)}
         payloads: list[Any] = []
         counted = 0
@@ -137,7 +138,7 @@ class SignalsPublisher:
                 self._positions[partition] = records[-1].stream_id
                 counted += len(records)
         self.signals.apply_events(payloads)
-        return counted
+        return counted, len(payloads)
 
     def _checkpoint_is_due(self, now: float) -> bool:
         age_s = now - self._checkpoint_at

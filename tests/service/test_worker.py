@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feed.domain import Article, Event, EventKind
+from feed.domain import Article, Event, EventKind, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
 from feed.service.signals_log import SignalsFollower
@@ -38,6 +38,22 @@ def clicks(first, count, article_id="a"):
 def an_article(article_id, published_at=NOW, added_at=NOW):
     article = Article(article_id=article_id, title="T", published_at=published_at)
     return StoredArticle(article, np.zeros(0, np.float32), "none", "h", added_at)
+
+
+def a_feed():
+    return ServedFeed(
+        request_id="r",
+        user_id="u",
+        served_at=NOW,
+        mode=Mode.PERSONALIZED,
+        rung=Rung.PERSONALIZED,
+        personalized=True,
+        model_version="",
+        experiments={},
+        items=(),
+        shown_from=0,
+        shown_to=0,
+    )
 
 
 def archived_ids(settings):
@@ -80,6 +96,23 @@ def test_a_follower_is_kept_up_by_deltas(store, worker):
     assert not follower.follow()
     assert len(before.ids) == 0 or readers_of(before) == 0
     assert follower.at == NOW + 2
+
+
+def test_feeds_given_out_change_no_signal(store, worker):
+    follower = SignalsFollower(store, IdMap())
+    store.append_events(clicks(0, 3))
+    worker.tick(NOW)
+    follower.follow()
+    signals, before = follower.signals, follower.delta_id
+    store.save_served(a_feed(), new_slate=True)
+    assert worker.tick(NOW + 1).counted == 1
+    assert not follower.follow()
+    assert follower.signals is signals
+    assert (follower.delta_id > before, follower.at) == (True, NOW + 1)
+    store.append_events(clicks(3, 1))
+    worker.tick(NOW + 2)
+    assert follower.follow()
+    assert readers_of(follower.signals) == 4
 
 
 def test_nothing_is_trimmed_before_it_is_archived_and_checkpointed(store, worker):
