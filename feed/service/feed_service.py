@@ -144,13 +144,15 @@ class FeedService:
         rung = ranked.rung if reader is not None else Rung.SNAPSHOT
         ranked = replace(ranked, items=_left(ranked.items, page), rung=rung)
         served = self._served(query, snapshot, ranked, page, watch)
-        kept = not frugal and self._save(served, watch, new_slate=True)
         if frugal:
             EXPOSURES_LOST.inc()
+        kept = _never if frugal else self._begin_save(served, watch, new_slate=True)
         FEEDS.labels(query.mode.value, rung.value).inc()
+        answer = self._present(served, page, reader, snapshot, watch)
         following = None if page.next_offset is None else len(page.items)
-        cursor = self._cursor(query.user_id, served, following) if kept else None
-        return self._present(served, page, reader, snapshot, cursor, watch)
+        cursor = self._cursor(query.user_id, served, following)
+        answer["next_cursor"] = cursor if kept() else None
+        return answer
 
     def _next_page(
         self, query: FeedQuery, text: str, snapshot: LiveSnapshot, watch: Stopwatch
@@ -171,10 +173,12 @@ class FeedService:
             shown_to=cursor.offset + len(page.items),
             latency_ms=watch.elapsed_ms(),
         )
-        self._save(served, watch, new_slate=False)
+        kept = self._begin_save(served, watch, new_slate=False)
         FEEDS.labels(slate.mode.value, slate.rung.value).inc()
-        following = self._cursor(query.user_id, slate, page.next_offset)
-        return self._present(served, page, reader, snapshot, following, watch)
+        answer = self._present(served, page, reader, snapshot, watch)
+        answer["next_cursor"] = self._cursor(query.user_id, slate, page.next_offset)
+        kept()
+        return answer
 
     def _read_reader(
         self, query: FeedQuery, watch: Stopwatch
@@ -225,18 +229,31 @@ class FeedService:
         watch.lap("hydration")
         return page
 
-    def _save(self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool) -> bool:
+    def _begin_save(
+        self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool
+    ) -> Callable[[], bool]:
+        """Send the record of a feed to the store; what is returned waits and says if it is kept."""
         if self._is_late(watch):
             EXPOSURES_LOST.inc()
-            return False
+            return _never
         try:
-            self._store.save_served(served, new_slate=new_slate)
+            finish = self._store.begin_save(served, new_slate=new_slate)
         except StoreUnavailableError as error:
-            self._note_failure(error)
-            EXPOSURES_LOST.inc()
-            return False
+            self._note_loss(error)
+            return _never
         watch.lap("store_write")
-        return True
+
+        def is_kept() -> bool:
+            try:
+                finish()
+            except StoreUnavailableError as error:
+                self._note_loss(error)
+                return False
+            finally:
+                watch.lap("store_write")
+            return True
+
+        return is_kept
 
     def _served(
         self,
@@ -274,11 +291,9 @@ class FeedService:
         page: Page,
         reader: ReaderState | None,
         snapshot: LiveSnapshot,
-        cursor: str | None,
         watch: Stopwatch,
     ) -> dict[str, Any]:
         answer = present_page(served, page, reader or ReaderState(), snapshot)
-        answer["next_cursor"] = cursor
         watch.lap("presentation")
         return answer
 
@@ -310,6 +325,10 @@ class FeedService:
     def _is_late(self, watch: Stopwatch) -> bool:
         return watch.elapsed_ms() > FRUGAL_FROM * self._settings.request_budget_ms
 
+    def _note_loss(self, error: StoreUnavailableError) -> None:
+        EXPOSURES_LOST.inc()
+        self._note_failure(error)
+
     def _note_failure(self, error: StoreUnavailableError) -> None:
         STORE_FAILURES.inc()
         if time.monotonic() - self._logged_at > LOG_EVERY_S:
@@ -325,6 +344,11 @@ class FeedService:
             found = {a for a, entry in zip(unsure, stored, strict=True) if entry is not None}
             known = [k or a in found for a, k in zip(article_ids, known, strict=True)]
         return known
+
+
+def _never() -> bool:
+    """Say of a record that was not sent whether it is kept."""
+    return False
 
 
 def _left(slate: Sequence[FeedItem], page: Page) -> Sequence[FeedItem]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from hiredis import pack_command
-from redis import BlockingConnectionPool, Connection, ConnectionPool
+from redis import Connection, ConnectionPool
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.connection import SSLConnection
@@ -29,13 +29,11 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from feed.domain import InvalidInputError, StoreUnavailableError
-from feed.storage.breaker import Breaker
+from feed.storage.node import Command, Node, RestingError, Sent
 from feed.storage.scripts import Script
 
-POOL_SIZE = 16
 REDIRECTS_MAX = 3
 REFRESH_SECONDS = 1.0
-Command = tuple[Any, ...]
 
 _MOVED = (MovedError, AskError)
 _UNAVAILABLE = (*_MOVED, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
@@ -70,12 +68,11 @@ class Link:
         self._is_cluster = cluster
         self._timeout_s = timeout_s
         self._rest_s = rest_s
-        self._breakers: dict[int, Breaker] = {}
         self._cluster: Any = None
         self._refreshed_at = float("-inf")
-        self._pools: dict[str, ConnectionPool] = {}
+        self._nodes: dict[str, Node] = {}
         if not cluster:
-            self._pools[""] = _open_pool(url, timeout_s)
+            self._nodes[""] = Node(_connector(url, timeout_s), rest_s)
 
     def call(self, key: str, *command: Any) -> Any:
         """Return the reply to one command on the node that holds `key`."""
@@ -89,7 +86,7 @@ class Link:
         """
         with _one_error():
             for _ in range(REDIRECTS_MAX):
-                replies = self._exchange(self._pool_of(key), commands)
+                replies = self._exchange(self._node_of(key), commands)
                 if not self._redirected(replies):
                     break
             return _checked(replies)
@@ -99,7 +96,7 @@ class Link:
         if not self._is_cluster:
             return True
         with _one_error():
-            return self._pool_of(first) is self._pool_of(second)
+            return self._node_of(first) is self._node_of(second)
 
     def scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Return the results of script calls; one round trip for each node involved.
@@ -115,6 +112,27 @@ class Link:
                 if not waiting:
                     break
             return _checked(results)
+
+    def begin(self, commands: Sequence[Command], call: ScriptCall) -> Callable[[], Any]:
+        """Send commands and a script call, all of one node, and return while they are on their way.
+
+        What is returned must be called: it waits, and gives the script's result. Both may raise
+        as `pipeline` does. Commands must be such that doing them twice does no harm.
+        """
+        with _one_error():
+            sent = self._send(self._node_of(call.keys[0]), [*commands, _evalsha(call)])
+
+        def finish() -> Any:
+            with _one_error():
+                replies = self._replies(sent)
+            if self._redirected(replies) or isinstance(replies[-1], NoScriptError):
+                if commands:
+                    self.pipeline(call.keys[0], commands)
+                return self.scripts([call])[0]
+            with _one_error():
+                return _checked(replies)[-1]
+
+        return finish
 
     def spread(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
         """Return the replies to (key, command) pairs; one round trip for each node involved.
@@ -139,10 +157,10 @@ class Link:
     ) -> None:
         nodes = self._by_node(commands[i][0] for i in waiting)
         silent: list[Exception] = []
-        for pool, indexes in nodes:
+        for node, indexes in nodes:
             places = [waiting[i] for i in indexes]
             try:
-                answers = self._exchange(pool, [commands[i][1] for i in places])
+                answers = self._exchange(node, [commands[i][1] for i in places])
             except (RedisError, OSError) as error:
                 silent.append(error)
                 continue
@@ -154,10 +172,10 @@ class Link:
     def scan(self, count: int) -> Iterator[list[bytes]]:
         """Yield every key, in lists that each live on one node; a key may come twice."""
         with _one_error():
-            for pool in list(self._every_pool()):
+            for node in list(self._every_node()):
                 cursor: Any = b"0"
                 while True:
-                    reply = self._exchange(pool, [("SCAN", cursor, "COUNT", count)])
+                    reply = self._exchange(node, [("SCAN", cursor, "COUNT", count)])
                     cursor, keys = _checked(reply)[0]
                     yield keys
                     if cursor == b"0":
@@ -166,12 +184,12 @@ class Link:
     def every_node(self, *command: Any) -> list[Any]:
         """Return every primary node's reply to one command."""
         with _one_error():
-            return [_checked(self._exchange(p, [command]))[0] for p in self._every_pool()]
+            return [_checked(self._exchange(p, [command]))[0] for p in self._every_node()]
 
     def close(self) -> None:
         """Close every connection."""
-        for pool in self._pools.values():
-            pool.disconnect()
+        for node in self._nodes.values():
+            node.close()
         if self._cluster is not None:
             self._cluster.close()
 
@@ -180,17 +198,17 @@ class Link:
     ) -> list[int]:
         """Run the waiting calls; return those that must be run again (script lost, slot moved)."""
         again: list[int] = []
-        for pool, positions in self._by_node(calls[i].keys[0] for i in waiting):
+        for node, positions in self._by_node(calls[i].keys[0] for i in waiting):
             indexes = [waiting[i] for i in positions]
             commands = [_evalsha(calls[i]) for i in indexes]
-            replies = self._exchange(pool, commands)
+            replies = self._exchange(node, commands)
             lost = {
                 calls[i].script.source
                 for i, r in zip(indexes, replies, strict=True)
                 if isinstance(r, NoScriptError)
             }
             for source in lost:
-                _checked(self._exchange(pool, [("SCRIPT", "LOAD", source)]))
+                _checked(self._exchange(node, [("SCRIPT", "LOAD", source)]))
             moved = self._redirected(replies)
             for index, reply in zip(indexes, replies, strict=True):
                 results[index] = reply
@@ -198,63 +216,56 @@ class Link:
                     again.append(index)
         return again
 
-    def _by_node(self, keys: Iterable[str]) -> list[tuple[ConnectionPool, list[int]]]:
+    def _by_node(self, keys: Iterable[str]) -> list[tuple[Node, list[int]]]:
         """Group the positions of keys by the node that holds them."""
-        nodes: dict[int, tuple[ConnectionPool, list[int]]] = {}
+        nodes: dict[int, tuple[Node, list[int]]] = {}
         for index, key in enumerate(keys):
-            pool = self._pool_of(key)
-            nodes.setdefault(id(pool), (pool, []))[1].append(index)
+            node = self._node_of(key)
+            nodes.setdefault(id(node), (node, []))[1].append(index)
         return list(nodes.values())
 
-    def _exchange(self, pool: ConnectionPool, commands: Sequence[Command]) -> list[Any]:
-        breaker = self._breakers.get(id(pool))
-        if breaker is None:
-            breaker = self._breakers.setdefault(id(pool), Breaker(self._rest_s))
-        if not breaker.admits(time.monotonic()):
-            raise ConnectionError("it has just not answered, and is left alone for a moment")
+    def _exchange(self, node: Node, commands: Sequence[Command]) -> list[Any]:
+        return self._replies(self._send(node, commands))
+
+    def _send(self, node: Node, commands: Sequence[Command]) -> Sent:
         try:
-            replies = self._exchange_now(pool, commands)
+            return node.send(commands)
+        except RestingError:
+            raise
         except (RedisError, OSError):
-            breaker.failed(time.monotonic())
             self._refresh_cluster()  # a replica may have taken over
             raise
-        breaker.succeeded()
-        return replies
 
-    @staticmethod
-    def _exchange_now(pool: ConnectionPool, commands: Sequence[Command]) -> list[Any]:
-        connection: Any = pool.get_connection()
+    def _replies(self, sent: Sent) -> list[Any]:
         try:
-            connection.send_packed_command([b"".join(map(pack_command, commands))])
-            return [_reply(connection) for _ in commands]
-        except BaseException:
-            connection.disconnect()
+            return sent.replies()
+        except (RedisError, OSError):
+            self._refresh_cluster()
             raise
-        finally:
-            pool.release(connection)
 
-    def _pool_of(self, key: str) -> ConnectionPool:
+    def _node_of(self, key: str) -> Node:
         if not self._is_cluster:
-            return self._pools[""]
+            return self._nodes[""]
         cluster = self._open_cluster()
         node = cluster.get_node_from_key(key)
         if node is None:
             self._refresh_cluster()
             raise ClusterDownError("no node serves this key")
-        return self._node_pool(node.host, node.port)
+        return self._named_node(node.host, node.port)
 
-    def _every_pool(self) -> Iterator[ConnectionPool]:
+    def _every_node(self) -> Iterator[Node]:
         if not self._is_cluster:
-            yield self._pools[""]
+            yield self._nodes[""]
             return
         for node in self._open_cluster().get_primaries():
-            yield self._node_pool(node.host, node.port)
+            yield self._named_node(node.host, node.port)
 
-    def _node_pool(self, host: str, port: int) -> ConnectionPool:
+    def _named_node(self, host: str, port: int) -> Node:
         name = f"{host}:{port}"
-        if name not in self._pools:
-            self._pools[name] = _node_pool(self._url, host, port, self._timeout_s)
-        return self._pools[name]
+        if name not in self._nodes:
+            connector = _node_connector(self._url, host, port, self._timeout_s)
+            self._nodes.setdefault(name, Node(connector, self._rest_s))
+        return self._nodes[name]
 
     def _open_cluster(self) -> Any:
         if self._cluster is None:
@@ -285,18 +296,19 @@ class Link:
         return moved
 
 
-def _open_pool(url: str, timeout_s: float) -> ConnectionPool:
+def _connector(url: str, timeout_s: float) -> Callable[[], Any]:
+    """Return what makes connections to the server at an address."""
     if urlparse(url).scheme not in {"redis", "rediss", "unix"}:
         raise InvalidInputError("redis_url", "must begin with redis://, rediss:// or unix://")
-    return BlockingConnectionPool.from_url(url, **_options(timeout_s))
+    pool = ConnectionPool.from_url(url, **_options(timeout_s))
+    return partial(pool.connection_class, **pool.connection_kwargs)
 
 
-def _node_pool(url: str, host: str, port: int, timeout_s: float) -> ConnectionPool:
-    """Return a pool to one node of a cluster, with the credentials of the cluster's address."""
+def _node_connector(url: str, host: str, port: int, timeout_s: float) -> Callable[[], Any]:
+    """Return what makes connections to one node of a cluster, credentials as in its address."""
     parts = urlparse(url)
-    pool_class: Any = BlockingConnectionPool  # its constructor has no type annotations
-    return pool_class(  # type: ignore[no-any-return]
-        connection_class=SSLConnection if parts.scheme == "rediss" else Connection,
+    return partial(
+        SSLConnection if parts.scheme == "rediss" else Connection,
         host=host,
         port=port,
         username=unquote(parts.username) if parts.username else None,
@@ -311,20 +323,11 @@ def _options(timeout_s: float) -> dict[str, Any]:
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
-        "max_connections": POOL_SIZE,
-        "timeout": timeout_s,
     }
 
 
 def _evalsha(call: ScriptCall) -> Command:
     return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
-
-
-def _reply(connection: Any) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
 
 
 def _checked(replies: list[Any]) -> list[Any]:

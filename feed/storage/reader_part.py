@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -136,27 +136,37 @@ class ReaderPart(StorePart):
         The newest five slates of a reader are kept. A reader with personalisation off is not
         named in the record (`user_id` is empty).
         """
+        self.begin_save(served, new_slate=new_slate)()
+
+    def begin_save(self, served: ServedFeed, *, new_slate: bool) -> Callable[[], None]:
+        """Send what `save_served` keeps, and return what waits until it is kept.
+
+        What is returned must be called; meanwhile the caller may do other work.
+        """
         self._check_layout()
         user_id, keys = served.user_id, self._keys
-        stream = keys.stream(keys.partition(user_id))
+        slate_key = keys.slate(user_id, served.request_id)
+        ttl_s = self._settings.slate_ttl_minutes * 60
         call = ScriptCall(
             scripts.SAVE_SERVED,
             (
-                stream,
+                keys.stream(keys.partition(user_id)),
                 keys.reader("pref", user_id),
-                keys.slate(user_id, served.request_id),
+                slate_key,
                 keys.reader("slates", user_id),
             ),
             (
                 self._stream_bound,
                 encode_exposure(served),
                 user_id,
-                encode_slate(served) if new_slate else b"",
-                self._settings.slate_ttl_minutes * 60,
+                int(new_slate),
+                ttl_s,
                 SLATES_MAX,
             ),
         )
-        self._link.scripts([call])
+        # The slate goes past Lua, which would copy its 15 kB twice.
+        slate = [("SET", slate_key, encode_slate(served), "EX", ttl_s)] if new_slate else []
+        return self._link.begin(slate, call)
 
     def export_reader(self, user_id: str) -> dict[str, Any]:
         """Return everything the store holds on a reader, JSON-ready (times in epoch seconds)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, overload
@@ -188,6 +188,13 @@ class ReaderStore(Protocol):
 
     def save_served(self, served: ServedFeed, *, new_slate: bool) -> None:
         """Append the exposure record to the stream and, if new, keep the slate for paging."""
+        ...
+
+    def begin_save(self, served: ServedFeed, *, new_slate: bool) -> Callable[[], None]:
+        """Send what `save_served` keeps, and return what waits until it is kept.
+
+        What is returned must be called; meanwhile the caller may do other work.
+        """
         ...
 
     def export_reader(self, user_id: str) -> dict[str, Any]:

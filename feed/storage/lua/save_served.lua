@@ -1,10 +1,9 @@
--- Append an exposure record to the stream and, for a new slate, keep it for paging.
+-- Append an exposure record to the stream and count a new slate, just set, among those kept.
 -- KEYS: 1 stream; 2 preferences; 3 slate; 4 list of the reader's slate keys
 -- ARGV: 1 stream bound; 2 JSON object without user_id and closing brace; 3 user;
---       4 slate or '' ; 5 slate TTL s; 6 slates kept
+--       4 1 for a new slate, else 0; 5 slate TTL s; 6 slates kept
 -- All keys share the partition's hash tag; the slate keys in the list carry it too.
-if ARGV[4] ~= '' then
-  redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[5])
+if ARGV[4] == '1' then
   redis.call('LREM', KEYS[4], 0, KEYS[3])
   redis.call('LPUSH', KEYS[4], KEYS[3])
   while redis.call('LLEN', KEYS[4]) > tonumber(ARGV[6]) do

@@ -1,0 +1,61 @@
+"""The wire to the store: what is on its way, scripts that were lost, connections that were cut."""
+
+from dataclasses import replace
+
+import pytest
+
+from feed.domain import StoreUnavailableError
+from feed.storage.redis_store import RedisStore
+from feed.storage.store import RecordType
+
+
+def saved(store, user_id="reader"):
+    """Return how many exposure records there are."""
+    records = store.read_stream(store._keys.partition(user_id), "0-0", 100)
+    return sum(record.type is RecordType.SERVED for record in records)
+
+
+def test_a_record_on_its_way_is_kept_when_its_reply_has_come(store, make_served):
+    kept = store.begin_save(make_served("first"), new_slate=True)
+    assert store.read_for_page("reader", "nothing")[0] is None  # another connection meanwhile
+    kept()
+    assert saved(store) == 1
+    assert store.read_for_page("reader", "first")[0] == make_served("first")
+
+
+def test_two_records_on_their_way_at_once_are_both_kept(store, make_served):
+    first = store.begin_save(make_served("first"), new_slate=True)
+    second = store.begin_save(make_served("second", user_id="other"), new_slate=True)
+    second()
+    first()
+    assert (saved(store), saved(store, "other")) == (1, 1)
+
+
+def test_a_script_the_store_has_forgotten_is_sent_again(store, make_served, make_event):
+    for request_id in ("first", "second"):
+        store._link.call("x", "SCRIPT", "FLUSH")
+        store.save_served(make_served(request_id), new_slate=True)
+        assert store.read_for_page("reader", request_id)[0] is not None
+    store._link.call("x", "SCRIPT", "FLUSH")
+    store.append_events([make_event()])
+    assert saved(store) == 2
+
+
+def test_a_connection_that_the_server_has_closed_is_not_used_again(
+    store, store_settings, make_event
+):
+    store.append_events([make_event()])
+    other = RedisStore(store_settings)
+    assert other._link.call("x", "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") > 0
+    assert len(store.read_reader("reader").history) == 1
+    other.close()
+
+
+def test_a_record_whose_reply_does_not_come_is_not_called_kept(store, store_settings, make_served):
+    hasty = RedisStore(replace(store_settings, store_timeout_ms=50))
+    hasty.save_served(make_served("first"), new_slate=True)
+    store._link.call("x", "CLIENT", "PAUSE", 300, "ALL")
+    kept = hasty.begin_save(make_served("second"), new_slate=True)
+    with pytest.raises(StoreUnavailableError):
+        kept()
+    hasty.close()
