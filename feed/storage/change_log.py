@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from feed.storage.link import Command
+from feed.storage.node import Command
 
 START = "0-0"
 """The position before the first entry."""

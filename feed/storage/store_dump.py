@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from feed.domain import ArchiveError, ConflictError
 from feed.storage.keys import CHECKPOINT_BLOB, Keys
-from feed.storage.link import Command, Link
+from feed.storage.link import Link
+from feed.storage.node import Command
 
 MAGIC = b"FEEDDUMP1\n"
 BATCH = 200
