@@ -131,13 +131,12 @@ class Counters:
         """Return distinct readers since the beginning, f64 [k]."""
         return self.totals("readers", rows)
 
-    def last_times(self, rows: Rows) -> tuple[Floats, Floats]:
-        """Return when rows were last clicked and last shown, epoch seconds, `NEVER` if not."""
+    def last_times(self, rows: Rows) -> Floats:
+        """Return when rows were last clicked and last shown, f64 [2, k]; `NEVER` if not."""
         known = (rows >= 0) & (rows < len(self._last))
-        last = self._last[np.where(known, rows, 0)]
-        last[~known] = NEVER
-        clicked, shown = np.ascontiguousarray(last.T)
-        return clicked, shown
+        if known.all():
+            return np.ascontiguousarray(self._last[rows].T)
+        return np.where(known, self._last[np.where(known, rows, 0)].T, NEVER)
 
     def snapshot(self) -> Counters:
         """Return a copy that later events do not touch."""

@@ -95,7 +95,7 @@ def build_features(
         _affinity(work)
         _fatigue(work)
         _context(work)
-        ranks = rank_each(np.stack([values for _, values in work.ranked]))
+        ranks = rank_each(np.array([values for _, values in work.ranked]))
         for (name, _), values in zip(work.ranked, ranks, strict=True):
             work.put(name, values)
     return np.ascontiguousarray(out.T)
@@ -109,18 +109,21 @@ def rank_each(values: Floats) -> Floats:
     rows, count = values.shape
     if count == 1:
         return np.where(np.isnan(values), np.nan, 0.5)
-    order = (np.argsort(values, axis=1) + (np.arange(rows) * count)[:, None]).ravel()
+    offset = np.arange(0, rows * count, count)[:, None]
+    order = (np.argsort(values, axis=1) + offset).ravel()
     ordered = values.ravel()[order]
     starts = np.empty(rows * count, np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
     starts[::count] = True
-    at = np.flatnonzero(starts)
-    middle = at % count + (np.diff(at, append=rows * count) - 1) / 2.0
+    first = np.flatnonzero(starts)
+    last = np.append(first[1:], rows * count) - 1
     ranks: Floats = np.empty(rows * count)
-    ranks[order] = middle[np.cumsum(starts) - 1]
+    ranks[order] = ((first + last) / 2.0)[np.cumsum(starts) - 1]
+    ranks = ranks.reshape(rows, count) - offset
     unknown = np.isnan(values)
-    known = np.maximum(count - 1 - unknown.sum(axis=1, keepdims=True), 1)
-    ranks = ranks.reshape(rows, count) / known
+    if not unknown.any():
+        return ranks / (count - 1)
+    ranks /= np.maximum(count - 1 - unknown.sum(axis=1, keepdims=True), 1)
     ranks[unknown] = np.nan
     return ranks
 
@@ -143,11 +146,9 @@ def _popularity(work: _Work) -> None:
     work.rank("ctr_6h_rank", rates[2])
     work.put("ctr_6h_gap", rates[2] - rates[2].max())
     work.rank("ctr_24h_rank", rates[3])
-    clicked_at, shown_at = counters.last_times(rows)
-    work.put("last_clicked", _minutes_since(clicked_at, now))
-    last_shown = _minutes_since(shown_at, now)
-    work.put("last_shown", last_shown)
-    work.rank("last_shown_rank", last_shown)
+    since = _minutes_since(counters.last_times(rows), now)
+    work.put_block("last_clicked", since)
+    work.rank("last_shown_rank", since[1])
     work.rank("shown_30m_rank", shown_share[0])
     work.put_block("trend_30m_2h", _rate_ratio(clicks[:-1], clicks[1:], _SHORTER))
     work.put("shown_trend", _rate_ratio(shown[:1], shown[2:3], _HOURS[:1] / _HOURS[2:3]))
@@ -231,18 +232,22 @@ def _content(work: _Work) -> None:
     worded = content.any(axis=1)
     if not worded.any():
         return
-    for name, vector in (
-        ("content_long", work.vectors.content_long),
-        ("content_session", work.vectors.content_session),
-        ("content_page", work.vectors.content_of(work.context.page_row)),
-    ):
+    vectors = {
+        "content_long": work.vectors.content_long,
+        "content_session": work.vectors.content_session,
+        "content_page": work.vectors.content_of(work.context.page_row),
+    }
+    for name, vector in vectors.items():
         if vector is not None:
-            work.put(name, np.where(worded, content @ vector, np.nan))
+            work.put(name, content @ vector)
     recent = work.profile.clicked_rows[:_NEAREST]
     clicked = view.content[recent[recent < view.pool.size]]
     clicked = clicked[clicked.any(axis=1)]
     if len(clicked):
-        work.put("content_nearest", np.where(worded, (content @ clicked.T).max(axis=1), np.nan))
+        work.put("content_nearest", (content @ clicked.T).max(axis=1))
+    if not worded.all():
+        for name in (*vectors, "content_nearest"):
+            work.out[_COLUMN[name], ~worded] = np.nan
 
 
 def _affinity(work: _Work) -> None:
@@ -276,18 +281,19 @@ def _fatigue(work: _Work) -> None:
     profile, rows, now = work.profile, work.rows, work.context.now
     read = find(profile.read_rows, rows) >= 0
     work.put("is_read", read)
-    order = np.argsort(profile.clicked_rows)
-    clicked = find(profile.clicked_rows[order], rows)
-    if len(order):
+    if read.any() and len(profile.clicked_rows):  # what was clicked is among what was read
+        order = np.argsort(profile.clicked_rows)
+        clicked = find(profile.clicked_rows[order], rows)
         hours = (now - profile.clicked_at[order][clicked]) / 3600.0
         work.put("read_age", np.where(clicked >= 0, np.log1p(np.maximum(hours, 0.0)), np.nan))
-    shown = find(profile.shown_rows, rows)
-    work.put("unseen_share", float((shown < 0).mean()))
     if not len(profile.shown_rows):
+        work.put("unseen_share", 1.0)
         work.put("shown_count", 0.0)
         work.put("passed_over", 0.0)
         return
+    shown = find(profile.shown_rows, rows)
     was_shown = shown >= 0
+    work.put("unseen_share", 1.0 - was_shown.mean())
     last_at = profile.shown_last_at[shown]
     count = np.where(was_shown, profile.shown_counts[shown], 0.0)
     work.put("shown_count", np.log1p(count))

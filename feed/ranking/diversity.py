@@ -16,8 +16,6 @@ Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-MMR_PAGES = 2
-"""First pages ordered slot by slot; below, only the section and source decays order on."""
 COSINE_SCALE = 5.0
 """How many times a cosine of 1 counts as much as a score smaller by a factor of e."""
 _LEAST = 1e-12
@@ -54,8 +52,8 @@ def diversify(
     spread over magnitudes: on the plain scale every article but the first few would be chosen by
     cosine alone. With lambda 0.9, a cosine of 0.6 above costs 28 % of the score.
     Source: Carbonell, Goldstein: The use of MMR (SIGIR 1998). The slot-by-slot search covers
-    `MMR_PAGES` first pages; what is left is ordered by score and decays, which is the same
-    greedy choice without the cosine as long as one of the two decays is 1.
+    the first page; what is left is ordered by score and decays, which is the same greedy choice
+    without the cosine as long as one of the two decays is 1.
 
     Args:
         scores: non-negative, f64 [k].
@@ -80,7 +78,7 @@ def diversify(
     greedy = _Greedy(scores, sections, sources, similarity, config)
     for pinned in range(kept_first):
         greedy.place(pinned)
-    head = greedy.take(left, min(size, MMR_PAGES * config.first_page))
+    head = greedy.take(left, min(size, config.first_page))
     tail = greedy.rest(left, size - len(head))
     decay = np.concatenate([np.array(greedy.decays), greedy.tail_decays])
     return DiversifiedOrder(np.concatenate([head, tail]), decay, duplicates)
