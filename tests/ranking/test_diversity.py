@@ -49,7 +49,9 @@ def test_order_is_that_of_the_definition():
     rng = np.random.default_rng(1)
     scores, content = rng.random(30), unit(rng.normal(size=(30, 6)))
     sections, sources = rng.integers(0, 4, 30), rng.integers(0, 3, 30)
-    config = RankingConfig(source_decay=0.8, mmr_lambda=0.7, duplicate_similarity=2.0)
+    config = RankingConfig(
+        source_decay=0.8, mmr_lambda=0.7, duplicate_similarity=2.0, first_page=30
+    )
     found = diversify(
         scores, sections.astype(np.int32), sources.astype(np.int32), content, config, 30
     )
