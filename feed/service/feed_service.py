@@ -356,7 +356,7 @@ def _left(slate: Sequence[FeedItem], page: Page) -> Sequence[FeedItem]:
     if not page.gone:
         return slate
     gone = frozenset(page.gone)
-    return Slots.of(item for place, item in enumerate(slate) if place not in gone)
+    return Slots.of(slate).pick([at for at in range(len(slate)) if at not in gone])
 
 
 def _usable(state: ReaderState, mode: Mode) -> ReaderState:

@@ -8,8 +8,9 @@ from typing import Any
 
 from feed.domain import EventKind, FeedItem, ServedFeed
 from feed.service.cards import Card
-from feed.service.presentation import Reactions, notice_of, present_item
+from feed.service.presentation import Reactions, notice_of, present_slots
 from feed.service.snapshot import LiveSnapshot
+from feed.storage.slots import Slots
 from feed.storage.store import ReaderState
 
 Take = Callable[[Sequence[str]], list[Card | None]]
@@ -24,7 +25,7 @@ class Page:
     next page begins in the slate (None: no more).
     """
 
-    items: tuple[FeedItem, ...]
+    items: Slots
     cards: tuple[Card, ...]
     titles: dict[str, str]
     gone: tuple[int, ...]
@@ -36,30 +37,32 @@ def fill_page(slate: Sequence[FeedItem], offset: int, limit: int, take: Take) ->
 
     A slot whose article is gone is passed over and the page filled from below.
     """
-    items: list[FeedItem] = []
+    slots = Slots.of(slate)
+    places: list[int] = []
     cards: list[Card] = []
     titles: dict[str, str] = {}
     gone: list[int] = []
     at = offset
-    while len(items) < limit and at < len(slate):
-        chunk = slate[at : at + limit - len(items)]
-        shown = [item.article_id for item in chunk]
-        named = list({r.article_id for item in chunk for r in item.reasons if r.article_id})
-        taken = take(shown + named)
-        for place, (item, card) in enumerate(zip(chunk, taken, strict=False), at):
+    while len(places) < limit and at < len(slots):
+        chunk = range(at, min(at + limit - len(places), len(slots)))
+        shown = slots.article_ids[at : chunk.stop]
+        reasons = slots.reasons[at : chunk.stop]
+        named = list({r.article_id for given in reasons for r in given if r.article_id})
+        taken = take([*shown, *named])
+        for place, card in zip(chunk, taken, strict=False):
             if card is None:
                 gone.append(place)
             else:
-                items.append(item)
+                places.append(place)
                 cards.append(card)
         titles.update({card.article_id: card.title for card in taken[len(shown) :] if card})
-        at += len(chunk)
+        at = chunk.stop
     return Page(
-        items=tuple(items),
+        items=slots.pick(places),
         cards=tuple(cards),
         titles=titles,
         gone=tuple(gone),
-        next_offset=at if at < len(slate) else None,
+        next_offset=at if at < len(slots) else None,
     )
 
 
@@ -67,7 +70,7 @@ def present_page(
     served: ServedFeed, page: Page, reader: ReaderState, snapshot: LiveSnapshot
 ) -> dict[str, Any]:
     """Return a page as its reader gets it, JSON-ready, without the cursor."""
-    reactions = _reactions(page.items, reader, snapshot)
+    reactions = _reactions(page.items.article_ids, reader, snapshot)
     return {
         "request_id": served.request_id,
         "personalized": served.personalized,
@@ -76,30 +79,32 @@ def present_page(
         "mode_served": served.rung.value,
         "model_version": served.model_version,
         "experiments": served.experiments,
-        "items": [
-            present_item(item, card, reaction, page.titles, personalized=served.personalized)
-            for item, card, reaction in zip(page.items, page.cards, reactions, strict=True)
-        ],
+        "items": present_slots(
+            page.items, page.cards, reactions, page.titles, personalized=served.personalized
+        ),
     }
 
 
 def _reactions(
-    items: Sequence[FeedItem], reader: ReaderState, snapshot: LiveSnapshot
+    article_ids: Sequence[str], reader: ReaderState, snapshot: LiveSnapshot
 ) -> list[Reactions]:
-    """Return the counts of each slot; a reader's own newest reaction always shows in them."""
+    """Return the counts of articles; a reader's own newest reaction always shows in them."""
     counters, ids = snapshot.signals.counters, snapshot.view.pool.ids
-    rows = ids.rows([item.article_id for item in items])
+    rows = ids.rows(article_ids)
     likes, dislikes = counters.totals("likes", rows), counters.totals("dislikes", rows)
+    counts = zip(article_ids, likes.tolist(), dislikes.tolist(), strict=True)
     return [
-        _with_own(item.article_id, int(liked), int(disliked), reader, snapshot.signals_at)
-        for item, liked, disliked in zip(items, likes.tolist(), dislikes.tolist(), strict=True)
+        _with_own(article_id, int(liked), int(disliked), reader, snapshot.signals_at)
+        if article_id in reader.reactions
+        else Reactions(max(int(liked), 0), max(int(disliked), 0), None)
+        for article_id, liked, disliked in counts
     ]
 
 
 def _with_own(
     article_id: str, likes: int, dislikes: int, reader: ReaderState, counted_at: float
 ) -> Reactions:
-    mine = reader.reactions.get(article_id)
+    mine = reader.reactions[article_id]
     uncounted = int(reader.reacted_at.get(article_id, 0.0) > counted_at)
     if mine is EventKind.LIKE:
         likes = max(likes + uncounted, 1)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
-from feed.domain import AiGenerated, EventKind, FeedItem, Reason
+from feed.domain import AiGenerated, EventKind, Reason
 from feed.ranking.reasons import sentence
 from feed.service.cards import Card
+from feed.storage.slots import Slots
 
 CUSTOMIZED = "Your feed is customized."
 EXPERIMENTAL = "Generative AI is experimental."
@@ -19,8 +20,7 @@ _MADE_WITH = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reactions:
+class Reactions(NamedTuple):
     """What readers, and this reader, think of one article."""
 
     likes: int
@@ -28,6 +28,7 @@ class Reactions:
     mine: EventKind | None
 
 
+@cache
 def disclose(ai_generated: AiGenerated, *, trending: bool, personalized: bool) -> str:
     """Return the sentences that are true of one item of one feed; empty when none is."""
     made = _MADE_WITH.get(ai_generated)
@@ -53,54 +54,65 @@ def notice_of(cards: Sequence[Card], *, personalized: bool) -> str:
     return " ".join(sentences)
 
 
-def labels_of(item: FeedItem, card: Card) -> list[str]:
+@cache
+def labels_of(
+    ai_generated: AiGenerated, *, trending: bool, sponsored: bool, pinned: bool
+) -> tuple[str, ...]:
     """Return the labels of one slot."""
     labels = []
-    if item.trending:
+    if trending:
         labels.append("trending")
-    if card.ai_generated is AiGenerated.GENERATED:
+    if ai_generated is AiGenerated.GENERATED:
         labels.append("ai_generated")
-    elif card.ai_generated is AiGenerated.ASSISTED:
+    elif ai_generated is AiGenerated.ASSISTED:
         labels.append("ai_assisted")
-    if card.sponsored:
+    if sponsored:
         labels.append("sponsored")
-    if item.pinned:
+    if pinned:
         labels.append("editors_pick")
-    return labels
+    return tuple(labels)
 
 
-def present_item(
-    item: FeedItem,
-    card: Card,
-    reactions: Reactions,
+def present_slots(
+    slots: Slots,
+    cards: Sequence[Card],
+    reactions: Sequence[Reactions],
     titles: Mapping[str, str],
     *,
     personalized: bool,
-) -> dict[str, Any]:
-    """Return one slot of a feed, JSON-ready; `titles` are of the articles its reasons name."""
-    return {
-        "position": item.position,
-        "article": card.json,
-        "score": round(item.score, 6),
-        "reasons": [present_reason(reason, titles) for reason in item.reasons],
-        "labels": labels_of(item, card),
-        "disclosure": disclose(
-            card.ai_generated, trending=item.trending, personalized=personalized
-        ),
-        "reactions": {"likes": reactions.likes, "dislikes": reactions.dislikes},
-        "my_reaction": reactions.mine.value if reactions.mine else None,
-    }
+) -> list[dict[str, Any]]:
+    """Return the slots of a page, JSON-ready; `titles` are of the articles its reasons name."""
+    columns = (slots.positions, slots.scores, slots.reasons, slots.trending, slots.pinned)
+    return [
+        {
+            "position": position,
+            "article": card.json,
+            "score": round(score, 6),
+            "reasons": [present_reason(reason, titles) for reason in reasons],
+            "labels": labels_of(
+                card.ai_generated, trending=trending, sponsored=card.sponsored, pinned=pinned
+            ),
+            "disclosure": disclose(card.ai_generated, trending=trending, personalized=personalized),
+            "reactions": {"likes": given.likes, "dislikes": given.dislikes},
+            "my_reaction": given.mine.value if given.mine else None,
+        }
+        for card, given, position, score, reasons, trending, pinned in zip(
+            cards, reactions, *columns, strict=True
+        )
+    ]
 
 
 def present_reason(reason: Reason, titles: Mapping[str, str]) -> dict[str, Any]:
     """Return one reason, JSON-ready, without the fields that do not apply."""
-    fields = {
-        "code": reason.code.value,
-        "text": sentence(reason, titles),
-        "article_id": reason.article_id,
-        "section": reason.section,
-        "source": reason.source,
-        "readers": reason.readers,
-        "window_minutes": reason.window_minutes,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+    fields: dict[str, Any] = {"code": reason.code.value, "text": sentence(reason, titles)}
+    if reason.article_id is not None:
+        fields["article_id"] = reason.article_id
+    if reason.section is not None:
+        fields["section"] = reason.section
+    if reason.source is not None:
+        fields["source"] = reason.source
+    if reason.readers is not None:
+        fields["readers"] = reason.readers
+    if reason.window_minutes is not None:
+        fields["window_minutes"] = reason.window_minutes
+    return fields

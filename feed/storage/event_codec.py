@@ -146,7 +146,7 @@ def encode_exposure(served: ServedFeed) -> bytes:
 
     It holds the slots given out, and of each what the archive keeps.
     """
-    slots, shown = _slots(served), slice(served.shown_from, served.shown_to)
+    slots, shown = Slots.of(served.items), slice(served.shown_from, served.shown_to)
     body = orjson.dumps(
         {
             **_head(served),
@@ -166,7 +166,9 @@ def encode_exposure(served: ServedFeed) -> bytes:
 
 def encode_slate(served: ServedFeed) -> bytes:
     """Return a whole slate as JSON: the head and the columns of the slots."""
-    return orjson.dumps([{**_head(served), "user_id": served.user_id}, _slots(served).to_json()])
+    return orjson.dumps(
+        [{**_head(served), "user_id": served.user_id}, Slots.of(served.items).to_json()]
+    )
 
 
 def decode_slate(data: bytes) -> ServedFeed:
@@ -175,10 +177,6 @@ def decode_slate(data: bytes) -> ServedFeed:
     fields["mode"] = Mode(fields["mode"])
     fields["rung"] = Rung(fields["rung"])
     return ServedFeed(items=Slots.from_json(columns), **fields)
-
-
-def _slots(served: ServedFeed) -> Slots:
-    return served.items if isinstance(served.items, Slots) else Slots.of(served.items)
 
 
 def _head(served: ServedFeed) -> dict[str, Any]:

@@ -18,6 +18,10 @@ _FIELDS = attrgetter(
     "article_id", "position", "score", "reasons", "sources", "trending", "explored", "pinned",
     "propensity",
 )  # fmt: skip
+_COLUMNS = attrgetter(
+    "article_ids", "positions", "scores", "reasons", "sources", "trending", "explored", "pinned",
+    "propensities",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,15 @@ class Slots(Sequence[FeedItem]):
 
     @classmethod
     def of(cls, items: Iterable[FeedItem]) -> Slots:
-        """Return the columns of slots that are objects already."""
+        """Return the columns of slots, which may be columns already."""
+        if isinstance(items, Slots):
+            return items
         columns = tuple(zip(*map(_FIELDS, items), strict=True))
         return cls(*columns) if columns else cls(*([()] * 9))
+
+    def pick(self, places: Sequence[int]) -> Slots:
+        """Return the slots at some places, in their order."""
+        return Slots(*([column[at] for at in places] for column in _COLUMNS(self)))
 
     def __len__(self) -> int:
         return len(self.article_ids)
