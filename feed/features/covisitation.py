@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feed.features.ids import IdMap, find, first_of_each, look_up, sum_by_row
+from feed.features.ids import IdMap, first_of_each, look_up, sum_by_row
 from feed.features.pairs import PairTable
 
 Floats = npt.NDArray[np.float64]
@@ -48,15 +48,6 @@ class CovisitVotes:
         """Return how strongly one click speaks for each of `rows`, f64 [k]."""
         mine = self.clicks == click
         return look_up(sum_by_row(self.rows[mine], self.weights[mine]), rows)
-
-    def by_click(self, clicks: int, rows: Rows) -> Floats:
-        """Return what each of so many clicks adds to the `scores` of distinct rows, f64 [c, k]."""
-        votes = np.zeros((clicks, len(rows)))
-        order = np.argsort(rows)
-        at = find(rows[order], self.rows)
-        there = at >= 0
-        votes[self.clicks[there], order[at[there]]] = self.weights[there]
-        return votes
 
     def best(self, limit: int) -> tuple[Rows, Floats]:
         """Return the rows with the most votes, best first, and their scores."""

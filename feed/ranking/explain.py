@@ -64,35 +64,37 @@ def explain(
     config: RankingConfig,
     situation: Situation,
 ) -> Explanations:
-    """Return the reasons of some candidates by what their score would lose.
+    """Return the reasons of slots: on the first page by what their score would lose.
 
     Every family of features is taken away in turn: with the ranker's margin m and the family's
     part c in it, the score loses the share `1 - s(m - c) / s(m)`, s the logistic function; the
     trending and followed factors are taken away with the families they belong to. The reason is
     the greatest loss of which a true sentence can be said: "you follow" only of what is really
     followed, "trending" only with the label on, "because you read" only with an article that
-    stands in the reader's history. Of a family without a sentence the ranker is not asked.
+    stands in the reader's history. Of a family without a sentence the ranker is not asked. Slots
+    below the first page get one plain true fact each.
 
     Args:
         context: the request.
         scores: of all candidates.
         rows: rows of all candidates.
-        at: positions of those to explain, int64 [k].
+        at: positions of those that have slots, in the order of the slots, int64 [slots].
         ranker: what made `scores.base`.
-        config: boosts.
+        config: boosts, and how many slots the first page has.
         situation: what the request has worked out of the reader already.
     """
-    features, margin, facts = scores.features[at], scores.margin[at], _Facts(context, rows[at])
+    facts = _Facts(context, rows[at])
+    at = at[: config.first_page]
+    features, margin = scores.features[at], scores.margin[at]
     past = PastFinder(context, rows[at], config, situation)
-    sayable = facts.sayable(can_name=past.can_name)
+    sayable = facts.sayable(len(at), can_name=past.can_name)
     parts = ranker.contributions(features, margin, FAMILIES, sayable)
     losses = np.where(sayable, family_losses(scores, at, parts), 0.0)
-    writer = _Writer(context, facts, past)
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
-    reasons = [
-        writer.write(i, o, loss)
-        for i, (o, loss) in enumerate(zip(order, losses.tolist(), strict=True))
-    ]
+    writer = _Writer(context, facts, past)
+    reasons = facts.plain_reasons(context)
+    for i, (families, lost) in enumerate(zip(order, losses.tolist(), strict=True)):
+        reasons[i] = writer.write(i, families, lost)
     personal = _moves(scores.followed_factor) or _moves(scores.fatigue_factor)
     if not personal and _is_known(context.profile):
         personal = _moves(parts[:, [HISTORY, AFFINITY]]) or _moves(
@@ -122,7 +124,7 @@ def _moves(values: Floats) -> bool:
 
 
 class _Facts:
-    """What is simply true of some articles: labels, follows, readers of late, age."""
+    """What is simply true of the articles in the slots: labels, follows, readers of late, age."""
 
     def __init__(self, context: RankingContext, rows: Rows) -> None:
         now = context.request.now
@@ -133,19 +135,33 @@ class _Facts:
         self.readers = context.signals.counters.clicks(rows, now)[:, POPULAR_COLUMN]
         self.age_s = now - context.view.pool.published_at[rows]
 
-    def sayable(self, *, can_name: bool) -> Flags:
-        """Return of which families a sentence could be said, bool [k, families].
+    def sayable(self, count: int, *, can_name: bool) -> Flags:
+        """Return of which families a sentence could be said, bool [count, families].
 
         Columns of `HISTORY` and `AFFINITY` are whole or empty. `can_name` tells whether any past
         article may be named.
         """
-        sayable = np.empty((len(self.rows), len(FAMILIES)), np.bool_)
+        sayable = np.empty((count, len(FAMILIES)), np.bool_)
         sayable[:, HISTORY] = can_name
-        sayable[:, AFFINITY] = can_name or self.followed.any()
-        sayable[:, POPULARITY] = self.readers >= FEWEST_READERS
-        sayable[:, TREND] = self.labelled
-        sayable[:, FRESHNESS] = self.age_s <= NEW_HOURS * HOUR_S
+        sayable[:, AFFINITY] = can_name or self.followed[:count].any()
+        sayable[:, POPULARITY] = self.readers[:count] >= FEWEST_READERS
+        sayable[:, TREND] = self.labelled[:count]
+        sayable[:, FRESHNESS] = self.age_s[:count] <= NEW_HOURS * HOUR_S
         return sayable
+
+    def plain_reasons(self, context: RankingContext) -> list[tuple[Reason, ...]]:
+        """Return one fact per slot: label, follow, many readers or age, in this order."""
+        days = np.maximum(np.ceil(self.age_s / (24 * HOUR_S)), 1)
+        best = np.where(self.readers >= FEWEST_READERS, np.round(self.readers), -days).tolist()
+        of_fact = {fact: (fact_reason(int(fact)),) for fact in set(best)}
+        found: list[tuple[Reason, ...]] = [of_fact[fact] for fact in best]
+        for i in np.flatnonzero(self.followed).tolist():
+            by_section = bool(self.by_section[i])
+            found[i] = (followed_reason(context, int(self.rows[i]), by_section=by_section),)
+        for i in np.flatnonzero(self.labelled).tolist():
+            reason = trending_reason(context, int(self.rows[i]))
+            found[i] = (reason,) if reason else found[i]
+        return found
 
 
 class _Writer:
@@ -193,22 +209,3 @@ class _Writer:
             return None
         article_id = self._context.view.pool.ids.ids[past]
         return reading_reason(article_id, still_open=past == self._context.request.page_row)
-
-
-def explain_by_facts(context: RankingContext, rows: Rows) -> list[tuple[Reason, ...]]:
-    """Return one plain true fact per row, without asking the ranker.
-
-    For slots below the first page: label, follow, many readers, age, in this order.
-    """
-    facts = _Facts(context, rows)
-    days = np.maximum(np.ceil(facts.age_s / (24 * HOUR_S)), 1)
-    best = np.where(facts.readers >= FEWEST_READERS, np.round(facts.readers), -days).tolist()
-    of_fact = {fact: (fact_reason(int(fact)),) for fact in set(best)}
-    found: list[tuple[Reason, ...]] = [of_fact[fact] for fact in best]
-    for i in np.flatnonzero(facts.followed).tolist():
-        by_section = bool(facts.by_section[i])
-        found[i] = (followed_reason(context, int(rows[i]), by_section=by_section),)
-    for i in np.flatnonzero(facts.labelled).tolist():
-        reason = trending_reason(context, int(rows[i]))
-        found[i] = (reason,) if reason else found[i]
-    return found

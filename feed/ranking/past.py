@@ -17,6 +17,7 @@ from feed.ranking.context import RankingContext, Situation
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int32]
 
 MOST = RECENT
 """Only so many of the last clicks are asked."""
@@ -140,15 +141,14 @@ class PastFinder:
 
     def _neighbours(self) -> Floats:
         view, count = self._context.view, len(self._past)
-        of_past = view.bundle_rows[self._past]
+        of_past, of_rows = view.bundle_rows[self._past], view.bundle_rows[self._rows]
         known = np.flatnonzero(of_past >= 0)
-        index = view.bundle.neighbour_index
+        index, weights = view.bundle.neighbour_index, view.bundle.neighbour_weights
         if not index.size:
             return np.zeros((count, len(self._rows)))
-        index, weights = index[of_past[known]], view.bundle.neighbour_weights[of_past[known]]
-        there = np.where(index >= 0, view.pool_rows[index], -1)
+        index, weights = index[of_past[known]], weights[of_past[known]]
         clicks = np.repeat(known, index.shape[1])
-        return _spread(there.ravel(), weights.ravel(), clicks, count, self._rows)
+        return _spread(index.ravel(), weights.ravel(), clicks, count, of_rows)
 
     def _collaborative(self) -> Iterator[tuple[str, Floats]]:
         view, fold = self._context.view, self._situation.reader.fold
@@ -199,12 +199,19 @@ def _beyond_the_next(cosines: Floats) -> Floats:
     return parts
 
 
-def _spread(voted: Rows, weights: Floats | Matrix, clicks: Rows, count: int, rows: Rows) -> Floats:
-    """Return votes for articles by click and candidate, f64 [count, k]; -1 is voted for nobody."""
+def _spread(
+    voted: Rows | Codes,
+    weights: Floats | Matrix,
+    clicks: Rows,
+    count: int,
+    rows: Rows | Codes,
+) -> Floats:
+    """Return votes for articles by click and candidate, f64 [count, k]; -1 is no article."""
     parts = np.zeros((count, len(rows)))
     if len(voted):
         place = np.zeros(max(int(voted.max()), int(rows.max())) + 2, np.int32)
         place[rows] = np.arange(1, len(rows) + 1)
+        place[-1] = 0
         at = place[voted]
         there = np.flatnonzero(at)
         parts[clicks[there], at[there] - 1] = weights[there]

@@ -14,7 +14,7 @@ from feed.models.ranker import Ranker
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
 from feed.ranking.context import RankingContext, Situation, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
-from feed.ranking.explain import Explanations, explain, explain_by_facts
+from feed.ranking.explain import Explanations, explain
 from feed.ranking.explore import Drawn, draw, plan_exploration
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import find_pins, merge_pins
@@ -160,16 +160,14 @@ def _build_slate(
     trace: Trace,
 ) -> Slate:
     at, scores = drawn.rows, ranked.scores
-    first = at[: config.first_page]
-    explained = explain(context, scores, ranked.rows, first, ranker, config, situation)
-    reasons = explained.reasons + explain_by_facts(context, ranked.rows[at[config.first_page :]])
+    explained = explain(context, scores, ranked.rows, at, ranker, config, situation)
     diversity = np.ones(len(ranked.rows))
     diversity[ranked.order.order] = ranked.order.decay
     rows = ranked.rows[at]
     return Slate(
         rows=rows,
         scores=scores.final[at] * diversity[at],
-        reasons=_final_reasons(reasons, drawn.explored, pinned),
+        reasons=_final_reasons(explained.reasons, drawn.explored, pinned),
         sources=tuple([source_names(bits) or ("pins",) for bits in ranked.bits[at].tolist()]),
         trending=context.trending.labelled(rows),
         explored=drawn.explored,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from feed.config import HOUR_S
 from feed.domain import Reason, ReasonCode
@@ -51,12 +51,8 @@ def followed_reason(context: RankingContext, row: int, *, by_section: bool) -> R
     """Return the reason of an article whose section (else: whose source) the reader follows."""
     pool = context.view.pool
     if by_section:
-        section = pool.sections.ids[pool.section[row]]
-        text = TEMPLATES[ReasonCode.SECTION_YOU_FOLLOW].format(section=section)
-        return Reason(code=ReasonCode.SECTION_YOU_FOLLOW, text=text, section=section)
-    source = pool.sources.ids[pool.source[row]]
-    text = TEMPLATES[ReasonCode.SOURCE_YOU_FOLLOW].format(source=source)
-    return Reason(code=ReasonCode.SOURCE_YOU_FOLLOW, text=text, source=source)
+        return _of_section(pool.sections.ids[pool.section[row]])
+    return _of_source(pool.sources.ids[pool.source[row]])
 
 
 def trending_reason(context: RankingContext, row: int) -> Reason | None:
@@ -92,9 +88,22 @@ def reading_reason(article_id: str, *, still_open: bool) -> Reason:
     return Reason(code=ReasonCode.BECAUSE_YOU_READ, text=text, article_id=article_id)
 
 
+@cache
 def plain_reason(code: ReasonCode) -> Reason:
     """Return a reason whose sentence needs no facts."""
     return Reason(code=code, text=TEMPLATES[code])
+
+
+@lru_cache(maxsize=1024)
+def _of_section(section: str) -> Reason:
+    text = TEMPLATES[ReasonCode.SECTION_YOU_FOLLOW].format(section=section)
+    return Reason(code=ReasonCode.SECTION_YOU_FOLLOW, text=text, section=section)
+
+
+@lru_cache(maxsize=1024)
+def _of_source(source: str) -> Reason:
+    text = TEMPLATES[ReasonCode.SOURCE_YOU_FOLLOW].format(source=source)
+    return Reason(code=ReasonCode.SOURCE_YOU_FOLLOW, text=text, source=source)
 
 
 @lru_cache(maxsize=4096)
