@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 from feed.service.problems import ProblemError
 from feed.service.telemetry import SHED
@@ -29,9 +29,8 @@ class AdmissionGate:
         self._queue = threading.BoundedSemaphore(running + waiting)
         self._patience_s = patience_s
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a turn and hold it.
+    def turn(self) -> Turn:
+        """Wait for a turn; whoever gets one ends it.
 
         Raises:
             ProblemError: 503, too many are waiting already or the turn did not come in time.
@@ -39,13 +38,10 @@ class AdmissionGate:
         if not self._queue.acquire(blocking=False):
             raise _busy()
         try:
-            slots = self._take()
-            try:
-                yield
-            finally:
-                slots.release()
-        finally:
+            return Turn(self._take(), self._queue)
+        except BaseException:
             self._queue.release()
+            raise
 
     def _take(self) -> threading.Semaphore:
         first_s = min(SPARE_AFTER_S, self._patience_s)
@@ -54,6 +50,28 @@ class AdmissionGate:
         if not self._spare.acquire(timeout=self._patience_s - first_s):
             raise _busy()
         return self._spare
+
+
+class Turn(AbstractContextManager["Turn"]):
+    """The right to be worked on, until `end` or the end of a `with` block."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, *held: threading.Semaphore) -> None:
+        self._held = held
+
+    def end(self) -> None:
+        """Let the next one in."""
+        for semaphore in self._held:
+            semaphore.release()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
 
 
 def _busy() -> ProblemError:

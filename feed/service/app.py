@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import time
-import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from apiflask import APIFlask
@@ -26,7 +25,7 @@ from feed.service import (
     routes_ops,
     routes_users,
 )
-from feed.service.admission import AdmissionGate
+from feed.service.admission import AdmissionGate, Turn
 from feed.service.auth import Door, check_binding
 from feed.service.cards import CardShelf
 from feed.service.catalogue import ArticleService, check_encoder, open_encoder
@@ -35,12 +34,7 @@ from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, 
 from feed.service.problems import register_problems
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
-from feed.service.telemetry import (
-    REQUEST_SECONDS,
-    REQUESTS,
-    Stopwatch,
-    configure_logging,
-)
+from feed.service.telemetry import Stopwatch, configure_logging, count_request
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import Store
 
@@ -155,17 +149,16 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
 
     @app.before_request
     def enter() -> Response | None:
-        g.watch = Stopwatch()
+        g.watch = watch = Stopwatch()
         g.request_id = _request_id()
-        g.turn = ExitStack()
         if request.method == "OPTIONS" and request.headers.get("Origin") in origins:
             return Response(status=204)
         declared = operation_of(app.view_functions.get(request.endpoint or ""))
         if declared is not None:
             services.door.admit(declared.scope, request.headers, request.remote_addr or "")
             if declared.gated:
-                g.turn.enter_context(services.gate.turn())
-                g.watch.lap("queue")
+                g.turn = services.gate.turn()
+                watch.lap("queue")
         return None
 
     @app.after_request
@@ -179,26 +172,21 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
             headers["Content-Security-Policy"] = PAGE_POLICY
         if origins:
             _allow_origin(response, origins)
-        _count(response, watch)
+        rule = request.url_rule
+        route = rule.rule if rule else "none"
+        count_request(route, request.method, response.status_code, watch)
         return response
 
     @app.teardown_request
     def give_back(_error: BaseException | None) -> None:
-        turn: ExitStack | None = g.pop("turn", None)
+        turn: Turn | None = g.pop("turn", None)
         if turn is not None:
-            turn.close()
-
-
-def _count(response: Response, watch: Stopwatch) -> None:
-    route = request.url_rule.rule if request.url_rule else "none"
-    REQUESTS.labels(route, request.method, str(response.status_code)).inc()
-    REQUEST_SECONDS.labels(route).observe(watch.elapsed_ms() / 1e3)
-    watch.observe()
+            turn.end()
 
 
 def _request_id() -> str:
     given = request.headers.get("X-Request-Id", "")
-    return given if given.isascii() and ID_PATTERN.fullmatch(given) else uuid.uuid4().hex
+    return given if given.isascii() and ID_PATTERN.fullmatch(given) else token_hex(16)
 
 
 def _allow_origin(response: Response, origins: frozenset[str]) -> None:

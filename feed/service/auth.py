@@ -114,10 +114,12 @@ class Door:
         Raises:
             ProblemError: the key is missing, unknown or too weak, or the limit is reached.
         """
+        if needed is Scope.PUBLIC or not (self._keys or self._rate):
+            return
         key = _key_in(headers)
-        if self._keys and needed is not Scope.PUBLIC:
+        if self._keys:
             self._check_scope(needed, key)
-        if self._rate and needed is not Scope.PUBLIC:
+        if self._rate:
             self._check_rate(key if self._keys and key else address)
 
     def _check_scope(self, needed: Scope, key: str) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -267,7 +267,7 @@ class FeedService:
         if query.page_article_id:
             context["page_article_id"] = query.page_article_id
         return ServedFeed(
-            request_id=uuid.uuid4().hex,
+            request_id=token_hex(16),
             user_id=query.user_id,
             served_at=self._clock(),
             mode=query.mode,

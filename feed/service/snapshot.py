@@ -23,7 +23,13 @@ from feed.ranking.live_index import LiveIndex, build_index
 from feed.service.cards import CardShelf
 from feed.service.followers import CatalogueFollower, ModelFollower
 from feed.service.signals_log import TRENDING_BLOB, SignalsFollower
-from feed.service.telemetry import LIVE_ARTICLES, SNAPSHOT_AT, SNAPSHOT_SECONDS, STORE_FAILURES
+from feed.service.telemetry import (
+    DURATIONS,
+    LIVE_ARTICLES,
+    SNAPSHOT_AT,
+    SNAPSHOT_SECONDS,
+    STORE_FAILURES,
+)
 from feed.storage.store import Store
 
 INDEX_MAX_AGE_S = 30.0
@@ -162,6 +168,7 @@ class SnapshotKeeper:
                 log.exception("snapshot_not_refreshed")
             except Exception:  # the thread must outlive any defect: the old snapshot goes on
                 log.exception("snapshot_failed")
+            DURATIONS.hand_on()
             self._wake.wait(self._poll_s)
             self._wake.clear()
 
