@@ -71,18 +71,25 @@ def event_weights(
     """
     if not len(pairs):
         return np.zeros(0)
+    undo = _IS_UNDO[kinds]
+    names = pairs * len(KINDS) + _BASE[kinds]
+    order = np.lexsort((undo, occurred_at, names))
+    last = order[_ends(names[order])]
+    last = last[~undo[last]]
     table = np.array([kind_weights.get(kind, 0.0) for kind in KINDS])
-    weights = np.where(_last_of_its_kind(pairs, kinds, occurred_at), table[kinds], 0.0)
+    weights = np.zeros(len(pairs))
+    weights[last] = table[kinds[last]]
     timed = ~np.isnan(dwell_s)
     if timed.any():
-        reads = timed & (kinds == READ)
+        reads = np.flatnonzero(timed & (kinds == READ))
         factor = np.log2(1.0 + np.maximum(dwell_s[reads], 0.0) / FULL_READ_S)
         weights[reads] *= np.minimum(factor, MAX_READ_FACTOR)
-        names, index = np.unique(pairs, return_inverse=True)
-        longest = np.full(len(names), -np.inf)
-        np.maximum.at(longest, index[timed], dwell_s[timed])
+        ends = _ends(pairs[order])
+        starts = np.flatnonzero(np.roll(ends, 1))
+        longest = np.maximum.reduceat(np.where(timed, dwell_s, -np.inf)[order], starts)
         accident = (longest > -np.inf) & (longest < accidental_dwell_s)
-        damped = accident[index] & ((kinds == CLICK) | (kinds == READ))
+        damped = order[np.repeat(accident, np.diff(starts, append=len(order)))]
+        damped = damped[(kinds[damped] == CLICK) | (kinds[damped] == READ)]
         weights[damped] *= accidental_weight
     return weights
 
@@ -144,13 +151,8 @@ def build_interactions(
     return matrix
 
 
-def _last_of_its_kind(pairs: Rows, kinds: Kinds, occurred_at: Floats) -> npt.NDArray[np.bool_]:
-    bases = _BASE[kinds]
-    order = np.lexsort((_IS_UNDO[kinds], occurred_at, bases, pairs))
-    p, b = pairs[order], bases[order]
-    last = np.ones(len(order), bool)
-    last[:-1] = (p[1:] != p[:-1]) | (b[1:] != b[:-1])
-    keep: npt.NDArray[np.bool_] = np.zeros(len(order), bool)
-    keep[order] = last
-    keep &= ~_IS_UNDO[kinds]
-    return keep
+def _ends(ordered: Rows) -> npt.NDArray[np.bool_]:
+    """Return where the last of each run of equal values stands, bool [k]."""
+    ends = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=ends[:-1])
+    return ends

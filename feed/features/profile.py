@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind
-from feed.features.ids import Rows, Vocabulary, find
+from feed.features.ids import Rows, Vocabulary, find, first_places
 from feed.features.interactions import CLICK, KIND_CODE, Kinds, decay, event_weights
 from feed.features.pool import ArticlePool
 from feed.storage.store import ReaderState
@@ -118,7 +118,8 @@ def build_profile(
     if not usable.all():
         rows, kinds = rows[usable], kinds[usable]
         occurred_at, dwell_s = occurred_at[usable], dwell_s[usable]
-    clicked_rows, clicked_at = _newest_first(rows[kinds == CLICK], occurred_at[kinds == CLICK])
+    clicks = kinds == CLICK
+    clicked_rows, clicked_at = _newest_first(rows[clicks], occurred_at[clicks])
     in_session = clicked_at >= now - config.session_minutes * 60.0
     base = event_weights(
         rows,
@@ -137,8 +138,11 @@ def build_profile(
     age = now - occurred_at
     slow = base * decay(age, config.profile_half_life_hours * HOUR_S)
     fast = base * decay(age, config.fold_in_half_life_hours * HOUR_S)
-    shown_order = np.argsort(shown_rows, kind="stable")
-    shown_order = shown_order[shown_rows[shown_order] >= 0]
+    if len(shown_rows):
+        by_row = np.argsort(shown_rows, kind="stable")
+        by_row = by_row[shown_rows[by_row] >= 0]
+        shown_rows, shown_counts = shown_rows[by_row], shown_counts[by_row]
+        shown_last_at = shown_last_at[by_row]
     return Profile(
         clicked_rows=clicked_rows,
         clicked_at=clicked_at,
@@ -149,9 +153,9 @@ def build_profile(
         session_at=clicked_at[in_session],
         read_rows=_sorted_rows(np.concatenate([read_rows, clicked_rows])),
         hidden_rows=_sorted_rows(hidden_rows),
-        shown_rows=shown_rows[shown_order],
-        shown_counts=shown_counts[shown_order],
-        shown_last_at=shown_last_at[shown_order],
+        shown_rows=shown_rows,
+        shown_counts=shown_counts,
+        shown_last_at=shown_last_at,
         preferences=preferences,
         n_events=len(rows),
     )
@@ -208,8 +212,7 @@ def contains(sorted_rows: Rows, rows: Rows) -> npt.NDArray[np.bool_]:
 def _newest_first(rows: Rows, at: Floats) -> tuple[Rows, Floats]:
     order = np.lexsort((rows, -at))
     rows, at = rows[order], at[order]
-    by_row = np.argsort(rows, kind="stable")
-    first = np.sort(by_row[_starts(rows[by_row])])
+    first = first_places(rows, int(rows.max(initial=0)) + 1) == np.arange(len(rows))
     return rows[first], at[first]
 
 
@@ -225,6 +228,8 @@ def _sum_by(index: Rows, values: Floats, size: int) -> Floats:
 
 
 def _sorted_rows(rows: Rows) -> Rows:
+    if not len(rows):
+        return rows
     ordered = np.sort(rows[rows >= 0])
     return ordered[_starts(ordered)]
 
