@@ -24,9 +24,9 @@ class ReaderVectors:
     """A reader's vectors; None where nothing is known that could make one.
 
     `fold` is the fold-in of weighted recent articles, `collaborative` f32 [f] its vector;
-    `content_long` and
-    `content_session` f32 [d] are unit means of content, long-term (signed weights) and of the
-    session; `neighbour_rows` are the last clicks' item-item neighbours (repeats possible),
+    `content_long` and `content_session` f32 [d] are unit means of content, long-term (signed
+    weights) and of the session, `long_length` and `session_length` the lengths of the sums they
+    were before; `neighbour_rows` are the last clicks' item-item neighbours (repeats possible),
     `neighbour_votes` f64 [greatest neighbour + 1] their similarities summed by row.
     """
 
@@ -34,6 +34,8 @@ class ReaderVectors:
     fold: FoldIn | None
     content_long: Matrix | None
     content_session: Matrix | None
+    long_length: float
+    session_length: float
     neighbour_rows: Rows
     neighbour_votes: Floats
 
@@ -60,11 +62,15 @@ def build_reader_vectors(view: RankingView, profile: Profile) -> ReaderVectors:
     """Return a reader's vectors in the spaces of a view."""
     neighbours, similarities = view.neighbours(profile.clicked_rows[:RECENT])
     session = profile.session_rows
+    long, long_length = _mean_content(view, profile.engaged_rows, profile.weights)
+    short, session_length = _mean_content(view, session, np.ones(len(session)))
     return ReaderVectors(
         view=view,
         fold=_fold_in(view, profile),
-        content_long=_mean_content(view, profile.engaged_rows, profile.weights),
-        content_session=_mean_content(view, session, np.ones(len(session))),
+        content_long=long,
+        content_session=short,
+        long_length=long_length,
+        session_length=session_length,
         neighbour_rows=neighbours,
         neighbour_votes=sum_by_row(neighbours, similarities),
     )
@@ -86,10 +92,11 @@ def _fold_in(view: RankingView, profile: Profile) -> FoldIn | None:
     )
 
 
-def _mean_content(view: RankingView, rows: Rows, weights: Floats) -> Matrix | None:
+def _mean_content(view: RankingView, rows: Rows, weights: Floats) -> tuple[Matrix | None, float]:
+    """Return the unit vector of a weighted sum of contents, if there is one, and its length."""
     known = rows < view.pool.size
     if not view.has_content or not known.any():
-        return None
-    mean = weights[known].astype(np.float32) @ view.content[rows[known]]
-    norm = float(np.linalg.norm(mean))
-    return None if norm < 1e-6 else np.asarray(mean / norm, np.float32)
+        return None, 0.0
+    total = weights[known].astype(np.float32) @ view.content[rows[known]]
+    length = float(np.linalg.norm(total))
+    return (None if length < 1e-6 else np.asarray(total / length, np.float32)), length

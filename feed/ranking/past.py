@@ -23,6 +23,7 @@ MOST = RECENT
 """Only so many of the last clicks are asked."""
 _LEAST = 1e-9
 _WEIGHTS = {feature.name: feature.weight for feature in FEATURES}
+_SHARES = ("section_share", "source_share", "language_share")
 _AFFINITY = {FEATURES[column].name for column in columns_of(("affinity",))}
 
 
@@ -104,7 +105,9 @@ class PastFinder:
 
     def _weigh(self, names: Iterable[str]) -> Floats:
         weights = _WEIGHTS | self._config.weights
-        return np.asarray(sum(weights[name] * self.parts[name] for name in names))
+        parts = np.array([self.parts[name] for name in names])
+        weighed: Floats = np.einsum("f,fpk->pk", [weights[name] for name in names], parts)
+        return weighed
 
     def _most(self, adds: Floats) -> list[int]:
         """Return the visible past row that adds most for each candidate, -1 for none."""
@@ -114,18 +117,13 @@ class PastFinder:
         return found
 
     def _content(self) -> Iterator[tuple[str, Floats]]:
-        view, profile, reader = self._context.view, self._context.profile, self._situation.reader
-        cosines = (view.content[self._past] @ view.content[self._rows].T).astype(np.float64)
+        content, reader = self._context.view.content, self._situation.reader
+        cosines = (content[self._past] @ content[self._rows].T).astype(np.float64)
         yield "content_nearest", _beyond_the_next(cosines)
         if reader.content_long is not None:
-            weights = profile.weights[self._engaged]
-            content = view.content[profile.engaged_rows[self._engaged]]
-            length = weights @ (content @ reader.content_long)
-            yield "content_long", (self._weights / length)[:, None] * cosines
+            yield "content_long", (self._weights / reader.long_length)[:, None] * cosines
         if reader.content_session is not None:
-            session = profile.session_rows[profile.session_rows < view.pool.size]
-            length = (view.content[session] @ reader.content_session).sum()
-            yield "content_session", (self._in_session / length)[:, None] * cosines
+            yield "content_session", (self._in_session / reader.session_length)[:, None] * cosines
 
     def _covisitation(self) -> Iterator[tuple[str, Floats]]:
         context = self._context
@@ -161,20 +159,17 @@ class PastFinder:
 
     def _affinity(self) -> Iterator[tuple[str, Floats]]:
         pool, profile = self._context.view.pool, self._context.profile
-        engaged = profile.engaged_rows[self._engaged]
-        masses = np.maximum(profile.weights[self._engaged], 0.0)
-        own = np.maximum(self._weights, 0.0)
         session = profile.session_rows[profile.session_rows < pool.size]
-        for name, codes, history, mass, parts in (
-            ("section_share", pool.section, engaged, masses, own),
-            ("source_share", pool.source, engaged, masses, own),
-            ("language_share", pool.language, engaged, masses, own),
-            ("section_session", pool.section, session, np.ones(len(session)), self._in_session),
-        ):
-            total = mass @ (codes[history] >= 0)
-            of_rows = codes[self._rows]
-            same = (codes[self._past][:, None] == of_rows) & (of_rows >= 0)
-            yield name, (parts / (total + 1.0))[:, None] * same
+        engaged = profile.engaged_rows[self._engaged]
+        rows = np.concatenate([engaged, self._past, self._rows])
+        codes = np.array([pool.section[rows], pool.source[rows], pool.language[rows]])
+        known, (h, k) = codes >= 0, (len(engaged), len(self._rows))
+        same = (codes[:, h:-k, None] == codes[:, None, -k:]) & known[:, None, -k:]
+        totals = known[:, :h] @ np.maximum(profile.weights[self._engaged], 0.0)
+        shares = np.maximum(self._weights, 0.0) / (totals[:, None] + 1.0)
+        yield from zip(_SHARES, shares[:, :, None] * same, strict=True)
+        in_session = self._in_session / ((pool.section[session] >= 0).sum() + 1.0)
+        yield "section_session", in_session[:, None] * same[0]
 
     @cached_property
     def _weights(self) -> Floats:
@@ -189,14 +184,9 @@ def _beyond_the_next(cosines: Floats) -> Floats:
 
     Cosines below zero count as zero.
     """
-    near = np.maximum(cosines, 0.0)
-    candidates = np.arange(near.shape[1])
-    nearest = near.argmax(axis=0)
-    greatest = near[nearest, candidates]
-    near[nearest, candidates] = 0.0
-    parts = np.zeros_like(near)
-    parts[nearest, candidates] = greatest - near.max(axis=0)
-    return parts
+    nothing = np.zeros(cosines.shape[1])
+    second, first = np.partition(np.vstack([cosines, nothing]), -2, axis=0)[-2:]
+    return np.where(cosines == first, first - second, 0.0)
 
 
 def _spread(
