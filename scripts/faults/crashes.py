@@ -30,6 +30,8 @@ from feed.models.registry import ModelRegistry
 from feed.storage.archive import Archive
 
 ARTICLES, READERS, BATCH = 60, 800, 50
+FRESH_S = 2.0
+"""Within this time every web process shows a new article: from then on no feed may be empty."""
 VICTIMS = ("worker", "store", "web", "trainer", "master")
 ENVIRONMENT = {"FEED_ARCHIVE_SECONDS": "1"}
 
@@ -122,10 +124,11 @@ def two_trainers(data_dir: Path, versions: int) -> Outcome:
 def begin(
     installation: Installation, events: int, rate: float, seed: int
 ) -> tuple[EventLoad, FeedProbe]:
-    """Publish articles, then start to send events and to ask for feeds."""
+    """Publish articles; once all web processes know them, send events and ask for feeds."""
     client = installation.client()
     article_ids = send_articles(client, sample_articles(ARTICLES, time.time()))
     client.close()
+    time.sleep(FRESH_S)
     load = EventLoad(
         installation.url, event_batches(events, BATCH, article_ids, READERS, seed), rate=rate
     )
