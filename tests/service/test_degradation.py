@@ -235,6 +235,26 @@ def test_the_gate_lets_a_few_wait_and_turns_the_rest_away() -> None:
         pass
 
 
+def test_turns_come_in_the_order_of_asking() -> None:
+    gate = AdmissionGate(running=1, waiting=9, patience_s=5.0)
+    came: list[int] = []
+
+    def take(number: int) -> None:
+        with gate.turn():
+            came.append(number)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(9)]
+    with gate.turn():
+        for number, thread in enumerate(threads):
+            thread.start()
+            while len(gate._slots._waiting) <= number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert came == sorted(came)
+    assert len(came) == len(threads)
+
+
 def test_the_gate_is_not_waited_at_for_ever() -> None:
     gate = AdmissionGate(running=1, waiting=5, patience_s=0.01)
     with gate.turn(), pytest.raises(ProblemError), gate.turn():
