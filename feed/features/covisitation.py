@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feed.features.ids import IdMap, first_of_each, look_up, sum_by_row
+from feed.features.ids import IdMap, look_up, sum_by_row
 from feed.features.pairs import PairTable
 
 Floats = npt.NDArray[np.float64]
@@ -48,13 +48,6 @@ class CovisitVotes:
         """Return how strongly one click speaks for each of `rows`, f64 [k]."""
         mine = self.clicks == click
         return look_up(sum_by_row(self.rows[mine], self.weights[mine]), rows)
-
-    def best(self, limit: int) -> tuple[Rows, Floats]:
-        """Return the rows with the most votes, best first, and their scores."""
-        rows = first_of_each(self.rows, len(self.totals))
-        scores = self.totals[rows]
-        order = np.argsort(-scores, kind="stable")[:limit]
-        return rows[order], scores[order]
 
     @cached_property
     def totals(self) -> Floats:

@@ -84,13 +84,15 @@ def event_weights(
         reads = np.flatnonzero(timed & (kinds == READ))
         factor = np.log2(1.0 + np.maximum(dwell_s[reads], 0.0) / FULL_READ_S)
         weights[reads] *= np.minimum(factor, MAX_READ_FACTOR)
-        ends = _ends(pairs[order])
-        starts = np.flatnonzero(np.roll(ends, 1))
+        ends = np.flatnonzero(_ends(pairs[order]))
+        starts = np.zeros_like(ends)
+        starts[1:] = ends[:-1] + 1
         longest = np.maximum.reduceat(np.where(timed, dwell_s, -np.inf)[order], starts)
         accident = (longest > -np.inf) & (longest < accidental_dwell_s)
-        damped = order[np.repeat(accident, np.diff(starts, append=len(order)))]
-        damped = damped[(kinds[damped] == CLICK) | (kinds[damped] == READ)]
-        weights[damped] *= accidental_weight
+        if accident.any():
+            damped = order[np.repeat(accident, ends - starts + 1)]
+            damped = damped[(kinds[damped] == CLICK) | (kinds[damped] == READ)]
+            weights[damped] *= accidental_weight
     return weights
 
 

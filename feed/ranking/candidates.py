@@ -62,8 +62,7 @@ def from_covisitation(
 ) -> Rows:
     """Articles that readers of the reader's last clicks went to next."""
     del context, config
-    rows, _ = situation.votes.best(3 * limit)
-    return first_eligible(rows, situation.eligible.mask, limit)
+    return _most_voted(situation.votes.rows, situation.votes.totals, situation, limit)
 
 
 def from_neighbours(
@@ -73,9 +72,8 @@ def from_neighbours(
     del context
     if not config.use_collaborative:
         return _none()
-    rows, votes = situation.reader.neighbour_rows, situation.reader.neighbour_votes
-    rows = first_of_each(rows[situation.eligible.mask[rows]], len(votes))
-    return rows[_top(votes[rows], limit)]
+    reader = situation.reader
+    return _most_voted(reader.neighbour_rows, reader.neighbour_votes, situation, limit)
 
 
 def from_listed(
@@ -251,6 +249,14 @@ def first_eligible(ordered: Rows, mask: Flags, limit: int) -> Rows:
         taken.append(part)
         count, start, step = count + len(part), start + step, 4 * step
     return np.concatenate(taken)[:limit] if taken else _none()
+
+
+def _most_voted(rows: Rows, votes: Floats, situation: Situation, limit: int) -> Rows:
+    """Return the eligible ones of `rows` (repeats possible) with the most votes, best first."""
+    mask = situation.eligible.mask
+    rows = rows[rows < len(mask)]
+    rows = first_of_each(rows[mask[rows]], len(votes))
+    return rows[_top(votes[rows], limit)]
 
 
 def _top(scores: npt.NDArray[np.float32] | Floats, limit: int) -> Rows:
