@@ -222,7 +222,7 @@ def test_the_gate_lets_a_few_wait_and_turns_the_rest_away() -> None:
     threads[0].start()
     inside.wait()
     threads[1].start()
-    while gate._queue._value:  # type: ignore[attr-defined]
+    while gate._queue._value:
         time.sleep(0.001)
     with pytest.raises(ProblemError) as caught, gate.turn():
         pass
