@@ -56,6 +56,14 @@ _HEADERS = {
 }
 
 
+class _Application(APIFlask):
+    """Flask, spared to ask of every view and hook, at every request, whether it is a coroutine."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function as it is: none of ours is a coroutine."""
+        return func
+
+
 def application() -> APIFlask:
     """Return the application of this process, settings from the environment; for gunicorn."""
     settings = settings_from_environment()
@@ -95,7 +103,7 @@ def create_app(
     `keeper.refresh()`.
     """
     services = build_services(settings, store, clock)
-    app = APIFlask(
+    app = _Application(
         "feed",
         title="feed",
         version=version("feed"),
