@@ -3,6 +3,7 @@
 
 First a writer fills the streams in batches, as the web process does, with no HTTP around it. Then
 a worker process of its own counts and archives all of it, from the lease to the last Parquet file.
+Last, feeds are served at an even pace beside a worker that has nothing else to do.
 The figures of a shared machine vary: the processor time of each part is printed beside the rate.
 """
 
@@ -40,6 +41,7 @@ from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 
 SLOTS, SLATE = 20, 200
+SETTLE_S, REST_S = 3.0, 10.0
 KINDS = ["impression"] * 14 + ["click"] * 4 + ["read"] * 2
 RUN_WORKER = """
 import signal, threading
@@ -94,13 +96,8 @@ def measure_worker(
 
     Its processor time is counted from when it begins to work: importing is not in it.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN_WORKER], env=settings_to_environment(settings)
-    )
-    try:
-        while store.read_blob(SIGNALS_BLOB) is None:
-            time.sleep(0.01)
-        begun, started_s = time.perf_counter(), cpu_seconds(process.pid)
+    with running_worker(settings, store) as pid:
+        begun, started_s = time.perf_counter(), cpu_seconds(pid)
         counted_s = archived_s = None
         while counted_s is None or archived_s is None:
             time.sleep(0.02)
@@ -108,10 +105,7 @@ def measure_worker(
                 counted_s = time.perf_counter() - begun
             if archived_s is None and archived_rows(settings, table) == rows:
                 archived_s = time.perf_counter() - begun
-        used_s = cpu_seconds(process.pid) - started_s
-    finally:
-        process.terminate()
-        process.wait()
+        used_s = cpu_seconds(pid) - started_s
     return {
         "events_per_second": rows / max(counted_s, archived_s),
         "counted_per_second": rows / counted_s,
@@ -119,6 +113,44 @@ def measure_worker(
         "worker_us_per_event": used_s / rows * 1e6,
         "worker_memory_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
     }
+
+
+def measure_steady(
+    settings: Settings, store: RedisStore, feeds: list[ServedFeed], per_second: float
+) -> dict[str, float]:
+    """Return what a feed costs the worker while feeds come at an even pace, and with none.
+
+    The worker's polling and its small archive files are in it, which a backlog does not show.
+    """
+    with running_worker(settings, store) as pid:
+        time.sleep(SETTLE_S)
+        rest_s = cpu_seconds(pid)
+        time.sleep(REST_S)
+        begun, started_s = time.perf_counter(), cpu_seconds(pid)
+        for number, feed in enumerate(feeds):
+            time.sleep(max(0.0, begun + number / per_second - time.perf_counter()))
+            store.save_served(replace(feed, served_at=time.time()), new_slate=False)
+        used_s = cpu_seconds(pid) - started_s
+    return {
+        "served_per_second": len(feeds) / (time.perf_counter() - begun),
+        "worker_us_per_served": used_s / len(feeds) * 1e6,
+        "at_rest_percent_of_core": (started_s - rest_s) / REST_S * 100,
+    }
+
+
+@contextmanager
+def running_worker(settings: Settings, store: RedisStore) -> Iterator[int]:
+    """Run a worker process; give its id when it has begun to work."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN_WORKER], env=settings_to_environment(settings)
+    )
+    try:
+        while store.read_blob(SIGNALS_BLOB) is None:
+            time.sleep(0.01)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -236,12 +268,18 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000, help="events (200000)")
     parser.add_argument("--served", type=int, default=5_000, help="served feeds (5000)")
     parser.add_argument("--batch", type=int, default=50, help="events of one write (50)")
+    parser.add_argument("--steady", type=float, default=60.0, help="seconds of even pace (60)")
+    parser.add_argument("--rate", type=float, default=200.0, help="feeds a second of it (200)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     figures = measure_everything(
         arguments.events, arguments.served, arguments.batch, arguments.seed
     )
+    if arguments.steady:
+        with new_store() as (settings, store):
+            feeds = make_served(round(arguments.steady * arguments.rate))
+            figures["steady"] = measure_steady(settings, store, feeds, arguments.rate)
     for part, values in figures.items():
         print(part)
         for name, value in values.items():
