@@ -80,7 +80,7 @@ class RankingConfig:
 
     slate_size: int = setting(200, "articles ranked for one slate, which cursors page through")
     candidates_per_source: int = setting(100, "candidates one source may propose")
-    candidate_cap: int = setting(200, "candidates scored after the round robin over sources")
+    candidate_cap: int = setting(120, "candidates scored after the round robin over sources")
     max_age_hours: float = setting(72.0, "older articles are no candidates (pins excepted), hours")
     use_ranker: bool = setting(True, "use the learned ranker when the bundle has one")
     use_collaborative: bool = setting(True, "use the collaborative-filtering source and features")

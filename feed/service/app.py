@@ -38,7 +38,7 @@ from feed.service.telemetry import Stopwatch, configure_logging, count_request
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import Store
 
-RUNNING = 1
+RUNNING = 2
 WAITING = 16
 SPARE = 6
 STORE_REST_S = 0.5

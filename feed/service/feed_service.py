@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -74,6 +75,9 @@ class FeedService:
         self._logged_at = float("-inf")
         self._signer: CursorSigner | None = None
         self._base = RankingConfig()
+        # Python computes one thing at a time: two requests ranked at once would both be late.
+        # While one is ranked, another reads and writes the store.
+        self._ranking = threading.Lock()
 
     def get_feed(self, query: FeedQuery, watch: Stopwatch) -> dict[str, Any]:
         """Return one page of a reader's feed, JSON-ready.
@@ -137,8 +141,10 @@ class FeedService:
         self, query: FeedQuery, snapshot: LiveSnapshot, watch: Stopwatch
     ) -> dict[str, Any]:
         reader, position = self._read_reader(query, watch)
-        request = Request(query=query, now=self._clock(), reader=reader)
-        ranked = rank(request, snapshot, self._base, self._rng, watch)
+        with self._ranking:
+            watch.lap("queue")
+            request = Request(query=query, now=self._clock(), reader=reader)
+            ranked = rank(request, snapshot, self._base, self._rng, watch)
         frugal = reader is None or self._is_late(watch)
         page = self._fill(ranked.items, 0, query.limit, position, watch, frugal=frugal)
         rung = ranked.rung if reader is not None else Rung.SNAPSHOT
