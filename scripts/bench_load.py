@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass
 class Load:
-    """What one run saw. Latencies in milliseconds, of answers with the expected status only."""
+    """What one run saw. Latencies in milliseconds, of the answers expected only."""
 
     latencies_ms: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -92,9 +92,14 @@ def run_load(
     concurrency: int,
     seconds: float,
     expected: int = 200,
+    proof: tuple[bytes, ...] = (),
     on_answer: Callable[[bytes], None] | None = None,
 ) -> Load:
-    """Send requests over kept-alive connections for some seconds, each as its last is answered."""
+    """Send requests over kept-alive connections for some seconds, each as its last is answered.
+
+    An answer counts only if it has the expected status and every piece of `proof` in its body: one
+    that did less than was asked for would be fast for nothing.
+    """
     load = Load()
     selector = selectors.DefaultSelector()
     connections = [_Connection(("127.0.0.1", port)) for _ in range(concurrency)]
@@ -109,7 +114,7 @@ def run_load(
             answer = connection.read()
             if answer is None:
                 continue
-            _note(load, connection, answer, expected)
+            _note(load, connection, answer, expected, proof)
             if on_answer is not None and answer[0] == expected:
                 on_answer(answer[2])
             following = next(requests, None) if time.perf_counter() - begun < seconds else None
@@ -125,11 +130,15 @@ def run_load(
 
 
 def _note(
-    load: Load, connection: _Connection, answer: tuple[int, bytes, bytes], expected: int
+    load: Load,
+    connection: _Connection,
+    answer: tuple[int, bytes, bytes],
+    expected: int,
+    proof: tuple[bytes, ...],
 ) -> None:
     status, head, body = answer
     load.statuses[status] += 1
-    if status != expected:
+    if status != expected or not all(piece in body for piece in proof):
         return
     load.latencies_ms.append((time.perf_counter() - connection.sent_at) * 1e3)
     load.last_body = body

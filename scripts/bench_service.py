@@ -173,7 +173,11 @@ def measure_second_page(port: int, site: Site, seconds: float) -> Load:
     second = itertools.cycle(
         [get(f"/v1/feed?user_id={r}&limit=20&cursor={c}") for r, c in newest.items()]
     )
-    return run_load(port, second, concurrency=1, seconds=seconds)
+    return run_load(port, second, concurrency=1, seconds=seconds, proof=(b'"position":39',))
+
+
+WHOLE_FEED = (b'"mode_served":"personalized"', b'"position":19')
+"""What stands in a feed of 20 articles that was made for its reader."""
 
 
 def feed_requests(site: Site) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from bench_limits import measure_floors
 from bench_load import Load, run_load
 from bench_service import (
     BATCH,
+    WHOLE_FEED,
     event_requests,
     feed_requests,
     free_port,
@@ -66,7 +67,7 @@ class Row:
         share = figures["generator_core_share"]
         other = f"generator {share:.0%}"
         if figures["other_answers"]:
-            other += f", {figures['other_answers']:.0f} refused"
+            other += f", {figures['other_answers']:.0f} refused or not whole"
         rate = figures["per_second"] * each
         return cls(what, figures["p50_ms"], figures["p99_ms"], rate, other, floor, must)
 
@@ -217,7 +218,11 @@ def measure_feeds(settings: Settings, site: Site, seconds: float, concurrency: i
     """Ask for feeds for some seconds, after half as many to warm up."""
     for duration in (seconds / 2, seconds):
         load = run_load(
-            settings.port, feed_requests(site), concurrency=concurrency, seconds=duration
+            settings.port,
+            feed_requests(site),
+            concurrency=concurrency,
+            seconds=duration,
+            proof=WHOLE_FEED,
         )
     return load
 
