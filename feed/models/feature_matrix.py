@@ -121,8 +121,6 @@ def rank_each(values: Floats) -> Floats:
     ranks[order] = ((first + last) / 2.0)[np.cumsum(starts) - 1]
     ranks = ranks.reshape(rows, count) - offset
     unknown = np.isnan(values)
-    if not unknown.any():
-        return ranks / (count - 1)
     ranks /= np.maximum(count - 1 - unknown.sum(axis=1, keepdims=True), 1)
     ranks[unknown] = np.nan
     return ranks
