@@ -24,41 +24,45 @@ class CatalogueFollower:
         self._store = store
         self._builder = PoolBuilder(ids)
         self._position: str | None = None
+        self._has_news = False
         self.pool: ArticlePool = self._builder.snapshot()
 
-    def follow(self) -> bool:
-        """Take in what has changed; return whether anything has.
+    def follow(self) -> None:
+        """Take in what has changed; then `pool` is another one.
 
         Raises:
-            StoreUnavailableError: the store does not answer.
+            StoreUnavailableError: the store does not answer; what it told before that is kept,
+                and stands in the pool after the next call that comes to its end.
         """
-        changed = self._position is None
         if self._position is None:
             self._read_everything()
         while True:
             batch = self._changes()
             if batch.gap:
                 self._read_everything()
-                changed = True
                 continue
-            self._position = batch.position
+            self._take_in(batch)
             if not batch.changes:
                 break
-            changed = True
-            for change in batch.changes:
-                if change.stored is None:
-                    self._builder.remove(change.article_id)
-                else:
-                    stored = change.stored
-                    self._builder.add(stored.article, stored.embedding, stored.added_at)
-        if changed:
+        if self._has_news:
             self.pool = self._builder.snapshot()
-        return changed
+            self._has_news = False
+
+    def _take_in(self, batch: ChangeBatch) -> None:
+        for change in batch.changes:
+            self._has_news = True
+            if change.stored is None:
+                self._builder.remove(change.article_id)
+            else:
+                stored = change.stored
+                self._builder.add(stored.article, stored.embedding, stored.added_at)
+        self._position = batch.position
 
     def _changes(self) -> ChangeBatch:
         return self._store.changes_after(self._position or "0-0")
 
     def _read_everything(self) -> None:
+        self._has_news = True
         position = self._store.catalogue_position()
         before = self._builder.snapshot()
         found = {

@@ -78,39 +78,42 @@ class SignalsFollower:
         self._generation = ""
         self._loaded = ("", "")
         self._is_behind = False
+        self._has_news = False
         self._live = LiveSignals(ids)
         self.signals = self._live.snapshot()
         self.delta_id = ""
         self.at = 0.0
 
     def follow(self) -> bool:
-        """Take in what the worker published since; return whether anything changed.
+        """Take in what the worker published since; return whether `signals` are others now.
 
         Raises:
-            StoreUnavailableError: the store does not answer.
+            StoreUnavailableError: the store does not answer; what it told before that is kept,
+                and stands in the signals after the next call that comes to its end.
         """
-        loaded = not self._generation and self._load()
-        applied = self._apply_deltas()
+        if not self._generation:
+            self._load()
+        self._apply_deltas()
         if self._is_behind and self._load():
-            loaded = True
-            applied = self._apply_deltas() or applied
-        if loaded or applied:
-            self.signals = self._live.snapshot()
-        return loaded or applied
+            self._apply_deltas()
+        if not self._has_news:
+            return False
+        self.signals = self._live.snapshot()
+        self._has_news = False
+        return True
 
-    def _apply_deltas(self) -> bool:
-        """Apply the deltas that follow ours up to a missing one; return whether any changed us."""
-        applied = self._is_behind = False
+    def _apply_deltas(self) -> None:
+        """Apply the deltas that follow ours, up to a missing one."""
+        self._is_behind = False
         for delta_id, data in self._store.read_deltas(self.delta_id or START):
             delta = Publication.from_bytes(data)
             if (delta.generation, delta.previous) != (self._generation, self.delta_id):
                 self._is_behind = True
                 break
             if delta.body:
+                self._has_news = True
                 self._live.apply(delta.body)
-                applied = True
             self.delta_id, self.at = delta_id, delta.at
-        return applied
 
     def _load(self) -> bool:
         """Load the stored checkpoint; return False if it is the one we come from."""
@@ -121,6 +124,7 @@ class SignalsFollower:
         if (checkpoint.generation, checkpoint.previous) == self._loaded:
             return False
         self._live = LiveSignals.load(checkpoint.body, self._ids)
+        self._has_news = True
         self._loaded = (checkpoint.generation, checkpoint.previous)
         self._generation, self.delta_id = self._loaded
         self.at = checkpoint.at

@@ -15,6 +15,7 @@ from feed.domain import FeedError, Pin, StoreUnavailableError
 from feed.experiments.definitions import Experiment
 from feed.experiments.lifecycle import parse_experiments, running_experiments
 from feed.features.ids import IdMap
+from feed.features.pool import ArticlePool
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
 from feed.models.registry import ModelRegistry
@@ -96,8 +97,9 @@ class SnapshotKeeper:
         self._model = ModelFollower(ModelRegistry(settings.data_dir / "models"))
         self._trending = TrendingState()
         self._trending_bytes: bytes | None = None
+        self._trending_pool: ArticlePool | None = None
         self._current: LiveSnapshot | None = None
-        self._is_cold = False
+        self._warmed: ArticlePool | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -115,22 +117,18 @@ class SnapshotKeeper:
         """
         with self._lock:
             started = time.perf_counter()
-            catalogue_changed = self._catalogue.follow()
-            signals_changed = self._signals.follow()
-            model_changed = self._model.follow()
-            self._follow_trending(again=catalogue_changed)
-            snapshot = self._assemble(
-                view_changed=catalogue_changed or model_changed,
-                index_changed=catalogue_changed or signals_changed,
-            )
+            self._catalogue.follow()
+            self._signals.follow()
+            self._model.follow()
+            self._follow_trending()
+            snapshot = self._assemble()
             if self._current is None:
                 self._warm(snapshot)  # were the store gone before there is a card: empty feeds
             self._current = snapshot
             SNAPSHOT_SECONDS.observe(time.perf_counter() - started)
             SNAPSHOT_AT.set(snapshot.taken_at)
             LIVE_ARTICLES.set(snapshot.live_articles)
-        self._is_cold = self._is_cold or catalogue_changed
-        if self._is_cold:
+        if self._warmed is not snapshot.view.pool:
             self._warm(snapshot)
         return snapshot
 
@@ -172,24 +170,30 @@ class SnapshotKeeper:
             self._wake.wait(self._poll_s)
             self._wake.clear()
 
-    def _follow_trending(self, *, again: bool) -> None:
-        data = self._store.read_blob(TRENDING_BLOB)
-        if data is not None and (again or data != self._trending_bytes):
-            self._trending = TrendingState.from_bytes(data, self._catalogue.pool.ids)
-            self._trending_bytes = data
+    def _follow_trending(self) -> None:
+        data, pool = self._store.read_blob(TRENDING_BLOB), self._catalogue.pool
+        is_same = self._trending_pool is pool and self._trending_bytes == data
+        if data is not None and not is_same:
+            self._trending = TrendingState.from_bytes(data, pool.ids)
+            self._trending_bytes, self._trending_pool = data, pool
 
-    def _assemble(self, *, view_changed: bool, index_changed: bool) -> LiveSnapshot:
+    def _assemble(self) -> LiveSnapshot:
+        """Return the snapshot of now; of the old one stays what is made of the same things.
+
+        That is asked of the things, not of what the last call did: that may have failed half-way.
+        """
         now = self._clock()
         old = self._current
         experiments = running_experiments(
             parse_experiments(self._store.read_experiments()).values()
         )
-        pool, signals = self._catalogue.pool, self._signals.signals
-        if old is None or view_changed:
-            view = build_view(pool, self._model.bundle, old.view if old else None)
+        pool, signals, bundle = self._catalogue.pool, self._signals.signals, self._model.bundle
+        if old is None or old.view.pool is not pool or old.view.bundle is not bundle:
+            view = build_view(pool, bundle, old.view if old else None)
         else:
             view = old.view
-        if old is None or index_changed or now - old.indexed_at > INDEX_MAX_AGE_S:
+        is_same = old is not None and old.index.pool is pool and old.signals is signals
+        if old is None or not is_same or now - old.indexed_at > INDEX_MAX_AGE_S:
             index = build_index(pool, signals.counters, now, old.index if old else None)
             indexed_at = now
         else:
@@ -233,6 +237,6 @@ class SnapshotKeeper:
             self._shelf.sync()
             for start in range(0, len(wanted), 100):
                 self._shelf.take(wanted[start : start + 100])
-            self._is_cold = False
+            self._warmed = snapshot.view.pool
         except StoreUnavailableError as error:  # tried again at the next refresh
             log.warning("cards_not_warmed", reason=str(error))

@@ -1,0 +1,72 @@
+"""A store that fails half-way through a refresh takes nothing of what it told before."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feed.domain import Article, StoreUnavailableError
+from feed.service.app import create_app
+from feed.storage.redis_store import RedisStore
+from feed.storage.store import StoredArticle
+
+
+class Failing:
+    """A store of which single methods can be made to fail once."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self.failing: str | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.failing:
+            self.failing = None
+            raise StoreUnavailableError("made to fail")
+        return getattr(self._store, name)
+
+
+def write_article(store: RedisStore, article_id: str) -> None:
+    article = Article(article_id=article_id, title=article_id, published_at=time.time() - 60)
+    vector = np.zeros(0, np.float32)
+    store.write_articles([StoredArticle(article, vector, "none", "h", time.time())])
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "catalogue_position",
+        "scan_articles",
+        "changes_after",
+        "read_deltas",
+        "read_blob",
+        "read_experiments",
+        "read_pins",
+    ],
+)
+def test_a_first_refresh_that_failed_at_any_step_is_made_good_by_the_next(step, settings, store):
+    flaky = Failing(store)
+    keeper = create_app(settings, flaky).extensions["feed"].keeper
+    write_article(store, "early")
+    flaky.failing = step
+    with pytest.raises(StoreUnavailableError):
+        keeper.refresh()
+    assert keeper.refresh().live_articles == 1
+
+
+@pytest.mark.parametrize(
+    "step", ["changes_after", "read_deltas", "read_blob", "read_experiments", "read_pins"]
+)
+def test_a_later_refresh_that_failed_at_any_step_loses_no_change(step, settings, store):
+    flaky = Failing(store)
+    keeper = create_app(settings, flaky).extensions["feed"].keeper
+    write_article(store, "early")
+    keeper.refresh()
+    write_article(store, "late")
+    flaky.failing = step
+    with pytest.raises(StoreUnavailableError):
+        keeper.refresh()
+    assert keeper.refresh().live_articles == 2
+    assert keeper.current().knows("late")
