@@ -18,6 +18,7 @@ from feed.features.ids import Vocabulary
 from feed.features.profile import (
     EMPTY_PROFILE,
     NO_PREFERENCES,
+    PreferenceCodes,
     Profile,
     preference_codes,
     profile_from_state,
@@ -149,7 +150,7 @@ def _recommend(
         profile=_profile(request, view, config, mode),
         index=snapshot.index,
         pins=snapshot.pins,
-        wishes=preference_codes(request.reader, view.pool) if request.reader else NO_PREFERENCES,
+        wishes=_wishes(request, view, mode),
     )
     watch.lap("profile")
     slate = recommend(context, config, time.perf_counter)
@@ -175,6 +176,13 @@ def _profile(request: Request, view: RankingView, config: RankingConfig, mode: M
     if request.reader is None or mode is not Mode.PERSONALIZED:
         return EMPTY_PROFILE
     return profile_from_state(request.reader, view.pool, request.now, config)
+
+
+def _wishes(request: Request, view: RankingView, mode: Mode) -> PreferenceCodes:
+    """Return the stated preferences for the modes without a profile, which holds them too."""
+    if request.reader is None or mode is Mode.PERSONALIZED:
+        return NO_PREFERENCES
+    return preference_codes(request.reader, view.pool)
 
 
 def slate_items(slate: Slate, view: RankingView) -> Slots:

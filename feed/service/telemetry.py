@@ -32,6 +32,9 @@ MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.3, 1.0)
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+"""The methods that requests are counted by; a caller may make up any other."""
+
 REQUESTS = Counter("feed_http_requests", "HTTP requests", ["route", "method", "status"])
 REQUEST_SECONDS = Histogram(
     "feed_http_request_seconds", "Time to answer, seconds", ["route"], buckets=_FAST
@@ -141,7 +144,7 @@ DURATIONS = Durations(_FAST)
 
 def count_request(route: str, method: str, status: int, watch: Stopwatch) -> None:
     """Count a request that has been answered, and what took how long."""
-    _requests(route, method, status).inc()
+    _requests(route, method if method in METHODS else "other", status).inc()
     DURATIONS.add(
         [
             (_of_route(route), watch.elapsed_ms() / 1e3),

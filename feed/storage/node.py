@@ -35,7 +35,7 @@ class Node:
         """Send commands in one piece and return at once.
 
         Raises:
-            RedisError: the server cannot be reached, or is left alone for now.
+            RedisError: the server cannot be reached, or is left alone for a moment.
         """
         if not self._breaker.admits(time.monotonic()):
             raise RestingError("it has just not answered, and is left alone for a moment")

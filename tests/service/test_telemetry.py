@@ -41,3 +41,13 @@ def test_a_counted_request_is_in_the_metrics_at_once() -> None:
     assert 'feed_stage_seconds_count{stage="a_stage_of_this_test"} 3.0' in lines
     assert 'feed_http_request_seconds_count{route="/a/route/of/this/test"} 3.0' in lines
     assert any("/a/route/of/this/test" in x and x.startswith("feed_http_requests") for x in lines)
+
+
+def test_methods_that_callers_make_up_are_counted_as_one() -> None:
+    for number in range(3):
+        count_request("/another/route/of/this/test", f"MADEUP{number}", 405, Stopwatch())
+    lines = [line for line in render_metrics().decode().splitlines() if "/another/route" in line]
+    counted = [line for line in lines if line.startswith("feed_http_requests_total")]
+    assert len(counted) == 1
+    assert 'method="other"' in counted[0]
+    assert counted[0].endswith(" 3.0")
