@@ -50,7 +50,8 @@ make_environment() {
   "$python" -c 'import ensurepip, venv' 2>/dev/null || install_system_packages python3-venv
   say "Making $directory from $lock (once; about a minute)"
   "$python" -m venv --clear "$directory"
-  "$directory/bin/python" -m pip --disable-pip-version-check install -q --require-hashes -r "$lock"
+  "$directory/bin/python" -m pip --disable-pip-version-check install -q \
+    --no-deps --require-hashes -r "$lock"
   "$directory/bin/python" -m pip --disable-pip-version-check install -q \
     --no-deps --no-build-isolation -e .
   printf '%s\n' "$stamp" >"$directory/.stamp"

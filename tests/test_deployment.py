@@ -95,6 +95,6 @@ def test_the_image_copies_only_what_is_there_and_is_not_ignored():
 
 
 def test_the_image_installs_by_hash_and_does_not_run_as_root():
-    assert "--require-hashes -r requirements.lock" in DOCKERFILE
+    assert "--no-deps --require-hashes -r requirements.lock" in DOCKERFILE
     assert re.search(r"^USER feed$", DOCKERFILE, re.MULTILINE)
     assert "libgomp1" in DOCKERFILE
