@@ -77,6 +77,22 @@ def test_followed_articles_are_of_what_is_followed(shared_world):
     assert of_source.any()
 
 
+@pytest.mark.parametrize(("field", "name"), [("sections", "money"), ("sources", "s2")])
+def test_one_follow_alone_brings_all_of_it_the_most_read_first(shared_world, field, name):
+    world = shared_world
+    profile = world.reader(preferences=world.prefer(**{f"followed_{field}": [name]}))
+    context = world.context(profile)
+    situation = build_situation(context, CONFIG)
+    codes = getattr(world.pool, field.removesuffix("s"))
+    wanted = codes == getattr(world.pool, field).row(name)
+    popular = [row for row in situation.index.popular[1].tolist() if wanted[row]]
+    newest = [row for row in situation.eligible.rows.tolist() if wanted[row]]
+    expected = list(dict.fromkeys([*popular, *newest]))
+    found = SOURCES["followed"](context, situation, CONFIG, 500)
+    assert found.tolist() == expected
+    assert SOURCES["followed"](context, situation, CONFIG, 20).tolist() == expected[:20]
+
+
 @given(st.dictionaries(st.sampled_from(list(SOURCES)), LISTS, min_size=1), st.integers(1, 40))
 def test_union_keeps_every_source_name_and_repeats_nothing(proposals, cap):
     united = unite(proposals, 31, cap)

@@ -120,6 +120,28 @@ def test_follow_reasons_name_what_is_followed(shared_world):
             assert world.pool.source[row] == world.pool.sources.row("s2")
 
 
+@pytest.mark.parametrize(("followed", "is_section"), [("culture", True), ("s2", False)])
+def test_below_the_first_page_a_follow_is_named_too(shared_world, followed, is_section):
+    world = shared_world
+    given = {"followed_sections" if is_section else "followed_sources": [followed]}
+    profile = world.reader([3], preferences=world.prefer(**given))
+    slate = recommend(world.context(profile), CERTAIN)
+    pool = world.pool
+    below = [
+        (row, reason)
+        for row, (reason, *_) in zip(slate.rows.tolist()[20:], slate.reasons[20:], strict=True)
+        if (
+            pool.section[row] == pool.sections.row(followed)
+            if is_section
+            else pool.source[row] == pool.sources.row(followed)
+        )
+        and not world.trending.labelled(np.array([row]))[0]
+    ]
+    assert below
+    for _, reason in below:
+        assert (reason.section if is_section else reason.source) == followed
+
+
 def test_deleted_articles_are_not_named(world):
     gone = 5
     world.change([gone], live=False)
