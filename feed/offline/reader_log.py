@@ -213,12 +213,11 @@ class ReaderLog:
 
     def _before(self, tails: _Tails, user: int, now: float, limit: int) -> list[Column]:
         """Return the last `limit` rows of a reader before `now`, under whatever id they were."""
-        found = [tails.before(user, now, limit)]
-        for merge in self._merged.get(user, ()):
-            if merge.at < now:
-                found.append(self._before(tails, merge.user, now, limit))
-        if len(found) == 1:
-            return found[0]
+        own, merges = tails.before(user, now, limit), self._merged.get(user)
+        if merges is None:
+            return own
+        others = [m.user for m in merges if m.at < now]
+        found = [own, *(self._before(tails, other, now, limit) for other in others)]
         columns = [np.concatenate(pieces) for pieces in zip(*found, strict=True)]
         order = np.argsort(columns[0], kind="stable")[-limit:]
         return [column[order] for column in columns]

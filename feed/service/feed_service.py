@@ -149,7 +149,8 @@ class FeedService:
         page = self._fill(ranked.items, 0, query.limit, position, watch, frugal=frugal)
         rung = ranked.rung if reader is not None else Rung.SNAPSHOT
         ranked = replace(ranked, items=_left(ranked.items, page), rung=rung)
-        served = self._served(query, snapshot, ranked, page, watch)
+        user_id = (reader.moved_to if reader else "") or query.user_id
+        served = self._served(user_id, query, snapshot, ranked, page, watch)
         if frugal:
             EXPOSURES_LOST.inc()
         kept = _never if frugal else self._begin_save(served, watch, new_slate=True)
@@ -198,7 +199,7 @@ class FeedService:
             if query.mode is Mode.PERSONALIZED:
                 state, position = self._store.read_for_feed(query.user_id)
             else:
-                state = ReaderState(preferences=self._store.read_preferences(query.user_id))
+                state = self._store.read_choices(query.user_id)
         except StoreUnavailableError as error:
             self._note_failure(error)
             return None, None
@@ -263,6 +264,7 @@ class FeedService:
 
     def _served(
         self,
+        user_id: str,
         query: FeedQuery,
         snapshot: LiveSnapshot,
         ranked: Ranked,
@@ -274,7 +276,7 @@ class FeedService:
             context["page_article_id"] = query.page_article_id
         return ServedFeed(
             request_id=token_hex(16),
-            user_id=query.user_id,
+            user_id=user_id,
             served_at=self._clock(),
             mode=query.mode,
             rung=ranked.rung,
@@ -369,7 +371,7 @@ def _usable(state: ReaderState, mode: Mode) -> ReaderState:
     """Return what a mode, and the reader, allow to be used of a reader's state."""
     if mode is Mode.PERSONALIZED and state.preferences.personalization:
         return state
-    return ReaderState(preferences=state.preferences)
+    return ReaderState(preferences=state.preferences, moved_to=state.moved_to, unit=state.unit)
 
 
 def _result(entry: Event | Rejection, outcomes: Any) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from feed.domain import Preferences, check_id
-from feed.service.answers import ErasedOut, ExportOut, PreferencesOut
+from feed.service.answers import ErasedOut, ExportOut, MergedOut, PreferencesOut
 from feed.service.auth import Scope
 from feed.service.export import export_reader
 from feed.service.operations import json_response, operation, read_body
-from feed.service.schemas import PreferencesBody
+from feed.service.schemas import MergeBody, PreferencesBody
 from feed.service.services import current_services
 
 routes = APIBlueprint("users", __name__, tag="Readers")
@@ -53,6 +53,24 @@ def get_export(user_id: str) -> Response:
     """Return everything held on a reader, in the store and in the archive."""
     check_id("user_id", user_id)
     answer = export_reader(user_id, current_services())
+    return json_response(orjson.dumps(answer))
+
+
+@routes.post("/v1/users/<id:user_id>/merge")
+@routes.output(MergedOut)
+@operation(Scope.WRITE, body=MergeBody, problems=(409,))
+def post_merge(user_id: str) -> Response:
+    """Make an anonymous reader's id this reader's: history, reactions and preferences.
+
+    To be called when somebody logs in. From then on the id counts as the reader wherever it
+    comes, in events that were queued too. Asking again changes nothing.
+    """
+    check_id("user_id", user_id)
+    services = current_services()
+    from_id = read_body(MergeBody).from_id
+    merge = services.store.merge_reader(from_id, user_id, services.clock())
+    status = "merged" if merge.is_new else "already_merged"
+    answer = {"user_id": merge.user_id, "merged": from_id, "status": status}
     return json_response(orjson.dumps(answer))
 
 

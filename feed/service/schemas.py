@@ -185,6 +185,12 @@ class ArticleBatchIn(Input):
     articles: Annotated[list[ArticleIn], Field(min_length=1, max_length=MAX_ARTICLES)]
 
 
+class MergeBody(Input):
+    """The anonymous id that becomes a reader's."""
+
+    from_id: Id = Field(alias="from")
+
+
 class PreferencesBody(Input):
     """What a reader wants, in their own words."""
 

@@ -17,6 +17,7 @@ from feed.storage.archive_identities import (
     LOGGED,
     as_logged,
     create_identities,
+    of_unit,
     one_reader,
 )
 from feed.storage.archive_schema import (
@@ -158,8 +159,8 @@ class Archive:
         Only files that may hold something that happened at or after `from_at` are opened; the
         rows are not cut to it. In `events` and `served`, `user_id` is the reader that an id was
         merged into in the end, `logged_user_id` the id as it was logged. With `one_arm`, what a
-        reader did and was served under an experiment's unit that was given up in a merge is left
-        out.
+        reader did and was served under an experiment's unit that was given up in a merge is in
+        `events_left_out` and `served_left_out` instead.
         No file is swapped while the connection is open.
 
         Raises:
@@ -184,10 +185,14 @@ class Archive:
             source = self._source(table, from_at)
             connection.execute(f"CREATE VIEW {table.name} AS {source}")
         are_merged = create_identities(connection)
-        for table, time in _TIMES.items():
-            source = self._source(TABLES[table], from_at)
-            seen = one_reader(source, time, one_arm=one_arm) if are_merged else as_logged(source)
-            connection.execute(f"CREATE VIEW {table} AS {seen}")
+        for name, time in _TIMES.items():
+            source = self._source(TABLES[name], from_at)
+            seen = one_reader(source) if are_merged else as_logged(source)
+            kept = of_unit(seen, time, kept=True) if one_arm and are_merged else seen
+            connection.execute(f"CREATE VIEW {name} AS {kept}")
+            if one_arm:
+                others = of_unit(seen, time, kept=False)
+                connection.execute(f"CREATE VIEW {name}_left_out AS {others}")
 
     def _window(
         self,

@@ -19,7 +19,7 @@ _READERS, _GIVEN_UP = "identity_readers", "identity_given_up"
 _MERGES = f"""
 SELECT from_id, to_id, epoch_us(merged_at) / 1e6, keeps_unit_of FROM {IDENTITIES}
 WHERE from_id <> '' AND to_id <> '' ORDER BY {IDENTITIES_TABLE.order}
-"""  # noqa: S608 - a constant
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,41 +72,47 @@ def put_together(merges: Iterable[LoggedMerge]) -> Identities:
 
 
 def create_identities(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Create the tables that the sources of `one_reader` join; return whether they are needed."""
+    """Create the tables that `one_reader` and `of_unit` join; return whether they hold any id."""
     found = put_together(read_merges(connection))
-    for name, column, values in (
-        (_READERS, "reader", found.reader_of),
-        (_GIVEN_UP, "until", found.given_up),
-    ):
+    tables: tuple[tuple[str, str, str, Mapping[str, object]], ...] = (
+        (_READERS, "reader", "VARCHAR", found.reader_of),
+        (_GIVEN_UP, "until", "DOUBLE", found.given_up),
+    )
+    for name, column, kind, values in tables:
         connection.execute(
-            f"CREATE TEMP TABLE {name} AS SELECT unnest(?) AS id, unnest(?) AS {column}",
-            [[*values], [*values.values()]],
+            f"CREATE TEMP TABLE {name} AS"
+            f" SELECT unnest($ids::VARCHAR[]) AS id, unnest($values::{kind}[]) AS {column}",
+            {"ids": [*values], "values": [*values.values()]},
         )
     return bool(found.reader_of)
 
 
 def as_logged(source: str) -> str:
     """Return a source of rows in which every reader has one id."""
-    return f"SELECT *, user_id AS {LOGGED} FROM ({source})"  # noqa: S608 - our own text
+    return f"SELECT *, user_id AS {LOGGED} FROM ({source})"
 
 
-def one_reader(source: str, time: str, *, one_arm: bool) -> str:
-    """Return a source with readers in place of the ids merged into them.
-
-    Args:
-        source: rows with `user_id`, as a query.
-        time: the column that says when a row was.
-        one_arm: leave out what came from a unit that its reader gave up.
-    """
-    query = (
+def one_reader(source: str) -> str:
+    """Return a source of rows with readers in place of the ids merged into them."""
+    return (
         f"SELECT s.* REPLACE (coalesce(r.reader, s.user_id) AS user_id), s.user_id AS {LOGGED}"
         f" FROM ({source}) AS s LEFT JOIN {_READERS} AS r ON r.id = s.user_id"
     )
-    if not one_arm:
-        return query
+
+
+def of_unit(source: str, time: str, *, kept: bool) -> str:
+    """Return the rows of `one_reader` or `as_logged` by the unit they came from.
+
+    Args:
+        source: such rows, as a query.
+        time: the column that says when a row was.
+        kept: return those of the unit that each reader has in the end; else those of units that
+            were given up.
+    """
+    is_kept = f"(g.until IS NULL OR epoch(s.{time}) >= g.until)"
     return (
-        f"{query} LEFT JOIN {_GIVEN_UP} AS g ON g.id = s.user_id"
-        f" WHERE g.until IS NULL OR epoch(s.{time}) >= g.until"
+        f"SELECT s.* FROM ({source}) AS s LEFT JOIN {_GIVEN_UP} AS g ON g.id = s.{LOGGED}"
+        f" WHERE {is_kept if kept else f'NOT {is_kept}'}"
     )
 
 

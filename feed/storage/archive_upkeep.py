@@ -130,9 +130,10 @@ def _aged(paths: Sequence[Path]) -> str:
 def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     """Rewrite every file that holds any of these readers without them; return how many.
 
-    Ids that identity records say were merged into one of them are erased too. Lines that could not become rows are searched too; damaged files, which cannot be, are
-    deleted. Doing it again changes nothing, so it may be repeated after a crash. Copies that
-    others made of the archive are theirs to erase.
+    Ids that identity records say were merged into one of them are erased too. Lines that could
+    not become rows are searched too; damaged files, which cannot be, are deleted. Doing it again
+    changes nothing, so it may be repeated after a crash. Copies that others made of the archive
+    are theirs to erase.
     """
     if not user_ids:
         return 0

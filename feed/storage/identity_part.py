@@ -59,7 +59,7 @@ class IdentityPart(StorePart):
         return {i: at for i, at in self.read_noted_ids(user_id).items() if at > 0}
 
     def read_noted_ids(self, user_id: str) -> dict[str, float]:
-        """Return the ids merged in, with their times, and those whose merge is not done: below 0."""
+        """Return the ids noted as merged in: when, below 0 where the merge is not done."""
         key = self._keys.reader("a", user_id)
         return noted_ids(self._link.call(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
 
@@ -99,9 +99,7 @@ class IdentityPart(StorePart):
             target, present = self.resolve(found), self.resolve(from_id)
         raise ConflictError(f"{to_id} is being merged again and again")
 
-    def _merge_into(
-        self, from_id: str, to_id: str, at_ms: int, deadline: float
-    ) -> Merge | str:
+    def _merge_into(self, from_id: str, to_id: str, at_ms: int, deadline: float) -> Merge | str:
         """Go through the steps; return what came of it, or the reader that `to_id` has become."""
         word, *rest = self._begin(from_id, to_id, at_ms)
         if word == b"moved":
@@ -126,7 +124,8 @@ class IdentityPart(StorePart):
     def _begin(self, from_id: str, to_id: str, at_ms: int) -> list[bytes]:
         keys = self._named(to_id, "i", "a")
         args = (from_id, at_ms, MERGED_MAX, PREFERENCES_TTL_S)
-        return self._run(scripts.BEGIN_MERGE, keys, args)
+        answer: list[bytes] = self._run(scripts.BEGIN_MERGE, keys, args)
+        return answer
 
     def _leave(self, from_id: str, to_id: str, at_ms: int, deadline: float) -> _Held:
         if time.monotonic() > deadline:
@@ -151,7 +150,8 @@ class IdentityPart(StorePart):
         keys = (stream, *self._named(to_id, "i", *_HELD, "slates"))
         ttl_s = self._settings.reader_ttl_days * DAY_S
         args = (from_id, held.at_ms, to_id, ttl_s, PREFERENCES_TTL_S, held.data)
-        return self._run(scripts.JOIN_READERS, keys, args)
+        answer: list[bytes] = self._run(scripts.JOIN_READERS, keys, args)
+        return answer
 
     def _finish(self, from_id: str, reader: str) -> None:
         self._run(scripts.FINISH_MERGE, self._named(from_id, "i", "slates", *_HELD), (reader,))
