@@ -201,8 +201,14 @@ class ReaderLog:
 
     def previous_clicks(self, user: int, now: float) -> tuple[Rows, Floats]:
         """Return the last clicks of a reader before `now`: rows and times."""
-        at, rows = self._before(self._at(now).clicks, user, now, PREVIOUS_CLICKS)
-        return rows, at
+        clicks = self._at(now).clicks
+        if user not in self._merged:
+            at, rows = clicks.before(user, now, PREVIOUS_CLICKS)
+            return rows, at
+        at, rows = self._before(clicks, user, now, READ_CLICKS)
+        _, last = np.unique(rows[::-1], return_index=True)  # what two ids clicked is named once
+        newest = np.sort(len(rows) - 1 - last)[-PREVIOUS_CLICKS:]
+        return rows[newest], at[newest]
 
     def rows_held(self) -> int:
         """Return how many engagements, clicks and showings are held: what memory depends on."""

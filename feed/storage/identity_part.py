@@ -16,7 +16,9 @@ from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
 from feed.storage.store import Merge
 
-PATIENCE_S = 30.0
+DEADLINE_S = 30.0
+"""How long after its begin a merge may still make the id point to the reader."""
+PATIENCE_S = 2 * DEADLINE_S
 """How long a merge that began, and may never go on, holds off that its reader is merged away."""
 
 _HELD = ("a", "h", "r", "v", "m", "x", "s", "pref")
@@ -86,7 +88,7 @@ class IdentityPart(StorePart):
         """
         if from_id == to_id:
             raise InvalidInputError("from", "must be another id than the reader's own")
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + DEADLINE_S
         target, present = self.resolve(to_id), self.resolve(from_id)
         if target == from_id:
             raise ConflictError(f"{to_id} was merged into {from_id} already")

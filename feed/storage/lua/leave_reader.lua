@@ -12,7 +12,7 @@ if identity and string.byte(identity) == 62 then
   at, to = string.match(identity, '^>(%d+) (.*)$')
 else
   if identity then unit = string.sub(identity, 2) end
-  if redis.call('ZSCORE', KEYS[2], to) then return {'cycle'} end
+  if tonumber(redis.call('ZSCORE', KEYS[2], to) or '0') > 0 then return {'cycle'} end
   if redis.call('ZCARD', KEYS[2]) > tonumber(ARGV[3]) / 2 then return {'full'} end
   local since = string.format('%.0f', tonumber(ARGV[5]) - tonumber(at))
   if redis.call('ZCOUNT', KEYS[2], '-inf', since) > 0 then return {'busy'} end
