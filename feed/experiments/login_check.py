@@ -27,7 +27,7 @@ def check_logins(connection: duckdb.DuckDBPyConnection) -> list[TrustCheck]:
     if not feeds:
         return []
     finding = (
-        f"{number(feeds)} feeds of {number(readers)} readers were served before they logged in,"
-        " under an id whose variant they did not keep; these are left out."
+        "Feeds that were served before a login, under an id whose variant the reader did not keep,"
+        f" are left out: {number(feeds)}, to {number(readers)} who logged in."
     )
     return [TrustCheck("Logins", CheckState.PASSED, finding)]
