@@ -12,6 +12,10 @@ ID_PATTERN = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
 """What an identifier may be: 1 to 128 characters, none of them white space or control."""
 
 
+PAGE_KEY = "page_article_id"
+"""Key of an event's context that names the article below which the feed stood."""
+
+
 class AiGenerated(StrEnum):
     """How much of an article the publisher says was made with generative AI."""
 

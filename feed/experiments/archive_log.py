@@ -26,7 +26,7 @@ class Log:
     """An open archive.
 
     Attributes:
-        connection: With the views `events`, `served` and `articles`.
+        connection: With the views of `Archive.query` for one arm a reader.
         days: Days (ISO dates) that have a file, by table.
         commits: Numbers of the first and last commit of every file, by day, in any table.
         held_commits: Numbers of all commits that files of those days may hold.
@@ -88,7 +88,7 @@ def open_log(
     archive = Archive(folder, memory_mb=memory_mb, threads=threads)
     with (
         tempfile.TemporaryDirectory(prefix="feed-analysis-") as spill,
-        archive.query(from_at) as connection,
+        archive.query(from_at, one_arm=True) as connection,
     ):
         connection.execute("SET temp_directory = ?", [spill])
         connection.execute("SET preserve_insertion_order = false")

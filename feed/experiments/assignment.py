@@ -112,6 +112,7 @@ def assign(
     user_id: str,
     allocation: Allocation,
     *,
+    unit: str = "",
     personalized: bool = True,
     holdout_share: float = 0.0,
 ) -> Assignment:
@@ -123,6 +124,8 @@ def assign(
     Args:
         user_id: The reader.
         allocation: The experiment's traffic.
+        unit: What decides the variant; the reader's own id if empty. An account that was new when
+            an anonymous reader logged in to it keeps that reader's variants by it.
         personalized: Whether the reader allows personalisation; others are in no experiment.
         holdout_share: Share of readers kept out of every experiment.
 
@@ -133,12 +136,13 @@ def assign(
         return Assignment(None, "not_personalized")
     if user_id in allocation.overrides:
         return Assignment(allocation.overrides[user_id], "override")
-    if is_held_out(user_id, allocation.salt, holdout_share):
+    unit = unit or user_id
+    if is_held_out(unit, allocation.salt, holdout_share):
         return Assignment(None, "holdout")
     low, high = allocation.buckets
-    if not low <= bucket_of(allocation.salt, allocation.layer, user_id) < high:
+    if not low <= bucket_of(allocation.salt, allocation.layer, unit) < high:
         return Assignment(None, "outside")
-    bucket = bucket_of(allocation.salt, allocation.layer, allocation.experiment_id, user_id)
+    bucket = bucket_of(allocation.salt, allocation.layer, allocation.experiment_id, unit)
     return Assignment(_variant_at(bucket, allocation), "assigned")
 
 

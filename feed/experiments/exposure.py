@@ -106,6 +106,7 @@ CREATE TABLE requests AS
 SELECT
     hash(request_id) AS request,
     user_id,
+    any_value(logged_user_id) AS logged_user_id,
     min(epoch(served_at)) AS moment,
     any_value(experiments) AS experiments,
     any_value(mode) AS mode,
@@ -124,7 +125,7 @@ _EXPOSED = """
 CREATE TABLE exposed AS
 WITH dealt AS (
     SELECT
-        user_id, moment, platform, language,
+        user_id, logged_user_id, moment, platform, language,
         CASE WHEN getvariable('everyone') <> '' THEN getvariable('everyone')
              WHEN json_valid(experiments)
              THEN json_extract_string(experiments, getvariable('experiment')) END AS variant
@@ -147,6 +148,7 @@ SELECT
 FROM dealt
 WHERE variant IS NOT NULL AND NOT list_contains(getvariable('excluded'), user_id)
 GROUP BY user_id
+HAVING NOT bool_or(list_contains(getvariable('excluded'), logged_user_id))
 """
 
 _BOTS = """

@@ -44,6 +44,7 @@ def resolve(
     user_id: str,
     base: RankingConfig,
     *,
+    unit: str = "",
     personalized: bool = True,
     platform: str = "",
     language: str = "",
@@ -55,6 +56,7 @@ def resolve(
         experiments: The running ones.
         user_id: The reader.
         base: The installation's ranking settings.
+        unit: What decides the reader's variants; the reader's own id if empty.
         personalized: Whether the reader allows personalization; others are in no experiment.
         platform: Of the request, for audience filters.
         language: Of the request.
@@ -71,6 +73,7 @@ def resolve(
         found = assign(
             user_id,
             experiment.allocation(),
+            unit=unit,
             personalized=personalized,
             holdout_share=experiment.holdout_share,
         )

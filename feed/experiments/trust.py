@@ -15,6 +15,7 @@ from feed.experiments.definitions import Experiment, StoppingRule
 from feed.experiments.effects import Effect, estimate_effect
 from feed.experiments.estimates import planned_pair
 from feed.experiments.exposure import Window
+from feed.experiments.login_check import check_logins
 from feed.experiments.metrics import metric_named
 from feed.experiments.ratio_checks import check_ratios
 from feed.experiments.results import CheckState, TrustCheck
@@ -122,6 +123,7 @@ def run_checks(
         )
     )
     checks.append(check_days(log, window, generated_at=generated_at))
+    checks += check_logins(connection)
     return tuple(checks)
 
 

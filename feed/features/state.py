@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from feed.domain import EventKind
+from feed.domain import PAGE_KEY, EventKind
 from feed.features.counters import Counters
 from feed.features.covisitation import Covisitation
 from feed.features.ids import IdMap
@@ -19,9 +19,6 @@ from feed.features.page_lists import PageLists
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-
-PAGE_KEY = "page_article_id"
-"""Key of an event's context that names the article below which the feed stood."""
 
 _COUNTED = frozenset({EventKind.IMPRESSION, EventKind.CLICK, EventKind.READ})
 _Groups = dict[tuple[bool, bool], tuple[list[int], list[float]]]
@@ -92,6 +89,24 @@ class LiveSignals:
             )
         if dwell[0]:
             self.counters.add_dwell(np.array(dwell[0]), np.array(dwell[1]))
+
+    def apply_merge(self, payload: Mapping[str, Any]) -> None:
+        """Take back what counted twice while one reader was known under two ids.
+
+        The decayed sums are linear, so a click of weight -1 at its time is as if it had never
+        been one. Pairs of clicks stay: each id's reading was a course of its own.
+        """
+        for article_id, at, from_feed, on_page in payload["clicks"]:
+            row = self.ids.add_all([article_id])
+            self.record_repeats(row, np.array([float(at)]), from_feed=from_feed, on_page=on_page)
+        for article_id, _, likes, dislikes in payload["reactions"]:
+            self.counters.add_reactions(self.ids.add_all([article_id]), likes, dislikes)
+
+    def record_repeats(
+        self, rows: Rows, times: Floats, *, from_feed: bool = False, on_page: bool = False
+    ) -> None:
+        """Take back clicks at their times: the reader had clicked the article under another id."""
+        self.counters.add_clicks(rows, times, -1.0, from_feed=from_feed, on_page=on_page)
 
     def record_impressions(self, rows: Rows, at: float, page: int = -1) -> None:
         """Count articles that came into one reader's view at a time (epoch seconds).

@@ -128,7 +128,7 @@ def compare_weights(log: EventLog, start: float, end: float, config: TrainingCon
 
 
 def _all_readers(log: EventLog) -> ReaderLog:
-    readers = ReaderLog(log.late_until)
+    readers = ReaderLog(log.late_until, log.merges)
     readers.take(log)
     return readers
 

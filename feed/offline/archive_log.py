@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from feed.domain import AiGenerated, ArchiveError, Article
+from feed.domain import PAGE_KEY, AiGenerated, ArchiveError, Article
 from feed.features.context import device_code
 from feed.features.ids import IdMap
 from feed.features.interactions import CLICK, KINDS, EventColumns
-from feed.features.state import PAGE_KEY
 from feed.offline.event_log import (
     EventLog,
     Impressions,
@@ -20,6 +20,7 @@ from feed.offline.event_log import (
     first_appearance,
     sort_events,
 )
+from feed.offline.merged_log import read_merges
 from feed.storage.archive import Archive
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -29,10 +30,12 @@ Matrix = npt.NDArray[np.float32]
 LATE_S = 3600.0
 """Impressions this long after their feed was served do not speak for the moment of serving."""
 
-# `who` is one reader; of readers without personalisation nothing joins two events.
+# `who` is an id as it was logged, `reader` the one it was merged into in the end; of readers
+# without personalisation nothing joins two events.
 _LOG = f"""
 CREATE TEMP TABLE log AS
-SELECT CASE WHEN user_id = '' THEN 'event ' || event_id ELSE user_id END AS who,
+SELECT CASE WHEN logged_user_id = '' THEN 'event ' || event_id ELSE logged_user_id END AS who,
+       CASE WHEN user_id = '' THEN 'event ' || event_id ELSE user_id END AS reader,
        coalesce(nullif(request_id, ''), 'event ' || event_id) AS list,
        request_id IS NOT NULL AS answers, article_id, kind,
        epoch_us(occurred_at) / 1e6 AS moment, dwell_s, coalesce(first, true) AS first, device,
@@ -53,7 +56,9 @@ _NUMBERINGS = (
           UNION SELECT page FROM log WHERE page IS NOT NULL)""",
     """CREATE TEMP TABLE readers AS
     SELECT who, row_number() OVER (ORDER BY who) - 1 AS number
-    FROM (SELECT DISTINCT who FROM log)""",
+    FROM (SELECT who FROM log UNION SELECT who FROM slots
+          UNION SELECT from_id FROM identities UNION SELECT to_id FROM identities)
+    WHERE who <> ''""",
 )
 
 _EVENTS = """
@@ -66,14 +71,17 @@ WHERE l.kind <> 'impression'
 _SLOTS = f"""
 CREATE TEMP TABLE slots AS
 WITH moments AS (
-    SELECT request_id AS list, user_id AS who, min(epoch_us(served_at)) / 1e6 AS served_at,
+    SELECT request_id AS list, user_id AS reader, min(logged_user_id) AS who,
+           min(epoch_us(served_at)) / 1e6 AS served_at,
            any_value(context ->> 'device') AS device
-    FROM served GROUP BY ALL
+    FROM served GROUP BY request_id, user_id
 ), lists AS (
-    SELECT l.who, l.list, min(l.moment) AS seen_at,
+    SELECT l.reader, l.list, coalesce(any_value(m.who), min(l.who)) AS who,
+           min(l.moment) AS seen_at,
            any_value(coalesce(m.device, l.device)) AS device,
            any_value(m.served_at) AS served_at, any_value(l.page) AS page
-    FROM log l LEFT JOIN moments m USING (who, list) WHERE l.kind = 'impression' GROUP BY ALL
+    FROM log l LEFT JOIN moments m USING (reader, list) WHERE l.kind = 'impression'
+    GROUP BY l.reader, l.list
 ), numbered AS (
     SELECT *, row_number() OVER (ORDER BY moment, list, who) - 1 AS number FROM (
         SELECT *, CASE WHEN served_at BETWEEN seen_at - {LATE_S} AND seen_at
@@ -81,7 +89,7 @@ WITH moments AS (
 )
 SELECT n.number, n.list, n.who, n.moment, n.device, n.page, l.article_id,
        bool_or(l.kind = 'click') AS clicked
-FROM log l JOIN numbered n USING (who, list) WHERE l.kind IN ('impression', 'click')
+FROM log l JOIN numbered n USING (reader, list) WHERE l.kind IN ('impression', 'click')
 GROUP BY ALL HAVING bool_or(l.kind = 'impression')
 """  # noqa: S608 - a constant
 
@@ -119,13 +127,14 @@ def read_archive(
     """
     with archive.query(from_at) as db:
         db.execute(_LOG, [_microseconds(from_at), _microseconds(to_at)])
-        for statement in (_CATALOGUE, *_NUMBERINGS, _SLOTS):
+        for statement in (_CATALOGUE, _SLOTS, *_NUMBERINGS):
             db.execute(statement)
         articles = IdMap(_texts(db, "SELECT article_id FROM article_rows ORDER BY number"))
         users = IdMap(_texts(db, "SELECT who FROM readers ORDER BY number"))
         events = _read_events(db)
         impressions = _read_impressions(db)
-        if not len(users):
+        merges = read_merges(db, users, articles, from_at)
+        if not len(events) and not len(impressions):
             raise ArchiveError("the archive holds no events in this window")
         catalogue, added_at = _read_catalogue(db)
         embeddings = _read_embeddings(db, articles)
@@ -140,6 +149,7 @@ def read_archive(
         impressions=impressions,
         first_seen_at=np.where(np.isfinite(seen_at), seen_at, 0.0),
         catalogue=catalogue,
+        merges=merges,
     )
     return log, embeddings
 
@@ -148,7 +158,7 @@ def _read_events(db: duckdb.DuckDBPyConnection) -> LoggedEvents:
     columns = _fetch(db, _EVENTS)
     codes = {kind.value: code for code, kind in enumerate(KINDS)}
     kinds = np.array([codes[kind] for kind in columns["kind"].tolist()], np.int8)
-    return sort_events(
+    events = sort_events(
         EventColumns(
             users=columns["reader"].astype(np.int64),
             articles=columns["article"].astype(np.int64),
@@ -160,6 +170,8 @@ def _read_events(db: duckdb.DuckDBPyConnection) -> LoggedEvents:
         on_page=columns["on_page"].astype(bool),
         counted=columns["first"].astype(bool),
     )
+    # The service knew of clicks before this window, and of those under another id.
+    return replace(events, first=events.first & events.counted)
 
 
 def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:

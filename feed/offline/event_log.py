@@ -11,6 +11,7 @@ import numpy.typing as npt
 from feed.domain import Article
 from feed.features.ids import IdMap, Rows
 from feed.features.interactions import CLICK, EventColumns, Kinds
+from feed.offline.merges import Merges
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -156,6 +157,8 @@ class LoggedEvents:
 class EventLog:
     """A log with its numberings. `integer_ids` says that ids were integers in the data set.
 
+    Users are ids as they were logged; `merges` says which of them became one, and when.
+
     `catalogue` holds what is known of articles (may be fewer than appear); `first_seen_at` f64
     is when each article of `articles` first appeared anywhere in the log, or was published.
     """
@@ -167,6 +170,7 @@ class EventLog:
     impressions: Impressions
     first_seen_at: Floats
     catalogue: tuple[Article, ...] = ()
+    merges: Merges = field(default_factory=Merges)
     integer_ids: bool = field(default=False)
 
     @property

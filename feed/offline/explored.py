@@ -48,7 +48,7 @@ _EXPLORED = f"""
 WITH clicks AS (
     SELECT DISTINCT user_id, request_id, article_id FROM events WHERE kind = 'click'
 )
-SELECT s.user_id, epoch_us(s.served_at) / 1e6 AS at, s.article_id, s.propensity,
+SELECT s.user_id, s.logged_user_id, epoch_us(s.served_at) / 1e6 AS at, s.article_id, s.propensity,
        s.model_version, s.counters_at, coalesce(s.experiments, '{{}}') AS experiments,
        coalesce(s.section, '') AS section, lower(coalesce(s.language, '')) AS language,
        coalesce(s.context ->> 'device', '') AS device,
@@ -210,7 +210,7 @@ class _Again:
             return "in an experiment whose settings are not known"
         if slot["model_version"] not in self._views:
             return "made with a model that is gone"
-        if self._log.users.row(slot["user_id"]) < 0:
+        if self._log.users.row(slot["logged_user_id"]) < 0:
             return "of readers who did nothing"
         return ""
 
@@ -273,7 +273,7 @@ class _Again:
         pool, at = view.pool, float(slot["at"])
         language = _code(pool.languages, slot["language"])
         page = pool.ids.row(slot["page"]) if slot["page"] else -1
-        user = self._log.users.row(slot["user_id"])
+        user = self._log.users.row(slot["logged_user_id"])
         return RankingContext(
             view=view,
             signals=self._replay.signals,

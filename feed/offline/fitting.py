@@ -77,7 +77,8 @@ def fit_bundle(
     """
     columns = log.window(until - config.window_days * DAY_S, until).events.before(until)
     size = (len(log.users), len(log.articles))
-    weights = build_interactions(columns, size, until, config)
+    users = log.merges.one_reader_each(columns.users, until)
+    weights = build_interactions(replace(columns, users=users), size, until, config)
     known = np.flatnonzero(log.first_seen_at < until)
     weights = weights[:, known].tocsr()
     config = scale_regularization(weights, config)

@@ -16,6 +16,7 @@ from feed.domain import Article
 from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns
 from feed.offline.event_log import EventLog, Impressions, LoggedEvents
+from feed.offline.merges import Merges
 
 Floats = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[Any]]
@@ -50,6 +51,11 @@ class LogSource(Protocol):
     @property
     def catalogue(self) -> tuple[Article, ...]:
         """What is known of articles."""
+        ...
+
+    @property
+    def merges(self) -> Merges:
+        """Which users became one reader, and when."""
         ...
 
     @property
@@ -116,7 +122,7 @@ class StoredLog:
         self._directory = directory
         self._empty = log.window(-np.inf, -np.inf)
         self.name, self.integer_ids, self.text_keys = log.name, log.integer_ids, log.text_keys
-        self.articles, self.users = log.articles, log.users
+        self.articles, self.users, self.merges = log.articles, log.users, log.merges
         self.first_seen_at, self.catalogue = log.first_seen_at, log.catalogue
         self.begins_at, self.ends_at = log.begins_at, log.ends_at
         self.lists_from, self.late_until = log.lists_from, log.late_until

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from feed.config import DAY_S, RankingConfig
-from feed.domain import EventKind
 from feed.features.ids import Rows
-from feed.features.interactions import CLICK, KIND_CODE
+from feed.features.interactions import CLICK
 from feed.features.profile import Profile, build_profile
 from feed.offline.event_log import EventLog, LoggedEvents
+from feed.offline.merges import LogMerge
+from feed.offline.reader_marks import DISLIKE, MARKING, ReaderMarks
 
 Floats = npt.NDArray[np.float64]
 Column = npt.NDArray[Any]
@@ -30,14 +31,6 @@ SHOWN_S = 2 * DAY_S
 """Showings older than this are forgotten, seconds."""
 PREVIOUS_CLICKS = 10
 """Clicks before a click that co-visitation pairs it with."""
-
-_MARKS = {
-    KIND_CODE[EventKind.HIDE]: ("hidden", True),
-    KIND_CODE[EventKind.UNHIDE]: ("hidden", False),
-    KIND_CODE[EventKind.DISLIKE]: ("disliked", True),
-    KIND_CODE[EventKind.UNDISLIKE]: ("disliked", False),
-    KIND_CODE[EventKind.LIKE]: ("disliked", False),
-}
 
 
 class _Tail:
@@ -130,7 +123,7 @@ class _Engagements:
         self.events.extend(users, at, rows, columns.kinds, columns.dwell_s)
         clicks = columns.kinds == CLICK
         self.clicks.extend(users[clicks], at[clicks], rows[clicks])
-        marks = np.isin(columns.kinds, [*_MARKS])
+        marks = np.isin(columns.kinds, MARKING)
         self.marks.extend(users[marks], at[marks], rows[marks], columns.kinds[marks])
 
     def merge(self, other: _Engagements) -> None:
@@ -146,15 +139,22 @@ class ReaderLog:
     it was given last (of all, if it was given the whole log at once). Of what came before a part
     it holds no more than the live store does.
 
+    A user who was merged into another is that reader from then on: what both had done and been
+    shown is one past, put together as the store does it. Before, they are two.
+
     Events that were delivered late are known to nobody until the last of them has arrived, at
     `late_until`; then they are as if they had come in time.
     """
 
-    def __init__(self, late_until: float = -np.inf) -> None:
+    def __init__(self, late_until: float = -np.inf, merges: Iterable[LogMerge] = ()) -> None:
         self._late_until = late_until
+        self._merged: dict[int, list[LogMerge]] = {}
+        for merge in merges:
+            if merge.user >= 0 and merge.reader >= 0:
+                self._merged.setdefault(merge.reader, []).append(merge)
         self._known, self._late = _Engagements(), _Engagements()
         self._shown = _Tails(_ROW, SHOWN_ENTRIES)
-        self._merged = not np.isfinite(late_until)
+        self._all_known = not np.isfinite(late_until)
 
     def take(self, part: EventLog) -> None:
         """Hold a part of the log, which follows on the last one."""
@@ -170,7 +170,8 @@ class ReaderLog:
 
     def profile(self, user: int, now: float, config: RankingConfig) -> Profile:
         """Return a reader's profile from what happened strictly before `now`."""
-        at, rows, kinds, dwell_s = self._at(now).events.before(user, now, HISTORY_EVENTS)
+        events = self._at(now).events
+        at, rows, kinds, dwell_s = self._before(events, user, now, HISTORY_EVENTS)
         shown_rows, counts, last_at = self._shown_before(user, now)
         return build_profile(
             rows,
@@ -188,23 +189,26 @@ class ReaderLog:
 
     def read_rows(self, user: int, now: float) -> Rows:
         """Return the articles a reader clicked in the `READ_DAYS` before `now`, repeats kept."""
-        at, rows = self._at(now).clicks.before(user, now, READ_CLICKS)
+        at, rows = self._before(self._at(now).clicks, user, now, READ_CLICKS)
         read: Rows = rows[at >= now - READ_DAYS * DAY_S]
         return read
 
     def hidden_rows(self, user: int, now: float) -> Rows:
         """Return the articles that a reader had hidden or disliked, and not taken back."""
-        _, rows, kinds = self._at(now).marks.before(user, now, READ_CLICKS)
-        marked: dict[tuple[int, str], bool] = {}
-        for row, kind in zip(rows.tolist(), kinds.tolist(), strict=True):
-            group, is_on = _MARKS[kind]
-            marked[row, group] = is_on
-        return np.array(sorted({row for (row, _), is_on in marked.items() if is_on}), np.int64)
+        marks = self._marks(user, now)
+        disliked = {row for row, (kind, _) in marks.reactions.items() if kind == DISLIKE}
+        return np.array(sorted(marks.hidden | disliked), np.int64)
 
     def previous_clicks(self, user: int, now: float) -> tuple[Rows, Floats]:
         """Return the last clicks of a reader before `now`: rows and times."""
-        at, rows = self._at(now).clicks.before(user, now, PREVIOUS_CLICKS)
-        return rows, at
+        clicks = self._at(now).clicks
+        if user not in self._merged:
+            at, rows = clicks.before(user, now, PREVIOUS_CLICKS)
+            return rows, at
+        at, rows = self._before(clicks, user, now, READ_CLICKS)
+        _, last = np.unique(rows[::-1], return_index=True)  # what two ids clicked is named once
+        newest = np.sort(len(rows) - 1 - last)[-PREVIOUS_CLICKS:]
+        return rows[newest], at[newest]
 
     def rows_held(self) -> int:
         """Return how many engagements, clicks and showings are held: what memory depends on."""
@@ -213,14 +217,38 @@ class ReaderLog:
             tails += [held.events, held.clicks, held.marks]
         return sum(tail.rows_held() for tail in tails)
 
+    def _before(self, tails: _Tails, user: int, now: float, limit: int) -> list[Column]:
+        """Return the last `limit` rows of a reader before `now`, under whatever id they were."""
+        own, merges = tails.before(user, now, limit), self._merged.get(user)
+        if merges is None:
+            return own
+        others = [m.user for m in merges if m.at < now]
+        found = [own, *(self._before(tails, other, now, limit) for other in others)]
+        columns = [np.concatenate(pieces) for pieces in zip(*found, strict=True)]
+        order = np.argsort(columns[0], kind="stable")[-limit:]
+        return [column[order] for column in columns]
+
+    def _marks(self, user: int, now: float) -> ReaderMarks:
+        """Return a reader's reactions and hidden articles just before `now`."""
+        at, rows, kinds = self._at(now).marks.before(user, now, READ_CLICKS)
+        marks, done = ReaderMarks(), 0
+        for merge in self._merged.get(user, ()):
+            if merge.at < now:
+                count = int(np.searchsorted(at, merge.at, "left"))
+                marks.take(rows[done:count], kinds[done:count], at[done:count])
+                marks.join(self._marks(merge.user, merge.at))
+                done = count
+        marks.take(rows[done:], kinds[done:], at[done:])
+        return marks
+
     def _at(self, now: float) -> _Engagements:
-        if not self._merged and now >= self._late_until:
+        if not self._all_known and now >= self._late_until:
             self._known.merge(self._late)
-            self._late, self._merged = _Engagements(), True
+            self._late, self._all_known = _Engagements(), True
         return self._known
 
     def _shown_before(self, user: int, now: float) -> tuple[Rows, Floats, Floats]:
-        at, rows = self._shown.before(user, now, SHOWN_ENTRIES)
+        at, rows = self._before(self._shown, user, now, SHOWN_ENTRIES)
         recent = at >= now - SHOWN_S
         rows, at = rows[recent], at[recent]
         distinct, last, counts = np.unique(rows[::-1], return_index=True, return_counts=True)

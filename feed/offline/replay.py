@@ -39,13 +39,13 @@ class Replay:
     def __init__(self, log: LogSource) -> None:
         self.log = log
         self.signals = LiveSignals(log.articles)
-        self.readers = ReaderLog(log.late_until)
+        self.readers = ReaderLog(log.late_until, log.merges)
         self.last_shown_at: Floats = np.full(len(log.articles), -np.inf)
         self.now = -np.inf
         self._pairs_from = -np.inf
         self._parts = parts(log, -np.inf, np.inf)
         self._part: EventLog | None = None
-        self._event, self._impression = 0, 0
+        self._event, self._impression, self._merge = 0, 0, 0
         self._open_next()
 
     def start(self, at: float) -> None:
@@ -63,6 +63,7 @@ class Replay:
             self._open_next()
         if self._part is not None:
             self._count_before(self._part, now)
+        self._count_merges(now)
         self.now = now
 
     def context(self, seen: Seen) -> RequestContext:
@@ -91,6 +92,19 @@ class Replay:
         if end > self._event:
             self._count_events(part.events, self._event, end)
             self._event = end
+
+    def _count_merges(self, now: float) -> None:
+        merges = self.log.merges.between(self._merge, now)
+        self._merge += len(merges)
+        for merge in merges:
+            for one in merge.repeats:
+                rows, times = np.array([one.row]), np.array([one.at])
+                self.signals.record_repeats(
+                    rows, times, from_feed=one.from_feed, on_page=one.on_page
+                )
+            for undone in merge.undone:
+                rows = np.array([undone.row])
+                self.signals.counters.add_reactions(rows, undone.likes, undone.dislikes)
 
     def _count_impressions(self, views: Impressions, start: int, end: int) -> None:
         sizes = np.diff(views.starts[start : end + 1])

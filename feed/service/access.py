@@ -221,6 +221,18 @@ def speaks_for(principal: Principal, user_id: str, field: str = "user_id") -> st
     return principal.user_id
 
 
+def refuse_merged(*, moved: bool) -> None:
+    """Refuse the token of an id that became somebody's when they signed in.
+
+    Who finds it later in a browser must not read what the reader did since.
+
+    Raises:
+        ProblemError: 403, the id was merged.
+    """
+    if moved:
+        raise ProblemError(403, "this anonymous reader signed in; the reader's own token is needed")
+
+
 def _key_for(scope: Scope) -> str:
     return f"this needs a key with scope {scope.value}"
 

@@ -184,6 +184,14 @@ class ErasedOut(BaseModel):
     archive: Literal["erasure queued"]
 
 
+class MergedOut(BaseModel):
+    """An id that belongs to a reader, and whether it already did."""
+
+    user_id: str
+    merged: str
+    status: Literal["merged", "already_merged"]
+
+
 class ExportOut(BaseModel):
     """Everything held on a reader: the store's state, and what the archive recorded."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -23,15 +24,19 @@ def export_reader(user_id: str, services: Services) -> dict[str, Any]:
         StoreUnavailableError: the store does not answer.
         ArchiveError: the archive cannot be read.
     """
+    held = services.store.export_reader(user_id)
+    ids = [held["user_id"], *held["merged_ids"]]
     return {
-        "user_id": user_id,
-        "store": services.store.export_reader(user_id),
-        "archive": read_archive(user_id, services.settings),
+        "user_id": held["user_id"],
+        "store": held,
+        "archive": read_archive(ids, services.settings),
     }
 
 
-def read_archive(user_id: str, settings: Settings) -> dict[str, list[dict[str, Any]]]:
+def read_archive(ids: Sequence[str], settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """Return a reader's archived rows by table.
+
+    `ids` are the reader's and those merged into it.
 
     A process of its own reads them, so that no web process ever holds DuckDB's memory.
 
@@ -41,9 +46,9 @@ def read_archive(user_id: str, settings: Settings) -> dict[str, list[dict[str, A
     directory = str(settings.data_dir / "archive")
     command = [sys.executable, "-m", "feed.storage.export", directory]
     try:
-        result = subprocess.run(  # noqa: S603 - our own module; the id goes in by standard input
+        result = subprocess.run(  # noqa: S603 - our own module; the ids go in by standard input
             command,
-            input=user_id.encode(),
+            input=orjson.dumps(ids),
             capture_output=True,
             check=True,
             timeout=ARCHIVE_SECONDS,

@@ -23,6 +23,7 @@ from feed.domain import (
     ServedFeed,
     StoreUnavailableError,
 )
+from feed.service.access import refuse_merged
 from feed.service.browse import show_related, show_trending
 from feed.service.cards import Card, CardShelf
 from feed.service.cursor import Cursor, CursorSigner
@@ -79,19 +80,24 @@ class FeedService:
         # While one is ranked, another reads and writes the store.
         self._ranking = threading.Lock()
 
-    def get_feed(self, query: FeedQuery, watch: Stopwatch) -> dict[str, Any]:
+    def get_feed(self, query: FeedQuery, watch: Stopwatch, *, own: bool = False) -> dict[str, Any]:
         """Return one page of a reader's feed, JSON-ready.
 
+        Args:
+            query: whose feed and how much of it. An id that was merged gives its reader's feed.
+            watch: where the time is booked.
+            own: the caller is the reader of the query; if that id was merged, it is refused.
+
         Raises:
-            ProblemError: 400, the cursor is not one of this reader's.
+            ProblemError: 400, the cursor is not one of this reader's; 403, see `own`.
             CursorExpiredError: the slate behind the cursor is gone.
             StoreUnavailableError: there is nothing to serve from: no snapshot yet, or a page
                 after the first while the store is away.
         """
         snapshot = self._present_snapshot()
         if query.cursor:
-            return self._next_page(query, query.cursor, snapshot, watch)
-        return self._first_page(query, snapshot, watch)
+            return self._next_page(query, query.cursor, snapshot, watch, own=own)
+        return self._first_page(query, snapshot, watch, own=own)
 
     def get_trending(self, query: TrendingQuery) -> dict[str, Any]:
         """Return what is trending, JSON-ready.
@@ -145,9 +151,10 @@ class FeedService:
         return snapshot
 
     def _first_page(
-        self, query: FeedQuery, snapshot: LiveSnapshot, watch: Stopwatch
+        self, query: FeedQuery, snapshot: LiveSnapshot, watch: Stopwatch, *, own: bool
     ) -> dict[str, Any]:
         reader, position = self._read_reader(query, watch)
+        refuse_merged(moved=own and reader is not None and bool(reader.moved_to))
         with self._ranking:
             watch.lap("queue")
             request = Request(query=query, now=self._clock(), reader=reader)
@@ -156,7 +163,8 @@ class FeedService:
         page = self._fill(ranked.items, 0, query.limit, position, watch, frugal=frugal)
         rung = ranked.rung if reader is not None else Rung.SNAPSHOT
         ranked = replace(ranked, items=_left(ranked.items, page), rung=rung)
-        served = self._served(query, snapshot, ranked, page, watch)
+        user_id = (reader.moved_to if reader else "") or query.user_id
+        served = self._served(user_id, query, snapshot, ranked, page, watch)
         if frugal:
             EXPOSURES_LOST.inc()
         kept = _never if frugal else self._begin_save(served, watch, new_slate=True)
@@ -168,12 +176,19 @@ class FeedService:
         return answer
 
     def _next_page(
-        self, query: FeedQuery, text: str, snapshot: LiveSnapshot, watch: Stopwatch
+        self,
+        query: FeedQuery,
+        text: str,
+        snapshot: LiveSnapshot,
+        watch: Stopwatch,
+        *,
+        own: bool,
     ) -> dict[str, Any]:
         now = self._clock()
         cursor = self._read_cursor(query.user_id, text, now)
         slate, state, position = self._store.read_for_page(query.user_id, cursor.request_id)
         watch.lap("store_read")
+        refuse_merged(moved=own and bool(state.moved_to))
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
         reader = _usable(state, slate.mode)
@@ -205,7 +220,7 @@ class FeedService:
             if query.mode is Mode.PERSONALIZED:
                 state, position = self._store.read_for_feed(query.user_id)
             else:
-                state = ReaderState(preferences=self._store.read_preferences(query.user_id))
+                state = self._store.read_choices(query.user_id)
         except StoreUnavailableError as error:
             self._note_failure(error)
             return None, None
@@ -270,6 +285,7 @@ class FeedService:
 
     def _served(
         self,
+        user_id: str,
         query: FeedQuery,
         snapshot: LiveSnapshot,
         ranked: Ranked,
@@ -281,7 +297,7 @@ class FeedService:
             context["page_article_id"] = query.page_article_id
         return ServedFeed(
             request_id=token_hex(16),
-            user_id=query.user_id,
+            user_id=user_id,
             served_at=self._clock(),
             mode=query.mode,
             rung=ranked.rung,
@@ -376,7 +392,7 @@ def _usable(state: ReaderState, mode: Mode) -> ReaderState:
     """Return what a mode, and the reader, allow to be used of a reader's state."""
     if mode is Mode.PERSONALIZED and state.preferences.personalization:
         return state
-    return ReaderState(preferences=state.preferences)
+    return ReaderState(preferences=state.preferences, moved_to=state.moved_to, unit=state.unit)
 
 
 def _result(entry: Event | Rejection, outcomes: Any) -> dict[str, Any]:

@@ -89,17 +89,18 @@ def rank(
 
 def _resolve(request: Request, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
     query, reader = request.query, request.reader
-    eligible = (
-        reader is not None
-        and reader.preferences.personalization
-        and query.mode is Mode.PERSONALIZED
-    )
-    if not eligible or not snapshot.experiments:
+    if (
+        reader is None
+        or not reader.preferences.personalization
+        or query.mode is not Mode.PERSONALIZED
+        or not snapshot.experiments
+    ):
         return Resolution({}, base)
     return resolve(
         snapshot.experiments,
-        query.user_id,
+        reader.moved_to or query.user_id,
         base,
+        unit=reader.unit,
         platform=query.platform,
         language=query.language or "",
         section=query.section,

@@ -10,7 +10,7 @@ from flask import Response, g
 
 from feed.service.access import speaks_for
 from feed.service.answers import EventsOut, FeedOut, TrendingOut
-from feed.service.credentials import Scope
+from feed.service.credentials import Caller, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_json_bytes
 from feed.service.schemas import EventBatchIn, FeedQuery, TrendingQuery
 from feed.service.services import current_services
@@ -33,7 +33,8 @@ def get_feed(query: FeedQuery) -> Response:
     user_id = speaks_for(g.principal, query.user_id)
     if not query.user_id:
         query = query.model_copy(update={"user_id": user_id})
-    page = current_services().feeds.get_feed(query, g.watch)
+    own = g.principal.caller is Caller.READER
+    page = current_services().feeds.get_feed(query, g.watch, own=own)
     data = orjson.dumps(page)
     g.watch.lap("encoding")
     return json_response(data)

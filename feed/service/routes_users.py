@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import orjson
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
 from feed.domain import Preferences, check_id
-from feed.service.answers import ErasedOut, ExportOut, PreferencesOut
-from feed.service.credentials import Scope
+from feed.service.access import refuse_merged
+from feed.service.answers import ErasedOut, ExportOut, MergedOut, PreferencesOut
+from feed.service.credentials import Caller, Scope
 from feed.service.export import export_reader
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
-from feed.service.schemas import PreferencesBody
+from feed.service.problems import ProblemError
+from feed.service.schemas import MergeBody, PreferencesBody
 from feed.service.services import current_services
 
 routes = APIBlueprint("users", __name__, tag="Readers")
+
+
+def _check_reader(user_id: str) -> None:
+    """Check the id of the path; the token of an id that was merged opens nothing any more."""
+    check_id("user_id", user_id)
+    if g.principal.caller is Caller.READER:
+        refuse_merged(moved=current_services().store.resolve(user_id) != user_id)
 
 
 def _present(user_id: str, preferences: Preferences) -> Response:
@@ -27,7 +36,7 @@ def _present(user_id: str, preferences: Preferences) -> Response:
 @operation(Scope.READ, reader=ReaderAccess.OWN)
 def get_preferences(user_id: str) -> Response:
     """Return a reader's preferences; a reader nobody knows has the default ones."""
-    check_id("user_id", user_id)
+    _check_reader(user_id)
     return _present(user_id, current_services().store.read_preferences(user_id))
 
 
@@ -40,7 +49,7 @@ def put_preferences(user_id: str) -> Response:
     With `personalization: false` no history is kept or read from now on, what was kept is
     deleted, and the feed says that it is not customized.
     """
-    check_id("user_id", user_id)
+    _check_reader(user_id)
     preferences = read_body(PreferencesBody).to_preferences()
     current_services().store.write_preferences(user_id, preferences)
     return _present(user_id, preferences)
@@ -51,9 +60,44 @@ def put_preferences(user_id: str) -> Response:
 @operation(Scope.ADMIN, reader=ReaderAccess.OWN, gated=False)
 def get_export(user_id: str) -> Response:
     """Return everything held on a reader, in the store and in the archive."""
-    check_id("user_id", user_id)
+    _check_reader(user_id)
     answer = export_reader(user_id, current_services())
     return json_response(orjson.dumps(answer))
+
+
+@routes.post("/v1/users/<id:user_id>/merge")
+@routes.output(MergedOut)
+@operation(Scope.WRITE, reader=ReaderAccess.OWN, body=MergeBody, problems=(409,))
+def post_merge(user_id: str) -> Response:
+    """Make an anonymous reader's id this reader's: history, reactions and preferences.
+
+    To be called when somebody logs in, with a key and the id, or with the reader's own token and
+    the anonymous reader's. From then on the id counts as the reader wherever it comes, in events
+    that were queued too. Asking again changes nothing.
+    """
+    check_id("user_id", user_id)
+    services = current_services()
+    from_id = _anonymous_id(read_body(MergeBody))
+    merge = services.store.merge_reader(from_id, user_id, services.clock())
+    status = "merged" if merge.is_new else "already_merged"
+    answer = {"user_id": merge.user_id, "merged": from_id, "status": status}
+    return json_response(orjson.dumps(answer))
+
+
+def _anonymous_id(given: MergeBody) -> str:
+    if given.token is None:
+        if g.principal.caller is Caller.READER:
+            rule = "is needed: a reader's token can merge an anonymous reader by its token alone"
+            raise ProblemError(403, f"token {rule}", [("token", rule)])
+        return str(given.from_id)
+    try:
+        anonymous = current_services().access.reader_of(given.token)
+    except ProblemError as problem:
+        raise ProblemError(422, problem.detail, [("token", problem.detail)]) from None
+    if not anonymous.anonymous:
+        rule = "must be an anonymous reader's"
+        raise ProblemError(403, f"token {rule}", [("token", rule)])
+    return str(anonymous.user_id)
 
 
 @routes.delete("/v1/users/<id:user_id>")
@@ -61,7 +105,7 @@ def get_export(user_id: str) -> Response:
 @operation(Scope.ADMIN, reader=ReaderAccess.OWN)
 def delete_user(user_id: str) -> Response:
     """Forget a reader: at once in the store, and soon after in the archive."""
-    check_id("user_id", user_id)
+    _check_reader(user_id)
     current_services().store.erase_reader(user_id)
     answer = {"user_id": user_id, "store": "erased", "archive": "erasure queued"}
     return json_response(orjson.dumps(answer), 202)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+    with_config,
+)
 from typing_extensions import TypedDict
 
 from feed.domain import AiGenerated, Article, Event, EventKind, Mode, Pin, Preferences
@@ -189,6 +196,19 @@ class ArticleBatchIn(Input):
     """One to 500 articles; all are written or, if one is wrong, none."""
 
     articles: Annotated[list[ArticleIn], Field(min_length=1, max_length=MAX_ARTICLES)]
+
+
+class MergeBody(Input):
+    """The anonymous id that becomes a reader's, or a token that speaks for it."""
+
+    from_id: Id | None = Field(None, alias="from")
+    token: Annotated[str, Field(min_length=1, max_length=4_096)] | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> MergeBody:
+        if (self.from_id is None) == (self.token is None):
+            raise ValueError("must hold either from or token")
+        return self
 
 
 class PreferencesBody(Input):

@@ -128,17 +128,21 @@ class SignalsPublisher:
         return {a for a, n in zip(article_ids, clicks, strict=True) if n > STILL_READ}
 
     def _read_streams(self) -> tuple[int, int]:
-        """Count what is new; return how many records that is, and how many of them are events."""
+        """Count what is new; return how many records, and how many that change a counter."""
         after = {p: self._positions.get(p, START) for p in range(self._store.partitions)}
         payloads: list[Any] = []
+        merges: list[Any] = []
         counted = 0
         for partition, records in self._store.read_streams(after, RECORDS_PER_READ).items():
             payloads += [orjson.loads(r.payload) for r in records if r.type is RecordType.EVENT]
+            merges += [orjson.loads(r.payload) for r in records if r.type is RecordType.IDENTITY]
             if records:
                 self._positions[partition] = records[-1].stream_id
                 counted += len(records)
         self.signals.apply_events(payloads)
-        return counted, len(payloads)
+        for merge in merges:
+            self.signals.apply_merge(merge)
+        return counted, len(payloads) + len(merges)
 
     def _checkpoint_is_due(self, now: float) -> bool:
         age_s = now - self._checkpoint_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,21 @@ import numpy.typing as npt
 
 from feed.domain import ArchiveError
 from feed.storage.archive_files import day_name, reading, table_files
+from feed.storage.archive_identities import (
+    LOGGED,
+    as_logged,
+    create_identities,
+    of_unit,
+    one_reader,
+)
 from feed.storage.archive_schema import (
     ARTICLES,
     ARTICLES_TABLE,
     EVENTS,
     EVENTS_TABLE,
+    IDENTITIES_TABLE,
+    READER_COLUMNS,
+    SERVED,
     SERVED_TABLE,
     STREAM_ORDER,
     TABLES,
@@ -31,6 +41,9 @@ DAY_S = 86_400.0
 CLOCK_SLACK_S = DAY_S
 """Files are by day of receipt. An event may come any time after it happened, and, by a clock that
 is ahead, a little before."""
+
+_TIMES = {EVENTS: "occurred_at", SERVED: "served_at"}
+"""Tables of what readers did and were shown, and the column that says when."""
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -111,15 +124,26 @@ class Archive:
             ).fetchall()[0]
         return None if low is None else (low / 1e6, high / 1e6)
 
-    def export_user(self, user_id: str) -> dict[str, list[dict[str, Any]]]:
-        """Return every row on a reader, JSON-ready (times in epoch seconds)."""
+    def export_user(
+        self, user_id: str, merged_ids: Collection[str] = ()
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Return every row on a reader, JSON-ready (times in epoch seconds).
+
+        Rows logged under an id that was merged into the reader are among them, as they were
+        logged; `merged_ids` names such ids of which no identity record may say so.
+        """
         export = {}
         with self.query() as connection:
-            for table in (EVENTS_TABLE, SERVED_TABLE):
+            for table in (EVENTS_TABLE, SERVED_TABLE, IDENTITIES_TABLE):
+                is_of_reader = table.name in _TIMES
+                logged = f"* REPLACE ({LOGGED} AS user_id)" if is_of_reader else "*"
+                columns = ("user_id", LOGGED) if is_of_reader else READER_COLUMNS[table.name]
+                named = " OR ".join(f"list_contains($ids, t.{column})" for column in columns)
                 result = connection.execute(
-                    f"SELECT {_select(table, ())} FROM {table.name} WHERE user_id = ?"
+                    f"SELECT {_select(table, ())} FROM"
+                    f" (SELECT {logged} FROM {table.name} AS t WHERE {named})"
                     f" ORDER BY {table.order}",
-                    [user_id],
+                    {"ids": [user_id, *merged_ids]},
                 )
                 names = [column.name for column in table.columns]
                 rows = result.fetchall()
@@ -127,11 +151,16 @@ class Archive:
         return export
 
     @contextmanager
-    def query(self, from_at: float = float("-inf")) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a DuckDB connection with the views `events`, `served` and `articles`.
+    def query(
+        self, from_at: float = float("-inf"), *, one_arm: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a DuckDB connection with the views `events`, `served`, `articles`, `identities`.
 
         Only files that may hold something that happened at or after `from_at` are opened; the
-        rows are not cut to it.
+        rows are not cut to it. In `events` and `served`, `user_id` is the reader that an id was
+        merged into in the end, `logged_user_id` the id as it was logged. With `one_arm`, what a
+        reader did and was served under an experiment's unit that was given up in a merge is in
+        `events_left_out` and `served_left_out` instead.
         No file is swapped while the connection is open.
 
         Raises:
@@ -141,15 +170,29 @@ class Archive:
         try:
             with reading(self._dir) if self._dir.is_dir() else _nothing_to_lock():
                 connection = open_duckdb(memory_mb=self._memory_mb, threads=self._threads)
-                for table in TABLES.values():
-                    source = self._source(table, from_at)
-                    connection.execute(f"CREATE VIEW {table.name} AS {source}")
+                self._create_views(connection, from_at, one_arm=one_arm)
                 yield connection
         except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
             raise ArchiveError(f"the archive in {self._dir} cannot be read: {error}") from error
         finally:
             if connection is not None:
                 connection.close()
+
+    def _create_views(
+        self, connection: duckdb.DuckDBPyConnection, from_at: float, *, one_arm: bool
+    ) -> None:
+        for table in (ARTICLES_TABLE, IDENTITIES_TABLE):
+            source = self._source(table, from_at)
+            connection.execute(f"CREATE VIEW {table.name} AS {source}")
+        are_merged = create_identities(connection)
+        for name, time in _TIMES.items():
+            source = self._source(TABLES[name], from_at)
+            seen = one_reader(source) if are_merged else as_logged(source)
+            kept = of_unit(seen, time, kept=True) if one_arm and are_merged else seen
+            connection.execute(f"CREATE VIEW {name} AS {kept}")
+            if one_arm:
+                others = of_unit(seen, time, kept=False)
+                connection.execute(f"CREATE VIEW {name}_left_out AS {others}")
 
     def _window(
         self,
@@ -167,15 +210,15 @@ class Archive:
         with self.query(from_at) as connection:
             return _columns(
                 connection.execute(
-                    f"SELECT {_select(table, columns)} FROM {table.name} WHERE {condition}"
-                    f" ORDER BY {time}, {STREAM_ORDER}",
+                    f"SELECT {_select(table, columns, LOGGED)} FROM {table.name}"
+                    f" WHERE {condition} ORDER BY {time}, {STREAM_ORDER}",
                     list(parameters),
                 )
             )
 
     def _source(self, table: Table, from_at: float) -> str:
         paths = table_files(self._dir, table.name)
-        if table.name != ARTICLES:
+        if table.name in _TIMES:
             first = day_of(from_at - CLOCK_SLACK_S) if from_at > CLOCK_SLACK_S else ""
             paths = [path for path in paths if first <= day_name(path)]
         if not paths:
@@ -186,16 +229,18 @@ class Archive:
         )
 
 
-def _select(table: Table, columns: Sequence[str]) -> str:
+def _select(table: Table, columns: Sequence[str], *others: str) -> str:
+    """Return the columns wanted as SQL, all of the table without any; `others` may be wanted."""
     wanted = set(columns)
-    unknown = wanted - {column.name for column in table.columns}
+    unknown = wanted - {column.name for column in table.columns} - {*others}
     if unknown:
         raise ArchiveError(f"the table {table.name} has no column {sorted(unknown)[0]}")
-    return ", ".join(
+    found = [
         f"epoch_us({c.name}) / 1e6 AS {c.name}" if c.type == "TIMESTAMPTZ" else c.name
         for c in table.columns
         if not wanted or c.name in wanted
-    )
+    ]
+    return ", ".join([*found, *(name for name in others if name in wanted)])
 
 
 def _columns(result: duckdb.DuckDBPyConnection) -> Columns:

@@ -1,4 +1,4 @@
-"""What the archive's three tables hold, and how stream records become their rows."""
+"""What the archive's tables hold, and how stream records become their rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import orjson
 from feed.storage.store import CatalogueChange, RecordType, StreamRecord
 
 SCHEMA_VERSION = 1
-EVENTS, SERVED, ARTICLES = "events", "served", "articles"
+EVENTS, SERVED, ARTICLES, IDENTITIES = "events", "served", "articles", "identities"
 
 STREAM_ORDER = "partition, length(stream_id), stream_id"
 """Ids of one millisecond count upwards without leading zeros: the longer one is the later."""
@@ -218,13 +218,51 @@ ARTICLES_TABLE = Table(
     order="logged_at, article_id",
 )
 
-TABLES = {table.name: table for table in (EVENTS_TABLE, SERVED_TABLE, ARTICLES_TABLE)}
+IDENTITIES_TABLE = Table(
+    IDENTITIES,
+    (
+        _plain("from_id", "VARCHAR"),
+        _plain("to_id", "VARCHAR"),
+        _time("merged_at"),
+        _plain("keeps_unit_of", "VARCHAR"),
+        Column("clicks", "VARCHAR", "clicks::VARCHAR"),
+        Column("reactions", "VARCHAR", "reactions::VARCHAR"),
+        *_ORIGIN,
+    ),
+    {
+        "from_id": "VARCHAR",
+        "to_id": "VARCHAR",
+        "merged_at": "DOUBLE",
+        "keeps_unit_of": "VARCHAR",
+        "clicks": "JSON",
+        "reactions": "JSON",
+        **_ORIGIN_LINE,
+    },
+    day="merged_at",
+    order=f"merged_at, {STREAM_ORDER}",
+)
+"""Identity records (see `store.StreamRecord`), `clicks` and `reactions` as JSON."""
+
+TABLES = {
+    table.name: table for table in (EVENTS_TABLE, SERVED_TABLE, ARTICLES_TABLE, IDENTITIES_TABLE)
+}
+
+READER_COLUMNS = {
+    EVENTS: ("user_id",),
+    SERVED: ("user_id",),
+    IDENTITIES: ("from_id", "to_id"),
+}
+"""Columns that name a reader, by table."""
+
+_TABLE_OF = {
+    RecordType.EVENT: EVENTS,
+    RecordType.SERVED: SERVED,
+    RecordType.IDENTITY: IDENTITIES,
+}
 
 
-def record_lines(
-    partition: int, records: Sequence[StreamRecord]
-) -> tuple[list[bytes], list[bytes]]:
-    """Return the JSON lines of a partition's events and of its exposures.
+def record_lines(partition: int, records: Sequence[StreamRecord]) -> dict[str, list[bytes]]:
+    """Return the JSON lines of a partition's records by table.
 
     An erase record removes the reader's earlier records of this batch.
     """
@@ -233,15 +271,22 @@ def record_lines(
         for index, record in enumerate(records)
         if record.type is RecordType.ERASE
     }
-    lines: dict[RecordType, list[bytes]] = {RecordType.EVENT: [], RecordType.SERVED: []}
+    lines: dict[str, list[bytes]] = {table: [] for table in _TABLE_OF.values()}
     for index, record in enumerate(records):
         if record.type is RecordType.ERASE:
             continue
-        if erased and index < erased.get(orjson.loads(record.payload)["user_id"], -1):
+        table = _TABLE_OF[record.type]
+        if erased and index < _erased_at(table, record, erased):
             continue
         origin = f',"stream_id":"{record.stream_id}","partition":{partition}}}'
-        lines[record.type].append(record.payload[:-1] + origin.encode())
-    return lines[RecordType.EVENT], lines[RecordType.SERVED]
+        lines[table].append(record.payload[:-1] + origin.encode())
+    return lines
+
+
+def _erased_at(table: str, record: StreamRecord, erased: Mapping[str, int]) -> int:
+    """Return the place of the last erase record for a reader of a record, -1 without any."""
+    payload = orjson.loads(record.payload)
+    return max(erased.get(payload[column], -1) for column in READER_COLUMNS[table])
 
 
 def article_line(change: CatalogueChange, logged_at: float) -> bytes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
+from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -16,12 +18,15 @@ from feed.storage.archive_files import (
     swap_files,
     table_files,
 )
+from feed.storage.archive_identities import with_merged_ids
 from feed.storage.archive_ledger import write_durably
 from feed.storage.archive_parquet import REJECTED, write_file
 from feed.storage.archive_schema import (
     ARTICLES,
     ARTICLES_TABLE,
     EVENTS,
+    IDENTITIES,
+    READER_COLUMNS,
     SERVED,
     TABLES,
     open_duckdb,
@@ -34,6 +39,9 @@ COMPACT_FROM = 24
 SMALL_BYTES = 32_000_000
 GROWTH = 1.5
 """A file is merged with newer ones that hold at least its bytes divided by this."""
+
+IDENTITY_DAYS = 2
+"""Days for which identity records outlive the events of the days before them."""
 
 _SCRATCH = "staging/upkeep"
 
@@ -69,11 +77,18 @@ def _newest_alike(paths: Sequence[Path], least: int) -> Sequence[Path]:
 
 
 def expire(archive_dir: Path, before: str) -> list[str]:
-    """Delete the days of events and served feeds before a day; return what was deleted."""
+    """Delete the days of events and served feeds before a day; return what was deleted.
+
+    What is logged under a merged id was logged before the merge, but for requests under way: so
+    identity records go `IDENTITY_DAYS` after everything that needs them.
+    """
     deleted = []
-    for table in (EVENTS, SERVED):
+    last = date.fromisoformat(before)
+    for table in (EVENTS, SERVED, IDENTITIES):
+        kept_days = IDENTITY_DAYS if table == IDENTITIES else 0
+        first_kept = (last - timedelta(kept_days)).isoformat()
         for folder in sorted((archive_dir / table).glob("day=*")):
-            if folder.name.removeprefix("day=") < before:
+            if folder.name.removeprefix("day=") < first_kept:
                 swap_files(archive_dir, {}, sorted(folder.glob("*.parquet")))
                 shutil.rmtree(folder)
                 deleted.append(f"{table}/{folder.name}")
@@ -115,26 +130,29 @@ def _aged(paths: Sequence[Path]) -> str:
 def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     """Rewrite every file that holds any of these readers without them; return how many.
 
-    Lines that could not become rows are searched too; damaged files, which cannot be, are
-    deleted. Doing it again changes nothing, so it may be repeated after a crash. Copies that
-    others made of the archive are theirs to erase.
+    Ids that identity records say were merged into one of them are erased too. Lines that could
+    not become rows are searched too; damaged files, which cannot be, are deleted. Doing it again
+    changes nothing, so it may be repeated after a crash. Copies that others made of the archive
+    are theirs to erase.
     """
     if not user_ids:
         return 0
+    user_ids = with_merged_ids(archive_dir, user_ids)
     shutil.rmtree(archive_dir / DAMAGED, ignore_errors=True)
     rewritten = sum(_erase_lines(path, user_ids) for path in (archive_dir / REJECTED).glob("*"))
-    for table in (EVENTS, SERVED):
+    names = ", ".join(_sql_text(user_id) for user_id in sorted(user_ids))
+    for table, columns in READER_COLUMNS.items():
         for path in _files_with(archive_dir, table, list(user_ids)):
-            names = ", ".join(_sql_text(user_id) for user_id in sorted(user_ids))
-            source = f"read_parquet({quoted([str(path)])}) WHERE user_id NOT IN ({names})"
+            others = " AND ".join(f"{column} NOT IN ({names})" for column in columns)
+            source = f"read_parquet({quoted([str(path)])}) WHERE {others}"
             _rewrite(archive_dir, table, source, [path])
             rewritten += 1
     return rewritten
 
 
-def _erase_lines(path: Path, user_ids: Collection[str]) -> bool:
+def _erase_lines(path: Path, user_ids: Set[str]) -> bool:
     lines = path.read_bytes().split(b"\n")
-    kept = [line for line in lines if orjson.loads(line).get("user_id") not in user_ids]
+    kept = [line for line in lines if user_ids.isdisjoint(_readers_in(orjson.loads(line)))]
     if len(kept) < len(lines):
         draft = path.with_name(f".{path.name}")
         write_durably(draft, b"\n".join(kept))
@@ -144,14 +162,19 @@ def _erase_lines(path: Path, user_ids: Collection[str]) -> bool:
     return len(kept) < len(lines)
 
 
+def _readers_in(line: Mapping[str, Any]) -> list[Any]:
+    return [line.get(column) for columns in READER_COLUMNS.values() for column in columns]
+
+
 def _files_with(archive_dir: Path, table: str, user_ids: list[str]) -> list[Path]:
     paths = table_files(archive_dir, table)
     if not paths:
         return []
+    named = " OR ".join(f"list_contains($users, {column})" for column in READER_COLUMNS[table])
     with open_duckdb() as connection:
         rows = connection.execute(
             f"SELECT DISTINCT filename FROM read_parquet({quoted(map(str, paths))},"
-            " filename = true, union_by_name = true) WHERE list_contains($users, user_id)",
+            f" filename = true, union_by_name = true) WHERE {named}",
             {"users": user_ids},
         ).fetchall()
     return sorted(Path(name) for (name,) in rows)

@@ -23,8 +23,6 @@ from feed.storage.archive_ledger import (
 from feed.storage.archive_parquet import write_lines
 from feed.storage.archive_schema import (
     ARTICLES,
-    EVENTS,
-    SERVED,
     article_line,
     open_duckdb,
     record_lines,
@@ -132,19 +130,16 @@ class ArchiveWriter:
         return entry
 
     def _stage(self, staged: Path, batch: Batch, number: int) -> dict[str, int]:
-        events: list[bytes] = []
-        served: list[bytes] = []
+        lines = {ARTICLES: [article_line(change, batch.logged_at) for change in batch.changes]}
         for partition, records in batch.records.items():
-            event_lines, served_lines = record_lines(partition, records)
-            events += event_lines
-            served += served_lines
-        articles = [article_line(change, batch.logged_at) for change in batch.changes]
+            for name, found in record_lines(partition, records).items():
+                lines.setdefault(name, []).extend(found)
         shutil.rmtree(staged, ignore_errors=True)
         files: dict[str, int] = {}
         connection, self._duckdb = self._duckdb or open_duckdb(), None
-        for name, lines in ((EVENTS, events), (SERVED, served), (ARTICLES, articles)):
-            if lines:
-                files |= write_lines(connection, staged, name, lines, f"{number:012d}")
+        for name, found in lines.items():
+            if found:
+                files |= write_lines(connection, staged, name, found, f"{number:012d}")
         self._duckdb = connection  # after an error a new one: a fatal one leaves it useless
         return files
 

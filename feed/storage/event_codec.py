@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from feed.domain import (
+    PAGE_KEY,
     Event,
     EventKind,
     Mode,
@@ -36,7 +37,13 @@ KIND_LETTERS = {
 }
 """One letter for each kind; `append_events.lua` knows them too."""
 
-_KINDS = {letter: kind for kind, letter in KIND_LETTERS.items()}
+CLICK_IN_FEED, CLICK_ON_PAGE = "f", "p"
+"""Letters in a history for clicks that answered a feed, on a front page and below an article."""
+
+_KINDS = {letter: kind for kind, letter in KIND_LETTERS.items()} | {
+    CLICK_IN_FEED: EventKind.CLICK,
+    CLICK_ON_PAGE: EventKind.CLICK,
+}
 _REACTIONS = {1: EventKind.LIKE, 2: EventKind.DISLIKE}
 
 
@@ -75,10 +82,16 @@ def event_arguments(event: Event) -> tuple[Any, ...]:
         event.article_id,
         letter,
         at_ms,
-        orjson.dumps([letter, at_ms / 1000, dwell_s, event.article_id])[1:-1],
+        orjson.dumps([_entry_letter(event), at_ms / 1000, dwell_s, event.article_id])[1:-1],
         body[:-1],
         b"null" if event.request_id is None else orjson.dumps(event.request_id),
     )
+
+
+def _entry_letter(event: Event) -> str:
+    if event.kind is not EventKind.CLICK or event.request_id is None:
+        return KIND_LETTERS[event.kind]
+    return CLICK_ON_PAGE if event.context.get(PAGE_KEY) else CLICK_IN_FEED
 
 
 def decode_history(entries: list[bytes]) -> History:
@@ -108,7 +121,7 @@ def decode_shown(pairs: list[bytes]) -> tuple[Shown, ...]:
     return tuple(shown)
 
 
-def decode_reactions(pairs: list[bytes]) -> tuple[dict[str, EventKind], dict[str, float]]:
+def decode_reactions(pairs: Sequence[bytes]) -> tuple[dict[str, EventKind], dict[str, float]]:
     """Return article -> like or dislike, and article -> when (epoch seconds)."""
     kinds, times = {}, {}
     for member, score in zip(pairs[::2], pairs[1::2], strict=True):

@@ -1,4 +1,4 @@
-"""Prints one reader's archived rows as JSON; the reader's id comes by standard input."""
+"""Prints one reader's archived rows as JSON; the reader's ids come by standard input."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from feed.storage.archive import Archive
 
 
 def main() -> None:
-    """Write the rows of the reader to standard output. The argument is the archive directory."""
-    user_id = sys.stdin.buffer.read().decode()
-    rows = Archive(Path(sys.argv[1]), memory_mb=500, threads=1).export_user(user_id)
+    """Write the rows of the reader to standard output. The argument is the archive directory.
+
+    Standard input is a JSON list: the reader's id, then the ids that were merged into it.
+    """
+    user_id, *merged_ids = orjson.loads(sys.stdin.buffer.read())
+    archive = Archive(Path(sys.argv[1]), memory_mb=500, threads=1)
+    rows = archive.export_user(user_id, merged_ids)
     sys.stdout.buffer.write(orjson.dumps(rows))
 
 

@@ -11,12 +11,15 @@ READ_MAX = 1000
 READ_DAYS = 30
 MARKS_MAX = 1000
 SLATES_MAX = 5
+MERGED_MAX = 1000
 PREVIOUS_MAX = 10
 CHANGE_LOG_MAX = 100_000
 
 DAY_S = 86_400
 SEEN_TTL_S = 2 * DAY_S
 PREFERENCES_TTL_S = 400 * DAY_S
+"""Also of what says that an id was merged into another."""
+
 HIT_WINDOWS_KEPT = 2
 
 CHECKPOINT_BLOB = "signals"
@@ -48,6 +51,8 @@ KEY_TABLE = (
     KeySpec("{NS:pP}:x:*", "zset", MARKS_MAX, "reader_ttl_days", "hidden articles"),
     KeySpec("{NS:pP}:s:*", "zset", MARKS_MAX, "reader_ttl_days", "saved articles"),
     KeySpec("{NS:pP}:pref:*", "string", None, "400 days", "what the reader told us; one value"),
+    KeySpec("{NS:pP}:i:*", "string", None, "400 days", "which reader an id is; one value"),
+    KeySpec("{NS:pP}:a:*", "zset", MERGED_MAX, "400 days", "ids merged into a reader, and when"),
     KeySpec("{NS:pP}:slate:*", "string", None, "slate_ttl_minutes", "one ranked slate"),
     KeySpec("{NS:pP}:slates:*", "list", SLATES_MAX, "slate_ttl_minutes", "a reader's slates"),
     KeySpec("{NS:c}:articles", "hash", None, "", "live catalogue; the worker sweeps old articles"),
@@ -94,7 +99,7 @@ class Keys:
         return self._readers[partition]
 
     def reader(self, kind: str, user_id: str) -> str:
-        """Return one reader's key of a kind of the table (`h`, `r`, `v`, `m`, `x`, `s`, `pref`)."""
+        """Return one reader's key of a kind of the table (`h`, `r`, `pref`, `i` ...)."""
         return f"{self._readers[self.partition(user_id)]}{kind}:{user_id}"
 
     def slate(self, user_id: str, request_id: str) -> str:

@@ -1,15 +1,12 @@
-"""Readers in the store: state, events, slates, export and erasure."""
+"""Readers in the store: state, preferences, events and slates."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import replace
 from typing import Any
 
-import orjson
-
-from feed.domain import Event, Preferences, ServedFeed
+from feed.domain import ConflictError, Event, Preferences, ServedFeed
 from feed.storage import scripts
 from feed.storage.change_log import newest_entry, position_of
 from feed.storage.event_codec import (
@@ -23,6 +20,7 @@ from feed.storage.event_codec import (
     encode_slate,
     event_arguments,
 )
+from feed.storage.identity import HOPS_MAX, reader_moved_to, unit_of
 from feed.storage.keys import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
@@ -34,12 +32,16 @@ CHUNK = 200
 CLOCK_JUMP_S = 7200
 """How far a clock that is set back may cross midnight without an event counting twice."""
 
+_MOVED = ord("2")
 _OUTCOMES = {ord("1"): Outcome.ACCEPTED, ord("0"): Outcome.DUPLICATE}
-_READER_KEYS = ("h", "r", "v", "m", "x", "s", "pref")
 
 
 class ReaderPart(StorePart):
-    """The `ReaderStore` protocol. A reader has up to seven small keys in one partition."""
+    """The part of the `ReaderStore` protocol for every day.
+
+    A reader has up to nine small keys in one partition. An id that was merged into another reader
+    is followed to that reader, in one more round trip.
+    """
 
     def read_reader(self, user_id: str) -> ReaderState:
         """Return what is known of a reader; an unknown reader has the empty state."""
@@ -47,18 +49,13 @@ class ReaderPart(StorePart):
 
     def read_for_feed(self, user_id: str) -> tuple[ReaderState, str | None]:
         """Return `read_reader` and the catalogue's position, None if another node holds that."""
-        self._check_layout()
-        key = self._keys.reader("h", user_id)
-        replies, position = self._read_with_position(key, self._read_commands(user_id))
-        history, read, shown, marks, hidden, saved, preferences = replies
-        kinds, times = decode_reactions(marks)
-        state = ReaderState(
-            preferences=decode_preferences(preferences),
+        replies, position, reader = self._read_following(user_id, self._read_commands)
+        history, read, shown, marks, hidden, saved, choices = replies
+        state = replace(
+            _chosen(user_id, reader, choices, marks),
             history=decode_history(history),
             read_ids=_texts(read),
             shown=decode_shown(shown),
-            reactions=kinds,
-            reacted_at=times,
             hidden_ids=_texts(hidden),
             saved_ids=_texts(saved),
         )
@@ -72,37 +69,40 @@ class ReaderPart(StorePart):
         Of the reader only preferences, likes and dislikes; the catalogue's position as
         `read_for_feed`.
         """
-        self._check_layout()
-        slate_key = self._keys.slate(user_id, request_id)
-        marks_key, wishes_key = (self._keys.reader(kind, user_id) for kind in ("m", "pref"))
-        commands = [
-            ("GET", slate_key),
-            ("ZRANGE", marks_key, 0, -1, "WITHSCORES"),
-            ("GET", wishes_key),
-        ]
-        (slate, marks, preferences), position = self._read_with_position(slate_key, commands)
-        kinds, times = decode_reactions(marks)
-        state = ReaderState(
-            preferences=decode_preferences(preferences), reactions=kinds, reacted_at=times
+        replies, position, reader = self._read_following(
+            user_id,
+            lambda reader: [
+                ("GET", self._keys.slate(reader, request_id)),
+                ("ZRANGE", self._keys.reader("m", reader), 0, -1, "WITHSCORES"),
+                self._choices_command(reader),
+            ],
         )
+        slate, marks, choices = replies
+        state = _chosen(user_id, reader, choices, marks)
         return None if slate is None else decode_slate(slate), state, position
 
     def read_preferences(self, user_id: str) -> Preferences:
         """Return a reader's preferences alone, without touching any history."""
-        self._check_layout()
-        key = self._keys.reader("pref", user_id)
-        return decode_preferences(self._link.call(key, "GET", key))
+        return self.read_choices(user_id).preferences
+
+    def read_choices(self, user_id: str) -> ReaderState:
+        """Return a reader's preferences, `moved_to` and `unit`, without touching any history."""
+        (choices,), _, reader = self._read_following(
+            user_id, lambda reader: [self._choices_command(reader)], positioned=False
+        )
+        return _chosen(user_id, reader, choices)
 
     def write_preferences(self, user_id: str, preferences: Preferences) -> None:
         """Replace a reader's preferences; switching personalisation off deletes the history."""
         self._check_layout()
-        key = self._keys.reader("pref", user_id)
-        commands: list[tuple[Any, ...]] = [
-            ("SET", key, encode_preferences(preferences), "EX", PREFERENCES_TTL_S)
-        ]
-        if not preferences.personalization:
-            commands += [("DEL", self._keys.reader(kind, user_id)) for kind in ("h", "r", "v")]
-        self._link.pipeline(key, commands)
+        args = (encode_preferences(preferences), PREFERENCES_TTL_S)
+        for _ in range(HOPS_MAX):
+            names = tuple(self._keys.reader(kind, user_id) for kind in ("i", "pref", "h", "r", "v"))
+            call = ScriptCall(scripts.WRITE_PREFERENCES, names, args)
+            user_id = reader_moved_to(self._link.scripts([call])[0])
+            if not user_id:
+                return
+        raise ConflictError("the reader was merged too many times in a row")
 
     def append_events(self, events: Sequence[Event]) -> list[Outcome]:
         """Take events: deduplicate, append to the stream and update the readers, atomically.
@@ -115,20 +115,43 @@ class ReaderPart(StorePart):
             StoreUnavailableError: the store is away, full, or the worker is too far behind.
         """
         self._check_layout()
+        outcomes = [Outcome.DUPLICATE] * len(events)
+        moved = self._append(events, range(len(events)), outcomes)
+        for _ in range(HOPS_MAX):
+            if not moved:
+                return outcomes
+            following = [replace(events[i], user_id=reader) for i, reader in moved.items()]
+            moved = self._append(following, [*moved], outcomes)
+        raise ConflictError("a reader was merged too many times in a row")
+
+    def _append(
+        self, events: Sequence[Event], places: Sequence[int], outcomes: list[Outcome]
+    ) -> dict[int, str]:
+        """Take events and note at their places what became of them.
+
+        Returns:
+            The places of events of ids that were merged, and the reader each belongs to: nothing
+            has been done with these.
+        """
         groups: dict[int, list[int]] = {}
         for index, event in enumerate(events):
             groups.setdefault(self._keys.partition(event.user_id), []).append(index)
-        calls, places = [], []
+        calls, chunks = [], []
         for partition, indexes in groups.items():
             for start in range(0, len(indexes), CHUNK):
                 chunk = indexes[start : start + CHUNK]
                 calls.append(self._append_call(partition, [events[i] for i in chunk]))
-                places.append(chunk)
-        outcomes = [Outcome.DUPLICATE] * len(events)
-        for chunk, result in zip(places, self._link.scripts(calls), strict=True):
-            for index, flag in zip(chunk, result, strict=True):
-                outcomes[index] = _OUTCOMES[flag]
-        return outcomes
+                chunks.append(chunk)
+        moved: dict[int, str] = {}
+        for chunk, result in zip(chunks, self._link.scripts(calls), strict=True):
+            flags, *readers = result if isinstance(result, list) else (result,)
+            reader_of = dict(zip(readers[::2], readers[1::2], strict=True))
+            for index, flag in zip(chunk, flags, strict=True):
+                if flag == _MOVED:
+                    moved[places[index]] = reader_of[events[index].user_id.encode()].decode()
+                else:
+                    outcomes[places[index]] = _OUTCOMES[flag]
+        return moved
 
     def save_served(self, served: ServedFeed, *, new_slate: bool) -> None:
         """Append the exposure record to the stream and, if new, keep the slate for paging.
@@ -168,29 +191,29 @@ class ReaderPart(StorePart):
         slate = [("SET", slate_key, encode_slate(served), "EX", ttl_s)] if new_slate else []
         return self._link.begin(slate, call)
 
-    def export_reader(self, user_id: str) -> dict[str, Any]:
-        """Return everything the store holds on a reader, JSON-ready (times in epoch seconds)."""
-        state = self.read_reader(user_id)
-        key = self._keys.reader("slates", user_id)
-        slate_keys = self._link.call(key, "LRANGE", key, 0, -1)
-        slates = self._link.pipeline(key, [("GET", k) for k in slate_keys]) if slate_keys else []
-        return {
-            "user_id": user_id,
-            **_as_json(state),
-            "slates": [_as_json(decode_slate(data)) for data in slates if data],
-        }
+    def _read_following(
+        self,
+        user_id: str,
+        commands_of: Callable[[str], list[tuple[Any, ...]]],
+        *,
+        positioned: bool = True,
+    ) -> tuple[list[Any], str | None, str]:
+        """Return the replies of the reader that an id is, the catalogue's position, the reader.
 
-    def erase_reader(self, user_id: str) -> None:
-        """Delete a reader's keys and append an erase record for the archive."""
+        The last command is `_choices_command`, which says whether the id was merged.
+        """
         self._check_layout()
-        keys = self._keys
-        names = (
-            keys.stream(keys.partition(user_id)),
-            keys.reader("slates", user_id),
-            *(keys.reader(kind, user_id) for kind in _READER_KEYS),
-        )
-        record = orjson.dumps({"user_id": user_id, "requested_at": time.time()})
-        self._link.scripts([ScriptCall(scripts.ERASE_READER, names, (record,))])
+        for _ in range(HOPS_MAX):
+            key, commands = self._keys.reader("i", user_id), commands_of(user_id)
+            if positioned:
+                replies, position = self._read_with_position(key, commands)
+            else:
+                replies, position = self._link.pipeline(key, commands), None
+            target = reader_moved_to(replies[-1][1])
+            if not target:
+                return replies, position, user_id
+            user_id = target
+        raise ConflictError("the reader was merged too many times in a row")
 
     def _read_with_position(
         self, key: str, commands: list[tuple[Any, ...]]
@@ -211,8 +234,12 @@ class ReaderPart(StorePart):
             ("ZRANGE", f"{prefix}m:{user_id}", 0, -1, "WITHSCORES"),
             ("ZRANGE", f"{prefix}x:{user_id}", 0, -1),
             ("ZRANGE", f"{prefix}s:{user_id}", 0, -1),
-            ("GET", f"{prefix}pref:{user_id}"),
+            self._choices_command(user_id),
         ]
+
+    def _choices_command(self, user_id: str) -> tuple[str, str, str]:
+        prefix = self._keys.reader_prefix(self._keys.partition(user_id))
+        return ("MGET", f"{prefix}pref:{user_id}", f"{prefix}i:{user_id}")
 
     def _append_call(self, partition: int, events: list[Event]) -> ScriptCall:
         day, second = divmod(max(event.received_at for event in events), DAY_S)
@@ -236,18 +263,16 @@ def _texts(members: list[bytes]) -> frozenset[str]:
     return frozenset([member.decode() for member in members])
 
 
-def _as_json(value: Any) -> Any:
-    return orjson.loads(orjson.dumps(value, _as_plain, orjson.OPT_PASSTHROUGH_DATACLASS))
-
-
-def _as_plain(value: Any) -> Any:
-    """Return what orjson does not know as what it knows."""
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return value._asdict()
-    if isinstance(value, Sequence):
-        return list(value)
-    if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    raise TypeError(type(value).__name__)
+def _chosen(
+    user_id: str, reader: str, choices: list[bytes | None], marks: Sequence[bytes] = ()
+) -> ReaderState:
+    """Return the light part of a reader's state: preferences, identity and reactions."""
+    preferences, identity = choices
+    kinds, times = decode_reactions(marks)
+    return ReaderState(
+        preferences=decode_preferences(preferences),
+        reactions=kinds,
+        reacted_at=times,
+        moved_to=reader if reader != user_id else "",
+        unit=unit_of(identity),
+    )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.control_part import ControlPart
-from feed.storage.reader_part import ReaderPart
+from feed.storage.rights_part import RightsPart
 from feed.storage.stream_part import StreamPart
 
 
-class RedisStore(ReaderPart, CataloguePart, StreamPart, ControlPart):
+class RedisStore(RightsPart, CataloguePart, StreamPart, ControlPart):
     """The `Store` protocol on Redis or Valkey; the table of keys is in `keys.py`.
 
     Nothing connects until first used, so a process may start before its store does. Safe to use

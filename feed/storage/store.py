@@ -22,6 +22,14 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
 
 
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What a merge came to: the reader, and whether this call made the id theirs."""
+
+    user_id: str
+    is_new: bool
+
+
 class HistoryEntry(NamedTuple):
     """One engagement of a reader (any kind but impression). Times are epoch seconds."""
 
@@ -79,6 +87,8 @@ class ReaderState:
 
     `history` is oldest first, at most 200 entries; `read_ids` the articles clicked in the last
     30 days (at most 1,000); `reactions` maps article to like or dislike, `reacted_at` to when.
+    `moved_to` names the reader whose state this is, where the id asked for was merged into
+    another; `unit` is what experiments know the reader by, where that is not the reader's id.
     """
 
     preferences: Preferences = field(default_factory=Preferences)
@@ -89,6 +99,8 @@ class ReaderState:
     reacted_at: dict[str, float] = field(default_factory=dict)
     hidden_ids: frozenset[str] = frozenset()
     saved_ids: frozenset[str] = frozenset()
+    moved_to: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +155,7 @@ class RecordType(StrEnum):
     EVENT = "event"
     SERVED = "served"
     ERASE = "erase"
+    IDENTITY = "identity"
 
 
 class StreamRecord(NamedTuple):
@@ -152,6 +165,12 @@ class StreamRecord(NamedTuple):
     (true on this reader's first click on this article), `previous` (article ids of the reader's
     last clicks before this one, newest first, at most 10, each as [article_id, occurred_at]),
     and `likes`/`dislikes` (what this event changes in the article's totals: -1, 0 or 1).
+
+    An identity record says that `from_id` was merged into `to_id` at `merged_at` (ids are empty
+    where either reader has personalisation off), and `keeps_unit_of` which of the two (`from` or
+    `to`) goes on in the experiments. Two readers have become one: `clicks` are first clicks that
+    are none any more, each as [article_id, occurred_at, answered a feed, below an article], and
+    `reactions` what leaves the totals, each as [article_id, reacted_at, likes, dislikes].
     """
 
     stream_id: str
@@ -184,6 +203,18 @@ class ReaderStore(Protocol):
         """Return a reader's preferences alone, without touching any history."""
         ...
 
+    def read_choices(self, user_id: str) -> ReaderState:
+        """Return a reader's preferences, `moved_to` and `unit`, without touching any history."""
+        ...
+
+    def resolve(self, user_id: str) -> str:
+        """Return the reader that an id was merged into, else the id itself."""
+        ...
+
+    def merge_reader(self, from_id: str, to_id: str, at: float) -> Merge:
+        """Make everything held on one id another reader's; doing it again changes nothing."""
+        ...
+
     def write_preferences(self, user_id: str, preferences: Preferences) -> None:
         """Replace a reader's preferences."""
         ...
@@ -212,7 +243,7 @@ class ReaderStore(Protocol):
         ...
 
     def erase_reader(self, user_id: str) -> None:
-        """Delete a reader's keys and append an erase record for the archive."""
+        """Delete the keys of a reader and of every id merged in, and tell the archive."""
         ...
 
 

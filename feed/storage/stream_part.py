@@ -9,7 +9,12 @@ from feed.storage.store import RecordType, StreamRecord
 
 Entry = tuple[bytes, list[bytes]]
 
-_TYPES = {b"e": RecordType.EVENT, b"s": RecordType.SERVED, b"x": RecordType.ERASE}
+_TYPES = {
+    b"e": RecordType.EVENT,
+    b"s": RecordType.SERVED,
+    b"x": RecordType.ERASE,
+    b"i": RecordType.IDENTITY,
+}
 
 
 class StreamPart(StorePart):

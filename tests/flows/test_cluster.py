@@ -64,6 +64,8 @@ def test_all_flows_on_three_nodes_and_one_of_them_dies(cluster, settings):
     rest = client.get(f"/v1/feed?user_id=reader-00000&cursor={page['next_cursor']}")
     assert rest.status_code == 200
     assert min(cluster.sizes()) > 0
+    log_in_across_nodes(client, store, ids)
+    worker.tick(NOW + 15)
 
     places = choose_places(cluster, settings)
     cluster.kill(places.doomed)
@@ -86,3 +88,20 @@ def test_all_flows_on_three_nodes_and_one_of_them_dies(cluster, settings):
         worker.publisher.signals.counters.readers(worker.publisher.signals.ids.rows([ids[5]])) == 1
     )
     store.close()
+
+
+def log_in_across_nodes(client, store, ids):
+    """Merge readers that live on different nodes, with events under the old id afterwards."""
+    reader = "reader-00001"
+    others = ["reader-00002", "reader-00005", "reader-00008"]
+    nodes = [store._link._node_of(store._keys.reader("h", one)) for one in (reader, *others)]
+    assert len(set(map(id, nodes))) > 1
+    for one in others:
+        answer = client.post(f"/v1/users/{reader}/merge", json={"from": one})
+        assert (answer.status_code, answer.json["status"]) == (200, "merged")
+    late = [event(f"late-{one}", one, ids[9]) for one in others]
+    assert client.post("/v1/events", json={"events": late}).json["accepted"] == len(others)
+    assert client.post("/v1/events", json={"events": late}).json["duplicate"] == len(others)
+    state = store.read_reader(others[0])
+    assert (state.moved_to, state.read_ids) == (reader, {ids[1], ids[2], ids[9]})
+    assert {*store.read_merged_ids(reader)} == {*others}

@@ -46,6 +46,9 @@ def used_store(store_settings, store):
         store.count_hit("address", 60)
         if day % 5 == 4:
             worker.tick(at)
+    store.write_preferences("busy", Preferences(followed_sections=("sport",)))
+    store.merge_reader("busier", "busy", NOW + DAYS * DAY)
+    store.append_events([an_event(next(numbers), "busier", 1, at, chance)])
     store.secret("cursor")
     store.add_key(StoredKey("desk", "read", "0" * 64, NOW))
     store.write_key_uses({"desk": NOW})

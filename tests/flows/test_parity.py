@@ -35,6 +35,9 @@ REQUESTS = 200
 READERS = 14
 ARTICLES = 90
 ARCHIVE_S = 100_000.0
+MERGES = {60: ("u3", "u4"), 90: ("u1", "account"), 140: ("u4", "u6")}
+"""Logins: before which request which id becomes whose."""
+WITH_WISHES = {"u1", "account"}
 FOLLOWED = Preferences(followed_sections=("s1",), followed_sources=("wire2",))
 
 
@@ -122,6 +125,13 @@ class Newsroom:
         self.worker.archive(self.clock.now + ARCHIVE_S)
         return Archive(self.directory / "archive")
 
+    def merge(self, from_id: str, to_id: str) -> None:
+        """Let a reader log in; both may come back under the old id."""
+        self.clock.move(1.0)
+        answer = self.client.post(f"/v1/users/{to_id}/merge", json={"from": from_id})
+        assert (answer.status_code, answer.json["status"]) == (200, "merged"), answer.json
+        self.clock.move(1.0)
+
     def visit(self, number: int) -> None:
         """Ask for one feed and do something with it."""
         self.clock.move(float(self.rng.uniform(3, 90)))
@@ -166,11 +176,11 @@ class Newsroom:
 
 
 def read_served(archive: Archive) -> list[Served]:
-    columns = archive.served_columns(0.0, 1e11)
     names = (
-        "request_id", "user_id", "served_at", "model_version", "counters_at", "section",
+        "request_id", "logged_user_id", "served_at", "model_version", "counters_at", "section",
         "context", "article_id", "score",
     )  # fmt: skip
+    columns = archive.served_columns(0.0, 1e11, names)
     served: dict[str, Served] = {}
     for row in zip(*(columns[name].tolist() for name in names), strict=True):
         request_id, user_id, at, model, counters_at, section, context, article_id, score = row
@@ -248,6 +258,8 @@ def test_scores_of_200_served_requests_are_found_again_from_the_archive(newsroom
     newsroom.work()
     models = {"none": empty_bundle()}
     for number in range(REQUESTS):
+        if number in MERGES:
+            newsroom.merge(*MERGES[number])
         newsroom.visit(number)
         if number % 3 == 0:
             newsroom.work()
@@ -258,14 +270,18 @@ def test_scores_of_200_served_requests_are_found_again_from_the_archive(newsroom
     served = read_served(archive)
     assert len(served) == REQUESTS
     assert {s.model_version for s in served} == set(models)
+    assert {s.user_id for s in served if s.at > served[150].at}.isdisjoint({"u1", "u3", "u4"})
     log, embeddings = read_archive(archive)
+    assert len(log.merges) == len(MERGES)
+    assert sum(len(m.repeats) for m in log.merges) > 10
+    assert sum(len(m.undone) for m in log.merges) > 0
     rescorer = Rescorer(log, embeddings, models)
     ticks = sorted(newsroom.ticks.items(), key=lambda tick: tick[1])
     worst, compared = 0.0, 0
     for one in served:
         while ticks and newsroom.ticks[ticks[0][0]] <= newsroom.ticks[one.counters_at]:
             rescorer.tick(ticks.pop(0)[1])
-        preferences = FOLLOWED if one.user_id == "u1" else Preferences()
+        preferences = FOLLOWED if one.user_id in WITH_WISHES else Preferences()
         again = rescorer.scores(one, preferences)
         assert set(one.scores) <= set(again)
         for article_id, score in one.scores.items():

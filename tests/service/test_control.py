@@ -131,7 +131,7 @@ def test_what_is_held_on_a_reader_can_be_seen_and_erased(site: Any) -> None:
     site.send({"event_id": "e1", "user_id": "reader", "article_id": "a1", "kind": "like"})
     held = site.client.get("/v1/users/reader/export").json
     assert held["store"]["reactions"] == {"a1": "like"}
-    assert held["archive"] == {"events": [], "served": []}
+    assert held["archive"] == {"events": [], "served": [], "identities": []}
     assert site.client.delete("/v1/users/reader").status_code == 202
     held = site.client.get("/v1/users/reader/export").json
     assert held["store"]["reactions"] == {}
@@ -148,3 +148,23 @@ def test_metrics_name_no_reader_and_no_article(site: Any) -> None:
     assert "secretive" not in text
     assert "a1" not in text.replace("a1\n", "")
     assert 'feed_stage_seconds_count{stage="store_read"}' in text
+
+
+def test_a_reader_keeps_one_variant_across_a_login(running: Any) -> None:
+    def variant(user_id: str) -> str:
+        return str(running.feed(user_id)["experiments"]["no-exploration"])
+
+    for number in range(20):
+        before = variant(f"anon{number}")
+        answer = running.client.post(
+            f"/v1/users/new-account{number}/merge", json={"from": f"anon{number}"}
+        )
+        assert answer.status_code == 200, answer.json
+        assert variant(f"new-account{number}") == before
+        assert variant(f"anon{number}") == before
+        own = variant(f"old-account{number}")
+        answer = running.client.post(
+            f"/v1/users/old-account{number}/merge", json={"from": f"other{number}"}
+        )
+        assert answer.status_code == 200, answer.json
+        assert variant(f"old-account{number}") == variant(f"other{number}") == own

@@ -67,7 +67,7 @@ def test_an_archive_that_is_not_there_has_no_rows_but_every_column(tmp_path):
     assert list(archive.articles()) == [c.name for c in TABLES["articles"].columns]
     assert archive.event_columns(0, 1e11)["occurred_at"].dtype == np.float64
     assert archive.span() is None
-    assert archive.export_user("u") == {"events": [], "served": []}
+    assert archive.export_user("u") == {"events": [], "served": [], "identities": []}
 
 
 def test_events_come_back_as_columns(tmp_path):

@@ -30,6 +30,7 @@ def used(store, store_settings, tmp_path, make_event, make_article, make_served)
     store.write_articles([make_article("a"), make_article("b")])
     store.write_preferences("u1", Preferences(languages=("de",)))
     store.save_served(make_served(), new_slate=True)
+    store.merge_reader("u2", "v1", NOW)
     (store_settings.data_dir / "models" / "v1").mkdir(parents=True)
     (store_settings.data_dir / "models" / "v1" / "factors.npy").write_bytes(b"numbers")
     return store_settings
@@ -53,7 +54,7 @@ def test_a_restored_installation_goes_on_where_the_backup_was_made(
     assert report.records > 40
     assert restore(empty_settings, tmp_path / "copy").records == report.records
     with closing(RedisStore(empty_settings)) as restored:
-        for user_id in ("u1", "v1", "reader", "stranger"):
+        for user_id in ("u1", "u2", "v1", "reader", "stranger"):
             assert restored.read_reader(user_id) == store.read_reader(user_id)
         assert (
             restored.read_for_page("reader", "request")[0]
@@ -66,7 +67,8 @@ def test_a_restored_installation_goes_on_where_the_backup_was_made(
         worker = Worker(restored, empty_settings, "heir")
         worker.tick(NOW + 60)
         signals = worker.publisher.signals
-        assert signals.counters.readers(signals.ids.rows(["article"])) == 50
+        assert signals.counters.readers(signals.ids.rows(["article"])) == 49  # u2 and v1 are one
+        assert restored.resolve("u2") == "v1"
     assert event_ids(empty_settings) == sorted(
         [f"e{n}" for n in range(40)] + [f"f{n}" for n in range(10)]
     )

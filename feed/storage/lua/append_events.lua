@@ -4,7 +4,8 @@
 --       3 digest TTL s; 4 stream bound; 5 preferences TTL s; then eight for each event:
 --       digest, user, article, kind (one letter), occurred_at ms, history entry,
 --       JSON object without user_id, request_id and closing brace, request_id as JSON
--- Returns one character for each event: 1 accepted, 0 duplicate.
+-- Returns one character for each event: 1 accepted, 0 duplicate, 2 its user was merged into another
+-- reader and nothing was done. If any was, a list: the characters, then users and their readers.
 local HISTORY, SHOWN, READ, MARKS, PREVIOUS = 200, 300, 1000, 1000, 10
 local READ_MS = 30 * 86400 * 1000
 local HEAD, WIDTH = 5, 8
@@ -22,6 +23,7 @@ for i = 1, n do
   local user = ARGV[at + 2]
   if not first_of[user] then
     users[#users + 1] = prefix .. 'pref:' .. user
+    users[#users + 1] = prefix .. 'i:' .. user
     first_of[user] = #users
   end
 end
@@ -31,17 +33,41 @@ for k = 2, #KEYS do
     if member == 1 then seen[i] = true end
   end
 end
-redis.call('SADD', KEYS[2], unpack(digests))
-redis.call('EXPIRE', KEYS[2], ARGV[3])
 
--- Preferences begin with 0 when the reader switched personalisation off.
-local preferences = redis.call('MGET', unpack(users))
-for i, kept in ipairs(preferences) do
-  if kept then redis.call('EXPIRE', users[i], ARGV[5]) end
+-- Preferences begin with 0 when the reader switched personalisation off; an identity with > when
+-- the id was merged into a reader, with = when others were merged into it.
+local known, reader_of, moved = redis.call('MGET', unpack(users)), {}, nil
+for i, kept in ipairs(known) do
+  if kept then
+    redis.call('EXPIRE', users[i], ARGV[5])
+    local sign = string.byte(kept)
+    if sign == 62 then
+      local user = string.sub(users[i], #prefix + 3)
+      reader_of[user] = string.match(kept, '^>%d+ (.*)$')
+      moved = moved or {''}
+      moved[#moved + 1] = user
+      moved[#moved + 1] = reader_of[user]
+    elseif sign == 61 then
+      redis.call('EXPIRE', prefix .. 'a:' .. string.sub(users[i], #prefix + 3), ARGV[5])
+    end
+  end
 end
 local function is_anonymous(user)
-  local kept = preferences[first_of[user]]
+  local kept = known[first_of[user] - 1]
   return kept and string.byte(kept) == 48
+end
+
+-- What moves on is seen where it arrives: if it never does, it must not count as seen here.
+local added = digests
+if moved then
+  added = {}
+  for i = 1, n do
+    if not reader_of[ARGV[HEAD + (i - 1) * WIDTH + 2]] then added[#added + 1] = digests[i] end
+  end
+end
+if #added > 0 then
+  redis.call('SADD', KEYS[2], unpack(added))
+  redis.call('EXPIRE', KEYS[2], ARGV[3])
 end
 
 local function escape(text) return (string.gsub(text, '[\\"]', '\\%0')) end
@@ -118,6 +144,8 @@ for i = 1, n do
   local digest = ARGV[at + 1]
   if seen[i] or in_batch[digest] then
     results[i] = '0'
+  elseif moved and reader_of[ARGV[at + 2]] then
+    results[i] = '2'
   else
     in_batch[digest] = true
     results[i] = '1'
@@ -148,4 +176,6 @@ for key, limit in pairs(touched) do
   elseif limit ~= 'short' then redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1) end
   redis.call('EXPIRE', key, ttl)
 end
-return table.concat(results)
+if not moved then return table.concat(results) end
+moved[1] = table.concat(results)
+return moved

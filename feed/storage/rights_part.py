@@ -1,0 +1,92 @@
+"""Readers' rights in the store: everything held on one, and being forgotten."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import orjson
+
+from feed.storage import scripts
+from feed.storage.event_codec import decode_slate
+from feed.storage.identity import noted_ids
+from feed.storage.identity_part import IdentityPart
+from feed.storage.link import ScriptCall
+from feed.storage.reader_part import ReaderPart
+
+_READER_KEYS = ("h", "r", "v", "m", "x", "s", "pref", "i")
+
+
+class RightsPart(ReaderPart, IdentityPart):
+    """The `ReaderStore` protocol. Ids that were merged share everything with their reader."""
+
+    def export_reader(self, user_id: str) -> dict[str, Any]:
+        """Return everything the store holds on a reader, JSON-ready (times in epoch seconds).
+
+        `user_id` is the reader that the id asked for belongs to, `merged_ids` are the ids that
+        were merged into that reader, with their times.
+        """
+        state = self.read_reader(user_id)
+        reader = state.moved_to or user_id
+        key = self._keys.reader("slates", reader)
+        slate_keys = self._link.call(key, "LRANGE", key, 0, -1)
+        slates = self._link.pipeline(key, [("GET", k) for k in slate_keys]) if slate_keys else []
+        shown = {name: value for name, value in _as_json(state).items() if name != "moved_to"}
+        return {
+            "user_id": reader,
+            **shown,
+            "merged_ids": self.read_merged_ids(reader),
+            "slates": [_as_json(decode_slate(data)) for data in slates if data],
+        }
+
+    def erase_reader(self, user_id: str) -> None:
+        """Delete the keys of a reader and of every id merged in, and tell the archive.
+
+        Each id has its own erase record, in the stream that held its events; the reader comes
+        last, so that an erasure that was interrupted finds the others when it is asked for again.
+        """
+        reader = self.resolve(user_id)
+        waiting = [*self._belonging_to(reader, self.read_noted_ids(reader)), reader]
+        erased: set[str] = set()
+        while waiting:
+            one = waiting.pop(0)
+            erased.add(one)
+            noted = self._erase_one(one)  # some may have come while others were being erased
+            found = {*self._belonging_to(reader, noted)} - erased - {*waiting}
+            waiting = [*sorted(found), *waiting]
+
+    def _belonging_to(self, reader: str, noted: dict[str, float]) -> list[str]:
+        """Return the ids whose merge is done, or has begun and made them point to the reader."""
+        return [i for i, at in noted.items() if at > 0 or self.resolve(i) == reader]
+
+    def _erase_one(self, user_id: str) -> dict[str, float]:
+        """Erase what one id holds; return the ids noted on it, as `read_noted_ids`."""
+        keys = self._keys
+        names = (
+            keys.stream(keys.partition(user_id)),
+            keys.reader("slates", user_id),
+            keys.reader("a", user_id),
+            *(keys.reader(kind, user_id) for kind in _READER_KEYS),
+        )
+        record = orjson.dumps({"user_id": user_id, "requested_at": time.time()})
+        call = ScriptCall(scripts.ERASE_READER, names, (record,))
+        return noted_ids(self._link.scripts([call])[0])
+
+
+def _as_json(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value, _as_plain, orjson.OPT_PASSTHROUGH_DATACLASS))
+
+
+def _as_plain(value: Any) -> Any:
+    """Return what orjson does not know as what it knows."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict()
+    if isinstance(value, Sequence):
+        return list(value)
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    raise TypeError(type(value).__name__)
