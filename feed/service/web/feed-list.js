@@ -30,11 +30,11 @@ export class FeedList {
    * @param {object} parts
    * @param {HTMLElement} parts.list  role "feed"
    * @param {HTMLElement} parts.state  below the list: loading, the end, what went wrong
-   * @param {import("./feed-client.js").FeedClient} parts.client
-   * @param {import("./attention.js").ImpressionTracker} parts.tracker
+   * @param {import("./client/feed-client.js").FeedClient} parts.client
+   * @param {import("./client/attention.js").ImpressionTracker} parts.tracker
    * @param {import("./reactions.js").Reactions} parts.reactions
    * @param {import("./cards.js").CardActions} parts.actions
-   * @param {(feed: import("./feed-client.js").Feed) => void} parts.onServed
+   * @param {(feed: import("./client/api.js").Feed) => void} parts.onServed
    * @param {(problem: Error) => void} parts.onTrouble  a refresh failed, the cards still stand
    * @param {() => void} parts.onKey  the service wanted an API key and the client has one now
    */
@@ -101,7 +101,7 @@ export class FeedList {
     return this.client.getFeed({ limit: PAGE_SIZE, ...this.query });
   }
 
-  /** Draw a feed from its beginning. @param {import("./feed-client.js").Feed} feed */
+  /** Draw a feed from its beginning. @param {import("./client/api.js").Feed} feed */
   show(feed) {
     this.#clear();
     this.#notice = feed.notice ?? "";

@@ -5,9 +5,9 @@
 
 import { ArticleView, slotOf } from "./article.js";
 import { rememberedKey } from "./api-key.js";
-import { ImpressionTracker } from "./attention.js";
+import { ImpressionTracker } from "./client/attention.js";
 import { announce, el, icon, refreshTimes } from "./dom.js";
-import { FeedClient } from "./feed-client.js";
+import { FeedClient } from "./client/feed-client.js";
 import { FeedList } from "./feed-list.js";
 import { Keyboard } from "./keyboard.js";
 import { Catalogue, PreferencesPanel, sorted } from "./preferences.js";

@@ -54,7 +54,7 @@ export class PreferencesPanel {
    * @param {object} parts
    * @param {HTMLDialogElement} parts.dialog
    * @param {HTMLElement} parts.button
-   * @param {import("./feed-client.js").FeedClient} parts.client
+   * @param {import("./client/feed-client.js").FeedClient} parts.client
    * @param {Catalogue} parts.catalogue
    * @param {() => void} parts.onChanged  told once, when the dialog closes after a change
    * @param {() => void} parts.onErased
