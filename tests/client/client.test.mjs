@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
 import { FeedClient, FeedProblem } from "../../feed/service/web/client/feed-client.js";
-import { BASE, MemoryStorage, Service, SITE_KEY } from "./service.mjs";
+import { BASE, makeToken, MemoryStorage, Service, SITE_KEY } from "./service.mjs";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -521,8 +521,34 @@ test("a sign-in that fails changes nothing", async () => {
   await problemOf(client.login(async () => ""));
   await problemOf(client.login(async () => { throw new TypeError("fetch failed"); }));
   assert.equal(client.userId, guest);
+  service.once("/v1/users/alice/preferences", 403);
+  assert.equal((await problemOf(client.login(service.mint("alice")))).status, 403);
   assert.equal((await client.getFeed()).who, guest);
   assert.equal(service.merged.size, 0);
+});
+
+test("a token that the service refuses signs nobody in", async () => {
+  const service = new Service();
+  const client = open(service, { siteKey: SITE_KEY });
+  await client.getFeed();
+  const guest = client.userId;
+  const forged = makeToken({ sub: "alice", exp: service.now() / 1000 + 3600 });
+  assert.equal((await problemOf(client.login(forged))).status, 401);
+  assert.equal(client.userId, guest);
+  assert.equal((await client.getFeed()).who, guest);
+});
+
+test("a token that has ended costs a waiting guest nothing", async () => {
+  const service = new Service();
+  const guestStorage = new MemoryStorage();
+  const earlier = open(service, { siteKey: SITE_KEY, guestStorage });
+  await earlier.getFeed();
+  const token = service.mint("alice", 5 * MINUTE);
+  await pass(10 * MINUTE);
+  const client = open(service, { siteKey: SITE_KEY, token, guestStorage });
+  assert.equal((await problemOf(client.getFeed())).status, 401);
+  await client.login(service.mint("alice"));
+  assert.equal(service.merged.get(earlier.userId), "alice");
 });
 
 test("signing in twice does nothing twice", async () => {

@@ -21,6 +21,7 @@ export class Service {
     this.requests = []; // {method, path, query, who, token, body, keepalive}
     this.events = new Map(); // event_id -> [user ids it came in as]
     this.merged = new Map(); // guest -> reader
+    this.minted = new Set();
     this.withdrawn = new Set();
     this.script = []; // [{when: (request) => boolean, answer}]: once each
     this.down = false;
@@ -35,7 +36,9 @@ export class Service {
   mint(sub, lifeMs = 15 * MINUTE) {
     const iat = Math.floor(this.now() / 1000);
     this.serial += 1;
-    return makeToken({ sub, iat, exp: iat + lifeMs / 1000, jti: this.serial });
+    const token = makeToken({ sub, iat, exp: iat + lifeMs / 1000, jti: this.serial });
+    this.minted.add(token);
+    return token;
   }
 
   /** The next request that fits gets this answer. */
@@ -137,7 +140,7 @@ export class Service {
   #refusal(token) {
     const claims = claimsOf(token);
     if (!claims) return problem(401, "a credential is needed");
-    if (this.withdrawn.has(token)) return problem(401, "not valid");
+    if (!this.minted.has(token) || this.withdrawn.has(token)) return problem(401, "not valid");
     return claims.exp * 1000 <= this.now() ? problem(401, "the token has expired") : null;
   }
 

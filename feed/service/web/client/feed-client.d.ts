@@ -25,7 +25,7 @@ export class FeedClient {
      * which is the same): it does nothing twice.
      * @param {string|import("./api.js").TokenFunction} tokenOrGetToken
      * @returns {Promise<{userId: string, merged: boolean}>}  `merged`: a guest's reading was added
-     * @throws {FeedProblem} there is no such token: nothing has changed
+     * @throws {FeedProblem} there is no token, or the service refuses it: nothing has changed
      */
     login(tokenOrGetToken: string | import("./api.js").TokenFunction): Promise<{
         userId: string;

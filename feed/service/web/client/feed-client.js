@@ -22,7 +22,7 @@ import { EventSender } from "./event-sender.js";
 import { GUEST_KEY } from "./guests.js";
 import { newEventId } from "./ids.js";
 import { FeedProblem } from "./problem.js";
-import { Readers } from "./readers.js";
+import { Readers, userPath } from "./readers.js";
 
 export { FeedProblem, newEventId };
 
@@ -92,7 +92,7 @@ export class FeedClient {
    * which is the same): it does nothing twice.
    * @param {string|import("./api.js").TokenFunction} tokenOrGetToken
    * @returns {Promise<{userId: string, merged: boolean}>}  `merged`: a guest's reading was added
-   * @throws {FeedProblem} there is no such token: nothing has changed
+   * @throws {FeedProblem} there is no token, or the service refuses it: nothing has changed
    */
   async login(tokenOrGetToken) {
     return this.#readers.login(tokenOrGetToken);
@@ -256,11 +256,6 @@ export class FeedClient {
       options,
     );
   }
-}
-
-/** @param {string} rest @returns {(userId: string) => string} */
-function userPath(rest) {
-  return (userId) => `/v1/users/${encodeURIComponent(userId)}${rest}`;
 }
 
 /** Wait for something, but not for long. @param {number} ms @param {Promise<unknown>} work */

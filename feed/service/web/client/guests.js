@@ -5,7 +5,7 @@
 
 import { newEventId } from "./ids.js";
 import { FeedProblem } from "./problem.js";
-import { isToken, TokenKeeper } from "./token.js";
+import { isToken, readToken, TokenKeeper } from "./token.js";
 
 /** Where the present guest is kept. */
 export const GUEST_KEY = "feed-client-guest";
@@ -99,7 +99,10 @@ export class Guests {
 
   /** The guests whose reading is still to become this reader's. @param {string} userId */
   owedTo(userId) {
-    return this.#owed.filter(({ into }) => into === userId);
+    const now = this.clock.now();
+    return this.#owed.filter(
+      ({ into, token }) => into === userId && isToken(token) && now < readToken(token).expiresMs,
+    );
   }
 
   /** @param {OwedMerge} merge  is done, or can never be done */

@@ -164,7 +164,11 @@ export class Readers {
 
   /** @param {string|import("./api.js").TokenFunction} given */
   async login(given) {
-    return this.#change(() => this.#signIn(signedInReader(given, this.clock)));
+    return this.#change(async () => {
+      const session = signedInReader(given, this.clock);
+      await this.#check(session);
+      return this.#signIn(session);
+    });
   }
 
   async logout() {
@@ -205,6 +209,16 @@ export class Readers {
     if (owes && Date.now() >= this.#mergeAgainMs) await this.#change(() => this.#merge(userId));
   }
 
+  /** Let the service judge a token before anybody relies on it. @param {Session} session */
+  async #check(session) {
+    try {
+      await this.requestAs(session, "GET", userPath("/preferences"), {});
+    } catch (error) {
+      const elsewhere = error instanceof FeedProblem && error.temporary && session.keeper?.userId;
+      if (!elsewhere) throw error;
+    }
+  }
+
   /** @param {Session} session */
   async #signIn(session) {
     await this.#tokenOf(session, null, { tell: false });
@@ -225,15 +239,14 @@ export class Readers {
     let merged = false;
     for (const owed of this.#guests.owedTo(userId)) {
       try {
-        const path = `/v1/users/${encodeURIComponent(userId)}/merge`;
         const session = /** @type {Session} */ (this.#session);
-        await this.requestAs(session, "POST", path, { body: { token: owed.token } });
+        await this.requestAs(session, "POST", userPath("/merge"), { body: { token: owed.token } });
         this.#parts.onRenamed(owed.owner, userId);
         merged = true;
       } catch (error) {
         if (!(error instanceof FeedProblem)) throw error;
         this.#parts.onProblem(error);
-        if (error.temporary) {
+        if (error.temporary || error.status === 401) {
           this.#mergeAgainMs = Date.now() + Math.max(MERGE_AGAIN_MS, (error.retryAfterS ?? 0) * 1000);
           return merged;
         }
@@ -312,6 +325,11 @@ export class Readers {
     const all = { ...headers(), ...credential };
     return send(fetch, this.clock, method, addressOf(path), { ...options, headers: all });
   }
+}
+
+/** The address of something of the reader's own. @param {string} rest @returns {Path} */
+export function userPath(rest) {
+  return (userId) => `/v1/users/${encodeURIComponent(userId)}${rest}`;
 }
 
 /** @param {Path} path @param {string} userId */
