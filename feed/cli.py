@@ -36,7 +36,9 @@ COMMANDS = {
     "restore": Entry("feed.commands.backup", "restore_command", "Bring a copy back."),
     "health": Entry("feed.commands.health", "health", "Say whether a part of the service works."),
     "settings": Entry("feed.commands.settings", "settings", "Show every setting and its value."),
-    "keys": Entry("feed.commands.keys", "keys", "Make an API key and the setting that accepts it."),
+    "keys": Entry("feed.commands.keys", "keys", "Make, list and revoke API keys."),
+    "tokens": Entry("feed.commands.tokens", "tokens", "Make a reader's token, to try it."),
+    "routes": Entry("feed.commands.routes", "routes", "List every route and who may call it."),
     "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),
     "retrain": Entry("feed.commands.retrain", "retrain", "Learn and publish a model."),
     "evaluate": Entry(

@@ -34,16 +34,44 @@ class Settings:
     redis_cluster: bool = setting(False, "redis_url names a node of a Redis Cluster")
     partitions: int = setting(16, "number of reader partitions; fixed when data is first written")
     namespace: str = setting("feed", "prefix of every key in the store")
-    host: str = setting("127.0.0.1", "address to bind; any other than loopback needs api_keys")
+    host: str = setting(
+        "127.0.0.1", "address to bind; any other than loopback needs keys or tokens"
+    )
     port: int = setting(8000, "TCP port of the web service")
     web: int = setting(2, "number of web processes")
     api_keys: str = setting(
-        "", "comma-separated scope:sha256-hex of accepted API keys; scopes read, write, admin"
+        "",
+        "comma-separated [name:]scope:sha256-hex of accepted API keys; scopes read, write, admin, "
+        "metrics, site",
+    )
+    site_key: str = setting("", "publishable key with which a browser asks for an anonymous token")
+    token_secret: str = setting(
+        "", "comma-separated [kid:]secret of readers' tokens signed with HS256; 32 bytes or more"
+    )
+    token_keys: str = setting(
+        "", "JWKS or PEM file with the public keys of readers' tokens (EdDSA, RS256)"
+    )
+    token_issuer: str = setting("", "the iss that readers' tokens must name; empty: any")
+    token_audience: str = setting("", "the aud that readers' tokens must name; empty: none")
+    token_leeway_seconds: float = setting(
+        30.0, "seconds by which clocks may differ when a reader's token is checked"
+    )
+    anonymous_token_days: float = setting(30.0, "days an anonymous reader's token is valid")
+    anonymous_per_minute: int = setting(
+        30, "anonymous readers made a minute for one address; 0: no limit"
+    )
+    trusted_proxies: str = setting(
+        "", "comma-separated addresses or networks of proxies whose X-Forwarded-For is believed"
+    )
+    public_metrics: bool = setting(
+        False, "serve /metrics and /v1/about-ranking to callers without a key, too"
     )
     cursor_secret: str = setting(
         "", "key that signs cursors; empty: made once and kept in the store"
     )
-    cors_origins: str = setting("", "comma-separated origins allowed to call from a browser")
+    cors_origins: str = setting(
+        "", "comma-separated origins allowed to call from a browser; *: every origin"
+    )
     encoder: str = setting("sentence", "article encoder: sentence, tfidf or none")
     request_budget_ms: int = setting(
         300, "milliseconds one feed request may take before it steps down"

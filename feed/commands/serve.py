@@ -9,7 +9,7 @@ import click
 
 from feed.commands.errors import one_line_errors
 from feed.config import Settings, settings_from_environment
-from feed.service.auth import check_binding
+from feed.service.access import check_access_settings
 from feed.service.catalogue import check_encoder
 from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
@@ -28,7 +28,7 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
     """
     with one_line_errors():
         settings = _chosen(settings_from_environment(), data, host, port, web)
-        check_binding(settings)
+        check_access_settings(settings)
         check_encoder(settings)
         check_port(settings.host, settings.port)
         configure_logging(settings)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from feed.domain import AiGenerated, Mode, ReasonCode, Rung
-from feed.service.schemas import PinIn, PreferencesBody
+from feed.service.schemas import KeyScope, PinIn, PreferencesBody
 
 
 class RuleBroken(BaseModel):
@@ -190,6 +190,38 @@ class ExportOut(BaseModel):
     user_id: str
     store: dict[str, Any]
     archive: dict[str, list[dict[str, Any]]]
+
+
+class AnonymousOut(BaseModel):
+    """An anonymous reader, and the token that speaks for it."""
+
+    user_id: str
+    token: str = Field(description="a JSON Web Token; send it as Authorization: Bearer <token>")
+    expires_at: datetime
+
+
+class KeyOut(BaseModel):
+    """One accepted API key; the key itself is known to nobody but its holder."""
+
+    name: str
+    scope: KeyScope
+    kept_in: Literal["settings", "store"]
+    created_at: datetime | None
+    last_used_at: datetime | None = Field(description="to about a minute")
+
+
+class KeysOut(BaseModel):
+    """Every accepted API key."""
+
+    keys: list[KeyOut]
+
+
+class NewKeyOut(BaseModel):
+    """A key that was just made."""
+
+    name: str
+    scope: KeyScope
+    key: str = Field(description="shown this once")
 
 
 class PinsOut(BaseModel):

@@ -19,16 +19,19 @@ from feed.config import Settings, settings_from_environment
 from feed.domain import ID_PATTERN, StoreUnavailableError
 from feed.service import (
     experiments_pages,
+    routes_access,
     routes_articles,
     routes_control,
     routes_feed,
     routes_ops,
     routes_users,
 )
+from feed.service.access import AccessControl, check_access_settings
+from feed.service.addresses import TrustedProxies, parse_networks
 from feed.service.admission import AdmissionGate, Turn
-from feed.service.auth import Door, check_binding
 from feed.service.cards import CardShelf
 from feed.service.catalogue import ArticleService, check_encoder, open_encoder
+from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
 from feed.service.problems import register_problems
@@ -67,7 +70,7 @@ class _Application(APIFlask):
 def application() -> APIFlask:
     """Return the application of this process, settings from the environment; for gunicorn."""
     settings = settings_from_environment()
-    check_binding(settings)
+    check_access_settings(settings)
     check_encoder(settings)
     configure_logging(settings)
     await_store(settings)
@@ -124,7 +127,14 @@ def create_app(
     app.url_map.converters["id"] = IdConverter
     app.extensions["feed"] = services
     register_problems(app)
-    for module in (routes_feed, routes_articles, routes_users, routes_control, routes_ops):
+    for module in (
+        routes_feed,
+        routes_articles,
+        routes_users,
+        routes_access,
+        routes_control,
+        routes_ops,
+    ):
         app.register_blueprint(module.routes)
     app.register_blueprint(routes_ops.pages)
     app.register_blueprint(experiments_pages.pages)
@@ -136,7 +146,8 @@ def create_app(
 def build_services(settings: Settings, store: Store, clock: Callable[[], float]) -> Services:
     """Return the parts of one web process."""
     shelf = CardShelf(store)
-    keeper = SnapshotKeeper(settings, store, shelf, clock)
+    access = AccessControl(settings, store, clock)
+    keeper = SnapshotKeeper(settings, store, shelf, clock, access.follow)
     return Services(
         settings=settings,
         store=store,
@@ -144,26 +155,28 @@ def build_services(settings: Settings, store: Store, clock: Callable[[], float])
         shelf=shelf,
         feeds=FeedService(settings, store, keeper, shelf, clock, default_rng()),
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
-        door=Door(settings, store),
+        access=access,
+        proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),
         gate=AdmissionGate(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         clock=clock,
     )
 
 
 def _surround_requests(app: APIFlask, services: Services) -> None:
-    origins = frozenset(
-        filter(None, (o.strip() for o in services.settings.cors_origins.split(",")))
-    )
+    cross_origin = CrossOrigin(services.settings.cors_origins)
 
     @app.before_request
     def enter() -> Response | None:
         g.watch = watch = Stopwatch()
         g.request_id = _request_id()
-        if request.method == "OPTIONS" and request.headers.get("Origin") in origins:
+        if cross_origin.is_preflight(request):
             return Response(status=204)
+        headers = request.headers
+        g.address = services.proxies.reader_address(request.remote_addr or "", headers)
         declared = operation_of(app.view_functions.get(request.endpoint or ""))
         if declared is not None:
-            services.door.admit(declared.scope, request.headers, request.remote_addr or "")
+            named = (request.view_args or {}).get("user_id", "")
+            g.principal = services.access.admit(declared, headers, g.address, named)
             if declared.gated:
                 g.turn = services.gate.turn()
                 watch.lap("queue")
@@ -178,8 +191,7 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         headers.extend(_HEADERS)
         if response.mimetype == "text/html" and "Content-Security-Policy" not in headers:
             headers["Content-Security-Policy"] = PAGE_POLICY
-        if origins:
-            _allow_origin(response, origins)
+        cross_origin.complete(request, response)
         rule = request.url_rule
         route = rule.rule if rule else "none"
         count_request(route, request.method, response.status_code, watch)
@@ -195,18 +207,3 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
 def _request_id() -> str:
     given = request.headers.get("X-Request-Id", "")
     return given if given.isascii() and ID_PATTERN.fullmatch(given) else token_hex(16)
-
-
-def _allow_origin(response: Response, origins: frozenset[str]) -> None:
-    headers: Any = response.headers
-    headers.add("Vary", "Origin")
-    origin = request.headers.get("Origin", "")
-    if origin not in origins:
-        return
-    headers["Access-Control-Allow-Origin"] = origin
-    headers["Access-Control-Expose-Headers"] = "X-Request-Id, Server-Timing, Retry-After"
-    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    if request.method == "OPTIONS":
-        headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
-        headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-API-Key"
-        headers["Access-Control-Max-Age"] = "600"

@@ -111,14 +111,21 @@ class FeedService:
         snapshot = self._present_snapshot()
         return show_related(article_id, limit, snapshot, self._shelf, self._store)
 
-    def record_events(self, body: bytes, watch: Stopwatch) -> dict[str, Any]:
+    def record_events(
+        self, body: bytes, watch: Stopwatch, reader: str | None = None
+    ) -> dict[str, Any]:
         """Take the events of a request body; return what became of each, JSON-ready.
 
+        Args:
+            body: JSON, `{"events": [...]}`.
+            watch: where the time is booked.
+            reader: the only reader whom the caller may speak for; None: anybody.
+
         Raises:
-            ProblemError: the body holds no list of events.
+            ProblemError: the body holds no list of events, or one of somebody else.
             StoreUnavailableError: the store did not take them; none is promised to be kept.
         """
-        found = read_events(body, self._clock(), self._are_articles)
+        found = read_events(body, self._clock(), self._are_articles, reader)
         watch.lap("validation")
         events = [entry for entry in found if isinstance(entry, Event)]
         outcomes = iter(self._store.append_events(events) if events else ())

@@ -28,7 +28,10 @@ class Rejection:
 
 
 def read_events(
-    body: bytes, now: float, is_known: Callable[[Sequence[str]], list[bool]]
+    body: bytes,
+    now: float,
+    is_known: Callable[[Sequence[str]], list[bool]],
+    reader: str | None = None,
 ) -> list[Event | Rejection]:
     """Return the events of a request body, in its order, each valid or with what is wrong.
 
@@ -36,15 +39,18 @@ def read_events(
         body: JSON, `{"events": [...]}`.
         now: epoch seconds; stands in for a missing `occurred_at` and bounds it.
         is_known: says of article ids whether there is such an article.
+        reader: the only reader whom the caller may speak for; None: anybody.
 
     Raises:
-        ProblemError: the envelope is malformed (400, 422), so no event of it can be told.
+        ProblemError: the envelope is malformed (400, 422), so no event of it can be told, or an
+            event is of somebody whom the caller may not speak for (403).
     """
     try:
         given: Sequence[EventIn | Rejection] = EventBatchIn.model_validate_json(body).events
     except ValidationError:
         given = _read_one_by_one(body)
-    found = [e if isinstance(e, Rejection) else _to_event(e, now) for e in given]
+    named = given if reader is None else [_of_reader(e, reader) for e in given]
+    found = [e if isinstance(e, Rejection) else _to_event(e, now) for e in named]
     return _reject_unknown(_set_back(found, now), is_known)
 
 
@@ -80,7 +86,21 @@ def _read_one(item: Any) -> EventIn | Rejection:
         return Rejection(event_id if isinstance(event_id, str) else None, detail)
 
 
+def _of_reader(given: EventIn | Rejection, reader: str) -> EventIn | Rejection:
+    if isinstance(given, Rejection):
+        return given
+    if given.get("user_id", reader) != reader:
+        raise ProblemError(
+            403,
+            "the token speaks for another reader",
+            [("events.user_id", "must be the reader whom the token speaks for, or be left out")],
+        )
+    return {**given, "user_id": reader}
+
+
 def _to_event(given: EventIn, now: float) -> Event | Rejection:
+    if "user_id" not in given:
+        return Rejection(given["event_id"], "user_id: is needed unless a reader's token is sent")
     event = build_event(given, now)
     if event.occurred_at > now + MAX_AHEAD_S:
         return Rejection(event.event_id, "occurred_at: is more than 5 minutes in the future")

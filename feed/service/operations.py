@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
 from feed.service.answers import Problem
-from feed.service.auth import Scope
+from feed.service.credentials import Scope
 from feed.service.problems import MEDIA_TYPE, ProblemError, rules_broken
 from feed.service.schemas import ID_PATTERN_TEXT
 
@@ -27,7 +28,8 @@ _METHODS = ("get", "put", "post", "delete")
 DESCRIPTION = """\
 A news site sends articles and what readers did with them, and asks for a reader's feed.
 Times are ISO 8601; inputs without an offset are UTC. Errors are problem documents (RFC 9457)
-that name field and rule. Where API keys are configured, send `Authorization: Bearer <key>`.
+that name field and rule. Where credentials are needed, send `Authorization: Bearer <credential>`:
+an API key, or a reader's own token (a JSON Web Token whose `sub` is the reader's id).
 """
 
 
@@ -38,12 +40,21 @@ class IdConverter(BaseConverter):
     part_isolating = False
 
 
+class ReaderAccess(StrEnum):
+    """What a reader's own token may do at a route."""
+
+    NONE = "none"
+    ANY = "any"
+    OWN = "own"
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What a route needs and how else it may end.
 
     Args:
-        scope: least scope of the API key, where keys are configured.
+        scope: scope that an API key needs, where credentials are needed.
+        reader: whether a reader's token will do: for anything, or for the reader's own.
         body: model of the JSON request body.
         problems: statuses of its own, beside those that any route may answer.
         answers: answers that are not JSON of `output`, as status, media type and description.
@@ -51,6 +62,7 @@ class Operation:
     """
 
     scope: Scope
+    reader: ReaderAccess = ReaderAccess.NONE
     body: type[BaseModel] | None = None
     problems: tuple[int, ...] = ()
     answers: tuple[tuple[int, str, str], ...] = ()
@@ -60,6 +72,7 @@ class Operation:
 def operation(
     scope: Scope,
     *,
+    reader: ReaderAccess = ReaderAccess.NONE,
     body: type[BaseModel] | None = None,
     problems: Sequence[int] = (),
     answers: Sequence[tuple[int, str, str]] = (),
@@ -68,9 +81,10 @@ def operation(
     """Declare an `Operation` on a view."""
 
     def declare(view: View) -> View:
-        setattr(view, _ATTRIBUTE, Operation(scope, body, tuple(problems), tuple(answers), gated))
+        setattr(view, _ATTRIBUTE, declared)
         return view
 
+    declared = Operation(scope, reader, body, tuple(problems), tuple(answers), gated)
     return declare
 
 
@@ -118,7 +132,13 @@ def complete_openapi(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
     )
     schemas.update(definitions.get("$defs", {}))
     document["components"]["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "an API key"}
+        "key": {"type": "http", "scheme": "bearer", "description": "an API key"},
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "a reader's own token",
+        },
     }
     for rule in app.url_map.iter_rules():
         declared = operation_of(app.view_functions[rule.endpoint])
@@ -157,7 +177,9 @@ def _complete(entry: dict[str, Any], declared: Operation, *, has_path_id: bool) 
         }
     if declared.scope is not Scope.PUBLIC:
         entry["security"] = [{}, {"key": []}]
-        entry["x-scope"] = declared.scope.name.lower()
+        if declared.reader is not ReaderAccess.NONE:
+            entry["security"].append({"token": []})
+        entry["x-scope"] = declared.scope.value
     for parameter in entry.get("parameters", []):
         if parameter["in"] == "path":
             parameter["schema"] = {

@@ -8,9 +8,9 @@ from flask import Response
 
 from feed.domain import check_id
 from feed.service.answers import ArticleOut, ArticlesOut, RelatedOut, RetractedOut
-from feed.service.auth import Scope
 from feed.service.cards import article_fields
-from feed.service.operations import json_response, operation, read_body
+from feed.service.credentials import Scope
+from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.schemas import ArticleBatchIn, ArticleBody, RelatedQuery, RetractQuery
 from feed.service.services import current_services
 
@@ -48,7 +48,7 @@ def put_article(article_id: str) -> Response:
 
 @routes.get("/v1/articles/<id:article_id>")
 @routes.output(ArticleOut)
-@operation(Scope.READ, problems=(404,))
+@operation(Scope.READ, reader=ReaderAccess.ANY, problems=(404,))
 def get_article(article_id: str) -> Response:
     """Return one article, also a retracted one."""
     check_id("article_id", article_id)
@@ -73,7 +73,7 @@ def delete_article(article_id: str, query: RetractQuery) -> Response:
 @routes.get("/v1/articles/<id:article_id>/related")
 @routes.input(RelatedQuery, location="query", arg_name="query")
 @routes.output(RelatedOut)
-@operation(Scope.READ, problems=(404,))
+@operation(Scope.READ, reader=ReaderAccess.ANY, problems=(404,))
 def get_related(article_id: str, query: RelatedQuery) -> Response:
     """Return articles that readers of this one also read, then those with a similar text."""
     check_id("article_id", article_id)

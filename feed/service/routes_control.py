@@ -18,7 +18,7 @@ from feed.experiments.lifecycle import (
 )
 from feed.service.about import about_ranking
 from feed.service.answers import AboutRankingOut, ExperimentsOut, PinsOut
-from feed.service.auth import Scope
+from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation, read_body
 from feed.service.schemas import ExperimentIn, PinsIn
 from feed.service.services import current_services
@@ -28,7 +28,7 @@ routes = APIBlueprint("control", __name__, tag="Newsroom")
 
 @routes.get("/v1/about-ranking")
 @routes.output(AboutRankingOut)
-@operation(Scope.PUBLIC, gated=False)
+@operation(Scope.METRICS, gated=False)
 def get_about_ranking() -> Response:
     """Return the main parameters of the ranking in plain words, and how to change them."""
     return json_response(orjson.dumps(about_ranking()))

@@ -8,9 +8,10 @@ import orjson
 from apiflask import APIBlueprint
 from flask import Response, g
 
+from feed.service.access import speaks_for
 from feed.service.answers import EventsOut, FeedOut, TrendingOut
-from feed.service.auth import Scope
-from feed.service.operations import json_response, operation, read_json_bytes
+from feed.service.credentials import Scope
+from feed.service.operations import ReaderAccess, json_response, operation, read_json_bytes
 from feed.service.schemas import EventBatchIn, FeedQuery, TrendingQuery
 from feed.service.services import current_services
 
@@ -20,7 +21,7 @@ routes = APIBlueprint("feed", __name__, tag="Feed")
 @routes.get("/v1/feed")
 @routes.input(FeedQuery, location="query", arg_name="query")
 @routes.output(FeedOut)
-@operation(Scope.READ, problems=(400, 410))
+@operation(Scope.READ, reader=ReaderAccess.OWN, problems=(400, 410))
 def get_feed(query: FeedQuery) -> Response:
     """Return one page of a reader's feed.
 
@@ -29,6 +30,9 @@ def get_feed(query: FeedQuery) -> Response:
     nothing but the reader's stated preferences. mode_served says how far the service had to
     step down.
     """
+    user_id = speaks_for(g.principal, query.user_id)
+    if not query.user_id:
+        query = query.model_copy(update={"user_id": user_id})
     page = current_services().feeds.get_feed(query, g.watch)
     data = orjson.dumps(page)
     g.watch.lap("encoding")
@@ -37,7 +41,7 @@ def get_feed(query: FeedQuery) -> Response:
 
 @routes.post("/v1/events")
 @routes.output(EventsOut, status_code=202)
-@operation(Scope.WRITE, body=EventBatchIn)
+@operation(Scope.WRITE, reader=ReaderAccess.OWN, body=EventBatchIn)
 def post_events() -> Response:
     """Take 1 to 500 events.
 
@@ -45,14 +49,15 @@ def post_events() -> Response:
     rejected with the reason. The answer comes when the store has the accepted ones; on any
     other status send the same events again.
     """
-    answer = current_services().feeds.record_events(read_json_bytes(), g.watch)
+    body, reader = read_json_bytes(), g.principal.user_id
+    answer = current_services().feeds.record_events(body, g.watch, reader)
     return json_response(orjson.dumps(answer), 202)
 
 
 @routes.get("/v1/trending")
 @routes.input(TrendingQuery, location="query", arg_name="query")
 @routes.output(TrendingOut)
-@operation(Scope.READ)
+@operation(Scope.READ, reader=ReaderAccess.ANY)
 def get_trending(query: TrendingQuery) -> Response:
     """Return what is read more than usual, with the numbers behind it."""
     answer: dict[str, Any] = current_services().feeds.get_trending(query)

@@ -7,11 +7,12 @@ from pathlib import Path
 import orjson
 from apiflask import APIBlueprint
 from flask import Response, current_app, send_file
+from markupsafe import escape
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from feed.domain import StoreUnavailableError
 from feed.service.answers import HealthOut, ReadyOut
-from feed.service.auth import Scope
+from feed.service.credentials import Scope
 from feed.service.docs_page import CONTENT_POLICY, render_docs
 from feed.service.operations import json_response, operation
 from feed.service.services import current_services
@@ -62,7 +63,7 @@ def readyz() -> Response:
 
 @routes.get("/metrics")
 @operation(
-    Scope.PUBLIC, gated=False, answers=[(200, "text/plain", "Prometheus metrics of all processes")]
+    Scope.METRICS, gated=False, answers=[(200, "text/plain", "Prometheus metrics of all processes")]
 )
 def metrics() -> Response:
     """Return metrics for Prometheus."""
@@ -79,8 +80,12 @@ def docs() -> Response:
 
 @pages.get("/")
 def index() -> Response:
-    """Show a reader's feed."""
-    return send_file(WEB_DIR / "index.html", max_age=0)
+    """Show a reader's feed; the page is told the site key, which anybody may know."""
+    page, key = (WEB_DIR / "index.html").read_text(), current_services().settings.site_key
+    meta = f'<meta name="feed-site-key" content="{escape(key)}">'
+    response = Response(page.replace("</head>", f"  {meta}\n</head>", 1), mimetype="text/html")
+    response.headers["Cache-Control"] = "no-cache"
+    return response
 
 
 @pages.get("/demo/readers.json")

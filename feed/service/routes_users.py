@@ -8,9 +8,9 @@ from flask import Response
 
 from feed.domain import Preferences, check_id
 from feed.service.answers import ErasedOut, ExportOut, PreferencesOut
-from feed.service.auth import Scope
+from feed.service.credentials import Scope
 from feed.service.export import export_reader
-from feed.service.operations import json_response, operation, read_body
+from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.schemas import PreferencesBody
 from feed.service.services import current_services
 
@@ -24,7 +24,7 @@ def _present(user_id: str, preferences: Preferences) -> Response:
 
 @routes.get("/v1/users/<id:user_id>/preferences")
 @routes.output(PreferencesOut)
-@operation(Scope.READ)
+@operation(Scope.READ, reader=ReaderAccess.OWN)
 def get_preferences(user_id: str) -> Response:
     """Return a reader's preferences; a reader nobody knows has the default ones."""
     check_id("user_id", user_id)
@@ -33,7 +33,7 @@ def get_preferences(user_id: str) -> Response:
 
 @routes.put("/v1/users/<id:user_id>/preferences")
 @routes.output(PreferencesOut)
-@operation(Scope.WRITE, body=PreferencesBody)
+@operation(Scope.WRITE, reader=ReaderAccess.OWN, body=PreferencesBody)
 def put_preferences(user_id: str) -> Response:
     """Replace a reader's preferences.
 
@@ -48,7 +48,7 @@ def put_preferences(user_id: str) -> Response:
 
 @routes.get("/v1/users/<id:user_id>/export")
 @routes.output(ExportOut)
-@operation(Scope.ADMIN, gated=False)
+@operation(Scope.ADMIN, reader=ReaderAccess.OWN, gated=False)
 def get_export(user_id: str) -> Response:
     """Return everything held on a reader, in the store and in the archive."""
     check_id("user_id", user_id)
@@ -58,7 +58,7 @@ def get_export(user_id: str) -> Response:
 
 @routes.delete("/v1/users/<id:user_id>")
 @routes.output(ErasedOut, status_code=202)
-@operation(Scope.ADMIN)
+@operation(Scope.ADMIN, reader=ReaderAccess.OWN)
 def delete_user(user_id: str) -> Response:
     """Forget a reader: at once in the store, and soon after in the archive."""
     check_id("user_id", user_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -51,6 +51,7 @@ Tag = Annotated[str, Field(min_length=1, max_length=64)]
 Component = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 ContextKey = Annotated[str, Field(min_length=1, max_length=64)]
 ContextText = Annotated[str, Field(max_length=256)]
+KeyScope = Literal["site", "read", "write", "admin", "metrics"]
 Names = Annotated[list[Name], Field(max_length=200)]
 
 
@@ -66,7 +67,9 @@ class EventIn(TypedDict):
 
     # A dict, not a model: there are up to 500 in a request, and a dict takes half the time.
     event_id: Id
-    user_id: Id
+    user_id: NotRequired[
+        Annotated[Id, Field(description="may be left out with a reader's own token")]
+    ]
     article_id: Id
     kind: EventKind
     occurred_at: NotRequired[
@@ -106,7 +109,10 @@ class EventIn(TypedDict):
 
 
 def build_event(given: EventIn, now: float) -> Event:
-    """Return the event of the domain, received now (epoch seconds); without an offset it is UTC."""
+    """Return the event of the domain, received now (epoch seconds); without an offset it is UTC.
+
+    `given` names its reader.
+    """
     fields: dict[str, Any] = {**given, "received_at": now}
     moment = given.get("occurred_at")
     if moment is None:
@@ -223,6 +229,13 @@ class PreferencesBody(Input):
         )
 
 
+class KeyIn(Input):
+    """A name for a new API key, and what it may do."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=ID_PATTERN_TEXT)]
+    scope: KeyScope
+
+
 class PinIn(Input):
     """An editor's pick for one slot, between two times."""
 
@@ -272,7 +285,7 @@ class Query(BaseModel):
 class FeedQuery(Query):
     """Whose feed, how much of it, in which order."""
 
-    user_id: Id
+    user_id: Id = Field("", description="may be left out with a reader's own token")
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
     cursor: Annotated[str, Field(max_length=512)] | None = Field(
         None, description="next_cursor of the page before"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from flask import current_app
 
 from feed.config import Settings
+from feed.service.access import AccessControl
+from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionGate
-from feed.service.auth import Door
 from feed.service.cards import CardShelf
 from feed.service.catalogue import ArticleService
 from feed.service.feed_service import FeedService
@@ -27,7 +28,8 @@ class Services:
     shelf: CardShelf
     feeds: FeedService
     articles: ArticleService
-    door: Door
+    access: AccessControl
+    proxies: TrustedProxies
     gate: AdmissionGate
     clock: Callable[[], float]
 

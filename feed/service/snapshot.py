@@ -82,16 +82,23 @@ class SnapshotKeeper:
     """Brings the snapshot up to date from changes, in a thread of its own or when asked.
 
     Requests take `current()`, one attribute; a new snapshot replaces it by one assignment.
+    `alongside` is called at every look: it brings something else up to date from the store.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, shelf: CardShelf, clock: Callable[[], float]
+        self,
+        settings: Settings,
+        store: Store,
+        shelf: CardShelf,
+        clock: Callable[[], float],
+        alongside: Callable[[], None] = lambda: None,
     ) -> None:
         ids = IdMap()
         self._poll_s = settings.poll_seconds
         self._store = store
         self._shelf = shelf
         self._clock = clock
+        self._alongside = alongside
         self._catalogue = CatalogueFollower(store, ids)
         self._signals = SignalsFollower(store, ids)
         self._model = ModelFollower(ModelRegistry(settings.data_dir / "models"))
@@ -117,6 +124,7 @@ class SnapshotKeeper:
         """
         with self._lock:
             started = time.perf_counter()
+            self._alongside()
             self._catalogue.follow()
             self._signals.follow()
             self._model.follow()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from feed.storage import scripts
 from feed.storage.keys import HIT_WINDOWS_KEPT
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
+from feed.storage.store import StoredKey
 
 SECRET_BYTES = 32
 
@@ -51,6 +53,45 @@ class ControlPart(StorePart):
         commands = [("HSETNX", key, name, fresh), ("HGET", key, name)]
         kept: bytes = self._link.pipeline(key, commands)[1]
         return kept
+
+    def read_keys(self) -> list[StoredKey]:
+        """Return the API keys that live in the store, by name."""
+        key = self._keys.catalogue("keys")
+        pairs = self._link.call(key, "HGETALL", key)
+        found = [
+            StoredKey(name=name.decode(), **orjson.loads(text))
+            for name, text in zip(pairs[::2], pairs[1::2], strict=True)
+        ]
+        return sorted(found, key=lambda k: k.name)
+
+    def add_key(self, key: StoredKey) -> None:
+        """Keep an API key.
+
+        Raises:
+            ConflictError: there is one of this name.
+        """
+        place = self._keys.catalogue("keys")
+        kept = {"scope": key.scope, "digest": key.digest, "created_at": key.created_at}
+        if not self._link.call(place, "HSETNX", place, key.name, orjson.dumps(kept)):
+            raise ConflictError(f"there is a key named {key.name} already")
+
+    def remove_key(self, name: str) -> bool:
+        """Drop an API key; return whether there was one."""
+        place, uses = self._keys.catalogue("keys"), self._keys.catalogue("keys_used")
+        removed = self._link.pipeline(place, [("HDEL", place, name), ("HDEL", uses, name)])[0]
+        return bool(removed)
+
+    def read_key_uses(self) -> dict[str, float]:
+        """Return when keys were last used, by name, epoch seconds."""
+        key = self._keys.catalogue("keys_used")
+        pairs = self._link.call(key, "HGETALL", key)
+        return {name.decode(): float(at) for name, at in zip(pairs[::2], pairs[1::2], strict=True)}
+
+    def write_key_uses(self, used: Mapping[str, float]) -> None:
+        """Note when keys were used, by name, epoch seconds."""
+        key = self._keys.catalogue("keys_used")
+        fields = [part for name, at in used.items() for part in (name, f"{at:.0f}")]
+        self._link.call(key, "HSET", key, *fields)
 
     def count_hit(self, name: str, window_s: int) -> int:
         """Count one hit for a limit's name in the present window; return the count so far."""

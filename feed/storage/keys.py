@@ -57,6 +57,8 @@ KEY_TABLE = (
     KeySpec("{NS:c}:pins", "string", None, "", "one value, replaced whole"),
     KeySpec("{NS:c}:experiments", "hash", None, "", "one field for each experiment"),
     KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),
+    KeySpec("{NS:c}:keys", "hash", None, "", "one field for each API key in the store"),
+    KeySpec("{NS:c}:keys_used", "hash", None, "", "one field for each API key ever used"),
     KeySpec("{NS:c}:layout", "string", None, "", "number of partitions, fixed at first use"),
     KeySpec("{NS:c}:blob:*", "string", None, "", "one for each thing the worker publishes"),
     KeySpec(

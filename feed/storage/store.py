@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, overload
@@ -125,6 +125,16 @@ class ChangeBatch:
     position: str
     changes: tuple[CatalogueChange, ...]
     gap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """An API key that lives in the store: its SHA-256 (hex) and what it may do."""
+
+    name: str
+    scope: str
+    digest: str
+    created_at: float
 
 
 class RecordType(StrEnum):
@@ -308,6 +318,30 @@ class ControlStore(Protocol):
 
     def secret(self, name: str) -> bytes:
         """Return an installation secret of 32 bytes, made at first use."""
+        ...
+
+    def read_keys(self) -> list[StoredKey]:
+        """Return the API keys that live in the store, by name."""
+        ...
+
+    def add_key(self, key: StoredKey) -> None:
+        """Keep an API key.
+
+        Raises:
+            ConflictError: there is one of this name.
+        """
+        ...
+
+    def remove_key(self, name: str) -> bool:
+        """Drop an API key; return whether there was one."""
+        ...
+
+    def read_key_uses(self) -> dict[str, float]:
+        """Return when keys were last used, by name, epoch seconds."""
+        ...
+
+    def write_key_uses(self, used: Mapping[str, float]) -> None:
+        """Note when keys were used, by name, epoch seconds."""
         ...
 
     def count_hit(self, name: str, window_s: int) -> int:

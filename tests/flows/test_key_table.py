@@ -10,7 +10,7 @@ import pytest
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
 from feed.service.worker import Worker
 from feed.storage.keys import KEY_TABLE, KeySpec
-from feed.storage.store import StoredArticle
+from feed.storage.store import StoredArticle, StoredKey
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0
@@ -47,6 +47,8 @@ def used_store(store_settings, store):
         if day % 5 == 4:
             worker.tick(at)
     store.secret("cursor")
+    store.add_key(StoredKey("desk", "read", "0" * 64, NOW))
+    store.write_key_uses({"desk": NOW})
     store.write_pins([])
     store.write_experiment("e", {}, version=1)
     return store

@@ -1,10 +1,7 @@
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from feed.config import Settings
 from feed.storage.store import RecordType
 
 DESIGN = {
@@ -127,21 +124,6 @@ def test_the_account_of_the_ranking_is_in_words_and_complete(site: Any) -> None:
     names = {parameter["name"] for parameter in account["parameters"]}
     assert {"trending_boost", "section_decay", "explore_slots"} <= names
     assert all(entry["text"] for entry in (*account["parameters"], *account["signals"]))
-
-
-def test_a_listed_origin_may_call_and_read_the_request_id(
-    make_site: Callable[[Settings], Any], settings: Settings
-) -> None:
-    site = make_site(replace(settings, cors_origins="https://news.example, https://b.example"))
-    allowed = {"Origin": "https://news.example"}
-    answer = site.client.get("/v1/pins", headers=allowed)
-    assert answer.headers["Access-Control-Allow-Origin"] == "https://news.example"
-    assert "X-Request-Id" in answer.headers["Access-Control-Expose-Headers"]
-    preflight = site.client.options("/v1/events", headers=allowed)
-    assert preflight.status_code == 204
-    assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
-    refused = site.client.get("/v1/pins", headers={"Origin": "https://evil.example"})
-    assert "Access-Control-Allow-Origin" not in refused.headers
 
 
 def test_what_is_held_on_a_reader_can_be_seen_and_erased(site: Any) -> None:

@@ -1,0 +1,39 @@
+"""`feed tokens`: make a reader's token, to try what a reader may do."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from feed.commands.errors import one_line_errors
+from feed.commands.opening import chosen_settings, open_store
+from feed.domain import check_id
+from feed.service.access import TOKEN_SECRET
+from feed.service.tokens import ReaderTokens
+
+
+@click.group()
+def tokens() -> None:
+    """Make readers' tokens for trying them out; a newsroom's own backend makes the real ones."""
+
+
+@tokens.command()
+@click.argument("user_id")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Directory of the installation.")
+def mint(user_id: str, minutes: float, data: Path | None) -> None:
+    """Print a token that speaks for the reader USER_ID.
+
+    It is signed with the first secret of FEED_TOKEN_SECRET, or with the installation's own
+    secret where there is none.
+    """
+    with one_line_errors():
+        check_id("USER_ID", user_id)
+        settings = chosen_settings(data)
+        with open_store(settings) as store:
+            minter = ReaderTokens(settings, lambda: store.secret(TOKEN_SECRET))
+            click.echo(minter.mint(user_id, time.time(), minutes * 60))

@@ -1,0 +1,96 @@
+"""The address a request came from, seen through the proxies that are trusted to tell it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from werkzeug.datastructures import Headers
+
+from feed.domain import InvalidInputError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+FORWARDED_FOR = "X-Forwarded-For"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to bind can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    address = parse_address(host)
+    return address is not None and address.is_loopback
+
+
+def parse_address(text: str) -> Address | None:
+    """Return an IP address, also one in brackets or with a port; None if it is none.
+
+    An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
+    """
+    bare = text.strip().strip('"')
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Return the networks of a comma-separated setting; a single address is a network of one.
+
+    Raises:
+        InvalidInputError: an entry is neither an address nor a network.
+    """
+    try:
+        return tuple(
+            ipaddress.ip_network(part.strip(), strict=False)
+            for part in text.split(",")
+            if part.strip()
+        )
+    except ValueError as error:
+        raise InvalidInputError("FEED_TRUSTED_PROXIES", f"{error}") from None
+
+
+class TrustedProxies:
+    """Tells a reader's address from what proxies add.
+
+    Each proxy appends to `X-Forwarded-For` the address that it saw. So the entries are believed
+    from the right, as long as the one who wrote them is trusted; what stands further left may
+    have been made up by the reader.
+
+    Args:
+        networks: the addresses of the proxies.
+    """
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = tuple(networks)
+
+    def reader_address(self, peer: str, headers: Headers) -> str:
+        """Return the address of the reader.
+
+        Args:
+            peer: who opened the connection.
+            headers: of the request.
+        """
+        address = parse_address(peer)
+        if address is None:
+            return peer
+        if self._networks and self._trusts(address):
+            written = ",".join(headers.getlist(FORWARDED_FOR))
+            for entry in reversed([part for part in written.split(",") if part.strip()]):
+                before = parse_address(entry)
+                if before is None:
+                    break
+                address = before
+                if not self._trusts(address):
+                    break
+        return str(address)
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)

@@ -1,0 +1,60 @@
+"""Cross-origin requests: which pages of other sites may call this service from a browser."""
+
+from __future__ import annotations
+
+from flask import Request, Response
+
+EVERY = "*"
+_METHODS = "GET, POST, PUT, DELETE"
+_REQUEST_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-Id"
+_ANSWER_HEADERS = "Date, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id"
+PREFLIGHT_S = "7200"
+"""How long a browser need not ask again; the longest that Chromium allows."""
+
+
+class CrossOrigin:
+    """Answers browsers that ask whether a page of another origin may call.
+
+    Credentials travel in the `Authorization` header, which a page sets itself. Cookies are never
+    read, so `Access-Control-Allow-Credentials` is never sent, neither with an origin nor with `*`.
+
+    Args:
+        origins: comma-separated origins that may call; `*` for every one.
+    """
+
+    def __init__(self, origins: str) -> None:
+        self._origins = frozenset(filter(None, (o.strip().rstrip("/") for o in origins.split(","))))
+
+    def is_preflight(self, request: Request) -> bool:
+        """Return whether a browser asks in advance, on behalf of a page that may call."""
+        return (
+            request.method == "OPTIONS"
+            and "Access-Control-Request-Method" in request.headers
+            and self._allowed(request) is not None
+        )
+
+    def complete(self, request: Request, response: Response) -> None:
+        """Add to a response what the browser needs to know."""
+        if not self._origins:
+            return
+        headers = response.headers
+        if EVERY not in self._origins:
+            headers.add("Vary", "Origin")
+        allowed = self._allowed(request)
+        if allowed is None:
+            return
+        headers["Access-Control-Allow-Origin"] = allowed
+        headers["Access-Control-Expose-Headers"] = _ANSWER_HEADERS
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if request.method == "OPTIONS":
+            headers["Access-Control-Allow-Methods"] = _METHODS
+            headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
+            headers["Access-Control-Max-Age"] = PREFLIGHT_S
+
+    def _allowed(self, request: Request) -> str | None:
+        origin = request.headers.get("Origin", "")
+        if not origin:
+            return None
+        if EVERY in self._origins:
+            return EVERY
+        return origin if origin in self._origins else None
