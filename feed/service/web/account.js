@@ -30,9 +30,10 @@ export class Account {
    * @param {HTMLElement} parts.button
    * @param {HTMLElement} parts.note  a line on the page
    * @param {import("./client/feed-client.js").FeedClient} parts.client
+   * @param {() => void} parts.onReturned  the reader whose sign-in had ended is signed in again
    */
-  constructor({ dialog, button, note, client }) {
-    Object.assign(this, { dialog, button, note, client });
+  constructor({ dialog, button, note, client, onReturned }) {
+    Object.assign(this, { dialog, button, note, client, onReturned });
     this.input = dialog.querySelector("textarea");
     this.message = dialog.querySelector(".message");
     button.addEventListener("click", () => this.show());
@@ -98,9 +99,11 @@ export class Account {
   }
 
   async #signIn(token) {
+    const before = this.client.userId;
     const { userId, merged } = await this.client.login(token);
     rememberToken(token);
     this.dialog.close();
+    if (userId === before) this.onReturned();
     const kept = merged ? " What you read as a guest is kept: it is part of your feed now." : "";
     this.#note(`You are signed in as ${userId}.${kept}`);
   }

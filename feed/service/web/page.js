@@ -85,6 +85,7 @@ const account = givesTokens
       button: $("#reader-button"),
       note: $("#account-note"),
       client,
+      onReturned: startOver,
     })
   : null;
 const preferences = new PreferencesPanel({

@@ -145,7 +145,8 @@ export class Readers {
     try {
       return await this.#send(method, filled, options, bearer(token));
     } catch (error) {
-      if (!(error instanceof FeedProblem) || error.status !== 401) throw error;
+      const refused = error instanceof FeedProblem && error.status === 401;
+      if (!refused || !session.keeper.renewable) throw error;
       return this.#send(method, filled, options, bearer(await this.#tokenOf(session, token)));
     }
   }

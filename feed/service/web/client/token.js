@@ -83,6 +83,11 @@ export class TokenKeeper {
     return this.#facts?.userId ?? null;
   }
 
+  /** Whether there is a way to get another. */
+  get renewable() {
+    return this.#renew !== null;
+  }
+
   /** A token that can be used at once, as by a page that is being left; null if there is none. */
   get usable() {
     return this.#facts && this.#clock.now() < this.#facts.expiresMs ? this.#token : null;
@@ -96,21 +101,18 @@ export class TokenKeeper {
    */
   async get(refused = null) {
     const token = this.#token;
+    if (token !== null && !this.#renew) return token; // if it has ended, the service will say so
     const good = token !== null && token !== refused;
     if (good && this.#clock.now() < this.#renewAtMs) return token;
-    if (!this.#renew) {
-      if (good) return token; // it may have ended, or the clock is wrong: the service will say
-      throw new FeedProblem({ status: 401, title: "The reader's token is no longer accepted." });
-    }
-    this.#pending ??= this.#fetch(this.#renew).finally(() => (this.#pending = null));
+    this.#pending ??= this.#fetch().finally(() => (this.#pending = null));
     if (!good || !this.usable) return this.#pending;
     this.#pending.catch(() => {}); // there is time to try again: nobody need wait for it
     return token;
   }
 
-  /** @param {(current: string|null) => Promise<string>} renew */
-  async #fetch(renew) {
-    const token = await renew(this.#token);
+  async #fetch() {
+    if (!this.#renew) throw new FeedProblem({ status: 401, title: "There is no token." });
+    const token = await this.#renew(this.#token);
     this.#keep(token);
     return token;
   }
