@@ -40,9 +40,10 @@ class Load:
         return {name: float(np.median(values)) for name, values in self.stages_ms.items()}
 
 
-def get(path: str) -> bytes:
-    """Return a GET request."""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+def get(path: str, credential: str = "") -> bytes:
+    """Return a GET request, with a credential if one is given."""
+    shown = f"Authorization: Bearer {credential}\r\n" if credential else ""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{shown}\r\n".encode()
 
 
 def post(path: str, body: bytes) -> bytes:

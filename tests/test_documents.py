@@ -13,6 +13,8 @@ from feed.commands.settings import CLASSES, markdown_table
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 HOUSE = (ROOT / "feed" / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "feed" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ALL = "\n".join(page.read_text() for page in PAGES)
 
 
 @pytest.mark.parametrize("which", CLASSES)
@@ -21,28 +23,28 @@ def test_every_setting_stands_in_the_documents_once_with_its_default(which):
 
 
 def test_every_command_named_in_the_documents_exists():
-    named = set(re.findall(r"`feed ([a-z]+)", README + HOUSE))
-    named |= set(re.findall(r"^(?:\.venv/bin/)?feed ([a-z]+)", README + HOUSE, re.MULTILINE))
+    named = set(re.findall(r"`feed ([a-z]+)", ALL))
+    named |= set(re.findall(r"^(?:\.venv/bin/)?feed ([a-z]+)", ALL, re.MULTILINE))
     assert named
     assert named <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_described(command):
-    assert f"feed {command}" in README + HOUSE
+    assert f"feed {command}" in ALL
 
 
 def test_every_script_named_in_the_documents_exists_and_may_be_run():
-    named = set(re.findall(r"scripts/[a-z_]+(?:\.py)?", README + HOUSE))
+    named = set(re.findall(r"scripts/[a-z_]+(?:\.py)?", ALL))
     assert named
     for name in named:
         assert (ROOT / name).is_file(), name
 
 
 def test_every_local_link_leads_somewhere():
-    for base, text in ((ROOT, README), (ROOT / "feed", HOUSE)):
-        for target in re.findall(r"\]\((?!http)([^)#]+)", text):
-            assert (base / target).exists(), target
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_every_room_is_described():
