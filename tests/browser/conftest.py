@@ -16,6 +16,7 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from feed.config import Settings
 from feed.domain import Article
@@ -88,8 +89,32 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+@dataclass
+class Newsroom:
+    """A news site of its own: one page, at another origin than the service."""
+
+    address: str = ""
+    page: str = ""
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Answer every request with the page, as a WSGI application."""
+        return Response(self.page, mimetype="text/html")(environ, start_response)
+
+
 @pytest.fixture(scope="package")
-def guarded_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def newsroom() -> Iterator[Newsroom]:
+    """A running news site whose pages may call the guarded service."""
+    with ExitStack() as stack:
+        site = Newsroom()
+        http = make_server("127.0.0.1", 0, site, threaded=True)
+        stack.callback(http.server_close)
+        run_beside(stack, http.serve_forever, http.shutdown)
+        site.address = f"http://127.0.0.1:{http.server_port}"
+        yield site
+
+
+@pytest.fixture(scope="package")
+def guarded_site(tmp_path_factory: pytest.TempPathFactory, newsroom: Newsroom) -> Iterator[str]:
     """The address of a service with API keys, a site key and readers' tokens."""
     with running_site(
         tmp_path_factory.mktemp("guarded"),
@@ -97,6 +122,7 @@ def guarded_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         token_secret=TOKEN_SECRET,
         api_keys=f"write:{hash_key(WRITE_KEY)}",
         anonymous_per_minute=0,
+        cors_origins=newsroom.address,
     ) as address:
         yield address
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from playwright.sync_api import Page, expect
 
-from .conftest import SITE_KEY, TOKEN_SECRET, WRITE_KEY, Visit, Visitor
+from .conftest import SITE_KEY, TOKEN_SECRET, WRITE_KEY, Newsroom, Visit, Visitor
 from .test_access import assert_fits_the_width, assert_sound
 
 pytestmark = pytest.mark.browser
@@ -22,6 +23,15 @@ async ([method, path, body]) => {
   const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
   const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
   return response.status;
+}
+"""
+
+EXPORT = """
+async () => {
+  const { token } = JSON.parse(localStorage.getItem("feed-client-guest"));
+  const { sub } = JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
+  const headers = { Authorization: `Bearer ${token}` };
+  return (await fetch(`/v1/users/${sub}/export`, { headers })).json();
 }
 """
 
@@ -124,19 +134,19 @@ def test_what_is_done_last_leaves_with_the_page_and_its_token(
 ) -> None:
     visit = visitor(at=guarded_site)
     arrive(visit)
-    page, statuses = visit.page, []
+    page = visit.page
+    statuses: list[int] = []
     page.on("response", lambda r: "/v1/events" in r.url and statuses.append(r.status))
+    liked = visit.article_ids()[3]
     visit.card(3).get_by_role("button", name=re.compile("^Like")).click()
     page.reload()
     page.wait_for_selector(".card:not(.skeleton)")
-    like = page.locator(".reaction[data-kind=like][aria-pressed=true]")
-    page.get_by_role("button", name="Latest", exact=True).click()
-    page.get_by_role("button", name="For you", exact=True).click()
-    page.wait_for_selector("#feed[aria-busy=false] .card:not(.skeleton)")
     assert set(statuses) <= {202}
     (event,) = visit.sent("like")
+    assert event["article_id"] == liked
     assert "user_id" not in event
-    expect(like.or_(page.locator(".card").first).first).to_be_visible()
+    held = page.evaluate(EXPORT)
+    assert held["store"]["reactions"] == {liked: "like"}
 
 
 def test_nobody_elses_feed_preferences_or_events_are_within_reach(
@@ -181,6 +191,22 @@ def test_the_page_holds_no_api_key_and_asks_no_third_party(
     assert TOKEN_SECRET not in everything
     assert SITE_KEY in everything
     assert not [address for address in addresses if SITE_KEY in address or "eyJ" in address]
+
+
+def test_the_ten_lines_of_the_guide_embed_a_feed_in_another_site(
+    visitor: Visitor, guarded_site: str, newsroom: Newsroom
+) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "front-end.md").read_text()
+    embed = re.search(r"```html\n(.*?)```", guide, re.DOTALL)
+    assert embed
+    html = embed[1].replace("https://feed.example", guarded_site)
+    newsroom.page = html.replace("any-text-you-like", SITE_KEY)
+    page = visitor(at=newsroom.address).page
+    page.goto(newsroom.address)
+    expect(page.locator("#feed a")).to_have_count(20)
+    with page.expect_response("**/v1/events") as answer:
+        page.locator("#feed a").first.dispatch_event("click")
+    assert answer.value.status == 202
 
 
 def test_a_token_that_is_refused_says_why_and_changes_nothing(
