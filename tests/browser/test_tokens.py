@@ -252,12 +252,14 @@ def test_a_sign_in_that_has_ended_says_so_and_offers_both_ways_on(
 def test_a_guest_can_set_preferences_export_and_be_forgotten(
     visitor: Visitor, guarded_site: str
 ) -> None:
-    visit = visitor(at=guarded_site)
+    visit = visitor(at=guarded_site, expected_complaints=("403",))
     arrive(visit)
     page, guest = visit.page, guest_of(visit)
     page.get_by_role("button", name="Preferences").click()
     page.locator("#preferences .topic").first.get_by_role("button", name="Follow").click()
     expect(page.locator("#preferences .message")).to_have_text("Saved.")
+    page.get_by_text("How the feed is ordered").click()
+    expect(page.locator("#preferences .about-ranking")).to_contain_text("does not publish")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save what is held on me").click()
     assert json.loads(download.value.path().read_text())["user_id"] == guest

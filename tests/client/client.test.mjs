@@ -198,6 +198,20 @@ for (const showsDate of [true, false]) {
   }
 }
 
+for (const [who, hours] of [["siteKey", 1], ["siteKey", -1], ["token", 1]]) {
+  test(`events noted by a clock ${hours} h off are put right (${who})`, async () => {
+    const service = new Service({ aheadMs: -hours * HOUR });
+    const options = { siteKey: SITE_KEY, token: service.mint("alice", DAY) };
+    const client = open(service, { [who]: options[who] });
+    client.record("click", "an-article"); // before anything was heard of the service
+    await client.flush();
+    assert.equal(service.events.size, 1);
+    const sent = service.sent("/v1/events").at(-1).body.events[0].occurred_at;
+    assert.ok(Math.abs(Date.parse(sent) - service.now()) < MINUTE, sent);
+    assert.deepEqual(client.told.rejected, []);
+  });
+}
+
 test("no secret is in an address", async () => {
   const service = new Service();
   const client = open(service, { siteKey: SITE_KEY });
@@ -250,6 +264,21 @@ test("a guest who comes back after weeks is renewed, one who was away too long i
   assert.notEqual((await client.getFeed()).who, guest);
   assert.notEqual(client.userId, guest);
   assert.equal(client.told.readers.length, 2);
+});
+
+test("what one tab has renewed the other takes over", async () => {
+  const service = new Service();
+  const guestStorage = new MemoryStorage();
+  const tabs = [1, 2].map(() => open(service, { siteKey: SITE_KEY, guestStorage }));
+  await Promise.all(tabs.map((tab) => tab.getFeed()));
+  const begun = service.sent("/v1/anonymous").length;
+  await pass(20 * DAY);
+  for (const tab of tabs) {
+    await tab.getFeed();
+    await idle();
+    await tab.getFeed();
+  }
+  assert.equal(service.sent("/v1/anonymous").length, begun + 1);
 });
 
 test("two tabs are one guest", async () => {
@@ -437,6 +466,17 @@ test("what a guest did while signing in goes on is the reader's", async () => {
   await signingIn;
   await pass(6000);
   assert.deepEqual(service.recorded("alice"), ["before", "meanwhile"]);
+});
+
+test("what was done before there was a guest is the reader's who signs in", async () => {
+  const service = new Service();
+  const client = open(service, { siteKey: SITE_KEY });
+  service.once("/v1/anonymous", 503, { "Retry-After": "30" });
+  client.record("click", "early");
+  await client.flush();
+  await client.login(backend(service, "alice"));
+  await pass(31_000);
+  assert.deepEqual(service.recorded("alice"), ["early"]);
 });
 
 test("requests wait for a reader who is signing in", async () => {

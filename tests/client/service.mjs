@@ -118,7 +118,10 @@ export class Service {
     if (body.events.some(({ user_id: userId }) => userId && userId !== who)) {
       return problem(403, "another reader");
     }
-    const results = body.events.map(({ event_id: id }) => {
+    const results = body.events.map(({ event_id: id, occurred_at: moment }) => {
+      if (Date.parse(moment) > this.now() + 5 * MINUTE) {
+        return { event_id: id, status: "rejected", detail: "is in the future" };
+      }
       this.events.set(id, [...(this.events.get(id) ?? []), who]);
       return { event_id: id, status: "accepted" };
     });

@@ -186,10 +186,16 @@ export class PreferencesPanel {
   }
 
   async #explain() {
+    const list = this.dialog.querySelector(".about-ranking");
     await this.#attempt(async () => {
-      const { summary } = await this.client.request("GET", "/v1/about-ranking");
-      const list = this.dialog.querySelector(".about-ranking");
-      list.replaceChildren(...summary.map((sentence) => el("li", {}, sentence)));
+      try {
+        const { summary } = await this.client.request("GET", "/v1/about-ranking");
+        list.replaceChildren(...summary.map((sentence) => el("li", {}, sentence)));
+      } catch (problem) {
+        if (problem.status !== 403) throw problem;
+        list.replaceChildren(el("li", {}, "This site does not publish how it orders its feed."));
+        this.dialog.querySelector(".every-signal").hidden = true;
+      }
     });
   }
 

@@ -124,6 +124,7 @@ export class EventSender {
   /** @param {Session} session @param {Entry[]} entries @returns {Promise<boolean>} go on? */
   async #deliver(session, entries) {
     try {
+      await this.readers.prepare(session); // with the token comes the service's time
       const options = { body: this.#bodyOf(session, entries), keepalive: true };
       const answer = await this.readers.requestAs(session, "POST", "/v1/events", options);
       this.#keepToken(session);
@@ -153,11 +154,15 @@ export class EventSender {
 
   /** @param {Entry[]} entries @param {{event_id: string, status: string, detail?: string}[]} results */
   #settle(entries, results) {
-    this.#queue.settle(entries);
-    const byId = new Map(entries.map(({ event }) => [event.event_id, event]));
-    for (const { event_id: id, status, detail } of results) {
-      const event = byId.get(id);
-      if (status === "rejected" && event) this.onRejected(event, detail ?? "");
+    const answers = new Map(results.map((result) => [result.event_id, result]));
+    const refused = entries.filter(({ event }) => answers.get(event.event_id)?.status === "rejected");
+    // A moment told by a wrong clock is told again: the service's time has come with its answer.
+    const { clock } = this.readers;
+    const again = new Set(refused.filter(({ offsetMs }) => clock.isOff(offsetMs)));
+    this.#queue.settle(entries.filter((entry) => !again.has(entry)));
+    for (const entry of refused) {
+      const { event } = entry;
+      if (!again.has(entry)) this.onRejected(event, answers.get(event.event_id)?.detail ?? "");
     }
   }
 

@@ -151,6 +151,11 @@ export class Readers {
     }
   }
 
+  /** Have a token at hand. @param {Session} session @throws {FeedProblem} */
+  async prepare(session) {
+    if (session.keeper) await this.#tokenOf(session);
+  }
+
   /**
    * A request that nobody waits for, sent before this returns.
    * @param {Session} session  its token, if it needs one, is at hand
