@@ -209,6 +209,9 @@ class ServedFeed:
     `counters_at` is the store position of the counters used, `experiments` maps experiment name
     to variant, `personalized` is true only if the reader's history changed the order.
     `items` holds every ranked slot (the slate), `shown_to` how many of them were given out.
+    An interleaved feed has two sides: `rung` is the lower one, `personalized` is true if either
+    side is, `model_version` names both versions ("m1+m2") if they differ, and `context` holds what
+    each side was ("<variant>.rung", "<variant>.personalized", "<variant>.model_version").
     """
 
     request_id: str

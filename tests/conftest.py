@@ -7,10 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_logs() -> None:
+    """Render log lines and drop them: structlog's own default draws every traceback in colour."""
+    structlog.configure(
+        processors=[structlog.processors.KeyValueRenderer()],
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
 
 
 @pytest.fixture(scope="session")

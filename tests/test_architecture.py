@@ -6,8 +6,6 @@ import ast
 import subprocess
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 ROOMS = [
     "domain",
@@ -28,6 +26,7 @@ ROOMS = [
 ]
 PURE = ["features", "models", "ranking", "experiments"]
 MODULES = sorted(p for p in (ROOT / "feed").rglob("*.py") if p.name != "__init__.py")
+TREES = {path: ast.parse(path.read_text()) for path in MODULES}
 MOST_LINES = 400
 TOP_LEVEL = {
     "pyproject.toml",
@@ -64,20 +63,25 @@ def imported_modules(tree: ast.AST) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_imports_point_one_way(path):
-    own = ROOMS.index(room_of(module_name(path)))
-    rooms = {
-        room_of(name)
-        for name in imported_modules(ast.parse(path.read_text()))
+def roots_of(path: Path) -> set[str]:
+    """Return the top-level packages that a module imports."""
+    return {name.split(".")[0] for name in imported_modules(TREES[path])}
+
+
+def test_imports_point_one_way():
+    upward = [
+        f"{module_name(path)} imports {name}"
+        for path, tree in TREES.items()
+        for name in sorted(imported_modules(tree))
         if name.startswith("feed.")
-    }
-    assert {room for room in rooms if ROOMS.index(room) > own} == set()
+        and ROOMS.index(room_of(name)) > ROOMS.index(room_of(module_name(path)))
+    ]
+    assert upward == []
 
 
 def test_there_is_no_import_cycle():
     names = {module_name(p) for p in MODULES}
-    graph = {module_name(p): imported_modules(ast.parse(p.read_text())) & names for p in MODULES}
+    graph = {module_name(p): imported_modules(tree) & names for p, tree in TREES.items()}
     done: set[str] = set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:
@@ -91,56 +95,47 @@ def test_there_is_no_import_cycle():
         visit(name, ())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_nothing_is_imported_inside_a_function(path):
-    tree = ast.parse(path.read_text())
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-    inner = [
-        n.lineno
-        for f in functions
-        for n in ast.walk(f)
-        if isinstance(n, ast.Import | ast.ImportFrom)
-    ]
-    assert inner == []
+def test_nothing_is_imported_inside_a_function():
+    inner = {
+        f"{module_name(path)}:{node.lineno}"
+        for path, tree in TREES.items()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert sorted(inner) == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_a_module_stays_readable_and_says_what_it_holds(path):
-    text = path.read_text()
-    assert ast.get_docstring(ast.parse(text))
-    assert len(text.splitlines()) <= MOST_LINES
+def test_every_module_says_what_it_holds():
+    silent = [module_name(path) for path, tree in TREES.items() if not ast.get_docstring(tree)]
+    assert silent == []
+
+
+def test_every_module_stays_readable():
+    lines = {module_name(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_pure_rooms_read_no_clock_and_no_network():
     forbidden = {"time", "redis", "flask", "socket", "requests"}
-    for path in MODULES:
-        if room_of(module_name(path)) in PURE:
-            roots = {m.split(".")[0] for m in imported_modules(ast.parse(path.read_text()))}
-            assert not roots & forbidden, module_name(path)
+    pure = [path for path in MODULES if room_of(module_name(path)) in PURE]
+    assert [module_name(path) for path in pure if roots_of(path) & forbidden] == []
 
 
 def test_one_module_knows_implicit_and_one_compares_with_it():
-    users = [
-        module_name(p)
-        for p in MODULES
-        if any(m.split(".")[0] == "implicit" for m in imported_modules(ast.parse(p.read_text())))
-    ]
+    users = [module_name(path) for path in MODULES if "implicit" in roots_of(path)]
     assert users == ["feed.models.factors", "feed.offline.ablation"]
 
 
 def test_only_the_storage_room_knows_redis():
-    users = {
-        room_of(module_name(p))
-        for p in MODULES
-        if any(m.split(".")[0] == "redis" for m in imported_modules(ast.parse(p.read_text())))
-    }
+    users = {room_of(module_name(path)) for path in MODULES if "redis" in roots_of(path)}
     assert users == {"storage"}
 
 
 def test_nothing_is_pickled():
-    for path in MODULES:
-        roots = {m.split(".")[0] for m in imported_modules(ast.parse(path.read_text()))}
-        assert not roots & {"pickle", "joblib", "dill", "shelve", "marshal"}, module_name(path)
+    forbidden = {"pickle", "joblib", "dill", "shelve", "marshal"}
+    assert [module_name(path) for path in MODULES if roots_of(path) & forbidden] == []
 
 
 def test_the_top_level_holds_what_convention_wants_and_no_more():

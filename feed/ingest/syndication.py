@@ -58,13 +58,18 @@ def _fetch(source: str) -> bytes:
         path = Path(source)
         if not path.is_file():
             raise InvalidInputError("source", f"{source} is neither a file nor an http(s) address")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return _bounded(file.read(MAX_DOCUMENT_BYTES + 1))
     request = urllib.request.Request(source, headers={"User-Agent": "feed-ingest"})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310
             document: bytes = answer.read(MAX_DOCUMENT_BYTES + 1)
     except OSError as error:
         raise InvalidInputError("source", f"{source} can't be fetched: {error}") from None
+    return _bounded(document)
+
+
+def _bounded(document: bytes) -> bytes:
     if len(document) > MAX_DOCUMENT_BYTES:
         raise InvalidInputError("source", f"must be at most {MAX_DOCUMENT_BYTES} bytes")
     return document

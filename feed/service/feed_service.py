@@ -276,7 +276,7 @@ class FeedService:
         page: Page,
         watch: Stopwatch,
     ) -> ServedFeed:
-        context = {"device": query.device, "platform": query.platform}
+        context = {"device": query.device, "platform": query.platform, **ranked.context}
         if query.page_article_id:
             context["page_article_id"] = query.page_article_id
         return ServedFeed(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import structlog
@@ -52,13 +52,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """The slate of a request, and how it came about."""
+    """The slate of a request, and how it came about.
+
+    `context` adds to the context of the exposure record.
+    """
 
     items: Sequence[FeedItem]
     rung: Rung
     personalized: bool
     model_version: str
     experiments: dict[str, str]
+    context: Mapping[str, str] = field(default_factory=dict)
 
 
 def rank(
@@ -110,26 +114,26 @@ def _rank(
     rng: np.random.Generator,
     watch: Stopwatch,
 ) -> Ranked:
-    if resolution.interleaving is None:
-        view = snapshot.others.get(resolution.model_version, snapshot.view)
-        slate = _recommend(request, snapshot, view, resolution.config, mode, rng, watch)
-        items: Sequence[FeedItem] = slate_items(slate, view)
-    else:
-        sides = []
-        for side in resolution.interleaving:
-            view = snapshot.others.get(side.model_version, snapshot.view)
-            slate = _recommend(request, snapshot, view, side.config, mode, rng, watch)
-            sides.append((side.name, slate_items(slate, view)))
-        items = draft_items(sides, resolution.config.slate_size, rng)
     reader = request.reader
     allowed = reader is not None and reader.preferences.personalization
-    return Ranked(
-        items=items,
-        rung=slate.rung,
-        personalized=slate.personalized and allowed,
-        model_version=view.bundle.version,
-        experiments=resolution.variants,
-    )
+
+    def rank_with(config: RankingConfig, model_version: str) -> Ranked:
+        view = snapshot.others.get(model_version, snapshot.view)
+        slate = _recommend(request, snapshot, view, config, mode, rng, watch)
+        return Ranked(
+            items=slate_items(slate, view),
+            rung=slate.rung,
+            personalized=slate.personalized and allowed,
+            model_version=view.bundle.version,
+            experiments=resolution.variants,
+        )
+
+    if resolution.interleaving is None:
+        return rank_with(resolution.config, resolution.model_version)
+    sides = [
+        (side.name, rank_with(side.config, side.model_version)) for side in resolution.interleaving
+    ]
+    return interleave_sides(sides, resolution.config.slate_size, rng)
 
 
 def _recommend(
@@ -201,11 +205,16 @@ def slate_items(slate: Slate, view: RankingView) -> Slots:
     )
 
 
-def draft_items(
-    sides: Sequence[tuple[str, Sequence[FeedItem]]], slots: int, rng: np.random.Generator
-) -> tuple[FeedItem, ...]:
-    """Return one slate drafted from two; each slot's sources name the side that picked it."""
-    by_id: list[Mapping[str, FeedItem]] = [{i.article_id: i for i in items} for _, items in sides]
+def interleave_sides(
+    sides: Sequence[tuple[str, Ranked]], slots: int, rng: np.random.Generator
+) -> Ranked:
+    """Return one feed drafted from two, with what is true of both.
+
+    Each slot's sources name the side that picked it. The rung is the lower one, the feed is
+    personalized if a side is, and all model versions are named. The context says what each side
+    was.
+    """
+    by_id = [{item.article_id: item for item in ranked.items} for _, ranked in sides]
     drafted = interleave([*by_id[0]], [*by_id[1]], slots, rng)
     items = []
     for position, (article_id, team) in enumerate(zip(*drafted, strict=True)):
@@ -213,7 +222,21 @@ def draft_items(
         item = by_id[side][article_id]
         sources = (*item.sources, f"team:{sides[side][0]}")
         items.append(replace(item, position=position, sources=sources))
-    return tuple(items)
+    both = [ranked for _, ranked in sides]
+    return Ranked(
+        items=tuple(items),
+        rung=max((ranked.rung for ranked in both), key=[*Rung].index),
+        personalized=any(ranked.personalized for ranked in both),
+        model_version="+".join(dict.fromkeys(ranked.model_version for ranked in both)),
+        experiments=both[0].experiments,
+        context={key: text for side in sides for key, text in _describe_side(*side)},
+    )
+
+
+def _describe_side(name: str, ranked: Ranked) -> Iterator[tuple[str, str]]:
+    yield f"{name}.rung", ranked.rung.value
+    yield f"{name}.personalized", str(ranked.personalized).lower()
+    yield f"{name}.model_version", ranked.model_version
 
 
 def _code(vocabulary: Vocabulary, name: str) -> int:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import pytest
 
 from feed.domain import InvalidInputError
-from feed.ingest.syndication import parse_syndication, read_syndication
+from feed.ingest.syndication import MAX_DOCUMENT_BYTES, parse_syndication, read_syndication
 
 RSS = b"""<?xml version="1.0"?>
 <rss version="2.0" xmlns:media="http://search.yahoo.com/mrss/"><channel>
@@ -68,3 +71,52 @@ def test_a_missing_source_is_named(source):
 def test_what_is_no_feed_is_refused():
     with pytest.raises(InvalidInputError, match="RSS or Atom"):
         parse_syndication(b"<html><body>hello</body></html>", now=0.0)
+
+
+def test_a_file_beyond_the_limit_is_refused_unread(tmp_path):
+    path = tmp_path / "large.xml"
+    with path.open("wb") as file:
+        file.write(RSS)
+        file.truncate(MAX_DOCUMENT_BYTES + 1)
+    with pytest.raises(InvalidInputError, match=f"at most {MAX_DOCUMENT_BYTES} bytes"):
+        read_syndication(str(path), now=0.0)
+    path.write_bytes(RSS)
+    assert len(read_syndication(str(path), now=0.0)) == 2
+
+
+@pytest.fixture
+def served_document():
+    """Serve one document of a given size over HTTP; return the address."""
+    sizes = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            """Say nothing."""
+
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            padding = sizes[0] - len(RSS)
+            try:
+                self.wfile.write(RSS)
+                self.wfile.write(b" " * padding)
+            except ConnectionError:
+                return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+
+        def serve(size):
+            sizes[:] = [size]
+            return f"http://127.0.0.1:{server.server_port}/feed"
+
+        yield serve
+        server.shutdown()
+        thread.join()
+
+
+def test_a_document_beyond_the_limit_is_refused(served_document):
+    assert len(read_syndication(served_document(len(RSS)), now=0.0)) == 2
+    with pytest.raises(InvalidInputError, match=f"at most {MAX_DOCUMENT_BYTES} bytes"):
+        read_syndication(served_document(MAX_DOCUMENT_BYTES + 1), now=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,10 +135,16 @@ def shared_world() -> World:
     return build_world()
 
 
-@pytest.fixture
-def world() -> World:
-    """A world of the test's own."""
+@pytest.fixture(scope="session")
+def small_world() -> World:
+    """The world that `world` copies; no test may change it."""
     return build_world(articles=120, seed=2)
+
+
+@pytest.fixture
+def world(small_world) -> World:
+    """A world of the test's own."""
+    return deepcopy(small_world)
 
 
 @pytest.fixture(scope="session")

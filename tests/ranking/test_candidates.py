@@ -77,6 +77,22 @@ def test_followed_articles_are_of_what_is_followed(shared_world):
     assert of_source.any()
 
 
+@pytest.mark.parametrize(("field", "name"), [("sections", "money"), ("sources", "s2")])
+def test_one_follow_alone_brings_all_of_it_the_most_read_first(shared_world, field, name):
+    world = shared_world
+    profile = world.reader(preferences=world.prefer(**{f"followed_{field}": [name]}))
+    context = world.context(profile)
+    situation = build_situation(context, CONFIG)
+    codes = getattr(world.pool, field.removesuffix("s"))
+    wanted = codes == getattr(world.pool, field).row(name)
+    newest = [row for row in situation.eligible.rows.tolist() if wanted[row]]
+    for limit in (5, 500):
+        read = situation.index.popular[1][: 5 * limit].tolist()
+        expected = list(dict.fromkeys([*(row for row in read if wanted[row]), *newest]))
+        found = SOURCES["followed"](context, situation, CONFIG, limit)
+        assert found.tolist() == expected[:limit]
+
+
 @given(st.dictionaries(st.sampled_from(list(SOURCES)), LISTS, min_size=1), st.integers(1, 40))
 def test_union_keeps_every_source_name_and_repeats_nothing(proposals, cap):
     united = unite(proposals, 31, cap)

@@ -28,8 +28,8 @@ CERTAIN = RankingConfig(explore_slots=0)
 CLICKS = [0, 5, 21, 13, 42]
 
 
-def first_page(world, profile, **more):
-    slate = recommend(world.context(profile, **more), CERTAIN)
+def first_page(world, profile, config=CERTAIN, **more):
+    slate = recommend(world.context(profile, **more), config)
     return [
         (row, reason)
         for row, reasons in zip(slate.rows.tolist()[:20], slate.reasons, strict=False)
@@ -81,16 +81,21 @@ def test_families_lose_what_they_gave(shared_world):
 
 
 def test_labelled_articles_say_trending_with_their_numbers(shared_world):
-    world = shared_world
-    reasons = [r for row, r in first_page(world, world.reader()) if row == 17]
-    trending = [r for r in reasons if r.code is ReasonCode.TRENDING]
+    world, boosted = shared_world, replace(CERTAIN, trending_boost=5.0)
     entry = world.trending.entry(17)
-    if trending:
-        assert trending[0].readers == round(entry.readers)
-        assert trending[0].window_minutes == entry.window_minutes
-    for row, reason in first_page(world, world.reader(CLICKS)):
-        if reason.code is ReasonCode.TRENDING:
-            assert world.trending.labelled(np.array([row]))[0]
+    for profile in (world.reader(), world.reader(CLICKS)):
+        trending = [
+            (row, reason.readers, reason.window_minutes)
+            for row, reason in first_page(world, profile, boosted)
+            if reason.code is ReasonCode.TRENDING
+        ]
+        assert trending == [(17, round(entry.readers), entry.window_minutes)]
+
+
+def test_trending_is_no_reason_where_popularity_carries_the_score(shared_world):
+    world = shared_world
+    codes = [r.code for row, r in first_page(world, world.reader()) if row == 17]
+    assert codes == [ReasonCode.POPULAR]
 
 
 def test_nobody_is_told_to_follow_what_they_only_read(shared_world):
@@ -113,6 +118,28 @@ def test_follow_reasons_name_what_is_followed(shared_world):
         else:
             assert reason.source == "s2"
             assert world.pool.source[row] == world.pool.sources.row("s2")
+
+
+@pytest.mark.parametrize(("followed", "is_section"), [("culture", True), ("s2", False)])
+def test_below_the_first_page_a_follow_is_named_too(shared_world, followed, is_section):
+    world = shared_world
+    given = {"followed_sections" if is_section else "followed_sources": [followed]}
+    profile = world.reader([3], preferences=world.prefer(**given))
+    slate = recommend(world.context(profile), CERTAIN)
+    pool = world.pool
+    below = [
+        (row, reason)
+        for row, (reason, *_) in zip(slate.rows.tolist()[20:], slate.reasons[20:], strict=True)
+        if (
+            pool.section[row] == pool.sections.row(followed)
+            if is_section
+            else pool.source[row] == pool.sources.row(followed)
+        )
+        and not world.trending.labelled(np.array([row]))[0]
+    ]
+    assert below
+    for _, reason in below:
+        assert (reason.section if is_section else reason.source) == followed
 
 
 def test_deleted_articles_are_not_named(world):

@@ -145,6 +145,46 @@ def test_latest_is_newest_first(shared_world):
     assert (np.diff(slate.scores) <= 0).all()
 
 
+def test_latest_scores_halve_with_every_day_of_age(shared_world):
+    world = shared_world
+    slate = recommend(world.context(mode=Mode.LATEST), CONFIG)
+    days = (NOW - world.pool.published_at[slate.rows]) / (24 * HOUR)
+    np.testing.assert_allclose(slate.scores, 0.5**days)
+    texts = [reasons[0].text for reasons in slate.reasons]
+    assert texts == [
+        "New" if age <= 1 else f"Published in the last {int(np.ceil(age))} days"
+        for age in days.tolist()
+    ]
+    assert set(slate.sources) == {("fresh",)}
+
+
+@pytest.mark.parametrize("mode", [Mode.TRENDING, Mode.LATEST])
+def test_impersonal_slates_pin_and_explore_nothing(shared_world, mode):
+    slate = recommend(shared_world.context(mode=mode), CONFIG)
+    assert slate.pinned.tolist() == slate.explored.tolist() == [False] * len(slate)
+    assert slate.propensities.tolist() == [1.0] * len(slate)
+    assert (slate.mode, slate.personalized) == (mode, False)
+    assert slate.trace.candidates == len(slate)
+    assert slate.trace.eligible == shared_world.pool.size
+
+
+def test_trending_scores_and_counts_tell_the_three_parts_apart(shared_world):
+    world = shared_world
+    slate = recommend(world.context(mode=Mode.TRENDING), CONFIG)
+    clicks = world.signals.counters.clicks(slate.rows, NOW)[:, 0]
+    listed = np.isin(slate.rows, build_index(world.pool, world.signals.counters, NOW).popular[0])
+    trends = slate.rows == 17
+    np.testing.assert_allclose(slate.scores[trends], 2 + world.trending.score(slate.rows[trends]))
+    read = listed & ~trends
+    np.testing.assert_allclose(slate.scores[read], 1 + clicks[read] / clicks.max())
+    assert (slate.scores[~listed & ~trends] <= 1).all()
+    assert slate.trace.proposed == {
+        "trending": 1,
+        "popular_30m": listed.sum(),
+        "fresh": CONFIG.slate_size,
+    }
+
+
 def test_trending_starts_with_the_label_and_never_ends_early(shared_world):
     slate = recommend(shared_world.context(mode=Mode.TRENDING), CONFIG)
     assert slate.rows[0] == 17
@@ -316,9 +356,32 @@ def test_trace_counts_what_happened(shared_world):
     assert trace.eligible == world.pool.size - 1
     assert trace.candidates >= len(slate)
     assert set(trace.seconds.values()) == {1.0}
-    assert {"eligibility", "candidates", "scoring", "diversity", "explanation"} <= set(
-        trace.seconds
-    )
+    assert list(trace.seconds) == [
+        "eligibility",
+        "candidates",
+        "scoring",
+        "diversity",
+        "exploration",
+        "explanation",
+    ]
+
+
+def test_an_explored_slot_says_so_and_nothing_else(shared_world):
+    world, config = shared_world, RankingConfig(explore_slots=3)
+    slate = recommend(world.context(world.reader([3])), config)
+    assert 0 < slate.explored.sum() <= 3
+    for explored, reasons in zip(slate.explored.tolist(), slate.reasons, strict=True):
+        codes = [reason.code for reason in reasons]
+        assert codes == [ReasonCode.EXPLORE] if explored else ReasonCode.EXPLORE not in codes
+
+
+def test_a_story_told_already_is_not_explored(shared_world):
+    world = shared_world
+    config = RankingConfig(explore_slots=2, duplicate_similarity=0.6)
+    slate = recommend(world.context(world.reader([3])), config)
+    assert slate.trace.duplicates > 0
+    assert len(slate.trace.explore_rows) > 2
+    assert set(slate.trace.explore_rows.tolist()) <= set(rows_of(slate))
 
 
 def test_first_page_propensities_add_up_over_many_draws(shared_world):

@@ -4,21 +4,25 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from feed.config import Settings
+from feed.domain import FeedError
 from feed.features.ids import IdMap
+from feed.features.trending import TrendingState
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
 from feed.service.admission import AdmissionGate
 from feed.service.app import create_app
 from feed.service.problems import ProblemError
+from feed.service.signals_log import TRENDING_BLOB
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 
@@ -135,6 +139,71 @@ def test_a_store_that_is_down_at_the_start_is_waited_for(
         keeper.stop()
 
 
+def test_a_request_over_its_budget_spares_every_further_round_trip(
+    own_store: EmbeddedStore, tmp_path: Path
+) -> None:
+    for budget_ms, spared in ((60_000, 0), (0, 1)):
+        app = open_app(own_store, tmp_path, request_budget_ms=budget_ms)
+        store = app.extensions["feed"].store
+        app.extensions["feed"].keeper.refresh()
+        publish(app, 30)
+        app.extensions["feed"].shelf.sync()
+        lost = lost_exposures(app)
+        kept = sum(store.stream_lengths())
+        page = app.test_client().get("/v1/feed?user_id=u").json
+        assert len(page["items"]) == 20
+        assert (page["next_cursor"] is None) == bool(spared)
+        assert sum(store.stream_lengths()) == kept + 1 - spared
+        assert lost_exposures(app) > lost if spared else lost_exposures(app) == lost
+
+
+def lost_exposures(app: Any) -> float:
+    lines = app.test_client().get("/metrics").text.splitlines()
+    (value,) = [x.split()[1] for x in lines if x.startswith("feed_exposures_lost_total ")]
+    return float(value)
+
+
+def test_without_its_store_the_rate_limit_refuses_nobody(
+    own_store: EmbeddedStore, tmp_path: Path
+) -> None:
+    app = open_app(own_store, tmp_path, rate_per_minute=6)
+    app.extensions["feed"].keeper.refresh()
+    publish(app, 30)
+    client = app.test_client()
+    statuses = [client.get("/v1/feed?user_id=u").status_code for _ in range(8)]
+    assert statuses.index(429) > 0
+    assert statuses[-1] == 429
+    own_store.kill()
+    assert [client.get("/v1/feed?user_id=u").status_code for _ in range(8)] == [200] * 8
+
+
+def test_the_snapshot_thread_outlives_a_defect(own_store: EmbeddedStore, tmp_path: Path) -> None:
+    app = open_app(own_store, tmp_path, poll_seconds=0.01)
+    services = app.extensions["feed"]
+    publish(app, 3)
+    before = services.keeper.current()
+    services.store.write_blob(TRENDING_BLOB, b"what no worker writes")
+    with pytest.raises(Exception, match=r".") as caught:
+        services.keeper.refresh()
+    assert not isinstance(caught.value, FeedError), "the thread takes errors of ours elsewhere"
+    with capture_logs() as logs:
+        services.keeper.start()
+        try:
+            wait_for(lambda: any(entry["event"] == "snapshot_failed" for entry in logs))
+            assert services.keeper.current() is before
+            services.store.write_blob(TRENDING_BLOB, TrendingState().to_bytes())
+            wait_for(lambda: services.keeper.current() is not before)
+        finally:
+            services.keeper.stop()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
 def test_a_slow_store_does_not_break_the_budget(own_store: EmbeddedStore, tmp_path: Path) -> None:
     wire = SlowWire(own_store.url.removeprefix("unix://"), tmp_path)
     app = open_app(own_store, tmp_path, url=f"unix://{wire.path}")
@@ -168,11 +237,20 @@ def bundle(version: str) -> ModelBundle:
     )
 
 
+def metric_of(site: Any, name: str) -> float:
+    """The value of a metric without labels; fails if the service does not show it."""
+    lines = site.client.get("/metrics").text.splitlines()
+    (value,) = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
+    return float(value)
+
+
 def test_a_published_model_is_taken_and_a_broken_one_refused(site: Any) -> None:
     site.publish(5)
     registry = ModelRegistry(site.settings.data_dir / "models")
+    refused_before = metric_of(site, "feed_bundles_refused_total")
     registry.set_live(registry.publish(bundle("m1")))
     site.services.keeper.refresh()
+    assert metric_of(site, "feed_bundles_refused_total") == refused_before
     assert site.feed()["model_version"] == "m1"
     assert site.feed()["mode_served"] == "personalized"
     related = site.client.get("/v1/articles/a0/related").json["items"]
@@ -183,8 +261,7 @@ def test_a_published_model_is_taken_and_a_broken_one_refused(site: Any) -> None:
     damaged.write_bytes(damaged.read_bytes()[:-7])
     site.services.keeper.refresh()
     assert site.feed()["model_version"] == "m1"
-    text = site.client.get("/metrics").text
-    assert "feed_bundles_refused_total 0.0" not in text
+    assert metric_of(site, "feed_bundles_refused_total") == refused_before + 1
     registry.rollback()
     registry.set_live(registry.publish(bundle("m3")))
     site.services.keeper.refresh()

@@ -84,6 +84,26 @@ def test_a_like_shows_at_once_and_is_counted_once(site: Any) -> None:
     assert item()["reactions"]["likes"] == 1
 
 
+def test_ones_own_like_adds_to_those_of_others_at_once(site: Any) -> None:
+    (article_id,) = site.publish(1)
+    for user_id in ("other", "another"):
+        site.send(click(article_id, user_id=user_id, kind="like"))
+    site.clock.now += 1
+    site.work()
+
+    def likes(user_id: str) -> int:
+        count: int = site.feed(user_id)["items"][0]["reactions"]["likes"]
+        return count
+
+    assert likes("reader") == 2
+    site.clock.now += 1
+    site.send(click(article_id, kind="like", occurred_at=format_time(site.clock.now)))
+    assert (likes("reader"), likes("stranger")) == (3, 2)
+    site.clock.now += 1
+    site.work()
+    assert (likes("reader"), likes("stranger")) == (3, 3)
+
+
 def test_a_click_by_a_clock_that_is_ahead_counts_in_the_next_request(site: Any) -> None:
     site.publish(30)
     clicked = ids_of(site.feed(limit=10))[0]

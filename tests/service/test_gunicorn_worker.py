@@ -28,8 +28,9 @@ def application(environ, start_response):
 CONFIG = "python:feed.service.gunicorn_config"
 
 
-@pytest.fixture
-def port(tmp_path):
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("gunicorn")
     (tmp_path / "tiny.py").write_text(APPLICATION)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -61,10 +62,31 @@ def ask(connection, path):
     return connection.getresponse().read()
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
 def test_kept_alive_connections_are_shared_out_evenly(port):
-    for _ in range(3):
-        time.sleep(0.2)  # the processes notice that the connections before are closed
-        assert sorted(pids(port, 8).values()) == [4, 4]
+    for _ in range(3):  # the processes notice a moment later that connections are closed
+        wait_until(lambda: sorted(pids(port, 8).values()) == [4, 4])
+
+
+def test_the_fewest_connections_are_those_of_a_living_process():
+    program = (
+        "from types import SimpleNamespace as Worker\n"
+        "from feed.service import gunicorn_config, gunicorn_worker as shared\n"
+        "dead, living = Worker(age=3, pid=1), Worker(age=4, pid=2)\n"
+        "shared._put(dead.age, 1 + 0)\n"
+        "shared._put(living.age, 1 + 5)\n"
+        "print(shared.fewest_connections())\n"
+        "gunicorn_config.child_exit(None, dead)\n"
+        "print(shared.fewest_connections())\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert said.stdout.split() == [b"0", b"5"]
 
 
 def test_answers_of_every_shape_arrive_whole_over_one_connection(port):

@@ -1,0 +1,188 @@
+"""`feed ingest`, `encode`, `backup` and `restore` as people type them, on a real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from werkzeug.serving import make_server
+
+from feed.config import Settings
+from feed.domain import Event, EventKind, format_time
+from feed.features.embeddings import SENTENCE_ENCODER
+from feed.service.app import create_app
+from feed.storage.embedded import EmbeddedStore
+from feed.storage.redis_store import RedisStore
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+ARTICLES = [
+    {
+        "article_id": f"a{number}",
+        "title": f"{subject} in district {number}",
+        "published_at": format_time(time.time() - 60 * number),
+    }
+    for number, subject in enumerate(["Ferry strike", "Storm warning", "Rate decision"] * 8)
+]
+EVENTS = [
+    {"event_id": f"e{n}", "user_id": f"u{n}", "article_id": "a0", "kind": "click"} for n in range(3)
+]
+
+
+@pytest.fixture
+def run(store_url: str, tmp_path: Path) -> Run:
+    """Run a `feed` command in a process of its own, on the session's store."""
+
+    def call(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "FEED_REDIS_URL": store_url, "FEED_ENCODER": "none"}
+        return subprocess.run(
+            [sys.executable, "-m", "feed", *arguments],
+            env={**environment, **settings},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture
+def service(store: RedisStore, store_settings: Settings) -> Iterator[str]:
+    """A web process, in a thread; the address that it answers on."""
+    app = create_app(replace(store_settings, encoder="none"), store)
+    app.extensions["feed"].keeper.refresh()
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def lines_file(folder: Path, *documents: object) -> str:
+    path = folder / "documents.jsonl"
+    path.write_text("\n".join(json.dumps(document) for document in documents) + "\n")
+    return str(path)
+
+
+def test_articles_and_events_are_ingested_once(
+    run: Run, service: str, store: RedisStore, tmp_path: Path
+) -> None:
+    path = lines_file(tmp_path, *ARTICLES, *EVENTS)
+    first = run("ingest", path, "--url", service)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout == "24 articles sent; events: 3 accepted, 0 duplicate, 0 rejected\n"
+    assert all(store.read_articles([str(a["article_id"]) for a in ARTICLES]))
+    again = run("ingest", path, "--url", service)
+    assert "0 accepted, 3 duplicate" in again.stdout
+
+
+def test_a_wrong_line_is_named_and_nothing_is_sent(
+    run: Run, service: str, store: RedisStore, tmp_path: Path
+) -> None:
+    path = lines_file(tmp_path, ARTICLES[0], {**ARTICLES[1], "published_at": "yesterday"})
+    refused = run("ingest", path, "--url", service)
+    assert refused.returncode == 2
+    assert "published_at" in refused.stderr
+    assert store.read_articles(["a0"]) == [None]
+    partly = run("ingest", path, "--url", service, "--skip-invalid")
+    assert partly.returncode == 2
+    assert store.read_articles(["a0"]) != [None]
+
+
+def test_articles_are_encoded_anew_after_a_change_of_encoder(
+    run: Run, service: str, store: RedisStore, tmp_path: Path
+) -> None:
+    assert run("ingest", lines_file(tmp_path, *ARTICLES), "--url", service).returncode == 0
+    where = ("--data", str(tmp_path))
+    fitted = run("encode", "--fit", *where, FEED_ENCODER="tfidf")
+    assert (fitted.returncode, fitted.stdout) == (0, "encoded 24 articles\n"), fitted.stderr
+    stored = store.read_articles(["a0", "a3", "a1"])
+    ferry, other_ferry, storm = (each.embedding for each in stored if each)
+    assert ferry @ other_ferry > ferry @ storm + 0.3
+    assert stored[0] is not None
+    assert stored[0].encoder.startswith("tfidf-svd-")
+    again = run("encode", *where, FEED_ENCODER="tfidf")
+    assert again.stdout == "encoded 0 articles\n"
+    sentences = run("encode", *where, FEED_ENCODER="sentence")
+    assert sentences.stdout == "encoded 24 articles\n", sentences.stderr
+    (stored_anew,) = store.read_articles(["a0"])
+    assert stored_anew is not None
+    assert (stored_anew.encoder, stored_anew.embedding.shape) == (SENTENCE_ENCODER, (512,))
+
+
+def test_fitting_on_too_few_articles_is_refused_in_one_line(
+    run: Run, store: RedisStore, tmp_path: Path
+) -> None:
+    refused = run("encode", "--fit", "--data", str(tmp_path), FEED_ENCODER="tfidf")
+    assert refused.returncode == 2
+    assert "needs 20 articles or more" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_an_installation_is_backed_up_and_restored(
+    run: Run,
+    service: str,
+    store: RedisStore,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    assert run("ingest", lines_file(tmp_path, *ARTICLES, *EVENTS), "--url", service).returncode == 0
+    store.append_events([_like("u0")])
+    archived = tmp_path / "archive" / "events" / "day=2026-01-01" / "part.parquet"
+    archived.parent.mkdir(parents=True)
+    archived.write_bytes(b"rows")
+    copy = tmp_path_factory.mktemp("copies") / "copy"
+    saved = run("backup", str(copy), "--data", str(tmp_path))
+    assert saved.returncode == 0, saved.stderr
+    assert saved.stdout.startswith("saved ")
+    target = tmp_path_factory.mktemp("restored")
+    with EmbeddedStore(target) as server:
+        restored = run("restore", str(copy), "--data", str(target), FEED_REDIS_URL=server.url)
+        assert restored.returncode == 0, restored.stderr
+        assert restored.stdout == saved.stdout.replace("saved", "restored")
+        other = RedisStore(replace(Settings(), redis_url=server.url, store_timeout_ms=5000))
+        assert other.read_reader("u0") == store.read_reader("u0")
+        assert other.read_reader("u0").reactions == {"a0": EventKind.LIKE}
+        for before, after in zip(
+            store.read_articles(["a0", "a9"]), other.read_articles(["a0", "a9"]), strict=True
+        ):
+            assert before is not None
+            assert after is not None
+            assert before.article == after.article
+            np.testing.assert_array_equal(before.embedding, after.embedding)
+        other.close()
+        assert (target / archived.relative_to(tmp_path)).read_bytes() == b"rows"
+        twice = run("restore", str(copy), "--data", str(target), FEED_REDIS_URL=server.url)
+        assert twice.returncode == 2
+        assert len(twice.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_store_a_backup_ends_with_one_line(run: Run, tmp_path: Path) -> None:
+    away = f"unix://{tmp_path}/none.sock"
+    failed = run("backup", str(tmp_path / "copy"), "--data", str(tmp_path), FEED_REDIS_URL=away)
+    assert failed.returncode == 1
+    assert len(failed.stderr.strip().splitlines()) == 1
+    assert "no store answers" in failed.stderr
+
+
+def _like(user_id: str) -> Event:
+    return Event(
+        event_id="like",
+        user_id=user_id,
+        article_id="a0",
+        kind=EventKind.LIKE,
+        occurred_at=time.time(),
+        received_at=time.time(),
+    )

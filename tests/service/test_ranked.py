@@ -1,0 +1,114 @@
+"""An interleaved feed says truthfully what both of its sides were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from feed.domain import FeedItem, Rung
+from feed.features.ids import IdMap
+from feed.models.bundle import ModelBundle
+from feed.models.registry import ModelRegistry
+from feed.service.ranked import Ranked, interleave_sides
+from feed.storage.store import RecordType
+
+DESIGN = {
+    "name": "mixed",
+    "hypothesis": "The new model finds more that is read.",
+    "owner": "the desk",
+    "variants": [
+        {"name": "control", "share": 0.01},
+        {"name": "new", "model_version": "m2", "share": 0.01},
+        {"name": "both", "share": 0.98, "interleaves": ["control", "new"]},
+    ],
+}
+
+
+def side(ids: Sequence[str], **fields: Any) -> Ranked:
+    items = [
+        FeedItem(
+            article_id=name, position=at, score=1.0, reasons=(), sources=("fresh",), trending=False
+        )
+        for at, name in enumerate(ids)
+    ]
+    defaults = {"rung": Rung.PERSONALIZED, "personalized": True, "model_version": "m1"}
+    return Ranked(items=items, experiments={"mixed": "both"}, **{**defaults, **fields})
+
+
+def draft(first: Ranked, second: Ranked) -> Ranked:
+    sides = [("control", first), ("new", second)]
+    return interleave_sides(sides, 6, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("first_is_lower", [True, False])
+def test_the_lower_rung_both_models_and_any_personal_touch_are_told(first_is_lower: bool) -> None:
+    lower = side("abcdef", rung=Rung.WITHOUT_MODEL, personalized=False, model_version="none")
+    upper = side("fedcba")
+    sides = (lower, upper) if first_is_lower else (upper, lower)
+    mixed = draft(*sides)
+    assert mixed.rung is Rung.WITHOUT_MODEL
+    assert mixed.personalized
+    assert mixed.model_version == ("none+m1" if first_is_lower else "m1+none")
+    names = ("control", "new") if first_is_lower else ("new", "control")
+    assert mixed.context == {
+        f"{names[0]}.rung": "without_model",
+        f"{names[0]}.personalized": "false",
+        f"{names[0]}.model_version": "none",
+        f"{names[1]}.rung": "personalized",
+        f"{names[1]}.personalized": "true",
+        f"{names[1]}.model_version": "m1",
+    }
+
+
+def test_equal_sides_are_told_once_and_nothing_personal_is_claimed() -> None:
+    mixed = draft(side("abcdef", personalized=False), side("fedcba", personalized=False))
+    assert (mixed.model_version, mixed.personalized) == ("m1", False)
+    assert mixed.experiments == {"mixed": "both"}
+
+
+def test_each_slot_keeps_what_its_side_said_and_names_it() -> None:
+    mixed = draft(side("abcdef"), side("fedcba"))
+    assert [item.position for item in mixed.items] == [0, 1, 2, 3, 4, 5]
+    assert sorted(item.article_id for item in mixed.items) == list("abcdef")
+    assert (
+        sorted(item.sources[-1] for item in mixed.items) == ["team:control"] * 3 + ["team:new"] * 3
+    )
+    assert {item.sources[0] for item in mixed.items} == {"fresh"}
+
+
+def bundle(version: str) -> ModelBundle:
+    return ModelBundle(
+        version=version,
+        article_ids=IdMap(["a0", "a1", "a2"]),
+        factors=np.ones((3, 4), np.float32),
+        readers=np.ones(3),
+    )
+
+
+def test_the_answer_and_the_exposure_record_name_the_models_of_both_sides(site: Any) -> None:
+    site.publish(30)
+    registry = ModelRegistry(site.settings.data_dir / "models")
+    registry.set_live(registry.publish(bundle("m1")))
+    registry.publish(bundle("m2"))
+    answer = site.client.post("/v1/experiments", json=DESIGN)
+    assert answer.status_code == 201, answer.json
+    assert site.client.post("/v1/experiments/mixed/start").status_code == 200
+    site.services.keeper.refresh()
+    pages = (site.feed(f"reader-{number}") for number in range(50))
+    page = next(page for page in pages if page["experiments"]["mixed"] == "both")
+    assert page["model_version"] == "m1+m2"
+    assert page["mode_served"] == "personalized"
+    records = [
+        orjson.loads(found.payload)
+        for partition in range(site.store.partitions)
+        for found in site.store.read_stream(partition, "0-0", 100)
+        if found.type is RecordType.SERVED
+    ]
+    record = next(found for found in records if found["request_id"] == page["request_id"])
+    assert record["model_version"] == "m1+m2"
+    assert record["context"]["control.model_version"] == "m1"
+    assert record["context"]["new.model_version"] == "m2"
