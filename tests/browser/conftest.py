@@ -6,8 +6,9 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -15,10 +16,12 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from feed.config import Settings
 from feed.domain import Article
 from feed.newsroom.articles import load_articles
+from feed.service.api_keys import hash_key
 from feed.service.app import create_app
 from feed.service.worker import run_worker
 from feed.storage.embedded import EmbeddedStore
@@ -71,12 +74,62 @@ SAMPLE_READERS = [
 ]
 
 
+SITE_KEY = "site-key-that-anybody-may-know"
+TOKEN_SECRET = "a secret of the newsroom that no browser ever sees"
+WRITE_KEY = "write-key-that-stays-on-the-servers"
+
+
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running service, worker included, that holds the built-in newsroom."""
+    """The address of an open service that holds the built-in newsroom and sample readers."""
     directory = tmp_path_factory.mktemp("site")
     (directory / "demo").mkdir()
     (directory / "demo" / "readers.json").write_bytes(orjson.dumps(SAMPLE_READERS))
+    with running_site(directory) as address:
+        yield address
+
+
+@dataclass
+class Newsroom:
+    """A news site of its own: one page, at another origin than the service."""
+
+    address: str = ""
+    page: str = ""
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Answer every request with the page, as a WSGI application."""
+        return Response(self.page, mimetype="text/html")(environ, start_response)
+
+
+@pytest.fixture(scope="package")
+def newsroom() -> Iterator[Newsroom]:
+    """A running news site whose pages may call the guarded service."""
+    with ExitStack() as stack:
+        site = Newsroom()
+        http = make_server("127.0.0.1", 0, site, threaded=True)
+        stack.callback(http.server_close)
+        run_beside(stack, http.serve_forever, http.shutdown)
+        site.address = f"http://127.0.0.1:{http.server_port}"
+        yield site
+
+
+@pytest.fixture(scope="package")
+def guarded_site(tmp_path_factory: pytest.TempPathFactory, newsroom: Newsroom) -> Iterator[str]:
+    """The address of a service with API keys, a site key and readers' tokens."""
+    with running_site(
+        tmp_path_factory.mktemp("guarded"),
+        site_key=SITE_KEY,
+        token_secret=TOKEN_SECRET,
+        api_keys=f"write:{hash_key(WRITE_KEY)}",
+        anonymous_per_minute=0,
+        cors_origins=newsroom.address,
+    ) as address:
+        yield address
+
+
+@contextmanager
+def running_site(directory: Path, **changes: Any) -> Iterator[str]:
+    """Run a service, worker included, with a store of its own; give its address."""
     with EmbeddedStore(directory) as server, ExitStack() as stack:
         settings = replace(
             Settings(),
@@ -85,6 +138,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             encoder="none",
             store_timeout_ms=2000,
             request_budget_ms=10_000,
+            **changes,
         )
         store = RedisStore(settings)
         stack.callback(store.close)
@@ -185,12 +239,12 @@ def visitor(chromium: Browser, site: str, request: pytest.FixtureRequest) -> Ite
     """A function that seats a reader at a page of their own; nothing may go wrong unseen."""
     visits: list[Visit] = []
 
-    def seat(*, expected_complaints: tuple[str, ...] = (), **context: Any) -> Visit:
+    def seat(*, at: str = site, expected_complaints: tuple[str, ...] = (), **context: Any) -> Visit:
         context.setdefault("viewport", {"width": 1280, "height": 900})
         page = chromium.new_context(**context).new_page()
         page.set_default_timeout(10_000)
         reader = f"{request.node.name}-{len(visits)}"
-        visit = Visit(page, site, reader, expected_complaints=expected_complaints)
+        visit = Visit(page, at, reader, expected_complaints=expected_complaints)
         visit.watch()
         visits.append(visit)
         return visit

@@ -20,7 +20,7 @@ export function rememberedKey() {
 
 /**
  * A form that asks for a key.
- * @param {import("./feed-client.js").FeedClient} client  gets the key
+ * @param {import("./client/feed-client.js").FeedClient} client  gets the key
  * @param {() => void} onGiven
  */
 export function keyForm(client, onGiven) {

@@ -3,7 +3,7 @@
  * @module article
  */
 
-import { DwellTimer } from "./attention.js";
+import { DwellTimer } from "./client/attention.js";
 import { articleHash, byline, disclosureLines, labelList, picture, reasonList } from "./cards.js";
 import { el, icon, languageOf, safeLink, timeAgo } from "./dom.js";
 
@@ -12,7 +12,7 @@ const RELATED_SHOWN = 4;
 /**
  * What is being read.
  * @typedef {object} Reading
- * @property {import("./feed-client.js").FeedItem} item
+ * @property {import("./client/api.js").FeedItem} item
  * @property {?string} requestId  null if it did not come from a feed
  * @property {?number} position
  * @property {string} [from]  id of the article whose page led here
@@ -26,7 +26,7 @@ export class ArticleView {
   /**
    * @param {object} parts
    * @param {HTMLDialogElement} parts.dialog
-   * @param {import("./feed-client.js").FeedClient} parts.client
+   * @param {import("./client/feed-client.js").FeedClient} parts.client
    * @param {import("./reactions.js").Reactions} parts.reactions
    * @param {() => void} parts.onOpen
    * @param {(reading: Reading) => void} parts.onClose
@@ -234,7 +234,7 @@ const MADE_WITH = {
 /**
  * An article outside a feed, in the shape of a feed item: labels and disclosure say what it says
  * of itself, and that it is trending where that is known.
- * @param {import("./feed-client.js").Article} article
+ * @param {import("./client/api.js").Article} article
  * @param {{trending?: boolean}} [known]
  */
 export function itemOf(article, { trending = false } = {}) {

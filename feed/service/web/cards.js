@@ -114,7 +114,7 @@ function withoutSentences(text, said) {
 
 /**
  * @typedef {object} CardEntry
- * @property {import("./feed-client.js").FeedItem} item
+ * @property {import("./client/api.js").FeedItem} item
  * @property {string} requestId
  * @property {number} place  where it stands on the page, from 0
  * @property {HTMLElement} [card]

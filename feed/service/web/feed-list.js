@@ -3,7 +3,6 @@
  * @module feed-list
  */
 
-import { keyForm } from "./api-key.js";
 import { markRead, renderCard, renderHidden, renderSkeletons } from "./cards.js";
 import { announce, el } from "./dom.js";
 
@@ -30,15 +29,26 @@ export class FeedList {
    * @param {object} parts
    * @param {HTMLElement} parts.list  role "feed"
    * @param {HTMLElement} parts.state  below the list: loading, the end, what went wrong
-   * @param {import("./feed-client.js").FeedClient} parts.client
-   * @param {import("./attention.js").ImpressionTracker} parts.tracker
+   * @param {import("./client/feed-client.js").FeedClient} parts.client
+   * @param {import("./client/attention.js").ImpressionTracker} parts.tracker
    * @param {import("./reactions.js").Reactions} parts.reactions
    * @param {import("./cards.js").CardActions} parts.actions
-   * @param {(feed: import("./feed-client.js").Feed) => void} parts.onServed
+   * @param {(feed: import("./client/api.js").Feed) => void} parts.onServed
    * @param {(problem: Error) => void} parts.onTrouble  a refresh failed, the cards still stand
-   * @param {() => void} parts.onKey  the service wanted an API key and the client has one now
+   * @param {() => ?HTMLElement} parts.onUnauthorized  what to show when the service wants to know
+   *   who asks
    */
-  constructor({ list, state, client, tracker, reactions, actions, onServed, onTrouble, onKey }) {
+  constructor({
+    list,
+    state,
+    client,
+    tracker,
+    reactions,
+    actions,
+    onServed,
+    onTrouble,
+    onUnauthorized,
+  }) {
     Object.assign(this, {
       list,
       state,
@@ -48,7 +58,7 @@ export class FeedList {
       actions,
       onServed,
       onTrouble,
-      onKey,
+      onUnauthorized,
     });
     /** @type {FeedQuery} */
     this.query = { mode: "personalized", section: "" };
@@ -101,7 +111,7 @@ export class FeedList {
     return this.client.getFeed({ limit: PAGE_SIZE, ...this.query });
   }
 
-  /** Draw a feed from its beginning. @param {import("./feed-client.js").Feed} feed */
+  /** Draw a feed from its beginning. @param {import("./client/api.js").Feed} feed */
   show(feed) {
     this.#clear();
     this.#notice = feed.notice ?? "";
@@ -222,10 +232,11 @@ export class FeedList {
 
   #fail(problem) {
     for (const skeleton of this.list.querySelectorAll(".skeleton")) skeleton.remove();
+    const wanted = problem.status === 401 ? this.onUnauthorized() : null;
     if (problem.status === 410 || (problem.status === 400 && this.#cursor)) {
       this.#continueAfresh(); // the list behind the cursor is gone
-    } else if (problem.status === 401) {
-      this.state.replaceChildren(keyForm(this.client, this.onKey));
+    } else if (wanted) {
+      this.state.replaceChildren(wanted);
     } else if (problem.retryAfterS !== null && problem.temporary) {
       this.#waitAndRetry(problem);
     } else if (problem.offline && !navigator.onLine) {

@@ -3,11 +3,12 @@
  * @module page
  */
 
+import { Account, rememberedToken, siteKey } from "./account.js";
 import { ArticleView, slotOf } from "./article.js";
-import { rememberedKey } from "./api-key.js";
-import { ImpressionTracker } from "./attention.js";
+import { keyForm, rememberedKey } from "./api-key.js";
+import { ImpressionTracker } from "./client/attention.js";
 import { announce, el, icon, refreshTimes } from "./dom.js";
-import { FeedClient } from "./feed-client.js";
+import { FeedClient } from "./client/feed-client.js";
 import { FeedList } from "./feed-list.js";
 import { Keyboard } from "./keyboard.js";
 import { Catalogue, PreferencesPanel, sorted } from "./preferences.js";
@@ -27,10 +28,14 @@ const RUNG_WORDS = {
 /** How long a feed fetched in the background may wait for the reader to look at it. */
 const PEEK_KEEPS_MS = 60_000;
 
+/** With a site key the page reads with readers' tokens, as a news site's own front end would. */
+const givesTokens = siteKey() !== "";
+
 const client = new FeedClient({
-  userId: "",
-  headers: rememberedKey(),
-  storage: safeSessionStorage(),
+  ...(givesTokens
+    ? { siteKey: siteKey(), token: rememberedToken() }
+    : { userId: "", headers: rememberedKey() }),
+  onReader: changeReader,
   context: {
     platform: "web",
     device: matchMedia("(max-width: 44rem)").matches ? "phone" : "desktop",
@@ -40,6 +45,7 @@ const client = new FeedClient({
     announce(`The service refused that: ${detail}`);
   },
 });
+const known = { reader: null };
 const catalogue = new Catalogue();
 const reactions = new Reactions(client);
 const tracker = new ImpressionTracker(client);
@@ -54,7 +60,7 @@ const feed = new FeedList({
   onServed: describeFeed,
   onTrouble: ({ offline, message }) =>
     offerInPill(offline ? "The feed cannot be reached." : message, "Try again", refresh),
-  onKey: startOver,
+  onUnauthorized,
 });
 const reader = new ArticleView({
   dialog: $("#article"),
@@ -70,27 +76,56 @@ const trending = new TrendingColumn({
   learn,
   open: (reading) => reader.open(reading),
 });
-const picker = new ReaderPicker({
-  dialog: $("#readers"),
-  button: $("#reader-button"),
-  onChoose: seat,
-});
+const picker = givesTokens
+  ? null
+  : new ReaderPicker({ dialog: $("#readers"), button: $("#reader-button"), onChoose: seat });
+const account = givesTokens
+  ? new Account({
+      dialog: $("#account"),
+      button: $("#reader-button"),
+      note: $("#account-note"),
+      client,
+      onReturned: startOver,
+    })
+  : null;
 const preferences = new PreferencesPanel({
   dialog: $("#preferences"),
   button: $("#preferences-button"),
   client,
   catalogue,
   onChanged: () => startOver(),
-  onErased: () => seat(newReaderId()),
+  onErased: () => (account ? account.signOut() : seat(newReaderId())),
 });
 
 /** A reader sits down. @param {string} userId */
 function seat(userId) {
   client.userId = userId;
   picker.remember(userId);
+  forgetReader();
+  startOver();
+}
+
+/** The client knows who reads: at first, after a sign-in, after a sign-out. */
+function changeReader() {
+  account.name();
+  if (known.reader !== null) {
+    forgetReader();
+    startOver();
+  }
+  known.reader = client.userId;
+}
+
+/** Forget what the page knows of the reader who goes. */
+function forgetReader() {
+  $("#account-note").hidden = true;
   reactions.clear();
   feed.forgetReader();
-  startOver();
+}
+
+/** What stands in the place of a feed that was refused; null if nothing can be done about it. */
+function onUnauthorized() {
+  if (!account) return keyForm(client, startOver);
+  return client.isGuest ? null : account.ended();
 }
 
 /** Another feed: another reader, order or section. */
@@ -292,14 +327,6 @@ const keyboard = new Keyboard({
   "?": () => !document.querySelector("dialog[open]") && $("#keys").showModal(),
 });
 
-function safeSessionStorage() {
-  try {
-    return sessionStorage;
-  } catch {
-    return null; // forbidden by the browser's settings
-  }
-}
-
 function wire() {
   for (const button of document.querySelectorAll("#modes button")) {
     button.addEventListener("click", () => chooseMode(button.dataset.mode));
@@ -337,7 +364,8 @@ async function start() {
   const today = new Intl.DateTimeFormat("en-GB", { dateStyle: "full" }).format(new Date());
   $("#today").textContent = today;
   wire();
-  seat(await picker.first());
+  if (picker) seat(await picker.first());
+  else startOver();
   reader.followAddress();
 }
 

@@ -54,7 +54,7 @@ export class PreferencesPanel {
    * @param {object} parts
    * @param {HTMLDialogElement} parts.dialog
    * @param {HTMLElement} parts.button
-   * @param {import("./feed-client.js").FeedClient} parts.client
+   * @param {import("./client/feed-client.js").FeedClient} parts.client
    * @param {Catalogue} parts.catalogue
    * @param {() => void} parts.onChanged  told once, when the dialog closes after a change
    * @param {() => void} parts.onErased
@@ -186,10 +186,16 @@ export class PreferencesPanel {
   }
 
   async #explain() {
+    const list = this.dialog.querySelector(".about-ranking");
     await this.#attempt(async () => {
-      const { summary } = await this.client.request("GET", "/v1/about-ranking");
-      const list = this.dialog.querySelector(".about-ranking");
-      list.replaceChildren(...summary.map((sentence) => el("li", {}, sentence)));
+      try {
+        const { summary } = await this.client.request("GET", "/v1/about-ranking");
+        list.replaceChildren(...summary.map((sentence) => el("li", {}, sentence)));
+      } catch (problem) {
+        if (problem.status !== 403) throw problem;
+        list.replaceChildren(el("li", {}, "This site does not publish how it orders its feed."));
+        this.dialog.querySelector(".every-signal").hidden = true;
+      }
     });
   }
 

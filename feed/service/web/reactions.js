@@ -12,7 +12,7 @@ const WORDS = { like: "Like", dislike: "Dislike" };
 export class Reactions {
   #byArticle = new Map();
 
-  /** @param {import("./feed-client.js").FeedClient} client */
+  /** @param {import("./client/feed-client.js").FeedClient} client */
   constructor(client) {
     this.client = client;
   }
@@ -20,7 +20,7 @@ export class Reactions {
   /**
    * Take over what the service says about an item. Only a personalised feed reads what the reader
    * did; in the others what this page saw of it stands.
-   * @param {import("./feed-client.js").FeedItem} item
+   * @param {import("./client/api.js").FeedItem} item
    * @param {{readsHistory: boolean}} feed
    */
   learn({ article, reactions, my_reaction: mine }, { readsHistory }) {

@@ -4,7 +4,7 @@
  */
 
 import { el } from "./dom.js";
-import { newEventId } from "./feed-client.js";
+import { newEventId } from "./client/feed-client.js";
 
 const STORED = "feed-reader";
 const VALID = /^[^\s\u0000-\u001f\u007f]{1,128}$/;

@@ -16,7 +16,7 @@ export class TrendingColumn {
    * @param {object} parts
    * @param {HTMLElement} parts.list
    * @param {HTMLElement} parts.note
-   * @param {import("./feed-client.js").FeedClient} parts.client
+   * @param {import("./client/feed-client.js").FeedClient} parts.client
    * @param {(article: object) => void} parts.learn  told of every article seen
    * @param {(reading: object) => void} parts.open
    */

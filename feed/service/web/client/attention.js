@@ -10,16 +10,24 @@
  */
 
 /**
+ * Where an article stood.
+ * @typedef {{articleId: string, requestId?: string|null, position?: number|null}} Slot
+ */
+
+/** @typedef {{slot: Slot, inView: boolean, timer: ReturnType<typeof setTimeout>|undefined}} Watched */
+
+/**
  * Records an impression once an element was really in view: at least half of it, or half the
  * window's height for one taller than the window, for at least one second without a break.
  */
 export class ImpressionTracker {
+  /** @type {Map<Element, Watched>} */
   #entries = new Map();
   #paused = false;
   #observer;
 
   /**
-   * @param {import("./feed-client.js").FeedClient} client
+   * @param {Pick<import("./feed-client.js").FeedClient, "record">} client
    * @param {{share?: number, forMs?: number}} [rule]
    */
   constructor(client, { share = 0.5, forMs = 1000 } = {}) {
@@ -34,10 +42,10 @@ export class ImpressionTracker {
 
   /**
    * @param {Element} element
-   * @param {{articleId: string, requestId: string, position: number}} slot
+   * @param {Slot} slot
    */
   observe(element, slot) {
-    this.#entries.set(element, { slot, inView: false, timer: 0 });
+    this.#entries.set(element, { slot, inView: false, timer: undefined });
     this.#observer.observe(element);
   }
 
@@ -59,6 +67,7 @@ export class ImpressionTracker {
     this.#restartAll();
   }
 
+  /** @param {IntersectionObserverEntry[]} changes */
   #see(changes) {
     for (const { target, intersectionRatio, intersectionRect, rootBounds } of changes) {
       const entry = this.#entries.get(target);
@@ -74,16 +83,18 @@ export class ImpressionTracker {
     for (const [element, entry] of this.#entries) this.#restart(element, entry);
   }
 
+  /** @param {Element} element @param {Watched} entry */
   #restart(element, entry) {
     const counting = entry.inView && !this.#paused && !document.hidden;
     if (!counting) {
       clearTimeout(entry.timer);
-      entry.timer = 0;
+      entry.timer = undefined;
     } else if (!entry.timer) {
       entry.timer = setTimeout(() => this.#count(element, entry.slot), this.forMs);
     }
   }
 
+  /** @param {Element} element @param {Slot} slot */
   #count(element, { articleId, requestId, position }) {
     this.unobserve(element);
     this.client.record("impression", articleId, { requestId, position });
@@ -93,6 +104,7 @@ export class ImpressionTracker {
 /** Counts the seconds an article was really open: not while the page is hidden. */
 export class DwellTimer {
   #elapsedMs = 0;
+  /** @type {number|null} */
   #since = null;
 
   constructor() {
@@ -103,6 +115,7 @@ export class DwellTimer {
     this.running = false;
   }
 
+  /** Begin at zero. */
   start() {
     this.running = true;
     this.#elapsedMs = 0;

@@ -1,0 +1,119 @@
+/** Talks to one feed service on behalf of one reader at a time. */
+export class FeedClient {
+    /** @param {import("./api.js").FeedClientOptions} options */
+    constructor(options: import("./api.js").FeedClientOptions);
+    baseUrl: string;
+    headers: Record<string, string>;
+    context: Record<string, string>;
+    onReader: (userId: string, who: {
+        guest: boolean;
+    }) => void;
+    onProblem: (problem: import("./problem.js").FeedProblem) => void;
+    onRejected: (event: import("./api.js").FeedEvent, detail: string) => void;
+    /** Name the reader, where the service takes the page's word for it. @param {string} userId */
+    set userId(userId: string);
+    /** Whose feed it is; "" as long as that is not known. */
+    get userId(): string;
+    /** True while an anonymous reader reads. */
+    get isGuest(): boolean;
+    /**
+     * Somebody has signed in. What the guest before them read becomes theirs; events of both that
+     * still wait are sent as whose they are. Where the service cannot be reached for that, the
+     * reader is signed in all the same, and the guest's reading follows later.
+     *
+     * Call it on every page of a reader who is signed in (or give `getToken` to the constructor,
+     * which is the same): it does nothing twice.
+     * @param {string|import("./api.js").TokenFunction} tokenOrGetToken
+     * @returns {Promise<{userId: string, merged: boolean}>}  `merged`: a guest's reading was added
+     * @throws {FeedProblem} there is no token, or the service refuses it: nothing has changed
+     */
+    login(tokenOrGetToken: string | import("./api.js").TokenFunction): Promise<{
+        userId: string;
+        merged: boolean;
+    }>;
+    /**
+     * The reader has signed out: their token is forgotten, and with a site key somebody new reads.
+     * A guest may sign out too: to be forgotten by this browser.
+     * @returns {Promise<string>} the new guest's id; "" if there is none (yet)
+     */
+    logout(): Promise<string>;
+    /**
+     * The reader's feed, or its next page with the `cursor` of the last.
+     * @param {import("./api.js").FeedQuery} [query]
+     * @returns {Promise<import("./api.js").Feed>}
+     * @throws {FeedProblem}
+     */
+    getFeed({ limit, cursor, section, language, mode, signal }?: import("./api.js").FeedQuery): Promise<import("./api.js").Feed>;
+    /**
+     * What is trending, with the numbers behind it.
+     * @param {import("./api.js").TrendingQuery} [query]
+     * @returns {Promise<import("./api.js").Trending>}
+     * @throws {FeedProblem}
+     */
+    getTrending({ section, language, limit, signal }?: import("./api.js").TrendingQuery): Promise<import("./api.js").Trending>;
+    /**
+     * @param {string} articleId
+     * @returns {Promise<import("./api.js").Article>}
+     * @throws {FeedProblem}
+     */
+    getArticle(articleId: string): Promise<import("./api.js").Article>;
+    /**
+     * Articles near one article.
+     * @param {string} articleId
+     * @returns {Promise<import("./api.js").Related>}
+     * @throws {FeedProblem}
+     */
+    getRelated(articleId: string): Promise<import("./api.js").Related>;
+    /**
+     * @returns {Promise<import("./api.js").ReaderPreferences>}
+     * @throws {FeedProblem}
+     */
+    getPreferences(): Promise<import("./api.js").ReaderPreferences>;
+    /**
+     * @param {import("./api.js").Preferences} preferences
+     * @returns {Promise<import("./api.js").ReaderPreferences>}
+     * @throws {FeedProblem}
+     */
+    putPreferences(preferences: import("./api.js").Preferences): Promise<import("./api.js").ReaderPreferences>;
+    /**
+     * Everything held on the reader.
+     * @returns {Promise<import("./api.js").ReaderExport>}
+     * @throws {FeedProblem}
+     */
+    exportReader(): Promise<import("./api.js").ReaderExport>;
+    /**
+     * Erase everything held on the reader, unsent events too.
+     * @returns {Promise<import("./api.js").Erased>}
+     * @throws {FeedProblem}
+     */
+    eraseReader(): Promise<import("./api.js").Erased>;
+    /**
+     * Note that the reader did something with an article. Returns at once; the event is sent with
+     * the next batch. Call `flush()` after it where the reader waits for the effect.
+     * @param {import("./api.js").EventKind} kind
+     * @param {string} articleId
+     * @param {import("./api.js").EventDetails} [details]
+     * @returns {import("./api.js").FeedEvent} the event as it will be sent
+     */
+    record(kind: import("./api.js").EventKind, articleId: string, { requestId, position, dwellS, context }?: import("./api.js").EventDetails): import("./api.js").FeedEvent;
+    /**
+     * Send every waiting event now.
+     * @returns {Promise<boolean>} false if some are still waiting (they will be sent again)
+     */
+    flush(): Promise<boolean>;
+    /**
+     * One request to the service on behalf of the reader, for routes this class has no method for.
+     * @param {string} method
+     * @param {string} path
+     * @param {import("./api.js").RequestOptions} [options]
+     * @returns {Promise<any>} the JSON answer, null if it was empty
+     * @throws {FeedProblem}
+     */
+    request(method: string, path: string, options?: import("./api.js").RequestOptions): Promise<any>;
+    /** Stop for good: no more events are sent, and the page is no longer listened to. */
+    close(): void;
+    #private;
+}
+import { FeedProblem } from "./problem.js";
+import { newEventId } from "./ids.js";
+export { FeedProblem, newEventId };

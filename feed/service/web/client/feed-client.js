@@ -1,0 +1,281 @@
+/**
+ * A client for the feed service: no dependencies, no build step.
+ *
+ *   import { FeedClient } from "./client/feed-client.js";
+ *
+ *   const client = new FeedClient({ baseUrl: "https://feed.example", siteKey: "..." });
+ *   const feed = await client.getFeed({ limit: 20 });
+ *   client.record("click", feed.items[0].article.article_id, {
+ *     requestId: feed.request_id, position: feed.items[0].position,
+ *   });
+ *
+ * With a site key it starts as a guest by itself; `login` makes the guest's reading the reader's.
+ * Tokens are renewed before they end. Events wait in a queue, go out in batches, are sent again
+ * until the service has answered for them (each carries its own id, so a second delivery changes
+ * nothing), and leave with the page; each goes with the token of the reader it belongs to.
+ * `getFeed` sends the queue first: what the reader just did counts in the feed they get.
+ *
+ * @module feed-client
+ */
+
+import { EventSender } from "./event-sender.js";
+import { GUEST_KEY } from "./guests.js";
+import { newEventId } from "./ids.js";
+import { FeedProblem } from "./problem.js";
+import { Readers, userPath } from "./readers.js";
+
+export { FeedProblem, newEventId };
+
+/** How long a feed, a login or a logout waits for events that are on their way. */
+const FLUSH_BEFORE_MS = 1500;
+
+/** Talks to one feed service on behalf of one reader at a time. */
+export class FeedClient {
+  #readers;
+  #events;
+  #listeners = new AbortController();
+
+  /** @param {import("./api.js").FeedClientOptions} options */
+  constructor(options) {
+    const { baseUrl = "", headers = {}, context = {} } = options;
+    const { storage = storageNamed("sessionStorage") } = options;
+    const { guestStorage = storageNamed("localStorage"), fetch } = options;
+    this.baseUrl = baseUrl;
+    this.headers = headers;
+    this.context = context;
+    this.onReader = options.onReader ?? (() => {});
+    this.onProblem = options.onProblem ?? (() => {});
+    this.onRejected = options.onRejected ?? (() => {});
+    this.#readers = new Readers({
+      ...options,
+      guestStorage,
+      wire: {
+        fetch: fetch ?? ((...request) => globalThis.fetch(...request)),
+        addressOf: (path) => this.baseUrl + path,
+        headers: () => this.headers,
+      },
+      beforeChange: () => within(FLUSH_BEFORE_MS, this.flush()),
+      onRenamed: (from, to) => this.#events.rename(from, to),
+      onReader: (userId, who) => this.onReader(userId, who),
+      onProblem: (problem) => this.onProblem(problem),
+    });
+    this.#events = new EventSender({
+      storage,
+      readers: this.#readers,
+      onProblem: (problem) => this.onProblem(problem),
+      onRejected: (event, detail) => this.onRejected(event, detail),
+    });
+    this.#listen();
+  }
+
+  /** Whose feed it is; "" as long as that is not known. */
+  get userId() {
+    return this.#readers.userId;
+  }
+
+  /** Name the reader, where the service takes the page's word for it. @param {string} userId */
+  set userId(userId) {
+    this.#readers.name(userId);
+  }
+
+  /** True while an anonymous reader reads. */
+  get isGuest() {
+    return this.#readers.isGuest;
+  }
+
+  /**
+   * Somebody has signed in. What the guest before them read becomes theirs; events of both that
+   * still wait are sent as whose they are. Where the service cannot be reached for that, the
+   * reader is signed in all the same, and the guest's reading follows later.
+   *
+   * Call it on every page of a reader who is signed in (or give `getToken` to the constructor,
+   * which is the same): it does nothing twice.
+   * @param {string|import("./api.js").TokenFunction} tokenOrGetToken
+   * @returns {Promise<{userId: string, merged: boolean}>}  `merged`: a guest's reading was added
+   * @throws {FeedProblem} there is no token, or the service refuses it: nothing has changed
+   */
+  async login(tokenOrGetToken) {
+    return this.#readers.login(tokenOrGetToken);
+  }
+
+  /**
+   * The reader has signed out: their token is forgotten, and with a site key somebody new reads.
+   * A guest may sign out too: to be forgotten by this browser.
+   * @returns {Promise<string>} the new guest's id; "" if there is none (yet)
+   */
+  async logout() {
+    return this.#readers.logout();
+  }
+
+  /**
+   * The reader's feed, or its next page with the `cursor` of the last.
+   * @param {import("./api.js").FeedQuery} [query]
+   * @returns {Promise<import("./api.js").Feed>}
+   * @throws {FeedProblem}
+   */
+  async getFeed({ limit, cursor, section, language, mode, signal } = {}) {
+    await within(FLUSH_BEFORE_MS, this.flush());
+    const { device, platform } = this.context;
+    const named = this.#readers.named ? { user_id: this.userId } : {};
+    const query = { ...named, limit, cursor, section, language, mode, device, platform };
+    return this.request("GET", "/v1/feed", { query, signal });
+  }
+
+  /**
+   * What is trending, with the numbers behind it.
+   * @param {import("./api.js").TrendingQuery} [query]
+   * @returns {Promise<import("./api.js").Trending>}
+   * @throws {FeedProblem}
+   */
+  async getTrending({ section, language, limit, signal } = {}) {
+    return this.request("GET", "/v1/trending", { query: { section, language, limit }, signal });
+  }
+
+  /**
+   * @param {string} articleId
+   * @returns {Promise<import("./api.js").Article>}
+   * @throws {FeedProblem}
+   */
+  async getArticle(articleId) {
+    return this.request("GET", `/v1/articles/${encodeURIComponent(articleId)}`);
+  }
+
+  /**
+   * Articles near one article.
+   * @param {string} articleId
+   * @returns {Promise<import("./api.js").Related>}
+   * @throws {FeedProblem}
+   */
+  async getRelated(articleId) {
+    return this.request("GET", `/v1/articles/${encodeURIComponent(articleId)}/related`);
+  }
+
+  /**
+   * @returns {Promise<import("./api.js").ReaderPreferences>}
+   * @throws {FeedProblem}
+   */
+  async getPreferences() {
+    return this.#readers.request("GET", userPath("/preferences"));
+  }
+
+  /**
+   * @param {import("./api.js").Preferences} preferences
+   * @returns {Promise<import("./api.js").ReaderPreferences>}
+   * @throws {FeedProblem}
+   */
+  async putPreferences(preferences) {
+    return this.#readers.request("PUT", userPath("/preferences"), { body: preferences });
+  }
+
+  /**
+   * Everything held on the reader.
+   * @returns {Promise<import("./api.js").ReaderExport>}
+   * @throws {FeedProblem}
+   */
+  async exportReader() {
+    await this.flush();
+    return this.#readers.request("GET", userPath("/export"));
+  }
+
+  /**
+   * Erase everything held on the reader, unsent events too.
+   * @returns {Promise<import("./api.js").Erased>}
+   * @throws {FeedProblem}
+   */
+  async eraseReader() {
+    this.#events.drop(this.#readers.owner);
+    return this.#readers.request("DELETE", userPath(""));
+  }
+
+  /**
+   * Note that the reader did something with an article. Returns at once; the event is sent with
+   * the next batch. Call `flush()` after it where the reader waits for the effect.
+   * @param {import("./api.js").EventKind} kind
+   * @param {string} articleId
+   * @param {import("./api.js").EventDetails} [details]
+   * @returns {import("./api.js").FeedEvent} the event as it will be sent
+   */
+  record(kind, articleId, { requestId, position, dwellS, context = {} } = {}) {
+    /** @type {import("./api.js").FeedEvent} */
+    const event = {
+      event_id: newEventId(),
+      article_id: articleId,
+      kind,
+      occurred_at: new Date(this.#readers.clock.now()).toISOString(),
+      context: { ...this.context, ...context },
+    };
+    if (this.#readers.named) event.user_id = this.userId;
+    if (dwellS != null) event.dwell_s = dwellS;
+    if (requestId != null) event.request_id = requestId;
+    if (position != null) event.position = position;
+    this.#events.add(event);
+    return event;
+  }
+
+  /**
+   * Send every waiting event now.
+   * @returns {Promise<boolean>} false if some are still waiting (they will be sent again)
+   */
+  flush() {
+    return this.#events.flush();
+  }
+
+  /**
+   * One request to the service on behalf of the reader, for routes this class has no method for.
+   * @param {string} method
+   * @param {string} path
+   * @param {import("./api.js").RequestOptions} [options]
+   * @returns {Promise<any>} the JSON answer, null if it was empty
+   * @throws {FeedProblem}
+   */
+  async request(method, path, options = {}) {
+    return this.#readers.request(method, path, options);
+  }
+
+  /** Stop for good: no more events are sent, and the page is no longer listened to. */
+  close() {
+    this.#listeners.abort();
+    this.#events.stop();
+  }
+
+  /** Outside a browser there is no page to listen to. */
+  #listen() {
+    const { addEventListener, document } = globalThis;
+    if (!addEventListener || !document) return;
+    const options = { signal: this.#listeners.signal };
+    addEventListener("pagehide", () => this.#events.sendBeforeLeaving(), options);
+    addEventListener("online", () => this.flush(), options);
+    addEventListener(
+      "storage",
+      ({ key }) => key === GUEST_KEY && this.#readers.followGuest(),
+      options,
+    );
+    document.addEventListener(
+      "visibilitychange",
+      () => document.hidden && this.#events.sendBeforeLeaving(),
+      options,
+    );
+  }
+}
+
+/** Wait for something, but not for long. @param {number} ms @param {Promise<unknown>} work */
+async function within(ms, work) {
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  let timer;
+  const patience = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
+  await Promise.race([work, patience]);
+  clearTimeout(timer);
+}
+
+/**
+ * A storage of the browser; null where there is none, or where the browser's settings forbid it.
+ * @param {"localStorage"|"sessionStorage"} name
+ * @returns {import("./api.js").KeyValueStorage|null}
+ */
+function storageNamed(name) {
+  try {
+    return globalThis.document ? globalThis[name] : null;
+  } catch {
+    return null;
+  }
+}
