@@ -207,6 +207,11 @@ class LightGBMRanker:
         parts[rows, of] = margin[rows] - self.margin(np.where(taken, self.neutral, features[rows]))
         return parts
 
+    @property
+    def trees(self) -> int:
+        """How many trees there are."""
+        return int(self._booster.num_trees())
+
     def with_threads(self, threads: int) -> LightGBMRanker:
         """Return the same ranker that predicts with more threads, for work offline."""
         return LightGBMRanker(self.text, self.neutral, self.start, threads)

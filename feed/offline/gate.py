@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from feed.config import RankingConfig
+from feed.config import RankingConfig, TrainingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
@@ -179,6 +179,7 @@ def measure(
         learn_pool_every=max(1, len(log.impressions)),
         heads=("pool",),
         ranking=ranking,
+        training=replace(TrainingConfig(), ranker_days=0.0),
     )
     book = _GateBook(bundle, ranking)
     if len(span):

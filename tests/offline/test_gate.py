@@ -38,7 +38,7 @@ def reversed_choices(log: EventLog) -> EventLog:
 
 @pytest.fixture(scope="module")
 def world(make_world) -> EventLog:
-    return make_world(lists=800, taste=3.0)
+    return make_world(lists=800, taste=5.0)
 
 
 @pytest.fixture(scope="module")
