@@ -61,8 +61,8 @@ class Verdict:
 
     @property
     def better(self) -> bool:
-        """The candidate is better for certain."""
-        return self.difference.n > 0 and self.difference.low > 0
+        """The candidate is better for certain; without any list nothing is."""
+        return self.difference.low > 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict for the manifest, JSON-ready; unknown numbers are None."""
