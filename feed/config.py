@@ -191,7 +191,7 @@ class TrainingConfig:
     ranker_trees: int = setting(150, "trees of the learned ranker")
     ranker_leaves: int = setting(31, "leaves of one tree")
     ranker_learning_rate: float = setting(0.06, "shrinkage of one tree")
-    ranker_min_impressions: int = setting(500, "fewer clicked feeds than this: no learned ranker")
+    ranker_min_impressions: int = setting(300, "fewer clicked feeds than this: no learned ranker")
     gate_margin: float = setting(0.01, "how much worse (nDCG@10) a candidate model may be")
     seed: int = setting(7, "seed of everything drawn at random in training")
 

@@ -93,7 +93,7 @@ class Tour:
         self._console.print("[bold]Training[/bold] on the event log")
         code = run_feed("retrain", "--data", str(self._data))
         if code == EXIT_GATE:
-            self._console.print("The gate refused the model; the service goes on without one.\n")
+            self._console.print("The gate refused the model: the day-one weights go on serving.\n")
         elif code != 0:
             raise DemoError("training failed; its message stands above")
         else:

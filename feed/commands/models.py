@@ -33,7 +33,7 @@ def list_models(data: Path | None, *, as_json: bool) -> None:
     """List the published models, newest first; the star marks the one that serves.
 
     Under "gate" stand the verdict and both numbers it compared: pool nDCG@10 of the model and
-    of what was live before it (or of popularity, before there was a model).
+    of what served before it (the live model, or the day-one weights before the first one).
     """
     with one_line_errors():
         found = _registry(data).list()

@@ -76,10 +76,10 @@ def retrain(
 ) -> None:
     """Learn from the archive's events and make the new model live.
 
-    The newest slice of the log is held out: the candidate and the live model both order its
-    lists, and the candidate is published only if it is not worse by more than gate_margin. What
-    was judged is what is published. While nothing is live yet, the candidate is compared with
-    popularity.
+    The newest slice of the log is held out: the candidate, and what would serve without it, both
+    order its lists, and the candidate is published only if it is not worse by more than
+    gate_margin. What would serve is the live model; while no model is live, it is the day-one
+    weights. The model that was judged is the one that is published.
 
     Exit codes: 0 published (or dry run), 1 failed, 2 the input is at fault, 3 the gate refused.
     """
@@ -235,7 +235,10 @@ def print_training(console: Console, log: EventLog, candidate: ModelBundle) -> N
         ("readers", manifest["readers"]),
         ("articles", len(candidate.article_ids)),
         ("factors", candidate.factors.shape[1]),
-        ("learned rankers", ", ".join(manifest["rankers"]) or "none: too few clicked feeds"),
+        (
+            "learned rankers",
+            ", ".join(manifest["rankers"]) or "none that betters the day-one weights",
+        ),
     ):
         table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
     console.print(table)

@@ -15,14 +15,16 @@ import orjson
 
 from feed.domain import BundleError
 from feed.features.ids import IdMap
-from feed.models.ranker import LightGBMRanker
-from feed.models.schema import fingerprint
+from feed.models.ranker import LightGBMRanker, WeightedSum
+from feed.models.schema import FEATURES, fingerprint
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout on disk."""
+READABLE_FORMATS = (1, FORMAT)
+"""In format 1 a ranker's trees stood alone, without the sum that they start from."""
 MANIFEST = "manifest.json"
 HEADS = ("pool", "slate")
 """The learned rankers a bundle may hold: `pool` orders a whole feed, `slate` an editor's list."""
@@ -123,8 +125,7 @@ def save_bundle(bundle: ModelBundle, directory: Path) -> None:
         files["article_ids.json"] = orjson.dumps(bundle.article_ids.ids)
         for head, ranker in zip(HEADS, (bundle.ranker, bundle.slate_ranker), strict=True):
             if ranker is not None:
-                files[f"ranker_{head}.txt"] = ranker.text.encode()
-                files[f"ranker_{head}_neutral.npy"] = _array_bytes(ranker.neutral)
+                files |= _ranker_files(head, ranker)
         for name, data in files.items():
             _write_synced(directory / name, data)
         _write_synced(directory / MANIFEST, orjson.dumps(_manifest(bundle, files), option=_PRETTY))
@@ -139,8 +140,8 @@ def load_bundle(directory: Path) -> ModelBundle:
         BundleError: a file is missing or altered, the format or the feature schema is another.
     """
     manifest = read_manifest(directory)
-    if manifest.get("format") != FORMAT:
-        raise BundleError(f"model format {manifest.get('format')}, this code reads {FORMAT}")
+    if manifest.get("format") not in READABLE_FORMATS:
+        raise BundleError(f"model format {manifest.get('format')}, this code reads up to {FORMAT}")
     if manifest.get("feature_schema") != fingerprint():
         raise BundleError("the model was made for another feature schema; retrain it")
     files = {name: _checked(directory / name, sha) for name, sha in manifest["sha256"].items()}
@@ -214,7 +215,37 @@ def _read_ranker(files: dict[str, bytes], head: str) -> LightGBMRanker | None:
     if text is None:
         return None
     neutral = _read_array(files[f"ranker_{head}_neutral.npy"], 1, np.float32)
-    return LightGBMRanker(text.decode(), neutral)
+    start = files.get(f"ranker_{head}_start.json")
+    return LightGBMRanker(text.decode(), neutral, None if start is None else _read_start(start))
+
+
+def _ranker_files(head: str, ranker: LightGBMRanker) -> dict[str, bytes]:
+    files = {
+        f"ranker_{head}.txt": ranker.text.encode(),
+        f"ranker_{head}_neutral.npy": _array_bytes(ranker.neutral),
+    }
+    if ranker.start is not None:
+        files[f"ranker_{head}_start.json"] = _start_bytes(ranker.start)
+    return files
+
+
+def _start_bytes(start: WeightedSum) -> bytes:
+    """Return a sum as JSON, with the features by name: a person may want to read it."""
+    names = [f.name for f in FEATURES]
+    parts = {
+        "intercept": start.intercept,
+        "weights": dict(zip(names, start.weights.tolist(), strict=True)),
+        "neutral": dict(zip(names, start.neutral.tolist(), strict=True)),
+    }
+    return orjson.dumps(parts, option=orjson.OPT_INDENT_2)
+
+
+def _read_start(data: bytes) -> WeightedSum:
+    parts = orjson.loads(data)
+    weights, neutral = (
+        np.array([float(parts[key][f.name]) for f in FEATURES]) for key in ("weights", "neutral")
+    )
+    return WeightedSum(float(parts["intercept"]), weights, neutral)
 
 
 def _checked(path: Path, sha256: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from feed.models.schema import FEATURES, columns_of, feature_index
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Columns = npt.NDArray[np.intp]
 
 
 class Ranker(Protocol):
@@ -52,11 +54,41 @@ INTERCEPT = -6.0
 function would press the best ones together."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightedSum:
+    """`intercept + sum of weight * (feature - neutral)`, in log-odds.
+
+    `weights` and `neutral` are f64 [len(FEATURES)]. Unknown (NaN) features contribute nothing.
+    """
+
+    intercept: float
+    weights: Floats
+    neutral: Floats
+    _used: Columns = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_used", np.flatnonzero(self.weights))
+
+    def margin(self, features: Matrix) -> Floats:
+        """Return the sum of each row of features f32 [k, len(FEATURES)], f64 [k]."""
+        parts = features[:, self._used] - self.neutral[self._used]
+        parts[np.isnan(parts)] = 0.0
+        return np.asarray(self.intercept + parts @ self.weights[self._used], np.float64)
+
+    def parts(self, features: Matrix) -> Floats:
+        """Return what each feature adds to the sum, f64 [k, len(FEATURES)]."""
+        parts: Floats = np.nan_to_num(features - self.neutral) * self.weights
+        return parts
+
+    def scaled(self, slope: float, intercept: float) -> WeightedSum:
+        """Return `slope * sum + intercept`: the same order at another scale."""
+        return WeightedSum(slope * self.intercept + intercept, slope * self.weights, self.neutral)
+
+
 class LinearRanker:
     """A weighted sum of features through a logistic function: the ranker of day one.
 
-    `INTERCEPT + sum of weight * (feature - neutral)`, in log-odds. Unknown (NaN) features
-    contribute nothing. The weights say what they do: see `schema`.
+    The weights say what they do: see `schema`.
     """
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
@@ -65,16 +97,17 @@ class LinearRanker:
         Raises:
             InvalidInputError: a weight's feature does not exist.
         """
-        self._weights = np.array([f.weight for f in FEATURES])
-        self._neutral = np.array([f.neutral for f in FEATURES])
+        chosen = np.array([f.weight for f in FEATURES])
         for name, weight in (weights or {}).items():
             if name not in feature_index():
                 raise InvalidInputError(f"weights.{name}", "is not a feature")
-            self._weights[feature_index()[name]] = weight
+            chosen[feature_index()[name]] = weight
+        neutral = np.array([f.neutral for f in FEATURES])
+        self.sum = WeightedSum(INTERCEPT, chosen, neutral)
 
     def margin(self, features: Matrix) -> Floats:
         """Return the weighted sums, f64 [k]."""
-        return np.asarray(INTERCEPT + self._parts(features).sum(axis=1), np.float64)
+        return self.sum.margin(features)
 
     def score(self, features: Matrix) -> Floats:
         """Return scores in (0, 1), f64 [k]."""
@@ -89,12 +122,8 @@ class LinearRanker:
     ) -> Floats:
         """Return the exact part of each family in the log-odds, f64 [k, len(families)]."""
         del margin, asked
-        parts = self._parts(features)
+        parts = self.sum.parts(features)
         return np.stack([parts[:, columns_of(f)].sum(axis=1) for f in families], axis=1)
-
-    def _parts(self, features: Matrix) -> Floats:
-        parts: Floats = np.nan_to_num(features - self._neutral) * self._weights
-        return parts
 
 
 def default_ranker(weights: Mapping[str, float]) -> LinearRanker:
@@ -108,18 +137,28 @@ def _linear(weights: tuple[tuple[str, float], ...]) -> LinearRanker:
 
 
 class LightGBMRanker:
-    """Boosted trees over the feature schema, as LightGBM's own text.
+    """Boosted trees over the feature schema, as LightGBM's own text, and the sum they start from.
+
+    The trees learnt what to add to `start`, the day-one weights at a learnt scale. Without it
+    (models made before there was one) they stand alone.
 
     Source: Ke et al.: LightGBM: A Highly Efficient Gradient Boosting Decision Tree (2017).
     """
 
-    def __init__(self, text: str, neutral: npt.ArrayLike, threads: int = 1) -> None:
+    def __init__(
+        self,
+        text: str,
+        neutral: npt.ArrayLike,
+        start: WeightedSum | None = None,
+        threads: int = 1,
+    ) -> None:
         """Load trees.
 
         Args:
             text: what `Booster.model_to_string` wrote.
             neutral: the value of each feature that says nothing (its median in training),
                 f32 [len(FEATURES)]; NaN where absence is usual.
+            start: what the trees' sum is added to.
             threads: of prediction; keep 1 where requests are served.
 
         Raises:
@@ -133,18 +172,20 @@ class LightGBMRanker:
             raise BundleError("the ranker was trained on another feature schema")
         self.text = text
         self.neutral: Matrix = np.asarray(neutral, np.float32)
+        self.start = start
         self._threads = threads
 
     def score(self, features: Matrix) -> Floats:
-        """Return scores in (0, 1), f64 [k]: the logistic of the trees' sum."""
+        """Return scores in (0, 1), f64 [k]: the logistic of the margin."""
         return logistic(self.margin(features))
 
     def margin(self, features: Matrix) -> Floats:
-        """Return the trees' sum before the logistic, f64 [k]."""
+        """Return the sum of start and trees before the logistic, f64 [k]."""
         if not len(features):
             return np.zeros(0)
-        margin = self._booster.predict(features, raw_score=True, num_threads=self._threads)
-        return np.asarray(margin, np.float64)
+        trees = self._booster.predict(features, raw_score=True, num_threads=self._threads)
+        margin = np.asarray(trees, np.float64)
+        return margin if self.start is None else margin + self.start.margin(features)
 
     def contributions(
         self,
@@ -153,7 +194,10 @@ class LightGBMRanker:
         families: Sequence[tuple[str, ...]],
         asked: Flags | None = None,
     ) -> Floats:
-        """Return the margin lost when a family's features are replaced by neutral values."""
+        """Return the margin lost when a family's features are replaced by neutral values.
+
+        Both the trees and the sum they start from see the replaced values.
+        """
         if asked is None:
             asked = np.ones((len(features), len(families)), np.bool_)
         # An article's copies stand together: they take nearly the same ways through the trees.
@@ -163,9 +207,14 @@ class LightGBMRanker:
         parts[rows, of] = margin[rows] - self.margin(np.where(taken, self.neutral, features[rows]))
         return parts
 
+    @property
+    def trees(self) -> int:
+        """How many trees there are."""
+        return int(self._booster.num_trees())
+
     def with_threads(self, threads: int) -> LightGBMRanker:
         """Return the same ranker that predicts with more threads, for work offline."""
-        return LightGBMRanker(self.text, self.neutral, threads)
+        return LightGBMRanker(self.text, self.neutral, self.start, threads)
 
 
 @cache

@@ -73,7 +73,7 @@ def sweep_boost(
     book = BoostBook(ranking)
     walk = Walk(log, plan, embeddings, book)
     with ThreadPoolExecutor(1) as trainer:
-        walk.run(plan.end, trainer, progress)
+        walk.run(trainer, progress)
     return book.curve()
 
 
@@ -130,7 +130,7 @@ class BoostBook:
             if minutes not in self._trending or now - self._trending[minutes].at >= TRENDING_S:
                 self._trending[minutes] = detector.update(counters, context.view.pool, now)
         for name, ranker in zip(RANKERS, (self._learned(), self._day_one), strict=True):
-            base = ranker.score(entry.scores.features) * entry.scores.final
+            base = ranker.score(entry.features) * entry.factors
             for minutes, trending in self._trending.items():
                 trend = trending.score(rows)
                 for boost in STRENGTHS:

@@ -44,6 +44,6 @@ def evaluate(
 
     with ThreadPoolExecutor(1) as trainer:
         book.score_beside(trainer)
-        walk.run(plan.end, trainer, tell)
+        walk.run(trainer, tell)
         book.finish()
     return book

@@ -1,4 +1,4 @@
-"""What is fitted on the log before a moment: the bundle's arrays and its rankers."""
+"""What is fitted on the log before a moment: the bundle's arrays."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import fcntl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 
@@ -23,36 +21,10 @@ from feed.models.factors import (
     item_neighbours,
     scale_regularization,
 )
-from feed.models.ranker import LightGBMRanker
-from feed.models.schema import FEATURES
-from feed.offline.examples import Examples
 from feed.offline.log_source import LogSource
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
-
-OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
-"""What each head learns: whether a pool article is clicked; the order of a list."""
-
-METRICS = {"pool": "binary_logloss", "slate": "ndcg"}
-"""What decides how many trees there are when lists are few."""
-FEW_LISTS = 5000
-"""With fewer lists the number of trees is chosen on the newest of them."""
-PATIENCE = 25
-"""Trees without a gain after which no more are tried."""
-FEWEST_TREES = 10
-
-_TREES = {
-    "min_data_in_leaf": 100,
-    "feature_fraction": 0.5,
-    "bagging_fraction": 0.7,
-    "bagging_freq": 1,
-    "lambda_l2": 5.0,
-    "max_bin": 63,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbose": -1,
-}
 
 
 def fit_bundle(
@@ -119,71 +91,6 @@ def fit_shared(shelf: Path, until: float, fit: Callable[[], ModelBundle]) -> Mod
         if not place.is_dir():
             save_bundle(fit(), place)
         return load_bundle(place)
-
-
-def fit_ranker(
-    examples: Examples, head: str, config: TrainingConfig, threads: int = 1
-) -> LightGBMRanker | None:
-    """Return a learned ranker, or None where there are too few lists to learn from.
-
-    Args:
-        examples: lists with their clicks.
-        head: a key of `OBJECTIVES`.
-        config: trees, leaves, learning rate, fewest lists, seed.
-        threads: of LightGBM.
-    """
-    if len(examples) < config.ranker_min_impressions:
-        return None
-    parameters = _TREES | {
-        "objective": OBJECTIVES[head],
-        "num_leaves": config.ranker_leaves,
-        "learning_rate": config.ranker_learning_rate,
-        "num_threads": threads,
-        "seed": config.seed,
-    }
-    trees = config.ranker_trees
-    if len(examples) < FEW_LISTS:
-        trees = _choose_trees(examples, head, parameters, trees)
-    booster = lightgbm.train(parameters, _dataset(examples, head), trees)
-    return LightGBMRanker(booster.model_to_string(), _neutral(examples.features))
-
-
-def _choose_trees(examples: Examples, head: str, parameters: dict[str, Any], most: int) -> int:
-    """Return how many trees serve the newest fifth of the lists best, taught by the others."""
-    earlier, later = examples.split(len(examples) - len(examples) // 5)
-    known = _dataset(earlier, head)
-    booster = lightgbm.train(
-        parameters | {"metric": METRICS[head], "eval_at": [10]},
-        known,
-        most,
-        valid_sets=[_dataset(later, head, known)],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
-    )
-    return max(int(booster.best_iteration), FEWEST_TREES)
-
-
-def _dataset(
-    examples: Examples, head: str, reference: lightgbm.Dataset | None = None
-) -> lightgbm.Dataset:
-    return lightgbm.Dataset(
-        examples.features,
-        examples.clicked.astype(np.float32),
-        group=examples.sizes if OBJECTIVES[head] == "lambdarank" else None,
-        feature_name=[f.name for f in FEATURES],
-        reference=reference,
-    )
-
-
-def _neutral(features: Matrix) -> Matrix:
-    """Return each feature's median, NaN where it is mostly unknown."""
-    rows = features[:: max(1, len(features) // 20_000)]
-    neutral = np.full(features.shape[1], np.nan, np.float32)
-    for column in range(features.shape[1]):
-        values = rows[:, column]
-        known = values[~np.isnan(values)]
-        if 2 * len(known) >= len(values) and len(known):
-            neutral[column] = np.median(known)
-    return neutral
 
 
 def _with_content(bundle: ModelBundle, embeddings: Matrix, config: TrainingConfig) -> ModelBundle:

@@ -1,20 +1,18 @@
-"""The gate: is a candidate model as good as the live one on what neither was trained on?"""
+"""The gate: is a candidate model as good as what would serve without it, on unseen lists?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from feed.config import RankingConfig
+from feed.config import RankingConfig, TrainingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
-from feed.models.ranker import LinearRanker
-from feed.models.schema import feature_index
+from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.event_log import EventLog
 from feed.offline.metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import Window
@@ -28,18 +26,19 @@ MAX_LISTS = 3000
 """Lists that decide; of a longer slice every n-th is taken."""
 FEWEST_LISTS = 50
 """With fewer clicked lists nothing is decided."""
-POPULARITY = "clicks, half-life 30 min"
-"""What a first model is compared with: it needs no model."""
-
-_POPULARITY_COLUMN = feature_index()["clicks_30m"]
+DAY_ONE = "the day-one weights"
+"""What a first model is compared with: they serve where no model is live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Pool nDCG@10 per list, f64 [n], of a model and of popularity; `users` int64 [n]."""
+    """Pool nDCG@10 per list, f64 [n], of a model and of the day-one weights; `users` int64 [n].
+
+    Both order the same candidates.
+    """
 
     model: Floats
-    popularity: Floats
+    day_one: Floats
     users: Integers
 
 
@@ -47,7 +46,7 @@ class Measured:
 class Verdict:
     """What the gate found. `difference` is candidate less other in pool nDCG@10, paired.
 
-    `against` is the live version, or `POPULARITY` where none is live. `better` says that the
+    `against` is the live version, or `DAY_ONE` where none is live. `better` says that the
     whole interval of the difference lies above zero.
     """
 
@@ -62,8 +61,8 @@ class Verdict:
 
     @property
     def better(self) -> bool:
-        """The candidate is better for certain."""
-        return self.difference.n > 0 and self.difference.low > 0
+        """The candidate is better for certain; without any list nothing is."""
+        return self.difference.low > 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict for the manifest, JSON-ready; unknown numbers are None."""
@@ -94,14 +93,14 @@ def judge(
 ) -> Verdict:
     """Return the gate's verdict.
 
-    Each model orders the pool lists of the window as the feed would: its own candidates, its
-    ranker (the day-one weights where it learnt none), the factors that are not learnt. A list's
-    two numbers are compared, and readers are drawn for the interval.
+    The candidate is compared with what would serve without it: the live model or, where none is
+    live, the day-one weights with the candidate's own candidates and features. Each orders the
+    pool lists of the window as the feed would: its candidates, its ranker (the day-one weights
+    where it learnt none), the factors that are not learnt. A list's two numbers are compared,
+    and readers are drawn for the interval. `decide` says what follows from the difference.
 
-    With a live model the candidate passes if the interval of the difference stays above
-    `-margin`; too few lists to say so is a refusal: what serves goes on. Without one nothing is
-    at risk: the candidate is compared with popularity, and passes unless it is worse than that
-    by the margin for certain.
+    A first model without a learned ranker orders by the day-one weights itself, so it passes
+    however few lists there are.
 
     Args:
         log: the log, with events before the window too.
@@ -120,45 +119,47 @@ def judge(
 
     found = measure(log, candidate, window, ranking, embeddings, told(0))
     if live is None:
-        other = found.popularity
-        difference = bootstrap_mean(found.model - other, found.users)
-        passed, reason = _decide_first(difference, margin)
+        other, against = found.day_one, DAY_ONE
     else:
         other = measure(log, live, window, ranking, embeddings, told(1)).model
-        difference = bootstrap_mean(found.model - other, found.users)
-        passed, reason = _decide(difference, margin, live.version)
+        against = live.version
+    difference = bootstrap_mean(found.model - other, found.users)
+    if live is None and candidate.ranker is None:
+        passed, reason = True, f"it learnt no ranker, so it orders by {DAY_ONE}"
+    else:
+        passed, reason = decide(difference, margin, against)
     return Verdict(
         passed=passed,
         reason=reason,
         candidate=bootstrap_mean(found.model, found.users),
         other=bootstrap_mean(other, found.users),
         difference=difference,
-        against=POPULARITY if live is None else live.version,
+        against=against,
         margin=margin,
         window=window,
     )
 
 
-def _decide_first(difference: Interval, margin: float) -> tuple[bool, str]:
-    if difference.n < FEWEST_LISTS:
-        return True, f"only {difference.n} clicked lists to judge by, and no model is live"
-    if difference.low > 0:
-        return True, f"better than {POPULARITY}; no model is live"
-    if difference.high < -margin:
-        return False, f"worse than {POPULARITY} by more than {margin:g}"
-    return True, f"not shown to be better than {POPULARITY}; no model is live"
+def decide(difference: Interval, margin: float, against: str) -> tuple[bool, str]:
+    """Return whether a candidate passes, and why.
 
+    It passes if the whole interval of the difference lies at or above `-margin`. Too few lists
+    to say so is a refusal: what serves goes on.
 
-def _decide(difference: Interval, margin: float, live_version: str) -> tuple[bool, str]:
+    Args:
+        difference: candidate less other in pool nDCG@10, paired.
+        margin: how much worse the candidate may be.
+        against: the other's name.
+    """
     if difference.n < FEWEST_LISTS:
-        return False, f"only {difference.n} clicked lists that {live_version} has not learnt from"
+        return False, f"only {difference.n} clicked lists to compare it with {against}"
     if difference.low > 0:
-        return True, f"better than {live_version}"
+        return True, f"better than {against}"
     if difference.low >= -margin:
-        return True, f"not worse than {live_version} by more than {margin:g}"
-    certainty = "is" if difference.high < 0 else "may be"
-    by = f" by more than {margin:g}" if certainty == "may be" else ""
-    return False, f"{certainty} worse than {live_version}{by}"
+        return True, f"not worse than {against} by more than {margin:g}"
+    if difference.high < 0:
+        return False, f"is worse than {against}"
+    return False, f"may be worse than {against} by more than {margin:g}"
 
 
 def measure(
@@ -169,7 +170,7 @@ def measure(
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Measured:
-    """Return how well a model, and popularity, order the clicked lists of a window."""
+    """Return how well a model, and the day-one weights, order the clicked lists of a window."""
     span = log.impressions.between(window.start, window.end)
     plan = WalkPlan(
         start=window.start,
@@ -178,35 +179,34 @@ def measure(
         learn_pool_every=max(1, len(log.impressions)),
         heads=("pool",),
         ranking=ranking,
+        training=replace(TrainingConfig(), ranker_days=0.0),
     )
     book = _GateBook(bundle, ranking)
     if len(span):
         walk = Walk(log, plan, embeddings, book)
         walk.use(bundle)
-        with ThreadPoolExecutor(1) as trainer:
-            walk.run(window.end, trainer, progress)
+        walk.run(None, progress)
     return Measured(
         model=np.array(book.model, np.float64),
-        popularity=np.array(book.popularity, np.float64),
+        day_one=np.array(book.day_one, np.float64),
         users=np.array(book.users, np.int64),
     )
 
 
 class _GateBook:
-    """Scores each list at once, by one model and by popularity, and keeps a number for each."""
+    """Scores each list at once, by one model and by the day-one weights, and keeps the numbers."""
 
     def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:
+        self._day_one = LinearRanker(ranking.weights)
         learned = bundle.ranker if ranking.use_ranker else None
-        self._ranker = learned or LinearRanker(ranking.weights)
+        self._ranker: Ranker = learned or self._day_one
         self.users: list[int] = []
         self.model: list[float] = []
-        self.popularity: list[float] = []
+        self.day_one: list[float] = []
 
     def add_pool(self, entry: PoolList) -> None:
-        served = self._ranker.score(entry.scores.features) * entry.scores.final
-        clicks = entry.scores.features[:, _POPULARITY_COLUMN]
-        self.model.append(_ndcg(served, entry))
-        self.popularity.append(_ndcg(clicks, entry))
+        self.model.append(_ndcg(self._ranker, entry))
+        self.day_one.append(_ndcg(self._day_one, entry))
         self.users.append(entry.seen.user)
 
     def add_slate(self, entry: SlateList) -> None:
@@ -219,8 +219,9 @@ class _GateBook:
         """Nothing waits."""
 
 
-def _ndcg(scores: npt.ArrayLike, entry: PoolList) -> float:
-    lists = sort_lists(scores, entry.clicked, [len(entry.found.rows)], [float(len(entry.wanted))])
+def _ndcg(ranker: Ranker, entry: PoolList) -> float:
+    served = ranker.score(entry.features) * entry.factors
+    lists = sort_lists(served, entry.clicked, [len(entry.found.rows)], [float(len(entry.wanted))])
     return float(ndcg_at(lists, 10)[0])
 
 

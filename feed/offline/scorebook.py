@@ -99,10 +99,10 @@ class ScoreBook:
         self._pools.append(
             _WaitingPool(
                 seen=entry.seen,
-                features=entry.scores.features,
+                features=entry.features,
                 rows=found.rows,
                 clicked=entry.clicked,
-                factors=entry.scores.final,
+                factors=entry.factors,
                 trending=found.context.trending.labelled(found.rows),
                 wanted=entry.wanted,
                 pool_size=found.pool_size,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -98,9 +97,8 @@ def train(
     if len(log.events.from_feed) < SMALL_LOG:
         threads = 1
     began = max(min(log.lists_from, until), until - config.ranker_days * DAY_S)
-    plan = WalkPlan(
-        start=until,
-        end=until,
+    plan = WalkPlan.to_learn(
+        until,
         retrain_every_s=max((until - began) / PERIODS, 60.0),
         learn_pool_every=max(1, -(-len(log.impressions.between(began, until)) // POOL_EXAMPLES)),
         threads=threads,
@@ -108,8 +106,7 @@ def train(
         training=config,
     )
     walk = Walk(log, plan, embeddings)
-    with ThreadPoolExecutor(1) as trainer:
-        lists = walk.run(until, trainer, progress)
+    lists = walk.learn(progress)
     bundle = walk.fit(until)
     rankers = [h for h, r in (("pool", bundle.ranker), ("slate", bundle.slate_ranker)) if r]
     window = (max(log.begins_at, until - config.window_days * DAY_S), until)

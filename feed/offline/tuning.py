@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy.typing as npt
 
 from feed.config import TrainingConfig
 from feed.offline.examples import Examples
-from feed.offline.fitting import fit_ranker
 from feed.offline.log_source import LogSource
 from feed.offline.metrics import auc, ndcg_at, sort_lists
+from feed.offline.ranker_training import fit_ranker
 from feed.offline.walk import HEADS, Walk, WalkPlan
 
 Matrix = npt.NDArray[np.float32]
@@ -61,9 +60,8 @@ def rebuild_examples(
         progress: called with the share done.
     """
     days = replace(config, ranker_days=max((until - start) / 86400.0, 0.1))
-    walk = Walk(log, WalkPlan(start=until, end=until, training=days), embeddings)
-    with ThreadPoolExecutor(1) as trainer:
-        walk.run(until, trainer, progress)
+    walk = Walk(log, WalkPlan.to_learn(until, training=days), embeddings)
+    walk.learn(progress)
     return walk
 
 

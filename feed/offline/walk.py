@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,12 @@ from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
 from feed.offline.event_log import Seen
 from feed.offline.examples import Examples, ExampleStore, sample_negatives
-from feed.offline.fitting import fit_bundle, fit_ranker, fit_shared
+from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
+from feed.offline.ranker_training import fit_ranker
 from feed.offline.replay import Replay, build_log_pool
-from feed.ranking.scoring import Scores, score_candidates
+from feed.ranking.scoring import build_candidate_features, find_factors
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -42,6 +43,8 @@ TOLD_EVERY = 200
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkPlan:
     """What to walk over. Times are epoch seconds; lists of [start, end) are measured.
+
+    A plan that only learns (`WalkPlan.to_learn`) measures nothing: it ends where it starts.
 
     Before each `retrain_every_s` of it everything is trained again on what came before.
     `pool_every` measures the pool protocol on every n-th impression (1: all);
@@ -62,6 +65,16 @@ class WalkPlan:
     ranking: RankingConfig = field(default_factory=RankingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    @classmethod
+    def to_learn(cls, until: float, **rest: Any) -> WalkPlan:
+        """Return a plan whose lists are all before `until` and only teach.
+
+        Args:
+            until: epoch seconds.
+            rest: the other fields.
+        """
+        return cls(start=until, end=until, **rest)
+
 
 @dataclass(frozen=True, slots=True)
 class SlateList:
@@ -74,11 +87,15 @@ class SlateList:
 
 @dataclass(frozen=True, slots=True)
 class PoolList:
-    """One list of candidates from the pool, with factors, and the clicked articles `wanted`."""
+    """One list of candidates from the pool, and the clicked articles `wanted`.
+
+    `features` f32 [k, F]; `factors` f64 [k] are what multiplies a ranker's score.
+    """
 
     seen: Seen
     found: PoolCandidates
-    scores: Scores
+    features: Matrix
+    factors: Floats
     clicked: Flags
     wanted: Rows
     reader_clicks: int
@@ -102,29 +119,6 @@ class Book(Protocol):
     def flush(self) -> None:
         """Score what waits."""
         ...
-
-
-class UnitRanker:
-    """Scores everything 1, so that what is left of a score is the product of its factors."""
-
-    def margin(self, features: Matrix) -> Floats:
-        """Return endless log-odds, f64 [k]."""
-        return np.full(len(features), np.inf)
-
-    def score(self, features: Matrix) -> Floats:
-        """Return ones, f64 [k]."""
-        return np.ones(len(features))
-
-    def contributions(
-        self,
-        features: Matrix,
-        margin: Floats,
-        families: Sequence[tuple[str, ...]],
-        asked: Flags | None = None,
-    ) -> Floats:
-        """Return nothing for every family, f64 [k, len(families)]."""
-        del margin, asked
-        return np.zeros((len(features), len(families)))
 
 
 class Walk:
@@ -159,26 +153,37 @@ class Walk:
         """Look through one given model from now on, and train nothing."""
         self._view, self._fixed = build_view(self._pool, bundle), True
 
-    def run(
-        self, end: float, trainer: Executor, progress: Callable[[float], None] | None = None
-    ) -> int:
-        """See every impression from `learn_from` to `end`, itself outside; return how many.
+    def learn(self, progress: Callable[[float], None] | None = None) -> int:
+        """Gather the examples of every list before the plan's start; return how many lists.
 
         Args:
-            end: epoch seconds.
-            trainer: where rankers are trained while the walk goes on.
             progress: called with the share done, 0 to 1.
         """
+        return self._see_lists(self._plan.start, None, progress)
+
+    def run(self, trainer: Executor | None, progress: Callable[[float], None] | None = None) -> int:
+        """Learn before the plan's start and measure from there to its end; return how many lists.
+
+        Args:
+            trainer: where rankers are trained while the walk goes on; None where one given model
+                is measured.
+            progress: called with the share done, 0 to 1.
+        """
+        return self._see_lists(self._plan.end, trainer, progress)
+
+    def _see_lists(
+        self, end: float, trainer: Executor | None, progress: Callable[[float], None] | None
+    ) -> int:
         count, span = 0, max(end - self.learn_from, 1.0)
         for part in parts(self._log, self.learn_from, end):
             for seen in part.impressions:
-                self.take(seen, trainer)
+                self._take(seen, trainer)
                 count += 1
                 if progress is not None and count % TOLD_EVERY == 0:
                     progress((seen.at - self.learn_from) / span)
         return count
 
-    def take(self, seen: Seen, trainer: Executor) -> None:
+    def _take(self, seen: Seen, trainer: Executor | None) -> None:
         """See one impression: measure it if it is in the window, learn from it, train if due."""
         now = seen.at
         if not self._fixed and (self._view is None or now >= self._next):
@@ -203,7 +208,7 @@ class Walk:
         """Return the examples of a head seen so far, from `start` to `until`."""
         return self._examples[head].between(start, until)
 
-    def _start_period(self, now: float, trainer: Executor) -> None:
+    def _start_period(self, now: float, trainer: Executor | None) -> None:
         plan = self._plan
         boundary = self._next
         while self._next <= now:
@@ -211,6 +216,7 @@ class Walk:
         until = min(boundary, now)
         self._view = build_view(self._pool, self._fit_bundle(until))
         if self._book is not None:
+            assert trainer is not None  # noqa: S101 - only a walk with one given model goes without
             self._book.flush()
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}
@@ -251,16 +257,19 @@ class Walk:
         found = self._protocol.candidates(self._view, profile, request)
         if not len(found.rows):
             return
-        scores = score_candidates(
-            found.context, found.situation, found.rows, UnitRanker(), self._plan.ranking
+        features = build_candidate_features(
+            found.context, found.situation, found.rows, self._plan.ranking
         )
         clicked = np.isin(found.rows, wanted)
         if seen.number % self._plan.learn_pool_every == 0:
             kept = sample_negatives(clicked, self._plan.negatives, self._rng)
-            self._examples["pool"].add(scores.features[kept], clicked[kept], request.now)
+            self._examples["pool"].add(features[kept], clicked[kept], request.now)
         if measured and self._book is not None:
+            factors = find_factors(found.context, found.rows, self._plan.ranking).product
             reader_clicks = len(profile.clicked_rows)
-            self._book.add_pool(PoolList(seen, found, scores, clicked, wanted, reader_clicks))
+            self._book.add_pool(
+                PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
+            )
 
 
 def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:

@@ -25,6 +25,24 @@ COLD_FOLLOW = 16.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Factors:
+    """What multiplies the ranker's score of each candidate, f64 [k] each; nothing here is learnt.
+
+    `trend` in [0, 1] is the trending score behind `trend_factor`.
+    """
+
+    trend: Floats
+    trend_factor: Floats
+    followed_factor: Floats
+    fatigue_factor: Floats
+
+    @property
+    def product(self) -> Floats:
+        """All factors together, f64 [k]."""
+        return self.trend_factor * self.followed_factor * self.fatigue_factor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """Scores of candidates and what they are the product of, f64 [k] each.
 
@@ -50,12 +68,27 @@ def score_candidates(
     ranker: Ranker,
     config: RankingConfig,
 ) -> Scores:
-    """Return the scores of candidate rows.
+    """Return the scores of candidate rows: the ranker's score of each times its factors."""
+    features = build_candidate_features(context, situation, rows, config)
+    margin = ranker.margin(features)
+    base = logistic(margin)
+    factors = find_factors(context, rows, config)
+    return Scores(
+        features=features,
+        margin=margin,
+        base=base,
+        trend=factors.trend,
+        trend_factor=factors.trend_factor,
+        followed_factor=factors.followed_factor,
+        fatigue_factor=factors.fatigue_factor,
+        final=base * factors.product,
+    )
 
-    The trending factor is `1 + trending_boost * trend`; the followed factor `1 + followed_boost`
-    for articles of followed sections and sources; the fatigue factor `fatigue_factor` to the
-    power of the showings without a click beyond `fatigue_after`.
-    """
+
+def build_candidate_features(
+    context: RankingContext, situation: Situation, rows: Rows, config: RankingConfig
+) -> Matrix:
+    """Return the features of candidate rows, f32 [k, F]; those of switched-off engines are NaN."""
     features = build_features(
         context.view,
         context.signals,
@@ -66,15 +99,23 @@ def score_candidates(
         situation.votes if context.request.page_row < 0 else None,
     )
     mute_groups(features, config)
-    margin = ranker.margin(features)
-    base = logistic(margin)
+    return features
+
+
+def find_factors(context: RankingContext, rows: Rows, config: RankingConfig) -> Factors:
+    """Return the factors of candidate rows.
+
+    The trending factor is `1 + trending_boost * trend`; the followed factor `1 + followed_boost`
+    for articles of followed sections and sources; the fatigue factor `fatigue_factor` to the
+    power of the showings without a click beyond `fatigue_after`.
+    """
     trend = context.trending.score(rows)
-    trend_factor = 1.0 + config.trending_boost * trend
-    followed_factor = _followed_factor(context, rows, config)
-    fatigue_factor = _fatigue_factor(context.profile, rows, config)
-    final = base * trend_factor * followed_factor * fatigue_factor
-    factors = (trend_factor, followed_factor, fatigue_factor)
-    return Scores(features, margin, base, trend, *factors, final)
+    return Factors(
+        trend=trend,
+        trend_factor=1.0 + config.trending_boost * trend,
+        followed_factor=_followed_factor(context, rows, config),
+        fatigue_factor=_fatigue_factor(context.profile, rows, config),
+    )
 
 
 def mute_groups(features: Matrix, config: RankingConfig) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 
@@ -8,19 +9,20 @@ import pytest
 from feed.domain import BundleError, ConflictError, NotFoundError
 from feed.features.ids import IdMap
 from feed.models.bundle import ModelBundle, empty_bundle, load_bundle, save_bundle
-from feed.models.ranker import LightGBMRanker
+from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum
 from feed.models.registry import ModelRegistry, with_manifest
 from feed.models.schema import FEATURES
 
 
-def make_ranker(names: list[str] | None = None) -> LightGBMRanker:
+def make_ranker(names: list[str] | None = None, start: WeightedSum | None = None) -> LightGBMRanker:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(400, len(FEATURES))).astype(np.float32)
     clicked = features[:, 3] + rng.normal(size=400) > 0
     data = lightgbm.Dataset(features, clicked, feature_name=names or [f.name for f in FEATURES])
     parameters = {"objective": "binary", "num_leaves": 4, "verbose": -1, "num_threads": 1}
     booster = lightgbm.train(parameters, data, 5)
-    return LightGBMRanker(booster.model_to_string(), np.zeros(len(FEATURES), np.float32))
+    neutral = np.zeros(len(FEATURES), np.float32)
+    return LightGBMRanker(booster.model_to_string(), neutral, start)
 
 
 def make_bundle(version: str = "v1", *, ranker: bool = False) -> ModelBundle:
@@ -53,6 +55,50 @@ def test_a_bundle_comes_back_as_it_was(tmp_path):
     features = np.random.default_rng(2).normal(size=(9, len(FEATURES))).astype(np.float32)
     np.testing.assert_array_equal(back.ranker.score(features), bundle.ranker.score(features))
     assert back.slate_ranker is None
+
+
+def test_what_the_trees_start_from_comes_back_to_the_last_bit(tmp_path):
+    start = LinearRanker({"covisit": 0.1 + 0.2}).sum.scaled(0.37, -1.8)
+    save_bundle(replace(make_bundle(), ranker=make_ranker(start=start)), tmp_path / "v1")
+    back = load_bundle(tmp_path / "v1").ranker
+    features = np.random.default_rng(2).normal(size=(9, len(FEATURES))).astype(np.float32)
+    features[3, 5:30] = np.nan
+    np.testing.assert_array_equal(back.margin(features), make_ranker(start=start).margin(features))
+    np.testing.assert_allclose(
+        back.margin(features), make_ranker().margin(features) + start.margin(features)
+    )
+    np.testing.assert_array_equal(back.with_threads(2).margin(features), back.margin(features))
+
+
+def test_a_model_of_the_format_before_serves_by_its_trees_alone(tmp_path):
+    save_bundle(make_bundle(ranker=True), tmp_path / "v1")
+    path = tmp_path / "v1" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 1}))
+    back = load_bundle(tmp_path / "v1").ranker
+    features = np.random.default_rng(2).normal(size=(9, len(FEATURES))).astype(np.float32)
+    assert back.start is None
+    np.testing.assert_array_equal(back.margin(features), make_ranker().margin(features))
+
+
+def test_a_model_says_a_format_that_code_from_before_refuses(tmp_path):
+    save_bundle(make_bundle(), tmp_path / "v1")
+    assert json.loads((tmp_path / "v1" / "manifest.json").read_text())["format"] == 2
+
+
+def test_a_start_that_lacks_a_feature_is_refused(tmp_path):
+    start = LinearRanker().sum
+    save_bundle(replace(make_bundle(), ranker=make_ranker(start=start)), tmp_path / "v1")
+    name = "ranker_pool_start.json"
+    parts = json.loads((tmp_path / "v1" / name).read_text())
+    del parts["weights"]["covisit"]
+    data = json.dumps(parts).encode()
+    (tmp_path / "v1" / name).write_bytes(data)
+    path = tmp_path / "v1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["sha256"][name] = hashlib.sha256(data).hexdigest()
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="incomplete"):
+        load_bundle(tmp_path / "v1")
 
 
 def test_an_altered_file_is_refused(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 from feed.config import RankingConfig, TrainingConfig
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
-from feed.offline.gate import POPULARITY, Verdict, judge
+from feed.offline.gate import DAY_ONE, FEWEST_LISTS, Verdict, decide, judge, measure
+from feed.offline.metrics import Interval
 from feed.offline.training import Window, hold_out, train
 
 CONFIG = TrainingConfig(factors=8, iterations=5, ranker_trees=30, ranker_min_impressions=50)
@@ -23,7 +24,7 @@ def learn(log: EventLog, version: str = "v1") -> ModelBundle:
     return train(log, hold_out(log).start, CONFIG, RANKING, version=version)
 
 
-def decide(
+def verdict_on(
     log: EventLog, candidate: ModelBundle, live: ModelBundle | None, margin: float = MARGIN
 ) -> Verdict:
     return judge(log, candidate, live, hold_out(log), margin, RANKING)
@@ -37,7 +38,7 @@ def reversed_choices(log: EventLog) -> EventLog:
 
 @pytest.fixture(scope="module")
 def world(make_world) -> EventLog:
-    return make_world(lists=800, taste=3.0)
+    return make_world(lists=800, taste=5.0)
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +51,78 @@ def bad(world) -> ModelBundle:
     return learn(reversed_choices(world), "bad")
 
 
-def test_where_readers_have_tastes_the_first_model_beats_popularity(world, good):
-    verdict = decide(world, good, None)
+@pytest.mark.parametrize(
+    ("low", "high", "passed", "reason"),
+    [
+        (0.001, 0.03, True, "better than v1"),
+        (0.0, 0.03, True, "not worse than v1 by more than 0.01"),
+        (-0.01, 0.03, True, "not worse than v1 by more than 0.01"),
+        (-0.01, -0.002, True, "not worse than v1 by more than 0.01"),
+        (-0.0101, 0.03, False, "may be worse than v1 by more than 0.01"),
+        (-0.0101, 0.0, False, "may be worse than v1 by more than 0.01"),
+        (-0.0101, -0.001, False, "is worse than v1"),
+    ],
+)
+def test_a_candidate_passes_if_its_whole_interval_is_above_the_margin(low, high, passed, reason):
+    difference = Interval((low + high) / 2, low, high, FEWEST_LISTS)
+    assert decide(difference, 0.01, "v1") == (passed, reason)
+
+
+def test_too_few_lists_decide_nothing_however_good_they_look():
+    few = Interval(0.2, 0.1, 0.3, FEWEST_LISTS - 1)
+    assert decide(few, 0.01, "v1") == (False, "only 49 clicked lists to compare it with v1")
+    assert decide(replace(few, n=FEWEST_LISTS), 0.01, "v1") == (True, "better than v1")
+
+
+@pytest.mark.parametrize(("low", "better"), [(0.001, True), (0.0, False), (np.nan, False)])
+def test_better_means_the_whole_interval_lies_above_zero(low, better):
+    known = Interval(0.5, low, 1.0, 100)
+    verdict = Verdict(
+        passed=True,
+        reason="",
+        candidate=known,
+        other=known,
+        difference=known,
+        against=DAY_ONE,
+        margin=MARGIN,
+        window=Window(0.0, 1.0),
+    )
+    assert verdict.better == better
+    assert verdict.to_dict()["better"] == better
+
+
+def test_where_readers_have_tastes_the_first_model_beats_the_day_one_weights(world, good):
+    verdict = verdict_on(world, good, None)
     assert verdict.passed
     assert verdict.better
-    assert verdict.against == POPULARITY
+    assert verdict.against == DAY_ONE
     assert verdict.candidate.mean > verdict.other.mean + 0.02
-    assert verdict.reason == f"better than {POPULARITY}; no model is live"
+    assert verdict.reason == f"better than {DAY_ONE}"
+
+
+def test_a_first_model_that_is_worse_than_no_model_is_refused(world, bad):
+    verdict = verdict_on(world, bad, None)
+    assert not verdict.passed
+    assert verdict.reason == f"is worse than {DAY_ONE}"
+    assert verdict.difference.high < 0
+
+
+def test_a_first_model_is_compared_with_the_weights_on_its_own_candidates(world, good):
+    without = replace(good, version="without", ranker=None)
+    day_one = measure(world, without, hold_out(world), RANKING).model
+    found = measure(world, good, hold_out(world), RANKING)
+    np.testing.assert_array_equal(found.day_one, day_one)
+    assert verdict_on(world, good, None).other.mean == pytest.approx(day_one.mean())
+
+
+def test_a_first_model_without_a_learned_ranker_passes_however_few_lists_there_are(world, good):
+    end = hold_out(world).end
+    without = replace(good, ranker=None)
+    for window in (hold_out(world), Window(end, end)):
+        verdict = judge(world, without, None, window, MARGIN, RANKING)
+        assert verdict.passed
+        assert verdict.reason == f"it learnt no ranker, so it orders by {DAY_ONE}"
+        assert not verdict.better
 
 
 def test_where_nobody_has_a_taste_no_model_is_called_better_than_another(make_world):
@@ -64,58 +130,59 @@ def test_where_nobody_has_a_taste_no_model_is_called_better_than_another(make_wo
     other_seed = replace(CONFIG, seed=CONFIG.seed + 1)
     until = hold_out(log).start
     candidate = train(log, until, other_seed, RANKING, version="v2")
-    verdict = decide(log, candidate, learn(log))
+    verdict = verdict_on(log, candidate, learn(log))
     assert not verdict.better
     assert verdict.difference.low <= 0 <= verdict.difference.high
 
 
 def test_a_worse_candidate_is_refused(world, good, bad):
-    verdict = decide(world, bad, good)
+    verdict = verdict_on(world, bad, good)
     assert not verdict.passed
     assert verdict.reason == "is worse than good"
     assert verdict.candidate.mean < verdict.other.mean
 
 
 def test_a_better_candidate_passes(world, good, bad):
-    verdict = decide(world, good, bad)
+    verdict = verdict_on(world, good, bad)
     assert verdict.passed
     assert verdict.better
     assert verdict.against == "bad"
 
 
 def test_a_candidate_like_the_live_model_passes(world, good):
-    verdict = decide(world, good, replace(good, version="live"))
+    verdict = verdict_on(world, good, replace(good, version="live"))
     assert verdict.passed
     assert (verdict.difference.mean, verdict.difference.low) == (0.0, 0.0)
     assert verdict.reason == "not worse than live by more than 0.01"
 
 
 def test_where_the_interval_reaches_below_the_margin_what_serves_goes_on(world, good):
-    verdict = decide(world, good, replace(good, version="live"), margin=-0.01)
+    verdict = verdict_on(world, good, replace(good, version="live"), margin=-0.01)
     assert not verdict.passed
 
 
-def test_with_too_few_lists_a_live_model_stays_and_a_first_one_is_published(world, good):
+def test_with_too_few_lists_what_serves_goes_on(world, good):
     end = hold_out(world).end
     tiny = Window(float(world.impressions.at[-20]), end)
     against_live = judge(world, good, replace(good, version="live"), tiny, MARGIN, RANKING)
     assert not against_live.passed
-    assert against_live.reason == "only 20 clicked lists that live has not learnt from"
+    assert against_live.reason == "only 20 clicked lists to compare it with live"
     first = judge(world, good, None, tiny, MARGIN, RANKING)
-    assert first.passed
+    assert not first.passed
     nothing = judge(world, good, None, Window(end, end), MARGIN, RANKING)
-    assert nothing.passed
+    assert not nothing.passed
     assert nothing.candidate.n == 0
+    assert not nothing.better
 
 
 def test_a_verdict_goes_into_a_manifest_with_both_numbers(world, good):
     end = hold_out(world).end
     for verdict in (
-        decide(world, good, None),
+        verdict_on(world, good, None),
         judge(world, good, None, Window(end, end), MARGIN, RANKING),
     ):
         kept = orjson.loads(orjson.dumps(verdict.to_dict()))
-        assert kept["verdict"] == "passed"
+        assert kept["verdict"] == ("passed" if verdict.passed else "refused")
         assert kept["metric"] == "pool nDCG@10"
         mean = kept["candidate"]["mean"]
         assert mean is None if not verdict.candidate.n else np.isclose(mean, verdict.candidate.mean)

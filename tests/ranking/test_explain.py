@@ -201,10 +201,8 @@ def test_three_readers_are_the_fewest_that_are_popular():
     assert popular_reason(40.2).readers == 40
 
 
-@pytest.fixture(scope="module")
-def learned(shared_world):
-    """Trees that learnt to like what is popular and like the reader's history."""
-    world = shared_world
+def learn_trees(world, start=None):
+    """Return trees that learnt to like what is popular and like the reader's history."""
     context = world.context(world.reader(CLICKS))
     rows = build_situation(context, CERTAIN).eligible.rows
     x = build_features(context.view, context.signals, context.profile, context.request, rows)
@@ -216,7 +214,13 @@ def learned(shared_world):
     settings = {"objective": "binary", "num_leaves": 4, "min_data_in_leaf": 5, "verbose": -1}
     booster = lightgbm.train({**settings, "num_threads": 1}, data, 30)
     usual = [np.nan if np.isnan(column).all() else np.nanmedian(column) for column in x.T]
-    return LightGBMRanker(booster.model_to_string(), usual)
+    return LightGBMRanker(booster.model_to_string(), usual, start)
+
+
+@pytest.fixture(scope="module", params=["trees alone", "from the day-one weights"])
+def learned(shared_world, request):
+    start = LinearRanker().sum.scaled(0.4, -1.0) if "day-one" in request.param else None
+    return learn_trees(shared_world, start)
 
 
 def test_with_a_learned_ranker_losses_are_those_of_taking_the_family_away(shared_world, learned):
@@ -233,6 +237,29 @@ def test_with_a_learned_ranker_losses_are_those_of_taking_the_family_away(shared
         muted[:, columns] = learned.neutral[columns]
         expected = 1 - learned.score(muted) / scores.base
         np.testing.assert_allclose(losses[:, family], expected, atol=1e-12)
+
+
+def test_what_the_trees_start_from_counts_among_the_reasons(shared_world):
+    """Trees that say nothing leave the reasons to the day-one weights below them."""
+    world = shared_world
+    context = world.context(world.reader(CLICKS))
+    situation = build_situation(context, CERTAIN)
+    rows = situation.eligible.rows
+    silent = learn_trees(world)
+    trees = silent.margin(np.tile(silent.neutral, (1, 1)))
+    start = LinearRanker().sum
+    both = LightGBMRanker(silent.text, silent.neutral, start)
+    scores = score_candidates(context, situation, rows, both, CERTAIN)
+    alone = silent.contributions(scores.features, silent.margin(scores.features), FAMILIES)
+    whole = both.contributions(scores.features, scores.margin, FAMILIES)
+    parts = start.parts(np.where(np.isnan(scores.features), silent.neutral, scores.features))
+    assert np.isfinite(trees).all()
+    for family in (POPULARITY, FRESHNESS):
+        columns = [i for i, f in enumerate(FEATURES) if f.group in FAMILIES[family]]
+        usual = start.parts(silent.neutral[None, :])[0]
+        day_one = (parts[:, columns] - usual[columns]).sum(axis=1)
+        np.testing.assert_allclose(whole[:, family] - alone[:, family], day_one, atol=1e-6)
+        assert np.abs(day_one).max() > 0.1
 
 
 def test_a_ranker_is_asked_for_some_families_only(shared_world, learned):

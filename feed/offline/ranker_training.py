@@ -1,0 +1,165 @@
+"""Learned rankers: trees that begin at the day-one weights and learn only what betters them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
+from feed.config import TrainingConfig
+from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum, logistic
+from feed.models.schema import FEATURES
+from feed.offline.examples import Examples
+from feed.offline.metrics import ndcg_at, sort_lists
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
+"""What each head learns: whether a pool article is clicked; the order of a list."""
+
+FEW_LISTS = 5000
+"""With fewer lists the trees are small, and their number is chosen on the newest lists."""
+FEW_LISTS_LEAVES = 7
+"""Leaves of a small tree, at most."""
+TREES_STEP = 5
+"""Numbers of trees that are compared lie this far apart."""
+LEAST_SLOPE = 1e-3
+"""The day-one weights keep at least this share of their scale, and so their order."""
+SLOPE_STEPS = 25
+"""Newton steps of the scale; it settles in about six."""
+RIDGE = np.array([1.0, 0.0])
+"""L2 penalty of slope and intercept: keeps the slope finite where the margin parts all clicks."""
+
+_TREES = {
+    "min_data_in_leaf": 100,
+    "feature_fraction": 0.5,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "max_bin": 63,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
+
+
+def fit_ranker(
+    examples: Examples, head: str, config: TrainingConfig, threads: int = 1
+) -> LightGBMRanker | None:
+    """Return a learned ranker, or None where the day-one weights are not bettered.
+
+    Learning begins at the day-one weights, at the scale that fits the clicks: the trees learn
+    what to add to them. Of few lists the newest fifth decides how many trees there are, and
+    where no number of trees orders it better than the day-one weights do, there is no ranker.
+
+    Args:
+        examples: lists with their clicks.
+        head: a key of `OBJECTIVES`.
+        config: trees, leaves, learning rate, fewest lists, seed.
+        threads: of LightGBM.
+    """
+    if len(examples) < config.ranker_min_impressions:
+        return None
+    few = len(examples) < FEW_LISTS
+    parameters = _TREES | {
+        "objective": OBJECTIVES[head],
+        "num_leaves": min(config.ranker_leaves, FEW_LISTS_LEAVES) if few else config.ranker_leaves,
+        "learning_rate": config.ranker_learning_rate,
+        "num_threads": threads,
+        "seed": config.seed,
+    }
+    trees = config.ranker_trees
+    if few:
+        trees = _choose_trees(examples, head, parameters, trees)
+    if not trees:
+        return None
+    start = fit_start(examples)
+    booster = _boost(examples, head, parameters, start, trees)
+    return LightGBMRanker(booster.model_to_string(), _neutral(examples.features), start)
+
+
+def fit_start(examples: Examples) -> WeightedSum:
+    """Return the day-one weights at the scale at which they foretell the clicks best.
+
+    Two numbers are learnt, by logistic regression of the clicks on the day-one margin: a slope,
+    which never turns the order round, and an intercept.
+    """
+    day_one = LinearRanker().sum
+    slope, intercept = fit_scale(day_one.margin(examples.features), examples.clicked)
+    return day_one.scaled(slope, intercept)
+
+
+def fit_scale(margin: Floats, clicked: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of clicks on a margin.
+
+    Args:
+        margin: f64 [n].
+        clicked: bool [n], with at least one of each kind.
+
+    Source: Platt: Probabilistic Outputs for Support Vector Machines (1999); by Newton's method.
+    """
+    centre, spread = margin.mean(), margin.std()
+    if spread < LEAST_SLOPE:
+        return 1.0, 0.0
+    design = np.stack([(margin - centre) / spread, np.ones(len(margin))], axis=1)
+    share = clicked.mean()
+    found = np.array([0.0, np.log(share / (1.0 - share))])
+    for _ in range(SLOPE_STEPS):
+        chance = logistic(design @ found)
+        bend = design.T @ (design * (chance * (1.0 - chance))[:, None]) + np.diag(RIDGE)
+        step = np.linalg.solve(bend, design.T @ (clicked - chance) - RIDGE * found)
+        found += step
+        if np.abs(step).max() < LEAST_SLOPE:
+            break
+    slope = max(float(found[0] / spread), LEAST_SLOPE)
+    return slope, float(found[1] - slope * centre)
+
+
+def _choose_trees(examples: Examples, head: str, parameters: dict[str, Any], most: int) -> int:
+    """Return how many trees order the newest fifth of the lists best, taught by the others.
+
+    0 says that no number of trees orders it better than the day-one weights.
+    """
+    earlier, later = examples.split(len(examples) - len(examples) // 5)
+    start = fit_start(earlier)
+    booster = _boost(earlier, head, parameters, start, most)
+    margin = start.margin(later.features)
+    best, best_ndcg = 0, _mean_ndcg(margin, later)
+    for trees in range(min(TREES_STEP, most), most + 1, TREES_STEP):
+        added = booster.predict(later.features, raw_score=True, num_iteration=trees)
+        ndcg = _mean_ndcg(margin + np.asarray(added, np.float64), later)
+        if ndcg > best_ndcg:
+            best, best_ndcg = trees, ndcg
+    return best
+
+
+def _mean_ndcg(margin: Floats, examples: Examples) -> float:
+    return float(ndcg_at(sort_lists(margin, examples.clicked, examples.sizes), 10).mean())
+
+
+def _boost(
+    examples: Examples, head: str, parameters: dict[str, Any], start: WeightedSum, trees: int
+) -> lightgbm.Booster:
+    data = lightgbm.Dataset(
+        examples.features,
+        examples.clicked.astype(np.float32),
+        group=examples.sizes if OBJECTIVES[head] == "lambdarank" else None,
+        init_score=start.margin(examples.features),
+        feature_name=[f.name for f in FEATURES],
+    )
+    return lightgbm.train(parameters, data, trees)
+
+
+def _neutral(features: Matrix) -> Matrix:
+    """Return each feature's median, NaN where it is mostly unknown."""
+    rows = features[:: max(1, len(features) // 20_000)]
+    neutral = np.full(features.shape[1], np.nan, np.float32)
+    for column in range(features.shape[1]):
+        values = rows[:, column]
+        known = values[~np.isnan(values)]
+        if 2 * len(known) >= len(values) and len(known):
+            neutral[column] = np.median(known)
+    return neutral
