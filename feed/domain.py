@@ -125,6 +125,18 @@ class Event:
     context: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where events came from, when a reader's own device sent them and no trusted caller did.
+
+    `network` is the day's name of the address's network (lower-case hex, `service.networks`),
+    never the address; `is_fresh` says that the reader's id was given out moments ago.
+    """
+
+    network: str
+    is_fresh: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
     """What a reader told us outright. Empty `languages` means every language."""

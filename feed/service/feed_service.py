@@ -19,6 +19,7 @@ from feed.domain import (
     FeedItem,
     InvalidInputError,
     Mode,
+    Origin,
     Rung,
     ServedFeed,
     StoreUnavailableError,
@@ -111,8 +112,13 @@ class FeedService:
         snapshot = self._present_snapshot()
         return show_related(article_id, limit, snapshot, self._shelf, self._store)
 
-    def record_events(self, body: bytes, watch: Stopwatch) -> dict[str, Any]:
+    def record_events(
+        self, body: bytes, watch: Stopwatch, origin: Origin | None = None
+    ) -> dict[str, Any]:
         """Take the events of a request body; return what became of each, JSON-ready.
+
+        `origin` is where a reader's own device sent them from. A trusted caller has none: its
+        address is that of the newsroom's backend, whoever the reader is.
 
         Raises:
             ProblemError: the body holds no list of events.
@@ -121,7 +127,7 @@ class FeedService:
         found = read_events(body, self._clock(), self._are_articles)
         watch.lap("validation")
         events = [entry for entry in found if isinstance(entry, Event)]
-        outcomes = iter(self._store.append_events(events) if events else ())
+        outcomes = iter(self._store.append_events(events, origin) if events else ())
         watch.lap("store_write")
         results = [_result(entry, outcomes) for entry in found]
         counts = dict.fromkeys(("accepted", "duplicate", "rejected"), 0)

@@ -13,6 +13,7 @@ from feed.service.auth import Door
 from feed.service.cards import CardShelf
 from feed.service.catalogue import ArticleService
 from feed.service.feed_service import FeedService
+from feed.service.networks import NetworkNames
 from feed.service.snapshot import SnapshotKeeper
 from feed.storage.store import Store
 
@@ -28,6 +29,7 @@ class Services:
     feeds: FeedService
     articles: ArticleService
     door: Door
+    networks: NetworkNames
     gate: AdmissionGate
     clock: Callable[[], float]
 

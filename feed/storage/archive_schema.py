@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import orjson
 
+from feed.storage.event_codec import without_origin
 from feed.storage.store import CatalogueChange, RecordType, StreamRecord
 
 SCHEMA_VERSION = 1
@@ -226,7 +227,8 @@ def record_lines(
 ) -> tuple[list[bytes], list[bytes]]:
     """Return the JSON lines of a partition's events and of its exposures.
 
-    An erase record removes the reader's earlier records of this batch.
+    An erase record removes the reader's earlier records of this batch. No line says from which
+    network its event came.
     """
     erased: dict[str, int] = {
         orjson.loads(record.payload)["user_id"]: index
@@ -240,7 +242,7 @@ def record_lines(
         if erased and index < erased.get(orjson.loads(record.payload)["user_id"], -1):
             continue
         origin = f',"stream_id":"{record.stream_id}","partition":{partition}}}'
-        lines[record.type].append(record.payload[:-1] + origin.encode())
+        lines[record.type].append(without_origin(record.payload)[:-1] + origin.encode())
     return lines[RecordType.EVENT], lines[RecordType.SERVED]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from feed.domain import Event, Preferences, ServedFeed
+from feed.domain import Event, Origin, Preferences, ServedFeed
 from feed.storage import scripts
 from feed.storage.change_log import newest_entry, position_of
 from feed.storage.event_codec import (
@@ -104,7 +104,7 @@ class ReaderPart(StorePart):
             commands += [("DEL", self._keys.reader(kind, user_id)) for kind in ("h", "r", "v")]
         self._link.pipeline(key, commands)
 
-    def append_events(self, events: Sequence[Event]) -> list[Outcome]:
+    def append_events(self, events: Sequence[Event], origin: Origin | None = None) -> list[Outcome]:
         """Take events: deduplicate, append to the stream and update the readers, atomically.
 
         One atomic script for each partition and 200 events; all in one round trip. An event id
@@ -122,7 +122,7 @@ class ReaderPart(StorePart):
         for partition, indexes in groups.items():
             for start in range(0, len(indexes), CHUNK):
                 chunk = indexes[start : start + CHUNK]
-                calls.append(self._append_call(partition, [events[i] for i in chunk]))
+                calls.append(self._append_call(partition, [events[i] for i in chunk], origin))
                 places.append(chunk)
         outcomes = [Outcome.DUPLICATE] * len(events)
         for chunk, result in zip(places, self._link.scripts(calls), strict=True):
@@ -214,7 +214,9 @@ class ReaderPart(StorePart):
             ("GET", f"{prefix}pref:{user_id}"),
         ]
 
-    def _append_call(self, partition: int, events: list[Event]) -> ScriptCall:
+    def _append_call(
+        self, partition: int, events: list[Event], origin: Origin | None
+    ) -> ScriptCall:
         day, second = divmod(max(event.received_at for event in events), DAY_S)
         # Near midnight the clock may have been set back from tomorrow.
         days = (0, -1, 1) if second > DAY_S - CLOCK_JUMP_S else (0, -1)
@@ -227,7 +229,7 @@ class ReaderPart(StorePart):
             PREFERENCES_TTL_S,
         ]
         for event in events:
-            args += event_arguments(event)
+            args += event_arguments(event, origin)
         names = (keys.stream(partition), *(keys.seen(partition, int(day) + d) for d in days))
         return ScriptCall(scripts.APPEND_EVENTS, names, tuple(args))
 
