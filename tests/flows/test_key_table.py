@@ -47,6 +47,7 @@ def used_store(store_settings, store):
         if day % 5 == 4:
             worker.tick(at)
     store.secret("cursor")
+    store.daily_salt(20_000)
     store.write_pins([])
     store.write_experiment("e", {}, version=1)
     return store
