@@ -178,10 +178,11 @@ class Reason:
 class TrendingEntry:
     """One article's trending state with the numbers behind it.
 
-    `readers` distinct readers in about the last `window_minutes`; `expected` is what the
-    article's and the site's usual rate foretold; `lift` their smoothed ratio; `p_value` the tail
-    probability of the test; `score` in [0, 1] is what the boost uses; `labelled` says whether
-    the label is on, `since` (epoch seconds) from when.
+    `readers` distinct readers in about the last `window_minutes`, as many as the test counted
+    (further ones of one network may not count); `expected` is what the article's and the site's
+    usual rate foretold; `lift` their smoothed ratio; `p_value` the tail probability of the test;
+    `score` in [0, 1] is what the boost uses; `labelled` says whether the label is on, `since`
+    (epoch seconds) from when.
     """
 
     article_id: str

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 _SITE: Rows = np.zeros(1, np.int64)
+_WITHHELD, _WEIGHED = slice(0, len(HALF_LIVES_S)), slice(len(HALF_LIVES_S), None)
 _NOTHING = 1e-3
 """Readers below which a sum is not worth keeping in a checkpoint."""
 
@@ -101,8 +102,7 @@ class NetworkBound:
         self._articles: dict[int, _Article] = {}
         self._usual = UsualNetworks(self._rules.usual_half_life_s, self._rules.usual_prior)
         self._site = DecayedTable(HALF_LIVES_S)
-        self._withheld = DecayedTable(HALF_LIVES_S)
-        self._readers = DecayedTable(HALF_LIVES_S[:1])
+        self._sums = DecayedTable((*HALF_LIVES_S, HALF_LIVES_S[0]))
         self._pairs = 0
 
     @property
@@ -126,16 +126,17 @@ class NetworkBound:
         came = zip(rows, networks, received, fresh, strict=True)
         weights = np.array([self._weigh(r, n, at, is_fresh=f) for r, n, at, f in came], np.float64)
         at, times = np.asarray(rows, np.int64), np.asarray(occurred, np.float64)
-        self._withheld.add(at, times, 1 - weights)
+        sums = np.ones((len(at), len(HALF_LIVES_S) + 1))
+        sums[:, _WITHHELD] -= weights[:, None]
+        self._sums.add(at, times, sums)
         self._site.add(np.zeros(len(at), np.int64), times, 1 - weights)
-        self._readers.add(at, times)
         if max(self._pairs, len(self._usual)) > 1.25 * self._rules.most_networks:
             self.forget(max(received))
         return weights
 
     def withheld(self, rows: Rows, now: float) -> Floats:
         """Return the decayed readers that do not count, f64 [k, 4], a column per half-life."""
-        return self._withheld.read(rows, now)
+        return self._sums.read(rows, now, _WITHHELD)
 
     def site_withheld(self, now: float) -> Floats:
         """Return the same summed over the site, f64 [4]."""
@@ -144,7 +145,7 @@ class NetworkBound:
 
     def readers(self, rows: Rows, now: float) -> Floats:
         """Return the decayed readers that were weighed (half-life 30 minutes), f64 [k]."""
-        taken: Floats = self._readers.read(rows, now)[:, 0]
+        taken: Floats = self._sums.read(rows, now, _WEIGHED)[:, 0]
         return taken
 
     def forget(self, now: float) -> None:
@@ -158,8 +159,7 @@ class NetworkBound:
     def dump(self, now: float) -> bytes:
         """Return everything held, for a checkpoint, without what is to be forgotten by now."""
         self.forget(now)
-        rows = np.arange(max(self._withheld.size, self._readers.size), dtype=np.int64)
-        sums = np.column_stack([self._withheld.read(rows, now), self._readers.read(rows, now)])
+        sums = self._sums.read(np.arange(self._sums.size, dtype=np.int64), now)
         rows = np.flatnonzero(np.abs(sums).max(axis=1, initial=0) > _NOTHING)
         ids, (usual, readings) = self._ids.ids, self._usual.dump()
         names = {
@@ -192,8 +192,7 @@ class NetworkBound:
             arrays = {name: packed[name] for name in packed.files}
         names = orjson.loads(arrays["names"].tobytes())
         now, rows = float(arrays["now"]), ids.add_all(names["summed"])
-        bound._withheld.write(rows, arrays["sums"][:, :-1], now)
-        bound._readers.write(rows, arrays["sums"][:, -1:], now)
+        bound._sums.write(rows, arrays["sums"], now)
         bound._site.write(_SITE, arrays["site"][None], now)
         networks = zip(names["networks"], arrays["networks"].tolist(), strict=True)
         for article_id, values, count in zip(
@@ -209,14 +208,12 @@ class NetworkBound:
     def _weigh(self, row: int, network: str, at: float, *, is_fresh: bool) -> float:
         """Return what one more reader counts, and remember that they came."""
         article = self._article(row, at)
-        at = article.at
-        one = self._network(article, network, at)
-        share = self._usual.share(network, at)
-        self._usual.add(network, 1 / (1 + one.came), at)
-        others = max(article.established + article.fresh - one.counted, 0.0)
+        one = self._network(article, network)
+        share = self._usual.add(network, 1 / (1 + one.came), article.at)
         one.came += 1
-        worth = self._worth(one.came, 1 + self._rules.room * share * others)
-        weight = min(worth - one.counted, 1.0)
+        weight = one.came - one.counted
+        if one.came > 1:  # the first reader of a network always has room
+            weight = min(self._worth(article, one, share) - one.counted, 1.0)
         if is_fresh:
             left = article.networks + article.established - article.fresh
             weight = min(weight, max(left, 0.0))
@@ -226,10 +223,13 @@ class NetworkBound:
         one.counted += weight
         return weight
 
-    def _worth(self, came: float, room: float) -> float:
-        """Return what the readers of one network count: all in its room, none in a flood."""
-        over = (came - room) / ((self._rules.flood - 1) * room)
-        return came if over <= 0 else room * max(1 - over, 0.0)
+    def _worth(self, article: _Article, one: _Network, share: float) -> float:
+        """Return what the readers of a network count: all in its room, none in a flood."""
+        others = max(article.established + article.fresh - one.counted, 0.0)
+        room = 1 + self._rules.room * share * others
+        if one.came <= room:
+            return one.came
+        return max(room - (one.came - room) / (self._rules.flood - 1), 0.0)
 
     def _article(self, row: int, at: float) -> _Article:
         """Return an article decayed to a time, or to its own where that is later."""
@@ -244,8 +244,9 @@ class NetworkBound:
             article.fresh *= decay
         return article
 
-    def _network(self, article: _Article, network: str, at: float) -> _Network:
-        """Return an article's network decayed to a time, counted among its networks as of now."""
+    def _network(self, article: _Article, network: str) -> _Network:
+        """Return an article's network decayed to its time, counted among its networks as of now."""
+        at = article.at
         one = article.by_network.get(network)
         if one is None:
             if len(article.by_network) >= self._rules.article_networks:
@@ -254,11 +255,12 @@ class NetworkBound:
             article.networks += 1
             self._pairs += 1
             return one
-        decay = exp2((one.at - at) / self._rules.half_life_s)
-        article.networks += 1 - decay
-        one.at = at
-        one.came *= decay
-        one.counted *= decay
+        if at > one.at:
+            decay = exp2((one.at - at) / self._rules.half_life_s)
+            article.networks += 1 - decay
+            one.at = at
+            one.came *= decay
+            one.counted *= decay
         return one
 
     def _make_room(self, article: _Article) -> None:

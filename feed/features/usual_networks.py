@@ -28,18 +28,19 @@ class UsualNetworks:
     def __len__(self) -> int:
         return len(self._networks)
 
-    def share(self, network: str, at: float) -> float:
-        """Return a network's share of the site's readings at a time (epoch seconds)."""
-        found = self._networks.get(network)
-        if found is None:
-            return 0.0
-        return found[0] * self._decay(at - found[1]) / (self._total_at(at) + self._prior)
-
-    def add(self, network: str, weight: float, at: float) -> None:
-        """Count a reading at a time."""
+    def add(self, network: str, weight: float, at: float) -> float:
+        """Count a reading at a time (epoch seconds); return the network's share until then."""
+        half_life_s = self._half_life_s
+        if at > self._at:
+            self._total *= exp2((self._at - at) / half_life_s)
+            self._at = at
         value, last = self._networks.get(network, (0.0, at))
-        self._networks[network] = value * self._decay(at - last) + weight, at
-        self._total, self._at = self._total_at(at) + weight, at
+        if at > last:
+            value *= exp2((last - at) / half_life_s)
+        share = value / (self._total + self._prior)
+        self._networks[network] = value + weight, at
+        self._total += weight
+        return share
 
     def forget(self, before: float, most: int) -> None:
         """Forget networks last seen before a time, and the oldest of more than `most`."""
@@ -60,9 +61,3 @@ class UsualNetworks:
         self._networks = {
             name: (value, at) for name, (value, at) in zip(names, entries, strict=True)
         }
-
-    def _total_at(self, at: float) -> float:
-        return self._total * self._decay(at - self._at)
-
-    def _decay(self, age_s: float) -> float:
-        return exp2(-max(age_s, 0.0) / self._half_life_s)

@@ -80,7 +80,7 @@ def test_a_carrier_that_the_site_knows_counts_by_its_usual_share():
 
 
 def test_fresh_readers_count_one_for_each_network_and_one_for_each_established_reader():
-    rules = {"usual_prior": 0.0, "room": 100.0}  # no network is bounded by itself here
+    rules = {"usual_prior": 1e-9, "room": 100.0}  # no network is bounded by itself here
     alone, accompanied = a_bound(2, **rules), a_bound(2, **rules)
     for bound in (alone, accompanied):
         read(bound, strangers(10) * 10, row=1)
