@@ -129,6 +129,18 @@ class Event:
     context: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where events came from, when a reader's own device sent them and no trusted caller did.
+
+    `network` is the day's name of the address's network (lower-case hex, `service.networks`),
+    never the address; `is_fresh` says that the reader's id was given out moments ago.
+    """
+
+    network: str
+    is_fresh: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
     """What a reader told us outright. Empty `languages` means every language."""
@@ -170,10 +182,11 @@ class Reason:
 class TrendingEntry:
     """One article's trending state with the numbers behind it.
 
-    `readers` distinct readers in about the last `window_minutes`; `expected` is what the
-    article's and the site's usual rate foretold; `lift` their smoothed ratio; `p_value` the tail
-    probability of the test; `score` in [0, 1] is what the boost uses; `labelled` says whether
-    the label is on, `since` (epoch seconds) from when.
+    `readers` distinct readers in about the last `window_minutes`, as many as the test counted
+    (further ones of one network may not count); `expected` is what the article's and the site's
+    usual rate foretold; `lift` their smoothed ratio; `p_value` the tail probability of the test;
+    `score` in [0, 1] is what the boost uses; `labelled` says whether the label is on, `since`
+    (epoch seconds) from when.
     """
 
     article_id: str

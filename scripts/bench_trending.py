@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""How often the trending label is false, and how soon it sees a planted burst, by simulation.
+"""How often the trending label is false, how soon it sees a burst and what buys it, by simulation.
 
 Three worlds of Poisson readers in which nothing trends: constant rates; rates that follow the
 hour of the day; and constant rates on a site that replaces every article once a day. Then bursts:
-one article's rate multiplied, for articles of several usual rates.
+one article's rate multiplied, for articles of several usual rates. Readers come from networks:
+five carriers with 10, 8, 6, 5 and 5 % of them, the others from 3,000 networks of Zipf-like sizes;
+30 % of the usual readers are fresh (first seen moments ago), and 80 % of a burst's. Everything is
+judged twice on the same readers, with the bound on networks and without. Last, attacks: anonymous
+ids from a few networks read the same articles within minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import numpy.typing as npt
 
 from feed.domain import Article
 from feed.features.counters import HALF_LIVES_S
+from feed.features.network_bound import NetworkBound
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.trending import TrendingDetector, TrendingState
 
@@ -25,6 +30,16 @@ Floats = npt.NDArray[np.float64]
 
 TICK_S = 30.0
 DAY_S = 86400.0
+CARRIERS = (0.10, 0.08, 0.06, 0.05, 0.05)
+OTHER_NETWORKS = 3000
+USUALLY_FRESH, FRESH_IN_BURST = 0.3, 0.8
+WARM_UP_TICKS = 240
+ATTACKED = (0.0, 2.0, 8.0, 30.0)
+"""Usual readers an hour of the attacked articles."""
+ATTACK_TICK_S = 5.0
+ATTACK_S, WATCHED_S = 600.0, 1200.0
+Readers = list[tuple[int, str, bool]]
+"""Readers beside the usual ones: article row, network, whether they are fresh."""
 
 
 class PoissonWorld:
@@ -45,6 +60,10 @@ class PoissonWorld:
             self.born -= 30 * DAY_S
         self.now, self.began_at = 0.0, -30 * DAY_S
         self.pool = self.build_pool()
+        self.bound = NetworkBound(self.pool.ids)
+        tail = np.arange(1, OTHER_NETWORKS + 1) ** -0.9
+        shares = np.concatenate([CARRIERS, tail * (1 - sum(CARRIERS)) / tail.sum()])
+        self.shares_up_to = shares.cumsum()
 
     def draw_rates(self, count: int) -> Floats:
         """Return usual rates: log-normal, median 4 readers an hour, 2 % above 100 an hour."""
@@ -60,15 +79,35 @@ class PoissonWorld:
             )
         return builder.snapshot()
 
-    def step(self) -> None:
-        """Let one tick pass."""
-        self.now += TICK_S
+    def step(self, others: Readers | None = None, tick_s: float = TICK_S) -> None:
+        """Let one tick pass, with readers beside the usual ones."""
+        self.now += tick_s
         level = 1 + self.rhythm * np.sin(2 * np.pi * self.now / DAY_S)
-        readers = self.rng.poisson(self.rates * level * TICK_S)
-        self.sums *= np.exp2(-TICK_S / np.array(HALF_LIVES_S))
-        self.sums += readers[:, None]
+        usual = self.rng.poisson(self.rates * level * tick_s)
+        rows = np.repeat(np.arange(usual.size), usual).tolist()
+        came = list(zip(rows, *self.draw_origins(len(rows), USUALLY_FRESH), strict=True))
+        came += others or []
+        self.sums *= np.exp2(-tick_s / np.array(HALF_LIVES_S))
+        if came:
+            times = [self.now] * len(came)
+            rows, networks, fresh = (list(column) for column in zip(*came, strict=True))
+            np.add.at(self.sums, rows, 1.0)
+            self.bound.add_readers(rows, networks, fresh, times, times)
         if self.churn:
             self.replace_old()
+        if int(self.now) % 60 < tick_s:
+            self.bound.forget(self.now)
+
+    def draw_origins(self, count: int, fresh: float) -> tuple[list[str], list[bool]]:
+        """Return networks by their shares, and which of the readers are fresh."""
+        drawn = self.rng.random(count) * self.shares_up_to[-1]
+        networks = np.searchsorted(self.shares_up_to, drawn).tolist()
+        return [f"n{n}" for n in networks], (self.rng.random(count) < fresh).tolist()
+
+    def set_rate(self, row: int, per_hour: float) -> None:
+        """Give an article a usual rate, and the past that goes with it."""
+        self.rates[row] = per_hour / 3600
+        self.sums[row] = self.rates[row] * np.array(HALF_LIVES_S) / np.log(2)
 
     def replace_old(self) -> None:
         """Put a new article in the place of each that is a day old."""
@@ -96,59 +135,130 @@ def labels(state: TrendingState) -> set[str]:
     return {entry.article_id for entry in state.entries if entry.labelled}
 
 
-def measure_false_alarms(world: PoissonWorld, days: float) -> float:
-    """Return new labels per day in a world where nothing trends."""
-    detector, on, alarms = TrendingDetector(), set[str](), 0
+class BothWays:
+    """Two detectors on one world: with the bound on networks, and without."""
+
+    def __init__(self, world: PoissonWorld) -> None:
+        self.world = world
+        self.bounded, self.plain = TrendingDetector(), TrendingDetector()
+
+    def labels(self) -> tuple[set[str], set[str]]:
+        """Return what is labelled now, with the bound and without."""
+        world = self.world
+        bounded = self.bounded.update(world, world.pool, world.now, world.bound)
+        return labels(bounded), labels(self.plain.update(world, world.pool, world.now))
+
+
+def measure_false_alarms(world: PoissonWorld, days: float) -> dict[str, float]:
+    """Return new labels per day in a world where nothing trends, with the bound and without."""
+    judges, on, alarms = BothWays(world), (set[str](), set[str]()), [0, 0]
     for _ in range(int(days * DAY_S / TICK_S)):
         world.step()
-        now_on = labels(detector.update(world, world.pool, world.now))
-        alarms += len(now_on - on)
+        now_on = judges.labels()
+        alarms = [n + len(new - old) for n, new, old in zip(alarms, now_on, on, strict=True)]
         on = now_on
-    return alarms / days
+    return {"bounded": alarms[0] / days, "unbounded": alarms[1] / days}
 
 
-def measure_delay(per_hour: float, factor: float, seed: int) -> float | None:
-    """Return minutes from the start of a burst to its label, None if four hours do not do."""
+def measure_delays(per_hour: float, factor: float, seed: int) -> tuple[float | None, ...]:
+    """Return minutes from the start of a burst to its label, with the bound and without.
+
+    None where four hours do not do.
+    """
     world = PoissonWorld(500, seed)
-    detector = TrendingDetector()
-    world.rates[0] = per_hour / 3600
-    world.sums[0] = world.rates[0] * np.array(HALF_LIVES_S) / np.log(2)
-    for _ in range(240):
+    judges = BothWays(world)
+    world.set_rate(0, per_hour)
+    for _ in range(WARM_UP_TICKS):
         world.step()
-    world.rates[0] *= factor
+    judges.labels()
+    found: list[float | None] = [None, None]
     for tick in range(480):
+        more = int(world.rng.poisson(world.rates[0] * (factor - 1) * TICK_S))
+        origins = world.draw_origins(more, FRESH_IN_BURST)
+        world.step([(0, network, fresh) for network, fresh in zip(*origins, strict=True)])
+        for way, on in enumerate(judges.labels()):
+            if found[way] is None and "a0" in on:
+                found[way] = (tick + 1) * TICK_S / 60
+        if None not in found:
+            break
+    return tuple(found)
+
+
+def measure_attack(ids: int, networks: int, seed: int, *, fresh: bool) -> dict[str, Any]:
+    """Return how many attacked articles ever got the label, with the bound and without.
+
+    Every id reads every attacked article, spread over ten minutes; in every second run the
+    networks take turns, else each id's network is drawn.
+    """
+    world = PoissonWorld(200, seed)
+    for row, per_hour in enumerate(ATTACKED):
+        world.set_rate(row, per_hour)
+    for _ in range(WARM_UP_TICKS):
         world.step()
-        if "a0" in labels(detector.update(world, world.pool, world.now)):
-            return (tick + 1) * TICK_S / 60
-    return None
+    judges, labelled = BothWays(world), (set[str](), set[str]())
+    names = {f"a{row}" for row in range(len(ATTACKED))}
+    drawn = world.rng.integers(networks, size=ids) if seed % 2 else np.arange(ids) % networks
+    sent = 0
+    for tick in range(int(WATCHED_S / ATTACK_TICK_S)):
+        due = min(ids, round(ids * (tick + 1) * ATTACK_TICK_S / ATTACK_S))
+        wave = [f"x{network}" for network in drawn[sent:due]]
+        sent = due
+        attackers = [(row, network, fresh) for network in wave for row in range(len(ATTACKED))]
+        world.step(attackers, ATTACK_TICK_S)
+        for ever_on, on in zip(labelled, judges.labels(), strict=True):
+            ever_on.update(on & names)
+    return {"bounded": len(labelled[0]), "unbounded": len(labelled[1])}
 
 
-def measure(articles: int, days: float, bursts: int, seed: int) -> dict[str, Any]:
+def measure_attacks(ids: int, runs: int, seed: int) -> list[dict[str, Any]]:
+    """Return which share of attacked articles got the label, by networks and age of the ids."""
+    rows = []
+    for networks in (1, 3, 10, 30, 100):
+        for fresh in (True, False):
+            found = [measure_attack(ids, networks, seed + i, fresh=fresh) for i in range(runs)]
+            attacked = runs * len(ATTACKED)
+            rows.append(
+                {
+                    "networks": networks,
+                    "fresh": fresh,
+                    "ids": ids,
+                    **{
+                        way: sum(f[way] for f in found) / attacked
+                        for way in ("bounded", "unbounded")
+                    },
+                }
+            )
+    return rows
+
+
+def measure_bursts(bursts: int, seed: int) -> list[dict[str, Any]]:
+    """Return how many bursts are found and how soon, by usual rate and factor."""
+    rows = []
+    for per_hour, factor in ((2, 20), (10, 5), (10, 10), (60, 3), (60, 5), (300, 3)):
+        found = [measure_delays(per_hour, factor, seed + i) for i in range(bursts)]
+        row: dict[str, Any] = {"readers_per_hour": per_hour, "factor": factor}
+        for way, delays in zip(("bounded", "unbounded"), zip(*found, strict=True), strict=True):
+            seen = [delay for delay in delays if delay is not None]
+            row[f"{way}_found_share"] = len(seen) / bursts
+            row[f"{way}_median_delay_minutes"] = float(np.median(seen)) if seen else None
+        rows.append(row)
+    return rows
+
+
+def measure(articles: int, days: float, bursts: int, attacks: int, seed: int) -> dict[str, Any]:
     """Return every figure, ready for JSON."""
     worlds = {
         "constant": PoissonWorld(articles, seed),
         "daily rhythm (x7 from night to day)": PoissonWorld(articles, seed, rhythm=0.75),
         "articles replaced daily": PoissonWorld(articles, seed, churn=True),
     }
-    false_labels = {name: measure_false_alarms(world, days) for name, world in worlds.items()}
-    delays = []
-    for per_hour, factor in ((2, 20), (10, 5), (10, 10), (60, 3), (60, 5), (300, 3)):
-        found = [measure_delay(per_hour, factor, seed + i) for i in range(bursts)]
-        seen = [d for d in found if d is not None]
-        delays.append(
-            {
-                "readers_per_hour": per_hour,
-                "factor": factor,
-                "found_share": len(seen) / bursts,
-                "median_delay_minutes": float(np.median(seen)) if seen else None,
-            }
-        )
     return {
         "articles": articles,
         "days": days,
         "seed": seed,
-        "false_labels_per_day": false_labels,
-        "bursts": delays,
+        "false_labels_per_day": {n: measure_false_alarms(w, days) for n, w in worlds.items()},
+        "bursts": measure_bursts(bursts, seed),
+        "attacks": measure_attacks(1000, attacks, seed),
     }
 
 
@@ -158,22 +268,41 @@ def main() -> None:
     parser.add_argument("--articles", type=int, default=500, help="live articles (500)")
     parser.add_argument("--days", type=float, default=10, help="simulated days per world (10)")
     parser.add_argument("--bursts", type=int, default=20, help="bursts of each size (20)")
+    parser.add_argument("--attacks", type=int, default=10, help="attacks of each kind (10)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
-    figures = measure(arguments.articles, arguments.days, arguments.bursts, arguments.seed)
-    print(f"False labels a day, {arguments.articles} live articles, {arguments.days:g} days:")
-    for name, rate in figures["false_labels_per_day"].items():
-        print(f"  {name:38s} {rate:8.2f}")
-    print("Planted bursts: usual readers/hour, factor, share found in 4 h, median delay")
-    for burst in figures["bursts"]:
-        delay = burst["median_delay_minutes"]
-        print(
-            f"  {burst['readers_per_hour']:5d}  x{burst['factor']:<3d} {burst['found_share']:6.0%}"
-            f"   {'-' if delay is None else f'{delay:.1f} min'}"
-        )
+    figures = measure(
+        arguments.articles, arguments.days, arguments.bursts, arguments.attacks, arguments.seed
+    )
+    print_figures(figures)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def print_figures(figures: dict[str, Any]) -> None:
+    """Print three tables."""
+    print(f"False labels a day, {figures['articles']} live articles, {figures['days']:g} days:")
+    print(f"  {'':38s}  bounded  without the bound")
+    for name, rates in figures["false_labels_per_day"].items():
+        print(f"  {name:38s} {rates['bounded']:8.2f} {rates['unbounded']:8.2f}")
+    print("Planted bursts: usual readers/hour, factor; share found in 4 h, median delay; the same")
+    print("without the bound")
+    for burst in figures["bursts"]:
+        print(f"  {burst['readers_per_hour']:5d}  x{burst['factor']:<3d}", end="")
+        for way in ("bounded", "unbounded"):
+            delay = burst[f"{way}_median_delay_minutes"]
+            text = "-" if delay is None else f"{delay:.1f} min"
+            print(f"   {burst[f'{way}_found_share']:6.0%} {text:>9s}", end="")
+        print()
+    print("Attacks: ids, their networks, their age; share of attacked articles (usually read by")
+    print(f"{ATTACKED} readers an hour) that got the label, with and without the bound")
+    for attack in figures["attacks"]:
+        age = "moments" if attack["fresh"] else "an hour"
+        print(
+            f"  {attack['ids']} ids {attack['networks']:4d} networks, {age} old"
+            f" {attack['bounded']:6.0%} {attack['unbounded']:6.0%}"
+        )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from feed.domain import (
     EventKind,
     FeedItem,
     Mode,
+    Origin,
     Reason,
     ReasonCode,
     Rung,
@@ -74,12 +75,19 @@ def make_events(count: int, seed: int) -> list[Event]:
     ]
 
 
-def measure_writing(store: RedisStore, events: list[Event], batch: int) -> dict[str, float]:
-    """Return the rate at which the store takes events, and what each costs."""
+def measure_writing(
+    store: RedisStore, events: list[Event], batch: int, networks: int
+) -> dict[str, float]:
+    """Return the rate at which the store takes events, and what each costs.
+
+    Each batch comes from one of some networks; 0: all from a trusted caller.
+    """
     before = server_seconds(store)
     processor, begun = time.process_time(), time.perf_counter()
     for start in range(0, len(events), batch):
-        store.append_events(events[start : start + batch])
+        number = start // batch % max(networks, 1)
+        origin = Origin(f"{number:016x}", number % 3 == 0) if networks else None
+        store.append_events(events[start : start + batch], origin)
     seconds = time.perf_counter() - begun
     return {
         "batch": batch,
@@ -231,12 +239,12 @@ def measure_saving(store: RedisStore, feeds: list[ServedFeed]) -> dict[str, floa
 
 
 def measure_everything(
-    events: int, served: int, batch: int = 50, seed: int = 7
+    events: int, served: int, batch: int = 50, seed: int = 7, networks: int = 0
 ) -> dict[str, dict[str, float]]:
     """Return the figures of writing and of the worker, for events and for served feeds."""
     figures: dict[str, dict[str, float]] = {}
     with new_store() as (settings, store):
-        figures["writing"] = measure_writing(store, make_events(events, seed), batch)
+        figures["writing"] = measure_writing(store, make_events(events, seed), batch, networks)
         figures["worker"] = measure_worker(settings, store, events)
     with new_store() as (settings, store):
         figures["saving"] = measure_saving(store, make_served(served))
@@ -268,13 +276,16 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000, help="events (200000)")
     parser.add_argument("--served", type=int, default=5_000, help="served feeds (5000)")
     parser.add_argument("--batch", type=int, default=50, help="events of one write (50)")
+    parser.add_argument(
+        "--networks", type=int, default=0, help="networks events come from; 0: trusted callers (0)"
+    )
     parser.add_argument("--steady", type=float, default=60.0, help="seconds of even pace (60)")
     parser.add_argument("--rate", type=float, default=200.0, help="feeds a second of it (200)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     figures = measure_everything(
-        arguments.events, arguments.served, arguments.batch, arguments.seed
+        arguments.events, arguments.served, arguments.batch, arguments.seed, arguments.networks
     )
     if arguments.steady:
         with new_store() as (settings, store):

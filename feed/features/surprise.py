@@ -34,6 +34,9 @@ class TrendingRules:
         prior_readers: least readers in one window that a new article is expected to have.
         dispersion: squared relative spread of an article's usual rate that is never believed
             away, however long its history (clicks come in clusters; Poisson is too narrow).
+        settle_s: seconds for which readers who came by an open door (`NetworkBound`) must keep an
+            article above the rule before its label goes on: the first readers of a flood, one of
+            each network, look like a rush until the next ones follow.
         season_limit: the site's rhythm scales expectations by at most this factor, either way.
     """
 
@@ -46,6 +49,7 @@ class TrendingRules:
     max_entries: int = 200
     prior_readers: float = 1.0
     dispersion: float = 0.03
+    settle_s: float = 30.0
     season_limit: float = 4.0
 
 

@@ -14,12 +14,16 @@ from feed.config import RankingConfig
 from feed.domain import TrendingEntry
 from feed.features.counters import HALF_LIVES_S
 from feed.features.ids import IdMap
+from feed.features.network_bound import NetworkBound
 from feed.features.pool import ArticlePool
 from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surprise
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+
+WEIGHED = 0.5
+"""Decayed readers from which an article's label leans on readers who came by an open door."""
 
 
 class ClickCounters(Protocol):
@@ -132,6 +136,7 @@ class TrendingDetector:
         self._fast = int(np.argmin(distances))
         self._rules = rules or TrendingRules()
         self._since: dict[str, float] = {}
+        self._waiting: dict[str, float] = {}
         if previous is not None:
             self.restore(previous)
 
@@ -139,17 +144,29 @@ class TrendingDetector:
         """Go on from an earlier state (after a restart) instead of from no labels."""
         self._since = {e.article_id: e.since or state.at for e in state.entries if e.labelled}
 
-    def update(self, counters: ClickCounters, pool: ArticlePool, now: float) -> TrendingState:
+    def update(
+        self,
+        counters: ClickCounters,
+        pool: ArticlePool,
+        now: float,
+        bound: NetworkBound | None = None,
+    ) -> TrendingState:
         """Return what trends now; labels that were on may stay on (hysteresis).
 
         Args:
             counters: decayed distinct readers, by row.
             pool: the articles; only live ones are considered.
             now: epoch seconds.
+            bound: how many of those readers do not count, where that was weighed; the same rows.
         """
         rows = np.flatnonzero(pool.live[: pool.size])
         clicks = counters.clicks(rows, now)
         site = counters.site_clicks(now)
+        weighed = np.zeros(len(rows), np.bool_)
+        if bound is not None:
+            clicks = np.maximum(clicks - bound.withheld(rows, now), 0.0)
+            site = np.maximum(site - bound.site_withheld(now), 0.0)
+            weighed = bound.readers(rows, now) > WEIGHED
         started = np.maximum(pool.published_at[rows], counters.began_at)
         half_life_s = HALF_LIVES_S[self._fast]
         surprise = measure_surprise(
@@ -160,10 +177,17 @@ class TrendingDetector:
             half_life_s,
             self._rules,
         )
-        return self._label(surprise, rows, pool.ids, now, round(half_life_s / np.log(2) / 60))
+        window_minutes = round(half_life_s / np.log(2) / 60)
+        return self._label(surprise, rows, weighed, pool.ids, now, window_minutes)
 
     def _label(
-        self, surprise: Surprise, rows: Rows, ids: IdMap, now: float, window_minutes: int
+        self,
+        surprise: Surprise,
+        rows: Rows,
+        weighed: Flags,
+        ids: IdMap,
+        now: float,
+        window_minutes: int,
     ) -> TrendingState:
         rules = self._rules
         held = np.zeros(len(rows), np.bool_)
@@ -179,6 +203,8 @@ class TrendingDetector:
             & (surprise.lift >= rules.lift_off)
             & (surprise.readers >= rules.min_readers / 2)
         )
+        young = np.flatnonzero(starts & ~stays & weighed)
+        starts[young] = self._settled(rows[young], ids, now)
         on = np.flatnonzero(starts | stays)
         favoured = surprise.score[on] * np.where(held[on], 1.25, 1.0)
         on = on[np.argsort(-favoured, kind="stable")[: rules.max_labels]]
@@ -188,6 +214,14 @@ class TrendingDetector:
         listed = listed[np.argsort(-surprise.score[listed], kind="stable")[: rules.max_entries]]
         entries = [self._entry(surprise, i, ids.ids[rows[i]], window_minutes) for i in listed]
         return build_state(now, entries, ids)
+
+    def _settled(self, rows: Rows, ids: IdMap, now: float) -> Flags:
+        """Return which articles have met the rule for long enough, of all that meet it now."""
+        names = [ids.ids[row] for row in rows]
+        self._waiting = {name: min(self._waiting.get(name, now), now) for name in names}
+        met_s = now - np.array([*self._waiting.values()], np.float64)
+        long_enough: Flags = met_s >= self._rules.settle_s
+        return long_enough
 
     def _entry(
         self, surprise: Surprise, at: np.int64, article_id: str, window_minutes: int

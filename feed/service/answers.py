@@ -135,7 +135,11 @@ class RetractedOut(BaseModel):
 
 
 class TrendingItemOut(BaseModel):
-    """One article that is read more than usual, with the numbers behind it."""
+    """One article that is read more than usual, with the numbers behind it.
+
+    readers are those that the test counts: of many readers from one network only as many as that
+    network usually brings.
+    """
 
     article: ArticleOut
     readers: float

@@ -33,6 +33,7 @@ from feed.service.cards import CardShelf
 from feed.service.catalogue import ArticleService, check_encoder, open_encoder
 from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
+from feed.service.networks import NetworkNames
 from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
 from feed.service.problems import register_problems
 from feed.service.services import Services
@@ -157,6 +158,7 @@ def build_services(settings: Settings, store: Store, clock: Callable[[], float])
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),
+        networks=NetworkNames(store, clock),
         gate=AdmissionGate(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         clock=clock,
     )

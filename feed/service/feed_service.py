@@ -19,6 +19,7 @@ from feed.domain import (
     FeedItem,
     InvalidInputError,
     Mode,
+    Origin,
     Rung,
     ServedFeed,
     StoreUnavailableError,
@@ -118,7 +119,11 @@ class FeedService:
         return show_related(article_id, limit, snapshot, self._shelf, self._store)
 
     def record_events(
-        self, body: bytes, watch: Stopwatch, reader: str | None = None
+        self,
+        body: bytes,
+        watch: Stopwatch,
+        reader: str | None = None,
+        origin: Origin | None = None,
     ) -> dict[str, Any]:
         """Take the events of a request body; return what became of each, JSON-ready.
 
@@ -126,6 +131,8 @@ class FeedService:
             body: JSON, `{"events": [...]}`.
             watch: where the time is booked.
             reader: the only reader whom the caller may speak for; None: anybody.
+            origin: where a reader's own device sent them from. A trusted caller has none: its
+                address is that of the newsroom's backend, whoever the reader is.
 
         Raises:
             ProblemError: the body holds no list of events, or one of somebody else.
@@ -134,7 +141,7 @@ class FeedService:
         found = read_events(body, self._clock(), self._are_articles, reader)
         watch.lap("validation")
         events = [entry for entry in found if isinstance(entry, Event)]
-        outcomes = iter(self._store.append_events(events) if events else ())
+        outcomes = iter(self._store.append_events(events, origin) if events else ())
         watch.lap("store_write")
         results = [_result(entry, outcomes) for entry in found]
         counts = dict.fromkeys(("accepted", "duplicate", "rejected"), 0)

@@ -50,8 +50,9 @@ def post_events() -> Response:
     rejected with the reason. The answer comes when the store has the accepted ones; on any
     other status send the same events again.
     """
-    body, reader = read_json_bytes(), g.principal.user_id
-    answer = current_services().feeds.record_events(body, g.watch, reader)
+    services, reader = current_services(), g.principal.user_id
+    origin = services.networks.origin_of(g.principal, g.address)
+    answer = services.feeds.record_events(read_json_bytes(), g.watch, reader, origin)
     return json_response(orjson.dumps(answer), 202)
 
 

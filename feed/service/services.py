@@ -14,6 +14,7 @@ from feed.service.admission import AdmissionGate
 from feed.service.cards import CardShelf
 from feed.service.catalogue import ArticleService
 from feed.service.feed_service import FeedService
+from feed.service.networks import NetworkNames
 from feed.service.snapshot import SnapshotKeeper
 from feed.storage.store import Store
 
@@ -30,6 +31,7 @@ class Services:
     articles: ArticleService
     access: AccessControl
     proxies: TrustedProxies
+    networks: NetworkNames
     gate: AdmissionGate
     clock: Callable[[], float]
 

@@ -30,7 +30,8 @@ class Publication:
     this one (for a checkpoint: of the last delta it includes); `positions` maps each partition
     to the last stream id that is counted; `at` is when it was made (epoch seconds); `body` is
     what `LiveSignals.dump` or `.delta` returned, empty for a delta that only announces a run or
-    tells that records without an event were read.
+    tells that records without an event were read. `bound` is what `NetworkBound.dump` returned,
+    in a checkpoint alone: only the worker needs it.
     """
 
     generation: str
@@ -38,29 +39,33 @@ class Publication:
     positions: Mapping[int, str]
     at: float
     body: bytes
+    bound: bytes = b""
 
     def to_bytes(self) -> bytes:
-        """Return a line of JSON and the body."""
+        """Return a line of JSON, the body and the bound."""
         head = {
             "format": 1,
             "generation": self.generation,
             "previous": self.previous,
             "positions": {str(p): position for p, position in self.positions.items()},
             "at": self.at,
+            "body_bytes": len(self.body),
         }
-        return orjson.dumps(head) + b"\n" + self.body
+        return b"".join((orjson.dumps(head), b"\n", self.body, self.bound))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Publication:
         """Return what `to_bytes` wrote."""
-        line, body = data.split(b"\n", 1)
+        line, rest = data.split(b"\n", 1)
         head: dict[str, Any] = orjson.loads(line)
+        size = head.get("body_bytes", len(rest))
         return cls(
             generation=head["generation"],
             previous=head["previous"],
             positions={int(p): position for p, position in head["positions"].items()},
             at=head["at"],
-            body=body,
+            body=rest[:size],
+            bound=rest[size:],
         )
 
 

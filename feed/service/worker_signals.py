@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ import structlog
 from feed.config import RankingConfig
 from feed.domain import ConflictError
 from feed.features.ids import IdMap
+from feed.features.network_bound import NetworkBound
 from feed.features.pool import PoolBuilder
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingDetector, TrendingState
@@ -70,6 +72,7 @@ class SignalsPublisher:
         self._pool = PoolBuilder(self._ids)
         self._catalogue_position = ""
         self.signals = LiveSignals(self._ids)
+        self.bound = NetworkBound(self._ids)
         self._positions: dict[int, str] = {}
         self._checkpointed: dict[int, str] = {}
         self._last_delta = self._checkpoint_delta = START
@@ -91,6 +94,8 @@ class SignalsPublisher:
             checkpoint = Publication.from_bytes(data)
             since = now - self._memory_s if self._memory_s else float("-inf")
             self.signals = LiveSignals.load(checkpoint.body, self._ids, since)
+            if checkpoint.bound:
+                self.bound = NetworkBound.load(checkpoint.bound, self._ids)
             self._positions = dict(checkpoint.positions)
         trending = self._store.read_blob(TRENDING_BLOB)
         if trending is not None:
@@ -110,7 +115,9 @@ class SignalsPublisher:
         if now - self._trending_at >= TRENDING_SECONDS or now < self._trending_at:
             self._trending_at = now
             self._follow_catalogue()
-            state = self._detector.update(self.signals.counters, self._pool.snapshot(), now)
+            state = self._detector.update(
+                self.signals.counters, self._pool.snapshot(), now, self.bound
+            )
             self._store.write_blob(TRENDING_BLOB, state.to_bytes())
         self._uncheckpointed += counted
         if self._checkpoint_is_due(now):
@@ -142,7 +149,20 @@ class SignalsPublisher:
         self.signals.apply_events(payloads)
         for merge in merges:
             self.signals.apply_merge(merge)
+        self._weigh_readers(payloads)
         return counted, len(payloads) + len(merges)
+
+    def _weigh_readers(self, payloads: Sequence[Mapping[str, Any]]) -> None:
+        """Let the bound see the first clicks that did not come from a trusted caller."""
+        weighed = [p for p in payloads if "network" in p and p["first"]]
+        if weighed:
+            self.bound.add_readers(
+                [self._ids.add(p["article_id"]) for p in weighed],
+                [p["network"] for p in weighed],
+                [p["fresh"] for p in weighed],
+                [p["occurred_at"] for p in weighed],
+                [p["received_at"] for p in weighed],
+            )
 
     def _checkpoint_is_due(self, now: float) -> bool:
         age_s = now - self._checkpoint_at
@@ -162,7 +182,8 @@ class SignalsPublisher:
     def _checkpoint(self, now: float) -> None:
         begun = time.perf_counter()
         positions = dict(self._positions)
-        data = self._publication(self.signals.dump(), now).to_bytes()
+        held = self._publication(self.signals.dump(), now)
+        data = replace(held, bound=self.bound.dump(now)).to_bytes()
         if self._store.publish_blob(SIGNALS_BLOB, data, self._lease, self._owner):
             self._checkpointed = positions
             self._uncheckpointed = self._bytes = 0

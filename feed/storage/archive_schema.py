@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import orjson
 
+from feed.storage.event_codec import without_origin
 from feed.storage.store import CatalogueChange, RecordType, StreamRecord
 
 SCHEMA_VERSION = 1
@@ -264,7 +265,8 @@ _TABLE_OF = {
 def record_lines(partition: int, records: Sequence[StreamRecord]) -> dict[str, list[bytes]]:
     """Return the JSON lines of a partition's records by table.
 
-    An erase record removes the reader's earlier records of this batch.
+    An erase record removes the reader's earlier records of this batch. No line says from which
+    network its event came.
     """
     erased: dict[str, int] = {
         orjson.loads(record.payload)["user_id"]: index
@@ -279,7 +281,7 @@ def record_lines(partition: int, records: Sequence[StreamRecord]) -> dict[str, l
         if erased and index < _erased_at(table, record, erased):
             continue
         origin = f',"stream_id":"{record.stream_id}","partition":{partition}}}'
-        lines[table].append(record.payload[:-1] + origin.encode())
+        lines[table].append(without_origin(record.payload)[:-1] + origin.encode())
     return lines
 
 

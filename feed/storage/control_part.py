@@ -11,7 +11,7 @@ import orjson
 
 from feed.domain import ConflictError
 from feed.storage import scripts
-from feed.storage.keys import HIT_WINDOWS_KEPT
+from feed.storage.keys import HIT_WINDOWS_KEPT, SALT_TTL_S
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
 from feed.storage.store import StoredKey
@@ -92,6 +92,14 @@ class ControlPart(StorePart):
         key = self._keys.catalogue("keys_used")
         fields = [part for name, at in used.items() for part in (name, f"{at:.0f}")]
         self._link.call(key, "HSET", key, *fields)
+
+    def daily_salt(self, day: int) -> bytes:
+        """Return the random salt of a day (days since 1970), which the store forgets in a day."""
+        key = self._keys.salt(day)
+        fresh = secrets.token_bytes(SECRET_BYTES)
+        commands = [("SET", key, fresh, "NX", "EX", SALT_TTL_S), ("GET", key)]
+        kept: bytes | None = self._link.pipeline(key, commands)[1]
+        return kept or fresh
 
     def count_hit(self, name: str, window_s: int) -> int:
         """Count one hit for a limit's name in the present window; return the count so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -14,6 +15,7 @@ from feed.domain import (
     Event,
     EventKind,
     Mode,
+    Origin,
     Preferences,
     Rung,
     ServedFeed,
@@ -44,6 +46,8 @@ _KINDS = {letter: kind for kind, letter in KIND_LETTERS.items()} | {
     CLICK_IN_FEED: EventKind.CLICK,
     CLICK_ON_PAGE: EventKind.CLICK,
 }
+
+_ORIGIN = re.compile(rb'^\{"network":"[0-9a-f]*","fresh":(?:true|false),')
 _REACTIONS = {1: EventKind.LIKE, 2: EventKind.DISLIKE}
 
 
@@ -56,10 +60,11 @@ def _setters(cls: type, names: str) -> tuple[Callable[[Any, Any], None], ...]:
 _SHOWN = _setters(Shown, "article_id count last_at")
 
 
-def event_arguments(event: Event) -> tuple[Any, ...]:
+def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ...]:
     """Return the eight arguments of one event for `append_events.lua`.
 
-    Times and dwell are kept to the millisecond, in the reader's state and in the log alike.
+    Times and dwell are kept to the millisecond, in the reader's state and in the log alike. The
+    origin stands first in the stream's record, and only there: `without_origin` takes it off.
     """
     at_ms = round(event.occurred_at * 1000)
     letter = KIND_LETTERS[event.kind]
@@ -83,7 +88,9 @@ def event_arguments(event: Event) -> tuple[Any, ...]:
         letter,
         at_ms,
         orjson.dumps([_entry_letter(event), at_ms / 1000, dwell_s, event.article_id])[1:-1],
-        body[:-1],
+        body[:-1]
+        if origin is None or event.kind is not EventKind.CLICK
+        else _origin_first(origin, body[:-1]),
         b"null" if event.request_id is None else orjson.dumps(event.request_id),
     )
 
@@ -92,6 +99,16 @@ def _entry_letter(event: Event) -> str:
     if event.kind is not EventKind.CLICK or event.request_id is None:
         return KIND_LETTERS[event.kind]
     return CLICK_ON_PAGE if event.context.get(PAGE_KEY) else CLICK_IN_FEED
+
+
+def without_origin(payload: bytes) -> bytes:
+    """Return an event's record as the archive may keep it: without where it came from."""
+    return _ORIGIN.sub(b"{", payload) if payload.startswith(b'{"network"') else payload
+
+
+def _origin_first(origin: Origin, body: bytes) -> bytes:
+    head = orjson.dumps({"network": origin.network, "fresh": origin.is_fresh})
+    return head[:-1] + b"," + body[1:]
 
 
 def decode_history(entries: list[bytes]) -> History:

@@ -21,6 +21,7 @@ PREFERENCES_TTL_S = 400 * DAY_S
 """Also of what says that an id was merged into another."""
 
 HIT_WINDOWS_KEPT = 2
+SALT_TTL_S = DAY_S
 
 CHECKPOINT_BLOB = "signals"
 """The blob that says what the worker has counted, and up to where in each stream."""
@@ -70,6 +71,7 @@ KEY_TABLE = (
         "{NS:c}:deltas", "stream", 600, "", "deltas since the last checkpoint but one, at most 600"
     ),
     KeySpec("{NS:c}:lease:*", "string", None, "ttl_s", "who may act as the worker"),
+    KeySpec("NS:salt:*", "string", None, "1 day", "names one day's networks; in no backup"),
     KeySpec("NS:hit:*", "string", None, "2 windows", "hits of one limit in one window"),
 )
 """The whole of what may be in the store. A test scans a used store and finds nothing else."""
@@ -88,6 +90,7 @@ class Keys:
         self._readers = [f"{{{namespace}:p{p}}}:" for p in range(partitions)]
         self._catalogue = f"{{{namespace}:c}}:"
         self._hits = f"{namespace}:hit:"
+        self._salts = f"{namespace}:salt:"
 
     def partition(self, user_id: str) -> int:
         """Return a reader's partition: the same in every process and on every machine."""
@@ -118,6 +121,10 @@ class Keys:
     def catalogue(self, name: str) -> str:
         """Return a key of the catalogue's group."""
         return self._catalogue + name
+
+    def salt(self, day: int) -> str:
+        """Return the key of one day's salt; outside the groups of keys that a backup copies."""
+        return f"{self._salts}{day}"
 
     def hit(self, name: str, window: int) -> str:
         """Return the key that counts a limit's hits in one window."""

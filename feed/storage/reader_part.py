@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from feed.domain import ConflictError, Event, Preferences, ServedFeed
+from feed.domain import ConflictError, Event, Origin, Preferences, ServedFeed
 from feed.storage import scripts
 from feed.storage.change_log import newest_entry, position_of
 from feed.storage.event_codec import (
@@ -104,7 +104,7 @@ class ReaderPart(StorePart):
                 return
         raise ConflictError("the reader was merged too many times in a row")
 
-    def append_events(self, events: Sequence[Event]) -> list[Outcome]:
+    def append_events(self, events: Sequence[Event], origin: Origin | None = None) -> list[Outcome]:
         """Take events: deduplicate, append to the stream and update the readers, atomically.
 
         One atomic script for each partition and 200 events; all in one round trip. An event id
@@ -116,16 +116,20 @@ class ReaderPart(StorePart):
         """
         self._check_layout()
         outcomes = [Outcome.DUPLICATE] * len(events)
-        moved = self._append(events, range(len(events)), outcomes)
+        moved = self._append(events, range(len(events)), outcomes, origin)
         for _ in range(HOPS_MAX):
             if not moved:
                 return outcomes
             following = [replace(events[i], user_id=reader) for i, reader in moved.items()]
-            moved = self._append(following, [*moved], outcomes)
+            moved = self._append(following, [*moved], outcomes, origin)
         raise ConflictError("a reader was merged too many times in a row")
 
     def _append(
-        self, events: Sequence[Event], places: Sequence[int], outcomes: list[Outcome]
+        self,
+        events: Sequence[Event],
+        places: Sequence[int],
+        outcomes: list[Outcome],
+        origin: Origin | None,
     ) -> dict[int, str]:
         """Take events and note at their places what became of them.
 
@@ -140,7 +144,7 @@ class ReaderPart(StorePart):
         for partition, indexes in groups.items():
             for start in range(0, len(indexes), CHUNK):
                 chunk = indexes[start : start + CHUNK]
-                calls.append(self._append_call(partition, [events[i] for i in chunk]))
+                calls.append(self._append_call(partition, [events[i] for i in chunk], origin))
                 chunks.append(chunk)
         moved: dict[int, str] = {}
         for chunk, result in zip(chunks, self._link.scripts(calls), strict=True):
@@ -241,7 +245,9 @@ class ReaderPart(StorePart):
         prefix = self._keys.reader_prefix(self._keys.partition(user_id))
         return ("MGET", f"{prefix}pref:{user_id}", f"{prefix}i:{user_id}")
 
-    def _append_call(self, partition: int, events: list[Event]) -> ScriptCall:
+    def _append_call(
+        self, partition: int, events: list[Event], origin: Origin | None
+    ) -> ScriptCall:
         day, second = divmod(max(event.received_at for event in events), DAY_S)
         # Near midnight the clock may have been set back from tomorrow.
         days = (0, -1, 1) if second > DAY_S - CLOCK_JUMP_S else (0, -1)
@@ -254,7 +260,7 @@ class ReaderPart(StorePart):
             PREFERENCES_TTL_S,
         ]
         for event in events:
-            args += event_arguments(event)
+            args += event_arguments(event, origin)
         names = (keys.stream(partition), *(keys.seen(partition, int(day) + d) for d in days))
         return ScriptCall(scripts.APPEND_EVENTS, names, tuple(args))
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, overload
 import numpy as np
 import numpy.typing as npt
 
-from feed.domain import Article, Event, EventKind, Pin, Preferences, ServedFeed
+from feed.domain import Article, Event, EventKind, Origin, Pin, Preferences, ServedFeed
 
 FloatVector = npt.NDArray[np.float32]
 
@@ -164,7 +164,9 @@ class StreamRecord(NamedTuple):
     `payload` is a JSON object as bytes. For an event it holds the event's fields plus `first`
     (true on this reader's first click on this article), `previous` (article ids of the reader's
     last clicks before this one, newest first, at most 10, each as [article_id, occurred_at]),
-    and `likes`/`dislikes` (what this event changes in the article's totals: -1, 0 or 1).
+    and `likes`/`dislikes` (what this event changes in the article's totals: -1, 0 or 1). A
+    click that did not come from a trusted caller has `network` and `fresh` too (see
+    `domain.Origin`).
 
     An identity record says that `from_id` was merged into `to_id` at `merged_at` (ids are empty
     where either reader has personalisation off), and `keeps_unit_of` which of the two (`from` or
@@ -219,11 +221,12 @@ class ReaderStore(Protocol):
         """Replace a reader's preferences."""
         ...
 
-    def append_events(self, events: Sequence[Event]) -> list[Outcome]:
+    def append_events(self, events: Sequence[Event], origin: Origin | None = None) -> list[Outcome]:
         """Take events: deduplicate, append to the stream and update the readers, atomically.
 
         One atomic script per partition. When this returns, every accepted event is in the store.
         Readers with personalisation off keep no history (the event still counts for articles).
+        `origin` is where all of them came from, None for a trusted caller.
         """
         ...
 
@@ -373,6 +376,10 @@ class ControlStore(Protocol):
 
     def write_key_uses(self, used: Mapping[str, float]) -> None:
         """Note when keys were used, by name, epoch seconds."""
+        ...
+
+    def daily_salt(self, day: int) -> bytes:
+        """Return the random salt of a day (days since 1970), which the store forgets in a day."""
         ...
 
     def count_hit(self, name: str, window_s: int) -> int:

@@ -142,7 +142,7 @@ def load_store(link: Link, keys: Keys, path: Path) -> int:
 
 
 def _is_lasting(namespace: str) -> Callable[[bytes], bool]:
-    """Return the test for keys to keep: all of ours but leases and hit counters."""
+    """Return the test for keys to keep: all of ours but leases, hit counters and salts."""
     ours = f"{{{namespace}:".encode()
     lease = f"{{{namespace}:c}}:lease:".encode()
     return lambda key: key.startswith(ours) and not key.startswith(lease)

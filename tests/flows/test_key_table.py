@@ -52,6 +52,7 @@ def used_store(store_settings, store):
     store.secret("cursor")
     store.add_key(StoredKey("desk", "read", "0" * 64, NOW))
     store.write_key_uses({"desk": NOW})
+    store.daily_salt(20_000)
     store.write_pins([])
     store.write_experiment("e", {}, version=1)
     return store
