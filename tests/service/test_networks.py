@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from reader_tokens import bearer
 
-from feed.domain import Event, EventKind, Origin
+from feed.domain import Event, EventKind, Origin, format_time
 from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
+from feed.service.api_keys import hash_key
 from feed.service.networks import NetworkNames, network_of
 from feed.service.telemetry import Stopwatch
 from feed.service.worker import Worker
@@ -17,6 +19,8 @@ from feed.storage.event_codec import without_origin
 from feed.storage.redis_store import RedisStore
 
 DAY = 86_400.0
+
+WRITE = f"write:{hash_key('w')}"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,7 @@ def send(site, article_id, readers, network, *, is_fresh=True, kind="click", **f
     origin = network and Origin(network, is_fresh)
     for start in range(0, len(events), 500):
         body = orjson.dumps({"events": events[start : start + 500]})
-        answer = site.services.feeds.record_events(body, Stopwatch(), origin)
+        answer = site.services.feeds.record_events(body, Stopwatch(), origin=origin)
         assert answer["accepted"] == len(events[start : start + 500])
 
 
@@ -192,3 +196,31 @@ def test_only_our_own_first_field_is_taken_off():
     assert without_origin(text.encode()) == text.encode()
     ours = '{"network":"ab","fresh":false,' + text[1:]
     assert without_origin(ours.encode()) == text.encode()
+
+
+def test_browsers_are_bounded_by_the_address_that_the_proxy_saw(make_site, settings):
+    """The whole way: a token, the proxy's header, the stream, the worker, the label."""
+    site = make_site(replace(settings, site_key="s", api_keys=WRITE, trusted_proxies="127.0.0.1"))
+    articles = [
+        {"article_id": f"a{n}", "title": "T", "published_at": format_time(site.clock.now - 60 * n)}
+        for n in range(30)
+    ]
+    published = site.client.post("/v1/articles", json={"articles": articles}, headers=bearer("w"))
+    assert published.status_code == 200
+    for number in range(60):
+        click(site, f"anon-{number}", f"198.51.100.{number}", "a1")
+        click(site, f"anon-x{number}", f"10.{number}.0.1", "a2")
+    site.work()
+    assert set(watch_label(site)) == {"a2"}
+
+
+def click(site, user_id, address, article_id):
+    now = site.clock.now
+    token = site.services.access.tokens.mint_anonymous(user_id, now, 60, since=now)
+    event = {"event_id": f"{user_id}-{article_id}", "article_id": article_id, "kind": "click"}
+    answer = site.client.post(
+        "/v1/events",
+        json={"events": [event]},
+        headers={**bearer(token), "X-Forwarded-For": address},
+    )
+    assert answer.json["accepted"] == 1
