@@ -112,13 +112,20 @@ def listed(directory: Path) -> list[dict]:
 def test_a_first_model_is_learnt_judged_and_live(data):
     result = run("retrain", "--data", str(data), *QUICK)
     assert result.exit_code == 0, result.output
-    assert "no model is live" in result.output
+    assert "the day-one weights" in result.output
     assert "is live." in result.output
     live = ModelRegistry(data / "models").load_live()
     assert live is not None
     assert live.ranker is not None
     assert live.factors.shape[1] == 8
     assert live.manifest["gate"]["candidate"]["n"] > 50
+
+
+def test_a_first_model_that_may_be_worse_than_no_model_is_not_published(data):
+    result = run("retrain", "--data", str(data), *QUICK, "--set", "gate_margin=-1")
+    assert result.exit_code == 3, result.output
+    assert "worse than the day-one weights" in result.output.replace("\n", " ")
+    assert listed(data) == []
 
 
 def test_a_dry_run_publishes_nothing(data):
