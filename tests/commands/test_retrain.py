@@ -112,7 +112,7 @@ def listed(directory: Path) -> list[dict]:
 def test_a_first_model_is_learnt_judged_and_live(data):
     result = run("retrain", "--data", str(data), *QUICK)
     assert result.exit_code == 0, result.output
-    assert "no model is live" in result.output
+    assert "the day-one weights" in result.output
     assert "is live." in result.output
     live = ModelRegistry(data / "models").load_live()
     assert live is not None
@@ -132,6 +132,7 @@ def test_a_refused_model_is_not_published_unless_forced(trained):
     second, first = listed(trained)
     assert (second["live"], first["live"]) == (True, False)
     assert first["gate"]["verdict"] == "passed"
+    assert first["gate"]["against"] == "the day-one weights"
     assert second["gate"]["verdict"] == "refused"
     assert second["gate"]["forced"] is True
     assert second["gate"]["against"] == first["version"]
