@@ -53,7 +53,7 @@ search_python() {
 # find_python: prints FEED_PYTHON, or else a supported Python, installing Debian's if need be.
 find_python() {
   if [ -n "${FEED_PYTHON:-}" ]; then
-    suitable_python "$FEED_PYTHON" ||
+    { suitable_python "$FEED_PYTHON" >/dev/null && command -v "$FEED_PYTHON"; } ||
       fail "FEED_PYTHON=$FEED_PYTHON is not a Python from 3.11 to 3.14; name another or unset it"
     return
   fi
