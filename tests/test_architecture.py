@@ -125,7 +125,7 @@ def test_pure_rooms_read_no_clock_and_no_network():
 
 def test_one_module_knows_implicit_and_one_compares_with_it():
     users = [module_name(path) for path in MODULES if "implicit" in roots_of(path)]
-    assert users == ["feed.models.factors", "feed.offline.ablation"]
+    assert users == ["feed.models.factors", "lab.ablation.collaborative"]
 
 
 def test_only_the_storage_room_knows_redis():

@@ -13,12 +13,12 @@ from rich.console import Console
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.domain import InvalidInputError, format_time, parse_time
-from feed.experiments.analysis import analyse
-from feed.experiments.definitions import Experiment, experiment_from_json
-from feed.experiments.lifecycle import read_experiment, read_started
-from feed.experiments.report import dump_json, write_report
-from feed.experiments.report_files import REPORTS
-from feed.experiments.results import Report, VerdictKind
+from feed.experiments.judgement.analysis import analyse
+from feed.experiments.design.definitions import Experiment, experiment_from_json
+from feed.experiments.design.lifecycle import read_experiment, read_started
+from feed.experiments.report.writing import dump_json, write_report
+from feed.experiments.report.files import REPORTS
+from feed.experiments.judgement.results import Report, VerdictKind
 
 _COLOURS = {
     VerdictKind.SHIP: "green",

@@ -18,13 +18,13 @@ from feed.commands.ab_report import ab_report
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.domain import InvalidInputError, format_time
-from feed.experiments.definitions import (
+from feed.experiments.design.definitions import (
     LONGEST_DAYS,
     Experiment,
     experiment_from_json,
     experiment_to_json,
 )
-from feed.experiments.lifecycle import (
+from feed.experiments.design.lifecycle import (
     create_experiment,
     read_experiment,
     read_experiments,
@@ -32,8 +32,8 @@ from feed.experiments.lifecycle import (
     start_experiment,
     stop_experiment,
 )
-from feed.experiments.planning import Need, estimate_need
-from feed.experiments.wording import number
+from feed.experiments.judgement.planning import Need, estimate_need
+from feed.experiments.judgement.wording import number
 from feed.storage.store import Store
 
 _PLANNED = ("planned_readers", "planned_days")

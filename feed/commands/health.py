@@ -8,7 +8,7 @@ from feed.client import FeedClient
 from feed.commands.errors import CommandError, one_line_errors
 from feed.config import Settings, settings_from_environment
 from feed.domain import InvalidInputError
-from feed.service.worker import LEASE
+from feed.worker.worker import LEASE
 from feed.storage.redis_store import RedisStore
 
 TIMEOUT_S = 3.0

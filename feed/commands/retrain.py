@@ -27,7 +27,7 @@ from feed.models.registry import ModelRegistry, with_manifest
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
 from feed.offline.gate import Verdict, judge
-from feed.offline.metrics import Interval
+from feed.offline.ranking_metrics import Interval
 from feed.offline.training import hold_out, train
 from feed.storage.archive import Archive
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import duckdb
 
-from feed.experiments.results import CheckState, TrustCheck
-from feed.experiments.wording import number
+from feed.experiments.judgement.results import CheckState, TrustCheck
+from feed.experiments.judgement.wording import number
 
 _LEFT_OUT = """
 SELECT count(DISTINCT request_id), count(DISTINCT user_id) FROM served_left_out

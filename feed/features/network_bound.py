@@ -29,7 +29,7 @@ _NOTHING = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRules:
-    """How tight the bound is. `scripts/bench_trending.py` measures what it costs and prevents.
+    """How tight the bound is. `scripts/lab/run bench/trending` measures what it costs and prevents.
 
     Attributes:
         half_life_s: half-life of an article's readers by network, seconds.

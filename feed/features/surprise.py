@@ -21,7 +21,7 @@ AGE_EDGES_S = np.array([1, 3, 6, 12, 24, 48], dtype=np.float64) * HOUR_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendingRules:
-    """When the label goes on and off. `scripts/bench_trending.py` measures what they lead to.
+    """When the label goes on and off. `scripts/lab/run bench/trending` measures what they lead to.
 
     Attributes:
         p_on: tail probability under which the label goes on.

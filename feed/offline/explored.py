@@ -14,9 +14,9 @@ import orjson
 
 from feed.config import RankingConfig, override
 from feed.domain import Mode
-from feed.experiments.assignment import HELD_OUT
-from feed.experiments.definitions import Experiment, Variant
-from feed.experiments.off_policy import LoggedBandit
+from feed.experiments.design.assignment import HELD_OUT
+from feed.experiments.design.definitions import Experiment, Variant
+from feed.experiments.off_policy.estimators import LoggedBandit
 from feed.features.context import RequestContext, device_code
 from feed.features.ids import Rows, Vocabulary
 from feed.features.trending import TrendingDetector, TrendingState

@@ -14,7 +14,7 @@ from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.event_log import EventLog
-from feed.offline.metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import Window
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 

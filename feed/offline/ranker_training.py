@@ -12,7 +12,7 @@ from feed.config import TrainingConfig
 from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum, logistic
 from feed.models.schema import FEATURES
 from feed.offline.examples import Examples
-from feed.offline.metrics import ndcg_at, sort_lists
+from feed.offline.ranking_metrics import ndcg_at, sort_lists
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.offline.methods import MODEL
-from feed.offline.metrics import Interval
+from feed.offline.ranking_metrics import Interval
 from feed.offline.scorebook import ScoreBook
 from feed.offline.tally import PROTOCOLS
 

@@ -17,7 +17,7 @@ from feed.models.view import RankingView
 from feed.offline.event_log import Seen
 from feed.offline.log_source import LogSource
 from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
-from feed.offline.metrics import RankedLists, sort_lists
+from feed.offline.ranking_metrics import RankedLists, sort_lists
 from feed.offline.score_file import ScoreFile
 from feed.offline.spread import TOP, Spread
 from feed.offline.tally import ListFacts, Tally

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from feed.offline.metrics import (
+from feed.offline.ranking_metrics import (
     Interval,
     RankedLists,
     auc,

@@ -10,9 +10,9 @@ from apiflask import APIBlueprint
 from flask import Response, render_template
 
 from feed.domain import NotFoundError, format_time
-from feed.experiments.definitions import NAME_PATTERN, Experiment, Status
-from feed.experiments.lifecycle import read_experiments
-from feed.experiments.report_files import REPORTS, report_files
+from feed.experiments.design.definitions import NAME_PATTERN, Experiment, Status
+from feed.experiments.design.lifecycle import read_experiments
+from feed.experiments.report.files import REPORTS, report_files
 from feed.service.credentials import Scope
 from feed.service.operations import operation
 from feed.service.services import current_services

@@ -9,8 +9,8 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from feed.domain import InvalidInputError, check_id, format_time
-from feed.experiments.definitions import Experiment, experiment_from_json, experiment_to_json
-from feed.experiments.lifecycle import (
+from feed.experiments.design.definitions import Experiment, experiment_from_json, experiment_to_json
+from feed.experiments.design.lifecycle import (
     create_experiment,
     read_experiments,
     start_experiment,

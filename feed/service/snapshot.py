@@ -12,8 +12,8 @@ import structlog
 
 from feed.config import Settings
 from feed.domain import FeedError, Pin, StoreUnavailableError
-from feed.experiments.definitions import Experiment
-from feed.experiments.lifecycle import parse_experiments, running_experiments
+from feed.experiments.design.definitions import Experiment
+from feed.experiments.design.lifecycle import parse_experiments, running_experiments
 from feed.features.ids import IdMap
 from feed.features.pool import ArticlePool
 from feed.features.state import LiveSignals
@@ -23,7 +23,7 @@ from feed.models.view import RankingView, build_view
 from feed.ranking.live_index import LiveIndex, build_index
 from feed.service.cards import CardShelf
 from feed.service.followers import CatalogueFollower, ModelFollower
-from feed.service.signals_log import TRENDING_BLOB, SignalsFollower
+from feed.worker.publication import TRENDING_BLOB, SignalsFollower
 from feed.service.telemetry import (
     DURATIONS,
     LIVE_ARTICLES,

@@ -23,7 +23,7 @@ from feed.domain import Article
 from feed.newsroom.articles import load_articles
 from feed.service.api_keys import hash_key
 from feed.service.app import create_app
-from feed.service.worker import run_worker
+from feed.worker.worker import run_worker
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 

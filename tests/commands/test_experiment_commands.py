@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from feed.commands.ab_report import ab_report
 from feed.commands.experiment import experiment
 from feed.domain import format_time
-from feed.experiments.simulated_log import World, write_simulated_log
+from lab.simulation.archive import World, write_simulated_log
 
 DAY = 86_400
 TODAY = time.time() // DAY * DAY

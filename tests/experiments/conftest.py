@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from feed.config import DAY_S
-from feed.experiments.analysis import analyse
-from feed.experiments.definitions import Experiment, GuardrailSpec, Status, Variant
-from feed.experiments.results import Report
-from feed.experiments.simulated_log import World, write_simulated_log
+from feed.experiments.judgement.analysis import analyse
+from feed.experiments.design.definitions import Experiment, GuardrailSpec, Status, Variant
+from feed.experiments.judgement.results import Report
+from lab.simulation.archive import World, write_simulated_log
 
 
 def registered(world: World, **changes: Any) -> Experiment:

@@ -14,13 +14,13 @@ import pytest
 
 from feed.config import DAY_S
 from feed.domain import ConflictError, InvalidInputError
-from feed.experiments.analysis import analyse
-from feed.experiments.definitions import Experiment, GuardrailSpec, Status, StoppingRule, Variant
-from feed.experiments.report import dump_json
-from feed.experiments.report_html import render_html
-from feed.experiments.report_markdown import render_markdown
-from feed.experiments.results import CheckState, Report, VerdictKind
-from feed.experiments.simulated_log import World
+from feed.experiments.judgement.analysis import analyse
+from feed.experiments.design.definitions import Experiment, GuardrailSpec, Status, StoppingRule, Variant
+from feed.experiments.report.writing import dump_json
+from feed.experiments.report.html import render_html
+from feed.experiments.report.markdown import render_markdown
+from feed.experiments.judgement.results import CheckState, Report, VerdictKind
+from lab.simulation.archive import World
 from feed.storage.archive_ledger import Commit, Ledger
 
 SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from feed.config import RankingConfig
 from feed.domain import InvalidInputError
-from feed.experiments.assignment import HELD_OUT
-from feed.experiments.definitions import (
+from feed.experiments.design.assignment import HELD_OUT
+from feed.experiments.design.definitions import (
     Experiment,
     Variant,
     experiment_from_json,
     experiment_to_json,
 )
-from feed.experiments.resolution import resolve
+from feed.experiments.design.resolution import resolve
 
 MINIMAL = {
     "name": "no-boost",

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from tea_tasting.aggr import Aggregates
 
-from feed.experiments.aggregates import NO_READERS, VARIABLES, Moments
-from feed.experiments.effects import (
+from feed.experiments.statistics.aggregates import NO_READERS, VARIABLES, Moments
+from feed.experiments.statistics.effects import (
     ArmMean,
     Effect,
     compare_means,

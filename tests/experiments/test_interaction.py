@@ -5,9 +5,9 @@ import pytest
 import scipy.stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from feed.experiments.aggregates import NO_READERS, Moments
-from feed.experiments.effects import ArmMean, Effect, compare_means, estimate_effect
-from feed.experiments.interaction import check_heterogeneity, check_simpson
+from feed.experiments.statistics.aggregates import NO_READERS, Moments
+from feed.experiments.statistics.effects import ArmMean, Effect, compare_means, estimate_effect
+from feed.experiments.statistics.interaction import check_heterogeneity, check_simpson
 
 
 def effect_of(n_control: int, control: float, n_treatment: int, treatment: float) -> Effect:

@@ -6,8 +6,8 @@ import pytest
 
 from feed.config import RankingConfig
 from feed.domain import ConflictError, InvalidInputError, NotFoundError
-from feed.experiments.definitions import Experiment, Status, Variant
-from feed.experiments.lifecycle import (
+from feed.experiments.design.definitions import Experiment, Status, Variant
+from feed.experiments.design.lifecycle import (
     create_experiment,
     read_experiment,
     read_experiments,
@@ -17,7 +17,7 @@ from feed.experiments.lifecycle import (
     start_experiment,
     stop_experiment,
 )
-from feed.experiments.resolution import resolve
+from feed.experiments.design.resolution import resolve
 from feed.storage.redis_store import RedisStore
 
 NOW = 1_790_000_000.0

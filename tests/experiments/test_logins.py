@@ -13,15 +13,15 @@ import duckdb
 import pytest
 
 from feed.config import DAY_S, RankingConfig
-from feed.experiments.analysis import analyse
-from feed.experiments.archive_log import open_log
-from feed.experiments.assignment import Allocation, assign
-from feed.experiments.definitions import Experiment, Status, Variant
-from feed.experiments.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.judgement.analysis import analyse
+from feed.experiments.log.source import open_log
+from feed.experiments.design.assignment import Allocation, assign
+from feed.experiments.design.definitions import Experiment, Status, Variant
+from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.login_check import check_logins
-from feed.experiments.report import dump_json
-from feed.experiments.resolution import resolve
-from feed.experiments.simulated_log import World
+from feed.experiments.report.writing import dump_json
+from feed.experiments.design.resolution import resolve
+from lab.simulation.archive import World
 from feed.storage.archive_schema import IDENTITIES_TABLE
 
 WORLD = World(experiment="trial", readers=300, days=3, pre_days=2, visits=0.8)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from feed.experiments.multiplicity import adjust_benjamini_hochberg, adjust_holm
+from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

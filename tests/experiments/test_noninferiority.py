@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from feed.experiments.aggregates import NO_READERS, Moments
-from feed.experiments.effects import estimate_effect
-from feed.experiments.noninferiority import check_guardrail
+from feed.experiments.statistics.aggregates import NO_READERS, Moments
+from feed.experiments.statistics.effects import estimate_effect
+from feed.experiments.statistics.noninferiority import check_guardrail
 
 
 def effect_of(lift: float, readers: int = 4_000, seed: int = 1):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from feed.domain import NotFoundError
-from feed.experiments.off_policy import evaluate_policy
-from feed.experiments.open_bandit import (
+from feed.experiments.off_policy.estimators import evaluate_policy
+from feed.experiments.off_policy.open_bandit import (
     estimate_action_distribution,
     load_policy_log,
     measure_reward,

@@ -6,8 +6,8 @@ import pytest
 import tea_tasting as tt
 from statsmodels.stats.power import NormalIndPower
 
-from feed.experiments.aggregates import NO_READERS, Moments
-from feed.experiments.power import (
+from feed.experiments.statistics.aggregates import NO_READERS, Moments
+from feed.experiments.statistics.power import (
     adjusted_variance,
     minimum_detectable_effect,
     plan_days,

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from feed.config import DAY_S
-from feed.experiments.archive_log import Log, open_log
-from feed.experiments.definitions import Experiment, Status, Variant
-from feed.experiments.effects import estimate_effect
-from feed.experiments.exposure import Window, create_exposed, create_requests, set_variables
-from feed.experiments.metrics import METRICS, PER_READER
-from feed.experiments.reader_days import create_reader_days, create_readers
-from feed.experiments.simulated_log import World
-from feed.experiments.summaries import (
+from feed.experiments.log.source import Log, open_log
+from feed.experiments.design.definitions import Experiment, Status, Variant
+from feed.experiments.statistics.effects import estimate_effect
+from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.design.metrics import METRICS, PER_READER
+from feed.experiments.log.reader_days import create_reader_days, create_readers
+from lab.simulation.archive import World
+from feed.experiments.log.summaries import (
     read_cumulative_moments,
     read_daily_moments,
     read_group_values,

@@ -6,7 +6,7 @@ import scipy.stats
 import tea_tasting as tt
 from tea_tasting.aggr import Aggregates
 
-from feed.experiments.sample_ratio import (
+from feed.experiments.statistics.sample_ratio import (
     always_valid_p_value,
     check_sample_ratio,
     check_strata,

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from feed.experiments.effects import ArmMean, compare_means
-from feed.experiments.sequential import (
+from feed.experiments.statistics.effects import ArmMean, compare_means
+from feed.experiments.statistics.sequential import (
     critical_value,
     estimate_group_sequence,
     estimate_sequence,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from feed.experiments.shares import ShareSums, share_interval
+from feed.experiments.statistics.shares import ShareSums, share_interval
 
 
 def sums_of(clicked: np.ndarray, examined: np.ndarray) -> ShareSums:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feed.experiments.simulation.claims import CLAIMS, TRIALS, Claim, cut_batches, run_batch
-from feed.experiments.simulation.rankings import count_readers_needed, draw_pool, try_designs
-from feed.experiments.simulation.tally import Counter, Tally, join_tallies
-from feed.experiments.simulation.worlds import CLICK_RATE, TRUE_READS, draw_readers
+from lab.simulation.claims import CLAIMS, TRIALS, Claim, cut_batches, run_batch
+from lab.simulation.rankings import count_readers_needed, draw_pool, try_designs
+from lab.simulation.tally import Counter, Tally, join_tallies
+from lab.simulation.worlds import CLICK_RATE, TRUE_READS, draw_readers
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from feed.config import DAY_S
-from feed.experiments.aggregates import Moments
-from feed.experiments.analysis import analyse
-from feed.experiments.definitions import Variant
-from feed.experiments.effects import estimate_effect
-from feed.experiments.results import CheckState, Report
-from feed.experiments.simulated_log import World
-from feed.experiments.tails import one_sided_error
+from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.judgement.analysis import analyse
+from feed.experiments.design.definitions import Variant
+from feed.experiments.statistics.effects import estimate_effect
+from feed.experiments.judgement.results import CheckState, Report
+from lab.simulation.archive import World
+from feed.experiments.judgement.tails import one_sided_error
 
 SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
 

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feed.experiments.aggregates import Moments
-from feed.experiments.definitions import Experiment, GuardrailSpec, Status, StoppingRule, Variant
-from feed.experiments.effects import estimate_effect
-from feed.experiments.estimates import (
+from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.design.definitions import Experiment, GuardrailSpec, Status, StoppingRule, Variant
+from feed.experiments.statistics.effects import estimate_effect
+from feed.experiments.judgement.estimates import (
     check_guardrail_sequence,
     compare_moments,
     judge_guardrail,
     planned_pair,
 )
-from feed.experiments.metrics import METRICS
-from feed.experiments.results import (
+from feed.experiments.design.metrics import METRICS
+from feed.experiments.judgement.results import (
     ArmSummary,
     CheckState,
     Comparison,
@@ -25,8 +25,8 @@ from feed.experiments.results import (
     TrustCheck,
     VerdictKind,
 )
-from feed.experiments.sequential import estimate_sequence
-from feed.experiments.verdict import decide
+from feed.experiments.statistics.sequential import estimate_sequence
+from feed.experiments.judgement.verdict import decide
 
 READS, HIDES = METRICS["qualified_reads"], METRICS["hides"]
 DESIGN = Experiment(

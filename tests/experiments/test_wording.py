@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from feed.experiments.effects import Interval
-from feed.experiments.plots import Bar, draw_intervals
-from feed.experiments.wording import (
+from feed.experiments.statistics.effects import Interval
+from feed.experiments.report.plots import Bar, draw_intervals
+from feed.experiments.judgement.wording import (
     metric_difference,
     metric_value,
     number,

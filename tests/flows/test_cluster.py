@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 import pytest
-from faults.cluster import choose_places, event, running_cluster
-from faults.load import sample_articles
-from faults.proof import archived_ids, reckon
+from lab.faults.cluster import choose_places, event, running_cluster
+from lab.faults.load import sample_articles
+from lab.faults.proof import archived_ids, reckon
 
 from feed.client import article_to_json
 from feed.config import Settings
 from feed.domain import Rung
 from feed.service.app import create_app
-from feed.service.worker import Worker
+from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
 

@@ -16,7 +16,7 @@ import pytest
 from feed.config import Settings
 from feed.domain import Event, EventKind, StoreUnavailableError
 from feed.service.supervisor import settings_to_environment
-from feed.service.worker import Worker
+from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
@@ -26,7 +26,7 @@ NOW = 1_780_000_000.0
 RUN_WORKER = """
 import signal, threading
 from feed.config import settings_from_environment
-from feed.service.worker import run_worker
+from feed.worker.worker import run_worker
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 run_worker(settings_from_environment(), stop)

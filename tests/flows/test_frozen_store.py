@@ -5,8 +5,8 @@ import signal
 from dataclasses import replace
 
 import pytest
-from faults.installation import wait_until
-from faults.load import sample_articles
+from lab.faults.installation import wait_until
+from lab.faults.load import sample_articles
 
 from feed.client import article_to_json
 from feed.config import Settings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
-from feed.service.worker import Worker
+from feed.worker.worker import Worker
 from feed.storage.keys import KEY_TABLE, KeySpec
 from feed.storage.store import StoredArticle, StoredKey
 

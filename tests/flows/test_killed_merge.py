@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from feed.domain import Event, EventKind
-from feed.service.worker import Worker
+from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import Outcome

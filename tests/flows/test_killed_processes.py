@@ -1,12 +1,12 @@
-"""`feed serve` with its processes killed while events come in; the full run is scripts/chaos.py."""
+"""`feed serve` with its processes killed while events come in; the full run is scripts/lab/run chaos."""
 
 import multiprocessing
 from dataclasses import replace
 
 import pytest
-from faults.bundles import LOUD, tellable_bundle
-from faults.crashes import kill_in_turn
-from faults.retrains import kill_retrain
+from lab.faults.bundles import LOUD, tellable_bundle
+from lab.faults.crashes import kill_in_turn
+from lab.faults.retrains import kill_retrain
 
 from feed.models.registry import ModelRegistry
 

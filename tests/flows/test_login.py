@@ -10,7 +10,7 @@ from feed.offline.archive_log import read_archive
 from feed.offline.fitting import fit_bundle
 from feed.offline.replay import Replay
 from feed.service.app import create_app
-from feed.service.worker import LEASE, Worker
+from feed.worker.worker import LEASE, Worker
 from feed.storage.archive import Archive
 
 NOW = 1_790_000_000.0

@@ -5,8 +5,8 @@ import threading
 from dataclasses import replace
 
 import pytest
-from faults.bundles import LOUD, QUIET, RUINS, is_mixed, tellable_bundle
-from faults.load import sample_articles
+from lab.faults.bundles import LOUD, QUIET, RUINS, is_mixed, tellable_bundle
+from lab.faults.load import sample_articles
 
 from feed.client import article_to_json
 from feed.domain import BundleError

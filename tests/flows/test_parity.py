@@ -28,8 +28,8 @@ from feed.ranking.context import RankingContext
 from feed.ranking.live_index import build_index
 from feed.ranking.pipeline import recommend
 from feed.service.app import create_app
-from feed.service.signals_log import Publication
-from feed.service.worker import Worker
+from feed.worker.publication import Publication
+from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import ReaderState

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from feed.config import TrainingConfig, override
-from feed.offline.ablation import compare_cold_start
-from feed.offline.ablation_data import Reads
-from feed.offline.ablation_log import ask, compare_decay, compare_weights
-from feed.offline.boost import HALF_LIVES_MINUTES, RANKERS, STRENGTHS, choose, sweep_boost
-from feed.offline.tuning import GRID, rebuild_examples, tune
+from lab.ablation.collaborative import compare_cold_start
+from lab.ablation.data import Reads
+from lab.ablation.log import ask, compare_decay, compare_weights
+from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, STRENGTHS, choose, sweep_boost
+from lab.tuning import GRID, rebuild_examples, tune
 from feed.offline.walk import WalkPlan
 
 T0 = 1_700_000_000.0

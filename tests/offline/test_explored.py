@@ -17,13 +17,13 @@ import pytest
 
 from feed.config import RankingConfig, Settings, override
 from feed.domain import ArchiveError, format_time
-from feed.experiments.definitions import Experiment, Variant
-from feed.experiments.off_policy import evaluate_policy
+from feed.experiments.design.definitions import Experiment, Variant
+from feed.experiments.off_policy.estimators import evaluate_policy
 from feed.models.bundle import empty_bundle
 from feed.offline.explored import ExploredSlots, Policy, moment_of_counters, read_explored
 from feed.service.app import create_app
-from feed.service.signals_log import Publication
-from feed.service.worker import Worker
+from feed.worker.publication import Publication
+from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
 

@@ -12,7 +12,7 @@ from feed.config import RankingConfig, TrainingConfig
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
 from feed.offline.gate import DAY_ONE, FEWEST_LISTS, Verdict, decide, judge, measure
-from feed.offline.metrics import Interval
+from feed.offline.ranking_metrics import Interval
 from feed.offline.training import Window, hold_out, train
 
 CONFIG = TrainingConfig(factors=8, iterations=5, ranker_trees=30, ranker_min_impressions=50)

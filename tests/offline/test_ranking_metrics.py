@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from ir_measures import RR, R, nDCG
 
-from feed.offline.metrics import (
+from feed.offline.ranking_metrics import (
     auc,
     bootstrap_mean,
     ndcg_at,

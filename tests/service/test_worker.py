@@ -9,9 +9,9 @@ import pytest
 from feed.domain import Article, Event, EventKind, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
-from feed.service.signals_log import SignalsFollower
-from feed.service.worker import Worker
-from feed.service.worker_archive import ArchiveFeeder
+from feed.worker.publication import SignalsFollower
+from feed.worker.worker import Worker
+from feed.worker.archiving import ArchiveFeeder
 from feed.storage.archive import Archive
 from feed.storage.archive_files import table_files
 from feed.storage.redis_store import RedisStore

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from feed.domain import ArchiveError, ConflictError, Preferences
-from feed.service.worker import Worker
+from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.backup import backup, copy_archive, restore
 from feed.storage.embedded import EmbeddedStore

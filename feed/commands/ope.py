@@ -1,0 +1,286 @@
+#!/usr/bin/env python
+"""Estimate what another policy would have earned, from this one's log.
+
+Two kinds of logs are read:
+
+The Open Bandit layout: --log and --policy are folders of two policies' logs; the estimate is
+compared with what the policy really got.
+
+    python feed ope --log open_bandit/random --policy open_bandit/bts --json ope.json
+
+An installation's archive: --log is its data directory, --policy a model (a version's directory,
+or a data directory with a live one), --set changes ranking settings. What exploration drew by
+chance is the experiment: the estimate is of the clicks on an explored slot if the policy drew it
+among the best --top of the same pool by its own scores.
+
+    python feed ope --log data --policy data/models/VERSION --set trending_boost=0
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from feed.commands.errors import one_line_errors
+from feed.config import RankingConfig, override
+from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
+from feed.experiments.design.definitions import Experiment, experiment_from_json
+from feed.experiments.statistics.effects import Interval
+from feed.experiments.off_policy.estimators import Estimate, LoggedBandit, OffPolicyReport, evaluate_policy
+from feed.experiments.off_policy.open_bandit import load_policy_log, measure_reward, pair_logs
+from feed.experiments.report.files import REPORTS
+from feed.experiments.off_policy.bootstrap import ReaderBootstrap
+from feed.models.bundle import ModelBundle, empty_bundle, load_bundle
+from feed.models.registry import ModelRegistry
+from feed.offline.explored import Policy, read_explored
+from feed.storage.archive import Archive
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A log seen by a policy, and what to hold the estimates against.
+
+    Attributes:
+        log: Name of the log.
+        policy: Name of the policy.
+        bandit: The log's rows.
+        known: What is known without estimating: "really got" or "drawn by chance".
+        reward: That reward a row, with its interval.
+        facts: More for the JSON.
+        notes: More for the reader.
+    """
+
+    log: str
+    policy: str
+    bandit: LoggedBandit
+    known: str
+    reward: tuple[float, Interval | None]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def ask_open_bandit(
+    log_dir: Path, policy_dir: Path, campaign: str | None, rng: np.random.Generator
+) -> Question:
+    """Read two logs in the Open Bandit layout."""
+    log, policy = load_policy_log(log_dir, campaign), load_policy_log(policy_dir, campaign)
+    bandit = pair_logs(log, policy, rng)
+    return Question(log.name, policy.name, bandit, "really got", measure_reward(policy, rng))
+
+
+def ask_archive(
+    log_dir: Path,
+    policy: Policy,
+    experiments: Sequence[Experiment],
+    window: tuple[float, float],
+    rng: np.random.Generator,
+) -> Question:
+    """Read the explored slots of an installation's archive."""
+    registry = ModelRegistry(log_dir / "models")
+    models = {"none": empty_bundle()}
+    for manifest in registry.list():
+        if "error" not in manifest:
+            version = str(manifest["version"])
+            models[version] = registry.load(version)
+    archive = Archive(log_dir / "archive")
+    found = read_explored(
+        archive,
+        models,
+        policy,
+        rng,
+        experiments=experiments,
+        from_at=window[0],
+        to_at=window[1],
+    )
+    bandit = found.bandit
+    ones = np.ones_like(bandit.rewards)
+    interval = ReaderBootstrap(bandit.readers, rng).ratio_interval(bandit.rewards, ones)
+    mean = float(bandit.rewards.mean()) if bandit.rewards.size else 0.0
+    said = f"the policy draws among the best {policy.top:.0%} of each pool"
+    notes = [f"{bandit.rewards.size} of {found.explored} explored slots; {said}"]
+    notes += [f"{count} left out: {reason}" for reason, count in found.left_out.items()]
+    facts = {"explored": found.explored, "left_out": dict(found.left_out), "top": policy.top}
+    name = policy.bundle.version
+    return Question(str(log_dir), name, bandit, "drawn by chance", (mean, interval), facts, notes)
+
+
+def read_policy(directory: Path, changes: Sequence[str], top: float) -> Policy:
+    """Read a model from its directory, or the live one of a data directory."""
+    config = override(RankingConfig(), dict(map(parse_change, changes)), prefix="--set ")
+    return Policy(bundle=read_model(directory), config=config, top=top)
+
+
+def read_model(directory: Path) -> ModelBundle:
+    """Return a published model, or the live one of a data directory (none: day one's)."""
+    if (directory / "archive").is_dir() or (directory / "models").is_dir():
+        return ModelRegistry(directory / "models").load_live() or empty_bundle()
+    if not directory.is_dir():
+        raise NotFoundError(f"there is no model in {directory}")
+    return load_bundle(directory)
+
+
+def _read_definition(path: Path) -> Experiment:
+    try:
+        return experiment_from_json(json.loads(path.read_bytes()))
+    except ValueError as error:
+        raise InvalidInputError("--definition", f"{path} is not JSON") from error
+
+
+def read_definitions(log_dir: Path, files: Sequence[Path]) -> list[Experiment]:
+    """Read the experiments in the given files and in the installation's reports."""
+    found = [_read_definition(path) for path in files]
+    for path in sorted((log_dir / REPORTS).glob("*.json")):
+        with suppress(ValueError, KeyError, TypeError, FeedError):
+            found.append(experiment_from_json(json.loads(path.read_bytes())["experiment"]))
+    return found
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """Return the name and the value of NAME=VALUE; a value may be JSON."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise InvalidInputError("--set", f"must be NAME=VALUE, not {text}")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def show(report: OffPolicyReport, question: Question, console: Console) -> None:
+    """Print the estimates beside what is known, then what the log can bear."""
+    table = Table(title="reward a row", title_justify="left")
+    against = "off by" if question.known == "really got" else "against chance"
+    for heading in ("estimator", "value", "95 % interval", against):
+        table.add_column(heading, justify="left" if heading == "estimator" else "right")
+    for estimate in (*report.estimates, *report.clipped):
+        table.add_row(*row_of(estimate, question.reward[0]))
+    table.add_section()
+    table.add_row(question.known, f"{question.reward[0]:.5f}", words(question.reward[1]), "")
+    console.print(table)
+    for note in question.notes:
+        console.print(note, highlight=False)
+    overlap = report.overlap
+    console.print(
+        f"{overlap.rows} rows of {overlap.readers} readers or groups of them count like "
+        f"{overlap.effective_rows:.0f} rows ({overlap.effective_share:.1%}); largest weight "
+        f"{overlap.largest_weight:.1f}, {overlap.largest_share:.1%} of all; weights average "
+        f"{overlap.mean_weight:.3f} +- {overlap.mean_weight_error:.3f} (1 when all is right); "
+        f"replay keeps about {overlap.matched:.0f} rows"
+    )
+    if report.refusal:
+        console.print(f"REFUSED: {report.refusal}. Do not act on these numbers.", style="bold red")
+
+
+def row_of(estimate: Estimate, known: float) -> tuple[str, str, str, str]:
+    """One line of the table."""
+    if estimate.value is None:
+        return estimate.name, "none", "none", ""
+    off = f"{estimate.value / known - 1.0:+.0%}" if known > 0 else ""
+    return estimate.name, f"{estimate.value:.5f}", words(estimate.interval), off
+
+
+def words(interval: Interval | None) -> str:
+    """An interval as text."""
+    return "none" if interval is None else f"{interval.low:.5f} to {interval.high:.5f}"
+
+
+def directory(name: str, help_text: str) -> Any:
+    """One required directory."""
+    return click.option(
+        f"--{name}",
+        f"{name}_dir",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="DIR",
+        help=help_text,
+    )
+
+
+@click.command(help=__doc__.replace("\n\n    python", "\n\n\b\n    python"))
+@directory("log", "A policy's log, or the data directory of an installation.")
+@directory("policy", "Another policy's log; for an archive a model, or a data directory.")
+@click.option("--campaign", help="Open Bandit: needed when the folders hold several.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Archive: setting.")
+@click.option(
+    "--top",
+    type=click.FloatRange(0.0, 1.0, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="Archive: share of a pool that the policy draws from.",
+)
+@click.option(
+    "--definition",
+    "definitions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Archive: an experiment that feeds were in (JSON); those with a report are known.",
+)
+@click.option("--from", "begin", help="Archive: begin of the feeds looked at (ISO 8601).")
+@click.option("--to", "end", help="Archive: their end, not included.")
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap and the halves.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the numbers here.",
+)
+def main(
+    log_dir: Path,
+    policy_dir: Path,
+    campaign: str | None,
+    changes: Sequence[str],
+    top: float,
+    definitions: Sequence[Path],
+    begin: str | None,
+    end: str | None,
+    seed: int,
+    json_file: Path | None,
+) -> None:
+    """Read the log, estimate, compare."""
+    rng = np.random.default_rng(seed)
+    with one_line_errors():
+        if (log_dir / "archive").is_dir():
+            window = (
+                parse_time("--from", begin) if begin else 0.0,
+                parse_time("--to", end) if end else 1e11,
+            )
+            policy = read_policy(policy_dir, changes, top)
+            experiments = read_definitions(log_dir, definitions)
+            question = ask_archive(log_dir, policy, experiments, window, rng)
+        else:
+            question = ask_open_bandit(log_dir, policy_dir, campaign, rng)
+        report = evaluate_policy(question.bandit, rng)
+    console = Console()
+    console.print(
+        f"The value of [bold]{question.policy}[/bold] from the log of [bold]{question.log}[/bold]"
+    )
+    show(report, question, console)
+    if json_file is not None:
+        value, interval = question.reward
+        answer = {
+            "log": question.log,
+            "policy": question.policy,
+            "seed": seed,
+            question.known.replace(" ", "_"): {"value": value, "interval": interval},
+            **question.facts,
+            **asdict(report),
+        }
+        json_file.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What an experiment is, how it lives, and who is in which variant."""

@@ -1,0 +1,388 @@
+"""What an experiment is: hypothesis, variants, audience, metrics, plan and rule, as data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from feed.config import RankingConfig, override
+from feed.domain import InvalidInputError, check_id, format_time, parse_time
+from feed.experiments.design.assignment import HOLDOUT, Allocation
+from feed.experiments.design.metrics import METRICS, metric_named
+from feed.experiments.design.parsing import Reader
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""Names of experiments, variants and layers: they appear in addresses and file names."""
+
+
+LONGEST_DAYS = 366
+"""No experiment is planned for longer."""
+
+
+class Status(StrEnum):
+    """Where an experiment stands in its life."""
+
+    DRAFT = "draft"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class StoppingRule(StrEnum):
+    """When a verdict may fall: once at the planned size, or at any look by a sequence."""
+
+    FIXED = "fixed"
+    SEQUENTIAL = "sequential"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way to serve.
+
+    Attributes:
+        name: How served records name it.
+        share: Of the experiment's readers, 0 to 1; 0 only for a side of an interleaving.
+        overrides: Ranking settings that differ from the installation's.
+        model_version: Model bundle to rank with; empty: the live one.
+        interleaves: Names of two other variants whose slates are drafted into one; or empty.
+    """
+
+    name: str
+    share: float
+    overrides: dict[str, Any] = field(default_factory=dict)
+    model_version: str = ""
+    interleaves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardrailSpec:
+    """A metric that must not get worse by more than a margin.
+
+    Attributes:
+        metric: Its name.
+        margin: Tolerated loss: a share of control, or in the metric's unit if not ``relative``.
+        relative: Which of the two.
+    """
+
+    metric: str
+    margin: float
+    relative: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Requests that may enter; an empty tuple lets everything pass."""
+
+    platforms: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+
+    def admits(self, *, platform: str = "", language: str = "", section: str = "") -> bool:
+        """Whether a request with these properties may enter the experiment."""
+        wanted = (self.platforms, self.languages, self.sections)
+        given = (platform, language, section)
+        return all(
+            not allowed or value in allowed for allowed, value in zip(wanted, given, strict=True)
+        )
+
+
+DEFAULT_GUARDRAILS = (
+    GuardrailSpec(metric="latency_p95", margin=0.2),
+    GuardrailSpec(metric="fallback_share", margin=0.01, relative=False),
+    GuardrailSpec(metric="section_entropy", margin=0.1),
+)
+"""Guardrails of a definition that names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One experiment as registered. Times are epoch seconds UTC; 0 where it has not happened.
+
+    Attributes:
+        name: Of the experiment; served records carry it.
+        version: Of the design; a change after the start is a new version.
+        revision: Of the stored record; every write raises it by one.
+        hypothesis: What is expected and why, in a sentence.
+        owner: Who answers for it.
+        unit: What is assigned; readers.
+        variants: Control first.
+        layer: Experiments of one layer share no reader.
+        salt: Of the layer's hash; the same for every experiment of a layer.
+        traffic: Share of the layer's readers wanted, 0 to 1.
+        buckets: Half-open range within the layer that the experiment got at its start.
+        audience: Requests that may enter.
+        holdout_share: Readers kept out of every experiment, 0 to 1.
+        primary_metrics: What decides; several are corrected by Holm.
+        secondary_metrics: What is reported beside; empty: every other metric.
+        guardrails: What must not get worse.
+        minimum_effect: Smallest relative effect on a primary metric worth finding.
+        planned_readers: Readers planned, every variant together.
+        planned_days: Days planned.
+        stopping_rule: When a verdict may fall.
+        alpha: Two-sided error on the primary metrics.
+        power: Chance wanted to find ``minimum_effect``.
+        pre_days: Days before the start that the covariate is taken from.
+        overrides: Variant by reader for testing.
+        excluded: Readers who ever had an override: never analysed.
+        status: Where it stands.
+        created_at: When the design was written.
+        started_at: When it took effect.
+        stopped_at: When it ended.
+    """
+
+    name: str
+    hypothesis: str
+    owner: str
+    variants: tuple[Variant, ...]
+    version: int = 1
+    revision: int = 1
+    unit: str = "user"
+    layer: str = "ranking"
+    salt: str = "feed"
+    traffic: float = 1.0
+    buckets: tuple[int, int] = (0, 0)
+    audience: Audience = Audience()
+    holdout_share: float = 0.0
+    primary_metrics: tuple[str, ...] = ("qualified_reads",)
+    secondary_metrics: tuple[str, ...] = ()
+    guardrails: tuple[GuardrailSpec, ...] = DEFAULT_GUARDRAILS
+    minimum_effect: float = 0.05
+    planned_readers: int = 10_000
+    planned_days: int = 14
+    stopping_rule: StoppingRule = StoppingRule.SEQUENTIAL
+    alpha: float = 0.05
+    power: float = 0.8
+    pre_days: int = 14
+    overrides: dict[str, str] = field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
+    status: Status = Status.DRAFT
+    created_at: float = 0.0
+    started_at: float = 0.0
+    stopped_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_variants(self.variants)
+        _check_metrics(self)
+        _check_numbers(self)
+        for user_id, variant in self.overrides.items():
+            check_id("overrides", user_id)
+            if variant not in {arm.name for arm in self.arms}:
+                raise InvalidInputError(f"overrides.{user_id}", "must name a variant with a share")
+
+    @property
+    def arms(self) -> tuple[Variant, ...]:
+        """The variants that readers are dealt to, control first."""
+        return tuple(variant for variant in self.variants if variant.share > 0)
+
+    @property
+    def control(self) -> Variant:
+        """The variant that the others are compared with."""
+        return self.variants[0]
+
+    @property
+    def treatments(self) -> tuple[Variant, ...]:
+        """Every arm but control."""
+        return self.arms[1:]
+
+    @property
+    def secondaries(self) -> tuple[str, ...]:
+        """Metrics reported beside the primary ones."""
+        if self.secondary_metrics:
+            return self.secondary_metrics
+        taken = {*self.primary_metrics, *(spec.metric for spec in self.guardrails)}
+        return tuple(name for name in METRICS if name not in taken)
+
+    def variant(self, name: str) -> Variant:
+        """Return a variant by name; the caller got the name from this definition."""
+        return next(variant for variant in self.variants if variant.name == name)
+
+    def allocation(self) -> Allocation:
+        """Return what assignment needs to know."""
+        return Allocation(
+            experiment_id=f"{self.name}.{self.version}",
+            salt=self.salt,
+            layer=self.layer,
+            buckets=self.buckets,
+            variants=tuple(variant.name for variant in self.arms),
+            shares=tuple(variant.share for variant in self.arms),
+            overrides=self.overrides,
+        )
+
+
+def experiment_from_json(data: Any) -> Experiment:
+    """Build a definition from JSON; times in ISO 8601, fields left out take their defaults.
+
+    Raises:
+        InvalidInputError: a field is unknown, missing, of the wrong type or breaks a rule.
+    """
+    reader = Reader(data, {f.name for f in fields(Experiment)})
+    values: dict[str, Any] = {
+        "name": reader.text("name"),
+        "hypothesis": reader.text("hypothesis"),
+        "owner": reader.text("owner"),
+        "variants": tuple(_variant_from_json(part) for part in reader.parts("variants")),
+    }
+    for name in ("unit", "layer", "salt"):
+        reader.take(values, name, reader.text)
+    for name in ("version", "revision", "planned_readers", "planned_days", "pre_days"):
+        reader.take(values, name, reader.whole)
+    for name in ("traffic", "holdout_share", "minimum_effect", "alpha", "power"):
+        reader.take(values, name, reader.number)
+    for name in ("primary_metrics", "secondary_metrics", "excluded"):
+        reader.take(values, name, reader.texts)
+    for name in ("created_at", "started_at", "stopped_at"):
+        if reader.has(name):
+            values[name] = parse_time(name, reader.text(name))
+    reader.take(values, "buckets", reader.pair)
+    reader.take(values, "overrides", reader.text_map)
+    if reader.has("audience"):
+        values["audience"] = _audience_from_json(reader.part("audience"))
+    if reader.has("guardrails"):
+        values["guardrails"] = tuple(_guardrail_from_json(p) for p in reader.parts("guardrails"))
+    if reader.has("stopping_rule"):
+        values["stopping_rule"] = reader.choice("stopping_rule", StoppingRule)
+    if reader.has("status"):
+        values["status"] = reader.choice("status", Status)
+    return Experiment(**values)
+
+
+def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
+    """Return a definition as JSON, the reverse of `experiment_from_json`."""
+    data: dict[str, Any] = {f.name: getattr(experiment, f.name) for f in fields(experiment)}
+    for name in ("created_at", "started_at", "stopped_at"):
+        data[name] = format_time(data[name]) if data[name] else None
+    data["variants"] = [
+        {
+            "name": variant.name,
+            "share": variant.share,
+            "overrides": dict(variant.overrides),
+            "model_version": variant.model_version,
+            "interleaves": list(variant.interleaves),
+        }
+        for variant in experiment.variants
+    ]
+    data["guardrails"] = [
+        {"metric": spec.metric, "margin": spec.margin, "relative": spec.relative}
+        for spec in experiment.guardrails
+    ]
+    audience = experiment.audience
+    data["audience"] = {f.name: list(getattr(audience, f.name)) for f in fields(Audience)}
+    data["overrides"] = dict(experiment.overrides)
+    for name in ("primary_metrics", "secondary_metrics", "excluded", "buckets"):
+        data[name] = list(data[name])
+    return data
+
+
+def _variant_from_json(part: Reader) -> Variant:
+    part.only({f.name for f in fields(Variant)})
+    values: dict[str, Any] = {"name": part.text("name"), "share": part.number("share")}
+    part.take(values, "overrides", part.mapping)
+    part.take(values, "model_version", part.text)
+    part.take(values, "interleaves", part.texts)
+    return Variant(**values)
+
+
+def _guardrail_from_json(part: Reader) -> GuardrailSpec:
+    part.only({f.name for f in fields(GuardrailSpec)})
+    values: dict[str, Any] = {"metric": part.text("metric"), "margin": part.number("margin")}
+    part.take(values, "relative", part.flag)
+    return GuardrailSpec(**values)
+
+
+def _audience_from_json(part: Reader) -> Audience:
+    names = [f.name for f in fields(Audience)]
+    part.only(set(names))
+    values: dict[str, Any] = {}
+    for name in names:
+        part.take(values, name, part.texts)
+    return Audience(**values)
+
+
+def _check_names(experiment: Experiment) -> None:
+    for label, name in (("name", experiment.name), ("layer", experiment.layer)):
+        if not NAME_PATTERN.fullmatch(name):
+            raise InvalidInputError(label, _NAME_RULE)
+    if experiment.layer == HOLDOUT:
+        raise InvalidInputError("layer", f"must not be {HOLDOUT!r}")
+    for label, text in (("hypothesis", experiment.hypothesis), ("owner", experiment.owner)):
+        if not text.strip() or len(text) > 2000:
+            raise InvalidInputError(label, "must be said, in at most 2000 characters")
+    if "|" in experiment.salt:
+        raise InvalidInputError("salt", "must not hold the separator |")
+    if experiment.unit != "user":
+        raise InvalidInputError("unit", "must be user")
+
+
+def _check_variants(variants: tuple[Variant, ...]) -> None:
+    names = [variant.name for variant in variants]
+    if len(set(names)) != len(names) or not 2 <= len(names) <= 20:
+        raise InvalidInputError("variants", "must be 2 to 20 with different names, control first")
+    for place, variant in enumerate(variants):
+        label = f"variants.{place}"
+        if not NAME_PATTERN.fullmatch(variant.name):
+            raise InvalidInputError(f"{label}.name", _NAME_RULE)
+        if not 0 <= variant.share <= 1:
+            raise InvalidInputError(f"{label}.share", "must lie between 0 and 1")
+        override(RankingConfig(), variant.overrides, prefix=f"{label}.overrides.")
+        _check_interleaving(label, variant, names)
+    if abs(sum(variant.share for variant in variants) - 1.0) > 1e-9:
+        raise InvalidInputError("variants", "must have shares that add up to 1")
+    if variants[0].share == 0 or sum(variant.share > 0 for variant in variants) < 2:
+        raise InvalidInputError("variants", "must give control and one other variant a share")
+    mentioned = {name for variant in variants for name in variant.interleaves}
+    idle = [v.name for v in variants if v.share == 0 and v.name not in mentioned]
+    if idle:
+        raise InvalidInputError("variants", f"must give {', '.join(idle)} a share")
+
+
+def _check_interleaving(label: str, variant: Variant, names: list[str]) -> None:
+    sides = variant.interleaves
+    if not sides:
+        return
+    if len(sides) != 2 or len(set(sides)) != 2 or variant.name in sides:
+        raise InvalidInputError(f"{label}.interleaves", "must name two other variants")
+    if not set(sides) <= set(names):
+        raise InvalidInputError(f"{label}.interleaves", "names a variant that does not exist")
+    if variant.overrides or variant.model_version:
+        raise InvalidInputError(f"{label}.overrides", "must be empty: the two sides have them")
+
+
+def _check_metrics(experiment: Experiment) -> None:
+    if not experiment.primary_metrics:
+        raise InvalidInputError("primary_metrics", "must name at least one metric")
+    for name in experiment.primary_metrics:
+        if metric_named(name, "primary_metrics").grouped:
+            raise InvalidInputError("primary_metrics", f"{name} exists for groups, not readers")
+    for name in experiment.secondary_metrics:
+        metric_named(name, "secondary_metrics")
+    for place, spec in enumerate(experiment.guardrails):
+        metric_named(spec.metric, f"guardrails.{place}.metric")
+        if not 0 <= spec.margin < (1 if spec.relative else float("inf")):
+            raise InvalidInputError(f"guardrails.{place}.margin", "must be 0 or more, a share < 1")
+
+
+def _check_numbers(experiment: Experiment) -> None:
+    rules = (
+        ("traffic", 0.0 < experiment.traffic <= 1.0, "must lie over 0 and up to 1"),
+        ("holdout_share", 0.0 <= experiment.holdout_share < 1.0, "must lie from 0 to under 1"),
+        ("minimum_effect", 0.0 < experiment.minimum_effect <= 10.0, "must lie over 0 and up to 10"),
+        ("planned_readers", 1 <= experiment.planned_readers <= 10**10, "must be 1 or more"),
+        (
+            "planned_days",
+            1 <= experiment.planned_days <= LONGEST_DAYS,
+            "must lie between 1 and 366",
+        ),
+        ("pre_days", 0 <= experiment.pre_days <= 90, "must lie between 0 and 90"),
+        ("alpha", 0.0001 <= experiment.alpha <= 0.2, "must lie between 0.0001 and 0.2"),
+        ("power", experiment.alpha < experiment.power < 1.0, "must lie over alpha and under 1"),
+        ("version", experiment.version >= 1, "must be 1 or more"),
+        ("revision", experiment.revision >= 1, "must be 1 or more"),
+    )
+    for name, holds, rule in rules:
+        if not holds:
+            raise InvalidInputError(name, rule)
+
+
+_NAME_RULE = "must be 1 to 64 lower-case letters, digits, - or _, starting with a letter or digit"

@@ -1,0 +1,183 @@
+"""From the archive to a report: exposure, trust checks, estimates, verdict. Read this first."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import duckdb
+
+from feed.config import DAY_S, RankingConfig
+from feed.domain import ConflictError, InvalidInputError
+from feed.experiments.log.source import Log, open_log
+from feed.experiments.judgement.breakdowns import compare_teams, split_segments, trace_time
+from feed.experiments.design.definitions import Experiment, StoppingRule
+from feed.experiments.judgement.estimates import (
+    estimate_guardrails,
+    estimate_primaries,
+    estimate_secondaries,
+    summarise_power,
+)
+from feed.experiments.log.exposure import (
+    Window,
+    create_exposed,
+    create_requests,
+    find_planned_look,
+    set_variables,
+)
+from feed.experiments.judgement.holdout import compare_holdout
+from feed.experiments.log.reader_days import create_reader_days, create_readers
+from feed.experiments.judgement.results import ArmSummary, Report
+from feed.experiments.judgement.slot_clicks import compare_boost, count_slots, tabulate_slots
+from feed.experiments.judgement.tails import check_tails
+from feed.experiments.judgement.trust import run_checks
+from feed.experiments.judgement.verdict import decide
+
+_PACKAGES = ("feed", "numpy", "scipy", "duckdb")
+
+
+def analyse(
+    data_dir: Path,
+    experiment: Experiment,
+    *,
+    now: float,
+    from_at: float | None = None,
+    to_at: float | None = None,
+    command: str = "",
+    memory_mb: int = 1500,
+    threads: int = 2,
+) -> Report:
+    """Analyse one experiment from the archive.
+
+    Args:
+        data_dir: The installation's data directory.
+        experiment: As registered; it must have started.
+        now: Epoch seconds.
+        from_at: Begin of the window; by default, and at the earliest, the start.
+        to_at: End of the window, not included; by default the stop or `now`.
+        command: How to make the report again, for its last section.
+        memory_mb: Memory of the query engine before it goes to disk, megabytes.
+        threads: Threads of the query engine.
+
+    Returns:
+        The report. Under the fixed rule it is that of the one look which the plan allows, as soon
+        as its days are over and its readers have come: made later it says the same.
+
+    Raises:
+        ConflictError: the experiment has not started.
+        InvalidInputError: the window is empty.
+        ArchiveError: a file of the archive is damaged.
+    """
+    window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at)
+    with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
+        window = _prepare(log.connection, experiment, window)
+        return _compose(log, experiment, window, now=now, command=command)
+
+
+def choose_window(
+    experiment: Experiment, *, now: float, from_at: float | None, to_at: float | None
+) -> Window:
+    """Return the window of an analysis, within the life of the experiment.
+
+    Raises:
+        ConflictError: the experiment has not started.
+        InvalidInputError: nothing is left of the window.
+    """
+    started = experiment.started_at
+    if not started:
+        raise ConflictError(f"experiment {experiment.name} has not started: nothing to report")
+    begin = max(started, from_at if from_at is not None else started)
+    end = min(now, experiment.stopped_at or now, to_at if to_at is not None else now)
+    if end <= begin:
+        raise InvalidInputError("window", "must end after it begins, within the experiment")
+    return Window(begin - experiment.pre_days * DAY_S, begin, end)
+
+
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window
+) -> Window:
+    """Create every table; return the window, cut to the one look that a fixed rule allows."""
+    _expose(connection, experiment, window)
+    if experiment.stopping_rule is StoppingRule.FIXED:
+        end = find_planned_look(connection, experiment)
+        if end is not None and end < window.to_at:
+            window = replace(window, to_at=end)
+            connection.execute("DROP TABLE requests; DROP TABLE exposed; DROP TABLE bots")
+            _expose(connection, experiment, window)
+    create_reader_days(connection)
+    create_readers(connection)
+    count_slots(connection)
+    return window
+
+
+def _expose(connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window) -> None:
+    set_variables(connection, experiment, window)
+    create_requests(connection)
+    create_exposed(connection)
+
+
+def _compose(
+    log: Log, experiment: Experiment, window: Window, *, now: float, command: str
+) -> Report:
+    connection = log.connection
+    arms = _summarise_arms(connection, experiment)
+    primaries = estimate_primaries(connection, experiment)
+    checks = (
+        *run_checks(log, experiment, window, generated_at=now),
+        *check_tails(connection, experiment, primaries),
+    )
+    guardrails = estimate_guardrails(connection, experiment)
+    days_run = (window.to_at - experiment.started_at) / DAY_S
+    return Report(
+        experiment=experiment,
+        window=window,
+        generated_at=now,
+        days_run=days_run,
+        command=command,
+        versions=_read_versions(connection),
+        verdict=decide(experiment, checks, arms, primaries, guardrails, days_run=days_run),
+        arms=arms,
+        checks=checks,
+        primaries=primaries,
+        guardrails=guardrails,
+        secondaries=estimate_secondaries(connection, experiment),
+        courses=trace_time(connection, experiment, window),
+        segments=split_segments(connection, experiment, primaries),
+        slot_tables=tabulate_slots(connection, experiment),
+        boost=compare_boost(connection, experiment, RankingConfig().trending_boost),
+        holdout=compare_holdout(connection, experiment),
+        teams=compare_teams(connection, experiment),
+        power=summarise_power(experiment, primaries),
+    )
+
+
+def _summarise_arms(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+) -> tuple[ArmSummary, ...]:
+    rows = connection.execute(
+        "SELECT variant, count(*), count(*) FILTER (analysed),"
+        " sum(views)::BIGINT, sum(events)::BIGINT FROM readers GROUP BY 1"
+    ).fetchall()
+    found = {row[0]: row[1:] for row in rows}
+    return tuple(
+        ArmSummary(arm.name, arm.share, *found.get(arm.name, (0, 0, 0, 0)))
+        for arm in experiment.arms
+    )
+
+
+def _read_versions(connection: duckdb.DuckDBPyConnection) -> Mapping[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed as a package"
+    rows = connection.execute(
+        "SELECT DISTINCT model_version FROM requests"
+        " WHERE moment >= getvariable('from_at') AND model_version <> '' ORDER BY 1"
+    ).fetchall()
+    versions["models served"] = ", ".join(row[0] for row in rows) or "none"
+    return versions

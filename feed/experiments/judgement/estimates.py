@@ -1,0 +1,264 @@
+"""From moments to what a report says of each metric: effects, corrections, guardrails, power."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import duckdb
+
+from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule
+from feed.experiments.statistics.effects import (
+    ArmMean,
+    Effect,
+    compare_means,
+    estimate_adjusted_effect,
+    estimate_effect,
+)
+from feed.experiments.design.metrics import Metric, metric_named
+from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
+from feed.experiments.statistics.noninferiority import Guardrail, check_guardrail
+from feed.experiments.statistics.power import minimum_detectable_effect, power_reached
+from feed.experiments.judgement.results import (
+    Comparison,
+    GuardrailResult,
+    MetricResult,
+    PowerSummary,
+)
+from feed.experiments.statistics.sequential import (
+    SequentialEstimate,
+    estimate_group_sequence,
+    estimate_sequence,
+)
+from feed.experiments.log.summaries import count_analysed, read_group_values, read_moments
+
+
+def compare_moments(control: Moments, treatment: Moments, level: float) -> Comparison:
+    """Compare two groups of readers, raw and, where the time before says something, adjusted."""
+    raw = estimate_effect(control, treatment, level=level)
+    adjusted = estimate_adjusted_effect(control, treatment, level=level)
+    helps = adjusted.slope != 0 and adjusted.effect.p_value is not None
+    return Comparison("", raw, adjusted if helps else None)
+
+
+def planned_pair(experiment: Experiment, treatment: str) -> int:
+    """Return the readers planned in control and one treatment together."""
+    share = experiment.control.share + experiment.variant(treatment).share
+    return max(2, round(experiment.planned_readers * share))
+
+
+def estimate_metric(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, metric: Metric
+) -> MetricResult:
+    """Estimate one metric in every treatment, without corrections for others."""
+    level = 1.0 - experiment.alpha
+    moments: Mapping[tuple[str, ...], Moments]
+    if metric.grouped:
+        shares = {arm.name: arm.share for arm in experiment.arms}
+        values = read_group_values(connection, metric, shares)
+        moments = {(name,): Moments.from_arrays(values.get(name, [])) for name in shares}
+    else:
+        moments = read_moments(connection, metric)
+    nobody = Moments.from_arrays([])
+    control = moments.get((experiment.control.name,), nobody)
+    comparisons = []
+    for arm in experiment.treatments:
+        found = compare_moments(control, moments.get((arm.name,), nobody), level)
+        comparisons.append(replace(found, treatment=arm.name, p_value=found.deciding.p_value))
+    return MetricResult(metric, tuple(comparisons))
+
+
+def estimate_primaries(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+) -> tuple[MetricResult, ...]:
+    """Estimate the primary metrics with their sequences, corrected by Holm over all of them."""
+    sequential = experiment.stopping_rule is StoppingRule.SEQUENTIAL
+    results = []
+    for name in experiment.primary_metrics:
+        result = estimate_metric(connection, experiment, metric_named(name))
+        comparisons = []
+        for found in result.comparisons:
+            planned = planned_pair(experiment, found.treatment)
+            sequence = estimate_sequence(found.deciding, planned)
+            p_value = sequence.p_value if sequential else found.deciding.p_value
+            comparisons.append(replace(found, sequence=sequence, p_value=p_value))
+        results.append(MetricResult(result.metric, tuple(comparisons)))
+    return _corrected(results, holm=True)
+
+
+def estimate_secondaries(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+) -> tuple[MetricResult, ...]:
+    """Estimate the secondary metrics, corrected by Benjamini and Hochberg over all of them."""
+    results = [
+        estimate_metric(connection, experiment, metric_named(name))
+        for name in experiment.secondaries
+    ]
+    return _corrected(results, holm=False)
+
+
+def estimate_guardrails(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+) -> tuple[GuardrailResult, ...]:
+    """Test every guardrail in every treatment."""
+    counts = count_analysed(connection)
+    results = []
+    for spec in experiment.guardrails:
+        metric = metric_named(spec.metric)
+        for comparison in estimate_metric(connection, experiment, metric).comparisons:
+            pair = (counts.get(experiment.control.name, 0), counts.get(comparison.treatment, 0))
+            outcome = judge_guardrail(experiment, spec, metric, comparison, pair)
+            results.append(GuardrailResult(spec, metric, comparison, outcome))
+    return tuple(results)
+
+
+def judge_guardrail(
+    experiment: Experiment,
+    spec: GuardrailSpec,
+    metric: Metric,
+    comparison: Comparison,
+    readers: tuple[int, int],
+) -> Guardrail:
+    """Judge one guardrail: under a sequential rule at any look, else at the one planned.
+
+    Args:
+        experiment: As registered.
+        spec: The guardrail.
+        metric: What it is about.
+        comparison: The estimate in one treatment.
+        readers: Analysed in control and in that treatment.
+
+    Returns:
+        The verdict.
+    """
+    effect = comparison.deciding
+    if _identical(effect):
+        return Guardrail("holds", spec.margin, reason="both variants have the same value")
+    if experiment.stopping_rule is StoppingRule.FIXED:
+        return check_guardrail(
+            effect, spec.margin, metric.direction, relative=spec.relative, alpha=experiment.alpha
+        )
+    planned = planned_pair(experiment, comparison.treatment)
+    return check_guardrail_sequence(effect, spec, metric, readers, planned, experiment.alpha)
+
+
+def check_guardrail_sequence(
+    effect: Effect,
+    spec: GuardrailSpec,
+    metric: Metric,
+    readers: tuple[int, int],
+    n_planned: int,
+    alpha: float,
+) -> Guardrail:
+    """Test non-inferiority by a confidence sequence, so that it may be read at any look.
+
+    The contrast is that of `check_guardrail`: treatment less (1 - margin) control, plus where
+    lower is better. Each one-sided statement errs with `alpha` over all looks, so the two-sided
+    sequence is taken at twice that.
+
+    Args:
+        effect: The guardrail metric's effect.
+        spec: The margin.
+        metric: For its direction, and whether only groups of readers have it.
+        readers: In control and treatment.
+        n_planned: Readers planned in both variants.
+        alpha: One-sided error over all looks.
+
+    Returns:
+        The verdict; `unproven` before the sequence may say anything.
+    """
+    control, treatment = effect.control, effect.treatment
+    if control.mean is None or treatment.mean is None:
+        return Guardrail("no_estimate", spec.margin, reason=effect.reason)
+    sign = 1.0 if metric.direction == "higher_is_better" else -1.0
+    scale = 1.0 - sign * spec.margin if spec.relative else 1.0
+    shift = 0.0 if spec.relative else sign * spec.margin
+    bar = ArmMean(control.n, scale * control.mean - shift, scale**2 * control.variance)
+    contrast = compare_means(bar, treatment, 1.0 - 2.0 * alpha)
+    sequence: SequentialEstimate = (
+        estimate_group_sequence(contrast, readers, n_planned)
+        if metric.grouped
+        else estimate_sequence(contrast, n_planned)
+    )
+    if sequence.interval is None or sequence.p_value is None or contrast.difference is None:
+        state = "unproven" if contrast.standard_error is not None else "no_estimate"
+        return Guardrail(state, spec.margin, reason=sequence.reason)  # type: ignore[arg-type]
+    half = sequence.p_value / 2.0
+    good = sign * contrast.difference > 0
+    p_holds, p_breached = (half, 1.0) if good else (1.0, half)
+    if sequence.interval.covers(0.0):
+        return Guardrail("unproven", spec.margin, p_holds, p_breached)
+    return Guardrail("holds" if good else "breached", spec.margin, p_holds, p_breached)
+
+
+def summarise_power(
+    experiment: Experiment, primaries: Sequence[MetricResult]
+) -> tuple[PowerSummary, ...]:
+    """Say what the primaries could have shown, for the effect registered before the start."""
+    found = []
+    for result in primaries:
+        for comparison in result.comparisons:
+            effect, sequence = comparison.deciding, comparison.sequence
+            critical = None
+            if experiment.stopping_rule is StoppingRule.SEQUENTIAL and sequence is not None:
+                critical = sequence.critical
+            power = detectable = None
+            mean = effect.control.mean
+            if effect.standard_error and mean:
+                difference = experiment.minimum_effect * mean
+                power = power_reached(
+                    effect.standard_error, difference, alpha=experiment.alpha, critical=critical
+                )
+                least = minimum_detectable_effect(
+                    effect.standard_error,
+                    alpha=experiment.alpha,
+                    power=experiment.power,
+                    critical=critical,
+                )
+                detectable = None if least is None else least / abs(mean)
+            found.append(
+                PowerSummary(
+                    result.metric.name,
+                    comparison.treatment,
+                    experiment.minimum_effect,
+                    power,
+                    detectable,
+                )
+            )
+    return tuple(found)
+
+
+def effects_by_key(
+    moments: Mapping[tuple[str, ...], Moments], control: str, treatment: str, level: float
+) -> dict[str, Effect]:
+    """Return the deciding effect for every second part of the keys, largest group first."""
+    nobody = Moments.from_arrays([])
+    parts = {key[1] for key in moments}
+    pairs = {
+        part: (moments.get((control, part), nobody), moments.get((treatment, part), nobody))
+        for part in parts
+    }
+    ordered = sorted(pairs, key=lambda part: (-sum(m.n for m in pairs[part]), part))
+    return {part: compare_moments(*pairs[part], level).deciding for part in ordered}
+
+
+def _corrected(results: Sequence[MetricResult], *, holm: bool) -> tuple[MetricResult, ...]:
+    flat = [comparison.p_value for result in results for comparison in result.comparisons]
+    adjusted = iter(adjust_holm(flat) if holm else adjust_benjamini_hochberg(flat))
+    return tuple(
+        MetricResult(
+            result.metric,
+            tuple(replace(found, p_adjusted=next(adjusted)) for found in result.comparisons),
+        )
+        for result in results
+    )
+
+
+def _identical(effect: Effect) -> bool:
+    control, treatment = effect.control, effect.treatment
+    if control.mean is None or treatment.mean is None:
+        return False
+    still = control.variance == 0 and treatment.variance == 0
+    return still and math.isclose(control.mean, treatment.mean, abs_tol=1e-12)

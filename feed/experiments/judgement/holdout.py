@@ -1,0 +1,73 @@
+"""Readers kept out of every experiment against the readers of one: what it is worth to be in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import duckdb
+
+from feed.experiments.statistics.aggregates import NO_READERS, Moments
+from feed.experiments.design.assignment import BUCKETS, HELD_OUT
+from feed.experiments.design.definitions import Experiment
+from feed.experiments.judgement.estimates import compare_moments
+from feed.experiments.design.metrics import Metric, metric_named
+from feed.experiments.judgement.results import HoldoutResult, MetricResult
+from feed.experiments.statistics.sample_ratio import check_sample_ratio
+from feed.experiments.log.summaries import read_moments
+
+EVERYONE = "everyone in it"
+"""Every variant together, weighted by its readers."""
+
+
+def compare_holdout(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+) -> HoldoutResult | None:
+    """Compare the experiment's readers with those held out of every experiment.
+
+    Both are random parts of the same readers, chosen by hashes of their own; a held-out reader
+    enters, like any other, with the first feed that the experiment could have changed.
+
+    Args:
+        connection: With `exposed` and `readers`.
+        experiment: As registered.
+
+    Returns:
+        The comparison; None when nobody is held out.
+    """
+    if not experiment.holdout_share:
+        return None
+    rows = connection.execute(
+        "SELECT variant = ?, count(*) FROM exposed WHERE sound GROUP BY 1", [HELD_OUT]
+    ).fetchall()
+    counts = {bool(held): int(count) for held, count in rows}
+    held, inside = counts.get(True, 0), counts.get(False, 0)
+    low, high = experiment.buckets
+    traffic = (high - low) / BUCKETS or experiment.traffic
+    shares = experiment.holdout_share, (1.0 - experiment.holdout_share) * traffic
+    ratio = check_sample_ratio((held, inside), shares)
+    names = dict.fromkeys(
+        [*experiment.primary_metrics, *(spec.metric for spec in experiment.guardrails)]
+    )
+    metrics = [metric for metric in map(metric_named, names) if not metric.grouped]
+    return HoldoutResult(
+        held,
+        ratio.expected[0],
+        ratio.p_value,
+        tuple(_compare(connection, experiment, metric) for metric in metrics) if held else (),
+    )
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, metric: Metric
+) -> MetricResult:
+    moments = read_moments(connection, metric)
+    arms = {arm.name: moments.get((arm.name,), NO_READERS) for arm in experiment.arms}
+    together: Moments = sum(arms.values(), NO_READERS)
+    outside = moments.get((HELD_OUT,), NO_READERS)
+    return MetricResult(
+        metric,
+        tuple(
+            replace(compare_moments(outside, found, 1.0 - experiment.alpha), treatment=name)
+            for name, found in {**arms, EVERYONE: together}.items()
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The log of an experiment: who was exposed, and what each reader did."""

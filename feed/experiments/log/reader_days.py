@@ -1,0 +1,200 @@
+"""From the log to one row per reader and day, and from there to one row per reader."""
+
+from __future__ import annotations
+
+import duckdb
+
+from feed.experiments.design.metrics import (
+    ACTIVITY_COLUMNS,
+    BASE_COLUMNS,
+    LONGEST_DWELL_S,
+    RETURN_COLUMNS,
+    SESSION_GAP_S,
+    SHOWN_COLUMNS,
+)
+
+TRUST_COLUMNS: dict[str, str] = {
+    "repeats": "count(*) FILTER (kind = 'repeat')",
+    "events": "count(*) FILTER (kind <> 'view')",
+    "keyed": "count(*) FILTER (kind IN ('impression', 'click'))",
+    "keyless": "count(*) FILTER (kind IN ('impression', 'click') AND NOT matched)",
+    "skewed": "count(*) FILTER (skewed)",
+}
+"""Columns of a reader's day that only the trust checks read."""
+
+HISTORY = ("no click before", "1 to 9 clicks before", "10 or more clicks before")
+"""How much is known of a reader from before the start."""
+
+_SUMMED = (*BASE_COLUMNS, *TRUST_COLUMNS)
+
+
+def create_reader_days(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create `reader_days`: one row per reader, day and side of the first exposure (`after`).
+
+    Rows before count only from before the start of the experiment, rows after only from the first
+    exposure on. An event counts at the time it happened, unless the clock that told so is more
+    than a day off: then at the time it came. It never counts before the feed that it belongs to.
+    A repeated event counts once. Needs `requests` and `exposed`.
+    """
+    connection.execute(_latest_articles())
+    connection.execute(_activity_days())
+    connection.execute(_shown_days())
+    connection.execute(_reader_days())
+    connection.execute("DROP TABLE activity_days; DROP TABLE shown_days_table")
+
+
+def create_readers(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create `readers`: one row per exposed reader with sums after and (`pre_...`) before.
+
+    `analysed` marks those who enter the estimates: in one known variant, and no bot. Segments:
+    `platform`, `language`, `history`, `seniority`, `favourite_section`.
+    """
+    after = ",\n    ".join(
+        f"coalesce(sum({name}) FILTER (d.after), 0) AS {name}" for name in _SUMMED
+    )
+    before = ",\n    ".join(
+        f"coalesce(sum({name}) FILTER (NOT d.after), 0) AS pre_{name}" for name in _SUMMED
+    )
+    connection.execute(_FAVOURITES)
+    connection.execute(f"""
+CREATE TABLE readers AS
+WITH totals AS (
+    SELECT x.reader, {after}, {before}
+    FROM exposed AS x LEFT JOIN reader_days AS d USING (reader)
+    GROUP BY x.reader
+)
+SELECT
+    x.* EXCLUDE (reader), t.*,
+    b.reader IS NOT NULL AS bot,
+    x.sound AND b.reader IS NULL AS analysed,
+    coalesce(f.section, '') AS favourite_section,
+    CASE WHEN t.pre_events + t.pre_views = 0 THEN 'new' ELSE 'returning' END AS seniority,
+    CASE WHEN t.pre_clicks = 0 THEN '{HISTORY[0]}'
+         WHEN t.pre_clicks < 10 THEN '{HISTORY[1]}'
+         ELSE '{HISTORY[2]}' END AS history
+FROM exposed AS x
+JOIN totals AS t USING (reader)
+LEFT JOIN bots AS b USING (reader)
+LEFT JOIN favourites AS f USING (reader)
+""")  # noqa: S608 - built from the declarations of this package alone
+
+
+def _latest_articles() -> str:
+    return """
+CREATE TABLE latest_articles AS
+SELECT
+    article_id,
+    coalesce(arg_max(section, logged_at), '') AS section,
+    coalesce(arg_max(ai_generated, logged_at), 'none') AS ai_generated
+FROM articles WHERE NOT deleted GROUP BY article_id
+"""
+
+
+def _activity_days() -> str:
+    columns = ",\n    ".join(
+        f"{expression} AS {name}" for name, expression in (ACTIVITY_COLUMNS | TRUST_COLUMNS).items()
+    )
+    return f"""
+CREATE TABLE activity_days AS
+WITH told AS (
+    SELECT
+        x.reader, x.first_at, e.kind,
+        hash(e.event_id) AS event,
+        CASE WHEN e.request_id IS NULL OR e.request_id = '' THEN NULL
+             ELSE hash(e.request_id) END AS request,
+        epoch(e.occurred_at) AS occurred, epoch(e.received_at) AS received,
+        CASE WHEN isfinite(e.dwell_s) AND e.dwell_s > 0
+             THEN least(e.dwell_s, {LONGEST_DWELL_S}) ELSE 0 END AS dwell_s
+    FROM events AS e JOIN exposed AS x USING (user_id)
+), asked AS (
+    SELECT request, min(moment) AS moment FROM requests GROUP BY request
+), placed AS (
+    SELECT
+        t.reader, t.first_at, t.kind, t.event, t.dwell_s,
+        abs(t.received - t.occurred) > 86400 AS skewed,
+        q.request IS NOT NULL AS matched,
+        greatest(CASE WHEN abs(t.received - t.occurred) > 86400 THEN t.received
+                      ELSE least(t.occurred, t.received) END, q.moment) AS moment,
+        false AS fallback
+    FROM told AS t LEFT JOIN asked AS q USING (request)
+    UNION ALL
+    SELECT x.reader, x.first_at, 'view', q.request, 0, false, true, q.moment,
+        q.mode = getvariable('mode') AND NOT list_contains(getvariable('rungs'), q.rung)
+    FROM requests AS q JOIN exposed AS x USING (user_id)
+), ordered AS (
+    SELECT * EXCLUDE (kind, event),
+        CASE WHEN lag(event) OVER neighbours = event AND kind <> 'view' THEN 'repeat'
+             ELSE kind END AS kind,
+        coalesce(moment - lag(moment) OVER neighbours > {SESSION_GAP_S}, true) AS opens_session
+    FROM placed
+    WHERE moment >= getvariable('pre_from') AND moment < getvariable('to_at')
+      AND (moment >= first_at OR moment < getvariable('from_at'))
+    WINDOW neighbours AS (PARTITION BY reader ORDER BY moment, event)
+)
+SELECT reader, CAST(floor(moment / 86400) AS INTEGER) AS day, moment >= first_at AS after,
+    {columns}
+FROM ordered GROUP BY ALL
+"""  # noqa: S608
+
+
+def _shown_days() -> str:
+    columns = ",\n    ".join(
+        f"{expression} AS {name}" for name, expression in SHOWN_COLUMNS.items()
+    )
+    return f"""
+CREATE TABLE shown_days_table AS
+WITH by_section AS (
+    SELECT
+        x.reader, CAST(floor(epoch(s.served_at) / 86400) AS INTEGER) AS day,
+        epoch(s.served_at) >= x.first_at AS after,
+        a.section,
+        count(*) AS slots,
+        count(*) FILTER (s.trending) AS trending_slots,
+        count(*) FILTER (a.ai_generated = 'generated') AS ai_slots,
+        count(*) FILTER (s.explored) AS explored_slots
+    FROM served AS s JOIN exposed AS x USING (user_id)
+    LEFT JOIN latest_articles AS a USING (article_id)
+    WHERE s.served_at >= to_timestamp(getvariable('pre_from'))
+      AND s.served_at < to_timestamp(getvariable('to_at'))
+      AND (epoch(s.served_at) >= x.first_at OR epoch(s.served_at) < getvariable('from_at'))
+    GROUP BY ALL
+)
+SELECT reader, day, after,
+    {columns}
+FROM by_section GROUP BY ALL
+"""  # noqa: S608
+
+
+def _reader_days() -> str:
+    shown = ",\n    ".join(f"coalesce(s.{name}, 0) AS {name}" for name in SHOWN_COLUMNS)
+    returned, returnable = RETURN_COLUMNS
+    return f"""
+CREATE TABLE reader_days AS
+SELECT a.*,
+    {shown},
+    CAST(coalesce(lead(a.day) OVER following = a.day + 1, false) AND {_NEXT_DAY} AS INTEGER)
+        AS {returned},
+    CAST({_NEXT_DAY} AS INTEGER) AS {returnable}
+FROM activity_days AS a LEFT JOIN shown_days_table AS s USING (reader, day, after)
+WINDOW following AS (PARTITION BY a.reader, a.after ORDER BY a.day)
+"""  # noqa: S608
+
+
+_NEXT_DAY = (
+    "((a.day + 2) * 86400 <= "
+    "CASE WHEN a.after THEN getvariable('to_at') ELSE getvariable('from_at') END)"
+)
+
+_FAVOURITES = """
+CREATE TABLE favourites AS
+WITH counted AS (
+    SELECT x.reader, a.section, count(*) AS clicks
+    FROM events AS e
+    JOIN exposed AS x USING (user_id)
+    JOIN latest_articles AS a USING (article_id)
+    WHERE e.kind = 'click' AND a.section <> ''
+      AND epoch(e.occurred_at) < getvariable('from_at')
+    GROUP BY ALL
+)
+SELECT reader, arg_max(section, (clicks, section)) AS section FROM counted GROUP BY reader
+"""

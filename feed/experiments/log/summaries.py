@@ -1,0 +1,292 @@
+"""Moments of any metric by variant, segment, day and age of exposure, summed in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+
+from feed.config import DAY_S
+from feed.experiments.statistics.aggregates import NO_READERS, PAIRS, Moments
+from feed.experiments.log.exposure import Window
+from feed.experiments.design.metrics import Metric
+
+WINSORISED_AT = 0.99
+"""Readers above this quantile of the positive values, all variants together, are pulled down."""
+
+GROUPS = 20
+"""Groups of readers that the smallest variant is cut into for numbers that only groups have."""
+
+_LEAST_IN_GROUP = 20
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A metric as four SQL expressions over `readers`: itself and its covariate."""
+
+    numerator: str
+    denominator: str
+    covariate: str
+    covariate_denominator: str
+
+    @property
+    def all(self) -> tuple[str, str, str, str]:
+        """The four in the order of `aggregates.VARIABLES`."""
+        return self.numerator, self.denominator, self.covariate, self.covariate_denominator
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, metric: Metric) -> Columns:
+    """Return the SQL of a metric that every reader has, its winsorisation included."""
+    above, before = metric.numerator, f"pre_{metric.numerator}"
+    if metric.winsorised:
+        above = f"least({above}, {_cap(connection, above)!r})"
+        before = f"least({before}, {_cap(connection, before)!r})"
+    if not metric.denominator:
+        return Columns(above, "1.0", before, "1.0")
+    return Columns(above, metric.denominator, before, f"pre_{metric.denominator}")
+
+
+def read_moments(
+    connection: duckdb.DuckDBPyConnection, metric: Metric, by: Sequence[str] = ()
+) -> dict[Key, Moments]:
+    """Return the moments of a metric by variant and any further columns of `readers`.
+
+    Args:
+        connection: With `readers`.
+        metric: One that every reader has.
+        by: Columns beside the variant.
+
+    Returns:
+        Moments by (variant, *by); groups without an analysed reader are missing.
+    """
+    variables = columns_of(connection, metric).all
+    return _read_sums(connection, variables, by)
+
+
+def read_covariate_moments(
+    connection: duckdb.DuckDBPyConnection, metric: Metric
+) -> dict[Key, Moments]:
+    """Return the moments of a metric as it was before the start, by variant."""
+    columns = columns_of(connection, metric)
+    variables = (columns.covariate, columns.covariate_denominator, "0.0", "1.0")
+    return _read_sums(connection, variables, ())
+
+
+def read_share_moments(
+    connection: duckdb.DuckDBPyConnection, numerator: str, denominator: str, *, where: str = "sound"
+) -> dict[Key, Moments]:
+    """Return the moments of a ratio of two columns of `readers`, by variant."""
+    return _read_sums(connection, (numerator, denominator, "0.0", "1.0"), (), where)
+
+
+def read_cumulative_moments(
+    connection: duckdb.DuckDBPyConnection, metric: Metric, window: Window
+) -> dict[str, list[Moments]]:
+    """Return by variant the moments as they stood at the end of each day of the window.
+
+    A reader's contribution to a sum of products changes only on days with activity, by what it
+    was after that day less what it was before; so one pass over `reader_days` gives every look.
+    """
+    columns = columns_of(connection, metric)
+    day_above = f"d.{metric.numerator}"
+    day_below = (
+        f"d.{metric.denominator}"
+        if metric.denominator
+        else "CASE WHEN d.day = r.first_day THEN 1.0 ELSE 0.0 END"
+    )
+    cap = _cap(connection, metric.numerator) if metric.winsorised else float("inf")
+    terms = ", ".join(
+        [f"sum({_change(row)})" for row in range(4)]
+        + [f"sum({_product_change(row, column)})" for row, column in PAIRS]
+    )
+    rows = connection.execute(
+        f"""
+WITH running AS (
+    SELECT r.variant, d.day,
+        CASE WHEN d.day = r.first_day THEN 1 ELSE 0 END AS arrives,
+        least(sum({day_above}) OVER so_far, $cap) AS after_0,
+        least(sum({day_above}) OVER so_far - {day_above}, $cap) AS before_0,
+        sum({day_below}) OVER so_far AS after_1,
+        sum({day_below}) OVER so_far - {day_below} AS before_1,
+        CAST({columns.covariate} AS DOUBLE) AS cov_2,
+        CAST({columns.covariate_denominator} AS DOUBLE) AS cov_3
+    FROM reader_days AS d JOIN readers AS r USING (reader)
+    WHERE d.after AND r.analysed
+    WINDOW so_far AS (PARTITION BY reader ORDER BY d.day)
+)
+SELECT variant, day, sum(arrives), {terms} FROM running GROUP BY ALL
+""",  # noqa: S608
+        {"cap": cap if np.isfinite(cap) else 1e300},
+    ).fetchall()
+    length = window.last_day - window.first_day + 1
+    tables: dict[str, np.ndarray] = {}
+    for variant, day, *sums in rows:
+        table = tables.setdefault(variant, np.zeros((length, 15)))
+        table[min(max(day - window.first_day, 0), length - 1)] += np.asarray(sums, dtype=float)
+    return {
+        name: [_from_row(row) for row in table.cumsum(axis=0)] for name, table in tables.items()
+    }
+
+
+def read_daily_moments(
+    connection: duckdb.DuckDBPyConnection, metric: Metric, window: Window, *, since_exposure: bool
+) -> dict[str, list[Moments]]:
+    """Return by variant the moments of single days, by calendar or by days since exposure.
+
+    A reader without activity on a day counts with zeros: everyone exposed by then (by calendar),
+    or exposed long enough ago to have had that day in full (since exposure). The last day is left
+    out when the window does not hold it whole.
+    """
+    above = f"d.{metric.numerator}"
+    below = f"d.{metric.denominator}" if metric.denominator else "1.0"
+    step = "d.day - r.first_day" if since_exposure else "d.day"
+    rows = connection.execute(
+        f"""
+SELECT r.variant, {step} AS step, sum({above}), sum({below}),
+    sum({above} * {above}), sum({above} * {below}), sum({below} * {below})
+FROM reader_days AS d JOIN readers AS r USING (reader)
+WHERE d.after AND r.analysed AND d.day < $full GROUP BY ALL
+""",  # noqa: S608
+        {"full": int(window.to_at // DAY_S)},
+    ).fetchall()
+    arrivals = connection.execute(
+        "SELECT variant, first_day, count(*) FROM readers WHERE analysed GROUP BY ALL"
+    ).fetchall()
+    full_days = int(window.to_at // DAY_S) - window.first_day
+    offset = 0 if since_exposure else window.first_day
+    found: dict[str, list[Moments]] = {}
+    for variant in {row[0] for row in arrivals}:
+        sums = {step - offset: values for name, step, *values in rows if name == variant}
+        came = {day - window.first_day: n for name, day, n in arrivals if name == variant}
+        found[variant] = [
+            _from_day(
+                _present(came, day, full_days, since_exposure=since_exposure),
+                sums.get(day, [0.0] * 5),
+                plain=not metric.denominator,
+            )
+            for day in range(full_days)
+        ]
+    return found
+
+
+def count_analysed(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the readers in the estimates, by variant."""
+    rows = connection.execute(
+        "SELECT variant, count(*) FROM readers WHERE analysed GROUP BY 1"
+    ).fetchall()
+    return {str(variant): int(count) for variant, count in rows}
+
+
+def read_group_values(
+    connection: duckdb.DuckDBPyConnection, metric: Metric, shares: dict[str, float]
+) -> dict[str, list[float]]:
+    """Return the values of a grouped metric by variant, one for each group of readers.
+
+    The variants' numbers of groups follow their shares, so that groups are of equal size; without
+    twenty readers in each of two groups there are none.
+    """
+    counts = count_analysed(connection)
+    smallest = min(shares, key=lambda name: shares[name])
+    groups = min(GROUPS, counts.get(smallest, 0) // _LEAST_IN_GROUP)
+    if groups < 2:
+        return {}
+    for name, share in shares.items():
+        connection.execute(
+            f"SET VARIABLE groups_{list(shares).index(name)} = ?",
+            [max(2, round(groups * share / shares[smallest]))],
+        )
+    cases = " ".join(
+        f"WHEN '{name}' THEN getvariable('groups_{place}')" for place, name in enumerate(shares)
+    )
+    source = {
+        "requests": "requests AS q JOIN members AS m USING (user_id)"
+        " WHERE q.moment >= m.first_moment",
+        "slots": "(SELECT DISTINCT m.variant, m.part, s.article_id FROM served AS s"
+        " JOIN members AS m USING (user_id)"
+        " WHERE epoch(s.served_at) >= m.first_moment"
+        " AND s.served_at < to_timestamp(getvariable('to_at')))",
+    }[metric.grouped_over]
+    rows = connection.execute(
+        f"""
+WITH members AS (
+    SELECT user_id, variant, first_at AS first_moment,
+        row_number() OVER (PARTITION BY variant ORDER BY hash(user_id)) % (CASE variant {cases} END)
+            AS part
+    FROM readers WHERE analysed AND list_contains($names, variant)
+)
+SELECT variant, part, {metric.grouped} FROM {source} GROUP BY variant, part
+""",  # noqa: S608
+        {"names": list(shares)},
+    ).fetchall()
+    values: dict[str, list[float]] = {}
+    for variant, _, value in sorted(rows):
+        if value is not None and np.isfinite(value):
+            values.setdefault(variant, []).append(float(value))
+    return values
+
+
+def _read_sums(
+    connection: duckdb.DuckDBPyConnection,
+    variables: Sequence[str],
+    by: Sequence[str],
+    where: str = "analysed",
+) -> dict[Key, Moments]:
+    keys = ["variant", *by]
+    named = ", ".join(f"CAST({sql} AS DOUBLE) AS v{i}" for i, sql in enumerate(variables))
+    sums = ", ".join(f"sum(v{i})" for i in range(4))
+    products = ", ".join(f"sum(v{row} * v{column})" for row, column in PAIRS)
+    rows = connection.execute(
+        f"WITH chosen AS (SELECT {', '.join(keys)}, {named} FROM readers WHERE {where})"  # noqa: S608
+        f" SELECT {', '.join(keys)}, count(*), {sums}, {products} FROM chosen GROUP BY ALL"
+    ).fetchall()
+    width = len(keys)
+    return {
+        tuple(str(part) for part in row[:width]): _from_row(np.asarray(row[width:], dtype=float))
+        for row in rows
+    }
+
+
+def _from_row(row: np.ndarray) -> Moments:
+    return Moments.from_sums(round(row[0]), row[1:5].tolist(), row[5:].tolist())
+
+
+def _cap(connection: duckdb.DuckDBPyConnection, column: str) -> float:
+    found = connection.execute(
+        f"SELECT quantile_cont({column}, {WINSORISED_AT}) FROM readers"  # noqa: S608
+        f" WHERE analysed AND {column} > 0"
+    ).fetchone()
+    return float(found[0]) if found and found[0] is not None else 0.0
+
+
+def _change(row: int) -> str:
+    if row < 2:
+        return f"(after_{row} - before_{row})"
+    return f"(arrives * cov_{row})"
+
+
+def _product_change(row: int, column: int) -> str:
+    if column < 2:
+        return f"after_{row} * after_{column} - before_{row} * before_{column}"
+    if row < 2:
+        return f"(after_{row} - before_{row}) * cov_{column}"
+    return f"arrives * cov_{row} * cov_{column}"
+
+
+def _present(came: dict[int, int], day: int, full_days: int, *, since_exposure: bool) -> int:
+    if since_exposure:
+        return sum(n for first, n in came.items() if first + day < full_days)
+    return sum(n for first, n in came.items() if first <= day)
+
+
+def _from_day(n: int, values: Sequence[float], *, plain: bool) -> Moments:
+    if n == 0:
+        return NO_READERS
+    above, below, squares, cross, below_squares = (float(value) for value in values)
+    if plain:
+        below, cross, below_squares = float(n), above, float(n)
+    products = [squares, cross, 0.0, above, below_squares, 0.0, below, 0.0, 0.0, float(n)]
+    return Moments.from_sums(n, [above, below, 0.0, float(n)], products)

@@ -1,0 +1,1 @@
+"""An experiment's report as HTML, Markdown and JSON."""

@@ -1,0 +1,1 @@
+"""The statistics of experiments: numbers in, intervals and probabilities out."""

@@ -1,0 +1,94 @@
+"""Guardrails: is the treatment shown to be no worse than control by more than a margin?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import stdtr
+
+from feed.experiments.statistics.effects import ArmMean, Effect, welch_freedom
+
+Direction = Literal["higher_is_better", "lower_is_better"]
+Verdict = Literal["holds", "breached", "unproven", "no_estimate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """What the data say about one guardrail.
+
+    Attributes:
+        verdict: ``holds``: a loss as large as the margin is rejected. ``breached``: a loss
+            smaller than the margin is rejected. ``unproven``: neither. ``no_estimate``: no data.
+        margin: The loss that is tolerated, as a share of control or in the metric's unit.
+        p_holds: One-sided p-value of "the loss is as large as the margin or larger".
+        p_breached: One-sided p-value of "the loss is no larger than the margin".
+        reason: Why there is no estimate; empty otherwise.
+    """
+
+    verdict: Verdict
+    margin: float
+    p_holds: float | None = None
+    p_breached: float | None = None
+    reason: str = ""
+
+
+def check_guardrail(
+    effect: Effect,
+    margin: float,
+    direction: Direction = "higher_is_better",
+    *,
+    relative: bool = True,
+    alpha: float = 0.05,
+) -> Guardrail:
+    """Test non-inferiority with a margin.
+
+    The test is on the contrast treatment - (1 - margin) control (plus, not minus, when lower is
+    better), so a relative margin needs no ratio and no logarithm.
+
+    Source: Schuirmann (1987) for the one-sided tests; Laster and Johnson (2003), Non-inferiority
+    trials: the "at least as good as" criterion, for the contrast of a relative margin.
+
+    Args:
+        effect: The guardrail metric's effect, raw or adjusted.
+        margin: Tolerated loss, zero or more.
+        direction: Which way is worse.
+        relative: Whether the margin is a share of control or absolute.
+        alpha: One-sided error of each of the two statements.
+
+    Returns:
+        The verdict with both p-values.
+
+    Raises:
+        ValueError: The margin is negative.
+    """
+    if margin < 0:
+        raise ValueError("a margin is a tolerated loss and cannot be negative")
+    control, treatment = effect.control, effect.treatment
+    if control.mean is None or treatment.mean is None or min(control.n, treatment.n) < 2:
+        return Guardrail("no_estimate", margin, reason=effect.reason)
+    sign = 1.0 if direction == "higher_is_better" else -1.0
+    scale = 1.0 - sign * margin if relative else 1.0
+    shift = 0.0 if relative else sign * margin
+    variance = treatment.variance + scale**2 * control.variance
+    if variance <= 0:
+        return Guardrail("no_estimate", margin, reason=effect.reason or _CONSTANT)
+    gap = sign * (treatment.mean - scale * control.mean + shift)
+    p_holds = _upper_tail(gap, variance, control, treatment, scale)
+    verdict: Verdict = "unproven"
+    if p_holds < alpha:
+        verdict = "holds"
+    elif 1.0 - p_holds < alpha:
+        verdict = "breached"
+    return Guardrail(verdict, margin, p_holds, 1.0 - p_holds)
+
+
+_CONSTANT = "every reader has the same value, so there is nothing to measure by"
+
+
+def _upper_tail(
+    gap: float, variance: float, control: ArmMean, treatment: ArmMean, scale: float
+) -> float:
+    freedom = welch_freedom(control, treatment, scale)
+    return float(stdtr(freedom, -gap / math.sqrt(variance)))

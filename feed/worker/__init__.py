@@ -1,0 +1,1 @@
+"""The worker: counts and archives what the event streams bring."""

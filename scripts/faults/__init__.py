@@ -1,1 +1,0 @@
-"""Breaking an installation on purpose: what `scripts/chaos.py` and `tests/flows` are made of."""

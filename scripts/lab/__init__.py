@@ -1,0 +1,1 @@
+"""The laboratory: benchmarks, faults and simulations that prove what the product promises."""

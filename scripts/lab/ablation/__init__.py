@@ -1,0 +1,1 @@
+"""What each part of the collaborative model is worth, measured by taking it away."""

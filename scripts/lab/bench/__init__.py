@@ -1,0 +1,1 @@
+"""Benchmarks: how fast and how good, each against a baseline in the same run."""
