@@ -32,6 +32,7 @@ COMMANDS = {
         "feed.commands.experiment", "experiment", "Create, start, stop and report experiments."
     ),
     "report": Entry("feed.commands.ab_report", "ab_report", "Report one experiment."),
+    "ope": Entry("feed.commands.ope", "ope", "Estimate another policy from the log."),
     "backup": Entry("feed.commands.backup", "backup_command", "Copy a whole installation."),
     "restore": Entry("feed.commands.backup", "restore_command", "Bring a copy back."),
     "health": Entry("feed.commands.health", "health", "Say whether a part of the service works."),

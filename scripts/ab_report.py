@@ -1,7 +1,7 @@
-#!/usr/bin/env python
-"""Reports on an experiment from the archive; the same as `feed report`."""
+#!/usr/bin/env python3
+"""Reports one experiment: `feed report`, from a fresh clone."""
 
-from feed.commands.ab_report import ab_report
+from environment import run_feed
 
 if __name__ == "__main__":
-    ab_report()
+    run_feed("report")

@@ -1,7 +1,7 @@
-#!/usr/bin/env python
-"""Replays a log and measures the ranking on it; the same as `feed evaluate`."""
+#!/usr/bin/env python3
+"""Replays a log and measures the ranking on it: `feed evaluate`, from a fresh clone."""
 
-from feed.commands.evaluate import evaluate_command
+from environment import run_feed
 
 if __name__ == "__main__":
-    evaluate_command()
+    run_feed("evaluate")

@@ -1,7 +1,7 @@
-#!/usr/bin/env python
-"""Sends articles and events to a running service; the same as `feed ingest`."""
+#!/usr/bin/env python3
+"""Sends articles and events to a running service: `feed ingest`, from a fresh clone."""
 
-from feed.commands.ingest import ingest
+from environment import run_feed
 
 if __name__ == "__main__":
-    ingest()
+    run_feed("ingest")

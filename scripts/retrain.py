@@ -1,7 +1,7 @@
-#!/usr/bin/env python
-"""Learns from the archive and publishes a model; the same as `feed retrain`, fit for cron."""
+#!/usr/bin/env python3
+"""Learns and publishes a model: `feed retrain`, from a fresh clone."""
 
-from feed.commands.retrain import retrain
+from environment import run_feed
 
 if __name__ == "__main__":
-    retrain()
+    run_feed("retrain")

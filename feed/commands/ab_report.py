@@ -13,12 +13,12 @@ from rich.console import Console
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.domain import InvalidInputError, format_time, parse_time
-from feed.experiments.judgement.analysis import analyse
 from feed.experiments.design.definitions import Experiment, experiment_from_json
 from feed.experiments.design.lifecycle import read_experiment, read_started
-from feed.experiments.report.writing import dump_json, write_report
-from feed.experiments.report.files import REPORTS
+from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import Report, VerdictKind
+from feed.experiments.report.files import REPORTS
+from feed.experiments.report.writing import dump_json, write_report
 
 _COLOURS = {
     VerdictKind.SHIP: "green",
@@ -119,7 +119,7 @@ def _command(
     begin: str | None,
     to_at: float,
 ) -> str:
-    parts = ["scripts/ab_report.py", experiment.name, "--version", str(experiment.version)]
+    parts = ["feed", "report", experiment.name, "--version", str(experiment.version)]
     if data is not None:
         parts += ["--data", str(data)]
     if definition is not None:

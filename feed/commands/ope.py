@@ -1,33 +1,13 @@
-#!/usr/bin/env python
-"""Estimate what another policy would have earned, from this one's log.
-
-Two kinds of logs are read:
-
-The Open Bandit layout: --log and --policy are folders of two policies' logs; the estimate is
-compared with what the policy really got.
-
-    python feed ope --log open_bandit/random --policy open_bandit/bts --json ope.json
-
-An installation's archive: --log is its data directory, --policy a model (a version's directory,
-or a data directory with a live one), --set changes ranking settings. What exploration drew by
-chance is the experiment: the estimate is of the clicks on an explored slot if the policy drew it
-among the best --top of the same pool by its own scores.
-
-    python feed ope --log data --policy data/models/VERSION --set trending_boost=0
-"""
+"""`feed ope`: what another policy would have earned, estimated from the log of this one."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -38,15 +18,22 @@ from feed.commands.errors import one_line_errors
 from feed.config import RankingConfig, override
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
 from feed.experiments.design.definitions import Experiment, experiment_from_json
-from feed.experiments.statistics.effects import Interval
-from feed.experiments.off_policy.estimators import Estimate, LoggedBandit, OffPolicyReport, evaluate_policy
+from feed.experiments.off_policy.bootstrap import ReaderBootstrap
+from feed.experiments.off_policy.estimators import (
+    Estimate,
+    LoggedBandit,
+    OffPolicyReport,
+    evaluate_policy,
+)
 from feed.experiments.off_policy.open_bandit import load_policy_log, measure_reward, pair_logs
 from feed.experiments.report.files import REPORTS
-from feed.experiments.off_policy.bootstrap import ReaderBootstrap
+from feed.experiments.statistics.effects import Interval
 from feed.models.bundle import ModelBundle, empty_bundle, load_bundle
 from feed.models.registry import ModelRegistry
 from feed.offline.explored import Policy, read_explored
 from feed.storage.archive import Archive
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +184,8 @@ def words(interval: Interval | None) -> str:
     return "none" if interval is None else f"{interval.low:.5f} to {interval.high:.5f}"
 
 
-def directory(name: str, help_text: str) -> Any:
-    """One required directory."""
+def directory(name: str, help_text: str) -> Callable[[Command], Command]:
+    """Declare one required directory."""
     return click.option(
         f"--{name}",
         f"{name}_dir",
@@ -209,7 +196,7 @@ def directory(name: str, help_text: str) -> Any:
     )
 
 
-@click.command(help=__doc__.replace("\n\n    python", "\n\n\b\n    python"))
+@click.command()
 @directory("log", "A policy's log, or the data directory of an installation.")
 @directory("policy", "Another policy's log; for an archive a model, or a data directory.")
 @click.option("--campaign", help="Open Bandit: needed when the folders hold several.")
@@ -238,7 +225,7 @@ def directory(name: str, help_text: str) -> Any:
     metavar="FILE",
     help="Also write the numbers here.",
 )
-def main(
+def ope(
     log_dir: Path,
     policy_dir: Path,
     campaign: str | None,
@@ -250,7 +237,20 @@ def main(
     seed: int,
     json_file: Path | None,
 ) -> None:
-    """Read the log, estimate, compare."""
+    r"""Estimate what another policy would have earned, from the log of this one.
+
+    Of an installation's archive, --log is the data directory and --policy a model (the directory
+    of a version, or a data directory with a live one); --set changes ranking settings. What
+    exploration drew by chance is the experiment: the estimate is of the clicks on an explored
+    slot if the policy drew it among the best --top of the same pool by its own scores.
+
+    In the Open Bandit layout, --log and --policy are folders of the logs of two policies, and the
+    estimate is compared with what the policy really got.
+
+    \b
+      feed ope --log data --policy data/models/VERSION --set trending_boost=0
+      feed ope --log open_bandit/random --policy open_bandit/bts --json ope.json
+    """
     rng = np.random.default_rng(seed)
     with one_line_errors():
         if (log_dir / "archive").is_dir():
@@ -280,7 +280,3 @@ def main(
             **asdict(report),
         }
         json_file.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n")
-
-
-if __name__ == "__main__":
-    main()

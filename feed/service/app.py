@@ -45,6 +45,7 @@ from feed.storage.store import Store
 RUNNING = 2
 WAITING = 16
 SPARE = 6
+SITE_DIR = Path(__file__).parents[1] / "site"
 STORE_REST_S = 0.5
 STORE_PATIENCE_S = 10.0
 
@@ -112,7 +113,7 @@ def create_app(
         title="feed",
         version=version("feed"),
         docs_path=None,
-        static_folder=str(Path(__file__).parent / "web"),
+        static_folder=str(SITE_DIR),
         static_url_path="/static",
         root_path=str(Path(__file__).parent),
     )

@@ -28,15 +28,14 @@ from feed.service.access import refuse_merged
 from feed.service.browse import show_related, show_trending
 from feed.service.cards import Card, CardShelf
 from feed.service.cursor import Cursor, CursorSigner
-from feed.service.intake import Rejection, read_events
-from feed.service.pages import Page, fill_page, present_page
+from feed.service.intake import describe_outcome, read_events
+from feed.service.pages import Page, fill_page, present_page, without_gone
 from feed.service.problems import ProblemError
 from feed.service.ranked import Ranked, Request, rank
 from feed.service.schemas import FeedQuery, TrendingQuery
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
-from feed.storage.slots import Slots
-from feed.storage.store import Outcome, ReaderState, Store
+from feed.storage.store import ReaderState, Store
 
 CURSOR_SECRET = "cursor"  # noqa: S105 - the name of a secret, not one
 FRUGAL_FROM = 0.5
@@ -143,7 +142,7 @@ class FeedService:
         events = [entry for entry in found if isinstance(entry, Event)]
         outcomes = iter(self._store.append_events(events, origin) if events else ())
         watch.lap("store_write")
-        results = [_result(entry, outcomes) for entry in found]
+        results = [describe_outcome(entry, outcomes) for entry in found]
         counts = dict.fromkeys(("accepted", "duplicate", "rejected"), 0)
         for result in results:
             counts[result["status"]] += 1
@@ -169,7 +168,7 @@ class FeedService:
         frugal = reader is None or self._is_late(watch)
         page = self._fill(ranked.items, 0, query.limit, position, watch, frugal=frugal)
         rung = ranked.rung if reader is not None else Rung.SNAPSHOT
-        ranked = replace(ranked, items=_left(ranked.items, page), rung=rung)
+        ranked = replace(ranked, items=without_gone(ranked.items, page), rung=rung)
         user_id = (reader.moved_to if reader else "") or query.user_id
         served = self._served(user_id, query, snapshot, ranked, page, watch)
         if frugal:
@@ -203,7 +202,7 @@ class FeedService:
         served = replace(
             slate,
             served_at=now,
-            items=_left(slate.items, page),
+            items=without_gone(slate.items, page),
             shown_from=cursor.offset,
             shown_to=cursor.offset + len(page.items),
             latency_ms=watch.elapsed_ms(),
@@ -387,23 +386,8 @@ def _never() -> bool:
     return False
 
 
-def _left(slate: Sequence[FeedItem], page: Page) -> Sequence[FeedItem]:
-    """Return a slate without the slots that a page had to pass over."""
-    if not page.gone:
-        return slate
-    gone = frozenset(page.gone)
-    return Slots.of(slate).pick([at for at in range(len(slate)) if at not in gone])
-
-
 def _usable(state: ReaderState, mode: Mode) -> ReaderState:
     """Return what a mode, and the reader, allow to be used of a reader's state."""
     if mode is Mode.PERSONALIZED and state.preferences.personalization:
         return state
     return ReaderState(preferences=state.preferences, moved_to=state.moved_to, unit=state.unit)
-
-
-def _result(entry: Event | Rejection, outcomes: Any) -> dict[str, Any]:
-    if isinstance(entry, Rejection):
-        return {"event_id": entry.event_id, "status": "rejected", "detail": entry.detail}
-    outcome: Outcome = next(outcomes)
-    return {"event_id": entry.event_id, "status": outcome.value}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from feed.domain import Event
 from feed.service.problems import ProblemError, rules_broken
 from feed.service.schemas import MAX_EVENTS, EventBatchIn, EventIn, build_event
+from feed.storage.store import Outcome
 
 MAX_AHEAD_S = 300.0
 MAX_AGE_S = 30 * 86_400.0
@@ -52,6 +53,13 @@ def read_events(
     named = given if reader is None else [_of_reader(e, reader) for e in given]
     found = [e if isinstance(e, Rejection) else _to_event(e, now) for e in named]
     return _reject_unknown(_set_back(found, now), is_known)
+
+
+def describe_outcome(entry: Event | Rejection, outcomes: Iterator[Outcome]) -> dict[str, Any]:
+    """Return what became of one event, JSON-ready; one that was sent takes the next outcome."""
+    if isinstance(entry, Rejection):
+        return {"event_id": entry.event_id, "status": "rejected", "detail": entry.detail}
+    return {"event_id": entry.event_id, "status": next(outcomes).value}
 
 
 def _read_one_by_one(body: bytes) -> list[EventIn | Rejection]:

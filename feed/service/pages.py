@@ -66,6 +66,14 @@ def fill_page(slate: Sequence[FeedItem], offset: int, limit: int, take: Take) ->
     )
 
 
+def without_gone(slate: Sequence[FeedItem], page: Page) -> Sequence[FeedItem]:
+    """Return a slate without the slots that a page had to pass over."""
+    if not page.gone:
+        return slate
+    gone = frozenset(page.gone)
+    return Slots.of(slate).pick([at for at in range(len(slate)) if at not in gone])
+
+
 def present_page(
     served: ServedFeed, page: Page, reader: ReaderState, snapshot: LiveSnapshot
 ) -> dict[str, Any]:

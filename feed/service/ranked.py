@@ -11,8 +11,8 @@ import structlog
 
 from feed.config import RankingConfig
 from feed.domain import FeedItem, Mode, Rung
-from feed.experiments.statistics.interleaving import interleave
 from feed.experiments.design.resolution import Resolution, resolve
+from feed.experiments.statistics.interleaving import interleave
 from feed.features.context import RequestContext, device_code
 from feed.features.ids import Vocabulary
 from feed.features.profile import (

@@ -18,7 +18,7 @@ from feed.service.operations import json_response, operation
 from feed.service.services import current_services
 from feed.service.telemetry import render_metrics
 
-WEB_DIR = Path(__file__).parent / "web"
+SITE_DIR = Path(__file__).parents[1] / "site"
 
 routes = APIBlueprint("operations", __name__, tag="Operations")
 pages = APIBlueprint("pages", __name__, enable_openapi=False)
@@ -81,7 +81,7 @@ def docs() -> Response:
 @pages.get("/")
 def index() -> Response:
     """Show a reader's feed; the page is told the site key, which anybody may know."""
-    page, key = (WEB_DIR / "index.html").read_text(), current_services().settings.site_key
+    page, key = (SITE_DIR / "index.html").read_text(), current_services().settings.site_key
     meta = f'<meta name="feed-site-key" content="{escape(key)}">'
     response = Response(page.replace("</head>", f"  {meta}\n</head>", 1), mimetype="text/html")
     response.headers["Cache-Control"] = "no-cache"

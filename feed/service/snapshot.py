@@ -23,7 +23,6 @@ from feed.models.view import RankingView, build_view
 from feed.ranking.live_index import LiveIndex, build_index
 from feed.service.cards import CardShelf
 from feed.service.followers import CatalogueFollower, ModelFollower
-from feed.worker.publication import TRENDING_BLOB, SignalsFollower
 from feed.service.telemetry import (
     DURATIONS,
     LIVE_ARTICLES,
@@ -32,6 +31,7 @@ from feed.service.telemetry import (
     STORE_FAILURES,
 )
 from feed.storage.store import Store
+from feed.worker.publication import TRENDING_BLOB, SignalsFollower
 
 INDEX_MAX_AGE_S = 30.0
 WARM_NEWEST = 500

@@ -9,13 +9,13 @@ import structlog
 
 from feed.config import DAY_S, Settings
 from feed.domain import ArchiveError
-from feed.worker.metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
 from feed.storage.archive_ledger import START
 from feed.storage.archive_schema import day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import CatalogueChange, RecordType, StreamRecord
+from feed.worker.metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
 
 log = structlog.get_logger(__name__)
 

@@ -17,6 +17,8 @@ from feed.features.network_bound import NetworkBound
 from feed.features.pool import PoolBuilder
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingDetector, TrendingState
+from feed.storage.redis_store import RedisStore
+from feed.storage.store import RecordType, StoredArticle
 from feed.worker.publication import (
     DELTAS_KEPT,
     SIGNALS_BLOB,
@@ -24,8 +26,6 @@ from feed.worker.publication import (
     TRENDING_BLOB,
     Publication,
 )
-from feed.storage.redis_store import RedisStore
-from feed.storage.store import RecordType, StoredArticle
 
 log = structlog.get_logger(__name__)
 

@@ -17,10 +17,11 @@ from typing import Any
 import click
 import orjson
 import structlog
-from lab.faults import burst, cluster, copies, crashes, disks, retrains, store_faults, swaps
-from lab.faults.outcome import Outcome
 from rich.console import Console
 from rich.table import Table
+
+from lab.faults import burst, cluster, copies, crashes, disks, retrains, store_faults, swaps
+from lab.faults.outcome import Outcome
 
 Scenario = Callable[[Path], Outcome]
 

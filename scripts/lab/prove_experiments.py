@@ -39,10 +39,10 @@ from rich.table import Table
 from feed.client import FeedClient
 from feed.commands.demo_service import running_service, wait_for
 from feed.domain import Event, EventKind
-from feed.experiments.judgement.analysis import analyse
 from feed.experiments.design.definitions import experiment_from_json
-from feed.experiments.report.writing import write_report
+from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import Report, VerdictKind
+from feed.experiments.report.writing import write_report
 from feed.newsroom.articles import load_articles
 from feed.service.supervisor import is_ready
 from feed.storage.archive import Archive

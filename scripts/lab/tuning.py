@@ -12,8 +12,8 @@ import numpy.typing as npt
 from feed.config import TrainingConfig
 from feed.offline.examples import Examples
 from feed.offline.log_source import LogSource
-from feed.offline.ranking_metrics import auc, ndcg_at, sort_lists
 from feed.offline.ranker_training import fit_ranker
+from feed.offline.ranking_metrics import auc, ndcg_at, sort_lists
 from feed.offline.walk import HEADS, Walk, WalkPlan
 
 Matrix = npt.NDArray[np.float32]

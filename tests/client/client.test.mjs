@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { FeedClient, FeedProblem } from "../../feed/service/web/client/feed-client.js";
+import { FeedClient, FeedProblem } from "../../feed/site/client/feed-client.js";
 import { BASE, makeToken, MemoryStorage, Service, SITE_KEY } from "./service.mjs";
 
 const MINUTE = 60_000;

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from lab.simulation.archive import World, write_simulated_log
 
 from feed.commands.ab_report import ab_report
 from feed.commands.experiment import experiment
 from feed.domain import format_time
-from lab.simulation.archive import World, write_simulated_log
 
 DAY = 86_400
 TODAY = time.time() // DAY * DAY
@@ -106,7 +106,7 @@ def test_a_report_is_written_in_three_forms(data: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     report = json.loads(numbers.read_text())
     assert report["verdict"]["sentence"].split()[0] in {"Ship", "Do", "Go"}
-    assert report["command"].startswith("scripts/ab_report.py trial")
+    assert report["command"].startswith("feed report trial")
     assert "<!DOCTYPE html>" in (tmp_path / "trial.html").read_text()
     assert (tmp_path / "trial.md").read_text().startswith("# trial")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.simulation.archive import World, write_simulated_log
 
 from feed.config import DAY_S
-from feed.experiments.judgement.analysis import analyse
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, Status, Variant
+from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import Report
-from lab.simulation.archive import World, write_simulated_log
 
 
 def registered(world: World, **changes: Any) -> Experiment:

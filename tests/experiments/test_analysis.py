@@ -11,16 +11,22 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from lab.simulation.archive import World
 
 from feed.config import DAY_S
 from feed.domain import ConflictError, InvalidInputError
+from feed.experiments.design.definitions import (
+    Experiment,
+    GuardrailSpec,
+    Status,
+    StoppingRule,
+    Variant,
+)
 from feed.experiments.judgement.analysis import analyse
-from feed.experiments.design.definitions import Experiment, GuardrailSpec, Status, StoppingRule, Variant
-from feed.experiments.report.writing import dump_json
+from feed.experiments.judgement.results import CheckState, Report, VerdictKind
 from feed.experiments.report.html import render_html
 from feed.experiments.report.markdown import render_markdown
-from feed.experiments.judgement.results import CheckState, Report, VerdictKind
-from lab.simulation.archive import World
+from feed.experiments.report.writing import dump_json
 from feed.storage.archive_ledger import Commit, Ledger
 
 SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
@@ -394,7 +400,7 @@ def test_experiments_that_never_started_and_empty_windows_are_refused(
 
 
 def test_the_templates_are_part_of_the_package() -> None:
-    found = importlib.util.find_spec("feed.experiments")
+    found = importlib.util.find_spec("feed.experiments.report")
     assert found is not None
     assert found.submodule_search_locations
     folder = Path(found.submodule_search_locations[0]) / "templates"

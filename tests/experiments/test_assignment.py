@@ -33,7 +33,9 @@ def test_assignment_is_a_pure_function_of_its_text() -> None:
     assert (
         bucket_of("site", "ranking", "u1") == 515
     )  # sha256sum of "site|ranking|u1", modulo 10,000
-    code = "from feed.experiments.design.assignment import bucket_of; print(bucket_of('s', 'l', 'ü'))"
+    code = (
+        "from feed.experiments.design.assignment import bucket_of; print(bucket_of('s', 'l', 'ü'))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -6,7 +6,11 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.experiments.statistics.interleaving import estimate_preference, follow_preference, interleave
+from feed.experiments.statistics.interleaving import (
+    estimate_preference,
+    follow_preference,
+    interleave,
+)
 
 RANKINGS = st.lists(st.integers(0, 15), max_size=12)
 

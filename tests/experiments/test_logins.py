@@ -11,17 +11,17 @@ from typing import Any
 
 import duckdb
 import pytest
+from lab.simulation.archive import World
 
 from feed.config import DAY_S, RankingConfig
-from feed.experiments.judgement.analysis import analyse
-from feed.experiments.log.source import open_log
 from feed.experiments.design.assignment import Allocation, assign
 from feed.experiments.design.definitions import Experiment, Status, Variant
-from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
-from feed.experiments.login_check import check_logins
-from feed.experiments.report.writing import dump_json
 from feed.experiments.design.resolution import resolve
-from lab.simulation.archive import World
+from feed.experiments.judgement.analysis import analyse
+from feed.experiments.judgement.login_check import check_logins
+from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.log.source import open_log
+from feed.experiments.report.writing import dump_json
 from feed.storage.archive_schema import IDENTITIES_TABLE
 
 WORLD = World(experiment="trial", readers=300, days=3, pre_days=2, visits=0.8)

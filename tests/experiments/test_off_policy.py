@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from feed.experiments.off_policy.estimators import LoggedBandit, OffPolicyReport, evaluate_policy
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
+from feed.experiments.off_policy.estimators import LoggedBandit, OffPolicyReport, evaluate_policy
 
 RATES = np.array([0.1, 0.3, 0.6])
 LOGGING = np.array([0.5, 0.3, 0.2])

@@ -17,7 +17,7 @@ from feed.experiments.off_policy.open_bandit import (
     pair_logs,
 )
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "ope.py"
+OPE = (sys.executable, "-m", "feed", "ope")
 POLICIES = {"uniform": (0.25, 0.25, 0.25, 0.25), "greedy": (0.1, 0.1, 0.2, 0.6)}
 RATES = np.array([0.05, 0.1, 0.2, 0.3])
 ROWS = 6_000
@@ -100,9 +100,7 @@ def test_the_command_prints_a_table_and_writes_the_same_as_json(
 ) -> None:
     answer = tmp_path / "ope.json"
     arguments = ["--log", world / "uniform", "--policy", world / "greedy", "--json", answer]
-    run = subprocess.run(
-        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([*OPE, *arguments], capture_output=True, text=True, check=True)
     written = json.loads(answer.read_text())
     assert "really got" in run.stdout
     assert {row["name"] for row in written["estimates"]} >= {"replay", "ips", "snips"}
@@ -111,7 +109,7 @@ def test_the_command_prints_a_table_and_writes_the_same_as_json(
 
 def test_the_command_says_what_is_wrong_without_a_traceback(world: Path) -> None:
     run = subprocess.run(
-        [sys.executable, SCRIPT, "--log", world, "--policy", world],
+        [*OPE, "--log", world, "--policy", world],
         capture_output=True,
         text=True,
         check=False,

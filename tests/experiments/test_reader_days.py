@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.simulation.archive import World
 
 from feed.config import DAY_S
-from feed.experiments.log.source import Log, open_log
 from feed.experiments.design.definitions import Experiment, Status, Variant
-from feed.experiments.statistics.effects import estimate_effect
-from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.design.metrics import METRICS, PER_READER
+from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.log.reader_days import create_reader_days, create_readers
-from lab.simulation.archive import World
+from feed.experiments.log.source import Log, open_log
 from feed.experiments.log.summaries import (
     read_cumulative_moments,
     read_daily_moments,
     read_group_values,
     read_moments,
 )
+from feed.experiments.statistics.effects import estimate_effect
 
 WORLD = World(experiment="counted", readers=250, days=3, pre_days=3, visits=0.7, repeated=0.05)
 WINDOW = Window(

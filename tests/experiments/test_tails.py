@@ -10,15 +10,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from lab.simulation.archive import World
 
 from feed.config import DAY_S
-from feed.experiments.statistics.aggregates import Moments
-from feed.experiments.judgement.analysis import analyse
 from feed.experiments.design.definitions import Variant
-from feed.experiments.statistics.effects import estimate_effect
+from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import CheckState, Report
-from lab.simulation.archive import World
 from feed.experiments.judgement.tails import one_sided_error
+from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.statistics.effects import estimate_effect
 
 SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
 

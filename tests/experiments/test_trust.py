@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lab.simulation.archive import World
 
 from feed.config import DAY_S
-from feed.experiments.log.source import Log, open_log
 from feed.experiments.design.definitions import Experiment, Status, Variant
+from feed.experiments.judgement.results import CheckState, TrustCheck
+from feed.experiments.judgement.trust import run_checks
 from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.log.reader_days import create_reader_days, create_readers
-from feed.experiments.judgement.results import CheckState, TrustCheck
-from lab.simulation.archive import World
-from feed.experiments.judgement.trust import run_checks
+from feed.experiments.log.source import Log, open_log
 
 WORLD = World(experiment="trusted", readers=900, days=3, pre_days=4, visits=0.7)
 END = WORLD.start_at + WORLD.days * DAY_S

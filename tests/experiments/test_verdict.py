@@ -6,16 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feed.experiments.statistics.aggregates import Moments
-from feed.experiments.design.definitions import Experiment, GuardrailSpec, Status, StoppingRule, Variant
-from feed.experiments.statistics.effects import estimate_effect
+from feed.experiments.design.definitions import (
+    Experiment,
+    GuardrailSpec,
+    Status,
+    StoppingRule,
+    Variant,
+)
+from feed.experiments.design.metrics import METRICS
 from feed.experiments.judgement.estimates import (
     check_guardrail_sequence,
     compare_moments,
     judge_guardrail,
     planned_pair,
 )
-from feed.experiments.design.metrics import METRICS
 from feed.experiments.judgement.results import (
     ArmSummary,
     CheckState,
@@ -25,8 +29,10 @@ from feed.experiments.judgement.results import (
     TrustCheck,
     VerdictKind,
 )
-from feed.experiments.statistics.sequential import estimate_sequence
 from feed.experiments.judgement.verdict import decide
+from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.statistics.effects import estimate_effect
+from feed.experiments.statistics.sequential import estimate_sequence
 
 READS, HIDES = METRICS["qualified_reads"], METRICS["hides"]
 DESIGN = Experiment(

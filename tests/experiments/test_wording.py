@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from feed.experiments.statistics.effects import Interval
-from feed.experiments.report.plots import Bar, draw_intervals
 from feed.experiments.judgement.wording import (
     metric_difference,
     metric_value,
@@ -13,6 +11,8 @@ from feed.experiments.judgement.wording import (
     percent_interval,
     points,
 )
+from feed.experiments.report.plots import Bar, draw_intervals
+from feed.experiments.statistics.effects import Interval
 
 
 @pytest.mark.parametrize(

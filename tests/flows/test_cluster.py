@@ -11,9 +11,9 @@ from feed.client import article_to_json
 from feed.config import Settings
 from feed.domain import Rung
 from feed.service.app import create_app
-from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
+from feed.worker.worker import Worker
 
 NOW = 1_790_000_000.0
 CLICKS = 300

@@ -16,10 +16,10 @@ import pytest
 from feed.config import Settings
 from feed.domain import Event, EventKind, StoreUnavailableError
 from feed.service.supervisor import settings_to_environment
-from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+from feed.worker.worker import Worker
 
 NOW = 1_780_000_000.0
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
-from feed.worker.worker import Worker
 from feed.storage.keys import KEY_TABLE, KeySpec
 from feed.storage.store import StoredArticle, StoredKey
+from feed.worker.worker import Worker
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0

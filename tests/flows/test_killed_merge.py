@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from feed.domain import Event, EventKind
-from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import Outcome
+from feed.worker.worker import Worker
 
 NOW = 1_790_000_000.0
 STEPS = 4

@@ -1,4 +1,4 @@
-"""`feed serve` with its processes killed while events come in; the full run is scripts/lab/run chaos."""
+"""`feed serve` whose processes are killed as events come in; `scripts/lab/run chaos` does more."""
 
 import multiprocessing
 from dataclasses import replace

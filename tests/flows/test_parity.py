@@ -28,11 +28,11 @@ from feed.ranking.context import RankingContext
 from feed.ranking.live_index import build_index
 from feed.ranking.pipeline import recommend
 from feed.service.app import create_app
-from feed.worker.publication import Publication
-from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import ReaderState
+from feed.worker.publication import Publication
+from feed.worker.worker import Worker
 
 NOW = 1_790_000_000.0
 REQUESTS = 200

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-
-from feed.config import TrainingConfig, override
 from lab.ablation.collaborative import compare_cold_start
 from lab.ablation.data import Reads
 from lab.ablation.log import ask, compare_decay, compare_weights
 from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, STRENGTHS, choose, sweep_boost
 from lab.tuning import GRID, rebuild_examples, tune
+
+from feed.config import TrainingConfig, override
 from feed.offline.walk import WalkPlan
 
 T0 = 1_700_000_000.0

@@ -22,12 +22,12 @@ from feed.experiments.off_policy.estimators import evaluate_policy
 from feed.models.bundle import empty_bundle
 from feed.offline.explored import ExploredSlots, Policy, moment_of_counters, read_explored
 from feed.service.app import create_app
-from feed.worker.publication import Publication
-from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
+from feed.worker.publication import Publication
+from feed.worker.worker import Worker
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "ope.py"
+OPE = (sys.executable, "-m", "feed", "ope")
 NOW = 1_790_000_000.0
 ARTICLES, REQUESTS, READERS = 130, 540, 60
 TOP = 0.5
@@ -224,7 +224,7 @@ def test_the_command_reads_an_archive(world: World, tmp_path: Path) -> None:
     answer = tmp_path / "ope.json"
     run = subprocess.run(
         [
-            sys.executable, SCRIPT, "--log", world.data_dir, "--policy", world.data_dir,
+            *OPE, "--log", world.data_dir, "--policy", world.data_dir,
             "--set", 'weights={"age_published": -5}', "--top", "0.5", "--json", answer,
         ],
         capture_output=True,

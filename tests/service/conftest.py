@@ -13,8 +13,8 @@ from feed.config import Settings
 from feed.domain import format_time
 from feed.service.app import create_app
 from feed.service.services import Services
-from feed.worker.worker import Worker
 from feed.storage.redis_store import RedisStore
+from feed.worker.worker import Worker
 
 NOW = 1_790_000_000.0
 

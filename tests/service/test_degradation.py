@@ -22,9 +22,9 @@ from feed.models.registry import ModelRegistry
 from feed.service.admission import AdmissionGate
 from feed.service.app import create_app
 from feed.service.problems import ProblemError
-from feed.worker.publication import TRENDING_BLOB
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+from feed.worker.publication import TRENDING_BLOB
 
 
 class SlowWire:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from feed.domain import format_time
-from feed.experiments.judgement.analysis import analyse
 from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import read_experiment, set_override
+from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import VerdictKind
 
 READERS = 60

@@ -13,10 +13,10 @@ from feed.features.trending import TrendingState
 from feed.service.api_keys import hash_key
 from feed.service.networks import NetworkNames, network_of
 from feed.service.telemetry import Stopwatch
-from feed.worker.worker import Worker
 from feed.storage.archive import Archive
 from feed.storage.event_codec import without_origin
 from feed.storage.redis_store import RedisStore
+from feed.worker.worker import Worker
 
 DAY = 86_400.0
 

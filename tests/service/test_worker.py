@@ -9,13 +9,13 @@ import pytest
 from feed.domain import Article, Event, EventKind, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
-from feed.worker.publication import SignalsFollower
-from feed.worker.worker import Worker
-from feed.worker.archiving import ArchiveFeeder
 from feed.storage.archive import Archive
 from feed.storage.archive_files import table_files
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import StoredArticle
+from feed.worker.archiving import ArchiveFeeder
+from feed.worker.publication import SignalsFollower
+from feed.worker.worker import Worker
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0

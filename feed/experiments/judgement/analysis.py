@@ -12,15 +12,20 @@ import duckdb
 
 from feed.config import DAY_S, RankingConfig
 from feed.domain import ConflictError, InvalidInputError
-from feed.experiments.log.source import Log, open_log
-from feed.experiments.judgement.breakdowns import compare_teams, split_segments, trace_time
 from feed.experiments.design.definitions import Experiment, StoppingRule
+from feed.experiments.judgement.breakdowns import compare_teams, split_segments, trace_time
 from feed.experiments.judgement.estimates import (
     estimate_guardrails,
     estimate_primaries,
     estimate_secondaries,
     summarise_power,
 )
+from feed.experiments.judgement.holdout import compare_holdout
+from feed.experiments.judgement.results import ArmSummary, Report
+from feed.experiments.judgement.slot_clicks import compare_boost, count_slots, tabulate_slots
+from feed.experiments.judgement.tails import check_tails
+from feed.experiments.judgement.trust import run_checks
+from feed.experiments.judgement.verdict import decide
 from feed.experiments.log.exposure import (
     Window,
     create_exposed,
@@ -28,13 +33,8 @@ from feed.experiments.log.exposure import (
     find_planned_look,
     set_variables,
 )
-from feed.experiments.judgement.holdout import compare_holdout
 from feed.experiments.log.reader_days import create_reader_days, create_readers
-from feed.experiments.judgement.results import ArmSummary, Report
-from feed.experiments.judgement.slot_clicks import compare_boost, count_slots, tabulate_slots
-from feed.experiments.judgement.tails import check_tails
-from feed.experiments.judgement.trust import run_checks
-from feed.experiments.judgement.verdict import decide
+from feed.experiments.log.source import Log, open_log
 
 _PACKAGES = ("feed", "numpy", "scipy", "duckdb")
 

@@ -8,16 +8,9 @@ from dataclasses import replace
 
 import duckdb
 
-from feed.experiments.statistics.aggregates import Moments
-from feed.experiments.log.source import day_name
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.statistics.effects import Effect
-from feed.experiments.judgement.estimates import compare_moments, effects_by_key, planned_pair
-from feed.experiments.log.exposure import Window
-from feed.experiments.statistics.interaction import check_heterogeneity, check_simpson
-from feed.experiments.statistics.interleaving import estimate_preference, follow_preference
 from feed.experiments.design.metrics import metric_named
-from feed.experiments.log.reader_days import HISTORY
+from feed.experiments.judgement.estimates import compare_moments, effects_by_key, planned_pair
 from feed.experiments.judgement.results import (
     Look,
     MetricResult,
@@ -25,12 +18,19 @@ from feed.experiments.judgement.results import (
     TeamResult,
     TimeCourse,
 )
-from feed.experiments.statistics.sequential import estimate_sequence, running_p_values
+from feed.experiments.log.exposure import Window
+from feed.experiments.log.reader_days import HISTORY
+from feed.experiments.log.source import day_name
 from feed.experiments.log.summaries import (
     read_cumulative_moments,
     read_daily_moments,
     read_moments,
 )
+from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.statistics.effects import Effect
+from feed.experiments.statistics.interaction import check_heterogeneity, check_simpson
+from feed.experiments.statistics.interleaving import estimate_preference, follow_preference
+from feed.experiments.statistics.sequential import estimate_sequence, running_p_values
 
 SEGMENTS = {
     "seniority": "New and returning readers",

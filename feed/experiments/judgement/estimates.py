@@ -8,8 +8,16 @@ from dataclasses import replace
 
 import duckdb
 
-from feed.experiments.statistics.aggregates import Moments
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule
+from feed.experiments.design.metrics import Metric, metric_named
+from feed.experiments.judgement.results import (
+    Comparison,
+    GuardrailResult,
+    MetricResult,
+    PowerSummary,
+)
+from feed.experiments.log.summaries import count_analysed, read_group_values, read_moments
+from feed.experiments.statistics.aggregates import Moments
 from feed.experiments.statistics.effects import (
     ArmMean,
     Effect,
@@ -17,22 +25,14 @@ from feed.experiments.statistics.effects import (
     estimate_adjusted_effect,
     estimate_effect,
 )
-from feed.experiments.design.metrics import Metric, metric_named
 from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
 from feed.experiments.statistics.noninferiority import Guardrail, check_guardrail
 from feed.experiments.statistics.power import minimum_detectable_effect, power_reached
-from feed.experiments.judgement.results import (
-    Comparison,
-    GuardrailResult,
-    MetricResult,
-    PowerSummary,
-)
 from feed.experiments.statistics.sequential import (
     SequentialEstimate,
     estimate_group_sequence,
     estimate_sequence,
 )
-from feed.experiments.log.summaries import count_analysed, read_group_values, read_moments
 
 
 def compare_moments(control: Moments, treatment: Moments, level: float) -> Comparison:

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import duckdb
 
-from feed.experiments.statistics.aggregates import NO_READERS, Moments
 from feed.experiments.design.assignment import BUCKETS, HELD_OUT
 from feed.experiments.design.definitions import Experiment
-from feed.experiments.judgement.estimates import compare_moments
 from feed.experiments.design.metrics import Metric, metric_named
+from feed.experiments.judgement.estimates import compare_moments
 from feed.experiments.judgement.results import HoldoutResult, MetricResult
-from feed.experiments.statistics.sample_ratio import check_sample_ratio
 from feed.experiments.log.summaries import read_moments
+from feed.experiments.statistics.aggregates import NO_READERS, Moments
+from feed.experiments.statistics.sample_ratio import check_sample_ratio
 
 EVERYONE = "everyone in it"
 """Every variant together, weighted by its readers."""

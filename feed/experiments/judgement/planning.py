@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from feed.config import DAY_S
-from feed.experiments.log.source import open_log
 from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
-from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.design.metrics import metric_named
-from feed.experiments.statistics.power import plan_days, plan_readers
+from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.log.reader_days import create_reader_days, create_readers
+from feed.experiments.log.source import open_log
 from feed.experiments.log.summaries import read_moments
+from feed.experiments.statistics.power import plan_days, plan_readers
 
 EVERYONE = "everyone"
 """The one group of readers that a plan is made from."""

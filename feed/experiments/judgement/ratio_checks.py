@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import duckdb
 
 from feed.config import DAY_S
-from feed.experiments.log.source import day_name
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.log.exposure import Window
 from feed.experiments.judgement.results import CheckState, TrustCheck
+from feed.experiments.judgement.wording import number, p_value
+from feed.experiments.log.exposure import Window
+from feed.experiments.log.source import day_name
 from feed.experiments.statistics.sample_ratio import (
     SampleRatio,
     check_sample_ratio,
@@ -18,7 +19,6 @@ from feed.experiments.statistics.sample_ratio import (
     correct_strata,
     follow_sample_ratio,
 )
-from feed.experiments.judgement.wording import number, p_value
 
 _UNEVEN = "the variants did not get their shares of the readers"
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from feed.domain import format_time
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, experiment_to_json
-from feed.experiments.statistics.effects import AdjustedEffect, Effect, Interval
+from feed.experiments.design.metrics import Metric
 from feed.experiments.log.exposure import Window
+from feed.experiments.statistics.effects import AdjustedEffect, Effect, Interval
 from feed.experiments.statistics.interaction import Heterogeneity, SimpsonCheck
 from feed.experiments.statistics.interleaving import Preference
-from feed.experiments.design.metrics import Metric
 from feed.experiments.statistics.noninferiority import Guardrail
 from feed.experiments.statistics.sequential import SequentialEstimate
 

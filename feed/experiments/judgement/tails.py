@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import duckdb
 
 from feed.experiments.design.definitions import Experiment
-from feed.experiments.statistics.effects import Effect
 from feed.experiments.judgement.results import CheckState, Comparison, MetricResult, TrustCheck
-from feed.experiments.log.summaries import columns_of
 from feed.experiments.judgement.wording import number, percent
+from feed.experiments.log.summaries import columns_of
+from feed.experiments.statistics.effects import Effect
 
 TOLERATED = 0.0125
 """Error of one side of a 95 % interval, beyond its 2.5 %, that is worth a warning."""

@@ -9,20 +9,20 @@ from dataclasses import replace
 import duckdb
 
 from feed.config import DAY_S
-from feed.experiments.statistics.aggregates import Moments
-from feed.experiments.log.source import TABLES, Log, day_name
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.statistics.effects import Effect, estimate_effect
-from feed.experiments.judgement.estimates import planned_pair
-from feed.experiments.log.exposure import Window
-from feed.experiments.login_check import check_logins
 from feed.experiments.design.metrics import metric_named
+from feed.experiments.judgement.estimates import planned_pair
+from feed.experiments.judgement.login_check import check_logins
 from feed.experiments.judgement.ratio_checks import check_ratios
 from feed.experiments.judgement.results import CheckState, TrustCheck
+from feed.experiments.judgement.wording import number, p_value, percent, points
+from feed.experiments.log.exposure import Window
+from feed.experiments.log.source import TABLES, Log, day_name
+from feed.experiments.log.summaries import read_covariate_moments, read_share_moments
+from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.statistics.effects import Effect, estimate_effect
 from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 from feed.experiments.statistics.sequential import estimate_sequence
-from feed.experiments.log.summaries import read_covariate_moments, read_share_moments
-from feed.experiments.judgement.wording import number, p_value, percent, points
 
 REPEATS_TOLERATED = 0.001
 """Share of events filed twice beyond which the log is not to be trusted."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feed.experiments.design.definitions import Experiment, Status, StoppingRule
-from feed.experiments.statistics.effects import Interval
 from feed.experiments.judgement.results import (
     ArmSummary,
     CheckState,
@@ -18,6 +17,7 @@ from feed.experiments.judgement.results import (
     VerdictKind,
 )
 from feed.experiments.judgement.wording import metric_difference, number, percent, percent_interval
+from feed.experiments.statistics.effects import Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from feed.experiments.statistics.effects import Interval
 from feed.experiments.design.metrics import Form
+from feed.experiments.statistics.effects import Interval
 
 MINUS = "\u2212"
 THIN = "\u202f"

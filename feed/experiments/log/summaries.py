@@ -9,9 +9,9 @@ import duckdb
 import numpy as np
 
 from feed.config import DAY_S
-from feed.experiments.statistics.aggregates import NO_READERS, PAIRS, Moments
-from feed.experiments.log.exposure import Window
 from feed.experiments.design.metrics import Metric
+from feed.experiments.log.exposure import Window
+from feed.experiments.statistics.aggregates import NO_READERS, PAIRS, Moments
 
 WINSORISED_AT = 0.99
 """Readers above this quantile of the positive values, all variants together, are pulled down."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from feed.experiments.statistics.effects import Interval
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
+from feed.experiments.statistics.effects import Interval
 
 FloatArray = NDArray[np.float64]
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feed.domain import NotFoundError
-from feed.experiments.statistics.effects import Interval
-from feed.experiments.off_policy.estimators import LoggedBandit
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
+from feed.experiments.off_policy.estimators import LoggedBandit
+from feed.experiments.statistics.effects import Interval
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

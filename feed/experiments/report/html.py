@@ -8,6 +8,21 @@ from jinja2 import Environment, PackageLoader
 
 from feed.domain import format_time
 from feed.experiments.design.definitions import StoppingRule
+from feed.experiments.judgement.results import (
+    Comparison,
+    MetricResult,
+    Report,
+    SlotTable,
+    VerdictKind,
+)
+from feed.experiments.judgement.wording import (
+    NONE,
+    metric_value,
+    number,
+    p_value,
+    percent,
+    share_range,
+)
 from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE
 from feed.experiments.report.plots import (
     Bar,
@@ -32,10 +47,8 @@ from feed.experiments.report.rows import (
     team_row,
     window_text,
 )
-from feed.experiments.judgement.results import Comparison, MetricResult, Report, SlotTable, VerdictKind
-from feed.experiments.judgement.wording import NONE, metric_value, number, p_value, percent, share_range
 
-_LOADER = PackageLoader("feed.experiments")
+_LOADER = PackageLoader("feed.experiments.report")
 _ENVIRONMENT = Environment(loader=_LOADER, autoescape=True)
 
 

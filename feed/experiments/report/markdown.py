@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from feed.experiments.judgement.results import Report
+from feed.experiments.judgement.wording import (
+    NONE,
+    metric_value,
+    number,
+    p_value,
+    percent,
+    percent_interval,
+    share_range,
+)
 from feed.experiments.report.rows import (
     MARKS,
     design_rows,
@@ -16,16 +26,6 @@ from feed.experiments.report.rows import (
     segment_remark,
     team_row,
     window_text,
-)
-from feed.experiments.judgement.results import Report
-from feed.experiments.judgement.wording import (
-    NONE,
-    metric_value,
-    number,
-    p_value,
-    percent,
-    percent_interval,
-    share_range,
 )
 
 

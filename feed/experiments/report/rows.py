@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from feed.domain import format_time
 from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.statistics.effects import Effect, Interval
 from feed.experiments.design.metrics import Form, metric_named
 from feed.experiments.judgement.results import (
     CheckState,
@@ -21,7 +20,6 @@ from feed.experiments.judgement.results import (
     TeamResult,
     VerdictKind,
 )
-from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 from feed.experiments.judgement.verdict import deciding_interval
 from feed.experiments.judgement.wording import (
     NONE,
@@ -32,6 +30,8 @@ from feed.experiments.judgement.wording import (
     percent,
     percent_interval,
 )
+from feed.experiments.statistics.effects import Effect, Interval
+from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 
 MARKS = {CheckState.PASSED: "✓", CheckState.WARNING: "!", CheckState.FAILED: "✗"}
 CSS = {CheckState.PASSED: "good", CheckState.WARNING: "warn", CheckState.FAILED: "bad"}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import orjson
 
+from feed.experiments.judgement.results import Report, report_to_json
 from feed.experiments.report.files import ReportFiles, report_files
 from feed.experiments.report.html import render_html
 from feed.experiments.report.markdown import render_markdown
-from feed.experiments.judgement.results import Report, report_to_json
 
 
 def write_report(report: Report, folder: Path) -> ReportFiles:

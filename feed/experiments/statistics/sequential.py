@@ -107,7 +107,8 @@ def estimate_group_sequence(
     Time is counted in readers, of which groups are only a way to see the spread; but a spread
     seen in twenty groups is uncertain itself. Student's t with the effect's degrees of freedom is
     therefore exchanged for the normal score of the same tail before the sequence judges it, and
-    the interval is widened likewise. That is no theorem: `scripts/lab/run bench/statistics` tries it.
+    the interval is widened likewise. That is no theorem, and `scripts/lab/run bench/statistics`
+    tries it.
 
     Args:
         effect: Of group means; its `n` are groups.

@@ -20,8 +20,8 @@ from feed.models.factors import (
     item_neighbours,
 )
 from feed.models.fold_in import blend_factors, fold_in
-from lab.ablation.data import Reads
 from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
+from lab.ablation.data import Reads
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -14,11 +14,11 @@ from feed.features.interactions import build_interactions, decay
 from feed.features.profile import Profile
 from feed.models.factors import fit_als, scale_regularization
 from feed.models.fold_in import fold_in
-from lab.ablation.collaborative import TESTED, Row
 from feed.offline.event_log import EventLog
 from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import POOL_S
+from lab.ablation.collaborative import TESTED, Row
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

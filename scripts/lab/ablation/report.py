@@ -15,6 +15,7 @@ from feed.commands.errors import one_line_errors
 from feed.config import TrainingConfig
 from feed.domain import parse_time
 from feed.models.factors import scale_regularization
+from feed.offline.ebnerd import read_ebnerd
 from lab.ablation.collaborative import (
     Row,
     check_against_implicit,
@@ -26,7 +27,6 @@ from lab.ablation.collaborative import (
 )
 from lab.ablation.data import read_globo, read_movielens
 from lab.ablation.log import compare_decay, compare_weights
-from feed.offline.ebnerd import read_ebnerd
 
 _FOLDER = click.Path(path_type=Path)
 

@@ -32,11 +32,11 @@ from feed.commands.errors import one_line_errors
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import parse_time
 from feed.features.trending import TrendingDetector
-from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, BoostPoint, choose, sweep_boost
 from feed.offline.ebnerd import read_ebnerd
 from feed.offline.event_log import EventLog
 from feed.offline.replay import Replay, build_log_pool
 from feed.offline.walk import WalkPlan
+from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, BoostPoint, choose, sweep_boost
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -14,8 +14,8 @@ from feed.config import RankingConfig
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.log_source import LogSource
-from feed.offline.ranking_metrics import Interval, bootstrap_mean
 from feed.offline.pool_protocol import TRENDING_S
+from feed.offline.ranking_metrics import Interval, bootstrap_mean
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 
 Matrix = npt.NDArray[np.float32]

@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.config import DAY_S
-from feed.experiments.judgement.analysis import analyse
 from feed.experiments.design.definitions import Experiment, Status, Variant
+from feed.experiments.judgement.analysis import analyse
 from feed.experiments.report.writing import write_report
-from lab.simulation.archive import World, write_simulated_log
 from feed.storage.archive import Archive
+from lab.simulation.archive import World, write_simulated_log
 
 EVENTS_A_READER = 177
 """Of the simulated world, over 14 days before and 14 of the experiment."""

@@ -9,7 +9,7 @@ day-one weights is paired, with a 95 % interval over readers.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -204,7 +204,7 @@ class FirstModelBook:
     """Keeps four numbers of each list: learned, day-one weights, popularity, and its reader."""
 
     def __init__(
-        self, ranking: RankingConfig, learned: dict[str, Ranker | None], slate_every: int
+        self, ranking: RankingConfig, learned: Mapping[str, Ranker | None], slate_every: int
     ) -> None:
         self._learned, self._slate_every = learned, slate_every
         self._day_one = LinearRanker(ranking.weights)

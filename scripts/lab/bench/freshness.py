@@ -25,14 +25,14 @@ from urllib.parse import urlencode
 import click
 import numpy as np
 import orjson
-from lab.bench.load import run_load
-from lab.bench.service import event_requests, free_port, prepare, serving
-from lab.bench.world import Site
 from rich.console import Console
 from rich.table import Table
 
 from feed.config import Settings
 from feed.domain import format_time
+from lab.bench.load import run_load
+from lab.bench.service import event_requests, free_port, prepare, serving
+from lab.bench.world import Site
 
 GIVE_UP_S = 15.0
 LOOKS = 6

@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from lab.bench.load import get, run_load
-from lab.bench.service import ENVIRONMENT
-from lab.bench.world import REDUCED
 
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+from lab.bench.load import get, run_load
+from lab.bench.service import ENVIRONMENT
+from lab.bench.world import REDUCED
 
 
 def measure_floors(
@@ -52,9 +52,9 @@ def measure_floors(
 def empty_flask(port: int, answer: Path, web: int) -> Iterator[None]:
     """Serve one file's bytes from Flask, under the same gunicorn settings."""
     command = [sys.executable, "-m", "gunicorn", "--config", "python:feed.service.gunicorn_config"]
-    command += ["--bind", f"127.0.0.1:{port}", "--workers", str(web), "bench_floor:application"]
+    command += ["--bind", f"127.0.0.1:{port}", "--workers", str(web), "lab.bench.floor:application"]
     environment = {**ENVIRONMENT, "BENCH_ANSWER": str(answer)}
-    process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent)
+    process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2])
     try:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

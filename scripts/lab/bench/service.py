@@ -20,14 +20,14 @@ from pathlib import Path
 import click
 import numpy as np
 import orjson
-from lab.bench.load import Load, get, post, run_load
-from lab.bench.world import Site, build_site
 
 from feed.config import Settings
 from feed.domain import format_time
-from feed.worker.worker import Worker
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+from feed.worker.worker import Worker
+from lab.bench.load import Load, get, post, run_load
+from lab.bench.world import Site, build_site
 
 BATCH = 50
 READERS = 300

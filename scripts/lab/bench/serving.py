@@ -20,6 +20,11 @@ from typing import Any
 
 import click
 import orjson
+from rich.console import Console
+from rich.table import Table
+
+from feed.config import Settings
+from feed.storage.embedded import EmbeddedStore
 from lab.bench.limits import measure_floors
 from lab.bench.load import Load, run_load
 from lab.bench.service import (
@@ -34,11 +39,6 @@ from lab.bench.service import (
 )
 from lab.bench.worker import measure_everything
 from lab.bench.world import Site, write_known_readers
-from rich.console import Console
-from rich.table import Table
-
-from feed.config import Settings
-from feed.storage.embedded import EmbeddedStore
 
 KNOWN_READERS = (1_000, 100_000, 1_000_000)
 GENERATOR = (

@@ -32,7 +32,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from feed.experiments.statistics.aggregates import VARIABLES, Moments
-from feed.experiments.statistics.effects import estimate_adjusted_effect, estimate_effect
+from feed.experiments.statistics.effects import Effect, estimate_adjusted_effect, estimate_effect
 from feed.experiments.statistics.interaction import check_heterogeneity
 from feed.experiments.statistics.interleaving import estimate_preference
 from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
@@ -85,12 +85,12 @@ def against_scipy(control: Readers, treatment: Readers) -> Pairs:
     credit = treatment.clicks - control.clicks
     mixed = estimate_preference(control.clicks, treatment.clicks)
     single = scipy.stats.ttest_1samp(credit[control.clicks + treatment.clicks > 0], 0.0)
-    yield "scipy: interleaving, p-value", mixed.credit_p_value, single.pvalue
+    yield "scipy: interleaving, p-value", mixed.credit_p_value, float(single.pvalue)
 
 
 def against_tea_tasting(control: Readers, treatment: Readers) -> Pairs:
     """What tea-tasting computes too."""
-    metrics = {
+    metrics: dict[str, tuple[Any, Callable[..., Effect]]] = {
         "ratio": (tea_tasting.RatioOfMeans("numerator", "denominator"), estimate_effect),
         "ratio, CUPED": (
             tea_tasting.RatioOfMeans(*VARIABLES),
@@ -102,8 +102,9 @@ def against_tea_tasting(control: Readers, treatment: Readers) -> Pairs:
     for name, (metric, estimate) in metrics.items():
         ours, other = estimate(*arms), metric.analyze_aggregates(*theirs)
         yield f"tea-tasting: {name}, difference", ours.difference, other.effect_size
-        yield f"tea-tasting: {name}, interval", ours.interval.low, other.effect_size_ci_lower
-        yield f"tea-tasting: {name}, interval", ours.interval.high, other.effect_size_ci_upper
+        bounds = (other.effect_size_ci_lower, other.effect_size_ci_upper)
+        for our_bound, their_bound in zip(ours.interval or (), bounds, strict=True):
+            yield f"tea-tasting: {name}, interval", our_bound, their_bound
         yield f"tea-tasting: {name}, relative", ours.relative, other.rel_effect_size
         yield f"tea-tasting: {name}, p-value", ours.p_value, other.pvalue
     counts = {part: int(arm.clicks.sum()) for part, arm in (("a", control), ("b", treatment))}

@@ -23,9 +23,6 @@ from typing import Any
 import click
 import jwt
 import numpy as np
-from lab.bench.load import Load, get, run_load
-from lab.bench.service import ENVIRONMENT, free_port, prepare, ready_articles, serving
-from lab.bench.world import Site
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.console import Console
@@ -35,6 +32,9 @@ from feed.config import Settings
 from feed.service.api_keys import hash_key, make_key
 from feed.service.tokens import ReaderTokens
 from feed.storage.embedded import EmbeddedStore
+from lab.bench.load import Load, get, run_load
+from lab.bench.service import ENVIRONMENT, free_port, prepare, ready_articles, serving
+from lab.bench.world import Site
 
 CHECKS = 2000
 SECRET = secrets.token_urlsafe(48)

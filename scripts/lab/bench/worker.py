@@ -35,11 +35,11 @@ from feed.domain import (
     Rung,
     ServedFeed,
 )
-from feed.worker.publication import SIGNALS_BLOB, Publication
 from feed.service.supervisor import settings_to_environment
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+from feed.worker.publication import SIGNALS_BLOB, Publication
 
 SLOTS, SLATE = 20, 200
 SETTLE_S, REST_S = 3.0, 10.0

@@ -20,7 +20,7 @@ from feed.models.ranker import LightGBMRanker
 from feed.models.registry import ModelRegistry
 from feed.models.schema import FEATURES
 from feed.storage.keys import Keys
-from feed.storage.link import Command
+from feed.storage.node import Command
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import StoredArticle
 
@@ -74,7 +74,8 @@ def clustered_vectors(rng: np.random.Generator, count: int) -> npt.NDArray[np.fl
     """Return unit vectors around 200 centres."""
     centres = rng.standard_normal((200, DIMENSIONS))
     vectors = centres[rng.integers(0, 200, count)] + rng.standard_normal((count, DIMENSIONS))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: npt.NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit.astype(np.float32)
 
 
 def stored_article(

@@ -1,1 +1,1 @@
-"""Breaking an installation on purpose: what `scripts/lab/run chaos` and `tests/flows` are made of."""
+"""Things that go wrong, made to happen: for `scripts/lab/run chaos` and `tests/flows`."""

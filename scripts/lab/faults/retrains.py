@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from lab.faults.crashes import check_models
-from lab.faults.installation import PATIENCE_S
-from lab.faults.outcome import Outcome
 from feed.domain import Event, EventKind
 from feed.models.registry import ModelRegistry
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import build_readers, simulate_history
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.store import CatalogueChange, RecordType, StoredArticle, StreamRecord
+from lab.faults.crashes import check_models
+from lab.faults.installation import PATIENCE_S
+from lab.faults.outcome import Outcome
 
 HOURS = 30.0
 READERS = 60

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from feed.config import Settings
+from feed.domain import Rung
+from feed.storage.embedded import EmbeddedStore
 from lab.faults.crashes import ENVIRONMENT, begin, finish
 from lab.faults.installation import PATIENCE_S, Installation, wait_until
 from lab.faults.load import (
@@ -21,9 +24,6 @@ from lab.faults.load import (
 )
 from lab.faults.outcome import Outcome
 from lab.faults.store_proxy import StoreProxy
-from feed.config import Settings
-from feed.domain import Rung
-from feed.storage.embedded import EmbeddedStore
 
 BUDGET_S = Settings().request_budget_ms / 1000
 GRACE_S = 0.5

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from feed.client import FeedClient
+from feed.domain import BundleError
+from feed.models.registry import ModelRegistry
 from lab.faults.bundles import LOUD, QUIET, RUINS, is_mixed, tellable_bundle
 from lab.faults.crashes import ENVIRONMENT, READERS
 from lab.faults.installation import Installation, resident_mb, wait_until
@@ -23,9 +26,6 @@ from lab.faults.load import (
     statuses,
 )
 from lab.faults.outcome import Outcome
-from feed.client import FeedClient
-from feed.domain import BundleError
-from feed.models.registry import ModelRegistry
 
 MARGINS = {"loud": LOUD, "quiet": QUIET}
 

@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from lab.faults.bundles import LOUD, tellable_bundle
 from feed.domain import ConflictError
 from feed.models.registry import ModelRegistry
+from lab.faults.bundles import LOUD, tellable_bundle
 
 ARTICLES = 20_000
 KEPT = 5

@@ -7,7 +7,12 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from feed.experiments.off_policy.estimators import LoggedBandit, evaluate_policy, measure_overlap, refuse
+from feed.experiments.off_policy.estimators import (
+    LoggedBandit,
+    evaluate_policy,
+    measure_overlap,
+    refuse,
+)
 from lab.simulation.tally import Counter, Tally
 
 FloatArray = NDArray[np.float64]

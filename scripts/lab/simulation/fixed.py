@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from feed.experiments.judgement.tails import TOLERATED, one_sided_error
 from feed.experiments.statistics.aggregates import Moments, winsorise
 from feed.experiments.statistics.effects import Effect, estimate_adjusted_effect, estimate_effect
 from feed.experiments.statistics.interaction import check_heterogeneity
@@ -20,7 +21,6 @@ from lab.simulation.worlds import (
     Readers,
     draw_readers,
 )
-from feed.experiments.judgement.tails import TOLERATED, one_sided_error
 
 ALPHA = 0.05
 READERS = 1_000
