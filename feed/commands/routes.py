@@ -15,7 +15,7 @@ from feed.storage.redis_store import RedisStore
 
 
 @click.command()
-@click.option("--markdown", is_flag=True, help="Print the table that docs/access.md holds.")
+@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def routes(*, markdown: bool) -> None:
     """List every route, and who may call it where credentials are needed."""
     settings = Settings(redis_url="redis://127.0.0.1:1/0")  # no route is called: nothing connects

@@ -19,7 +19,7 @@ CLASSES: dict[str, tuple[type[Any], str]] = {
 
 @click.command("settings")
 @click.option("--of", "which", type=click.Choice(list(CLASSES)), default="settings")
-@click.option("--markdown", is_flag=True, help="Print the table that feed/README.md holds.")
+@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def settings(which: str, *, markdown: bool) -> None:
     """List settings (read from the environment), ranking or training parameters."""
     if markdown:

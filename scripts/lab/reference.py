@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Writes docs/reference from the code: settings, commands, routes, events, archive, metrics."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from prometheus_client import REGISTRY
+from pydantic import TypeAdapter
+
+from feed.cli import COMMANDS, feed
+from feed.commands.settings import markdown_table
+from feed.config import Settings
+from feed.service.access_table import markdown_access_table
+from feed.service.app import create_app
+from feed.service.schemas import ArticleIn, EventIn
+from feed.storage.archive_schema import TABLES
+from feed.storage.redis_store import RedisStore
+from feed.worker.metrics import COUNTED  # noqa: F401 - its metrics are listed, too
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
+NOTE = "<!-- Written by `scripts/lab/run reference`; edit the code, not this page. -->\n"
+
+COMMANDS_HEAD = f"""# Command line
+
+{NOTE}
+For everybody who runs the service. Here is what each command takes. A command that fails says why
+in one line: exit code 2 means that the input is at fault, 3 that a candidate model was refused, and
+1 anything else.
+"""
+
+ARCHIVE_HEAD = f"""# The archive
+
+{NOTE}
+For the data scientist. The worker writes what happened to Parquet files under `archive/` in the
+data directory, one folder for each UTC day. DuckDB, pandas and Spark read them as they are. Times
+are timestamps with a time zone, in UTC.
+"""
+
+
+def settings_page() -> str:
+    """Return every setting of the service, of the ranking and of training."""
+    return f"""# Settings
+
+{NOTE}
+For the operator and the data scientist. Here is every setting with its default and its unit.
+
+## The service
+
+The service, the worker and every command read these from the environment. `feed settings` prints
+them with their present values.
+
+{markdown_table("settings")}
+
+## Ranking
+
+An experiment's variant overrides any of these.
+
+{markdown_table("ranking")}
+
+## Training
+
+`feed retrain --set NAME=VALUE` changes one for a run.
+
+{markdown_table("training")}
+"""
+
+
+def commands_page() -> str:
+    """Return the help of every command."""
+    parts = [COMMANDS_HEAD]
+    context = click.Context(feed, info_name="feed")
+    for name in COMMANDS:
+        command = feed.get_command(context, name)
+        if command is not None:
+            parts += list(_command_parts(command, click.Context(command, context, name)))
+    return "\n".join(parts)
+
+
+def _command_parts(command: click.Command, context: click.Context) -> Iterable[str]:
+    depth = context.command_path.count(" ") + 1
+    yield f"{'#' * depth} {context.command_path}\n"
+    yield f"```text\n{_help(command, context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None:
+                yield from _command_parts(child, click.Context(child, context, name))
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    formatter = click.HelpFormatter(width=96, max_width=96)
+    command.format_help(context, formatter)
+    return "\n".join(line.rstrip() for line in formatter.getvalue().strip().splitlines())
+
+
+def routes_page() -> str:
+    """Return every route and who may call it."""
+    settings = Settings(redis_url="redis://127.0.0.1:1/0")  # no route is called: nothing connects
+    app = create_app(settings, RedisStore(settings), time.time)
+    return f"""# Routes
+
+{NOTE}
+For the engineer who connects a front end. Here is who may call which route, where credentials are
+needed; [Who may do what](../access.md) explains the credentials. "own" means: about the reader whom
+the token speaks for. The parameters and answers of each route are at `/docs` of a running service.
+
+{markdown_access_table(app)}
+"""
+
+
+def events_page() -> str:
+    """Return the fields of an event and of an article as the API takes them."""
+    event = TypeAdapter(EventIn).json_schema()
+    article = ArticleIn.model_json_schema()
+    return f"""# Events and articles
+
+{NOTE}
+For the engineer who sends what readers do, and what the newsroom publishes.
+
+## An event
+
+`POST /v1/events` takes up to 500 of them. The answer comes when they are kept.
+
+{_field_table(event)}
+
+Kinds: {", ".join(f"`{kind}`" for kind in event["$defs"]["EventKind"]["enum"])}. The `un...` kinds
+take back the kind they name.
+
+## An article
+
+`POST /v1/articles` takes up to 500 of them, all or none.
+
+{_field_table(article)}
+"""
+
+
+def _field_table(schema: dict[str, Any]) -> str:
+    lines = ["| field | needed | type | meaning |", "|---|---|---|---|"]
+    for name, entry in schema["properties"].items():
+        needed = "yes" if name in schema.get("required", ()) else ""
+        text = str(entry.get("description", "")).replace("|", "\\|")
+        lines.append(f"| `{name}` | {needed} | {_type_name(entry)} | {text} |")
+    return "\n".join(lines)
+
+
+def _type_name(entry: dict[str, Any]) -> str:
+    if "anyOf" in entry:
+        kinds = [_type_name(e) for e in entry["anyOf"] if e.get("type") != "null"]
+        return kinds[0] if kinds else ""
+    if "$ref" in entry:
+        return re.sub(r"(?<!^)(?=[A-Z])", " ", entry["$ref"].rsplit("/", 1)[1]).lower()
+    if entry.get("format") == "date-time":
+        return "time"
+    return str(entry.get("type", ""))
+
+
+def archive_page() -> str:
+    """Return the tables of the archive and their columns."""
+    parts = [ARCHIVE_HEAD]
+    for table in TABLES.values():
+        lines = [f"| `{column.name}` | `{column.type}` |" for column in table.columns]
+        parts.append(f"## {table.name}\n\n| column | type |\n|---|---|\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def metrics_page() -> str:
+    """Return every metric at /metrics."""
+    lines = ["| metric | type | meaning |", "|---|---|---|"]
+    families = sorted(REGISTRY.collect(), key=lambda f: f.name)
+    lines += [
+        f"| `{family.name}` | {family.type} | {family.documentation} |"
+        for family in families
+        if family.name.startswith("feed_")
+    ]
+    table = "\n".join(lines)
+    return f"""# Metrics
+
+{NOTE}
+For the operator. `/metrics` serves these to Prometheus, summed over all processes of a machine. It
+wants a key with the scope `metrics` once there are keys, unless `FEED_PUBLIC_METRICS` is true.
+
+{table}
+"""
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "command-line.md": commands_page,
+    "routes.md": routes_page,
+    "events.md": events_page,
+    "archive.md": archive_page,
+    "metrics.md": metrics_page,
+}
+
+
+def main() -> None:
+    """Write the pages; with --check only say which ones are not up to date."""
+    check = "--check" in sys.argv[1:]
+    stale = []
+    for name, render in PAGES.items():
+        path, text = FOLDER / name, render()
+        if not path.is_file() or path.read_text() != text:
+            stale.append(name)
+            if not check:
+                FOLDER.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+    print(f"{'not up to date' if check else 'written'}: {', '.join(stale) or 'nothing'}")
+    sys.exit(bool(check and stale))
+
+
+if __name__ == "__main__":
+    main()
