@@ -34,10 +34,17 @@ def test_every_command_is_described(command):
 
 
 def test_every_script_named_in_the_documents_exists_and_may_be_run():
-    named = set(re.findall(r"scripts/(?:lab/)?[a-z_]+(?:\.py)?", ALL))
+    named = set(re.findall(r"scripts/[a-z_]+(?:\.py)?(?![a-z_/])", ALL))
     assert named
     for name in named:
         assert (ROOT / name).is_file(), name
+
+
+def test_every_part_of_the_laboratory_named_in_the_documents_exists():
+    named = set(re.findall(r"scripts/lab/run ([a-z_/]+)", ALL))
+    assert {"bench/serving", "chaos"} <= named
+    for name in named:
+        assert "__main__" in (ROOT / "scripts" / "lab" / f"{name}.py").read_text(), name
 
 
 def test_every_local_link_leads_somewhere():
