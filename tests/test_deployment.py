@@ -94,7 +94,14 @@ def test_the_image_copies_only_what_is_there_and_is_not_ignored():
         assert f"!{source.removeprefix('./')}" in IGNORED
 
 
-def test_the_image_installs_by_hash_and_does_not_run_as_root():
-    assert "--no-deps --require-hashes -r requirements.lock" in DOCKERFILE
+def test_the_image_is_installed_by_the_steps_of_the_demo_and_does_not_run_as_root():
+    steps = re.findall(r"^RUN \. scripts/environment.sh && (\w+) (.+)$", DOCKERFILE, re.MULTILINE)
+    assert steps == [
+        ("create_environment", "/opt/feed requirements.lock python3"),
+        ("install_project", "/opt/feed/bin/python ."),
+    ]
+    demo = (ROOT / "scripts" / "environment.sh").read_text()
+    assert all(f"\n    {name} " in demo for name, _ in steps)
+    assert "pip install" not in DOCKERFILE
     assert re.search(r"^USER feed$", DOCKERFILE, re.MULTILINE)
     assert "libgomp1" in DOCKERFILE

@@ -17,7 +17,7 @@ from feed.commands.demo_steps import Tour
 from feed.commands.demo_world import build_newsroom, read_published
 from feed.commands.errors import one_line_errors
 from feed.domain import ConflictError
-from feed.service.supervisor import is_ready
+from feed.service.supervisor import check_port, is_ready
 
 MARK = ".feed-demo"
 
@@ -44,6 +44,8 @@ def demo(
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with one_line_errors():
+        # Whoever has the port would otherwise answer in the place of the demo's own service.
+        check_port("127.0.0.1", port)
         prepare_directory(data)
         world = (
             read_published(dataset[0], Path(dataset[1]), time.time())

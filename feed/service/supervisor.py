@@ -167,7 +167,8 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host.strip("[]"), port))
         except OSError as error:
-            rule = f"cannot be bound on {host}: {error.strerror or error}"
+            why = error.strerror or error
+            rule = f"cannot be bound on {host}: {why}; stop what has it or choose another (--port)"
             raise InvalidInputError(f"port {port}", rule) from None
 
 
