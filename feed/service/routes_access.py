@@ -10,6 +10,7 @@ from flask import Response, g
 
 from feed.config import DAY_S
 from feed.domain import check_id, format_time
+from feed.service.access import refuse_merged
 from feed.service.answers import AnonymousOut, KeysOut, NewKeyOut
 from feed.service.credentials import Principal, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
@@ -51,6 +52,7 @@ def _anonymous_reader(principal: Principal, now: float) -> tuple[str, float]:
         return f"{ANONYMOUS_PREFIX}{secrets.token_hex(ANONYMOUS_BYTES)}", now
     if not principal.anonymous:
         raise ProblemError(403, "the token speaks for a reader who is not anonymous")
+    refuse_merged(moved=current_services().store.resolve(principal.user_id) != principal.user_id)
     return principal.user_id, principal.since if principal.since is not None else now
 
 

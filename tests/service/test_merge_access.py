@@ -104,6 +104,7 @@ def test_a_merged_id_s_token_reads_nothing_and_its_late_events_count(
         refused = closed.client.open(path, method=method, headers=own)
         assert refused.status_code == 403, path
         assert "signed in" in refused.json["detail"]
+    assert closed.client.post("/v1/anonymous", headers=own).status_code == 403
     put = closed.client.put(f"/v1/users/{user_id}/preferences", json={}, headers=own)
     assert put.status_code == 403
     late = {"event_id": "e2", "article_id": "a2", "kind": "click"}
