@@ -34,7 +34,7 @@ def test_every_command_is_described(command):
 
 
 def test_every_script_named_in_the_documents_exists_and_may_be_run():
-    named = set(re.findall(r"scripts/[a-z_]+(?:\.py)?(?![a-z_/])", ALL))
+    named = set(re.findall(r"scripts/[a-z_]+(?:\.[a-z]+)?(?![a-z_/])", ALL))
     assert named
     for name in named:
         assert (ROOT / name).is_file(), name
