@@ -12,7 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-CLIENT_DIR = ROOT / "feed" / "service" / "web" / "client"
+CLIENT_DIR = ROOT / "feed" / "site" / "client"
 
 Run = Callable[..., str]
 

@@ -1,6 +1,6 @@
 """Full disks, damaged archive files, a clock that jumps: nothing acknowledged is lost."""
 
-from faults.disks import archive_truncated, clock_back, no_room_for_archive, no_room_for_model
+from lab.faults.disks import archive_truncated, clock_back, no_room_for_archive, no_room_for_model
 
 
 def test_an_archive_without_room_loses_nothing(tmp_path):
