@@ -64,16 +64,20 @@ class WeightedSum:
     intercept: float
     weights: Floats
     neutral: Floats
-    _used: Columns = field(init=False)
+    _columns: Columns = field(init=False)
+    _used: tuple[Floats, Floats] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_used", np.flatnonzero(self.weights))
+        columns = np.flatnonzero(self.weights)
+        object.__setattr__(self, "_columns", columns)
+        object.__setattr__(self, "_used", (self.weights[columns], self.neutral[columns]))
 
     def margin(self, features: Matrix) -> Floats:
         """Return the sum of each row of features f32 [k, len(FEATURES)], f64 [k]."""
-        parts = features[:, self._used] - self.neutral[self._used]
-        parts[np.isnan(parts)] = 0.0
-        return np.asarray(self.intercept + parts @ self.weights[self._used], np.float64)
+        weights, neutral = self._used
+        parts = features[:, self._columns] - neutral
+        np.copyto(parts, 0.0, where=np.isnan(parts))
+        return np.asarray(parts @ weights + self.intercept, np.float64)
 
     def parts(self, features: Matrix) -> Floats:
         """Return what each feature adds to the sum, f64 [k, len(FEATURES)]."""
