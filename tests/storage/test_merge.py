@@ -250,6 +250,18 @@ def test_merging_again_changes_nothing(store, make_event, ids):
     assert len(records(store, RecordType.IDENTITY)) == 1
 
 
+def test_two_calls_for_one_merge_side_by_side_come_to_one(store, make_event, ids):
+    anon, reader = ids
+    store.append_events([make_event("impression", user_id=one) for one in ids])
+    ms, held = round(LATER * 1000), []
+    for _ in range(2):
+        store._begin(anon, reader, ms)
+        held.append(store._leave(anon, reader, ms, float("inf")))
+    assert [store._join(anon, reader, one)[0] for one in held] == [b"joined", b"done"]
+    assert store.read_reader(reader).shown == (Shown("article", 2, NOW),)
+    assert len(records(store, RecordType.IDENTITY)) == 1
+
+
 def test_an_id_that_nobody_knows_is_the_readers_from_then_on(store, make_event, ids):
     anon, reader = ids
     assert store.merge_reader(anon, reader, LATER).is_new
