@@ -116,3 +116,19 @@ def test_an_article_stands_by_title_standfirst_and_the_start_of_its_body():
     body = "b" * BODY_CHARACTERS + "x"
     article = Article(article_id="a", title=" Title ", standfirst="", body=body, published_at=0.0)
     assert article_text(article) == "Title\n" + "b" * BODY_CHARACTERS
+
+
+def test_the_same_texts_fit_the_same_encoder():
+    first, again = (TfidfSvdEncoder.fit(TEXTS, dimensions=3) for _ in range(2))
+    np.testing.assert_array_equal(first.encode(TEXTS), again.encode(TEXTS))
+
+
+def test_the_first_dimension_tells_most():
+    texts = ["ferry storm"] * 6 + ["bank rate"] * 2
+    vectors = np.abs(TfidfSvdEncoder.fit(texts, dimensions=2).encode(texts))
+    np.testing.assert_allclose(vectors, [[1, 0]] * 6 + [[0, 1]] * 2, atol=1e-5)
+
+
+def test_few_words_are_kept_as_they_are():
+    encoder = TfidfSvdEncoder.fit(["ferry"])
+    assert encoder.encode(["ferry", "bank"]).tolist() == [[1.0], [0.0]]

@@ -128,13 +128,13 @@ def test_rows_that_limit_the_feed_are_sorted_and_known():
     profile = profile_of(
         (6, "click", 9, UNKNOWN),
         read_rows=[9, -1, 2, 6],
-        hidden_rows=[5, 1, 5, -1],
+        hidden_rows=[5, 0, 5, -1],
         shown_rows=[8, -1, 3],
         shown_counts=[2.0, 7.0, 4.0],
         shown_last_at=[NOW - 8, NOW - 7, NOW - 3],
     )
     assert profile.read_rows.tolist() == [2, 6, 9]
-    assert profile.hidden_rows.tolist() == [1, 5]
+    assert profile.hidden_rows.tolist() == [0, 5]
     assert profile.shown_rows.tolist() == [3, 8]
     assert profile.shown_counts.tolist() == [4.0, 2.0]
     assert profile.shown_last_at.tolist() == [NOW - 3, NOW - 8]

@@ -183,6 +183,26 @@ def test_labels_are_capped_and_the_strongest_win():
     assert state.entries[0].labelled
 
 
+def test_a_label_is_not_lost_to_an_article_that_is_hardly_stronger():
+    pool = world()
+    counters = steady_counters(pool, per_hour=1)
+    detector = TrendingDetector(rules=TrendingRules(max_labels=1))
+    burst(counters, 1, 80)
+    assert labels_of(detector.update(counters, pool, NOW)) == ["a1"]
+    burst(counters, 2, 84)
+    state = detector.update(counters, pool, NOW)
+    scores = state.score(np.array([1, 2]))
+    assert scores[1] > scores[0] > 0
+    assert labels_of(state) == ["a1"]
+    assert labels_of(
+        TrendingDetector(rules=TrendingRules(max_labels=1)).update(counters, pool, NOW)
+    ) == ["a2"]
+
+
+def labels_of(state):
+    return [entry.article_id for entry in state.entries if entry.labelled]
+
+
 def test_a_retracted_article_does_not_trend():
     pool = world(articles=3)
     counters = steady_counters(pool)

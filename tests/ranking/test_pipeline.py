@@ -158,6 +158,19 @@ def test_latest_scores_halve_with_every_day_of_age(shared_world):
     assert set(slate.sources) == {("fresh",)}
 
 
+@pytest.mark.parametrize(
+    ("mode", "stages"),
+    [
+        (Mode.TRENDING, ["candidates", "scoring", "explanation"]),
+        (Mode.LATEST, ["candidates", "explanation"]),
+    ],
+)
+def test_impersonal_slates_time_their_stages(shared_world, mode, stages):
+    ticks = iter(range(1000))
+    slate = recommend(shared_world.context(mode=mode), CONFIG, lambda: float(next(ticks)))
+    assert list(slate.trace.seconds) == stages
+
+
 @pytest.mark.parametrize("mode", [Mode.TRENDING, Mode.LATEST])
 def test_impersonal_slates_pin_and_explore_nothing(shared_world, mode):
     slate = recommend(shared_world.context(mode=mode), CONFIG)
@@ -373,6 +386,13 @@ def test_an_explored_slot_says_so_and_nothing_else(shared_world):
     for explored, reasons in zip(slate.explored.tolist(), slate.reasons, strict=True):
         codes = [reason.code for reason in reasons]
         assert codes == [ReasonCode.EXPLORE] if explored else ReasonCode.EXPLORE not in codes
+
+
+def test_without_exploration_no_candidate_comes_from_there(shared_world):
+    slate = recommend(shared_world.context(shared_world.reader([3])), CERTAIN)
+    assert slate.trace.proposed["exploration"] == 0
+    assert not any("exploration" in names for names in slate.sources)
+    assert list(slate.factors) == ["ranker", "trending", "followed", "fatigue", "diversity"]
 
 
 def test_a_story_told_already_is_not_explored(shared_world):
