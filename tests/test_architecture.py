@@ -10,6 +10,7 @@ from feed.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
+    "arrays",
     "domain",
     "client",
     "config",
@@ -170,6 +171,20 @@ def test_one_module_knows_implicit():
 def test_only_the_storage_room_knows_redis():
     users = {room_of(module_name(path)) for path in MODULES if "redis" in roots_of(path)}
     assert users == {"storage"}
+
+
+def test_array_types_have_one_name_in_one_module():
+    named = (ROOT / "feed" / "arrays.py").read_text()
+    names = {line.split(" = ")[0] for line in named.splitlines() if " = " in line}
+    laboratory = (ROOT / "scripts" / "lab").rglob("*.py")
+    again = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in [*MODULES, *laboratory]
+        if path.name != "arrays.py"
+        for line in path.read_text().splitlines()
+        if line.split(" = ")[0] in names
+    ]
+    assert again == []
 
 
 def test_nothing_is_pickled():

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from feed.arrays import Matrix
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.retrain import read_config
 from feed.domain import InvalidInputError, format_time, parse_time
@@ -25,8 +24,6 @@ from feed.offline.log_source import StoredLog, temporary_directory
 from feed.offline.parallel import evaluate_protocols
 from feed.offline.report import build_report, print_report, render_html
 from feed.offline.walk import HEADS, WalkPlan
-
-Matrix = npt.NDArray[np.float32]
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Floats, Rows
 from feed.features.decay import DecayedTable
 from feed.features.ids import IdMap
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 HALF_LIVES_S = (1800.0, 7200.0, 21600.0, 86400.0)
 """Half-lives of the decayed clicks and impressions, seconds."""

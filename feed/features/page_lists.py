@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Rows
 from feed.features.ids import IdMap
 from feed.features.pairs import PairTable
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 LIST_HALF_LIFE_S = 7200.0
 """Half-life of an impression's weight, seconds."""

@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Rows
 from feed.features.decay import DecayedTable
 from feed.features.ids import IdMap
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 _REBASE_DOUBLINGS = 300.0
 

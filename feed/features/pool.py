@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Codes, Flags, Floats, Vectors
 from feed.domain import AiGenerated, Article
 from feed.features.ids import IdMap, Vocabulary
-
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.bool_]
-Vectors = npt.NDArray[np.float16]
 
 _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "published_at": (np.float64, 0.0),

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Kinds, Rows
 from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind
-from feed.features.ids import Rows, Vocabulary, find, first_places
-from feed.features.interactions import CLICK, KIND_CODE, Kinds, decay, event_weights
+from feed.features.ids import Vocabulary, find, first_places
+from feed.features.interactions import CLICK, KIND_CODE, decay, event_weights
 from feed.features.pool import ArticlePool
 from feed.storage.store import ReaderState
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _LEARNING = TrainingConfig()
 _NO_ROWS: Rows = np.zeros(0, np.int64)

@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from feed.arrays import Floats, Rows
 from feed.domain import PAGE_KEY, EventKind
 from feed.features.counters import Counters
 from feed.features.covisitation import Covisitation
 from feed.features.ids import IdMap
 from feed.features.page_lists import PageLists
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 _COUNTED = frozenset({EventKind.IMPRESSION, EventKind.CLICK, EventKind.READ})
 _Groups = dict[tuple[bool, bool], tuple[list[int], list[float]]]

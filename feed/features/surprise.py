@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from feed.arrays import Floats
 from feed.config import HOUR_S
 from feed.features.counters import HALF_LIVES_S
-
-Floats = npt.NDArray[np.float64]
 
 SLOW = 2
 """Column of the counters that holds the slow clicks (half-life 6 h)."""

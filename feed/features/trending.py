@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Rows
 from feed.config import RankingConfig
 from feed.domain import TrendingEntry
 from feed.features.counters import HALF_LIVES_S
@@ -17,10 +17,6 @@ from feed.features.ids import IdMap
 from feed.features.network_bound import NetworkBound
 from feed.features.pool import ArticlePool
 from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surprise
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 WEIGHED = 0.5
 """Decayed readers from which an article's label leans on readers who came by an open door."""

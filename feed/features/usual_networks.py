@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import exp2
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from feed.arrays import Floats
 
 
 class UsualNetworks:

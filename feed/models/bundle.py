@@ -13,13 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from feed.arrays import Floats, Matrix
 from feed.domain import BundleError
 from feed.features.ids import IdMap
 from feed.models.ranker import LightGBMRanker, WeightedSum
 from feed.models.schema import FEATURES, fingerprint
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 FORMAT = 2
 """Version of the layout on disk."""

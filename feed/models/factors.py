@@ -12,10 +12,8 @@ from implicit.nearest_neighbours import bm25_weight
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from feed.arrays import Floats, Matrix
 from feed.config import TrainingConfig
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 _BLOCK_ROWS = 2048
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import lapack
 
-from feed.features.ids import Rows
-
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
+from feed.arrays import Floats, Matrix, Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,13 +11,11 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Matrix
 from feed.domain import BundleError, InvalidInputError
 from feed.models.schema import FEATURES, columns_of, feature_index
 
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Columns = npt.NDArray[np.intp]
+ColumnNumbers = npt.NDArray[np.intp]
 
 
 class Ranker(Protocol):
@@ -64,7 +62,7 @@ class WeightedSum:
     intercept: float
     weights: Floats
     neutral: Floats
-    _columns: Columns = field(init=False)
+    _columns: ColumnNumbers = field(init=False)
     _used: tuple[Floats, Floats] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from feed.features.ids import Rows, look_up, sum_by_row
+from feed.arrays import Floats, Matrix, Rows
+from feed.features.ids import look_up, sum_by_row
 from feed.features.profile import Profile
 from feed.models.fold_in import FoldIn, solve_fold_in
 from feed.models.view import RankingView
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 RECENT = 20
 """How many of the last clicks item-item neighbours are asked for."""

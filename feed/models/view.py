@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from feed.features.ids import Rows
+from feed.arrays import Floats, Matrix, Rows
 from feed.features.pool import ArticlePool
 from feed.models.bundle import ModelBundle
 from feed.models.fold_in import blend_factors
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Columns, Floats, Matrix
 from feed.domain import PAGE_KEY, AiGenerated, ArchiveError, Article
 from feed.features.context import device_code
 from feed.features.ids import IdMap
@@ -22,10 +23,6 @@ from feed.offline.event_log import (
 )
 from feed.offline.merged_log import read_merges
 from feed.storage.archive import Archive
-
-Columns = dict[str, npt.NDArray[Any]]
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
 
 LATE_S = 3600.0
 """Impressions this long after their feed was served do not speak for the moment of serving."""

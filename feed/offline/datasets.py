@@ -6,16 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Matrix
 from feed.features.embeddings import Encoder, article_text
 from feed.offline.archive_log import read_archive
 from feed.offline.ebnerd import read_ebnerd
 from feed.offline.event_log import EventLog
 from feed.offline.mind import read_mind
 from feed.storage.archive import Archive
-
-Matrix = npt.NDArray[np.float32]
 
 NAMES = ("ebnerd", "mind", "archive")
 """Layouts that can be read."""

@@ -9,9 +9,10 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Columns, Rows
 from feed.domain import ArchiveError, Article, NotFoundError
 from feed.features.embeddings import BODY_CHARACTERS
-from feed.features.ids import IdMap, Rows
+from feed.features.ids import IdMap
 from feed.features.interactions import CLICK, READ, EventColumns
 from feed.offline.event_log import (
     EventLog,
@@ -21,8 +22,6 @@ from feed.offline.event_log import (
     kinds_of,
     sort_events,
 )
-
-Columns = dict[str, npt.NDArray[Any]]
 
 SAME_CLICK_S = 3600.0
 """A history read this close to a click of the same reader on the same article is that click."""

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-import numpy.typing as npt
-
+from feed.arrays import Matrix
 from feed.offline.log_source import LogSource
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import Walk, WalkPlan
-
-Matrix = npt.NDArray[np.float32]
 
 
 def evaluate(

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Kinds, Rows
 from feed.domain import Article
-from feed.features.ids import IdMap, Rows
-from feed.features.interactions import CLICK, EventColumns, Kinds
+from feed.features.ids import IdMap
+from feed.features.interactions import CLICK, EventColumns
 from feed.offline.merges import Merges
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Matrix = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
+from feed.arrays import Flags, Integers, Matrix
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from feed.arrays import Floats, Rows
 from feed.config import RankingConfig, override
 from feed.domain import Mode
 from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.off_policy.estimators import LoggedBandit
 from feed.features.context import RequestContext, device_code
-from feed.features.ids import Rows, Vocabulary
+from feed.features.ids import Vocabulary
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle
 from feed.models.view import RankingView, build_view
@@ -30,8 +31,6 @@ from feed.ranking.live_index import LiveIndex, build_index
 from feed.ranking.pipeline import recommend
 from feed.ranking.scoring import score_candidates
 from feed.storage.archive import Archive
-
-Floats = npt.NDArray[np.float64]
 
 BINS = 5
 """Parts of the pool, by the policy's order, whose click rates the reward model knows."""

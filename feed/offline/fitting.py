@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Matrix
 from feed.config import DAY_S, TrainingConfig
 from feed.domain import format_time
 from feed.features.ids import IdMap
@@ -22,9 +22,6 @@ from feed.models.factors import (
     scale_regularization,
 )
 from feed.offline.log_source import LogSource
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 
 def fit_bundle(

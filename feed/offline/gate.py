@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Integers, Matrix
 from feed.config import RankingConfig, TrainingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
@@ -17,10 +17,6 @@ from feed.offline.event_log import EventLog
 from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import Window
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 MAX_LISTS = 3000
 """Lists that decide; of a longer slice every n-th is taken."""

@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Columns, Floats
 from feed.config import DAY_S
 from feed.domain import Article
 from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns
 from feed.offline.event_log import EventLog, Impressions, LoggedEvents
 from feed.offline.merges import Merges
-
-Floats = npt.NDArray[np.float64]
-Columns = dict[str, npt.NDArray[Any]]
 
 PART_S = DAY_S
 """Span of a log that is held at once."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feed.features.ids import Rows
+from feed.arrays import Rows
 
 
 @dataclass(frozen=True, slots=True)

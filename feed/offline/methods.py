@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Matrix
 from feed.models.ranker import LightGBMRanker, LinearRanker
 from feed.models.schema import feature_index
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 MODEL = "model"
 SERVED = "model as served"

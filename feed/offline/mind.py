@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Rows
 from feed.config import DAY_S
 from feed.domain import ArchiveError, Article, NotFoundError
-from feed.features.ids import IdMap, Rows
+from feed.features.ids import IdMap
 from feed.features.interactions import CLICK, EventColumns
 from feed.offline.event_log import (
     EventLog,

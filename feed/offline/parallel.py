@@ -11,16 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Queue
 
-import numpy as np
-import numpy.typing as npt
-
+from feed.arrays import Matrix
 from feed.offline.evaluation import evaluate
 from feed.offline.log_source import LogSource
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
 
-Matrix = npt.NDArray[np.float32]
 Progress = Callable[[float, str], None]
 
 _LOOK_S = 0.2

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Rows
 from feed.config import RankingConfig
 from feed.features.context import RequestContext
-from feed.features.ids import Rows
 from feed.features.profile import Profile
 from feed.features.trending import TrendingDetector, TrendingState, build_state
 from feed.models.view import RankingView

@@ -8,14 +8,12 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Floats, Matrix
 from feed.config import TrainingConfig
 from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum, logistic
 from feed.models.schema import FEATURES
 from feed.offline.examples import Examples
 from feed.offline.ranking_metrics import ndcg_at, sort_lists
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
 """What each head learns: whether a pool article is clicked; the order of a list."""

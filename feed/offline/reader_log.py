@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Column, Floats, Rows
 from feed.config import DAY_S, RankingConfig
-from feed.features.ids import Rows
 from feed.features.interactions import CLICK
 from feed.features.profile import Profile, build_profile
 from feed.offline.event_log import EventLog, LoggedEvents
 from feed.offline.merges import LogMerge
 from feed.offline.reader_marks import DISLIKE, MARKING, ReaderMarks
-
-Floats = npt.NDArray[np.float64]
-Column = npt.NDArray[Any]
 
 HISTORY_EVENTS = 200
 """Engagements a reader's live state holds."""

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
+from feed.arrays import Floats, Kinds, Rows
 from feed.domain import EventKind
-from feed.features.ids import Rows
 from feed.features.interactions import KIND_CODE
-
-Floats = npt.NDArray[np.float64]
-Kinds = npt.NDArray[np.int8]
 
 LIKE, UNLIKE = KIND_CODE[EventKind.LIKE], KIND_CODE[EventKind.UNLIKE]
 DISLIKE, UNDISLIKE = KIND_CODE[EventKind.DISLIKE], KIND_CODE[EventKind.UNDISLIKE]

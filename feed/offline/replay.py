@@ -5,19 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Floats, Matrix, Rows
 from feed.config import DAY_S
 from feed.domain import Article, EventKind
 from feed.features.context import RequestContext
-from feed.features.ids import Rows
 from feed.features.interactions import CLICK, KIND_CODE, READ, EventColumns
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.state import LiveSignals
 from feed.offline.event_log import EventLog, Impressions, LoggedEvents, Seen
 from feed.offline.log_source import LogSource, parts
 from feed.offline.reader_log import ReaderLog
-
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
 
 PAIRS_S = 5 * DAY_S
 """Clicks older than this at the start of a replay enter no pairs: they would have decayed."""

@@ -9,14 +9,11 @@ from types import TracebackType
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Rows
 from feed.domain import ArchiveError
-from feed.features.ids import Rows
 from feed.offline.event_log import Seen
 from feed.offline.log_source import LogSource
-
-Floats = npt.NDArray[np.float64]
 
 
 class ScoreFile:

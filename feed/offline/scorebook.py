@@ -8,9 +8,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from feed.features.ids import Rows
+from feed.arrays import Flags, Floats, Integers, Matrix, Rows
 from feed.models.ranker import LightGBMRanker, logistic
 from feed.models.schema import feature_index
 from feed.models.view import RankingView
@@ -22,11 +21,6 @@ from feed.offline.score_file import ScoreFile
 from feed.offline.spread import TOP, Spread
 from feed.offline.tally import ListFacts, Tally
 from feed.offline.walk import PoolList, Rankers, SlateList
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
 
 _SHARE = feature_index()["clicks_24h"]
 

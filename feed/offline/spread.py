@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from feed.features.ids import Rows
-
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
+from feed.arrays import Floats, Matrix, Rows
 
 TOP = 10
 """How much of each list is looked at."""

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Integers
 from feed.offline.ranking_metrics import (
     Interval,
     RankedLists,
@@ -17,9 +17,6 @@ from feed.offline.ranking_metrics import (
     recall_at,
     reciprocal_rank,
 )
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "slate": ("auc", "mrr", "ndcg@5", "ndcg@10"),

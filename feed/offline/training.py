@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Matrix
 from feed.config import DAY_S, RankingConfig, TrainingConfig
 from feed.domain import ArchiveError, format_time
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
 from feed.offline.walk import Walk, WalkPlan
-
-Matrix = npt.NDArray[np.float32]
 
 HOLD_OUT_SHARE = 0.1
 """Part of the log's span that the gate holds out, at most a day ..."""

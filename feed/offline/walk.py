@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import DAY_S, RankingConfig, TrainingConfig
 from feed.features.context import RequestContext
-from feed.features.ids import Rows
 from feed.features.profile import Profile
 from feed.models.bundle import ModelBundle
 from feed.models.feature_matrix import build_features
@@ -29,9 +28,6 @@ from feed.offline.ranker_training import fit_ranker
 from feed.offline.replay import Replay, build_log_pool
 from feed.ranking.scoring import build_candidate_features, find_factors
 
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 Rankers = dict[str, Future[LightGBMRanker | None]]
 
 HEADS = ("slate", "pool")

@@ -9,13 +9,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Rows
 from feed.config import RankingConfig
 from feed.features.ids import first_of_each, first_places
 from feed.ranking.context import RankingContext, Situation
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 Source = Callable[[RankingContext, Situation, RankingConfig, int], Rows]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.domain import Pin
 from feed.features.context import RequestContext
@@ -20,11 +20,6 @@ from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
 from feed.models.view import PackedVectors, RankingView
 from feed.ranking.eligibility import Eligibility, find_eligible
 from feed.ranking.live_index import LiveIndex, build_index
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

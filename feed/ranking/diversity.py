@@ -6,15 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Codes, Flags, Floats, Matrix, Rows
 from feed.config import RankingConfig
-
-Rows = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 
 COSINE_SCALE = 5.0
 """How many times a cosine of 1 counts as much as a score smaller by a factor of e."""

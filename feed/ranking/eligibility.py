@@ -8,14 +8,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Flags, Rows
 from feed.config import HOUR_S, RankingConfig
 from feed.features.context import RequestContext
 from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
 from feed.ranking.live_index import LiveIndex
-
-Rows = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

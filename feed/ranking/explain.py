@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Rows
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason
 from feed.features.profile import Profile
@@ -25,10 +25,6 @@ from feed.ranking.reasons import (
     trending_reason,
 )
 from feed.ranking.scoring import Scores, find_followed
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 HISTORY, AFFINITY, POPULARITY, TREND, FRESHNESS = range(5)
 FAMILIES: tuple[tuple[str, ...], ...] = (

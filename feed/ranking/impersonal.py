@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Rows
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Mode, Reason, Rung
 from feed.ranking.candidates import Candidates, first_eligible, popular_by, source_names, unite
 from feed.ranking.context import RankingContext, build_impersonal_situation
 from feed.ranking.reasons import age_reason, popular_reason, trending_reason
 from feed.ranking.slate import Slate, StageTimer, Trace
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 FRESH_HALF_LIFE_H = 24.0
 

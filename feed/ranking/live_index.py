@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Rows
 from feed.config import HOUR_S
 from feed.features.counters import HALF_LIVES_S, Counters
 from feed.features.pool import ArticlePool
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 SCHEDULE_TOLERANCE_S = 300.0
 """An article dated this far ahead is taken as clock difference; further ahead, as scheduled."""

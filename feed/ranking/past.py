@@ -6,18 +6,13 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Codes, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.features.covisitation import RECENT
 from feed.features.ids import find
 from feed.models.schema import FEATURES, columns_of
 from feed.ranking.context import RankingContext, Situation
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
-Codes = npt.NDArray[np.int32]
 
 MOST = RECENT
 """Only so many of the last clicks are asked."""

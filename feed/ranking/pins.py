@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Flags, Rows
 from feed.ranking.context import RankingContext
 from feed.ranking.eligibility import may_be_pinned
-
-Rows = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Flags, Rows
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
 from feed.models.ranker import Ranker
@@ -21,10 +21,6 @@ from feed.ranking.pins import find_pins, merge_pins
 from feed.ranking.reasons import plain_reason
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _EXPLORATION_BIT = list(SOURCES).index("exploration")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.features.ids import find
 from feed.features.profile import Profile, followed_of
@@ -14,11 +14,6 @@ from feed.models.feature_matrix import build_features
 from feed.models.ranker import Ranker, logistic
 from feed.models.schema import columns_of
 from feed.ranking.context import RankingContext, Situation
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 
 COLD_FOLLOW = 16.0
 """For a reader who follows but has not read yet, the followed boost counts so many times."""

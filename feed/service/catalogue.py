@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from feed.arrays import Matrix
 from feed.config import Settings
 from feed.domain import Article, InvalidInputError, NotFoundError
 from feed.features.embeddings import (
@@ -19,7 +20,7 @@ from feed.features.embeddings import (
     TfidfSvdEncoder,
     article_text,
 )
-from feed.storage.store import CatalogueStore, FloatVector, StoredArticle
+from feed.storage.store import CatalogueStore, StoredArticle
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
@@ -173,12 +174,12 @@ class ArticleService:
         return self._encoder
 
 
-def _unit(vector: FloatVector) -> FloatVector:
+def _unit(vector: Matrix) -> Matrix:
     largest = float(np.abs(vector).max(initial=0.0))
     if not 0 < largest < np.inf:
         return np.zeros_like(vector)
     scaled = vector / np.float32(largest)
-    unit: FloatVector = (scaled / np.linalg.norm(scaled)).astype(np.float32)
+    unit: Matrix = (scaled / np.linalg.norm(scaled)).astype(np.float32)
     return unit
 
 

@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Columns
 from feed.domain import ArchiveError
 from feed.storage.archive_files import day_name, reading, table_files
 from feed.storage.archive_identities import (
@@ -44,8 +45,6 @@ is ahead, a little before."""
 
 _TIMES = {EVENTS: "occurred_at", SERVED: "served_at"}
 """Tables of what readers did and were shown, and the column that says when."""
-
-Columns = dict[str, npt.NDArray[Any]]
 
 
 class Archive:

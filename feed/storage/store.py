@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, overload
 
-import numpy as np
-import numpy.typing as npt
-
+from feed.arrays import Matrix
 from feed.domain import Article, Event, EventKind, Origin, Pin, Preferences, ServedFeed
-
-FloatVector = npt.NDArray[np.float32]
 
 
 class Outcome(StrEnum):
@@ -113,7 +109,7 @@ class StoredArticle:
     """
 
     article: Article
-    embedding: FloatVector
+    embedding: Matrix
     encoder: str
     text_hash: str
     added_at: float

@@ -6,17 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from feed.arrays import Matrix
 from feed.config import TrainingConfig
 from feed.offline.examples import Examples
 from feed.offline.log_source import LogSource
 from feed.offline.ranker_training import fit_ranker
 from feed.offline.ranking_metrics import auc, ndcg_at, sort_lists
 from feed.offline.walk import HEADS, Walk, WalkPlan
-
-Matrix = npt.NDArray[np.float32]
 
 LEAVES = (15, 31, 63)
 """Sizes of a tree that are tried."""

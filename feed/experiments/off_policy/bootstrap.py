@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from feed.arrays import Floats
 from feed.experiments.statistics.effects import Interval
-
-FloatArray = NDArray[np.float64]
 
 MOST_BLOCKS = 1_000
 """Readers beyond this number are joined into this many random groups before resampling."""
@@ -42,9 +41,7 @@ class ReaderBootstrap:
         counts = np.bincount(drawn.ravel(), minlength=resamples * blocks)
         self._counts = counts.reshape(resamples, blocks).astype(np.float64)
 
-    def ratio_interval(
-        self, above: FloatArray, below: FloatArray, level: float = 0.95
-    ) -> Interval | None:
+    def ratio_interval(self, above: Floats, below: Floats, level: float = 0.95) -> Interval | None:
         """Percentile interval of sum(above) / sum(below) when readers are drawn anew.
 
         Args:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from feed.arrays import Floats
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
 from feed.experiments.statistics.effects import Interval
-
-FloatArray = NDArray[np.float64]
 
 CLIPS = (5.0, 10.0, 50.0)
 """Largest weights of the sensitivity table."""
@@ -40,12 +39,12 @@ class LoggedBandit:
             policy's actions.
     """
 
-    rewards: FloatArray
-    propensities: FloatArray
-    targets: FloatArray
+    rewards: Floats
+    propensities: Floats
+    targets: Floats
     readers: NDArray[np.int64]
-    predicted: FloatArray
-    predicted_target: FloatArray
+    predicted: Floats
+    predicted_target: Floats
 
     def __post_init__(self) -> None:
         columns = (
@@ -66,7 +65,7 @@ class LoggedBandit:
             raise ValueError("the evaluated policy's probabilities must not be negative")
 
     @property
-    def weights(self) -> FloatArray:
+    def weights(self) -> Floats:
         """Importance weights, shape (rows,)."""
         return self.targets / self.propensities
 
@@ -245,8 +244,8 @@ def refuse(
 
 def _estimate(
     name: str,
-    above: FloatArray,
-    below: FloatArray,
+    above: Floats,
+    below: Floats,
     bootstrap: ReaderBootstrap,
     level: float,
 ) -> Estimate:
@@ -257,7 +256,7 @@ def _estimate(
     return Estimate(name, float(above.sum()) / denominator, interval)
 
 
-def _clustered_error(values: FloatArray, readers: NDArray[np.int64]) -> float:
+def _clustered_error(values: Floats, readers: NDArray[np.int64]) -> float:
     _, reader = np.unique(readers, return_inverse=True)
     sums = np.bincount(reader, values - values.mean())
     return float(np.sqrt(np.square(sums).sum())) / values.size

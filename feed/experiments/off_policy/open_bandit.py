@@ -9,13 +9,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from feed.arrays import Floats, Integers
 from feed.domain import NotFoundError
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
 from feed.experiments.off_policy.estimators import LoggedBandit
 from feed.experiments.statistics.effects import Interval
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _UNSEEN_ROWS = 0.5
 _PRIOR_ROWS = 100.0
@@ -50,11 +48,11 @@ class PolicyLog:
     """
 
     name: str
-    items: IntArray
-    places: IntArray
-    clicks: FloatArray
-    propensities: FloatArray
-    readers: IntArray
+    items: Integers
+    places: Integers
+    clicks: Floats
+    propensities: Floats
+    readers: Integers
     n_items: int
     n_places: int
 
@@ -104,7 +102,7 @@ def load_policy_log(folder: Path, campaign: str | None = None) -> PolicyLog:
     )
 
 
-def estimate_action_distribution(log: PolicyLog) -> FloatArray:
+def estimate_action_distribution(log: PolicyLog) -> Floats:
     """Estimate how often a policy shows each item in each slot, from its own log.
 
     Each item's rows, over the sum of their inverse propensities: the ratio of two estimates, of
@@ -124,7 +122,7 @@ def estimate_action_distribution(log: PolicyLog) -> FloatArray:
     inverse = _table(1.0 / log.propensities, log, shape)
     rows = np.maximum(shown.sum(axis=0), 1.0)
     chances = np.where(shown > 0, shown / np.maximum(inverse, 1.0), _UNSEEN_ROWS / rows)
-    normalised: FloatArray = chances / chances.sum(axis=0)
+    normalised: Floats = chances / chances.sum(axis=0)
     return normalised
 
 
@@ -181,16 +179,16 @@ def measure_reward(log: PolicyLog, rng: np.random.Generator) -> tuple[float, Int
     return (float(log.clicks.mean()) if log.clicks.size else 0.0), interval
 
 
-def _click_rates(log: PolicyLog, rows: NDArray[np.bool_]) -> FloatArray:
+def _click_rates(log: PolicyLog, rows: NDArray[np.bool_]) -> Floats:
     shape = (log.n_items, log.n_places)
     clicks = _table(log.clicks * rows, log, shape)
     shown = _table(rows.astype(np.float64), log, shape)
     slot_rate = clicks.sum(axis=0) / np.maximum(shown.sum(axis=0), 1.0)
-    rates: FloatArray = (clicks + _PRIOR_ROWS * slot_rate) / (shown + _PRIOR_ROWS)
+    rates: Floats = (clicks + _PRIOR_ROWS * slot_rate) / (shown + _PRIOR_ROWS)
     return rates
 
 
-def _table(values: FloatArray, log: PolicyLog, shape: tuple[int, int]) -> FloatArray:
+def _table(values: Floats, log: PolicyLog, shape: tuple[int, int]) -> Floats:
     cells = log.items * log.n_places + log.places
     sums = np.bincount(cells, values, minlength=shape[0] * shape[1]).astype(np.float64)
     return sums.reshape(shape)

@@ -12,6 +12,7 @@ from implicit.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from feed.arrays import Floats, Integers, Matrix
 from feed.config import TrainingConfig
 from feed.models.factors import (
     confidences,
@@ -23,9 +24,6 @@ from feed.models.fold_in import blend_factors, fold_in
 from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
 from lab.ablation.data import Reads
 
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
 Scorer = Callable[[Integers, Floats], npt.NDArray[np.floating]]
 
 TESTED = 3000

@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Floats, Integers, Matrix
 from feed.domain import ArchiveError
-
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Floats, Integers, Matrix
 from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind
 from feed.features.interactions import build_interactions, decay
@@ -20,9 +21,6 @@ from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import POOL_S
 from lab.ablation.collaborative import TESTED, Row
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Matrix = npt.NDArray[np.float32]
 Weigh = Callable[[Profile, float], tuple[Integers, Floats]]
 
 REFIT_S = 6 * HOUR_S

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from feed.arrays import Floats, Rows
 from feed.commands.errors import one_line_errors
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import parse_time
@@ -37,9 +38,6 @@ from feed.offline.event_log import EventLog
 from feed.offline.replay import Replay, build_log_pool
 from feed.offline.walk import WalkPlan
 from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, BoostPoint, choose, sweep_boost
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 WARM_UP_S = 3 * 24 * HOUR_S
 STEP_S = 600.0

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
+from feed.arrays import Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.ranker import LinearRanker, Ranker
@@ -17,10 +17,6 @@ from feed.offline.log_source import LogSource
 from feed.offline.pool_protocol import TRENDING_S
 from feed.offline.ranking_metrics import Interval, bootstrap_mean
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 """Values of `trending_boost` that are tried."""

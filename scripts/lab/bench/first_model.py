@@ -15,13 +15,13 @@ from pathlib import Path
 
 import click
 import numpy as np
-import numpy.typing as npt
 import orjson
 from rich import box
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from feed.arrays import Floats, Matrix
 from feed.commands.demo_world import build_newsroom
 from feed.commands.errors import one_line_errors
 from feed.config import HOUR_S, RankingConfig, TrainingConfig
@@ -38,9 +38,6 @@ from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 from feed.storage.archive import Archive
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.store import CatalogueChange, RecordType, StoredArticle, StreamRecord
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 NOW = 1_780_000_000.0
 """The end of the newsroom's log; what is drawn does not depend on the day the script runs."""

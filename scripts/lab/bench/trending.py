@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Floats
 from feed.domain import Article
 from feed.features.counters import HALF_LIVES_S
 from feed.features.network_bound import NetworkBound
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.trending import TrendingDetector, TrendingState
-
-Floats = npt.NDArray[np.float64]
 
 TICK_S = 30.0
 DAY_S = 86400.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feed.arrays import Floats
 from feed.experiments.off_policy.estimators import (
     LoggedBandit,
     evaluate_policy,
@@ -14,8 +14,6 @@ from feed.experiments.off_policy.estimators import (
     refuse,
 )
 from lab.simulation.tally import Counter, Tally
-
-FloatArray = NDArray[np.float64]
 
 CONTEXTS, ACTIONS, READERS, ROWS = 6, 10, 800, 4_000
 
@@ -52,14 +50,14 @@ def try_off_policy(seed: int, runs: int) -> dict[str, Tally]:
     return counter.tallies()
 
 
-def _policy(rates: FloatArray, sharpness: float) -> FloatArray:
+def _policy(rates: Floats, sharpness: float) -> Floats:
     preference = np.exp(sharpness * rates)
-    policy: FloatArray = preference / preference.sum(axis=1, keepdims=True)
+    policy: Floats = preference / preference.sum(axis=1, keepdims=True)
     return policy
 
 
 def _draw_log(
-    rng: np.random.Generator, rates: FloatArray, logging: FloatArray, target: FloatArray
+    rng: np.random.Generator, rates: Floats, logging: Floats, target: Floats
 ) -> LoggedBandit:
     readers = rng.integers(0, READERS, ROWS)
     mood = rng.uniform(0.5, 1.5, READERS)

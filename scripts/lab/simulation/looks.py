@@ -6,8 +6,8 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feed.arrays import Floats
 from feed.experiments.statistics.aggregates import NO_READERS, Moments
 from feed.experiments.statistics.effects import Effect, estimate_effect
 from feed.experiments.statistics.sample_ratio import (
@@ -24,8 +24,6 @@ from lab.simulation.worlds import (
     TRUE_READS,
     draw_readers,
 )
-
-FloatArray = NDArray[np.float64]
 
 DAYS = 28
 NEW_A_DAY = 60
@@ -144,9 +142,7 @@ def try_group_metric(seed: int, runs: int) -> dict[str, Tally]:
     return counter.tallies()
 
 
-def _first_finding(
-    control: FloatArray, treatment: FloatArray, days: list[tuple[int, int]]
-) -> int | None:
+def _first_finding(control: Floats, treatment: Floats, days: list[tuple[int, int]]) -> int | None:
     before, after = NO_READERS, NO_READERS
     for start, end in days:
         before += Moments.from_arrays(control[start:end])

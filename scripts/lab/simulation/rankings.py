@@ -6,15 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feed.arrays import Floats
 from feed.experiments.statistics.aggregates import Moments
 from feed.experiments.statistics.effects import estimate_effect
 from feed.experiments.statistics.interleaving import estimate_preference, interleave
 from feed.experiments.statistics.power import minimum_detectable_effect
 from lab.simulation.tally import Counter, Tally
-
-FloatArray = NDArray[np.float64]
 
 ALPHA = 0.05
 ARTICLES, SLOTS, MEAN_FEEDS = 30, 10, 6.0
@@ -34,10 +32,10 @@ class ReaderPool:
         credit_b: The same for b.
     """
 
-    clicks_a: FloatArray
-    clicks_b: FloatArray
-    credit_a: FloatArray
-    credit_b: FloatArray
+    clicks_a: Floats
+    clicks_b: Floats
+    credit_a: Floats
+    credit_b: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ def try_designs(seed: int, runs: int, pool: ReaderPool, needed: ReadersNeeded) -
 
 def _open_feed(
     rng: np.random.Generator, eagerness: float, noises: tuple[float, float]
-) -> tuple[FloatArray, float]:
+) -> tuple[Floats, float]:
     interest = rng.normal(size=ARTICLES)
     chance = np.minimum(eagerness * 0.25 / (1.0 + np.exp(2.0 - interest)), 1.0)
     ranks = [np.argsort(-(interest + noise * rng.normal(size=ARTICLES))) for noise in noises]
@@ -163,7 +161,7 @@ def _open_feed(
     return drawn, float(expected[1].sum() - expected[0].sum())
 
 
-def _readers_for(score: FloatArray) -> int:
+def _readers_for(score: Floats) -> int:
     return math.ceil((_SIGNAL * float(score.std(ddof=1) / score.mean())) ** 2)
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feed.arrays import Floats
 from feed.experiments.statistics.aggregates import Moments
-
-FloatArray = NDArray[np.float64]
 
 MEAN_VIEWS = 12.0
 CLICK_RATE = 0.1
@@ -37,12 +35,12 @@ class Readers:
         clicks_before: Clicks before the start.
     """
 
-    views: FloatArray
-    clicks: FloatArray
-    reads: FloatArray
-    dwell_s: FloatArray
-    views_before: FloatArray
-    clicks_before: FloatArray
+    views: Floats
+    clicks: Floats
+    reads: Floats
+    dwell_s: Floats
+    views_before: Floats
+    clicks_before: Floats
 
     def reads_moments(self) -> Moments:
         """Qualified reads a reader, with clicks before the start as covariate."""
