@@ -1,5 +1,6 @@
 """Backup and restore of an installation, tried while it runs."""
 
+import gzip
 import shutil
 from contextlib import closing
 from dataclasses import replace
@@ -101,6 +102,16 @@ def test_new_events_follow_the_old_ones_even_in_an_emptied_stream(used, tmp_path
                 facts = [s._link.call(key, "XINFO", "STREAM", key) for s in (old, new)]
                 found = [dict(zip(f[::2], f[1::2], strict=True)) for f in facts]
                 assert found[0][b"last-generated-id"] == found[1][b"last-generated-id"]
+
+
+def test_a_backup_holds_no_salt(used, store, tmp_path, empty_settings):
+    salt = store.daily_salt(20_000)
+    store.write_blob("lasting", salt[::-1])
+    backup(used, tmp_path / "copy")
+    with gzip.open(tmp_path / "copy" / "store.dump.gz") as file:
+        dump = file.read()
+    assert salt[::-1] in dump
+    assert salt not in dump
 
 
 def test_a_backup_never_overwrites(used, tmp_path, empty_settings):

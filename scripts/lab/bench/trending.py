@@ -59,7 +59,9 @@ class PoissonWorld:
             self.born -= 30 * DAY_S
         self.now, self.began_at = 0.0, -30 * DAY_S
         self.pool = self.build_pool()
+        self.site = self.sums.sum(axis=0)
         self.bound = NetworkBound(self.pool.ids)
+        self.bound_rows = np.arange(articles)  # an article that replaces another is unknown to it
         tail = np.arange(1, OTHER_NETWORKS + 1) ** -0.9
         shares = np.concatenate([CARRIERS, tail * (1 - sum(CARRIERS)) / tail.sum()])
         self.shares_up_to = shares.cumsum()
@@ -86,12 +88,15 @@ class PoissonWorld:
         rows = np.repeat(np.arange(usual.size), usual).tolist()
         came = list(zip(rows, *self.draw_origins(len(rows), USUALLY_FRESH), strict=True))
         came += others or []
-        self.sums *= np.exp2(-tick_s / np.array(HALF_LIVES_S))
+        decay = np.exp2(-tick_s / np.array(HALF_LIVES_S))
+        self.sums *= decay
+        self.site = self.site * decay + len(came)
         if came:
             times = [self.now] * len(came)
             rows, networks, fresh = (list(column) for column in zip(*came, strict=True))
             np.add.at(self.sums, rows, 1.0)
-            self.bound.add_readers(rows, networks, fresh, times, times)
+            bound_rows = self.bound_rows[rows].tolist()
+            self.bound.add_readers(bound_rows, networks, fresh, times, times)
         if self.churn:
             self.replace_old()
         if int(self.now) % 60 < tick_s:
@@ -106,7 +111,9 @@ class PoissonWorld:
     def set_rate(self, row: int, per_hour: float) -> None:
         """Give an article a usual rate, and the past that goes with it."""
         self.rates[row] = per_hour / 3600
+        self.site = self.site - self.sums[row]
         self.sums[row] = self.rates[row] * np.array(HALF_LIVES_S) / np.log(2)
+        self.site = self.site + self.sums[row]
 
     def replace_old(self) -> None:
         """Put a new article in the place of each that is a day old."""
@@ -114,6 +121,7 @@ class PoissonWorld:
         if old.size:
             self.sums[old], self.born[old] = 0.0, self.now
             self.rates[old] = self.draw_rates(old.size)
+            self.bound_rows[old] = self.bound_rows.max() + 1 + np.arange(old.size)
             self.pool.published_at[old] = self.pool.first_seen_at[old] = self.now
 
     def clicks(self, rows: npt.NDArray[np.int64], now: float) -> Floats:
@@ -125,8 +133,19 @@ class PoissonWorld:
     def site_clicks(self, now: float) -> Floats:
         """Return the decayed readers of the site, as the counters would."""
         del now
-        total: Floats = self.sums.sum(axis=0)
-        return total
+        return self.site
+
+    def withheld(self, rows: npt.NDArray[np.int64], now: float) -> Floats:
+        """Return the decayed readers of rows that do not count, as the bound would."""
+        return self.bound.withheld(self.bound_rows[rows], now)
+
+    def site_withheld(self, now: float) -> Floats:
+        """Return the decayed readers of the site that do not count, as the bound would."""
+        return self.bound.site_withheld(now)
+
+    def readers(self, rows: npt.NDArray[np.int64], now: float) -> Floats:
+        """Return the decayed readers of rows that were weighed, as the bound would."""
+        return self.bound.readers(self.bound_rows[rows], now)
 
 
 def labels(state: TrendingState) -> set[str]:
@@ -144,7 +163,7 @@ class BothWays:
     def labels(self) -> tuple[set[str], set[str]]:
         """Return what is labelled now, with the bound and without."""
         world = self.world
-        bounded = self.bounded.update(world, world.pool, world.now, world.bound)
+        bounded = self.bounded.update(world, world.pool, world.now, world)
         return labels(bounded), labels(self.plain.update(world, world.pool, world.now))
 
 
