@@ -14,7 +14,6 @@ from feed.config import RankingConfig
 from feed.domain import TrendingEntry
 from feed.features.counters import HALF_LIVES_S
 from feed.features.ids import IdMap
-from feed.features.network_bound import NetworkBound
 from feed.features.pool import ArticlePool
 from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surprise
 
@@ -36,6 +35,22 @@ class ClickCounters(Protocol):
 
     def site_clicks(self, now: float) -> Floats:
         """Return the same summed over the site, shape [half-lives]."""
+        ...
+
+
+class WithheldReaders(Protocol):
+    """What the test needs of the bound on networks."""
+
+    def withheld(self, rows: Rows, now: float) -> Floats:
+        """Return the decayed readers that do not count, shape [k, half-lives]."""
+        ...
+
+    def site_withheld(self, now: float) -> Floats:
+        """Return the same summed over the site, shape [half-lives]."""
+        ...
+
+    def readers(self, rows: Rows, now: float) -> Floats:
+        """Return the decayed readers that were weighed, shape [k]."""
         ...
 
 
@@ -145,7 +160,7 @@ class TrendingDetector:
         counters: ClickCounters,
         pool: ArticlePool,
         now: float,
-        bound: NetworkBound | None = None,
+        bound: WithheldReaders | None = None,
     ) -> TrendingState:
         """Return what trends now; labels that were on may stay on (hysteresis).
 

@@ -59,7 +59,7 @@ class PoissonWorld:
             self.born -= 30 * DAY_S
         self.now, self.began_at = 0.0, -30 * DAY_S
         self.pool = self.build_pool()
-        self.site = self.sums.sum(axis=0)
+        self.site: Floats = self.sums.sum(axis=0)
         self.bound = NetworkBound(self.pool.ids)
         self.bound_rows = np.arange(articles)  # an article that replaces another is unknown to it
         tail = np.arange(1, OTHER_NETWORKS + 1) ** -0.9
