@@ -23,6 +23,7 @@ def test_a_stream_is_read_in_order_and_trimmed(store, make_event):
     store.trim_stream(partition, first[-1].stream_id)
     assert store.read_stream(partition, "0-0", 100) == rest
     assert store.stream_length(partition) == 6
+    assert store.stream_length((partition + 1) % store.partitions) == 0
     assert store.stream_lengths()[partition] == 6
 
 
@@ -41,7 +42,10 @@ def test_a_lease_has_one_owner_at_a_time(store):
     assert not store.acquire_lease("worker", "b", 5.0)
     store.release_lease("worker", "a")
     assert store.acquire_lease("worker", "b", 0.05)
-    wait_until(lambda: store.acquire_lease("worker", "a", 5.0))
+    wait_until(lambda: store.lease_holder("worker") is None)
+    assert store.acquire_lease("worker", "a", 5.0)
+    assert store.lease_holder("worker") == "a"
+    assert store.lease_holder("another") is None
     assert not store.acquire_lease("worker", "b", 5.0)
 
 
@@ -56,10 +60,14 @@ def test_blobs_are_kept_and_those_of_a_lost_lease_refused(store):
 
 
 def test_deltas_are_read_after_an_id_and_bounded(store):
+    assert store.last_delta() is None
     ids = [store.append_delta(bytes([n]), keep=3) for n in range(5)]
     assert store.read_deltas("0-0") == [(ids[n], bytes([n])) for n in (2, 3, 4)]
     assert store.read_deltas(ids[3]) == [(ids[4], b"\x04")]
     assert store.read_deltas(ids[4]) == []
+    assert store.last_delta() == (ids[4], b"\x04")
+    store.trim_deltas(ids[3])
+    assert [stream_id for stream_id, _ in store.read_deltas("0-0")] == ids[3:]
 
 
 def test_experiments_are_written_by_version(store):
