@@ -78,8 +78,8 @@ print("%s-%s-%d.%d" % (sys.platform, platform.machine(), *sys.version_info[:2]))
 show_progress() {
   local start=$SECONDS downloaded installed
   while kill -0 $$ 2>/dev/null; do
-    downloaded=$(du -sm "$1/tmp" 2>/dev/null | cut -f1)
-    installed=$(du -sm "$1/lib" 2>/dev/null | cut -f1)
+    downloaded=$(du -sm "$1/tmp" 2>/dev/null | cut -f1) || true
+    installed=$(du -sm "$1/lib" 2>/dev/null | cut -f1) || true
     printf '\r\033[K  %s s: %s MB downloaded, %s MB installed' \
       $((SECONDS - start)) "${downloaded:-0}" "${installed:-0}" >&2
     sleep 1
@@ -101,6 +101,7 @@ explain_failure() {
     fail "the index has no ready-made file of the package above for this Python and machine;" \
       "try another Python from 3.11 to 3.14 (FEED_PYTHON=/path/to/python) or a complete mirror"
   elif grep -qE 'which is not installed|has requirement .* but you have' "$log"; then
+    grep -hoE '[^ ]+ [^ ]+ (requires .* which is not installed|has requirement .*)' "$log" >&2
     fail "the lock does not hold what pyproject.toml asks for: run scripts/lock"
   fi
   fail "pip did not finish; its last words are above, all of them in $log"
@@ -111,7 +112,7 @@ run_pip() {
   local python=$1 log
   shift
   log=$(mktemp) || fail "no temporary file can be made: is the disk full?"
-  "$python" -m pip --disable-pip-version-check --no-input --log "$log" "$@" >&2 ||
+  "$python" -m pip --disable-pip-version-check --no-input --log "$log" "$@" >/dev/null ||
     explain_failure "$log"
   rm -f "$log"
 }
@@ -172,7 +173,7 @@ make_environment() {
     if [ -t 2 ]; then
       show_progress "$directory" 9<&- &
       # shellcheck disable=SC2064 # the number is of now
-      trap "kill $! 2>/dev/null" EXIT
+      trap "kill $! 2>/dev/null || true" EXIT
     fi
     create_environment "$directory" "$lock" "$python"
     install_project "$directory/bin/python" -e .
