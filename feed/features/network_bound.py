@@ -156,7 +156,8 @@ class NetworkBound:
     def dump(self, now: float) -> bytes:
         """Return everything held, for a checkpoint, without what is to be forgotten by now."""
         self.forget(now)
-        sums = self._sums.read(np.arange(self._sums.size, dtype=np.int64), now)
+        latest = max(now, self._sums.landmark or now)  # a clock that was set back decays nothing
+        sums = self._sums.read(np.arange(self._sums.size, dtype=np.int64), latest)
         rows = np.flatnonzero(np.abs(sums).max(axis=1, initial=0) > _NOTHING)
         ids, (usual, readings) = self._ids.ids, self._usual.dump()
         names = {
@@ -167,9 +168,10 @@ class NetworkBound:
         }
         arrays: dict[str, Any] = {
             "names": np.frombuffer(orjson.dumps(names), np.uint8),
-            "now": now,
-            "sums": sums[rows],
-            "site": self.site_withheld(now),
+            "landmark": _number(self._sums.landmark),
+            "sums": self._sums.stored(rows),
+            "site_landmark": _number(self._site.landmark),
+            "site": self._site.all_stored(),
             "articles": _table(
                 [(a.at, a.networks, a.established, a.fresh) for a in self._articles.values()], 4
             ),
@@ -188,9 +190,10 @@ class NetworkBound:
         with np.load(io.BytesIO(data), allow_pickle=False) as packed:
             arrays = {name: packed[name] for name in packed.files}
         names = orjson.loads(arrays["names"].tobytes())
-        now, rows = float(arrays["now"]), ids.add_all(names["summed"])
-        bound._sums.write(rows, arrays["sums"], now)
-        bound._site.write(_SITE, arrays["site"][None], now)
+        rows = ids.add_all(names["summed"])
+        if not np.isnan(arrays["landmark"]):
+            bound._sums.write(rows, arrays["sums"], float(arrays["landmark"]))
+            bound._site.write(_SITE, arrays["site"], float(arrays["site_landmark"]))
         networks = zip(names["networks"], arrays["networks"].tolist(), strict=True)
         for article_id, values, count in zip(
             names["articles"], arrays["articles"].tolist(), arrays["counts"].tolist(), strict=True
@@ -285,3 +288,7 @@ class NetworkBound:
 
 def _table(rows: Sequence[tuple[float, ...]], width: int) -> Floats:
     return np.array(rows, np.float64).reshape(len(rows), width)
+
+
+def _number(landmark: float | None) -> float:
+    return np.nan if landmark is None else landmark

@@ -75,7 +75,7 @@ An experiment's variant overrides any of these.
 def commands_page() -> str:
     """Return the help of every command."""
     parts = [COMMANDS_HEAD]
-    context = click.Context(feed, info_name="feed")
+    context = click.Context(feed, info_name="feed", **feed.context_settings)
     for name in COMMANDS:
         command = feed.get_command(context, name)
         if command is not None:
