@@ -40,7 +40,8 @@ def kill_retrain(data_dir: Path, times: int, seed: int) -> Outcome:
     models = data_dir / "models"
     write_newsroom(data_dir / "archive")
     begun = time.monotonic()
-    outcome.expect(_run(data_dir) == 0, "the first retrain did not publish")
+    # What the gate would say depends on the hour at which this runs, and is not what is tried.
+    outcome.expect(_run(data_dir, "--force") == 0, "the first retrain did not publish")
     takes_s = time.monotonic() - begun
     writing = 0
     for number in range(times):
@@ -120,8 +121,8 @@ def _start(data_dir: Path, *options: str) -> subprocess.Popen[bytes]:
         )
 
 
-def _run(data_dir: Path) -> int:
-    return _start(data_dir).wait(PATIENCE_S)
+def _run(data_dir: Path, *options: str) -> int:
+    return _start(data_dir, *options).wait(PATIENCE_S)
 
 
 def _wait_for_writing(models: Path, process: subprocess.Popen[bytes]) -> None:
