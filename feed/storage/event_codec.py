@@ -68,6 +68,9 @@ def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ..
     """
     at_ms = round(event.occurred_at * 1000)
     letter = KIND_LETTERS[event.kind]
+    entry_letter = letter
+    if letter == "c" and event.request_id is not None:
+        entry_letter = CLICK_ON_PAGE if event.context.get(PAGE_KEY) else CLICK_IN_FEED
     dwell_s = None if event.dwell_s is None else round(event.dwell_s, 3)
     body = orjson.dumps(
         {
@@ -87,18 +90,12 @@ def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ..
         event.article_id,
         letter,
         at_ms,
-        orjson.dumps([_entry_letter(event), at_ms / 1000, dwell_s, event.article_id])[1:-1],
+        orjson.dumps([entry_letter, at_ms / 1000, dwell_s, event.article_id])[1:-1],
         body[:-1]
         if origin is None or event.kind is not EventKind.CLICK
         else _origin_first(origin, body[:-1]),
         b"null" if event.request_id is None else orjson.dumps(event.request_id),
     )
-
-
-def _entry_letter(event: Event) -> str:
-    if event.kind is not EventKind.CLICK or event.request_id is None:
-        return KIND_LETTERS[event.kind]
-    return CLICK_ON_PAGE if event.context.get(PAGE_KEY) else CLICK_IN_FEED
 
 
 def without_origin(payload: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Which reader an id is: the identity the store keeps of ids that were merged."""
+"""Which reader an id is: the pointer that stands in place of a merged id's preferences."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ HOPS_MAX = 8
 """Merges in a row that an id is followed through."""
 
 
-def reader_moved_to(identity: bytes | None) -> str:
+def reader_moved_to(preferences: bytes | None) -> str:
     """Return the reader that an id was merged into; empty if it was not."""
-    if not identity or not identity.startswith(b">"):
+    if not preferences or preferences[:1] != b">":
         return ""
-    return identity.split(b" ", 1)[1].decode()
-
-
-def unit_of(identity: bytes | None) -> str:
-    """Return what experiments know a reader by; empty if that is the reader's own id."""
-    return identity[1:].decode() if identity and identity.startswith(b"=") else ""
+    return preferences.split(b" ", 2)[1].decode()
 
 
 def noted_ids(pairs: list[bytes]) -> dict[str, float]:

@@ -21,7 +21,7 @@ DEADLINE_S = 30.0
 PATIENCE_S = 2 * DEADLINE_S
 """How long a merge that began, and may never go on, holds off that its reader is merged away."""
 
-_HELD = ("a", "h", "r", "v", "m", "x", "s", "pref")
+_HELD = ("a", "h", "r", "v", "m", "x", "s")
 _NAMES = ("merged", "history", "read", "shown", "reactions", "hidden", "saved")
 
 
@@ -49,8 +49,7 @@ class IdentityPart(StorePart):
         """Return the reader that an id was merged into, else the id itself."""
         self._check_layout()
         for _ in range(HOPS_MAX):
-            key = self._keys.reader("i", user_id)
-            target = reader_moved_to(self._link.call(key, "GET", key))
+            target = self._pointed_to(user_id)
             if not target:
                 return user_id
             user_id = target
@@ -124,7 +123,7 @@ class IdentityPart(StorePart):
         return Merge(to_id, is_new=word == b"joined")
 
     def _begin(self, from_id: str, to_id: str, at_ms: int) -> list[bytes]:
-        keys = self._named(to_id, "i", "a")
+        keys = self._named(to_id, "pref", "a")
         args = (from_id, at_ms, MERGED_MAX, PREFERENCES_TTL_S)
         answer: list[bytes] = self._run(scripts.BEGIN_MERGE, keys, args)
         return answer
@@ -133,13 +132,13 @@ class IdentityPart(StorePart):
         if time.monotonic() > deadline:
             self._cancel(from_id, to_id)
             raise ConflictError(f"merging {from_id} took too long; try again")
-        keys = self._named(from_id, "i", *_HELD)
+        keys = self._named(from_id, "pref", *_HELD, "i")
         args = (to_id, at_ms, MERGED_MAX, PREFERENCES_TTL_S, round(PATIENCE_S * 1000))
         word, *rest = self._run(scripts.LEAVE_READER, keys, args)
         if word != b"left":
             self._cancel(from_id, to_id)
             raise ConflictError(_REFUSALS[word].format(from_id=from_id, to_id=to_id))
-        reader, left_ms, unit, *lists, preferences = rest
+        reader, left_ms, unit, preferences, *lists = rest
         data: dict[str, Any] = {
             name: [entry.decode() for entry in entries]
             for name, entries in zip(_NAMES, lists, strict=True)
@@ -149,20 +148,21 @@ class IdentityPart(StorePart):
 
     def _join(self, from_id: str, to_id: str, held: _Held) -> list[bytes]:
         stream = self._keys.stream(self._keys.partition(to_id))
-        keys = (stream, *self._named(to_id, "i", *_HELD, "slates"))
+        keys = (stream, *self._named(to_id, "i", *_HELD, "pref", "slates"))
         ttl_s = self._settings.reader_ttl_days * DAY_S
         args = (from_id, held.at_ms, to_id, ttl_s, PREFERENCES_TTL_S, held.data)
         answer: list[bytes] = self._run(scripts.JOIN_READERS, keys, args)
         return answer
 
     def _finish(self, from_id: str, reader: str) -> None:
-        self._run(scripts.FINISH_MERGE, self._named(from_id, "i", "slates", *_HELD), (reader,))
+        keys = self._named(from_id, "pref", "slates", *_HELD, "i")
+        self._run(scripts.FINISH_MERGE, keys, (reader, PREFERENCES_TTL_S))
 
     def _cancel(self, from_id: str, to_id: str) -> None:
         self._run(scripts.CANCEL_MERGE, self._named(to_id, "a"), (from_id,))
 
     def _pointed_to(self, user_id: str) -> str:
-        key = self._keys.reader("i", user_id)
+        key = self._keys.reader("pref", user_id)
         return reader_moved_to(self._link.call(key, "GET", key))
 
     def _named(self, user_id: str, *kinds: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from feed.storage.event_codec import (
     encode_slate,
     event_arguments,
 )
-from feed.storage.identity import HOPS_MAX, reader_moved_to, unit_of
+from feed.storage.identity import HOPS_MAX, reader_moved_to
 from feed.storage.keys import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
@@ -33,7 +33,11 @@ CLOCK_JUMP_S = 7200
 """How far a clock that is set back may cross midnight without an event counting twice."""
 
 _MOVED = ord("2")
-_OUTCOMES = {ord("1"): Outcome.ACCEPTED, ord("0"): Outcome.DUPLICATE}
+_OUTCOMES = {
+    ord("1"): Outcome.ACCEPTED,
+    ord("0"): Outcome.DUPLICATE,
+    _MOVED: Outcome.DUPLICATE,  # until its reader's partition has said
+}
 
 
 class ReaderPart(StorePart):
@@ -50,14 +54,19 @@ class ReaderPart(StorePart):
     def read_for_feed(self, user_id: str) -> tuple[ReaderState, str | None]:
         """Return `read_reader` and the catalogue's position, None if another node holds that."""
         replies, position, reader = self._read_following(user_id, self._read_commands)
-        history, read, shown, marks, hidden, saved, choices = replies
-        state = replace(
-            _chosen(user_id, reader, choices, marks),
+        history, read, shown, marks, hidden, saved, (preferences, unit) = replies
+        kinds, times = decode_reactions(marks)
+        state = ReaderState(
+            preferences=decode_preferences(preferences),
             history=decode_history(history),
             read_ids=_texts(read),
             shown=decode_shown(shown),
+            reactions=kinds,
+            reacted_at=times,
             hidden_ids=_texts(hidden),
             saved_ids=_texts(saved),
+            moved_to=reader if reader != user_id else "",
+            unit=unit.decode() if unit else "",
         )
         return state, position
 
@@ -97,7 +106,7 @@ class ReaderPart(StorePart):
         self._check_layout()
         args = (encode_preferences(preferences), PREFERENCES_TTL_S)
         for _ in range(HOPS_MAX):
-            names = tuple(self._keys.reader(kind, user_id) for kind in ("i", "pref", "h", "r", "v"))
+            names = tuple(self._keys.reader(kind, user_id) for kind in ("pref", "h", "r", "v"))
             call = ScriptCall(scripts.WRITE_PREFERENCES, names, args)
             user_id = reader_moved_to(self._link.scripts([call])[0])
             if not user_id:
@@ -115,47 +124,51 @@ class ReaderPart(StorePart):
             StoreUnavailableError: the store is away, full, or the worker is too far behind.
         """
         self._check_layout()
-        outcomes = [Outcome.DUPLICATE] * len(events)
-        moved = self._append(events, range(len(events)), outcomes, origin)
+        outcomes, moved = self._append(events, origin)
         for _ in range(HOPS_MAX):
             if not moved:
                 return outcomes
+            places = [*moved]
             following = [replace(events[i], user_id=reader) for i, reader in moved.items()]
-            moved = self._append(following, [*moved], outcomes, origin)
+            found, further = self._append(following, origin)
+            for place, outcome in zip(places, found, strict=True):
+                outcomes[place] = outcome
+            moved = {places[i]: reader for i, reader in further.items()}
         raise ConflictError("a reader was merged too many times in a row")
 
     def _append(
-        self,
-        events: Sequence[Event],
-        places: Sequence[int],
-        outcomes: list[Outcome],
-        origin: Origin | None,
-    ) -> dict[int, str]:
-        """Take events and note at their places what became of them.
+        self, events: Sequence[Event], origin: Origin | None
+    ) -> tuple[list[Outcome], dict[int, str]]:
+        """Take events of readers; of ids that were merged return which reader they belong to.
 
         Returns:
-            The places of events of ids that were merged, and the reader each belongs to: nothing
-            has been done with these.
+            What became of each event, and the places and readers of those with which nothing was
+            done because their id was merged.
         """
         groups: dict[int, list[int]] = {}
         for index, event in enumerate(events):
             groups.setdefault(self._keys.partition(event.user_id), []).append(index)
-        calls, chunks = [], []
+        calls, places = [], []
         for partition, indexes in groups.items():
             for start in range(0, len(indexes), CHUNK):
                 chunk = indexes[start : start + CHUNK]
                 calls.append(self._append_call(partition, [events[i] for i in chunk], origin))
-                chunks.append(chunk)
+                places.append(chunk)
+        outcomes = [Outcome.DUPLICATE] * len(events)
         moved: dict[int, str] = {}
-        for chunk, result in zip(chunks, self._link.scripts(calls), strict=True):
-            flags, *readers = result if isinstance(result, list) else (result,)
-            reader_of = dict(zip(readers[::2], readers[1::2], strict=True))
+        for chunk, result in zip(places, self._link.scripts(calls), strict=True):
+            flags = result
+            if isinstance(result, list):
+                flags, *readers = result
+                reader_of = dict(zip(readers[::2], readers[1::2], strict=True))
+                moved |= {
+                    i: reader_of[events[i].user_id.encode()].decode()
+                    for i, flag in zip(chunk, flags, strict=True)
+                    if flag == _MOVED
+                }
             for index, flag in zip(chunk, flags, strict=True):
-                if flag == _MOVED:
-                    moved[places[index]] = reader_of[events[index].user_id.encode()].decode()
-                else:
-                    outcomes[places[index]] = _OUTCOMES[flag]
-        return moved
+                outcomes[index] = _OUTCOMES[flag]
+        return outcomes, moved
 
     def save_served(self, served: ServedFeed, *, new_slate: bool) -> None:
         """Append the exposure record to the stream and, if new, keep the slate for paging.
@@ -208,12 +221,13 @@ class ReaderPart(StorePart):
         """
         self._check_layout()
         for _ in range(HOPS_MAX):
-            key, commands = self._keys.reader("i", user_id), commands_of(user_id)
+            commands = commands_of(user_id)
+            key = commands[-1][1]
             if positioned:
                 replies, position = self._read_with_position(key, commands)
             else:
                 replies, position = self._link.pipeline(key, commands), None
-            target = reader_moved_to(replies[-1][1])
+            target = reader_moved_to(replies[-1][0])
             if not target:
                 return replies, position, user_id
             user_id = target
@@ -238,7 +252,7 @@ class ReaderPart(StorePart):
             ("ZRANGE", f"{prefix}m:{user_id}", 0, -1, "WITHSCORES"),
             ("ZRANGE", f"{prefix}x:{user_id}", 0, -1),
             ("ZRANGE", f"{prefix}s:{user_id}", 0, -1),
-            self._choices_command(user_id),
+            ("MGET", f"{prefix}pref:{user_id}", f"{prefix}i:{user_id}"),
         ]
 
     def _choices_command(self, user_id: str) -> tuple[str, str, str]:
@@ -273,12 +287,12 @@ def _chosen(
     user_id: str, reader: str, choices: list[bytes | None], marks: Sequence[bytes] = ()
 ) -> ReaderState:
     """Return the light part of a reader's state: preferences, identity and reactions."""
-    preferences, identity = choices
+    preferences, unit = choices
     kinds, times = decode_reactions(marks)
     return ReaderState(
         preferences=decode_preferences(preferences),
         reactions=kinds,
         reacted_at=times,
         moved_to=reader if reader != user_id else "",
-        unit=unit_of(identity),
+        unit=unit.decode() if unit else "",
     )

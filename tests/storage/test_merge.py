@@ -71,7 +71,7 @@ def test_everything_of_the_id_becomes_the_readers(store, make_event, make_served
     assert (state.reactions, state.reacted_at) == ({"a": EventKind.LIKE}, {"a": NOW + 5})
     assert (state.hidden_ids, state.saved_ids) == ({"bad"}, {"later"})
     assert (state.moved_to, state.unit) == ("", reader)
-    assert keys_naming(store, anon) == [f"i:{anon}"]
+    assert keys_naming(store, anon) == [f"pref:{anon}"]
     assert store.read_merged_ids(reader) == {anon: LATER}
     (record,) = records(store, RecordType.IDENTITY)
     assert record == {
@@ -341,7 +341,7 @@ def test_late_events_count_for_the_reader_in_the_order_of_the_request(store, mak
     assert store.read_reader(reader).read_ids == {"before", "late", "article"}
     named = [e["user_id"] for e in records(store, RecordType.EVENT) if e["article_id"] == "late"]
     assert named == [reader]
-    assert keys_naming(store, anon) == [f"i:{anon}"]
+    assert keys_naming(store, anon) == [f"pref:{anon}"]
 
 
 def test_preferences_and_pages_of_the_id_are_the_readers(store, make_event, make_served, ids):
@@ -437,7 +437,7 @@ def test_a_merge_interrupted_anywhere_is_completed_by_asking_again(
     assert len(state.history) == 7
     assert state.shown == (Shown("article", 2, NOW),)
     assert state.read_ids == {"article", "late"}
-    assert keys_naming(store, anon) == [f"i:{anon}"]
+    assert keys_naming(store, anon) == [f"pref:{anon}"]
     (record,) = records(store, RecordType.IDENTITY)
     assert record["clicks"] == [["article", NOW, False, False]]
     assert record["reactions"] == [["article", NOW, -1, 0]]

@@ -23,7 +23,6 @@ for i = 1, n do
   local user = ARGV[at + 2]
   if not first_of[user] then
     users[#users + 1] = prefix .. 'pref:' .. user
-    users[#users + 1] = prefix .. 'i:' .. user
     first_of[user] = #users
   end
 end
@@ -34,26 +33,22 @@ for k = 2, #KEYS do
   end
 end
 
--- Preferences begin with 0 when the reader switched personalisation off; an identity with > when
--- the id was merged into a reader, with = when others were merged into it.
-local known, reader_of, moved = redis.call('MGET', unpack(users)), {}, nil
-for i, kept in ipairs(known) do
+-- Preferences begin with 0 when the reader switched personalisation off, and with > when the id
+-- was merged into the reader named there.
+local preferences, reader_of, moved = redis.call('MGET', unpack(users)), {}, nil
+for i, kept in ipairs(preferences) do
   if kept then
     redis.call('EXPIRE', users[i], ARGV[5])
-    local sign = string.byte(kept)
-    if sign == 62 then
-      local user = string.sub(users[i], #prefix + 3)
-      reader_of[user] = string.match(kept, '^>%d+ (.*)$')
+    if string.byte(kept) == 62 then
+      local user, reader = string.sub(users[i], #prefix + 6), string.match(kept, '^>%d+ ([^ ]+)')
+      reader_of[user] = reader
       moved = moved or {''}
-      moved[#moved + 1] = user
-      moved[#moved + 1] = reader_of[user]
-    elseif sign == 61 then
-      redis.call('EXPIRE', prefix .. 'a:' .. string.sub(users[i], #prefix + 3), ARGV[5])
+      moved[#moved + 1], moved[#moved + 2] = user, reader
     end
   end
 end
 local function is_anonymous(user)
-  local kept = known[first_of[user] - 1]
+  local kept = preferences[first_of[user]]
   return kept and string.byte(kept) == 48
 end
 

@@ -1,11 +1,9 @@
 -- Note on a reader that an id is about to be merged in, so that erasing the reader finds it.
--- KEYS: 1 the reader's identity; 2 the ids merged into it (score: when, ms; below 0: not done yet)
+-- KEYS: 1 the reader's preferences; 2 the ids merged into it (score: when, ms; below 0: not done yet)
 -- ARGV: 1 id to be merged in; 2 now ms; 3 most ids merged in; 4 TTL s
 -- Returns a word, and after `moved` the reader that this one was merged into.
-local identity = redis.call('GET', KEYS[1])
-if identity and string.byte(identity) == 62 then
-  return {'moved', string.match(identity, '^>%d+ (.*)$')}
-end
+local kept = redis.call('GET', KEYS[1])
+if kept and string.byte(kept) == 62 then return {'moved', string.match(kept, '^>%d+ ([^ ]+)')} end
 local at = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if at and tonumber(at) > 0 then return {'done'} end
 if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) / 2 then return {'full'} end

@@ -1,31 +1,29 @@
 -- Put what was held on a merged id to what is held on its reader, once, and record it.
--- KEYS: 1 stream; 2 identity; 3 ids merged in; 4 engagements; 5 clicked; 6 shown; 7 reactions;
+-- KEYS: 1 stream; 2 unit; 3 ids merged in; 4 engagements; 5 clicked; 6 shown; 7 reactions;
 --       8 hidden; 9 saved; 10 preferences; 11 list of slate keys (all of the reader)
--- ARGV: 1 merged id; 2 when it was merged, ms; 3 reader; 4 reader TTL s; 5 identity TTL s;
+-- ARGV: 1 merged id; 2 when it was merged, ms; 3 reader; 4 reader TTL s; 5 TTL s of preferences and unit;
 --       6 JSON object of what leave_reader returned of the merged id
 -- Returns `moved` and the other reader, `gone` (erased meanwhile) or `done`; else `joined`.
 local HISTORY, SHOWN, READ, MARKS = 200, 300, 1000, 1000
 local LIKE, DISLIKE, OFF = 1, 2, 48
-local from, at, to, ttl, identity_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local from, at, to, ttl, long_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local held = cjson.decode(ARGV[6])
 
-local identity = redis.call('GET', KEYS[2])
-if identity and string.byte(identity) == 62 then
-  return {'moved', string.match(identity, '^>%d+ (.*)$')}
-end
+local own = redis.call('GET', KEYS[10])
+if own and string.byte(own) == 62 then return {'moved', string.match(own, '^>%d+ ([^ ]+)')} end
 local noted = redis.call('ZSCORE', KEYS[3], from)
 if not noted then return {'gone'} end
 if tonumber(noted) > 0 then return {'done'} end
 
-local is_fresh = not identity
+local unit = redis.call('GET', KEYS[2])
+local is_fresh = not unit
 for i = 4, 11 do is_fresh = is_fresh and redis.call('EXISTS', KEYS[i]) == 0 end
 
-local own = redis.call('GET', KEYS[10])
 if not own and held.preferences ~= '' then
   own = held.preferences
   -- A login switches nothing off that a reader with a history has never switched off.
   if not is_fresh then own = '1' .. string.sub(own, 2) end
-  redis.call('SET', KEYS[10], own, 'EX', identity_ttl)
+  redis.call('SET', KEYS[10], own, 'EX', long_ttl)
 end
 local is_off = own and string.byte(own) == OFF
 local is_nameless = is_off or string.byte(held.preferences) == OFF
@@ -145,12 +143,11 @@ for i = 1, #held.merged, 2 do
   end
 end
 redis.call('ZADD', KEYS[3], at, from)
-redis.call('EXPIRE', KEYS[3], identity_ttl)
+redis.call('EXPIRE', KEYS[3], long_ttl)
 
 -- An account without a past goes on in the experiments as the reader it was until now.
-local unit = identity and string.sub(identity, 2) or to
 if is_fresh then unit = held.unit ~= '' and held.unit or from end
-redis.call('SET', KEYS[2], '=' .. unit, 'EX', identity_ttl)
+redis.call('SET', KEYS[2], unit or to, 'EX', long_ttl)
 
 local function name(id) return is_nameless and '""' or '"' .. escape(id) .. '"' end
 redis.call('XADD', KEYS[1], '*', 'i', '{"from_id":' .. name(from) .. ',"to_id":' .. name(to)

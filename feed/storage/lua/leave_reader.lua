@@ -1,25 +1,25 @@
 -- Make an id point to the reader it is merged into, and return everything held on it.
 -- From here on nothing is written to its other keys: events and preferences go to the reader.
--- KEYS: 1 identity; 2 ids merged in; 3 engagements; 4 clicked; 5 shown; 6 reactions; 7 hidden;
---       8 saved; 9 preferences
+-- The pointer stands in place of the preferences, which every request reads: `>`, since when (ms),
+-- a space, the reader, a space, and until the merge is done the preferences.
+-- KEYS: 1 preferences; 2 ids merged in; 3 engagements; 4 clicked; 5 shown; 6 reactions; 7 hidden;
+--       8 saved; 9 unit
 -- ARGV: 1 reader to point to; 2 now ms; 3 most ids merged in; 4 TTL s;
 --       5 ms for which a merge that began holds off others
 -- Returns `cycle`, `busy` or `full` and has changed nothing; else `left`, the reader pointed to,
--- since when (ms), the unit, and what the keys from 2 on hold.
-local identity = redis.call('GET', KEYS[1])
-local to, at, unit = ARGV[1], ARGV[2], ''
-if identity and string.byte(identity) == 62 then
-  at, to = string.match(identity, '^>(%d+) (.*)$')
+-- since when (ms), unit and preferences, and what the keys 2 to 8 hold.
+local kept = redis.call('GET', KEYS[1]) or ''
+local to, at, preferences = ARGV[1], ARGV[2], kept
+if string.byte(kept) == 62 then
+  at, to, preferences = string.match(kept, '^>(%d+) ([^ ]+) (.*)$')
 else
-  if identity then unit = string.sub(identity, 2) end
   if tonumber(redis.call('ZSCORE', KEYS[2], to) or '0') > 0 then return {'cycle'} end
   if redis.call('ZCARD', KEYS[2]) > tonumber(ARGV[3]) / 2 then return {'full'} end
   local since = string.format('%.0f', tonumber(ARGV[5]) - tonumber(at))
   if redis.call('ZCOUNT', KEYS[2], '-inf', since) > 0 then return {'busy'} end
-  redis.call('SET', KEYS[1], '>' .. at .. ' ' .. to, 'EX', ARGV[4])
+  redis.call('SET', KEYS[1], '>' .. at .. ' ' .. to .. ' ' .. preferences, 'EX', ARGV[4])
 end
-local held = {'left', to, at, unit, redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES'),
-  redis.call('LRANGE', KEYS[3], 0, -1)}
+local held = {'left', to, at, redis.call('GET', KEYS[9]) or '', preferences,
+  redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES'), redis.call('LRANGE', KEYS[3], 0, -1)}
 for i = 4, 8 do held[#held + 1] = redis.call('ZRANGE', KEYS[i], 0, -1, 'WITHSCORES') end
-held[#held + 1] = redis.call('GET', KEYS[9]) or ''
 return held
