@@ -77,11 +77,12 @@ print("%s-%s-%d.%d" % (sys.platform, platform.machine(), *sys.version_info[:2]))
 # show_progress DIRECTORY: one line on the terminal that moves each second, until it is killed.
 show_progress() {
   local start=$SECONDS downloaded installed
+  exec 3>&2 2>/dev/null # what du and cut say when they are ended is of no use
   while kill -0 $$ 2>/dev/null; do
-    downloaded=$(du -sm "$1/tmp" 2>/dev/null | cut -f1) || true
-    installed=$(du -sm "$1/lib" 2>/dev/null | cut -f1) || true
+    downloaded=$(du -sm "$1/tmp" | cut -f1) || true
+    installed=$(du -sm "$1/lib" | cut -f1) || true
     printf '\r\033[K  %s s: %s MB downloaded, %s MB installed' \
-      $((SECONDS - start)) "${downloaded:-0}" "${installed:-0}" >&2
+      $((SECONDS - start)) "${downloaded:-0}" "${installed:-0}" >&3
     sleep 1
   done
 }
