@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -102,55 +100,12 @@ class Stopwatch:
         return ", ".join([*stages, f"total;dur={self.elapsed_ms():.2f}"])
 
 
-class Durations:
-    """Observations of histograms, added up here and handed on together now and then.
-
-    A request has fifteen. Handed on one by one, each would be two writes to the memory that the
-    processes share, and all of them a hundredth of the time it takes to rank a feed.
-
-    Args:
-        bounds: upper bounds of the buckets of every histogram.
-    """
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._lock = threading.Lock()
-        self._waiting: dict[Histogram, list[float]] = {}  # the sum, then the count of each bucket
-
-    def add(self, observed: Iterable[tuple[Histogram, float]]) -> None:
-        """Take observations, seconds."""
-        with self._lock:
-            for histogram, seconds in observed:
-                tally = self._waiting.get(histogram)
-                if tally is None:
-                    tally = self._waiting[histogram] = [0.0] * (len(self._bounds) + 2)
-                tally[0] += seconds
-                tally[1 + bisect_left(self._bounds, seconds)] += 1
-
-    def hand_on(self) -> None:
-        """Add all that waits to the histograms."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, {}
-        for histogram, (total, *counts) in waiting.items():
-            # What `observe` does, for many at once; the library has no public way to do so.
-            histogram._sum.inc(total)  # noqa: SLF001
-            for bucket, count in zip(histogram._buckets, counts, strict=True):  # noqa: SLF001
-                if count:
-                    bucket.inc(count)
-
-
-DURATIONS = Durations(_FAST)
-
-
 def count_request(route: str, method: str, status: int, watch: Stopwatch) -> None:
     """Count a request that has been answered, and what took how long."""
     _requests(route, method if method in METHODS else "other", status).inc()
-    DURATIONS.add(
-        [
-            (_of_route(route), watch.elapsed_ms() / 1e3),
-            *((_of_stage(name), seconds) for name, seconds in watch.stages.items()),
-        ]
-    )
+    _of_route(route).observe(watch.elapsed_ms() / 1e3)
+    for name, seconds in watch.stages.items():
+        _of_stage(name).observe(seconds)
 
 
 @cache
@@ -182,11 +137,7 @@ def forget_process(pid: int) -> None:
 
 
 def render_metrics() -> bytes:
-    """Return the metrics of all processes in Prometheus' text format.
-
-    Durations of the last moment may be missing if another process measured them.
-    """
-    DURATIONS.hand_on()
+    """Return the metrics of all processes in Prometheus' text format."""
     if MULTIPROCESS_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
