@@ -1,4 +1,4 @@
-"""What the service says of itself: metrics, stage timings and logs; never who read what."""
+"""Metrics, stage timings and logs of the service. None of them tells who read what."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.3, 1.0)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
-"""The methods that requests are counted by; a caller may make up any other."""
+"""The methods with a metric label of their own; callers can make up any others."""
 
 REQUESTS = Counter("feed_http_requests", "HTTP requests", ["route", "method", "status"])
 REQUEST_SECONDS = Histogram(
@@ -75,13 +75,13 @@ class Stopwatch:
         self.stages: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """Book the time since the last lap on a stage."""
+        """Add the time since the last lap to a stage."""
         now = self._clock()
         self.stages[stage] = self.stages.get(stage, 0.0) + now - self._last
         self._last = now
 
     def split(self, stages: Mapping[str, float]) -> None:
-        """Book seconds that somebody else measured, and what is left of the lap on `ranking`."""
+        """Add times that were measured elsewhere, in seconds; the rest of this lap is `ranking`."""
         now = self._clock()
         rest = now - self._last
         for stage, seconds in stages.items():
@@ -101,11 +101,11 @@ class Stopwatch:
 
 
 def count_request(route: str, method: str, status: int, watch: Stopwatch) -> None:
-    """Count a request that has been answered, and what took how long."""
+    """Count an answered request, and observe how long it and its stages took."""
     _requests(route, method if method in METHODS else "other", status).inc()
-    _of_route(route).observe(watch.elapsed_ms() / 1e3)
+    _route_seconds(route).observe(watch.elapsed_ms() / 1e3)
     for name, seconds in watch.stages.items():
-        _of_stage(name).observe(seconds)
+        _stage_seconds(name).observe(seconds)
 
 
 @cache
@@ -114,24 +114,24 @@ def _requests(route: str, method: str, status: int) -> Counter:
 
 
 @cache
-def _of_route(route: str) -> Histogram:
+def _route_seconds(route: str) -> Histogram:
     return REQUEST_SECONDS.labels(route)
 
 
 @cache
-def _of_stage(name: str) -> Histogram:
+def _stage_seconds(name: str) -> Histogram:
     return STAGE_SECONDS.labels(name)
 
 
 def prepare_metrics(directory: Path) -> None:
-    """Empty the directory through which several processes share metrics."""
+    """Empty the directory in which the web processes share their metrics."""
     directory.mkdir(parents=True, exist_ok=True)
     for left_over in directory.glob("*.db"):
         left_over.unlink()
 
 
 def forget_process(pid: int) -> None:
-    """Drop the gauges of a process that has ended."""
+    """Remove the gauges of a process that has ended."""
     if MULTIPROCESS_VARIABLE in os.environ:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
@@ -146,7 +146,7 @@ def render_metrics() -> bytes:
 
 
 class _Unfailing:
-    """A stream that drops what cannot be written: a full disk under the log breaks no request."""
+    """A stream that ignores write errors, so that a full disk under the log fails no request."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
