@@ -19,7 +19,7 @@ from feed.commands.ingest import send_documents
 from feed.commands.tour import print_comparison, print_feed, print_trending
 from feed.config import HOUR_S
 from feed.domain import Event, EventKind, Rung, format_time
-from feed.ingest.json_lines import Documents
+from feed.ingest.documents import Documents
 from feed.storage.archive import Archive
 
 ARCHIVE_S = 120.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from feed.domain import Article, Event, EventKind
-from feed.ingest.json_lines import Documents
+from feed.ingest.documents import Documents
 from feed.ingest.published import documents_from_log
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import HOUR_S, SimulatedReader, build_readers, react, simulate_history

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from feed.client import FeedClient
 from feed.commands.errors import EXIT_INPUT, one_line_errors
-from feed.domain import InvalidInputError
-from feed.ingest.json_lines import Documents, parse_json_lines
-from feed.ingest.syndication import read_syndication
+from feed.ingest.dates import read_zone
+from feed.ingest.documents import Documents, Finding
+from feed.ingest.first_seen import keep_first_seen
+from feed.ingest.reading import read_documents
 
 T = TypeVar("T")
 
 FORMATS = ("jsonl", "rss")
-MAX_FAULTS_SHOWN = 10
+MAX_SHOWN = 100
+WIDTH_OF_LOGS = 160
+"""Columns of a table that is written to a file."""
 
 
 @click.command("ingest")
@@ -29,57 +33,71 @@ MAX_FAULTS_SHOWN = 10
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="What SOURCE is. By default files ending in .jsonl, .ndjson or .json are JSON lines, "
-    "everything else is RSS or Atom.",
+    help="What SOURCE is. By default files ending in .jsonl or .ndjson are JSON lines, and "
+    "everything else is told by its content.",
 )
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
 @click.option("--api-key", envvar="FEED_API_KEY", default="", help="A key with scope write.")
 @click.option("--skip-invalid", is_flag=True, help="Send the good lines although others are wrong.")
-def ingest(source: str, form: str | None, url: str, api_key: str, *, skip_invalid: bool) -> None:
+@click.option("--strict", is_flag=True, help="Send nothing of a feed that has any fault.")
+@click.option(
+    "--zone",
+    default="UTC",
+    show_default=True,
+    help="Zone of a feed, such as Europe/Berlin: for times without a zone, and for zone names "
+    "that stand for several zones, such as IST or CST.",
+)
+def ingest(
+    source: str,
+    form: str | None,
+    url: str,
+    api_key: str,
+    zone: str,
+    *,
+    skip_invalid: bool,
+    strict: bool,
+) -> None:
     """Send the articles and events of SOURCE to a running service.
 
-    SOURCE is a file of JSON lines (articles and events as the API takes them; "-" reads standard
-    input), or an RSS or Atom document as a file or an http(s) address. Sending a source again
-    changes nothing: articles are replaced and events are counted once.
+    SOURCE is a file, or an http(s) address, of a feed (RSS, RDF, Atom, JSON Feed, a news sitemap)
+    or of JSON (articles and events as the API takes them: lines, an array or a batch; "-" reads
+    lines from standard input). It may be compressed with gzip. Sending a source again changes
+    nothing: articles are replaced and events are counted once.
 
-    Exit codes: 0 all was sent, 2 the source is wrong (nothing was sent, unless --skip-invalid),
-    1 the service could not take it.
+    Of a feed, all that is good is sent; a table names what was left out or changed. A fault in
+    lines or an array stops everything, unless --skip-invalid.
+
+    Exit codes: 0 all was sent, or all that is good in a feed; 2 the source is wrong; 1 the
+    service could not take it.
     """
     console = Console(stderr=True)
     with one_line_errors():
-        documents = read_documents(source, form, time.time())
-    if documents.faults:
-        report_faults(documents.faults, console)
-        if not skip_invalid:
-            raise click.exceptions.Exit(EXIT_INPUT)
+        documents = read_documents(source, form, time.time(), read_zone(zone))
+    report_findings("left out", documents.faults, console)
+    report_findings("changed", documents.notes, console)
+    stops = bool(documents.faults) and not documents.is_feed
+    refused = strict and bool(documents.faults or documents.notes)
+    if refused or (stops and not skip_invalid):
+        raise click.exceptions.Exit(EXIT_INPUT)
     with one_line_errors(), FeedClient(url, api_key) as client:
+        keep_first_seen(documents, client)
         summary = send_documents(client, documents, console)
     click.echo(summary)
-    if documents.faults:
+    if stops:
         raise click.exceptions.Exit(EXIT_INPUT)
 
 
-def read_documents(source: str, form: str | None, now: float) -> Documents:
-    """Return what a source holds.
-
-    Raises:
-        InvalidInputError: the source is missing or of another format.
-    """
-    is_lines = source == "-" or Path(source).suffix in {".jsonl", ".ndjson", ".json"}
-    if form == "rss" or (form is None and not is_lines):
-        return Documents(articles=read_syndication(source, now))
-    if source != "-" and not Path(source).is_file():
-        raise InvalidInputError("source", f"{source} is not a file")
-    with click.open_file(source, "rb") as lines:
-        return parse_json_lines(lines, now)
-
-
-def report_faults(faults: Sequence[str], console: Console) -> None:
-    """Print the first faults of a source, and how many more there are."""
-    for fault in faults[:MAX_FAULTS_SHOWN]:
-        console.print(fault, markup=False, highlight=False)
-    if len(faults) > MAX_FAULTS_SHOWN:
-        console.print(f"... and {len(faults) - MAX_FAULTS_SHOWN} more")
+def report_findings(title: str, findings: Sequence[Finding], console: Console) -> None:
+    """Print the first findings as a table of record, field and rule, and how many there are."""
+    if not findings:
+        return
+    table = Table("record", "field", "rule", box=None, pad_edge=False, title_justify="left")
+    table.title = f"{len(findings)} {title}"
+    for finding in findings[:MAX_SHOWN]:
+        table.add_row(*(Text(part) for part in (finding.record, finding.field, finding.rule)))
+    console.print(table, width=None if console.is_terminal else WIDTH_OF_LOGS)
+    if len(findings) > MAX_SHOWN:
+        console.print(f"... and {len(findings) - MAX_SHOWN} more")
 
 
 def send_documents(client: FeedClient, documents: Documents, console: Console) -> str:

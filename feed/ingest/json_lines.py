@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from feed.domain import Article, Event, FeedError
+from feed.domain import FeedError
+from feed.ingest.documents import Documents, Finding
 from feed.service.schemas import ArticleIn, EventIn, build_event
 
 T = TypeVar("T")
@@ -18,17 +19,13 @@ _ARTICLE = TypeAdapter(ArticleIn)
 _EVENT = TypeAdapter(EventIn)
 
 
-@dataclass(slots=True)
-class Documents:
-    """What a source holds: articles, events (oldest first) and the faults found in it."""
+class RecordError(FeedError):
+    """One record is wrong; says which field, and why."""
 
-    articles: list[Article] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-
-class LineError(FeedError):
-    """One line is wrong; says where and why."""
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
 
 
 def parse_json_lines(lines: Iterable[bytes], now: float) -> Documents:
@@ -42,28 +39,41 @@ def parse_json_lines(lines: Iterable[bytes], now: float) -> Documents:
     """
     documents = Documents()
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = _read_object(line)
-            if "event_id" in record:
-                documents.events.append(build_event(_check(_EVENT, record), now))
-            else:
-                article = _check(_ARTICLE, record)
-                documents.articles.append(article.to_article(article.article_id))
-        except LineError as error:
-            documents.faults.append(f"line {number}: {error}")
+        text = line.removeprefix(BOM_UTF8) if number == 1 else line
+        if text.strip():
+            _add(documents, f"line {number}", text, now)
     documents.events.sort(key=lambda e: e.occurred_at)
     return documents
+
+
+def parse_records(records: Sequence[Any], now: float) -> Documents:
+    """Return the articles and events of a JSON array; the same rules as for JSON lines."""
+    documents = Documents()
+    for number, record in enumerate(records, start=1):
+        _add(documents, f"record {number}", orjson.dumps(record), now)
+    documents.events.sort(key=lambda e: e.occurred_at)
+    return documents
+
+
+def _add(documents: Documents, place: str, text: bytes, now: float) -> None:
+    try:
+        record = _read_object(text)
+        if "event_id" in record:
+            documents.events.append(build_event(_check(_EVENT, record), now))
+        else:
+            article = _check(_ARTICLE, record)
+            documents.articles.append(article.to_article(article.article_id))
+    except RecordError as error:
+        documents.faults.append(Finding(place, error.field, error.rule))
 
 
 def _read_object(line: bytes) -> dict[str, Any]:
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise LineError(f"is not JSON ({error})") from None
+        raise RecordError("", f"is not JSON ({error})") from None
     if not isinstance(record, dict):
-        raise LineError("must be a JSON object")
+        raise RecordError("", "must be a JSON object")
     return record
 
 
@@ -72,5 +82,5 @@ def _check(rules: TypeAdapter[T], record: dict[str, Any]) -> T:
         return rules.validate_json(orjson.dumps(record))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "line"
-        raise LineError(f"{place}: {first['msg']}") from None
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(place, first["msg"]) from None

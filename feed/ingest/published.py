@@ -10,7 +10,7 @@ import numpy as np
 from feed.config import DAY_S, HOUR_S
 from feed.domain import Article, Event, EventKind
 from feed.features.interactions import KINDS
-from feed.ingest.json_lines import Documents
+from feed.ingest.documents import Documents
 from feed.offline.event_log import EventLog
 
 END_MARGIN_S = 10.0

@@ -1,175 +1,169 @@
-"""RSS and Atom documents as articles."""
+"""RSS, RDF and Atom documents, and news sitemaps, as articles."""
 
 from __future__ import annotations
 
-import calendar
-import hashlib
-import ssl
-from html.parser import HTMLParser
-from pathlib import Path
+import io
+from collections.abc import Iterator
+from datetime import UTC, tzinfo
 from typing import Any
+from urllib.parse import urljoin
 
 import feedparser
-import httpx
 
-from feed.domain import ID_PATTERN, Article, InvalidInputError
+from feed.domain import InvalidInputError
+from feed.ingest.documents import Documents
+from feed.ingest.entries import Channel, Entry, build_documents
+from feed.ingest.fetching import Document
+from feed.ingest.markup import Text, read_markup, read_plain
+from feed.ingest.pictures import (
+    WIDTH_OF_FILE,
+    WIDTH_OF_THUMBNAIL,
+    Picture,
+    read_picture,
+    read_pixels,
+)
 
-MAX_DOCUMENT_BYTES = 20_000_000
-FETCH_TIMEOUT_S = 20.0
+ENDS = ("</rss", "</rdf", ":rdf>", "</feed", ":feed>", "</channel")
+"""One of these stands in every whole document."""
 
 
-def read_syndication(source: str, now: float) -> list[Article]:
-    """Return the articles of an RSS or Atom document.
+class _CaptionsApart:
+    """Keeps the title and the text of a picture from becoming those of its entry."""
+
+    def _start_media_title(self, attributes: dict[str, str]) -> None:  # noqa: ARG002
+        self.push("caption", 0)  # type: ignore[attr-defined]
+
+    def _end_media_title(self) -> None:
+        self.pop("caption")  # type: ignore[attr-defined]
+
+    _start_media_description = _start_media_title
+    _end_media_description = _end_media_title
+
+
+# feedparser has no other door: it looks its parsers up here.
+for _name in ("StrictFeedParser", "LooseFeedParser"):
+    _parser = type(_name, (_CaptionsApart, getattr(feedparser.api, _name)), {})
+    setattr(feedparser.api, _name, _parser)
+
+
+def parse_syndication(document: Document, now: float, zone: tzinfo = UTC) -> Documents:
+    """Return the articles of an RSS, RDF or Atom document.
 
     Args:
-        source: an http(s) address or the path of a file.
+        document: the bytes, with the address and the character set that came with them.
         now: epoch seconds; stands in for a missing publication time.
+        zone: of the source.
 
     Raises:
-        InvalidInputError: the document can't be fetched, is too large, or is no feed.
+        InvalidInputError: the bytes are no such document, or break off before its end.
     """
-    return parse_syndication(_fetch(source), now)
+    charset = f"application/xml; charset={document.charset}" if document.charset else ""
+    parsed = feedparser.parse(
+        io.BytesIO(document.content),
+        response_headers={"content-type": charset} if charset else {},
+        resolve_relative_uris=False,
+        sanitize_html=False,
+    )
+    if not parsed.get("version"):
+        raise InvalidInputError(
+            "source", "must be an RSS or Atom document, a JSON Feed or a news sitemap"
+        )
+    if parsed.bozo and not _is_whole(document.content, parsed.encoding):
+        raise InvalidInputError("source", "breaks off before its end")
+    is_atom = parsed.version.startswith("atom")
+    channel = _channel(parsed, document.address)
+    entries = [_entry(entry, is_atom=is_atom) for entry in parsed.entries]
+    return build_documents(channel, entries, now, zone)
 
 
-def parse_syndication(document: bytes, now: float) -> list[Article]:
-    """Return the articles of an RSS or Atom document given as bytes.
-
-    An entry's id is its guid where that may serve as an identifier, else a hash of it. Markup in
-    titles and texts is removed. Entries without a title are left out.
-
-    Raises:
-        InvalidInputError: the bytes are no RSS or Atom document.
-    """
-    parsed = feedparser.parse(document)
-    if not parsed.version:
-        raise InvalidInputError("source", "must be an RSS or Atom document")
-    channel = parsed.feed
-    articles = [
-        _build_article(entry, str(channel.get("title", "")), _language(channel), now)
-        for entry in parsed.entries
-        if entry.get("title")
-    ]
-    return list({a.article_id: a for a in articles}.values())
+def _is_whole(content: bytes, encoding: str) -> bool:
+    """Return whether a document that is not well-formed has its end nevertheless."""
+    text = content.decode(encoding or "utf-8", errors="replace").lower()
+    return any(end in text for end in ENDS)
 
 
-def _fetch(source: str) -> bytes:
-    if not _is_web_address(source):
-        path = Path(source)
-        if not path.is_file():
-            raise InvalidInputError("source", f"{source} is neither a file nor an http(s) address")
-        with path.open("rb") as file:
-            return _bounded(file.read(MAX_DOCUMENT_BYTES + 1))
-    return _bounded(_download(source))
-
-
-def _download(address: str) -> bytes:
-    """Return the document at an address, or a part of it that is longer than what is allowed."""
-    document = bytearray()
-    try:
-        with httpx.stream(
-            "GET",
-            address,
-            headers={"User-Agent": "feed-ingest"},
-            timeout=FETCH_TIMEOUT_S,
-            follow_redirects=True,
-            verify=ssl.create_default_context(),
-        ) as answer:
-            answer.raise_for_status()
-            for part in answer.iter_bytes():
-                document += part
-                if len(document) > MAX_DOCUMENT_BYTES:
-                    break
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InvalidInputError("source", f"{address} can't be fetched: {reason}") from None
-    return bytes(document)
-
-
-def _is_web_address(text: str) -> bool:
-    return text.lower().startswith(("http://", "https://"))
-
-
-def _bounded(document: bytes) -> bytes:
-    if len(document) > MAX_DOCUMENT_BYTES:
-        raise InvalidInputError("source", f"must be at most {MAX_DOCUMENT_BYTES} bytes")
-    return document
-
-
-def _build_article(entry: Any, source: str, language: str, now: float) -> Article:
-    contents = entry.get("content") or []
-    body = _plain_text(" ".join(str(c.get("value", "")) for c in contents))
-    standfirst = _plain_text(str(entry.get("summary", "")))
-    tags = tuple(str(t["term"]) for t in entry.get("tags", []) if t.get("term"))
-    # Past feedparser's own mapping from one time to the other, which warns.
-    updated = dict.get(entry, "updated_parsed")
-    published = dict.get(entry, "published_parsed") or updated
-    return Article(
-        article_id=_identifier(str(entry.get("id") or entry.get("link") or entry["title"])),
-        title=_plain_text(str(entry["title"])),
-        standfirst=standfirst,
-        body=body or standfirst,
-        url=_web_address(entry.get("link")),
-        image_url=_image(entry),
-        section=tags[0].lower() if tags else "",
-        tags=tuple(t.lower() for t in tags),
-        source=source,
-        author=str(entry.get("author", "")),
-        language=language,
-        published_at=float(calendar.timegm(published)) if published else now,
-        updated_at=float(calendar.timegm(updated)) if updated else None,
+def _channel(parsed: Any, address: str) -> Channel:
+    feed = parsed.feed
+    home = urljoin(address, str(feed.get("link") or ""))
+    own = next(
+        (str(e.get("href", "")) for e in feed.get("links", []) if e.get("rel") == "self"), ""
+    )
+    return Channel(
+        title=read_markup(str(feed.get("title", ""))).plain,
+        home=home,
+        base=address or home or own,
+        language=str(feed.get("language") or ""),
+        authors=_authors(feed) if parsed.version.startswith("atom") else (),
     )
 
 
-def _identifier(text: str) -> str:
-    if ID_PATTERN.fullmatch(text):
-        return text
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _entry(entry: Any, *, is_atom: bool) -> Entry:
+    contents = [_text(detail, is_atom=is_atom) for detail in entry.get("content") or []]
+    title = _text(entry.get("title_detail") or {}, is_atom=is_atom).plain
+    return Entry(
+        guid=str(entry.get("id") or "").strip(),
+        link=str(entry.get("feedburner_origlink") or entry.get("link") or ""),
+        title=title,
+        summary=_text(_summary(entry), is_atom=is_atom),
+        content=max(contents, key=lambda text: len(text.plain), default=Text()),
+        published=_first(entry, "published", "created", "prism_publicationdate", "date"),
+        updated=_first(entry, "updated"),
+        tags=tuple(read_markup(str(t["term"])).plain for t in entry.get("tags", []) if t["term"]),
+        authors=_authors(entry),
+        language=str(entry.get("language") or _language_of(entry)),
+        pictures=tuple(_pictures(entry)),
+    )
 
 
-def _language(channel: Any) -> str:
-    return str(channel.get("language", "")).replace("_", "-").split("-")[0].lower()
+def _summary(entry: Any) -> dict[str, Any]:
+    detail = entry.get("summary_detail")
+    return detail if detail else {"value": entry.get("summary", ""), "type": "text/html"}
 
 
-def _image(entry: Any) -> str | None:
-    pictures = list(entry.get("media_content", [])) + list(entry.get("media_thumbnail", []))
-    pictures += [e for e in entry.get("enclosures", []) if "image" in str(e.get("type", ""))]
-    for picture in pictures:
-        address = _web_address(picture.get("url") or picture.get("href"))
-        if address:
-            return address
-    return None
+def _language_of(entry: Any) -> str:
+    return (entry.get("title_detail") or {}).get("language") or ""
 
 
-def _web_address(text: Any) -> str | None:
-    if text and _is_web_address(str(text)):
-        return str(text)
-    return None
+def _text(detail: Any, *, is_atom: bool) -> Text:
+    """Return a text; only Atom says truly which texts are no markup."""
+    value = str(detail.get("value") or "")
+    if is_atom and detail.get("type") == "text/plain":
+        return Text(read_plain(value))
+    text = read_markup(value)
+    base = str(detail.get("base") or "")
+    pictures = (Picture(urljoin(base, p.address), p.width) for p in text.pictures)
+    return Text(text.plain, tuple(pictures))
 
 
-class _TextOnly(HTMLParser):
-    """Collects the text between tags, leaving out scripts and styles."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        self._silent += tag in {"script", "style"}
-        if tag in {"p", "br", "div", "li"}:
-            self.parts.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in {"script", "style"} and self._silent:
-            self._silent -= 1
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.parts.append(data)
+def _first(entry: Any, *names: str) -> str:
+    """Return the first of some fields, past feedparser's own mapping between them, which warns."""
+    return next((str(value) for name in names if (value := dict.get(entry, name))), "")
 
 
-def _plain_text(markup: str) -> str:
-    parser = _TextOnly()
-    parser.feed(markup)
-    parser.close()
-    return " ".join("".join(parser.parts).split())
+def _authors(context: Any) -> tuple[str, ...]:
+    names = [str(author.get("name") or "") for author in context.get("authors") or []]
+    return tuple(read_markup(name).plain for name in names if name)
+
+
+def _pictures(entry: Any) -> Iterator[Picture]:
+    files: list[tuple[Any, Any, int, bool]] = [
+        (f.get("url"), f.get("type") or f.get("medium"), _width(f, WIDTH_OF_FILE), True)
+        for f in entry.get("media_content", [])
+    ]
+    files += [
+        (f.get("href"), f.get("type"), WIDTH_OF_FILE, False) for f in entry.get("enclosures", [])
+    ]
+    files.append(((entry.get("image") or {}).get("href"), "image", WIDTH_OF_FILE, True))
+    files.append((dict.get(entry, "href"), "", WIDTH_OF_FILE, False))  # <image><url>
+    files += [
+        (f.get("url"), "image", _width(f, WIDTH_OF_THUMBNAIL), True)
+        for f in entry.get("media_thumbnail", [])
+    ]
+    for address, kind, width, is_surely in files:
+        picture = read_picture(address, kind, width, is_surely=is_surely)
+        if picture:
+            yield picture
+
+
+def _width(file: Any, usual: int) -> int:
+    return read_pixels(file.get("width")) or usual

@@ -101,6 +101,47 @@ def test_a_wrong_line_is_named_and_nothing_is_sent(
     assert store.read_articles(["a0"]) != [None]
 
 
+FEED = """<rss version="2.0"><channel><title>Quay</title><link>https://quay.example/</link>
+<item><title>Dated</title><guid>1</guid><pubDate>{today}</pubDate></item>
+<item><title>Undated</title><guid>https://quay.example/2?a=b#c</guid></item>
+<item><guid>3</guid></item></channel></rss>"""
+
+
+def test_one_bad_entry_of_a_feed_does_not_lose_the_others_unless_it_has_to(
+    run: Run, service: str, store: RedisStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.xml"
+    path.write_text(FEED.format(today=format_time(time.time() - 60)))
+    refused = run("ingest", str(path), "--url", service, "--strict")
+    assert refused.returncode == 2
+    assert store.read_articles(["quay.example:1"]) == [None]
+    taken = run("ingest", str(path), "--url", service)
+    assert (taken.returncode, taken.stdout[:16]) == (0, "2 articles sent;")
+    assert "1 left out" in taken.stderr
+    assert "has neither a title nor a text" in taken.stderr
+    assert "https://quay.example/2?a=b#c  published_at" in taken.stderr
+
+
+def test_an_undated_entry_keeps_the_time_when_it_was_first_seen(
+    run: Run, service: str, store: RedisStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.xml"
+    path.write_text(FEED.format(today=format_time(time.time() - 60)))
+    times = []
+    for _ in range(2):
+        assert run("ingest", str(path), "--url", service).returncode == 0
+        (stored,) = store.read_articles(["https://quay.example/2?a=b#c"])
+        assert stored is not None
+        times.append(stored.article.published_at)
+    assert times[0] == times[1] == pytest.approx(time.time(), abs=60)
+
+
+def test_an_unknown_zone_is_refused(run: Run, service: str, tmp_path: Path) -> None:
+    refused = run("ingest", str(tmp_path), "--url", service, "--zone", "Mars/Olympus")
+    assert refused.returncode == 2
+    assert "Europe/Berlin" in refused.stderr
+
+
 def test_articles_are_encoded_anew_after_a_change_of_encoder(
     run: Run, service: str, store: RedisStore, tmp_path: Path
 ) -> None:

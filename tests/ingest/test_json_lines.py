@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import codecs
+
 import orjson
 
 from feed.domain import EventKind
@@ -38,7 +40,16 @@ def test_a_wrong_line_is_named_with_its_field_and_the_others_are_kept():
         ARTICLE,
     )
     assert len(documents.articles) == 1
-    places = [fault.split(" ")[1] for fault in documents.faults]
-    assert places == ["1:", "2:", "3:", "4:"]
-    assert "kind" in documents.faults[0]
-    assert "article_id" in documents.faults[3]
+    places = [(fault.record, fault.field) for fault in documents.faults]
+    assert places == [
+        ("line 1", "kind"),
+        ("line 2", ""),
+        ("line 3", ""),
+        ("line 4", "article_id"),
+    ]
+
+
+def test_a_byte_order_mark_before_the_first_line_is_passed_over():
+    documents = parse(codecs.BOM_UTF8 + orjson.dumps(ARTICLE), EVENT)
+    assert (len(documents.articles), len(documents.events)) == (1, 1)
+    assert documents.faults == []

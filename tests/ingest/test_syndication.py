@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
 
 from feed.domain import InvalidInputError
-from feed.ingest.syndication import MAX_DOCUMENT_BYTES, parse_syndication, read_syndication
+from feed.ingest.fetching import Document
+from feed.ingest.reading import parse_document
 
 RSS = b"""<?xml version="1.0"?>
 <rss version="2.0" xmlns:media="http://search.yahoo.com/mrss/"><channel>
@@ -27,6 +25,10 @@ ATOM = b"""<?xml version="1.0" encoding="utf-8"?>
 <updated>2026-11-20T10:00:00Z</updated>
 <content type="html">&lt;p&gt;Ein Text.&lt;/p&gt;
 &lt;p&gt;Noch einer.&lt;/p&gt;</content></entry></feed>"""
+
+
+def parse_syndication(content, now):
+    return parse_document(Document(content), now).articles
 
 
 def test_an_rss_item_becomes_an_article_without_markup():
@@ -56,86 +58,6 @@ def test_an_atom_entry_keeps_its_text():
     assert article.updated_at == 1795168800.0
 
 
-def test_a_file_is_read(tmp_path):
-    path = tmp_path / "feed.xml"
-    path.write_bytes(ATOM)
-    assert read_syndication(str(path), now=0.0)[0].title == "Erster"
-
-
-@pytest.mark.parametrize("source", ["no/such/file.xml", "ftp://example.org/feed"])
-def test_a_missing_source_is_named(source):
-    with pytest.raises(InvalidInputError, match="source"):
-        read_syndication(source, now=0.0)
-
-
 def test_what_is_no_feed_is_refused():
     with pytest.raises(InvalidInputError, match="RSS or Atom"):
         parse_syndication(b"<html><body>hello</body></html>", now=0.0)
-
-
-def test_a_file_beyond_the_limit_is_refused_unread(tmp_path):
-    path = tmp_path / "large.xml"
-    with path.open("wb") as file:
-        file.write(RSS)
-        file.truncate(MAX_DOCUMENT_BYTES + 1)
-    with pytest.raises(InvalidInputError, match=f"at most {MAX_DOCUMENT_BYTES} bytes"):
-        read_syndication(str(path), now=0.0)
-    path.write_bytes(RSS)
-    assert len(read_syndication(str(path), now=0.0)) == 2
-
-
-@pytest.fixture
-def served_document():
-    """Serve one document of a given size over HTTP; return the address."""
-    sizes = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_):
-            """Say nothing."""
-
-        def do_GET(self):
-            if self.path == "/moved":
-                self.send_response(302)
-                self.send_header("Location", "/feed")
-                self.end_headers()
-                return
-            self.send_response(200 if self.path == "/feed" else 404)
-            self.end_headers()
-            padding = sizes[0] - len(RSS)
-            try:
-                self.wfile.write(RSS)
-                self.wfile.write(b" " * padding)
-            except ConnectionError:
-                return
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-
-        def serve(size):
-            sizes[:] = [size]
-            return f"http://127.0.0.1:{server.server_port}/feed"
-
-        yield serve
-        server.shutdown()
-        thread.join()
-
-
-def test_a_document_beyond_the_limit_is_refused(served_document):
-    assert len(read_syndication(served_document(len(RSS)), now=0.0)) == 2
-    with pytest.raises(InvalidInputError, match=f"at most {MAX_DOCUMENT_BYTES} bytes"):
-        read_syndication(served_document(MAX_DOCUMENT_BYTES + 1), now=0.0)
-
-
-def test_a_document_that_has_moved_is_followed_and_a_missing_one_is_an_error(served_document):
-    address = served_document(len(RSS))
-    moved, missing = address.replace("/feed", "/moved"), address.replace("/feed", "/missing")
-    assert len(read_syndication(moved, now=0.0)) == 2
-    with pytest.raises(InvalidInputError, match=r"fetched: .*404 Not Found"):
-        read_syndication(missing, now=0.0)
-
-
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9/feed", "http://127.0.0.1:port/feed"])
-def test_an_address_without_a_server_is_an_error(address):
-    with pytest.raises(InvalidInputError, match="can't be fetched"):
-        read_syndication(address, now=0.0)

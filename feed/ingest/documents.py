@@ -1,0 +1,48 @@
+"""What a source holds, and what was found wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from feed.domain import Article, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with one record of a source.
+
+    Args:
+        record: the guid, or the place, of the record.
+        field: the field at fault; empty where it is the whole record.
+        rule: what was broken, or what was done about it, as a sentence fragment.
+    """
+
+    record: str
+    field: str
+    rule: str
+
+    def __str__(self) -> str:
+        """Return the finding as one line."""
+        return ": ".join(part for part in (self.record, self.field, self.rule) if part)
+
+
+@dataclass(slots=True)
+class Documents:
+    """What a source holds.
+
+    Args:
+        articles: in the order of the source.
+        events: oldest first.
+        faults: of records that were left out.
+        notes: of records that were taken with a change, such as a text cut at its limit.
+        undated: ids of articles whose time of publication is unknown; they carry the present.
+        is_feed: whether it is a feed, which nobody can mend by hand: its good entries are taken
+            although others are wrong.
+    """
+
+    articles: list[Article] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+    undated: set[str] = field(default_factory=set)
+    is_feed: bool = False

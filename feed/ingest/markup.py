@@ -1,0 +1,115 @@
+"""HTML as plain text and the pictures in it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from feed.ingest.pictures import WIDTH_IN_TEXT, Picture, read_pixels
+
+INLINE = (
+    "a, abbr, b, bdi, bdo, big, cite, code, data, del, dfn, em, font, i, ins, kbd, mark, nobr, q, "
+    "rp, rt, ruby, s, samp, small, span, strike, strong, sub, sup, time, tt, u, var, wbr"
+)
+"""Elements that do not part words."""
+NOT_TEXT = (
+    "script, style, template, noscript, iframe, object, svg, video, audio, figcaption, "
+    ".wp-caption-text"
+)
+RAW_TEXT = ("style", "script", "iframe", "textarea", "noembed", "noframes", "xmp", "title")
+"""Elements whose content runs to their end tag, whatever stands in it."""
+CODE = ("style", "script")
+MOST_REPAIRS = 20
+FOOTERS = (
+    ("The post ", " appeared first on "),
+    ("The post ", " first appeared on "),
+    ("Der Beitrag ", " erschien zuerst auf "),
+    ("L'article ", " est apparu en premier sur "),
+    ("La entrada ", " se publicó primero en "),
+    ("La entrada ", " apareció primero en "),
+    ("L'articolo ", " proviene da "),
+    ("Het bericht ", " verscheen eerst op "),
+    ("O post ", " apareceu primeiro em "),
+)
+"""What WordPress writes below each text of a feed."""
+LONGEST_FOOTER = 400
+SMALLEST_PICTURE = 50
+"""A picture of a declared width or height below this is a symbol or a counter, pixels."""
+INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text, and the pictures that stood in it."""
+
+    plain: str = ""
+    pictures: tuple[Picture, ...] = ()
+
+
+def read_plain(text: str) -> str:
+    """Return a text that is not markup with its character references and white space resolved."""
+    return " ".join(html.unescape(text).translate(INVISIBLE).split())
+
+
+def read_markup(markup: str) -> Text:
+    """Return what a reader would see of a piece of HTML: no scripts, styles, captions, footers."""
+    body = _parse(markup).body
+    if body is None:
+        return Text()
+    pictures = tuple(_pictures(body))
+    for node in body.css(NOT_TEXT):
+        node.decompose()
+    for node in body.css(f"*:not({INLINE})"):
+        node.insert_before(" ")
+        node.insert_after(" ")
+    plain = " ".join(body.text().translate(INVISIBLE).split())
+    return Text(_without_footer(plain), pictures)
+
+
+def _parse(markup: str) -> LexborHTMLParser:
+    """Parse HTML; an element that lacks its end tag does not take in all that follows it."""
+    source = markup.encode(errors="replace")
+    tree = LexborHTMLParser(source)
+    for tag in RAW_TEXT:
+        for _ in range(MOST_REPAIRS):
+            if source.lower().count(f"</{tag}".encode()) >= len(tree.css(tag)):
+                break
+            start = source.lower().rindex(f"<{tag}".encode())
+            before, after = source[:start], source[start:]
+            inside, bracket, rest = after.partition(b">")[2].partition(b"<")
+            if tag not in CODE:
+                rest, bracket = inside + bracket + rest, b""
+            elif tag == "script" and inside.strip():
+                rest, bracket = b"", b""  # where the code ends can't be told
+            source = before + b" " + bracket + rest
+            tree = LexborHTMLParser(source)
+    return tree
+
+
+def _pictures(body: LexborNode) -> Iterator[Picture]:
+    for node in body.css("img"):
+        attributes = {name: value or "" for name, value in node.attributes.items()}
+        width, height = (read_pixels(attributes.get(side)) for side in ("width", "height"))
+        if 0 < width < SMALLEST_PICTURE or 0 < height < SMALLEST_PICTURE:
+            continue
+        for name in ("data-src", "data-lazy-src", "data-original", "src"):
+            if attributes.get(name) and not attributes[name].startswith("data:"):
+                yield Picture(attributes[name], width or WIDTH_IN_TEXT)
+        for name in ("data-srcset", "srcset"):
+            for choice in attributes.get(name, "").split(", "):
+                address, _, size = choice.strip().partition(" ")
+                if size.endswith("w"):
+                    yield Picture(address, read_pixels(size[:-1]) or WIDTH_IN_TEXT)
+
+
+def _without_footer(text: str) -> str:
+    straight = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    for opening, middle in FOOTERS:
+        before, found, site = straight.rpartition(middle)
+        start = before.rfind(opening)
+        if found and start >= 0 and len(text) - start <= LONGEST_FOOTER and len(site) < 200:
+            return text[:start].rstrip()
+    return text
