@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from email.utils import getaddresses
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -109,11 +108,12 @@ def build_documents(
     """
     documents = Documents(is_feed=True)
     taken: set[str] = set()
-    marks = [Marks(e.guid, _address(e.link, channel.base), e.title) for e in entries]
+    titles = [entry.title or _title_from(entry) for entry in entries]
+    links = [_address(entry.link, channel.base) for entry in entries]
+    marks = [Marks(e.guid, *more) for e, *more in zip(entries, links, titles, strict=True)]
     for number, article_id in enumerate(choose_ids(marks, _scope(channel))):
-        entry = entries[number]
+        entry, title = entries[number], titles[number]
         notes = _Notes(entry.guid or entry.link or f"entry {number + 1}")
-        title = entry.title or _title_from(entry)
         if not title:
             rule = "has neither a title nor a text"
             documents.faults.append(Finding(notes.record, "title", rule))
@@ -160,8 +160,10 @@ def _build(
     if not entry.title:
         notes.add("title", "is missing; made from the text")
     tags = tuple(dict.fromkeys(t.lower() for t in entry.tags if t))
-    standfirst = entry.summary.plain
-    body = entry.content.plain or standfirst
+    body = entry.content.plain or entry.summary.plain
+    standfirst = entry.summary.plain or body
+    if standfirst == entry.content.plain:  # which stays whole
+        standfirst = shorten(standfirst, RULES["standfirst"]["maxLength"])
     limits = {name: RULES[name]["maxLength"] for name in ("title", "standfirst", "body", "section")}
     article = Article(
         article_id=article_id,
@@ -195,10 +197,7 @@ def _author(authors: tuple[str, ...], notes: _Notes) -> str:
 
 
 def _names(author: str) -> list[str]:
-    if "@" in author:
-        pairs = getaddresses([author], strict=False)
-        names = [name or (address if "@" not in address else "") for name, address in pairs]
-        author = ", ".join(names)
+    """Return the names in a list of authors; a word such as `@desk` is a name, too."""
     words = (" ".join(w for w in part.split() if "@" not in w[1:]) for part in author.split(","))
     return [name for name in (text.strip(" <>()[]") for text in words) if name]
 

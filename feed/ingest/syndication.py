@@ -13,7 +13,7 @@ import feedparser
 from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
 from feed.ingest.entries import Channel, Entry, build_documents
-from feed.ingest.fetching import Document
+from feed.ingest.fetching import Document, is_web_address
 from feed.ingest.markup import Text, read_markup, read_plain
 from feed.ingest.pictures import (
     WIDTH_OF_FILE,
@@ -27,22 +27,41 @@ ENDS = ("</rss", "</rdf", ":rdf>", "</feed", ":feed>", "</channel")
 """One of these stands in every whole document."""
 
 
-class _CaptionsApart:
-    """Keeps the title and the text of a picture from becoming those of its entry."""
+class _Corrections:
+    """What feedparser takes wrongly: captions, and authors that are addresses."""
 
-    def _start_media_title(self, attributes: dict[str, str]) -> None:  # noqa: ARG002
+    def _start_caption(self, attributes: dict[str, str]) -> None:  # noqa: ARG002
         self.push("caption", 0)  # type: ignore[attr-defined]
 
-    def _end_media_title(self) -> None:
+    def _end_caption(self) -> None:
         self.pop("caption")  # type: ignore[attr-defined]
 
-    _start_media_description = _start_media_title
-    _end_media_description = _end_media_title
+    _start_media_title = _start_media_description = _start_caption
+    _end_media_title = _end_media_description = _end_caption
+
+    def _start_title(self, attributes: dict[str, str]) -> None:
+        if self.inentry and self.inimage:  # type: ignore[attr-defined]
+            self._start_caption(attributes)
+        else:
+            super()._start_title(attributes)  # type: ignore[misc]
+
+    def _end_title(self) -> None:
+        if self.inentry and self.inimage:  # type: ignore[attr-defined]
+            self._end_caption()
+        else:
+            super()._end_title()  # type: ignore[misc]
+
+    def _sync_author_detail(self, key: str = "author") -> None:
+        """Keep a name as written: feedparser knows few of the addresses' endings."""
+        context = self._get_context()  # type: ignore[attr-defined]
+        people = context.get(f"{key}s")
+        if people and not people[-1] and context.get(key):
+            people[-1]["name"] = context[key]
 
 
 # feedparser has no other door: it looks its parsers up here.
 for _name in ("StrictFeedParser", "LooseFeedParser"):
-    _parser = type(_name, (_CaptionsApart, getattr(feedparser.api, _name)), {})
+    _parser = type(_name, (_Corrections, getattr(feedparser.api, _name)), {})
     setattr(feedparser.api, _name, _parser)
 
 
@@ -100,9 +119,11 @@ def _channel(parsed: Any, address: str) -> Channel:
 def _entry(entry: Any, *, is_atom: bool) -> Entry:
     contents = [_text(detail, is_atom=is_atom) for detail in entry.get("content") or []]
     title = _text(entry.get("title_detail") or {}, is_atom=is_atom).plain
+    guid = str(entry.get("id") or "").strip()
+    link = str(entry.get("feedburner_origlink") or entry.get("link") or "").strip()
     return Entry(
-        guid=str(entry.get("id") or "").strip(),
-        link=str(entry.get("feedburner_origlink") or entry.get("link") or ""),
+        guid=guid,
+        link="" if link == guid and not is_web_address(link) else link,
         title=title,
         summary=_text(_summary(entry), is_atom=is_atom),
         content=max(contents, key=lambda text: len(text.plain), default=Text()),
