@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any
-from urllib.parse import urljoin, urlsplit
-
-import httpx
 
 from feed.domain import Article
+from feed.ingest.addresses import full_address, host_of
 from feed.ingest.dates import parse_date
 from feed.ingest.documents import Documents, Finding
-from feed.ingest.fetching import is_web_address
 from feed.ingest.identity import Marks, choose_ids
 from feed.ingest.markup import Text
 from feed.ingest.pictures import Picture, largest
@@ -109,7 +106,7 @@ def build_documents(
     documents = Documents(is_feed=True)
     taken: set[str] = set()
     titles = [entry.title or _title_from(entry) for entry in entries]
-    links = [_address(entry.link, channel.base) for entry in entries]
+    links = [full_address(entry.link, channel.base) for entry in entries]
     marks = [Marks(e.guid, *more) for e, *more in zip(entries, links, titles, strict=True)]
     for number, article_id in enumerate(choose_ids(marks, _scope(channel))):
         entry, title = entries[number], titles[number]
@@ -131,8 +128,7 @@ def build_documents(
 
 def _scope(channel: Channel) -> str:
     """Return what names a source in ids: the host of its pages, else its title."""
-    hosts = (urlsplit(address).hostname or "" for address in (channel.home, channel.base))
-    return next((host.removeprefix("www.") for host in hosts if host), channel.title)
+    return host_of(channel.home) or host_of(channel.base) or channel.title
 
 
 def _title_from(entry: Entry) -> str:
@@ -212,27 +208,15 @@ def _language(language: str, notes: _Notes) -> str:
 
 def _image(entry: Entry, base: str, notes: _Notes) -> str | None:
     pictures = [*entry.pictures, *entry.content.pictures, *entry.summary.pictures]
-    picture = largest(p for p in pictures if _address(p.address, base))
+    picture = largest(p for p in pictures if full_address(p.address, base))
     return _url(picture.address, base, "image_url", notes) if picture else None
 
 
 def _url(text: str, base: str, field: str, notes: _Notes) -> str | None:
-    address = _address(text, base)
+    address = full_address(text, base)
     if len(address) > MAX_URL:
         notes.add(field, f"left out: longer than {MAX_URL} characters")
         return None
     if text and not address:
         notes.add(field, f"left out: {shorten(text, 40)} is no http(s) address")
     return address or None
-
-
-def _address(text: str, base: str) -> str:
-    """Return an address in full, quoted as the web's rules ask; empty if it is none."""
-    text = text.strip()
-    if text.startswith("//") and not base:
-        text = f"https:{text}"
-    try:
-        address = httpx.URL(urljoin(base, text)) if text else None
-    except (ValueError, httpx.InvalidURL):
-        return ""
-    return str(address) if address and address.host and is_web_address(str(address)) else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from feed.domain import InvalidInputError
+from feed.ingest.addresses import is_web_address
 
 MAX_DOCUMENT_BYTES = 20_000_000
 FETCH_TIMEOUT_S = 20.0
@@ -29,11 +30,6 @@ class Document:
     content: bytes
     address: str = ""
     charset: str = ""
-
-
-def is_web_address(text: str) -> bool:
-    """Return whether a text begins as an http(s) address does."""
-    return text.lower().startswith(("http://", "https://"))
 
 
 def fetch_document(source: str) -> Document:

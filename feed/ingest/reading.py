@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from feed.domain import InvalidInputError
+from feed.ingest.addresses import is_web_address
 from feed.ingest.documents import Documents
-from feed.ingest.fetching import NOT_WHOLE, Document, fetch_document, is_web_address
+from feed.ingest.fetching import NOT_WHOLE, Document, fetch_document
 from feed.ingest.json_documents import parse_json
 from feed.ingest.json_lines import parse_json_lines
 from feed.ingest.sitemap import is_sitemap, parse_sitemap

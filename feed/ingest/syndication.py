@@ -6,14 +6,14 @@ import io
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from typing import Any
-from urllib.parse import urljoin
 
 import feedparser
 
 from feed.domain import InvalidInputError
+from feed.ingest.addresses import is_web_address, join_address
 from feed.ingest.documents import Documents
 from feed.ingest.entries import Channel, Entry, build_documents
-from feed.ingest.fetching import Document, is_web_address
+from feed.ingest.fetching import Document
 from feed.ingest.markup import Text, read_markup, read_plain
 from feed.ingest.pictures import (
     WIDTH_OF_FILE,
@@ -76,13 +76,7 @@ def parse_syndication(document: Document, now: float, zone: tzinfo = UTC) -> Doc
     Raises:
         InvalidInputError: the bytes are no such document, or break off before its end.
     """
-    charset = f"application/xml; charset={document.charset}" if document.charset else ""
-    parsed = feedparser.parse(
-        io.BytesIO(document.content),
-        response_headers={"content-type": charset} if charset else {},
-        resolve_relative_uris=False,
-        sanitize_html=False,
-    )
+    parsed = _parse(document)
     if not parsed.get("version"):
         raise InvalidInputError(
             "source", "must be an RSS or Atom document, a JSON Feed or a news sitemap"
@@ -95,6 +89,19 @@ def parse_syndication(document: Document, now: float, zone: tzinfo = UTC) -> Doc
     return build_documents(channel, entries, now, zone)
 
 
+def _parse(document: Document) -> Any:
+    charset = f"application/xml; charset={document.charset}" if document.charset else ""
+    try:
+        return feedparser.parse(
+            io.BytesIO(document.content),
+            response_headers={"content-type": charset} if charset else {},
+            resolve_relative_uris=False,
+            sanitize_html=False,
+        )
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
+        raise InvalidInputError("source", "is too broken to be read") from None
+
+
 def _is_whole(content: bytes, encoding: str) -> bool:
     """Return whether a document that is not well-formed has its end nevertheless."""
     text = content.decode(encoding or "utf-8", errors="replace").lower()
@@ -103,7 +110,7 @@ def _is_whole(content: bytes, encoding: str) -> bool:
 
 def _channel(parsed: Any, address: str) -> Channel:
     feed = parsed.feed
-    home = urljoin(address, str(feed.get("link") or ""))
+    home = join_address(address, str(feed.get("link") or ""))
     own = next(
         (str(e.get("href", "")) for e in feed.get("links", []) if e.get("rel") == "self"), ""
     )
@@ -152,7 +159,7 @@ def _text(detail: Any, *, is_atom: bool) -> Text:
         return Text(read_plain(value))
     text = read_markup(value)
     base = str(detail.get("base") or "")
-    pictures = (Picture(urljoin(base, p.address), p.width) for p in text.pictures)
+    pictures = (Picture(join_address(base, p.address), p.width) for p in text.pictures)
     return Text(text.plain, tuple(pictures))
 
 
