@@ -29,7 +29,8 @@ def full_address(text: str, base: str) -> str:
         address = httpx.URL(join_address(base, text) if text else "")
     except httpx.InvalidURL:
         return ""
-    return str(address) if address.host and is_web_address(str(address)) else ""
+    has_host = bool(address.host) and "%" not in address.host
+    return str(address) if has_host and is_web_address(str(address)) else ""
 
 
 def host_of(address: str) -> str:

@@ -22,6 +22,12 @@ NOT_TEXT = (
 RAW_TEXT = ("style", "script", "iframe", "textarea", "noembed", "noframes", "xmp", "title")
 """Elements whose content runs to their end tag, whatever stands in it."""
 CODE = ("style", "script")
+FEED_TYPES = {
+    "application/rss+xml",
+    "application/atom+xml",
+    "application/rdf+xml",
+    "application/feed+json",
+}
 MOST_REPAIRS = 20
 FOOTERS = (
     ("The post ", " appeared first on "),
@@ -67,6 +73,16 @@ def read_markup(markup: str) -> Text:
         node.insert_after(" ")
     plain = " ".join(body.text().translate(INVISIBLE).split())
     return Text(_without_footer(plain), pictures)
+
+
+def find_feeds(page: bytes) -> list[str]:
+    """Return the addresses of the feeds that a web page names, as written."""
+    links = LexborHTMLParser(page).css("link[rel~=alternate][href]")
+    return [
+        str(link.attributes["href"])
+        for link in links
+        if (link.attributes.get("type") or "").lower() in FEED_TYPES
+    ]
 
 
 def _parse(markup: str) -> LexborHTMLParser:

@@ -14,7 +14,7 @@ from feed.ingest.addresses import is_web_address, join_address
 from feed.ingest.documents import Documents
 from feed.ingest.entries import Channel, Entry, build_documents
 from feed.ingest.fetching import Document
-from feed.ingest.markup import Text, read_markup, read_plain
+from feed.ingest.markup import Text, find_feeds, read_markup, read_plain
 from feed.ingest.pictures import (
     WIDTH_OF_FILE,
     WIDTH_OF_THUMBNAIL,
@@ -78,9 +78,7 @@ def parse_syndication(document: Document, now: float, zone: tzinfo = UTC) -> Doc
     """
     parsed = _parse(document)
     if not parsed.get("version"):
-        raise InvalidInputError(
-            "source", "must be an RSS or Atom document, a JSON Feed or a news sitemap"
-        )
+        raise InvalidInputError("source", _refusal(document))
     if parsed.bozo and not _is_whole(document.content, parsed.encoding):
         raise InvalidInputError("source", "breaks off before its end")
     is_atom = parsed.version.startswith("atom")
@@ -100,6 +98,16 @@ def _parse(document: Document) -> Any:
         )
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
         raise InvalidInputError("source", "is too broken to be read") from None
+
+
+def _refusal(document: Document) -> str:
+    """Return what a document is that is no feed, and where a feed may be."""
+    feeds = find_feeds(document.content)
+    if feeds:
+        return f"is a web page; its feed is {join_address(document.address, feeds[0])}"
+    if b"<opml" in document.content[:4096]:
+        return "is a list of feeds; ingest the feeds that it names"
+    return "must be an RSS or Atom document, a JSON Feed or a news sitemap"
 
 
 def _is_whole(content: bytes, encoding: str) -> bool:

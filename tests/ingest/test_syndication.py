@@ -61,3 +61,39 @@ def test_an_atom_entry_keeps_its_text():
 def test_what_is_no_feed_is_refused():
     with pytest.raises(InvalidInputError, match="RSS or Atom"):
         parse_syndication(b"<html><body>hello</body></html>", now=0.0)
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (
+            b"<html><link rel='Alternate' type='application/rss+xml' href='/rss'>",
+            "is https://n.example/rss",
+        ),
+        (b"<html><link rel='alternate' type='text/html' href='/de'>", "must be an RSS or Atom"),
+        (b"<?xml version='1.0'?><opml version='2.0'><body/></opml>", "list of feeds"),
+        (b"just text", "must be an RSS or Atom"),
+        (b"<?xml version='1.0'?><sitemapindex></sitemapindex>", "is an index"),
+        (b"<?xml version='1.0'?><urlset><url>", "no whole sitemap"),
+    ],
+)
+def test_what_is_no_feed_is_told_what_it_is(page, said):
+    with pytest.raises(InvalidInputError, match=said):
+        parse_document(Document(page, "https://n.example/"), now=0.0)
+
+
+def test_a_broken_address_costs_its_entry_that_address_and_nothing_else():
+    bad = RSS.replace(b"https://example.org/f.jpg", b"http://[").replace(
+        b"https://example.org/ferry", b"http://[/"
+    )
+    ferry, second = parse_syndication(bad, now=0.0)
+    assert (ferry.title, ferry.url, ferry.image_url) == ("Ferry & quay", None, None)
+    assert second.title == "Second"
+
+
+def test_what_no_parser_can_read_is_refused_in_one_line():
+    broken = (
+        b"<rss version='2.0'><channel><item><textinput><link/></textinput></item></channel></rss>"
+    )
+    with pytest.raises(InvalidInputError, match="too broken"):
+        parse_syndication(broken, now=0.0)
