@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -45,8 +46,9 @@ LANGUAGES = (
 _WORD = re.compile(r"[A-Za-z]+")
 _RFC_822 = re.compile(r"([A-Za-z]+,? +)?\d{1,2} +[A-Za-z]{3} +(\d{2}|\d{4}) +\d\d?:\d\d.*")
 _OFFSET = re.compile(r"(?<=\d) *(?:GMT|UTC|UT)? *([+-])(\d{1,2})(?::?(\d\d))?$")
-_ASIDE = re.compile(r" *[(\[][^)\]]*[)\]]$")
-"""A zone's name once more, behind the offset: `+0100 (CET)`."""
+_ASIDE = re.compile(r" *[(\[]([^)\]]*)[)\]]$")
+"""The zone once more behind the offset, as in `+0100 (CET)`, or the only one: `03:00 (GMT+7)`."""
+_PLACE = re.compile(r" ([A-Z][A-Za-z]+/[A-Za-z_/]+)$")
 _WEEKDAY = re.compile(r"^[^\W\d]+\.?,? +(?=\d{1,2}\.? +[^\W\d])")
 """Left out, because it is often in another language than the month."""
 _DAY_FIRST = re.compile(r"\d{1,2}\.")
@@ -80,7 +82,7 @@ def parse_date(text: str, language: str = "", zone: tzinfo = UTC) -> float | Non
         return None
     if _EPOCH.fullmatch(text):
         return _sane(float(text[:10]))
-    text, named = _take_zone(_ASIDE.sub("", text), zone)
+    text, named = _take_zone(text, zone)
     text, days = _take_midnight(text)
     moment = _read_standard(text) or _read_any(text, language)
     if moment is None:
@@ -94,21 +96,26 @@ def _sane(moment_s: float) -> float | None:
     return moment_s if EARLIEST_S <= moment_s <= LATEST_S else None
 
 
-def _take_zone(text: str, zone: tzinfo) -> tuple[str, timezone | None]:
+def _take_zone(text: str, zone: tzinfo) -> tuple[str, tzinfo | None]:
     """Return the text without its zone, and that zone; an offset counts more than a name."""
-    offset = _OFFSET.search(text)
-    found = next((m for m in _WORD.finditer(text) if m.group() in ZONE_HOURS), None)
+    before = _ASIDE.sub("", text)
+    text = before if _OFFSET.search(before) else _ASIDE.sub(r" \1", text)
+    offset, place = _OFFSET.search(text), _PLACE.search(text)
+    name = next((m for m in _WORD.finditer(text) if m.group() in ZONE_HOURS), None)
+    named: tzinfo | None = None
     if offset and ":" in text[: offset.start()]:
         sign, hours, minutes = offset.groups()
         ahead = timedelta(hours=int(hours), minutes=int(minutes or 0))
         text = text[: offset.start()]
         named = timezone(-ahead if sign == "-" else ahead) if ahead < timedelta(days=1) else None
-    elif found:
-        named = _named_zone(found.group(), zone)
-    else:
-        return text, None
-    if found:
-        text = text[: found.start()] + text[found.end() :]
+    elif place:
+        text = text[: place.start()]
+        with suppress(InvalidInputError):
+            named = read_zone(place[1])
+    elif name:
+        named = _named_zone(name.group(), zone)
+    if name:
+        text = text[: name.start()] + text[name.end() :]
     return " ".join(text.split()), named
 
 
