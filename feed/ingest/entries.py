@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from typing import Any
 
 from feed.domain import Article
 from feed.ingest.addresses import full_address, host_of
 from feed.ingest.dates import parse_date
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.identity import Marks, choose_ids
+from feed.ingest.limits import LONGEST_QUOTE, RULES, Limits, shorten
 from feed.ingest.markup import Text
 from feed.ingest.pictures import Picture, largest
-from feed.service.schemas import ArticleBody
 
-RULES: dict[str, Any] = ArticleBody.model_json_schema()["properties"]
-MAX_URL = RULES["url"]["anyOf"][0]["maxLength"]
-LANGUAGE = re.compile(RULES["language"]["anyOf"][0]["pattern"])
 TITLE_FROM_TEXT = 100
 """Longest title that is made from a text, characters."""
-CUT_MARK = "…"
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
 
 
@@ -67,31 +61,6 @@ class Entry:
     pictures: tuple[Picture, ...] = ()
 
 
-class _Notes:
-    """Cuts the texts of one record at the limits of the API, and says so."""
-
-    def __init__(self, record: str) -> None:
-        self.record = record
-        self.found: list[Finding] = []
-
-    def add(self, field: str, rule: str) -> None:
-        self.found.append(Finding(self.record, field, rule))
-
-    def cut(self, field: str, text: str, limit: int) -> str:
-        if len(text) <= limit:
-            return text
-        self.add(field, f"cut from {len(text)} to {limit} characters")
-        return shorten(text, limit)
-
-
-def shorten(text: str, limit: int) -> str:
-    """Return a text cut at a word so that it has at most `limit` characters."""
-    if len(text) <= limit:
-        return text
-    short = textwrap.shorten(text, limit, placeholder=CUT_MARK)
-    return short if len(short) > limit // 2 else text[: limit - 1] + CUT_MARK
-
-
 def build_documents(
     channel: Channel, entries: Sequence[Entry], now: float, zone: tzinfo = UTC
 ) -> Documents:
@@ -109,20 +78,22 @@ def build_documents(
     links = [full_address(entry.link, channel.base) for entry in entries]
     marks = [Marks(e.guid, *more) for e, *more in zip(entries, links, titles, strict=True)]
     for number, article_id in enumerate(choose_ids(marks, _scope(channel))):
-        entry, title = entries[number], titles[number]
-        notes = _Notes(entry.guid or entry.link or f"entry {number + 1}")
-        if not title:
+        entry = entries[number]
+        limits = Limits(entry.guid or entry.link or f"entry {number + 1}", channel.base)
+        if not titles[number]:
             rule = "has neither a title nor a text"
-            documents.faults.append(Finding(notes.record, "title", rule))
+            documents.faults.append(Finding(limits.record, "title", rule))
         elif article_id in taken:
-            documents.faults.append(Finding(notes.record, "", "stands twice in the source"))
+            documents.faults.append(Finding(limits.record, "", "stands twice in the source"))
         else:
             taken.add(article_id)
-            article, is_dated = _build(channel, entry, article_id, title, notes, now, zone)
-            documents.articles.append(article)
-            documents.notes += notes.found
-            if not is_dated:
+            published, updated = _times(channel, entry, limits, zone)
+            if published is None:
                 documents.undated.add(article_id)
+            times = (now if published is None else published, updated)
+            article = _build(channel, entry, article_id, titles[number], times, limits)
+            documents.articles.append(article)
+            documents.notes += limits.notes
     return documents
 
 
@@ -136,60 +107,59 @@ def _title_from(entry: Entry) -> str:
     return shorten(_SENTENCE_END.split(text, maxsplit=1)[0], TITLE_FROM_TEXT) if text else ""
 
 
-def _build(
-    channel: Channel,
-    entry: Entry,
-    article_id: str,
-    title: str,
-    notes: _Notes,
-    now: float,
-    zone: tzinfo,
-) -> tuple[Article, bool]:
+def _times(
+    channel: Channel, entry: Entry, limits: Limits, zone: tzinfo
+) -> tuple[float | None, float | None]:
+    """Return when an entry was published and when it was changed, None where that is unknown."""
     language = entry.language or channel.language
     updated = parse_date(entry.updated, language, zone)
     published = parse_date(entry.published, language, zone) or updated
     if published is None:
         written = entry.published or entry.updated
-        rule = f"{shorten(written, 40)} is no date" if written else "is missing"
-        rule += "; the time of the first ingest counts"
-        notes.add("published_at", rule)
+        rule = f"{shorten(written, LONGEST_QUOTE)} is no date" if written else "is missing"
+        limits.note("published_at", f"{rule}; the time of the first ingest counts")
+    return published, updated
+
+
+def _build(
+    channel: Channel,
+    entry: Entry,
+    article_id: str,
+    title: str,
+    times: tuple[float, float | None],
+    limits: Limits,
+) -> Article:
     if not entry.title:
-        notes.add("title", "is missing; made from the text")
-    tags = tuple(dict.fromkeys(t.lower() for t in entry.tags if t))
+        limits.note("title", "is missing; made from the text")
+    tags = tuple(dict.fromkeys(tag.lower() for tag in entry.tags if tag))
     body = entry.content.plain or entry.summary.plain
-    standfirst = entry.summary.plain or body
-    if standfirst == entry.content.plain:  # which stays whole
-        standfirst = shorten(standfirst, RULES["standfirst"]["maxLength"])
-    limits = {name: RULES[name]["maxLength"] for name in ("title", "standfirst", "body", "section")}
-    article = Article(
+    return Article(
         article_id=article_id,
-        title=notes.cut("title", title, limits["title"]),
-        standfirst=notes.cut("standfirst", standfirst, limits["standfirst"]),
-        body=notes.cut("body", body, limits["body"]),
-        url=_url(entry.link, channel.base, "url", notes),
-        image_url=_image(entry, channel.base, notes),
-        section=notes.cut("section", tags[0] if tags else "", limits["section"]),
-        tags=_tags(tags, notes),
-        source=notes.cut("source", entry.source or channel.title, RULES["source"]["maxLength"]),
-        author=_author(entry.authors or channel.authors, notes),
-        language=_language(language, notes),
-        published_at=now if published is None else published,
-        updated_at=updated,
+        title=limits.text("title", title),
+        published_at=times[0],
+        updated_at=times[1],
+        standfirst=_standfirst(entry, limits),
+        body=limits.text("body", body),
+        url=limits.url("url", entry.link),
+        image_url=_image(entry, channel.base, limits),
+        section=limits.text("section", tags[0] if tags else ""),
+        tags=limits.tags(tags),
+        source=limits.text("source", entry.source or channel.title),
+        author=limits.text("author", _authors(entry.authors or channel.authors)),
+        language=limits.language(entry.language or channel.language),
     )
-    return article, published is not None
 
 
-def _tags(tags: tuple[str, ...], notes: _Notes) -> tuple[str, ...]:
-    most, longest = RULES["tags"]["maxItems"], RULES["tags"]["items"]["maxLength"]
-    if len(tags) > most:
-        notes.add("tags", f"cut from {len(tags)} to {most}")
-    return tuple(notes.cut("tags", tag, longest) for tag in tags[:most])
+def _standfirst(entry: Entry, limits: Limits) -> str:
+    text = entry.summary.plain or entry.content.plain
+    if text == entry.content.plain:  # where it stays whole
+        return shorten(text, RULES["standfirst"]["maxLength"])
+    return limits.text("standfirst", text)
 
 
-def _author(authors: tuple[str, ...], notes: _Notes) -> str:
+def _authors(authors: tuple[str, ...]) -> str:
     """Return the authors' names, without their e-mail addresses."""
-    names = dict.fromkeys(name for author in authors for name in _names(author))
-    return notes.cut("author", ", ".join(names), RULES["author"]["maxLength"])
+    return ", ".join(dict.fromkeys(name for author in authors for name in _names(author)))
 
 
 def _names(author: str) -> list[str]:
@@ -198,25 +168,7 @@ def _names(author: str) -> list[str]:
     return [name for name in (text.strip(" <>()[]") for text in words) if name]
 
 
-def _language(language: str, notes: _Notes) -> str:
-    primary = language.replace("_", "-").split("-")[0].lower()
-    if primary and not LANGUAGE.fullmatch(primary):
-        notes.add("language", f"{shorten(language, 40)} is no language code")
-        return ""
-    return primary
-
-
-def _image(entry: Entry, base: str, notes: _Notes) -> str | None:
+def _image(entry: Entry, base: str, limits: Limits) -> str | None:
     pictures = [*entry.pictures, *entry.content.pictures, *entry.summary.pictures]
     picture = largest(p for p in pictures if full_address(p.address, base))
-    return _url(picture.address, base, "image_url", notes) if picture else None
-
-
-def _url(text: str, base: str, field: str, notes: _Notes) -> str | None:
-    address = full_address(text, base)
-    if len(address) > MAX_URL:
-        notes.add(field, f"left out: longer than {MAX_URL} characters")
-        return None
-    if text and not address:
-        notes.add(field, f"left out: {shorten(text, 40)} is no http(s) address")
-    return address or None
+    return limits.url("image_url", picture.address) if picture else None
