@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
 from feed.domain import Article
@@ -73,28 +73,39 @@ def build_documents(
         zone: of the source, for times without a zone and for ambiguous zone names.
     """
     documents = Documents(is_feed=True)
-    taken: set[str] = set()
     titles = [entry.title or _title_from(entry) for entry in entries]
     links = [full_address(entry.link, channel.base) for entry in entries]
     marks = [Marks(e.guid, *more) for e, *more in zip(entries, links, titles, strict=True)]
+    places: dict[str, list[int]] = {}
     for number, article_id in enumerate(choose_ids(marks, _scope(channel))):
-        entry = entries[number]
-        limits = Limits(entry.guid or entry.link or f"entry {number + 1}", channel.base)
-        if not titles[number]:
-            rule = "has neither a title nor a text"
-            documents.faults.append(Finding(limits.record, "title", rule))
-        elif article_id in taken:
-            documents.faults.append(Finding(limits.record, "", "stands twice in the source"))
+        if titles[number]:
+            places.setdefault(article_id, []).append(number)
         else:
-            taken.add(article_id)
-            published, updated = _times(channel, entry, limits, zone)
-            if published is None:
-                documents.undated.add(article_id)
-            times = (now if published is None else published, updated)
-            article = _build(channel, entry, article_id, titles[number], times, limits)
-            documents.articles.append(article)
-            documents.notes += limits.notes
+            rule = "has neither a title nor a text"
+            documents.faults.append(Finding(_name(entries[number], number), "title", rule))
+    for article_id, numbers in places.items():
+        first = numbers[0]
+        limits = Limits(_name(entries[first], first), channel.base)
+        entry = _merge([entries[number] for number in numbers], limits)
+        published, updated = _times(channel, entry, limits, zone)
+        if published is None:
+            documents.undated.add(article_id)
+        times = (now if published is None else published, updated)
+        article = _build(channel, entry, article_id, titles[first], times, limits)
+        documents.articles.append(article)
+        documents.notes += limits.notes
     return documents
+
+
+def _merge(entries: Sequence[Entry], limits: Limits) -> Entry:
+    """Return the first of some entries that are one story, with the sections of all."""
+    if len(entries) > 1:
+        limits.note("", f"stands {len(entries)} times in the source; taken once")
+    return replace(entries[0], tags=tuple(tag for entry in entries for tag in entry.tags))
+
+
+def _name(entry: Entry, number: int) -> str:
+    return entry.guid or entry.link or f"entry {number + 1}"
 
 
 def _scope(channel: Channel) -> str:
