@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from feed.ingest.pictures import WIDTH_IN_TEXT, Picture, read_pixels
+from feed.ingest.pictures import SMALLEST_PICTURE, WIDTH_IN_TEXT, Picture, read_pixels
 
 INLINE = (
     "a, abbr, b, bdi, bdo, big, cite, code, data, del, dfn, em, font, i, ins, kbd, mark, nobr, q, "
@@ -42,8 +42,7 @@ FOOTERS = (
 )
 """What WordPress writes below each text of a feed."""
 LONGEST_FOOTER = 400
-SMALLEST_PICTURE = 50
-"""A picture of a declared width or height below this is a symbol or a counter, pixels."""
+SYMBOLS = ".wp-smiley, .emoji"
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 
 
@@ -106,7 +105,7 @@ def _parse(markup: str) -> LexborHTMLParser:
 
 
 def _pictures(body: LexborNode) -> Iterator[Picture]:
-    for node in body.css("img"):
+    for node in body.css(f"img:not({SYMBOLS})"):
         attributes = {name: value or "" for name, value in node.attributes.items()}
         width, height = (read_pixels(attributes.get(side)) for side in ("width", "height"))
         if 0 < width < SMALLEST_PICTURE or 0 < height < SMALLEST_PICTURE:

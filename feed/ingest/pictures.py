@@ -11,6 +11,8 @@ WIDTH_OF_FILE = 800
 WIDTH_OF_THUMBNAIL = 500
 WIDTH_IN_TEXT = 400
 """Taken for a picture that does not say how wide it is, by where it stands, pixels."""
+SMALLEST_PICTURE = 50
+"""A picture of a declared width or height below this is a symbol or a counter, pixels."""
 
 TYPES = mimetypes.MimeTypes()  # not the machine's own list
 for _type, _ending in (
@@ -38,13 +40,18 @@ def read_picture(address: object, kind: object, width: int, *, is_surely: bool) 
     Args:
         address: of the file.
         kind: its media type, or what the feed calls it (`image`, `video`); may be missing.
-        width: pixels.
+        width: declared or taken for it, pixels.
         is_surely: whether a file of unknown kind at this place is a picture.
     """
     text = str(address or "").strip()
     ending = (TYPES.guess_type(_path(text))[0] or "").partition("/")[0]
     named = str(kind or "").lower().partition("/")[0]
-    if not text or ending in {"video", "audio"} or named in {"video", "audio"}:
+    if (
+        width < SMALLEST_PICTURE
+        or not text
+        or ending in {"video", "audio"}
+        or named in {"video", "audio"}
+    ):
         return None
     is_picture = "image" in (ending, named) or (is_surely and not ending and not named)
     return Picture(text, width) if is_picture else None

@@ -10,7 +10,7 @@ from typing import Any
 import feedparser
 
 from feed.domain import InvalidInputError
-from feed.ingest.addresses import is_web_address, join_address
+from feed.ingest.addresses import full_address, is_web_address, join_address
 from feed.ingest.documents import Documents
 from feed.ingest.entries import Channel, Entry, build_documents
 from feed.ingest.fetching import Document
@@ -118,10 +118,10 @@ def _is_whole(content: bytes, encoding: str) -> bool:
 
 def _channel(parsed: Any, address: str) -> Channel:
     feed = parsed.feed
-    home = join_address(address, str(feed.get("link") or ""))
     own = next(
         (str(e.get("href", "")) for e in feed.get("links", []) if e.get("rel") == "self"), ""
     )
+    home = full_address(str(feed.get("link") or ""), address or own)
     return Channel(
         title=read_markup(str(feed.get("title", ""))).plain,
         home=home,
