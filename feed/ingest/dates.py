@@ -44,8 +44,8 @@ LANGUAGES = (
 """Tried in this order, after the source's own language."""
 
 _WORD = re.compile(r"[A-Za-z]+")
-_RFC_822 = re.compile(r"([A-Za-z]+,? +)?\d{1,2} +[A-Za-z]{3} +(\d{2}|\d{4}) +\d\d?:\d\d.*")
-_OFFSET = re.compile(r"(?<=\d) *(?:GMT|UTC|UT)? *([+-])(\d{1,2})(?::?(\d\d))?$")
+_RFC_822 = re.compile(r"([A-Za-z]+,? +)?\d{1,2} +[A-Za-z]{3} +(\d{2}|\d{4}) +\d\d?:\d\d(:\d\d)?")
+_OFFSET = re.compile(r"(?<=[\dMm.]) *(?:GMT|UTC|UT)? *-?([+-])(\d{1,2})(?::?(\d\d))?Z?$")
 _ASIDE = re.compile(r" *[(\[]([^)\]]*)[)\]]$")
 """The zone once more behind the offset, as in `+0100 (CET)`, or the only one: `03:00 (GMT+7)`."""
 _PLACE = re.compile(r" ([A-Z][A-Za-z]+/[A-Za-z_/]+)$")
@@ -78,7 +78,7 @@ def parse_date(text: str, language: str = "", zone: tzinfo = UTC) -> float | Non
         zone: of the source; for times without any zone, and for ambiguous zone names.
     """
     text = " ".join(text.split())
-    if not text or len(text) > LONGEST_TEXT:
+    if len(text) > LONGEST_TEXT or not any(map(str.isdigit, text)):
         return None
     if _EPOCH.fullmatch(text):
         return _sane(float(text[:10]))
@@ -141,7 +141,7 @@ def _read_standard(text: str) -> datetime | None:
     """Read the two standard forms, which nearly all feeds use, the quick way."""
     try:
         if _RFC_822.fullmatch(text):
-            return parsedate_to_datetime(text) if text[-1].isdigit() else None
+            return parsedate_to_datetime(text)
         return datetime.fromisoformat(text)
     except ValueError:
         return None
