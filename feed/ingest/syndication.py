@@ -144,11 +144,16 @@ def _entry(entry: Any, *, is_atom: bool) -> Entry:
         content=max(contents, key=lambda text: len(text.plain), default=Text()),
         published=_first(entry, "published", "created", "prism_publicationdate", "date"),
         updated=_first(entry, "updated"),
-        tags=tuple(read_markup(str(t["term"])).plain for t in entry.get("tags", []) if t["term"]),
+        tags=tuple(_section(t["term"]) for t in entry.get("tags", []) if t["term"]),
         authors=_authors(entry),
         language=str(entry.get("language") or _language_of(entry)),
         pictures=tuple(_pictures(entry)),
     )
+
+
+def _section(term: object) -> str:
+    """Return a section's name; many are escaped once more than the document asks."""
+    return read_plain(read_markup(str(term)).plain)
 
 
 def _summary(entry: Any) -> dict[str, Any]:
