@@ -23,7 +23,7 @@ from feed.ingest.pictures import (
     read_pixels,
 )
 
-ENDS = ("</rss", "</rdf", ":rdf>", "</feed", ":feed>", "</channel")
+ENDS = ("</rss", "</rdf", ":rdf>", "</feed", ":feed>")
 """One of these stands in every whole document."""
 
 

@@ -88,6 +88,17 @@ def test_half_a_feed_takes_nothing():
             parse_document(Document(RSS[:cut]), now=0.0)
 
 
+def test_half_of_a_feed_whose_channel_ends_before_its_items_takes_nothing():
+    rdf = (
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+        b'xmlns="http://purl.org/rss/1.0/"><channel rdf:about="x"><title>R</title></channel>'
+        b'<item rdf:about="https://r.example/1"><title>One</title></item></rdf:RDF>'
+    )
+    assert len(parse_document(Document(rdf), now=0.0).articles) == 1
+    with pytest.raises(InvalidInputError, match="breaks off"):
+        parse_document(Document(rdf[:-12]), now=0.0)
+
+
 def test_a_feed_that_is_whole_but_not_well_formed_is_taken():
     (article,) = parse_document(
         Document(RSS.replace(b"One", b"Fish & chips<br>")), now=0.0
