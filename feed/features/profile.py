@@ -182,21 +182,21 @@ def profile_from_state(
 
 def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
     """Return a reader's preferences as codes; names the pool does not know drop out."""
-    wishes = state.preferences
+    preferences = state.preferences
     return PreferenceCodes(
-        followed_sections=_codes(pool.sections, wishes.followed_sections),
-        muted_sections=_codes(pool.sections, wishes.muted_sections),
-        followed_sources=_codes(pool.sources, wishes.followed_sources),
-        muted_sources=_codes(pool.sources, wishes.muted_sources),
-        languages=_codes(pool.languages, wishes.languages),
-        personalization=wishes.personalization,
+        followed_sections=_codes(pool.sections, preferences.followed_sections),
+        muted_sections=_codes(pool.sections, preferences.muted_sections),
+        followed_sources=_codes(pool.sources, preferences.followed_sources),
+        muted_sources=_codes(pool.sources, preferences.muted_sources),
+        languages=_codes(pool.languages, preferences.languages),
+        personalization=preferences.personalization,
     )
 
 
-def followed_of(pool: ArticlePool, wishes: PreferenceCodes, rows: Rows) -> tuple[Flags, Flags]:
+def followed_of(pool: ArticlePool, preferences: PreferenceCodes, rows: Rows) -> tuple[Flags, Flags]:
     """Return which rows are of a followed section, and which of a followed source, bool [k]."""
     none = np.zeros(len(rows), np.bool_)
-    sections, sources = wishes.followed_sections, wishes.followed_sources
+    sections, sources = preferences.followed_sections, preferences.followed_sources
     by_section = np.isin(pool.section[rows], sections) if sections.size else none
     by_source = np.isin(pool.source[rows], sources) if sources.size else none
     return by_section, by_source

@@ -40,7 +40,6 @@ from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import Store
 
 RUNNING = 2
 WAITING = 16
@@ -100,7 +99,7 @@ def await_store(settings: Settings, patience_s: float = STORE_PATIENCE_S) -> Non
 
 
 def create_app(
-    settings: Settings, store: Store, clock: Callable[[], float] = time.time
+    settings: Settings, store: RedisStore, clock: Callable[[], float] = time.time
 ) -> APIFlask:
     """Return an application on a store.
 
@@ -145,7 +144,7 @@ def create_app(
     return app
 
 
-def build_services(settings: Settings, store: Store, clock: Callable[[], float]) -> Services:
+def build_services(settings: Settings, store: RedisStore, clock: Callable[[], float]) -> Services:
     """Return the parts of one web process."""
     shelf = CardShelf(store)
     access = AccessControl(settings, store, clock)

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 
 import orjson
 
+from feed.config import Settings
 from feed.domain import CursorExpiredError, InvalidInputError
+from feed.service.problems import ProblemError
+from feed.storage.control_part import ControlPart
 
 _MAC_BYTES = 16
+
+CURSOR_SECRET = "cursor"  # noqa: S105 - the name of a secret, not one
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +65,47 @@ class CursorSigner:
     def _mac(self, user_id: str, body: bytes) -> bytes:
         message = user_id.encode("utf-8", "surrogatepass") + b"\0" + body
         return hmac.new(self._secret, message, hashlib.sha256).digest()[:_MAC_BYTES]
+
+
+class Cursors:
+    """Gives cursors to readers and takes them back.
+
+    Args:
+        settings: how long a slate is kept, and the cursor secret where one is set.
+        store: has a secret of the installation, made at first use.
+    """
+
+    def __init__(self, settings: Settings, store: ControlPart) -> None:
+        self._settings = settings
+        self._store = store
+        self._signer: CursorSigner | None = None
+
+    def give(self, user_id: str, request_id: str, offset: int, now: float) -> str:
+        """Return the cursor of a place in a slate.
+
+        Raises:
+            StoreUnavailableError: the secret is not known yet and its node is away.
+        """
+        expires_at = now + self._settings.slate_ttl_minutes * 60
+        return self._open_signer().sign(user_id, Cursor(request_id, offset, expires_at))
+
+    def read(self, user_id: str, text: str, now: float) -> Cursor:
+        """Return the cursor behind a text.
+
+        Raises:
+            ProblemError: 400, it is no cursor of this reader.
+            CursorExpiredError: its time is over.
+            StoreUnavailableError: as in `give`.
+        """
+        try:
+            return self._open_signer().read(user_id, text, now)
+        except InvalidInputError as error:
+            broken = [(error.field_name, error.rule)]
+            raise ProblemError(400, str(error), broken) from None
+
+    def _open_signer(self) -> CursorSigner:
+        if self._signer is None:
+            text = self._settings.cursor_secret
+            secret = text.encode() if text else self._store.secret(CURSOR_SECRET)
+            self._signer = CursorSigner(secret)
+        return self._signer

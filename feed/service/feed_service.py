@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -17,27 +16,24 @@ from feed.domain import (
     CursorExpiredError,
     Event,
     FeedItem,
-    InvalidInputError,
     Mode,
     Origin,
-    Rung,
     ServedFeed,
     StoreUnavailableError,
 )
 from feed.service.access import refuse_merged
 from feed.service.browse import show_related, show_trending
 from feed.service.cards import Card, CardShelf
-from feed.service.cursor import Cursor, CursorSigner
+from feed.service.cursor import Cursors
 from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
-from feed.service.problems import ProblemError
-from feed.service.ranked import Ranked, Request, rank
+from feed.service.ranked import Request, rank
 from feed.service.schemas import FeedQuery, TrendingQuery
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
-from feed.storage.store import ReaderState, Store
+from feed.storage.redis_store import RedisStore
+from feed.storage.store import ReaderState
 
-CURSOR_SECRET = "cursor"  # noqa: S105 - the name of a secret, not one
 FRUGAL_FROM = 0.5
 """Share of the budget after which a request does without every further round trip."""
 
@@ -61,7 +57,7 @@ class FeedService:
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        store: RedisStore,
         keeper: SnapshotKeeper,
         shelf: CardShelf,
         clock: Callable[[], float],
@@ -74,7 +70,7 @@ class FeedService:
         self._clock = clock
         self._rng = rng
         self._logged_at = float("-inf")
-        self._signer: CursorSigner | None = None
+        self._cursors = Cursors(settings, store)
         self._base = RankingConfig()
         # Python computes one thing at a time: two requests ranked at once would both be late.
         # While one is ranked, another reads and writes the store.
@@ -164,21 +160,22 @@ class FeedService:
         with self._ranking:
             watch.lap("queue")
             request = Request(query=query, now=self._clock(), reader=reader)
-            ranked = rank(request, snapshot, self._base, self._rng, watch)
+            slate = rank(request, snapshot, self._base, self._rng, watch)
         frugal = reader is None or self._is_late(watch)
-        page = self._fill(ranked.items, 0, query.limit, position, watch, frugal=frugal)
-        rung = ranked.rung if reader is not None else Rung.SNAPSHOT
-        ranked = replace(ranked, items=without_gone(ranked.items, page), rung=rung)
-        user_id = (reader.moved_to if reader else "") or query.user_id
-        served = self._served(user_id, query, snapshot, ranked, page, watch)
-        if frugal:
-            EXPOSURES_LOST.inc()
-        kept = _never if frugal else self._begin_save(served, watch, new_slate=True)
-        FEEDS.labels(query.mode.value, rung.value).inc()
+        page = self._fill(slate.items, 0, query.limit, position, watch, frugal=frugal)
+        served = replace(
+            slate,
+            served_at=self._clock(),
+            items=without_gone(slate.items, page),
+            shown_to=len(page.items),
+            latency_ms=watch.elapsed_ms(),
+        )
+        is_kept = self._begin_save(served, watch, new_slate=True, frugal=frugal)
+        FEEDS.labels(query.mode.value, served.rung.value).inc()
         answer = self._present(served, page, reader, snapshot, watch)
         following = None if page.next_offset is None else len(page.items)
         cursor = self._cursor(query.user_id, served, following)
-        answer["next_cursor"] = cursor if kept() else None
+        answer["next_cursor"] = cursor if is_kept() else None
         return answer
 
     def _next_page(
@@ -191,7 +188,7 @@ class FeedService:
         own: bool,
     ) -> dict[str, Any]:
         now = self._clock()
-        cursor = self._read_cursor(query.user_id, text, now)
+        cursor = self._cursors.read(query.user_id, text, now)
         slate, state, position = self._store.read_for_page(query.user_id, cursor.request_id)
         watch.lap("store_read")
         refuse_merged(moved=own and bool(state.moved_to))
@@ -207,11 +204,11 @@ class FeedService:
             shown_to=cursor.offset + len(page.items),
             latency_ms=watch.elapsed_ms(),
         )
-        kept = self._begin_save(served, watch, new_slate=False)
+        is_kept = self._begin_save(served, watch, new_slate=False)
         FEEDS.labels(slate.mode.value, slate.rung.value).inc()
         answer = self._present(served, page, reader, snapshot, watch)
         answer["next_cursor"] = self._cursor(query.user_id, slate, page.next_offset)
-        kept()
+        is_kept()
         return answer
 
     def _read_reader(
@@ -219,7 +216,8 @@ class FeedService:
     ) -> tuple[ReaderState | None, str | None]:
         """Return what may be used of the reader and the catalogue's position.
 
-        The first is None when the store does not say, the second when it was not told with it.
+        The reader is None when the store does not answer. The position is None when the store
+        did not answer, or did not give the position in the same round trip.
         """
         position = None
         try:
@@ -264,10 +262,10 @@ class FeedService:
         return page
 
     def _begin_save(
-        self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool
+        self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool, frugal: bool = False
     ) -> Callable[[], bool]:
         """Send the record of a feed to the store; what is returned waits and says if it is kept."""
-        if self._is_late(watch):
+        if frugal or self._is_late(watch):
             EXPOSURES_LOST.inc()
             return _never
         try:
@@ -289,37 +287,6 @@ class FeedService:
 
         return is_kept
 
-    def _served(
-        self,
-        user_id: str,
-        query: FeedQuery,
-        snapshot: LiveSnapshot,
-        ranked: Ranked,
-        page: Page,
-        watch: Stopwatch,
-    ) -> ServedFeed:
-        context = {"device": query.device, "platform": query.platform, **ranked.context}
-        if query.page_article_id:
-            context["page_article_id"] = query.page_article_id
-        return ServedFeed(
-            request_id=token_hex(16),
-            user_id=user_id,
-            served_at=self._clock(),
-            mode=query.mode,
-            rung=ranked.rung,
-            personalized=ranked.personalized,
-            model_version=ranked.model_version,
-            experiments=ranked.experiments,
-            items=ranked.items,
-            shown_from=0,
-            shown_to=len(page.items),
-            section=query.section,
-            language=query.language or "",
-            latency_ms=watch.elapsed_ms(),
-            counters_at=snapshot.counters_at,
-            context={name: text for name, text in context.items() if text},
-        )
-
     def _present(
         self,
         served: ServedFeed,
@@ -335,27 +302,11 @@ class FeedService:
     def _cursor(self, user_id: str, slate: ServedFeed, offset: int | None) -> str | None:
         if offset is None:
             return None
-        expires_at = self._clock() + self._settings.slate_ttl_minutes * 60
         try:
-            signer = self._open_signer()
+            return self._cursors.give(user_id, slate.request_id, offset, self._clock())
         except StoreUnavailableError as error:  # the secret's node may be away, the reader's not
             self._note_failure(error)
             return None
-        return signer.sign(user_id, Cursor(slate.request_id, offset, expires_at))
-
-    def _read_cursor(self, user_id: str, text: str, now: float) -> Cursor:
-        try:
-            return self._open_signer().read(user_id, text, now)
-        except InvalidInputError as error:
-            broken = [(error.field_name, error.rule)]
-            raise ProblemError(400, str(error), broken) from None
-
-    def _open_signer(self) -> CursorSigner:
-        if self._signer is None:
-            text = self._settings.cursor_secret
-            secret = text.encode() if text else self._store.secret(CURSOR_SECRET)
-            self._signer = CursorSigner(secret)
-        return self._signer
 
     def _is_late(self, watch: Stopwatch) -> bool:
         return watch.elapsed_ms() > FRUGAL_FROM * self._settings.request_budget_ms

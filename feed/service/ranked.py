@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from secrets import token_hex
 
 import numpy as np
 import structlog
 
 from feed.config import RankingConfig
-from feed.domain import FeedItem, Mode, Rung
-from feed.experiments.design.resolution import Resolution, resolve
+from feed.domain import Mode, Rung, ServedFeed
+from feed.experiments.design.resolution import Resolution, Side, resolve
 from feed.experiments.statistics.interleaving import interleave
 from feed.features.context import RequestContext, device_code
 from feed.features.ids import Vocabulary
@@ -50,38 +51,30 @@ class Request:
     reader: ReaderState | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """The slate of a request, and how it came about.
-
-    `context` adds to the context of the exposure record.
-    """
-
-    items: Sequence[FeedItem]
-    rung: Rung
-    personalized: bool
-    model_version: str
-    experiments: dict[str, str]
-    context: Mapping[str, str] = field(default_factory=dict)
-
-
 def rank(
     request: Request,
     snapshot: LiveSnapshot,
     base: RankingConfig,
     rng: np.random.Generator,
     watch: Stopwatch,
-) -> Ranked:
-    """Return the ranked slate of a request; steps down the ladder if ranking fails."""
+) -> ServedFeed:
+    """Return the whole slate of a request, none of it shown yet; steps down if ranking fails.
+
+    Experiments say with which settings and which model to rank, or between which two rankings to
+    interleave. Where that fails, the reader gets what trends, and failing that, the newest.
+    """
     resolution = _resolve(request, snapshot, base)
-    try:
-        return _rank(request, snapshot, resolution, request.query.mode, rng, watch)
-    except Exception:
-        log.exception("ranking_failed", rung=request.query.mode.value)
-    for mode in _LADDER:
+    plain = replace(resolution, interleaving=None, variants={})
+    wanted = request.query.mode
+    for mode, resolved in ((wanted, resolution), *((mode, plain) for mode in _LADDER)):
         try:
-            plain = replace(resolution, interleaving=None, variants={})
-            return _rank(request, snapshot, plain, mode, rng, watch)
+            if resolved.interleaving is None:
+                return _rank_with(resolved, resolved, mode, request, snapshot, rng, watch)
+            sides = [
+                (side.name, _rank_with(side, resolved, mode, request, snapshot, rng, watch))
+                for side in resolved.interleaving
+            ]
+            return interleave_sides(sides, resolved.config.slate_size, rng)
         except Exception:
             log.exception("ranking_failed", rung=mode.value)
     raise RuntimeError("no rung of the ladder holds")
@@ -107,60 +100,60 @@ def _resolve(request: Request, snapshot: LiveSnapshot, base: RankingConfig) -> R
     )
 
 
-def _rank(
-    request: Request,
-    snapshot: LiveSnapshot,
+def _rank_with(
+    chosen: Resolution | Side,
     resolution: Resolution,
     mode: Mode,
-    rng: np.random.Generator,
-    watch: Stopwatch,
-) -> Ranked:
-    reader = request.reader
-    allowed = reader is not None and reader.preferences.personalization
-
-    def rank_with(config: RankingConfig, model_version: str) -> Ranked:
-        view = snapshot.others.get(model_version, snapshot.view)
-        slate = _recommend(request, snapshot, view, config, mode, rng, watch)
-        return Ranked(
-            items=slate_items(slate, view),
-            rung=slate.rung,
-            personalized=slate.personalized and allowed,
-            model_version=view.bundle.version,
-            experiments=resolution.variants,
-        )
-
-    if resolution.interleaving is None:
-        return rank_with(resolution.config, resolution.model_version)
-    sides = [
-        (side.name, rank_with(side.config, side.model_version)) for side in resolution.interleaving
-    ]
-    return interleave_sides(sides, resolution.config.slate_size, rng)
-
-
-def _recommend(
     request: Request,
     snapshot: LiveSnapshot,
-    view: RankingView,
-    config: RankingConfig,
-    mode: Mode,
     rng: np.random.Generator,
     watch: Stopwatch,
-) -> Slate:
+) -> ServedFeed:
+    """Rank by the settings and the model of `chosen`: the resolution itself, or a side of it."""
+    query, reader = request.query, request.reader
+    view = snapshot.others.get(chosen.model_version, snapshot.view)
     context = RankingContext(
         view=view,
         signals=snapshot.signals,
         trending=snapshot.trending,
         request=_request_context(request, view, mode),
         rng=rng,
-        profile=_profile(request, view, config, mode),
+        profile=_profile(request, view, chosen.config, mode),
         index=snapshot.index,
         pins=snapshot.pins,
-        wishes=_wishes(request, view, mode),
+        preferences=_preferences(request, view, mode),
     )
     watch.lap("profile")
-    slate = recommend(context, config, time.perf_counter)
+    slate = recommend(context, chosen.config, time.perf_counter)
     watch.split(slate.trace.seconds)
-    return slate
+    allowed = reader is not None and reader.preferences.personalization
+    return ServedFeed(
+        request_id=token_hex(16),
+        user_id=(reader.moved_to if reader else "") or query.user_id,
+        served_at=request.now,
+        mode=query.mode,
+        rung=slate.rung if reader is not None else Rung.SNAPSHOT,
+        personalized=slate.personalized and allowed,
+        model_version=view.bundle.version,
+        experiments=resolution.variants,
+        items=slate_items(slate, view),
+        shown_from=0,
+        shown_to=0,
+        section=query.section,
+        language=query.language or "",
+        counters_at=snapshot.counters_at,
+        context=_described(query),
+    )
+
+
+def _described(query: FeedQuery) -> dict[str, str]:
+    """Return what a request says of itself, for the exposure record."""
+    said = (
+        ("device", query.device),
+        ("platform", query.platform),
+        ("page_article_id", query.page_article_id),
+    )
+    return {name: text for name, text in said if text}
 
 
 def _request_context(request: Request, view: RankingView, mode: Mode) -> RequestContext:
@@ -183,7 +176,7 @@ def _profile(request: Request, view: RankingView, config: RankingConfig, mode: M
     return profile_from_state(request.reader, view.pool, request.now, config)
 
 
-def _wishes(request: Request, view: RankingView, mode: Mode) -> PreferenceCodes:
+def _preferences(request: Request, view: RankingView, mode: Mode) -> PreferenceCodes:
     """Return the stated preferences for the modes without a profile, which holds them too."""
     if request.reader is None or mode is Mode.PERSONALIZED:
         return NO_PREFERENCES
@@ -207,15 +200,15 @@ def slate_items(slate: Slate, view: RankingView) -> Slots:
 
 
 def interleave_sides(
-    sides: Sequence[tuple[str, Ranked]], slots: int, rng: np.random.Generator
-) -> Ranked:
+    sides: Sequence[tuple[str, ServedFeed]], slots: int, rng: np.random.Generator
+) -> ServedFeed:
     """Return one feed drafted from two, with what is true of both.
 
     Each slot's sources name the side that picked it. The rung is the lower one, the feed is
     personalized if a side is, and all model versions are named. The context says what each side
     was.
     """
-    by_id = [{item.article_id: item for item in ranked.items} for _, ranked in sides]
+    by_id = [{item.article_id: item for item in feed.items} for _, feed in sides]
     drafted = interleave([*by_id[0]], [*by_id[1]], slots, rng)
     items = []
     for position, (article_id, team) in enumerate(zip(*drafted, strict=True)):
@@ -223,21 +216,22 @@ def interleave_sides(
         item = by_id[side][article_id]
         sources = (*item.sources, f"team:{sides[side][0]}")
         items.append(replace(item, position=position, sources=sources))
-    both = [ranked for _, ranked in sides]
-    return Ranked(
+    both = [feed for _, feed in sides]
+    said = {key: text for side in sides for key, text in _describe_side(*side)}
+    return replace(
+        both[0],
         items=tuple(items),
-        rung=max((ranked.rung for ranked in both), key=[*Rung].index),
-        personalized=any(ranked.personalized for ranked in both),
-        model_version="+".join(dict.fromkeys(ranked.model_version for ranked in both)),
-        experiments=both[0].experiments,
-        context={key: text for side in sides for key, text in _describe_side(*side)},
+        rung=max((feed.rung for feed in both), key=[*Rung].index),
+        personalized=any(feed.personalized for feed in both),
+        model_version="+".join(dict.fromkeys(feed.model_version for feed in both)),
+        context={**both[0].context, **said},
     )
 
 
-def _describe_side(name: str, ranked: Ranked) -> Iterator[tuple[str, str]]:
-    yield f"{name}.rung", ranked.rung.value
-    yield f"{name}.personalized", str(ranked.personalized).lower()
-    yield f"{name}.model_version", ranked.model_version
+def _describe_side(name: str, feed: ServedFeed) -> Iterator[tuple[str, str]]:
+    yield f"{name}.rung", feed.rung.value
+    yield f"{name}.personalized", str(feed.personalized).lower()
+    yield f"{name}.model_version", feed.model_version
 
 
 def _code(vocabulary: Vocabulary, name: str) -> int:

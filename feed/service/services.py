@@ -16,7 +16,7 @@ from feed.service.catalogue import ArticleService
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.snapshot import SnapshotKeeper
-from feed.storage.store import Store
+from feed.storage.redis_store import RedisStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Services:
     """The parts of one web process. `clock` gives epoch seconds."""
 
     settings: Settings
-    store: Store
+    store: RedisStore
     keeper: SnapshotKeeper
     shelf: CardShelf
     feeds: FeedService

@@ -41,7 +41,7 @@ ARTICLES = 90
 ARCHIVE_S = 100_000.0
 MERGES = {60: ("u3", "u4"), 90: ("u1", "account"), 140: ("u4", "u6")}
 """Logins: before which request which id becomes whose."""
-WITH_WISHES = {"u1", "account"}
+WITH_PREFERENCES = {"u1", "account"}
 FOLLOWED = Preferences(followed_sections=("s1",), followed_sources=("wire2",))
 
 
@@ -285,7 +285,7 @@ def test_scores_of_200_served_requests_are_found_again_from_the_archive(newsroom
     for one in served:
         while ticks and newsroom.ticks[ticks[0][0]] <= newsroom.ticks[one.counters_at]:
             rescorer.tick(ticks.pop(0)[1])
-        preferences = FOLLOWED if one.user_id in WITH_WISHES else Preferences()
+        preferences = FOLLOWED if one.user_id in WITH_PREFERENCES else Preferences()
         again = rescorer.scores(one, preferences)
         assert set(one.scores) <= set(again)
         for article_id, score in one.scores.items():

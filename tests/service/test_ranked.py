@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
 
-from feed.domain import FeedItem, Rung
+from feed.domain import FeedItem, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
-from feed.service.ranked import Ranked, interleave_sides
+from feed.service.ranked import interleave_sides
 from feed.storage.store import RecordType
 
 DESIGN = {
@@ -28,18 +29,30 @@ DESIGN = {
 }
 
 
-def side(ids: Sequence[str], **fields: Any) -> Ranked:
+def side(ids: Sequence[str], **fields: Any) -> ServedFeed:
     items = [
         FeedItem(
             article_id=name, position=at, score=1.0, reasons=(), sources=("fresh",), trending=False
         )
         for at, name in enumerate(ids)
     ]
-    defaults = {"rung": Rung.PERSONALIZED, "personalized": True, "model_version": "m1"}
-    return Ranked(items=items, experiments={"mixed": "both"}, **{**defaults, **fields})
+    feed = ServedFeed(
+        request_id="r1",
+        user_id="reader",
+        served_at=0.0,
+        mode=Mode.PERSONALIZED,
+        rung=Rung.PERSONALIZED,
+        personalized=True,
+        model_version="m1",
+        experiments={"mixed": "both"},
+        items=items,
+        shown_from=0,
+        shown_to=0,
+    )
+    return replace(feed, **fields)
 
 
-def draft(first: Ranked, second: Ranked) -> Ranked:
+def draft(first: ServedFeed, second: ServedFeed) -> ServedFeed:
     sides = [("control", first), ("new", second)]
     return interleave_sides(sides, 6, np.random.default_rng(1))
 
