@@ -34,7 +34,7 @@ from feed.experiments.design.lifecycle import (
 )
 from feed.experiments.judgement.planning import Need, estimate_need
 from feed.experiments.judgement.wording import number
-from feed.storage.store import Store
+from feed.storage.redis_store import RedisStore
 
 _PLANNED = ("planned_readers", "planned_days")
 
@@ -153,7 +153,7 @@ experiment.add_command(ab_report, "report")
 
 
 @contextmanager
-def _opened(data: Path | None) -> Iterator[tuple[Store, Path]]:
+def _opened(data: Path | None) -> Iterator[tuple[RedisStore, Path]]:
     with one_line_errors():
         settings = chosen_settings(data)
         with open_store(settings) as store:

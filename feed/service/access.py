@@ -25,7 +25,7 @@ from feed.service.credentials import (
 from feed.service.operations import Operation, ReaderAccess
 from feed.service.problems import ProblemError
 from feed.service.tokens import ReaderTokens, TokenRefusedError, looks_like_token
-from feed.storage.store import ControlStore
+from feed.storage.control_part import ControlPart
 
 RATE_WINDOW_S = 60
 LOG_EVERY_S = 1.0
@@ -64,7 +64,7 @@ class AccessControl:
         clock: epoch seconds.
     """
 
-    def __init__(self, settings: Settings, store: ControlStore, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, store: ControlPart, clock: Callable[[], float]) -> None:
         self.keys = KeyRing(parse_keys(settings.api_keys), settings.site_key, store)
         self.tokens = ReaderTokens(settings, lambda: store.secret(TOKEN_SECRET))
         self._always_closed = self.tokens.configured or not is_loopback(settings.host)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from feed.domain import ConflictError, InvalidInputError, NotFoundError, check_id
 from feed.service.credentials import KEY_SCOPES, Scope
-from feed.storage.store import ControlStore, StoredKey
+from feed.storage.control_part import ControlPart
+from feed.storage.store import StoredKey
 
 USES_WRITTEN_EVERY_S = 60.0
 _HEX = frozenset("0123456789abcdef")
@@ -83,7 +84,7 @@ class KeyRing:
         store: where the other keys are.
     """
 
-    def __init__(self, configured: Iterable[ApiKey], site_key: str, store: ControlStore) -> None:
+    def __init__(self, configured: Iterable[ApiKey], site_key: str, store: ControlPart) -> None:
         self._configured = list(configured)
         if site_key:
             self._configured.append(ApiKey("site-key", Scope.SITE, hash_key(site_key)))

@@ -12,7 +12,7 @@ from feed.domain import NotFoundError, format_time
 from feed.service.cards import CardShelf
 from feed.service.schemas import TrendingQuery
 from feed.service.snapshot import LiveSnapshot
-from feed.storage.store import CatalogueStore
+from feed.storage.catalogue_part import CataloguePart
 
 WINDOW_MINUTES = round(RankingConfig().trending_half_life_minutes / math.log(2))
 """Length of the window that a decayed count with the trending half-life stands for."""
@@ -56,7 +56,7 @@ def show_trending(query: TrendingQuery, snapshot: LiveSnapshot, shelf: CardShelf
 
 
 def show_related(
-    article_id: str, limit: int, snapshot: LiveSnapshot, shelf: CardShelf, store: CatalogueStore
+    article_id: str, limit: int, snapshot: LiveSnapshot, shelf: CardShelf, store: CataloguePart
 ) -> dict[str, Any]:
     """Return the live articles that go with one article, JSON-ready.
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from feed.domain import AiGenerated, Article, format_time
-from feed.storage.store import CatalogueStore
+from feed.storage.catalogue_part import CataloguePart
 
 CAPACITY = 6_000
 """Cards one process keeps; 6,000 articles of 4 kB are 24 MB."""
@@ -37,7 +37,7 @@ class CardShelf:
     A card that `take` returns was true at the last `sync`.
     """
 
-    def __init__(self, store: CatalogueStore, capacity: int = CAPACITY) -> None:
+    def __init__(self, store: CataloguePart, capacity: int = CAPACITY) -> None:
         self._store = store
         self._capacity = capacity
         self._cards: OrderedDict[str, Card] = OrderedDict()

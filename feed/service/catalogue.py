@@ -20,7 +20,8 @@ from feed.features.embeddings import (
     TfidfSvdEncoder,
     article_text,
 )
-from feed.storage.store import CatalogueStore, StoredArticle
+from feed.storage.catalogue_part import CataloguePart
+from feed.storage.store import StoredArticle
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
@@ -73,7 +74,7 @@ class ArticleService:
 
     def __init__(
         self,
-        store: CatalogueStore,
+        store: CataloguePart,
         make_encoder: Callable[[], Encoder | None],
         on_change: Callable[[], None],
     ) -> None:

@@ -10,7 +10,8 @@ from feed.features.pool import ArticlePool, PoolBuilder
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
 from feed.service.telemetry import BUNDLES_LOADED, BUNDLES_REFUSED
-from feed.storage.store import CatalogueStore, ChangeBatch
+from feed.storage.catalogue_part import CataloguePart
+from feed.storage.store import ChangeBatch
 
 log = structlog.get_logger("feed.followers")
 
@@ -20,7 +21,7 @@ _NOTHING = empty_bundle()
 class CatalogueFollower:
     """Keeps a pool up to date by the change log; reads everything once at the start."""
 
-    def __init__(self, store: CatalogueStore, ids: IdMap) -> None:
+    def __init__(self, store: CataloguePart, ids: IdMap) -> None:
         self._store = store
         self._builder = PoolBuilder(ids)
         self._position: str | None = None

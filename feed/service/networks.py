@@ -13,7 +13,7 @@ from feed.config import DAY_S
 from feed.domain import Origin, StoreUnavailableError
 from feed.service.addresses import parse_address
 from feed.service.credentials import Caller, Principal
-from feed.storage.store import ControlStore
+from feed.storage.control_part import ControlPart
 
 IPV4_PREFIX = 24
 IPV6_PREFIX = 48
@@ -39,7 +39,7 @@ class NetworkNames:
         clock: epoch seconds.
     """
 
-    def __init__(self, store: ControlStore, clock: Callable[[], float]) -> None:
+    def __init__(self, store: ControlPart, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
         self._salt = (-1, b"")

@@ -30,7 +30,7 @@ from feed.service.telemetry import (
     SNAPSHOT_SECONDS,
     STORE_FAILURES,
 )
-from feed.storage.store import Store
+from feed.storage.redis_store import RedisStore
 from feed.worker.publication import TRENDING_BLOB, SignalsFollower
 
 INDEX_MAX_AGE_S = 30.0
@@ -88,7 +88,7 @@ class SnapshotKeeper:
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        store: RedisStore,
         shelf: CardShelf,
         clock: Callable[[], float],
         alongside: Callable[[], None] = lambda: None,

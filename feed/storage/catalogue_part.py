@@ -26,7 +26,7 @@ ARTICLES_PER_CALL = 100
 
 
 class CataloguePart(StorePart):
-    """The `CatalogueStore` protocol: four keys in one group, changed together by scripts."""
+    """Articles, their change log and pins: four keys in one group, changed together by scripts."""
 
     change_log_max = CHANGE_LOG_MAX
     changes_max = 5000

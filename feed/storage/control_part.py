@@ -20,7 +20,7 @@ SECRET_BYTES = 32
 
 
 class ControlPart(StorePart):
-    """The `ControlStore` protocol."""
+    """Experiments, secrets, API keys and rate limits."""
 
     def read_experiments(self) -> dict[str, dict[str, Any]]:
         """Return every experiment definition by name; each holds its `version`."""

@@ -35,7 +35,7 @@ class _Held:
 
 
 class IdentityPart(StorePart):
-    """The part of the `ReaderStore` protocol that says which reader an id is.
+    """Which reader an id belongs to, and the merge of one id into another.
 
     The two ids of a merge may live on different nodes, so it takes four atomic steps. The reader
     notes that the id is coming (so that erasing the reader finds it); the id is made to point to

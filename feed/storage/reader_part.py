@@ -41,7 +41,7 @@ _OUTCOMES = {
 
 
 class ReaderPart(StorePart):
-    """The part of the `ReaderStore` protocol for every day.
+    """What feeds and events read and write of one reader.
 
     A reader has up to nine small keys in one partition. An id that was merged into another reader
     is followed to that reader, in one more round trip.

@@ -9,7 +9,7 @@ from feed.storage.stream_part import StreamPart
 
 
 class RedisStore(RightsPart, CataloguePart, StreamPart, ControlPart):
-    """The `Store` protocol on Redis or Valkey; the table of keys is in `keys.py`.
+    """Everything that is stored, on Redis or Valkey; the table of keys is in `keys.py`.
 
     Nothing connects until first used, so a process may start before its store does. Safe to use
     from several threads, and from a forked child (connections are made anew there).

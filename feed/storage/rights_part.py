@@ -20,7 +20,7 @@ _READER_KEYS = ("h", "r", "v", "m", "x", "s", "pref", "i")
 
 
 class RightsPart(ReaderPart, IdentityPart):
-    """The `ReaderStore` protocol. Ids that were merged share everything with their reader."""
+    """Export and erasure of a reader. Ids that were merged share everything with their reader."""
 
     def export_reader(self, user_id: str) -> dict[str, Any]:
         """Return everything the store holds on a reader, JSON-ready (times in epoch seconds).

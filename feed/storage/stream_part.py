@@ -18,7 +18,7 @@ _TYPES = {
 
 
 class StreamPart(StorePart):
-    """The `StreamStore` protocol."""
+    """Event streams, leases, and what the worker publishes."""
 
     @property
     def partitions(self) -> int:

@@ -12,7 +12,7 @@ import structlog
 from feed.features.ids import IdMap
 from feed.features.state import LiveSignals
 from feed.storage.keys import CHECKPOINT_BLOB
-from feed.storage.store import StreamStore
+from feed.storage.stream_part import StreamPart
 
 SIGNALS_BLOB = CHECKPOINT_BLOB
 TRENDING_BLOB = "trending"
@@ -77,7 +77,7 @@ class SignalsFollower:
     of the last delta in it, `at` when the worker made that (epoch seconds).
     """
 
-    def __init__(self, store: StreamStore, ids: IdMap) -> None:
+    def __init__(self, store: StreamPart, ids: IdMap) -> None:
         self._store = store
         self._ids = ids
         self._generation = ""
