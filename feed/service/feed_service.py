@@ -15,10 +15,10 @@ from feed.config import RankingConfig, Settings
 from feed.domain import (
     CursorExpiredError,
     Event,
-    FeedItem,
     Mode,
     Origin,
     ServedFeed,
+    Slots,
     StoreUnavailableError,
 )
 from feed.service.access import refuse_merged
@@ -27,7 +27,7 @@ from feed.service.cards import Card, CardShelf
 from feed.service.cursor import Cursors
 from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
-from feed.service.ranked import Request, rank
+from feed.service.ranked import FeedRequest, rank
 from feed.service.schemas import FeedQuery, TrendingQuery
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
@@ -159,21 +159,21 @@ class FeedService:
         refuse_merged(moved=own and reader is not None and bool(reader.moved_to))
         with self._ranking:
             watch.lap("queue")
-            request = Request(query=query, now=self._clock(), reader=reader)
+            request = FeedRequest(query=query, now=self._clock(), reader=reader)
             slate = rank(request, snapshot, self._base, self._rng, watch)
         frugal = reader is None or self._is_late(watch)
-        page = self._fill(slate.items, 0, query.limit, position, watch, frugal=frugal)
+        page = self._fill(slate.slots, 0, query.limit, position, watch, frugal=frugal)
         served = replace(
             slate,
             served_at=self._clock(),
-            items=without_gone(slate.items, page),
-            shown_to=len(page.items),
+            slots=without_gone(slate.slots, page),
+            shown_to=len(page.slots),
             latency_ms=watch.elapsed_ms(),
         )
         is_kept = self._begin_save(served, watch, new_slate=True, frugal=frugal)
         FEEDS.labels(query.mode.value, served.rung.value).inc()
         answer = self._present(served, page, reader, snapshot, watch)
-        following = None if page.next_offset is None else len(page.items)
+        following = None if page.next_offset is None else len(page.slots)
         cursor = self._cursor(query.user_id, served, following)
         answer["next_cursor"] = cursor if is_kept() else None
         return answer
@@ -195,13 +195,13 @@ class FeedService:
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
         reader = _usable(state, slate.mode)
-        page = self._fill(slate.items, cursor.offset, query.limit, position, watch, frugal=False)
+        page = self._fill(slate.slots, cursor.offset, query.limit, position, watch, frugal=False)
         served = replace(
             slate,
             served_at=now,
-            items=without_gone(slate.items, page),
+            slots=without_gone(slate.slots, page),
             shown_from=cursor.offset,
-            shown_to=cursor.offset + len(page.items),
+            shown_to=cursor.offset + len(page.slots),
             latency_ms=watch.elapsed_ms(),
         )
         is_kept = self._begin_save(served, watch, new_slate=False)
@@ -233,7 +233,7 @@ class FeedService:
 
     def _fill(
         self,
-        slate: Sequence[FeedItem],
+        slate: Slots,
         offset: int,
         limit: int,
         position: str | None,
@@ -256,7 +256,7 @@ class FeedService:
             finally:
                 watch.lap("hydration")
         page = fill_page(slate, offset, limit, self._shelf.held)
-        if slate and not page.items:  # a process too young to hold any card: late beats empty
+        if slate and not page.slots:  # a process too young to hold any card: late beats empty
             page = fill_page(slate, offset, limit, self._shelf.take)
         watch.lap("hydration")
         return page

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from feed.domain import AiGenerated, EventKind, Reason
+from feed.domain import AiGenerated, EventKind, Reason, Slots
 from feed.ranking.reasons import sentence
 from feed.service.cards import Card
-from feed.storage.slots import Slots
 
 CUSTOMIZED = "Your feed is customized."
 EXPERIMENTAL = "Generative AI is experimental."

@@ -1,4 +1,4 @@
-"""One request ranked: experiments resolved, context built, and never an empty-handed failure."""
+"""One request ranked: what its ranking knows, the ranking, and the rungs below if that fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from feed.config import RankingConfig
-from feed.domain import Mode, Rung, ServedFeed
+from feed.domain import Mode, Rung, ServedFeed, Slots
 from feed.experiments.design.resolution import Resolution, Side, resolve
 from feed.experiments.statistics.interleaving import interleave
 from feed.features.context import RequestContext, device_code
@@ -19,8 +19,6 @@ from feed.features.ids import Vocabulary
 from feed.features.profile import (
     EMPTY_PROFILE,
     NO_PREFERENCES,
-    PreferenceCodes,
-    Profile,
     preference_codes,
     profile_from_state,
 )
@@ -31,20 +29,19 @@ from feed.ranking.slate import Slate
 from feed.service.schemas import FeedQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
-from feed.storage.slots import Slots
 from feed.storage.store import ReaderState
 
 NOWHERE = np.iinfo(np.int32).max
 """Code of a section or language that no article has."""
 
-_LADDER = (Mode.TRENDING, Mode.LATEST)
+_LOWER_RUNGS = (Mode.TRENDING, Mode.LATEST)
 
 log = structlog.get_logger("feed.ranked")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A feed request with what is known of its reader (None: the store does not say)."""
+class FeedRequest:
+    """A feed request and the state of its reader (None: the store does not answer)."""
 
     query: FeedQuery
     now: float
@@ -52,35 +49,45 @@ class Request:
 
 
 def rank(
-    request: Request,
+    request: FeedRequest,
     snapshot: LiveSnapshot,
     base: RankingConfig,
     rng: np.random.Generator,
     watch: Stopwatch,
 ) -> ServedFeed:
-    """Return the whole slate of a request, none of it shown yet; steps down if ranking fails.
+    """Return the whole slate of a request, none of it shown yet.
 
     Experiments say with which settings and which model to rank, or between which two rankings to
-    interleave. Where that fails, the reader gets what trends, and failing that, the newest.
+    interleave. If that ranking fails, the reader gets what is trending, and if that fails too,
+    the newest articles.
     """
-    resolution = _resolve(request, snapshot, base)
-    plain = replace(resolution, interleaving=None, variants={})
-    wanted = request.query.mode
-    for mode, resolved in ((wanted, resolution), *((mode, plain) for mode in _LADDER)):
+    for mode, resolution in _rungs(request.query.mode, _resolve(request, snapshot, base)):
+        sides = resolution.interleaving or (resolution,)
         try:
-            if resolved.interleaving is None:
-                return _rank_with(resolved, resolved, mode, request, snapshot, rng, watch)
-            sides = [
-                (side.name, _rank_with(side, resolved, mode, request, snapshot, rng, watch))
-                for side in resolved.interleaving
-            ]
-            return interleave_sides(sides, resolved.config.slate_size, rng)
+            feeds = []
+            for side in sides:
+                context = prepare_context(side, mode, request, snapshot, rng)
+                watch.lap("profile")
+                slate = recommend(context, side.config, time.perf_counter)
+                watch.split(slate.trace.seconds)
+                feeds.append(_as_served(slate, context.view, request, snapshot, resolution))
+            if resolution.interleaving is None:
+                return feeds[0]
+            names = [side.name for side in resolution.interleaving]
+            return interleave_feeds(names, feeds, resolution.config.slate_size, rng)
         except Exception:
             log.exception("ranking_failed", rung=mode.value)
     raise RuntimeError("no rung of the ladder holds")
 
 
-def _resolve(request: Request, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
+def _rungs(wanted: Mode, resolution: Resolution) -> Iterator[tuple[Mode, Resolution]]:
+    """Yield the wanted mode, then the lower ones, which are part of no experiment."""
+    yield wanted, resolution
+    for mode in _LOWER_RUNGS:
+        yield mode, replace(resolution, interleaving=None, variants={})
+
+
+def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
     query, reader = request.query, request.reader
     if (
         reader is None
@@ -100,63 +107,38 @@ def _resolve(request: Request, snapshot: LiveSnapshot, base: RankingConfig) -> R
     )
 
 
-def _rank_with(
-    chosen: Resolution | Side,
-    resolution: Resolution,
+def prepare_context(
+    side: Resolution | Side,
     mode: Mode,
-    request: Request,
+    request: FeedRequest,
     snapshot: LiveSnapshot,
     rng: np.random.Generator,
-    watch: Stopwatch,
-) -> ServedFeed:
-    """Rank by the settings and the model of `chosen`: the resolution itself, or a side of it."""
-    query, reader = request.query, request.reader
-    view = snapshot.others.get(chosen.model_version, snapshot.view)
-    context = RankingContext(
+) -> RankingContext:
+    """Return everything that one ranking of a request is decided from.
+
+    The reader's history is used in mode `personalized` alone; the other modes know no more than
+    the stated preferences.
+    """
+    view = snapshot.others.get(side.model_version, snapshot.view)
+    profile, preferences = EMPTY_PROFILE, NO_PREFERENCES
+    if request.reader is not None and mode is Mode.PERSONALIZED:
+        profile = profile_from_state(request.reader, view.pool, request.now, side.config)
+    elif request.reader is not None:
+        preferences = preference_codes(request.reader, view.pool)
+    return RankingContext(
         view=view,
         signals=snapshot.signals,
         trending=snapshot.trending,
         request=_request_context(request, view, mode),
         rng=rng,
-        profile=_profile(request, view, chosen.config, mode),
+        profile=profile,
         index=snapshot.index,
         pins=snapshot.pins,
-        preferences=_preferences(request, view, mode),
-    )
-    watch.lap("profile")
-    slate = recommend(context, chosen.config, time.perf_counter)
-    watch.split(slate.trace.seconds)
-    allowed = reader is not None and reader.preferences.personalization
-    return ServedFeed(
-        request_id=token_hex(16),
-        user_id=(reader.moved_to if reader else "") or query.user_id,
-        served_at=request.now,
-        mode=query.mode,
-        rung=slate.rung if reader is not None else Rung.SNAPSHOT,
-        personalized=slate.personalized and allowed,
-        model_version=view.bundle.version,
-        experiments=resolution.variants,
-        items=slate_items(slate, view),
-        shown_from=0,
-        shown_to=0,
-        section=query.section,
-        language=query.language or "",
-        counters_at=snapshot.counters_at,
-        context=_described(query),
+        preferences=preferences,
     )
 
 
-def _described(query: FeedQuery) -> dict[str, str]:
-    """Return what a request says of itself, for the exposure record."""
-    said = (
-        ("device", query.device),
-        ("platform", query.platform),
-        ("page_article_id", query.page_article_id),
-    )
-    return {name: text for name, text in said if text}
-
-
-def _request_context(request: Request, view: RankingView, mode: Mode) -> RequestContext:
+def _request_context(request: FeedRequest, view: RankingView, mode: Mode) -> RequestContext:
     query, pool = request.query, view.pool
     language = (query.language or "").lower()
     page = pool.ids.row(query.page_article_id) if query.page_article_id else -1
@@ -170,20 +152,48 @@ def _request_context(request: Request, view: RankingView, mode: Mode) -> Request
     )
 
 
-def _profile(request: Request, view: RankingView, config: RankingConfig, mode: Mode) -> Profile:
-    if request.reader is None or mode is not Mode.PERSONALIZED:
-        return EMPTY_PROFILE
-    return profile_from_state(request.reader, view.pool, request.now, config)
+def _code(vocabulary: Vocabulary, name: str) -> int:
+    if not name:
+        return -1
+    code = vocabulary.row(name)
+    return code if code >= 0 else int(NOWHERE)
 
 
-def _preferences(request: Request, view: RankingView, mode: Mode) -> PreferenceCodes:
-    """Return the stated preferences for the modes without a profile, which holds them too."""
-    if request.reader is None or mode is Mode.PERSONALIZED:
-        return NO_PREFERENCES
-    return preference_codes(request.reader, view.pool)
+def _as_served(
+    slate: Slate,
+    view: RankingView,
+    request: FeedRequest,
+    snapshot: LiveSnapshot,
+    resolution: Resolution,
+) -> ServedFeed:
+    query, reader = request.query, request.reader
+    stated = {
+        "device": query.device,
+        "platform": query.platform,
+        "page_article_id": query.page_article_id,
+    }
+    return ServedFeed(
+        request_id=token_hex(16),
+        user_id=(reader.moved_to if reader else "") or query.user_id,
+        served_at=request.now,
+        mode=query.mode,
+        rung=slate.rung if reader is not None else Rung.SNAPSHOT,
+        personalized=slate.personalized
+        and reader is not None
+        and reader.preferences.personalization,
+        model_version=view.bundle.version,
+        experiments=resolution.variants,
+        slots=slate_slots(slate, view),
+        shown_from=0,
+        shown_to=0,
+        section=query.section,
+        language=query.language or "",
+        counters_at=snapshot.counters_at,
+        context={name: text for name, text in stated.items() if text},
+    )
 
 
-def slate_items(slate: Slate, view: RankingView) -> Slots:
+def slate_slots(slate: Slate, view: RankingView) -> Slots:
     """Return the slots of a slate with article ids instead of rows."""
     ids = view.pool.ids.ids
     return Slots(
@@ -199,43 +209,46 @@ def slate_items(slate: Slate, view: RankingView) -> Slots:
     )
 
 
-def interleave_sides(
-    sides: Sequence[tuple[str, ServedFeed]], slots: int, rng: np.random.Generator
+def interleave_feeds(
+    names: Sequence[str], feeds: Sequence[ServedFeed], size: int, rng: np.random.Generator
 ) -> ServedFeed:
     """Return one feed drafted from two, with what is true of both.
 
     Each slot's sources name the side that picked it. The rung is the lower one, the feed is
     personalized if a side is, and all model versions are named. The context says what each side
     was.
+
+    Args:
+        names: of the two sides.
+        feeds: what each side ranked.
+        size: how many slots are drafted.
+        rng: decides which side picks first.
     """
-    by_id = [{item.article_id: item for item in feed.items} for _, feed in sides]
-    drafted = interleave([*by_id[0]], [*by_id[1]], slots, rng)
-    items = []
-    for position, (article_id, team) in enumerate(zip(*drafted, strict=True)):
-        side = 0 if team == "a" else 1
-        item = by_id[side][article_id]
-        sources = (*item.sources, f"team:{sides[side][0]}")
-        items.append(replace(item, position=position, sources=sources))
-    both = [feed for _, feed in sides]
-    said = {key: text for side in sides for key, text in _describe_side(*side)}
-    return replace(
-        both[0],
-        items=tuple(items),
-        rung=max((feed.rung for feed in both), key=[*Rung].index),
-        personalized=any(feed.personalized for feed in both),
-        model_version="+".join(dict.fromkeys(feed.model_version for feed in both)),
-        context={**both[0].context, **said},
+    first, second = (feed.slots for feed in feeds)
+    drafted = interleave(first.article_ids, second.article_ids, size, rng)
+    place_in_first = {article_id: at for at, article_id in enumerate(first.article_ids)}
+    place_in_second = {a: at for at, a in enumerate(second.article_ids, len(first))}
+    places = {"a": place_in_first, "b": place_in_second}
+    teams = {"a": f"team:{names[0]}", "b": f"team:{names[1]}"}
+    slots = first.followed_by(second).pick(
+        [places[team][article_id] for article_id, team in zip(*drafted, strict=True)]
     )
-
-
-def _describe_side(name: str, feed: ServedFeed) -> Iterator[tuple[str, str]]:
-    yield f"{name}.rung", feed.rung.value
-    yield f"{name}.personalized", str(feed.personalized).lower()
-    yield f"{name}.model_version", feed.model_version
-
-
-def _code(vocabulary: Vocabulary, name: str) -> int:
-    if not name:
-        return -1
-    code = vocabulary.row(name)
-    return code if code >= 0 else int(NOWHERE)
+    sources = zip(slots.sources, drafted.teams, strict=True)
+    slots = replace(
+        slots,
+        positions=range(len(slots)),
+        sources=[(*proposed_by, teams[team]) for proposed_by, team in sources],
+    )
+    described: dict[str, str] = {}
+    for name, feed in zip(names, feeds, strict=True):
+        described[f"{name}.rung"] = feed.rung.value
+        described[f"{name}.personalized"] = str(feed.personalized).lower()
+        described[f"{name}.model_version"] = feed.model_version
+    return replace(
+        feeds[0],
+        slots=slots,
+        rung=max((feed.rung for feed in feeds), key=[*Rung].index),
+        personalized=any(feed.personalized for feed in feeds),
+        model_version="+".join(dict.fromkeys(feed.model_version for feed in feeds)),
+        context=feeds[0].context | described,
+    )

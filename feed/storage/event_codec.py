@@ -20,7 +20,7 @@ from feed.domain import (
     Rung,
     ServedFeed,
 )
-from feed.storage.slots import Slots
+from feed.storage.slate_codec import slots_from_json, slots_to_json
 from feed.storage.store import History, Shown
 
 KIND_LETTERS = {
@@ -173,7 +173,7 @@ def encode_exposure(served: ServedFeed) -> bytes:
 
     It holds the slots given out, and of each what the archive keeps.
     """
-    slots, shown = Slots.of(served.items), slice(served.shown_from, served.shown_to)
+    slots, shown = served.slots, slice(served.shown_from, served.shown_to)
     body = orjson.dumps(
         {
             **_head(served),
@@ -193,9 +193,8 @@ def encode_exposure(served: ServedFeed) -> bytes:
 
 def encode_slate(served: ServedFeed) -> bytes:
     """Return a whole slate as JSON: the head and the columns of the slots."""
-    return orjson.dumps(
-        [{**_head(served), "user_id": served.user_id}, Slots.of(served.items).to_json()]
-    )
+    head = {**_head(served), "user_id": served.user_id}
+    return orjson.dumps([head, slots_to_json(served.slots)])
 
 
 def decode_slate(data: bytes) -> ServedFeed:
@@ -203,7 +202,7 @@ def decode_slate(data: bytes) -> ServedFeed:
     fields, columns = orjson.loads(data)
     fields["mode"] = Mode(fields["mode"])
     fields["rung"] = Rung(fields["rung"])
-    return ServedFeed(items=Slots.from_json(columns), **fields)
+    return ServedFeed(slots=slots_from_json(columns), **fields)
 
 
 def _head(served: ServedFeed) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
 from feed.storage.keys import KEY_TABLE, KeySpec
@@ -84,7 +85,7 @@ def a_feed(request_id, user_id, at):
         personalized=False,
         model_version="",
         experiments={},
-        items=(),
+        slots=make_slots([]),
         shown_from=0,
         shown_to=0,
     )

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from slates import make_slots
 
-from feed.domain import FeedItem, Mode, Rung, ServedFeed
+from feed.domain import Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
-from feed.service.ranked import interleave_sides
+from feed.service.ranked import interleave_feeds
 from feed.storage.store import RecordType
 
+SCORES = [1 / place for place in range(1, 7)]
 DESIGN = {
     "name": "mixed",
     "hypothesis": "The new model finds more that is read.",
@@ -30,12 +32,6 @@ DESIGN = {
 
 
 def side(ids: Sequence[str], **fields: Any) -> ServedFeed:
-    items = [
-        FeedItem(
-            article_id=name, position=at, score=1.0, reasons=(), sources=("fresh",), trending=False
-        )
-        for at, name in enumerate(ids)
-    ]
     feed = ServedFeed(
         request_id="r1",
         user_id="reader",
@@ -45,7 +41,7 @@ def side(ids: Sequence[str], **fields: Any) -> ServedFeed:
         personalized=True,
         model_version="m1",
         experiments={"mixed": "both"},
-        items=items,
+        slots=make_slots(list(ids)),
         shown_from=0,
         shown_to=0,
     )
@@ -53,8 +49,7 @@ def side(ids: Sequence[str], **fields: Any) -> ServedFeed:
 
 
 def draft(first: ServedFeed, second: ServedFeed) -> ServedFeed:
-    sides = [("control", first), ("new", second)]
-    return interleave_sides(sides, 6, np.random.default_rng(1))
+    return interleave_feeds(["control", "new"], [first, second], 6, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("first_is_lower", [True, False])
@@ -85,12 +80,16 @@ def test_equal_sides_are_told_once_and_nothing_personal_is_claimed() -> None:
 
 def test_each_slot_keeps_what_its_side_said_and_names_it() -> None:
     mixed = draft(side("abcdef"), side("fedcba"))
-    assert [item.position for item in mixed.items] == [0, 1, 2, 3, 4, 5]
-    assert sorted(item.article_id for item in mixed.items) == list("abcdef")
-    assert (
-        sorted(item.sources[-1] for item in mixed.items) == ["team:control"] * 3 + ["team:new"] * 3
-    )
-    assert {item.sources[0] for item in mixed.items} == {"fresh"}
+    slots = mixed.slots
+    assert [*slots.positions] == [0, 1, 2, 3, 4, 5]
+    assert sorted(slots.article_ids) == list("abcdef")
+    teams = [sources[-1] for sources in slots.sources]
+    assert sorted(teams) == ["team:control"] * 3 + ["team:new"] * 3
+    assert {sources[0] for sources in slots.sources} == {"fresh"}
+    own_score = {"team:control": dict(zip("abcdef", SCORES, strict=True))}
+    own_score["team:new"] = dict(zip("fedcba", SCORES, strict=True))
+    expected = [own_score[team][a] for team, a in zip(teams, slots.article_ids, strict=True)]
+    assert slots.scores == expected
 
 
 def bundle(version: str) -> ModelBundle:

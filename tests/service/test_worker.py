@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
@@ -50,7 +51,7 @@ def a_feed():
         personalized=True,
         model_version="",
         experiments={},
-        items=(),
+        slots=make_slots([]),
         shown_from=0,
         shown_to=0,
     )
