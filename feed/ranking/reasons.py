@@ -78,7 +78,7 @@ def age_reason(age_s: float) -> Reason:
 
 
 def fact_reason(readers_or_days: int) -> Reason:
-    """Return the reason of so many readers, or, if negative, of so many days of age."""
+    """Return the reason that names a number of readers or, if negative, an age in days."""
     return _popular(readers_or_days) if readers_or_days > 0 else _aged(-readers_or_days)
 
 

@@ -10,8 +10,8 @@ from feed.models.feature_matrix import build_features
 from feed.models.fold_in import fold_in
 from feed.models.ranker import LinearRanker
 from feed.models.schema import feature_index
+from feed.ranking.attribution import MOST_CLICKS, HistoryAttribution
 from feed.ranking.context import build_situation
-from feed.ranking.past import MOST, PastFinder
 from feed.ranking.scoring import score_candidates
 
 NOW = 1_700_000_000.0  # that of conftest
@@ -40,7 +40,7 @@ class Scene:
         self.scores = score_candidates(
             self.context, self.situation, self.rows, ranker, config
         ).features
-        self.finder = PastFinder(self.context, self.rows, config, self.situation)
+        self.finder = HistoryAttribution(self.context, self.rows, config, self.situation)
 
     def feature(self, name):
         return self.scores[:, feature_index()[name]]
@@ -188,9 +188,9 @@ def test_of_affinity_only_clicks_that_share_something_are_named(scene):
 
 def test_withdrawn_articles_and_clicks_long_ago_are_not_named(world):
     world.change([5], live=False)
-    scene = Scene(world, world.reader([77, *range(2 * MOST), 5, 10]))
+    scene = Scene(world, world.reader([77, *range(2 * MOST_CLICKS), 5, 10]))
     named = {scene.finder.find(i) for i in range(len(scene.rows))}
-    assert named <= set(range(2 * MOST)) | {10}
+    assert named <= set(range(2 * MOST_CLICKS)) | {10}
     assert not named & {5, 77}
 
 
