@@ -76,7 +76,7 @@ class _Article:
 
 
 class NetworkBound:
-    """Weighs each reader that came by an open door, and keeps what the weights take away.
+    """Weighs readers whose events came from untrusted callers, and sums what the weights take away.
 
     A reader who is the first of a network to read an article counts whole. Further ones count as
     long as the network brings no more than a small multiple of its usual share, and a network

@@ -18,11 +18,11 @@ from feed.features.pool import ArticlePool
 from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surprise
 
 WEIGHED = 0.5
-"""Decayed readers from which an article's label leans on readers who came by an open door."""
+"""Decayed readers from untrusted callers from which an article's label depends on them."""
 
 
 class ClickCounters(Protocol):
-    """What the test needs of the counters, live or a snapshot.
+    """What the test needs of the counters: those of the site, or of a simulated world.
 
     `began_at`: when the earliest counted click occurred, epoch seconds.
     """
@@ -39,7 +39,7 @@ class ClickCounters(Protocol):
 
 
 class WithheldReaders(Protocol):
-    """What the test needs of the bound on networks."""
+    """What the test needs of the bound on networks, real or in a simulated world."""
 
     def withheld(self, rows: Rows, now: float) -> Floats:
         """Return the decayed readers that do not count, shape [k, half-lives]."""
