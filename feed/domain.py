@@ -143,7 +143,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
-    """What a reader told us outright. Empty `languages` means every language."""
+    """What a reader has stated. Empty `languages` means every language."""
 
     followed_sections: tuple[str, ...] = ()
     muted_sections: tuple[str, ...] = ()

@@ -107,8 +107,8 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
             for name, count in client.send_events(events).items():
                 counts[name] += count
             progress.advance(task, len(events))
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{len(documents.articles)} articles sent; events: {told}"
+    counted = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{len(documents.articles)} articles sent; events: {counted}"
 
 
 def batches(values: Sequence[T], size: int) -> list[Sequence[T]]:

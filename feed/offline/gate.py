@@ -110,14 +110,14 @@ def judge(
     """
     models = 1 if live is None else 2
 
-    def told(done: int) -> Callable[[float], None]:
+    def report_share(done: int) -> Callable[[float], None]:
         return lambda share: progress((done + share) / models) if progress else None
 
-    found = measure(log, candidate, window, ranking, embeddings, told(0))
+    found = measure(log, candidate, window, ranking, embeddings, report_share(0))
     if live is None:
         other, against = found.day_one, DAY_ONE
     else:
-        other = measure(log, live, window, ranking, embeddings, told(1)).model
+        other = measure(log, live, window, ranking, embeddings, report_share(1)).model
         against = live.version
     difference = bootstrap_mean(found.model - other, found.users)
     if live is None and candidate.ranker is None:
@@ -177,19 +177,19 @@ def measure(
         ranking=ranking,
         training=replace(TrainingConfig(), ranker_days=0.0),
     )
-    book = _GateBook(bundle, ranking)
+    evaluator = _GateEvaluator(bundle, ranking)
     if len(span):
-        walk = Walk(log, plan, embeddings, book)
+        walk = Walk(log, plan, embeddings, evaluator)
         walk.use(bundle)
         walk.run(None, progress)
     return Measured(
-        model=np.array(book.model, np.float64),
-        day_one=np.array(book.day_one, np.float64),
-        users=np.array(book.users, np.int64),
+        model=np.array(evaluator.model, np.float64),
+        day_one=np.array(evaluator.day_one, np.float64),
+        users=np.array(evaluator.users, np.int64),
     )
 
 
-class _GateBook:
+class _GateEvaluator:
     """Scores each list at once, by one model and by the day-one weights, and keeps the numbers."""
 
     def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:

@@ -1,4 +1,4 @@
-"""Walk: one pass over the log that rebuilds examples, trains, and hands lists to a book."""
+"""Walk: one pass over the log that rebuilds examples, trains, and gives lists to an evaluator."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ Rankers = dict[str, Future[LightGBMRanker | None]]
 
 HEADS = ("slate", "pool")
 """The protocols, and the learned rankers that are for them."""
-TOLD_EVERY = 200
-"""Impressions after which progress is told."""
+PROGRESS_EVERY = 200
+"""Impressions after which progress is reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ class WalkPlan:
     Before each `retrain_every_s` of it everything is trained again on what came before.
     `pool_every` measures the pool protocol on every n-th impression (1: all);
     `learn_pool_every` rebuilds pool examples from every n-th impression of the past, with
-    `negatives` unclicked candidates each. `heads` chooses protocols. On `shelf`, a directory,
-    walks of the same log and training share what they fit.
+    `negatives` unclicked candidates each. `heads` chooses protocols. Walks of the same log and
+    training share their fits through the directory `fit_cache`.
     """
 
     start: float
@@ -57,7 +57,7 @@ class WalkPlan:
     negatives: int = 20
     heads: tuple[str, ...] = HEADS
     threads: int = 1
-    shelf: Path | None = None
+    fit_cache: Path | None = None
     ranking: RankingConfig = field(default_factory=RankingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -97,7 +97,7 @@ class PoolList:
     reader_clicks: int
 
 
-class Book(Protocol):
+class Evaluator(Protocol):
     """Takes the lists of the measured window."""
 
     def add_slate(self, entry: SlateList) -> None:
@@ -125,10 +125,14 @@ class Walk:
     """
 
     def __init__(
-        self, log: LogSource, plan: WalkPlan, embeddings: Matrix | None, book: Book | None = None
+        self,
+        log: LogSource,
+        plan: WalkPlan,
+        embeddings: Matrix | None,
+        evaluator: Evaluator | None = None,
     ) -> None:
         self._log, self._plan = log, plan
-        self._embeddings, self._book = embeddings, book
+        self._embeddings, self._evaluator = embeddings, evaluator
         window_s = plan.training.ranker_days * DAY_S
         periods = int(np.ceil(window_s / plan.retrain_every_s))
         first = min(log.lists_from, plan.start)
@@ -175,7 +179,7 @@ class Walk:
             for seen in part.impressions:
                 self._take(seen, trainer)
                 count += 1
-                if progress is not None and count % TOLD_EVERY == 0:
+                if progress is not None and count % PROGRESS_EVERY == 0:
                     progress((seen.at - self.learn_from) / span)
         return count
 
@@ -211,12 +215,12 @@ class Walk:
             boundary, self._next = self._next, self._next + plan.retrain_every_s
         until = min(boundary, now)
         self._view = build_view(self._pool, self._fit_bundle(until))
-        if self._book is not None:
+        if self._evaluator is not None:
             assert trainer is not None  # noqa: S101 - only a walk with one given model goes without
-            self._book.flush()
+            self._evaluator.flush()
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}
-                self._book.use_rankers(
+                self._evaluator.use_rankers(
                     {h: trainer.submit(_fit, examples[h], h, plan) for h in plan.heads}
                 )
 
@@ -234,7 +238,7 @@ class Walk:
             embeddings=self._embeddings,
             threads=plan.threads,
         )
-        return fit() if plan.shelf is None else fit_shared(plan.shelf, until, fit)
+        return fit() if plan.fit_cache is None else fit_shared(plan.fit_cache, until, fit)
 
     def _take_slate(
         self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
@@ -242,8 +246,8 @@ class Walk:
         assert self._view is not None  # noqa: S101 - made when the period started
         features = build_features(self._view, self._replay.signals, profile, request, seen.shown)
         self._examples["slate"].add(features, seen.clicked, request.now)
-        if measured and self._book is not None:
-            self._book.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
+        if measured and self._evaluator is not None:
+            self._evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
     def _take_pool(
         self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
@@ -260,10 +264,10 @@ class Walk:
         if seen.number % self._plan.learn_pool_every == 0:
             kept = sample_negatives(clicked, self._plan.negatives, self._rng)
             self._examples["pool"].add(features[kept], clicked[kept], request.now)
-        if measured and self._book is not None:
+        if measured and self._evaluator is not None:
             factors = find_factors(found.context, found.rows, self._plan.ranking).product
             reader_clicks = len(profile.clicked_rows)
-            self._book.add_pool(
+            self._evaluator.add_pool(
                 PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
             )
 

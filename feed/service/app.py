@@ -29,7 +29,7 @@ from feed.service import (
 from feed.service.access import AccessControl, check_access_settings
 from feed.service.addresses import TrustedProxies, parse_networks
 from feed.service.admission import AdmissionGate, Turn
-from feed.service.cards import CardShelf
+from feed.service.cards import CardCache
 from feed.service.catalogue import ArticleService, check_encoder, open_encoder
 from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
@@ -61,7 +61,7 @@ _HEADERS = {
 
 
 class _Application(APIFlask):
-    """Flask, spared to ask of every view and hook, at every request, whether it is a coroutine."""
+    """Flask without its check, at every request, whether each view and hook is a coroutine."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function as it is: none of ours is a coroutine."""
@@ -79,14 +79,14 @@ def application() -> APIFlask:
     keeper: SnapshotKeeper = app.extensions["feed"].keeper
     keeper.catch_up()
     gc.collect()
-    gc.freeze()  # what is here stays: no collection need walk it, which would hold up requests
+    gc.freeze()  # what exists now stays; to collect it again and again would delay requests
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
     return app
 
 
 def await_store(settings: Settings, patience_s: float = STORE_PATIENCE_S) -> None:
-    """Wait while a store that was started beside us loads its data; some seconds at most."""
+    """Wait, at most `patience_s`, until a store that was just started has loaded its data."""
     store = RedisStore(settings)
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
@@ -146,15 +146,15 @@ def create_app(
 
 def build_services(settings: Settings, store: RedisStore, clock: Callable[[], float]) -> Services:
     """Return the parts of one web process."""
-    shelf = CardShelf(store)
+    card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
-    keeper = SnapshotKeeper(settings, store, shelf, clock, access.follow)
+    keeper = SnapshotKeeper(settings, store, card_cache, clock, access.follow)
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
-        shelf=shelf,
-        feeds=FeedService(settings, store, keeper, shelf, clock, default_rng()),
+        card_cache=card_cache,
+        feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),

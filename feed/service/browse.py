@@ -9,7 +9,7 @@ import numpy as np
 
 from feed.config import RankingConfig
 from feed.domain import NotFoundError, format_time
-from feed.service.cards import CardShelf
+from feed.service.cards import CardCache
 from feed.service.schemas import TrendingQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.storage.catalogue_part import CataloguePart
@@ -22,7 +22,9 @@ RELATED_DEPTH = 4
 """Candidates looked at for each related article wanted."""
 
 
-def show_trending(query: TrendingQuery, snapshot: LiveSnapshot, shelf: CardShelf) -> dict[str, Any]:
+def show_trending(
+    query: TrendingQuery, snapshot: LiveSnapshot, card_cache: CardCache
+) -> dict[str, Any]:
     """Return what is trending, with the numbers behind it, JSON-ready.
 
     Raises:
@@ -32,8 +34,8 @@ def show_trending(query: TrendingQuery, snapshot: LiveSnapshot, shelf: CardShelf
     pool = snapshot.view.pool
     entries = state.select(pool, query.section, (query.language or "").lower())
     entries = entries[: 2 * query.limit]
-    shelf.sync()
-    cards = shelf.take([entry.article_id for entry in entries])
+    card_cache.sync()
+    cards = card_cache.take([entry.article_id for entry in entries])
     shown = [(e, c) for e, c in zip(entries, cards, strict=True) if c is not None]
     minutes = entries[0].window_minutes if entries else WINDOW_MINUTES
     return {
@@ -56,7 +58,7 @@ def show_trending(query: TrendingQuery, snapshot: LiveSnapshot, shelf: CardShelf
 
 
 def show_related(
-    article_id: str, limit: int, snapshot: LiveSnapshot, shelf: CardShelf, store: CataloguePart
+    article_id: str, limit: int, snapshot: LiveSnapshot, card_cache: CardCache, store: CataloguePart
 ) -> dict[str, Any]:
     """Return the live articles that go with one article, JSON-ready.
 
@@ -70,8 +72,8 @@ def show_related(
         raise NotFoundError("no such article")
     found = _related_rows(article_id, RELATED_DEPTH * limit, snapshot)
     ids = snapshot.view.pool.ids.ids
-    shelf.sync()
-    cards = shelf.take([ids[row] for row, _, _ in found])
+    card_cache.sync()
+    cards = card_cache.take([ids[row] for row, _, _ in found])
     items = [
         {"article": card.json, "score": round(score, 4), "source": source}
         for (_, score, source), card in zip(found, cards, strict=True)

@@ -1,4 +1,4 @@
-"""Articles as they are shown: kept ready to send, and never after a retraction."""
+"""Articles ready to be sent, cached until they change."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Card:
     sponsored: bool
 
 
-class CardShelf:
-    """Cards of recently shown articles, kept true by the catalogue's change log.
+class CardCache:
+    """A cache of the cards of recently shown articles, invalidated by the catalogue's change log.
 
-    `sync` costs one small read when nothing has changed, and drops exactly the cards that have.
-    A card that `take` returns was true at the last `sync`.
+    `sync` costs one small read when nothing has changed, and drops exactly the cards whose
+    articles have. A card that `take` returns was up to date at the last `sync`.
     """
 
     def __init__(self, store: CataloguePart, capacity: int = CAPACITY) -> None:

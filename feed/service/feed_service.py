@@ -23,7 +23,7 @@ from feed.domain import (
 )
 from feed.service.access import refuse_merged
 from feed.service.browse import show_related, show_trending
-from feed.service.cards import Card, CardShelf
+from feed.service.cards import Card, CardCache
 from feed.service.cursor import Cursors
 from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
@@ -35,7 +35,7 @@ from feed.storage.redis_store import RedisStore
 from feed.storage.store import ReaderState
 
 FRUGAL_FROM = 0.5
-"""Share of the budget after which a request does without every further round trip."""
+"""Share of the request budget after which no further round trip is made."""
 
 LOG_EVERY_S = 1.0
 
@@ -49,7 +49,7 @@ class FeedService:
         settings: budget, time limits and the cursor secret.
         store: readers, slates and streams.
         keeper: the snapshot of everything that is not one reader's.
-        shelf: articles ready to be shown.
+        card_cache: articles ready to be sent.
         clock: epoch seconds.
         rng: where exploration and interleaving draw from.
     """
@@ -59,21 +59,21 @@ class FeedService:
         settings: Settings,
         store: RedisStore,
         keeper: SnapshotKeeper,
-        shelf: CardShelf,
+        card_cache: CardCache,
         clock: Callable[[], float],
         rng: np.random.Generator,
     ) -> None:
         self._settings = settings
         self._store = store
         self._keeper = keeper
-        self._shelf = shelf
+        self._card_cache = card_cache
         self._clock = clock
         self._rng = rng
         self._logged_at = float("-inf")
         self._cursors = Cursors(settings, store)
         self._base = RankingConfig()
-        # Python computes one thing at a time: two requests ranked at once would both be late.
-        # While one is ranked, another reads and writes the store.
+        # Only one thread of Python computes at a time: two requests ranked at once would both be
+        # late. While one is ranked, another reads or writes the store.
         self._ranking = threading.Lock()
 
     def get_feed(self, query: FeedQuery, watch: Stopwatch, *, own: bool = False) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class FeedService:
 
         Args:
             query: whose feed and how much of it. An id that was merged gives its reader's feed.
-            watch: where the time is booked.
+            watch: measures the stages of the request.
             own: the caller is the reader of the query; if that id was merged, it is refused.
 
         Raises:
@@ -101,7 +101,7 @@ class FeedService:
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        return show_trending(query, self._present_snapshot(), self._shelf)
+        return show_trending(query, self._present_snapshot(), self._card_cache)
 
     def get_related(self, article_id: str, limit: int) -> dict[str, Any]:
         """Return what goes with an article, JSON-ready.
@@ -111,7 +111,7 @@ class FeedService:
             StoreUnavailableError: the store does not answer.
         """
         snapshot = self._present_snapshot()
-        return show_related(article_id, limit, snapshot, self._shelf, self._store)
+        return show_related(article_id, limit, snapshot, self._card_cache, self._store)
 
     def record_events(
         self,
@@ -124,13 +124,13 @@ class FeedService:
 
         Args:
             body: JSON, `{"events": [...]}`.
-            watch: where the time is booked.
+            watch: measures the stages of the request.
             reader: the only reader whom the caller may speak for; None: anybody.
-            origin: where a reader's own device sent them from. A trusted caller has none: its
-                address is that of the newsroom's backend, whoever the reader is.
+            origin: where a reader's own device sent them from. None for a trusted caller, whose
+                address is that of the newsroom's backend and not the reader's.
 
         Raises:
-            ProblemError: the body holds no list of events, or one of somebody else.
+            ProblemError: the body holds no list of events, or an event of another reader.
             StoreUnavailableError: the store did not take them; none is promised to be kept.
         """
         found = read_events(body, self._clock(), self._are_articles, reader)
@@ -241,30 +241,36 @@ class FeedService:
         *,
         frugal: bool,
     ) -> Page:
-        """Take cards for a page, leaving out what was retracted before this request came.
+        """Fill a page with cards, leaving out articles retracted before this request came.
 
-        `position` is the catalogue's, read in this request; None: it is asked for here.
+        Args:
+            slate: the slots to fill it from.
+            offset: the first slot of the page.
+            limit: how many slots the page has at most.
+            position: the catalogue's position if this request has read it already.
+            watch: measures the stages of the request.
+            frugal: use only cards that are in the cache, unless there is none at all.
         """
-        take: Callable[[Sequence[str]], list[Card | None]] = self._shelf.held
+        take: Callable[[Sequence[str]], list[Card | None]] = self._card_cache.held
         if not frugal:
             try:
-                self._shelf.sync(position)
-                take = self._shelf.take
+                self._card_cache.sync(position)
+                take = self._card_cache.take
                 return fill_page(slate, offset, limit, take)
             except StoreUnavailableError as error:
                 self._note_failure(error)
             finally:
                 watch.lap("hydration")
-        page = fill_page(slate, offset, limit, self._shelf.held)
-        if slate and not page.slots:  # a process too young to hold any card: late beats empty
-            page = fill_page(slate, offset, limit, self._shelf.take)
+        page = fill_page(slate, offset, limit, self._card_cache.held)
+        if slate and not page.slots:  # nothing cached yet: a late page is better than an empty one
+            page = fill_page(slate, offset, limit, self._card_cache.take)
         watch.lap("hydration")
         return page
 
     def _begin_save(
         self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool, frugal: bool = False
     ) -> Callable[[], bool]:
-        """Send the record of a feed to the store; what is returned waits and says if it is kept."""
+        """Send a feed to the store; return a function that waits and says whether it is kept."""
         if frugal or self._is_late(watch):
             EXPOSURES_LOST.inc()
             return _never
@@ -333,7 +339,7 @@ class FeedService:
 
 
 def _never() -> bool:
-    """Say of a record that was not sent whether it is kept."""
+    """Say that a feed is not kept, because it was not sent."""
     return False
 
 

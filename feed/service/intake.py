@@ -38,13 +38,13 @@ def read_events(
 
     Args:
         body: JSON, `{"events": [...]}`.
-        now: epoch seconds; stands in for a missing `occurred_at` and bounds it.
+        now: epoch seconds; the default of `occurred_at`, and its upper bound.
         is_known: says of article ids whether there is such an article.
         reader: the only reader whom the caller may speak for; None: anybody.
 
     Raises:
-        ProblemError: the envelope is malformed (400, 422), so no event of it can be told, or an
-            event is of somebody whom the caller may not speak for (403).
+        ProblemError: the envelope is malformed (400, 422), so none of its events can be read, or
+            an event belongs to a reader whom the caller may not speak for (403).
     """
     try:
         given: Sequence[EventIn | Rejection] = EventBatchIn.model_validate_json(body).events
@@ -118,10 +118,10 @@ def _to_event(given: EventIn, now: float) -> Event | Rejection:
 
 
 def _set_back(found: Sequence[Event | Rejection], now: float) -> list[Event | Rejection]:
-    """Set back the events of readers whose clock is ahead, so that none is still to come.
+    """Set back the events of readers whose clocks are ahead, so that none lies in the future.
 
-    All of a reader's events of a batch by the same span: their order and distances stay. The next
-    request must know them, and what lies ahead of it does not count.
+    All events of one reader are set back by the same span, which keeps their order and distances.
+    The next request counts only what happened before it, so it would miss events in the future.
     """
     ahead: dict[str, float] = {}
     for event in found:

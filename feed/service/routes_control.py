@@ -67,7 +67,7 @@ def put_pins() -> Response:
         if pin.ends_at <= pin.starts_at:
             raise InvalidInputError(f"pins.{number}.ends_at", "must be after starts_at")
     current_services().store.write_pins(pins)
-    current_services().keeper.poke()
+    current_services().keeper.wake()
     return _present_pins()
 
 
@@ -101,7 +101,7 @@ def start(name: str) -> Response:
     """Start a draft; its definition is frozen from now on."""
     check_id("name", name)
     started = start_experiment(current_services().store, name, now=current_services().clock())
-    current_services().keeper.poke()
+    current_services().keeper.wake()
     return _present([started])
 
 
@@ -112,5 +112,5 @@ def stop(name: str) -> Response:
     """Stop a running experiment."""
     check_id("name", name)
     stopped = stop_experiment(current_services().store, name, now=current_services().clock())
-    current_services().keeper.poke()
+    current_services().keeper.wake()
     return _present([stopped])

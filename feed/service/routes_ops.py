@@ -80,7 +80,7 @@ def docs() -> Response:
 
 @pages.get("/")
 def index() -> Response:
-    """Show a reader's feed; the page is told the site key, which anybody may know."""
+    """Show a reader's feed; the page contains the site key, which is public."""
     page, key = (SITE_DIR / "index.html").read_text(), current_services().settings.site_key
     meta = f'<meta name="feed-site-key" content="{escape(key)}">'
     response = Response(page.replace("</head>", f"  {meta}\n</head>", 1), mimetype="text/html")

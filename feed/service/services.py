@@ -11,7 +11,7 @@ from feed.config import Settings
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionGate
-from feed.service.cards import CardShelf
+from feed.service.cards import CardCache
 from feed.service.catalogue import ArticleService
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
@@ -26,7 +26,7 @@ class Services:
     settings: Settings
     store: RedisStore
     keeper: SnapshotKeeper
-    shelf: CardShelf
+    card_cache: CardCache
     feeds: FeedService
     articles: ArticleService
     access: AccessControl

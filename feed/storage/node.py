@@ -73,7 +73,7 @@ class Node:
 
 
 class Sent:
-    """Commands on their way; whoever has sent them must ask for the replies."""
+    """Commands that were sent and whose replies must still be read."""
 
     __slots__ = ("_connection", "_count", "_node")
 

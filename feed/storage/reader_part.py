@@ -36,7 +36,7 @@ _MOVED = ord("2")
 _OUTCOMES = {
     ord("1"): Outcome.ACCEPTED,
     ord("0"): Outcome.DUPLICATE,
-    _MOVED: Outcome.DUPLICATE,  # until its reader's partition has said
+    _MOVED: Outcome.DUPLICATE,  # until the reader's partition answers
 }
 
 
@@ -117,8 +117,14 @@ class ReaderPart(StorePart):
         """Take events: deduplicate, append to the stream and update the readers, atomically.
 
         One atomic script for each partition and 200 events; all in one round trip. An event id
-        is recognised for at least 24 hours. If this raises, some partitions may have taken their
-        events; sending all of them again is safe.
+        is recognised for at least 24 hours. When this returns, the store has every accepted
+        event. Readers with personalisation off keep no history; their events still count for
+        articles. If this raises, some partitions may have taken their events; sending all of
+        them again is safe.
+
+        Args:
+            events: of any readers.
+            origin: where all of them came from; None for a trusted caller.
 
         Raises:
             StoreUnavailableError: the store is away, full, or the worker is too far behind.

@@ -29,9 +29,9 @@ class Publication:
     `generation` names the worker run that made it; `previous` is the id of the delta before
     this one (for a checkpoint: of the last delta it includes); `positions` maps each partition
     to the last stream id that is counted; `at` is when it was made (epoch seconds); `body` is
-    what `LiveSignals.dump` or `.delta` returned, empty for a delta that only announces a run or
-    tells that records without an event were read. `bound` is what `NetworkBound.dump` returned,
-    in a checkpoint alone: only the worker needs it.
+    what `LiveSignals.dump` or `.delta` returned. It is empty in a delta that only announces a
+    run or a new position. `bound` is what `NetworkBound.dump` returned, in a checkpoint alone:
+    only the worker needs it.
     """
 
     generation: str
@@ -90,11 +90,11 @@ class SignalsFollower:
         self.at = 0.0
 
     def follow(self) -> bool:
-        """Take in what the worker published since; return whether `signals` are others now.
+        """Read what the worker has published since; return whether `signals` were replaced.
 
         Raises:
-            StoreUnavailableError: the store does not answer; what it told before that is kept,
-                and stands in the signals after the next call that comes to its end.
+            StoreUnavailableError: the store does not answer. What was read before is kept and is
+                in the signals after the next call that succeeds.
         """
         if not self._generation:
             self._load()
@@ -121,7 +121,7 @@ class SignalsFollower:
             self.delta_id, self.at = delta_id, delta.at
 
     def _load(self) -> bool:
-        """Load the stored checkpoint; return False if it is the one we come from."""
+        """Load the stored checkpoint; return False if it is the one loaded before."""
         data = self._store.read_blob(SIGNALS_BLOB)
         if data is None:
             return False

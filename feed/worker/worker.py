@@ -29,15 +29,15 @@ PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
 FAILURE_SECONDS = 0.5
 RENEWAL_SECONDS = DAY_S
-"""After this long a worker starts anew from its checkpoint, which sheds forgotten articles."""
+"""After this long a worker reloads its checkpoint, which drops articles that nobody reads."""
 
 SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
 
 
 COLLECT_AFTER = (200_000, 20, 50)
-"""Garbage collector's thresholds: a batch makes a hundred thousand objects and no cycle, and
-looking through them again and again took 40 % of the worker's time."""
+"""Garbage collector's thresholds: a batch makes a hundred thousand objects and no cycle;
+with the default thresholds, collections took 40 % of the worker's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,9 @@ class Worker:
     """One worker run. Several may run: one holds the lease and works, the others stand by.
 
     A stream is trimmed only up to what is in the archive *and* in a stored checkpoint, so
-    whatever dies is made good from the stream. A worker that lost its lease without noticing
-    can do no harm: its checkpoint is refused, and so is its next commit to the archive.
+    whatever a dead process left undone is read from the stream again. A worker that has lost its
+    lease without noticing can do no harm: the store refuses its checkpoint, and the archive its
+    next commit.
 
     Args:
         store: state; its bulk operations are used.

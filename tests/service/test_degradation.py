@@ -147,7 +147,7 @@ def test_a_request_over_its_budget_spares_every_further_round_trip(
         store = app.extensions["feed"].store
         app.extensions["feed"].keeper.refresh()
         publish(app, 30)
-        app.extensions["feed"].shelf.sync()
+        app.extensions["feed"].card_cache.sync()
         lost = lost_exposures(app)
         kept = sum(store.stream_lengths())
         page = app.test_client().get("/v1/feed?user_id=u").json

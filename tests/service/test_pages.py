@@ -13,7 +13,7 @@ def slate(count: int) -> Slots:
     return make_slots([f"a{n}" for n in range(count)])
 
 
-def shelf_without(gone: set[str]) -> object:
+def cache_without(gone: set[str]) -> object:
     def take(article_ids: Sequence[str]) -> list[Card | None]:
         return [
             None if a in gone else make_card(Article(article_id=a, title=a, published_at=0.0))
@@ -33,7 +33,7 @@ def test_pages_one_after_the_other_show_each_article_left_exactly_once(
 ) -> None:
     kept, shown, offset = slate(count), [], 0
     while True:
-        page = fill_page(kept, offset, limit, shelf_without(gone))  # type: ignore[arg-type]
+        page = fill_page(kept, offset, limit, cache_without(gone))  # type: ignore[arg-type]
         shown += page.slots.article_ids
         if page.next_offset is None:
             break
@@ -43,7 +43,7 @@ def test_pages_one_after_the_other_show_each_article_left_exactly_once(
 
 
 def test_a_page_is_filled_from_below_when_an_article_is_gone() -> None:
-    page = fill_page(slate(10), 0, 3, shelf_without({"a1"}))  # type: ignore[arg-type]
+    page = fill_page(slate(10), 0, 3, cache_without({"a1"}))  # type: ignore[arg-type]
     assert page.slots.article_ids == ["a0", "a2", "a3"]
     assert page.gone == (1,)
     assert page.next_offset == 4
