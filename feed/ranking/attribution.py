@@ -47,7 +47,7 @@ class HistoryAttribution:
     def __init__(
         self, context: RankingContext, rows: Rows, config: RankingConfig, situation: Situation
     ) -> None:
-        """Prepare for candidates `rows` [k]; nothing is computed before the first `find`.
+        """Prepare for candidates `rows` [k]; nothing is computed before it is read.
 
         Args:
             context: the request.
@@ -72,16 +72,18 @@ class HistoryAttribution:
         """Whether any past click is on an article that readers may still be sent to."""
         return bool(self._visible.any())
 
-    def find(self, i: int, *, affinity_only: bool = False) -> int:
-        """Return the past row that adds most to candidate i, -1 if none adds anything.
+    @cached_property
+    def best(self) -> list[int]:
+        """The past row that adds most to each candidate, -1 where none adds anything."""
+        return self._find_best(self._added) if self.can_name else [-1] * len(self._rows)
 
-        Args:
-            i: position of the candidate.
-            affinity_only: consider only clicks that share its section, source or language.
-        """
+    @cached_property
+    def best_by_affinity(self) -> list[int]:
+        """The same among clicks that share the candidate's section, source or language."""
         if not self.can_name:
-            return -1
-        return (self._best_by_affinity if affinity_only else self._best)[i]
+            return self.best
+        shared = self._add_up(_AFFINITY & self.parts.keys()) > 0
+        return self._find_best(np.where(shared, self._added, 0.0))
 
     @cached_property
     def parts(self) -> dict[str, Floats]:
@@ -92,15 +94,6 @@ class HistoryAttribution:
             **(dict(self._collaborative()) if self._config.use_collaborative else {}),
             **dict(self._affinity()),
         }
-
-    @cached_property
-    def _best(self) -> list[int]:
-        return self._find_best(self._added)
-
-    @cached_property
-    def _best_by_affinity(self) -> list[int]:
-        shared = self._add_up(_AFFINITY & self.parts.keys()) > 0
-        return self._find_best(np.where(shared, self._added, 0.0))
 
     @cached_property
     def _added(self) -> Floats:

@@ -197,7 +197,8 @@ class _Writer:
         if family == AFFINITY and self._followed[i]:
             by_section = self._by_section[i]
             return followed_reason(self._context, self._rows[i], by_section=by_section)
-        return self._because_of(self._past.find(i, affinity_only=family == AFFINITY))
+        best = self._past.best_by_affinity if family == AFFINITY else self._past.best
+        return self._because_of(best[i])
 
     def _because_of(self, past: int) -> Reason | None:
         if past < 0:

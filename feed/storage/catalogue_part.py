@@ -15,10 +15,9 @@ from feed.storage.article_codec import (
     encode_pins,
     encode_whole,
 )
-from feed.storage.change_log import START, newest_entry, position_of
 from feed.storage.keys import CHANGE_LOG_MAX
 from feed.storage.link import ScriptCall
-from feed.storage.part import StorePart
+from feed.storage.part import START, StorePart, newest_entry, position_of
 from feed.storage.store import CatalogueChange, ChangeBatch, StoredArticle
 
 SCAN_COUNT = 500

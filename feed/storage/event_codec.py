@@ -168,6 +168,19 @@ def decode_preferences(data: bytes | None) -> Preferences:
     return Preferences(personalization=data[:1] == b"1", **lists)
 
 
+def reader_moved_to(preferences: bytes | None) -> str:
+    """Return the reader that an id was merged into, kept in place of its preferences, or ""."""
+    if not preferences or preferences[:1] != b">":
+        return ""
+    return preferences.split(b" ", 2)[1].decode()
+
+
+def decode_noted_ids(pairs: list[bytes]) -> dict[str, float]:
+    """Return ids and times (epoch seconds; below 0: not done yet) from members and scores."""
+    scores = zip(pairs[::2], pairs[1::2], strict=True)
+    return {member.decode(): float(score) / 1000 for member, score in scores}
+
+
 def encode_exposure(served: ServedFeed) -> bytes:
     """Return the exposure record without user_id and closing brace: a list for each column.
 

@@ -10,10 +10,10 @@ import orjson
 
 from feed.domain import ConflictError, InvalidInputError
 from feed.storage import scripts
-from feed.storage.identity import HOPS_MAX, noted_ids, reader_moved_to
+from feed.storage.event_codec import decode_noted_ids, reader_moved_to
 from feed.storage.keys import DAY_S, MERGED_MAX, PREFERENCES_TTL_S
 from feed.storage.link import ScriptCall
-from feed.storage.part import StorePart
+from feed.storage.part import HOPS_MAX, StorePart
 from feed.storage.store import Merge
 
 DEADLINE_S = 30.0
@@ -62,7 +62,7 @@ class IdentityPart(StorePart):
     def read_noted_ids(self, user_id: str) -> dict[str, float]:
         """Return the ids noted as merged in: when, below 0 where the merge is not done."""
         key = self._keys.reader("a", user_id)
-        return noted_ids(self._link.call(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
+        return decode_noted_ids(self._link.call(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
 
     def merge_reader(self, from_id: str, to_id: str, at: float) -> Merge:
         """Make everything held on one id another reader's; doing it again changes nothing.

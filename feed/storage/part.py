@@ -1,11 +1,20 @@
-"""What the parts of the store share: links, keys, settings and the check of the layout."""
+"""What the parts of the store share: links, keys, settings, and the catalogue's position."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from feed.config import Settings
 from feed.domain import ConflictError
 from feed.storage.keys import Keys
 from feed.storage.link import Link
+from feed.storage.node import Command
+
+START = "0-0"
+"""The position before the first entry of the catalogue's change log."""
+
+HOPS_MAX = 8
+"""Merges in a row that an id is followed through."""
 
 
 class StorePart:
@@ -45,3 +54,13 @@ class StorePart:
                 f"the setting partitions says {self._keys.partitions}"
             )
         self._layout_known = True
+
+
+def newest_entry(key: str) -> Command:
+    """Return the command that reads the newest entry of the catalogue's change log."""
+    return ("XREVRANGE", key, "+", "-", "COUNT", 1)
+
+
+def position_of(reply: Any) -> str:
+    """Return the position in the reply to `newest_entry`, `START` for an empty log."""
+    return reply[0][0].decode() if reply else START

@@ -8,7 +8,6 @@ from typing import Any
 
 from feed.domain import ConflictError, Event, Origin, Preferences, ServedFeed
 from feed.storage import scripts
-from feed.storage.change_log import newest_entry, position_of
 from feed.storage.event_codec import (
     decode_history,
     decode_preferences,
@@ -19,11 +18,11 @@ from feed.storage.event_codec import (
     encode_preferences,
     encode_slate,
     event_arguments,
+    reader_moved_to,
 )
-from feed.storage.identity import HOPS_MAX, reader_moved_to
 from feed.storage.keys import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
 from feed.storage.link import ScriptCall
-from feed.storage.part import StorePart
+from feed.storage.part import HOPS_MAX, StorePart, newest_entry, position_of
 from feed.storage.store import Outcome, ReaderState
 
 CHUNK = 200

@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 
 from feed.storage import scripts
-from feed.storage.event_codec import decode_slate
-from feed.storage.identity import noted_ids
+from feed.storage.event_codec import decode_noted_ids, decode_slate
 from feed.storage.identity_part import IdentityPart
 from feed.storage.link import ScriptCall
 from feed.storage.reader_part import ReaderPart
@@ -72,7 +71,7 @@ class RightsPart(ReaderPart, IdentityPart):
         )
         record = orjson.dumps({"user_id": user_id, "requested_at": time.time()})
         call = ScriptCall(scripts.ERASE_READER, names, (record,))
-        return noted_ids(self._link.scripts([call])[0])
+        return decode_noted_ids(self._link.scripts([call])[0])
 
 
 def _as_json(value: Any) -> Any:

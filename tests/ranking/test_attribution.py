@@ -149,7 +149,7 @@ def test_without_the_named_click_the_rankers_score_is_lower(shared_world):
     for _ in range(12):
         scene = Scene(shared_world, reader_of_one_section(rng))
         whole = ranker.margin(scene.scores)
-        named = [scene.finder.find(i) for i in range(len(scene.rows))]
+        named = [scene.finder.best[i] for i in range(len(scene.rows))]
         for past in set(named) - {-1}:
             less = ranker.margin(scene.features_without(past))
             lower += [less[i] < whole[i] for i, row in enumerate(named) if row == past]
@@ -174,13 +174,13 @@ def test_weights_that_were_set_count(shared_world):
     past = scene.context.profile.clicked_rows
     for i in range(len(scene.rows)):
         expected = past[neighbours[:, i].argmax()] if neighbours[:, i].any() else -1
-        assert scene.finder.find(i) == expected
+        assert scene.finder.best[i] == expected
 
 
 def test_of_affinity_only_clicks_that_share_something_are_named(scene):
     pool, finder = scene.context.view.pool, scene.finder
     for i, row in enumerate(scene.rows.tolist()):
-        past = finder.find(i, affinity_only=True)
+        past = finder.best_by_affinity[i]
         if past >= 0:
             columns = (pool.section, pool.source, pool.language)
             assert any(column[past] == column[row] for column in columns)
@@ -189,7 +189,7 @@ def test_of_affinity_only_clicks_that_share_something_are_named(scene):
 def test_withdrawn_articles_and_clicks_long_ago_are_not_named(world):
     world.change([5], live=False)
     scene = Scene(world, world.reader([77, *range(2 * MOST_CLICKS), 5, 10]))
-    named = {scene.finder.find(i) for i in range(len(scene.rows))}
+    named = {scene.finder.best[i] for i in range(len(scene.rows))}
     assert named <= set(range(2 * MOST_CLICKS)) | {10}
     assert not named & {5, 77}
 
@@ -200,10 +200,10 @@ def test_articles_the_snapshot_does_not_hold_yet_are_passed_over(world):
     ahead = replace(ahead, clicked_at=np.r_[NOW - 1, profile.clicked_at])
     scene = Scene(world, ahead)
     assert len(scene.finder.parts["covisit"]) == 3
-    assert {scene.finder.find(i) for i in range(len(scene.rows))} <= {0, 3, 10, -1}
+    assert {scene.finder.best[i] for i in range(len(scene.rows))} <= {0, 3, 10, -1}
 
 
 def test_nobody_has_no_past(shared_world):
     finder = Scene(shared_world, shared_world.reader()).finder
     assert not finder.can_name
-    assert [finder.find(i) for i in range(5)] == [-1] * 5
+    assert [finder.best[i] for i in range(5)] == [-1] * 5
