@@ -40,6 +40,6 @@ def evaluate(
 
     with ThreadPoolExecutor(1) as trainer:
         book.score_beside(trainer)
-        walk.run(trainer, tell)
+        walk.evaluate(trainer, tell)
         book.finish()
     return book

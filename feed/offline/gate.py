@@ -179,9 +179,7 @@ def measure(
     )
     evaluator = _GateEvaluator(bundle, ranking)
     if len(span):
-        walk = Walk(log, plan, embeddings, evaluator)
-        walk.use(bundle)
-        walk.run(None, progress)
+        Walk(log, plan, embeddings, evaluator).measure(bundle, progress)
     return Measured(
         model=np.array(evaluator.model, np.float64),
         day_one=np.array(evaluator.day_one, np.float64),

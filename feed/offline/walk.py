@@ -40,7 +40,7 @@ PROGRESS_EVERY = 200
 class WalkPlan:
     """What to walk over. Times are epoch seconds; lists of [start, end) are measured.
 
-    A plan that only learns (`WalkPlan.to_learn`) measures nothing: it ends where it starts.
+    `WalkPlan.to_learn` makes a plan for `Walk.learn` and `Walk.fit`, which measure nothing.
 
     Before each `retrain_every_s` of it everything is trained again on what came before.
     `pool_every` measures the pool protocol on every n-th impression (1: all);
@@ -98,7 +98,7 @@ class PoolList:
 
 
 class Evaluator(Protocol):
-    """Takes the lists of the measured window."""
+    """Scores the lists of the measured window."""
 
     def add_slate(self, entry: SlateList) -> None:
         """Take one list of the slate protocol."""
@@ -118,7 +118,10 @@ class Evaluator(Protocol):
 
 
 class Walk:
-    """One replay, the model of the present period, the examples so far.
+    """One replay of a log, with the model of the present period and the examples so far.
+
+    `learn` and then `fit` train a model, `evaluate` measures models that are trained anew in each
+    period, `measure` measures one given model.
 
     Every impression is seen with what happened strictly before it: counters, profiles and
     pairs by `Replay`, factors and rankers by the period's training.
@@ -149,10 +152,6 @@ class Walk:
         self._fixed = False
         self._replay.start(self.learn_from)
 
-    def use(self, bundle: ModelBundle) -> None:
-        """Look through one given model from now on, and train nothing."""
-        self._view, self._fixed = build_view(self._pool, bundle), True
-
     def learn(self, progress: Callable[[float], None] | None = None) -> int:
         """Gather the examples of every list before the plan's start; return how many lists.
 
@@ -161,15 +160,24 @@ class Walk:
         """
         return self._see_lists(self._plan.start, None, progress)
 
-    def run(self, trainer: Executor | None, progress: Callable[[float], None] | None = None) -> int:
-        """Learn before the plan's start and measure from there to its end; return how many lists.
+    def evaluate(self, trainer: Executor, progress: Callable[[float], None] | None = None) -> int:
+        """Learn before the plan's start, then measure and learn to its end; return how many lists.
 
         Args:
-            trainer: where rankers are trained while the walk goes on; None where one given model
-                is measured.
+            trainer: where each period's rankers are trained while the walk goes on.
             progress: called with the share done, 0 to 1.
         """
         return self._see_lists(self._plan.end, trainer, progress)
+
+    def measure(self, bundle: ModelBundle, progress: Callable[[float], None] | None = None) -> int:
+        """Measure one given model from the plan's start to its end; return how many lists.
+
+        Args:
+            bundle: the model; nothing else is trained.
+            progress: called with the share done, 0 to 1.
+        """
+        self._view, self._fixed = build_view(self._pool, bundle), True
+        return self._see_lists(self._plan.end, None, progress)
 
     def _see_lists(
         self, end: float, trainer: Executor | None, progress: Callable[[float], None] | None
@@ -216,7 +224,7 @@ class Walk:
         until = min(boundary, now)
         self._view = build_view(self._pool, self._fit_bundle(until))
         if self._evaluator is not None:
-            assert trainer is not None  # noqa: S101 - only a walk with one given model goes without
+            assert trainer is not None  # noqa: S101 - `evaluate` gives one
             self._evaluator.flush()
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}

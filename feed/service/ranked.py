@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
@@ -13,7 +13,6 @@ import structlog
 from feed.config import RankingConfig
 from feed.domain import Mode, Rung, ServedFeed, Slots
 from feed.experiments.design.resolution import Resolution, Side, resolve
-from feed.experiments.statistics.interleaving import interleave
 from feed.features.context import RequestContext, device_code
 from feed.features.ids import Vocabulary
 from feed.features.profile import (
@@ -26,6 +25,7 @@ from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
 from feed.ranking.pipeline import recommend
 from feed.ranking.slate import Slate
+from feed.service.interleaved_feed import interleave_feeds
 from feed.service.schemas import FeedQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
@@ -206,49 +206,4 @@ def slate_slots(slate: Slate, view: RankingView) -> Slots:
         explored=slate.explored.tolist(),
         pinned=slate.pinned.tolist(),
         propensities=slate.propensities.tolist(),
-    )
-
-
-def interleave_feeds(
-    names: Sequence[str], feeds: Sequence[ServedFeed], size: int, rng: np.random.Generator
-) -> ServedFeed:
-    """Return one feed drafted from two, with what is true of both.
-
-    Each slot's sources name the side that picked it. The rung is the lower one, the feed is
-    personalized if a side is, and all model versions are named. The context says what each side
-    was.
-
-    Args:
-        names: of the two sides.
-        feeds: what each side ranked.
-        size: how many slots are drafted.
-        rng: decides which side picks first.
-    """
-    first, second = (feed.slots for feed in feeds)
-    drafted = interleave(first.article_ids, second.article_ids, size, rng)
-    place_in_first = {article_id: at for at, article_id in enumerate(first.article_ids)}
-    place_in_second = {a: at for at, a in enumerate(second.article_ids, len(first))}
-    places = {"a": place_in_first, "b": place_in_second}
-    teams = {"a": f"team:{names[0]}", "b": f"team:{names[1]}"}
-    slots = first.followed_by(second).pick(
-        [places[team][article_id] for article_id, team in zip(*drafted, strict=True)]
-    )
-    sources = zip(slots.sources, drafted.teams, strict=True)
-    slots = replace(
-        slots,
-        positions=range(len(slots)),
-        sources=[(*proposed_by, teams[team]) for proposed_by, team in sources],
-    )
-    described: dict[str, str] = {}
-    for name, feed in zip(names, feeds, strict=True):
-        described[f"{name}.rung"] = feed.rung.value
-        described[f"{name}.personalized"] = str(feed.personalized).lower()
-        described[f"{name}.model_version"] = feed.model_version
-    return replace(
-        feeds[0],
-        slots=slots,
-        rung=max((feed.rung for feed in feeds), key=[*Rung].index),
-        personalized=any(feed.personalized for feed in feeds),
-        model_version="+".join(dict.fromkeys(feed.model_version for feed in feeds)),
-        context=feeds[0].context | described,
     )

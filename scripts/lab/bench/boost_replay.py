@@ -69,7 +69,7 @@ def sweep_boost(
     book = BoostBook(ranking)
     walk = Walk(log, plan, embeddings, book)
     with ThreadPoolExecutor(1) as trainer:
-        walk.run(trainer, progress)
+        walk.evaluate(trainer, progress)
     return book.curve()
 
 

@@ -172,8 +172,7 @@ def measure_share(
     rankers = {"pool ndcg@10": bundle.ranker, "slate auc": bundle.slate_ranker}
     book = FirstModelBook(plan.ranking, rankers, plan.pool_every)
     walk = Walk(log, plan, vectors, book)
-    walk.use(bundle)
-    walk.run(None, lambda done: progress(1.0 + done))
+    walk.measure(bundle, lambda done: progress(1.0 + done))
     rows = []
     for measure, values in book.values.items():
         if not values:

@@ -15,7 +15,7 @@ from feed.domain import Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
-from feed.service.ranked import interleave_feeds
+from feed.service.interleaved_feed import interleave_feeds
 from feed.storage.store import RecordType
 
 SCORES = [1 / place for place in range(1, 7)]
