@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from feed.config import TrainingConfig, override
+from feed.documents.views import render_html
 from feed.offline.evaluation import evaluate
+from feed.offline.evaluation_report import build_report, evaluation_document
 from feed.offline.methods import MODEL, RANDOM
-from feed.offline.report import build_report, render_html
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
@@ -121,7 +122,7 @@ def test_the_report_can_be_read_as_json_and_as_a_page(tasteful):
     report = build_report(book, {"dataset": "world"})
     assert report["protocols"]["slate"][MODEL]["auc"]["n"] > 100
     assert report["protocols"]["sources"]["union"]["recall@100 of the pool"]["mean"] > 0.9
-    page = render_html(report)
+    page = render_html(evaluation_document(report))
     assert page.count("<svg") >= 4
     assert "http-equiv" not in page
     assert "<script" not in page
