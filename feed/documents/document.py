@@ -17,14 +17,14 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Hyperlink:
     """A word that leads to an address."""
 
     text: str
     address: str
 
 
-Text = str | tuple[str | Code | Link, ...]
+Text = str | tuple[str | Code | Hyperlink, ...]
 """A line of text: plain, or in parts of which some are code or links."""
 
 
@@ -49,7 +49,7 @@ Row = Sequence[Cell | Text]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DataTable:
     """Rows under column titles; the first cell of a row names it.
 
     Attributes:
@@ -121,7 +121,7 @@ class Folded:
     anchor: str = ""
 
 
-Block = Table | Figure | Heading | Paragraph | Verbatim | Listing | Folded
+Block = DataTable | Figure | Heading | Paragraph | Verbatim | Listing | Folded
 
 
 @dataclass(frozen=True, slots=True)

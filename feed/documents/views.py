@@ -9,11 +9,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from rich.console import Console
-from rich.table import Table as TerminalTable
+from rich.table import Table
 from rich.text import Text as TerminalText
 
 from feed.documents.charts import IntervalChart, LineChart
-from feed.documents.document import Block, Cell, Document, Folded, Listing, Table, Text
+from feed.documents.document import Block, Cell, DataTable, Document, Folded, Listing, Text
 
 _LOADER = PackageLoader("feed.documents")
 
@@ -70,8 +70,8 @@ def _print_blocks(blocks: Sequence[Block], title: str, console: Console) -> None
         elif isinstance(block, Listing):
             for item in block.items:
                 console.print(TerminalText(f"- {item}"), style="dim")
-        elif isinstance(block, Table):
-            made = TerminalTable(title=title, title_justify="left")
+        elif isinstance(block, DataTable):
+            made = Table(title=title, title_justify="left")
             for place, name in enumerate(block.columns):
                 made.add_column(TerminalText(name), justify="right" if place else "left")
             for row in block.rows:

@@ -9,15 +9,15 @@ from typing import Any
 from feed.documents.charts import Axis, Bar, IntervalChart
 from feed.documents.document import (
     Cell,
+    DataTable,
     Document,
     Figure,
     Heading,
     Listing,
     Section,
-    Table,
 )
 from feed.offline.methods import MODEL
-from feed.offline.ranking_metrics import Interval
+from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.scorebook import ScoreBook
 
 _TITLES = {
@@ -38,10 +38,10 @@ def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
         book: a filled score book.
         settings: data set, window and parameters, repeated in the report.
     """
-    tally = book.tally
-    protocols = {p: _plain(tally.summary(p)) for p in _TITLES}
+    metrics = book.metrics
+    protocols = {p: _plain(metrics.summary(p)) for p in _TITLES}
     slices = {
-        p: {name: asdict(i) for name, i in tally.slices(p, MODEL, metric).items()}
+        p: {name: asdict(i) for name, i in metrics.slices(p, MODEL, metric).items()}
         for p, metric in _SLICED.items()
         if protocols[p]
     }
@@ -80,7 +80,7 @@ def evaluation_document(report: dict[str, Any]) -> Document:
         metric, title = _SLICED[protocol], f"{protocol.capitalize()} by slice"
         wrapped = {name: {metric: found} for name, found in slices.items()}
         rows = [(name, _cell(found), str(found["n"])) for name, found in slices.items()]
-        table = Table(("slice", metric, "lists"), rows)
+        table = DataTable(("slice", metric, "lists"), rows)
         heading = f"The model by slice: {protocol} {metric}"
         blocks = (*_figure(wrapped, metric), table)
         sections.append(Section(heading, title, f"{protocol}-slices", blocks))
@@ -91,7 +91,7 @@ def evaluation_document(report: dict[str, Any]) -> Document:
             for method, found in report["spread"].items()
         ]
         title = "Beyond accuracy: the first 10 of the pool lists"
-        table = Table(("method", *names), rows)
+        table = DataTable(("method", *names), rows)
         sections.append(Section(title, "Beyond accuracy", "spread", [table]))
     caveats = [Listing(report["caveats"])]
     sections.append(Section("Read with care", "Read with care", "caveats", caveats))
@@ -99,13 +99,13 @@ def evaluation_document(report: dict[str, Any]) -> Document:
     return Document("Evaluation", sections, lead=lead)
 
 
-def _metrics_table(first: str, methods: dict[str, dict[str, Any]]) -> Table:
+def _metrics_table(first: str, methods: dict[str, dict[str, Any]]) -> DataTable:
     metrics = list(next(iter(methods.values())))
     rows = [
         [Cell(name, strong=name == MODEL), *(_cell(found.get(m)) for m in metrics)]
         for name, found in methods.items()
     ]
-    return Table((first, *metrics), rows)
+    return DataTable((first, *metrics), rows)
 
 
 def _figure(methods: dict[str, dict[str, Any]], metric: str) -> tuple[Heading, Figure] | tuple[()]:
@@ -132,7 +132,7 @@ def _cell(found: dict[str, Any] | None) -> Cell:
     return Cell(f"{found['mean']:.4f}", (f"{found['low']:.4f} to {found['high']:.4f}",))
 
 
-def _plain(summary: dict[str, dict[str, Interval]]) -> dict[str, dict[str, Any]]:
+def _plain(summary: dict[str, dict[str, MeanEstimate]]) -> dict[str, dict[str, Any]]:
     return {
         method: {metric: _finite(asdict(interval)) for metric, interval in found.items()}
         for method, found in summary.items()

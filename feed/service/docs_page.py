@@ -11,14 +11,14 @@ from typing import Any
 from feed.documents.document import (
     Block,
     Code,
+    DataTable,
     Document,
     Folded,
     Heading,
-    Link,
+    Hyperlink,
     Paragraph,
     Row,
     Section,
-    Table,
     Verbatim,
 )
 from feed.documents.views import STYLE_SHEET, render_html
@@ -28,7 +28,7 @@ CONTENT_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src 'self'; base-uri 'none'"
 )
 
-Parts = tuple[str | Code | Link, ...]
+Parts = tuple[str | Code | Hyperlink, ...]
 
 _LIMITS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default")
 
@@ -48,7 +48,7 @@ def render_docs(document: Mapping[str, Any]) -> str:
     ]
     sections = [Section(tag, tag, tag, blocks) for tag, blocks in tags.items()]
     sections.append(Section("Schemas", "Schemas", "schemas", schemas))
-    openapi = Link("openapi.json", "/openapi.json")
+    openapi = Hyperlink("openapi.json", "/openapi.json")
     lead = (info.get("description", ""), " The same as data: ", openapi, ".")
     icon = "/static/favicon.svg"
     return render_html(Document(f"{info['title']} API", sections, lead=lead, icon=icon))
@@ -65,7 +65,7 @@ def _operation(path: str, method: str, entry: Mapping[str, Any]) -> list[Block]:
         blocks.append(Paragraph(("API key, where configured: scope ", Code(entry["x-scope"]))))
     if entry.get("parameters"):
         names = ("parameter", "in", "type", "meaning")
-        blocks.append(Table(names, [_parameter(p) for p in entry["parameters"]], prose=names))
+        blocks.append(DataTable(names, [_parameter(p) for p in entry["parameters"]], prose=names))
     for media, value in entry.get("requestBody", {}).get("content", {}).items():
         blocks.append(Paragraph(("Body: ", Code(media), " ", *_kind(value["schema"]))))
     head = ("answer", "meaning", "content")
@@ -73,7 +73,7 @@ def _operation(path: str, method: str, entry: Mapping[str, Any]) -> list[Block]:
         ((Code(status),), answer.get("description", ""), _contents(answer))
         for status, answer in sorted(entry["responses"].items())
     ]
-    return [*blocks, Table(head, answers, prose=head)]
+    return [*blocks, DataTable(head, answers, prose=head)]
 
 
 def _parameter(parameter: Mapping[str, Any]) -> Row:
@@ -105,7 +105,7 @@ def _fields(schema: Mapping[str, Any]) -> Block:
         for name, value in properties.items()
     ]
     head = ("field (* required)", "type", "meaning")
-    return Table(head, rows, prose=head)
+    return DataTable(head, rows, prose=head)
 
 
 def _kind(schema: Any) -> Parts:
@@ -114,7 +114,7 @@ def _kind(schema: Any) -> Parts:
         return ()
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return (Link(name.rpartition(".")[2], f"#{name}"),)
+        return (Hyperlink(name.rpartition(".")[2], f"#{name}"),)
     for union in ("anyOf", "oneOf", "allOf"):
         if union in schema:
             return _joined([_kind(option) for option in schema[union]], " or ")

@@ -12,17 +12,17 @@ from feed.documents.document import (
     Block,
     Cell,
     Code,
+    DataTable,
     Document,
     Fact,
     Figure,
     Folded,
     Heading,
     Headline,
-    Link,
+    Hyperlink,
     Listing,
     Paragraph,
     Section,
-    Table,
     Verbatim,
 )
 from feed.documents.views import print_document, render_chart, render_html, render_markdown
@@ -40,8 +40,8 @@ def test_an_html_page_holds_every_kind_of_block_and_a_menu() -> None:
     page = render_html(
         document_of(
             Heading("/path", badge="GET"),
-            Paragraph(("see ", Link("there", "#there"), " or ", Code("code")), "warning"),
-            Table(("name", "text"), [(Cell("first", ("small",), strong=True), "x")], ("text",)),
+            Paragraph(("see ", Hyperlink("there", "#there"), " or ", Code("code")), "warning"),
+            DataTable(("name", "text"), [(Cell("first", ("small",), strong=True), "x")], ("text",)),
             Figure(chart, "shows a bar", "a caption", (("accent", 0.5, "legend"),)),
             Verbatim("a  command"),
             Listing(["one", "two"]),
@@ -70,8 +70,8 @@ def test_markdown_holds_the_same_without_the_figure() -> None:
     text = render_markdown(
         document_of(
             Heading("Sub"),
-            Paragraph(("see ", Link("there", "#there"), " or ", Code("code"))),
-            Table(("name", "n"), [(Cell("first", ("small", "", "er"), strong=True), "1")]),
+            Paragraph(("see ", Hyperlink("there", "#there"), " or ", Code("code"))),
+            DataTable(("name", "n"), [(Cell("first", ("small", "", "er"), strong=True), "1")]),
             Figure(IntervalChart((), PERCENT), "label", "caption"),
             Verbatim("a | b"),
             Listing(["one"]),
@@ -92,7 +92,11 @@ def test_no_view_lets_html_or_a_table_through(place: str) -> None:
         at.get("title", "t"),
         [
             Section(
-                "s", "m", "a", [Table(("c",), [(at.get("cell", "x"),)])], note=at.get("note", "")
+                "s",
+                "m",
+                "a",
+                [DataTable(("c",), [(at.get("cell", "x"),)])],
+                note=at.get("note", ""),
             )
         ],
         lead=at.get("lead", ""),
@@ -108,7 +112,7 @@ def test_no_view_lets_html_or_a_table_through(place: str) -> None:
 
 def test_a_terminal_shows_tables_and_lists_even_folded_ones() -> None:
     console = Console(file=io.StringIO(), width=80)
-    table = Table(
+    table = DataTable(
         ("name", "n"), [(Cell("[b]row[/b]", ("", "why"), strong=True), (Code("7"), " h"))]
     )
     print_document(document_of(Folded("x", [table]), Listing(["[i]said[/i]"])), console)

@@ -8,17 +8,17 @@ from lab.bench.boost import MEASURES, boost_document
 from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, BoostPoint
 
 from feed.documents.document import Figure
-from feed.offline.ranking_metrics import Interval
+from feed.offline.ranking_metrics import MeanEstimate
 
 
 def test_every_measure_has_a_curve_for_each_ranker_and_half_life() -> None:
-    none = Interval(0.0, 0.0, 0.0, 9)
+    none = MeanEstimate(0.0, 0.0, 0.0, 9)
     points = [
         BoostPoint(
             ranker=ranker,
             half_life_minutes=minutes,
             boost=boost,
-            ndcg=Interval(0.2 + boost, 0.1, 0.3, 9),
+            ndcg=MeanEstimate(0.2 + boost, 0.1, 0.3, 9),
             gain=none,
             articles=100,
             rising=boost / 2,

@@ -65,19 +65,19 @@ def test_permuting_the_future_changes_no_earlier_score(make_world, scramble_futu
 
 def test_a_planted_taste_is_found(tasteful):
     _, book, _ = tasteful
-    found = book.tally.summary("slate")
+    found = book.metrics.summary("slate")
     popularity = found["clicks, half-life 6 h"]["auc"]
     assert found[MODEL]["auc"].low > popularity.high
     assert found[MODEL]["auc"].mean > 0.7
-    pool = book.tally.summary("pool")
+    pool = book.metrics.summary("pool")
     assert pool[MODEL]["recall@10"].mean > pool[RANDOM]["recall@10"].mean
 
 
 def test_in_a_world_without_taste_the_ranker_does_not_beat_popularity(make_world):
     log = make_world(taste=0.0, seed=3, lists=1200)
     book = evaluate(log, plan(36, 48, heads=("slate",)), ScoreBook(log))
-    found = book.tally.summary("slate")
-    gain = book.tally.values("slate", MODEL, "auc") - book.tally.values(
+    found = book.metrics.summary("slate")
+    gain = book.metrics.values("slate", MODEL, "auc") - book.metrics.values(
         "slate", "clicks, half-life 6 h", "auc"
     )
     assert abs(gain.mean()) < 3 * gain.std() / np.sqrt(len(gain))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from feed.documents.charts import Bar
-from feed.documents.document import Block, Cell, Figure, Heading, Paragraph, Row, Section, Table
+from feed.documents.document import Block, Cell, DataTable, Figure, Heading, Paragraph, Row, Section
 from feed.experiments.judgement.results import (
     Comparison,
     GuardrailResult,
@@ -67,7 +67,7 @@ def _primary(report: Report, result: MetricResult, comparison: Comparison) -> li
         corrected = f"Corrected for {compared} comparisons (Holm)"
         blocks.append(Paragraph(f"{corrected}: {p_value(comparison.p_adjusted)}.", "note"))
     head = _head(report, "Estimate", comparison.treatment, "p-value")
-    return [*blocks, Table(head, [row for _, row in estimates])]
+    return [*blocks, DataTable(head, [row for _, row in estimates])]
 
 
 def _estimates(
@@ -121,7 +121,7 @@ def guardrails_section(report: Report) -> Section:
     treated = treatments[0] if len(treatments) == 1 else "treatment"
     head = ("Guardrail", "Outcome", control, treated, "Change", "Margin", "p-value")
     block = (
-        Table(head, [_guardrail(result) for result in report.guardrails], prose=("Outcome",))
+        DataTable(head, [_guardrail(result) for result in report.guardrails], prose=("Outcome",))
         if report.guardrails
         else Paragraph("No guardrail was registered.")
     )
@@ -169,7 +169,7 @@ def secondary_section(report: Report) -> Section:
             label = f"Relative effects on secondary metrics in {arm.name}"
             blocks.append(Figure(effects_chart(bars), label))
         head = _head(report, "Metric", arm.name, "Corrected p")
-        blocks.append(Table(head, [row for _, row in found]))
+        blocks.append(DataTable(head, [row for _, row in found]))
     return Section("What else moved", "Secondary", "secondary", blocks, note)
 
 
@@ -195,7 +195,7 @@ def holdout_section(report: Report, holdout: HoldoutResult) -> Section:
             for found in result.comparisons
         ]
         head = ("Variant", "Held out", "In it", *_head(report, "", "", "p-value")[3:])
-        blocks += [Paragraph(note, "note"), Table(head, rows)]
+        blocks += [Paragraph(note, "note"), DataTable(head, rows)]
     return Section("Against readers held out", "Held out", "holdout", blocks)
 
 
@@ -222,7 +222,7 @@ def teams_section(report: Report) -> Section:
         note += " The p-value is that of the mean credit and is valid at every look."
     won = ("Readers with a click", "Readers won", "Share of the second", "p-value", "Result")
     rows = [_team(result) for result in report.teams]
-    table = Table(("Rankings", *won), rows, prose=("Result",))
+    table = DataTable(("Rankings", *won), rows, prose=("Result",))
     return Section("Interleaving", "Interleaving", "teams", [table], note)
 
 
@@ -266,7 +266,7 @@ def power_section(report: Report) -> Section:
     ]
     found = f"Effect found with {percent(report.experiment.power, digits=0)} chance"
     head = ("Metric", "Treatment", "Registered effect", "Chance to find it so far", found)
-    return Section("Power reached", "Power", "power", [Table(head, rows)], f"{note}.")
+    return Section("Power reached", "Power", "power", [DataTable(head, rows)], f"{note}.")
 
 
 def sign_of(result: MetricResult) -> float:

@@ -8,12 +8,12 @@ from feed.documents.charts import Bar
 from feed.documents.document import (
     Block,
     Cell,
+    DataTable,
     Figure,
     Folded,
     Heading,
     Paragraph,
     Section,
-    Table,
 )
 from feed.experiments.judgement.results import (
     BoostComparison,
@@ -90,7 +90,7 @@ def _course(course: TimeCourse, title: str, target: float) -> list[Block]:
     ]
 
 
-def _looks_table(looks: Sequence[Look]) -> Table:
+def _looks_table(looks: Sequence[Look]) -> DataTable:
     """Return looks as rows, with the always-valid interval and p-value where there are some."""
     rows = []
     for look in looks:
@@ -98,9 +98,9 @@ def _looks_table(looks: Sequence[Look]) -> Table:
         effect, interval = percent(look.effect.relative, signed=True), found.relative_interval
         rows.append((look.label, effect, percent_interval(interval), write_p(look.p_value)))
     if all(look.sequence is None for look in looks):
-        return Table(("Day", "Relative effect", "Interval"), [row[:3] for row in rows])
+        return DataTable(("Day", "Relative effect", "Interval"), [row[:3] for row in rows])
     head = ("Day", "Relative effect", "Always-valid interval", "Smallest p so far")
-    return Table(head, rows)
+    return DataTable(head, rows)
 
 
 def segments_section(report: Report) -> Section:
@@ -145,8 +145,8 @@ def _families(families: Sequence[SegmentFamily], alpha: float) -> list[Block]:
     if any(bar.value is not None for bar in bars):
         blocks.append(Figure(effects_chart(bars), "Effects in segments"))
     head = ("Property", "Segments", "p of any difference", "I²", "Remark")
-    segments = Table(("Segment", "Relative effect", "Interval", "Readers"), numbers)
-    return [*blocks, Table(head, rows, prose=("Remark",)), Folded("All segments", [segments])]
+    segments = DataTable(("Segment", "Relative effect", "Interval", "Readers"), numbers)
+    return [*blocks, DataTable(head, rows, prose=("Remark",)), Folded("All segments", [segments])]
 
 
 def _remark(family: SegmentFamily, alpha: float) -> str:
@@ -226,7 +226,7 @@ def _by_variant(
     cells: Sequence[SlotCell],
     variants: Sequence[str],
     write: Callable[[SlotCell], Cell],
-) -> Table:
+) -> DataTable:
     """Return cells with their labels as rows and the variants as columns."""
     found = {(cell.label, cell.variant): cell for cell in cells}
     rows = [
@@ -236,4 +236,4 @@ def _by_variant(
         ]
         for label in dict.fromkeys(cell.label for cell in cells)
     ]
-    return Table((title, *variants), rows)
+    return DataTable((title, *variants), rows)

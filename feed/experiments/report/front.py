@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from feed.documents.document import (
     Cell,
+    DataTable,
     Fact,
     Heading,
     Headline,
     Paragraph,
     Row,
     Section,
-    Table,
     Verbatim,
 )
 from feed.domain import format_time
@@ -100,7 +100,7 @@ def trust_section(report: Report) -> Section:
         arms.append((Cell(arm.name, (changes,)), percent(arm.share), *counts))
     found = ("Outcome", "What was found")
     head = ("Variant", "Share", "Readers exposed", "In the estimates", "Feeds", "Events")
-    tables = Table(("Check", *found), checks, prose=found, stacked=True), Table(head, arms)
+    tables = DataTable(("Check", *found), checks, prose=found, stacked=True), DataTable(head, arms)
     return Section("Can these numbers be trusted?", "Trust", "trust", tables, f"{note}.")
 
 
@@ -133,7 +133,7 @@ def design_section(experiment: Experiment) -> Section:
         ("Stopped", format_time(experiment.stopped_at) if experiment.stopped_at else "not yet"),
         ("Test overrides", f"{number(len(experiment.excluded))} readers, never analysed"),
     ]
-    table = Table(("Field", "Value"), rows, prose=("Value",), stacked=True)
+    table = DataTable(("Field", "Value"), rows, prose=("Value",), stacked=True)
     return Section("As registered", "Design", "design", [table])
 
 
