@@ -377,7 +377,7 @@ def test_files_lost_within_days_are_missed_by_their_numbers(
             file.rename(file.with_name(f"{first:012d}-{first + 99 - gap:012d}.parquet"))
     report = at_end(folder, trial)
     assert completeness(report) is CheckState.FAILED
-    assert "commits to the archive 40 left no file" in readable(report)
+    assert "commits to the archive, 40 left no file" in readable(report)
 
 
 def test_where_files_carry_no_numbers_an_empty_day_counts_as_lost(
