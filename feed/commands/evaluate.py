@@ -15,14 +15,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from feed.arrays import Matrix
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.retrain import read_config
+from feed.documents.views import print_document, render_html
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder, article_text
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, encode_catalogue, read_dataset
+from feed.offline.evaluation_report import build_report, evaluation_document
 from feed.offline.event_log import EventLog
 from feed.offline.log_source import StoredLog, temporary_directory
 from feed.offline.parallel import evaluate_protocols
-from feed.offline.report import build_report, print_report, render_html
 from feed.offline.walk import HEADS, WalkPlan
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -113,11 +114,12 @@ def evaluate_command(
         )
         bar.update(task, completed=1.0, description="done")
     report = build_report(book, _settings(dataset, plan, len(stored.articles), assignments))
-    print_report(report, console)
+    document = evaluation_document(report)
+    print_document(document, console)
     if json_path is not None:
         json_path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     if html_path is not None:
-        html_path.write_text(render_html(report), encoding="utf-8")
+        html_path.write_text(render_html(document), encoding="utf-8")
 
 
 def _window(log: EventLog, from_text: str | None, to_text: str | None) -> tuple[float, float]:

@@ -26,8 +26,8 @@ from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
-from feed.offline.gate import Verdict, judge
-from feed.offline.ranking_metrics import Interval
+from feed.offline.gate import GateVerdict, judge
+from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.training import hold_out, train
 from feed.storage.archive import Archive
 
@@ -161,7 +161,7 @@ def learn(
     threads: int,
     version: str,
     bar: Progress,
-) -> tuple[ModelBundle, Verdict]:
+) -> tuple[ModelBundle, GateVerdict]:
     """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
     live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
     window = hold_out(source.log, live_until)
@@ -190,7 +190,7 @@ def learn(
 
 
 def publish(
-    registry: ModelRegistry, candidate: ModelBundle, verdict: Verdict, *, force: bool
+    registry: ModelRegistry, candidate: ModelBundle, verdict: GateVerdict, *, force: bool
 ) -> None:
     """Publish a candidate and make it live.
 
@@ -244,7 +244,7 @@ def print_training(console: Console, log: EventLog, candidate: ModelBundle) -> N
     console.print(table)
 
 
-def print_verdict(console: Console, verdict: Verdict, version: str) -> None:
+def print_verdict(console: Console, verdict: GateVerdict, version: str) -> None:
     """Print the gate's numbers and what follows from them."""
     window = verdict.to_dict()["window"]
     table = Table(
@@ -264,7 +264,7 @@ def print_verdict(console: Console, verdict: Verdict, version: str) -> None:
     console.print(f"{word}: {verdict.reason}.")
 
 
-def _numbers(found: Interval) -> tuple[str, str, str]:
+def _numbers(found: MeanEstimate) -> tuple[str, str, str]:
     if not found.n:
         return "-", "-", "0"
     return f"{found.mean:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n)

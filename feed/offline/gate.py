@@ -14,8 +14,8 @@ from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.event_log import EventLog
-from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
-from feed.offline.training import Window
+from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.training import TimeSpan
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 
 MAX_LISTS = 3000
@@ -39,7 +39,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class GateVerdict:
     """What the gate found. `difference` is candidate less other in pool nDCG@10, paired.
 
     `against` is the live version, or `DAY_ONE` where none is live. `better` says that the
@@ -48,12 +48,12 @@ class Verdict:
 
     passed: bool
     reason: str
-    candidate: Interval
-    other: Interval
-    difference: Interval
+    candidate: MeanEstimate
+    other: MeanEstimate
+    difference: MeanEstimate
     against: str
     margin: float
-    window: Window
+    window: TimeSpan
 
     @property
     def better(self) -> bool:
@@ -80,13 +80,13 @@ def judge(
     log: EventLog,
     candidate: ModelBundle,
     live: ModelBundle | None,
-    window: Window,
+    window: TimeSpan,
     margin: float,
     ranking: RankingConfig,
     *,
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
-) -> Verdict:
+) -> GateVerdict:
     """Return the gate's verdict.
 
     The candidate is compared with what would serve without it: the live model or, where none is
@@ -124,7 +124,7 @@ def judge(
         passed, reason = True, f"it learnt no ranker, so it orders by {DAY_ONE}"
     else:
         passed, reason = decide(difference, margin, against)
-    return Verdict(
+    return GateVerdict(
         passed=passed,
         reason=reason,
         candidate=bootstrap_mean(found.model, found.users),
@@ -136,7 +136,7 @@ def judge(
     )
 
 
-def decide(difference: Interval, margin: float, against: str) -> tuple[bool, str]:
+def decide(difference: MeanEstimate, margin: float, against: str) -> tuple[bool, str]:
     """Return whether a candidate passes, and why.
 
     It passes if the whole interval of the difference lies at or above `-margin`. Too few lists
@@ -161,7 +161,7 @@ def decide(difference: Interval, margin: float, against: str) -> tuple[bool, str
 def measure(
     log: EventLog,
     bundle: ModelBundle,
-    window: Window,
+    window: TimeSpan,
     ranking: RankingConfig,
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
@@ -219,5 +219,5 @@ def _ndcg(ranker: Ranker, entry: PoolList) -> float:
     return float(ndcg_at(lists, 10)[0])
 
 
-def _known(interval: Interval) -> dict[str, Any]:
+def _known(interval: MeanEstimate) -> dict[str, Any]:
     return {k: v if np.isfinite(v) else None for k, v in asdict(interval).items()}

@@ -24,7 +24,6 @@ from feed.ranking.live_index import LiveIndex, build_index
 from feed.service.cards import CardCache
 from feed.service.followers import CatalogueFollower, ModelFollower
 from feed.service.telemetry import (
-    DURATIONS,
     LIVE_ARTICLES,
     SNAPSHOT_AT,
     SNAPSHOT_SECONDS,
@@ -178,7 +177,6 @@ class SnapshotKeeper:
                 log.exception("snapshot_not_refreshed")
             except Exception:  # the thread must survive any error; the old snapshot stays in use
                 log.exception("snapshot_failed")
-            DURATIONS.hand_on()
             self._wake.wait(self._poll_s)
             self._wake.clear()
 

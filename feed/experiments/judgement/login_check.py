@@ -27,7 +27,7 @@ def check_logins(connection: duckdb.DuckDBPyConnection) -> list[TrustCheck]:
     if not feeds:
         return []
     finding = (
-        "Feeds that were served before a login, under an id whose variant the reader did not keep,"
-        f" are left out: {number(feeds)}, to {number(readers)} who logged in."
+        "Feeds served before a login, under an id whose variant the reader did not keep, are left"
+        f" out (feeds: {number(feeds)}; readers who logged in: {number(readers)})."
     )
     return [TrustCheck("Logins", CheckState.PASSED, finding)]

@@ -32,7 +32,7 @@ from feed.models.schema import feature_index
 from feed.offline.archive_log import read_archive
 from feed.offline.datasets import encode_catalogue, read_dataset
 from feed.offline.event_log import EventLog
-from feed.offline.ranking_metrics import Interval, auc, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.ranking_metrics import MeanEstimate, auc, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import train
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 from feed.storage.archive import Archive
@@ -57,10 +57,10 @@ class Row:
     learnt_from: int
     measure: str
     trees: int
-    learned: Interval
-    day_one: Interval
-    popularity: Interval
-    difference: Interval
+    learned: MeanEstimate
+    day_one: MeanEstimate
+    popularity: MeanEstimate
+    difference: MeanEstimate
 
 
 @click.command()

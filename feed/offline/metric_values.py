@@ -1,4 +1,4 @@
-"""Tally: metrics per impression and method, gathered chunk by chunk, and their summary."""
+"""Metrics per impression and method, gathered chunk by chunk, and their summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from feed.arrays import Floats, Integers
 from feed.offline.ranking_metrics import (
-    Interval,
+    MeanEstimate,
     RankedLists,
     auc,
     bootstrap_mean,
@@ -22,7 +22,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "slate": ("auc", "mrr", "ndcg@5", "ndcg@10"),
     "pool": ("ndcg@10", "recall@10", "recall@50", "mrr"),
 }
-"""Protocols and what is measured in each, the deciding one of the bars among them."""
+"""What is measured in each protocol."""
 
 WARM_CLICKS = 20
 """A reader with fewer clicks in their history counts as cold."""
@@ -40,7 +40,7 @@ class ListFacts:
     at: Floats
 
 
-class Tally:
+class MetricValues:
     """Metric values per impression; a few numbers each, whatever the number of candidates."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Tally:
         """Add values measured elsewhere, one per impression of the chunk."""
         self._values[protocol, method, metric][len(self._facts[protocol]) - 1] = values
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: MetricValues) -> None:
         """Take in what was measured of other protocols."""
         for key, values in other._values.items():
             self._values[key].update(values)
@@ -98,7 +98,7 @@ class Tally:
             at=np.concatenate([p.at for p in parts]),
         )
 
-    def summary(self, protocol: str) -> dict[str, dict[str, Interval]]:
+    def summary(self, protocol: str) -> dict[str, dict[str, MeanEstimate]]:
         """Return the mean of each metric per method with its interval over readers."""
         if protocol not in self._facts:
             return {}
@@ -111,7 +111,7 @@ class Tally:
             for method in self.methods(protocol)
         }
 
-    def slices(self, protocol: str, method: str, metric: str) -> dict[str, Interval]:
+    def slices(self, protocol: str, method: str, metric: str) -> dict[str, MeanEstimate]:
         """Return a metric for cold and warm readers, new and old articles, and each day."""
         facts, values = self.facts(protocol), self.values(protocol, method, metric)
         cold, new = facts.reader_clicks < WARM_CLICKS, facts.clicked_age_hours < NEW_HOURS
