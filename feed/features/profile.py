@@ -13,7 +13,7 @@ from feed.domain import EventKind
 from feed.features.ids import Vocabulary, find, first_places
 from feed.features.interactions import CLICK, KIND_CODE, decay, event_weights
 from feed.features.pool import ArticlePool
-from feed.storage.store import ReaderState
+from feed.storage.records import ReaderState
 
 _LEARNING = TrainingConfig()
 _NO_ROWS: Rows = np.zeros(0, np.int64)

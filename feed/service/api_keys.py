@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from feed.domain import ConflictError, InvalidInputError, NotFoundError, check_id
 from feed.service.credentials import KEY_SCOPES, Scope
 from feed.storage.control_part import ControlPart
-from feed.storage.store import StoredKey
+from feed.storage.records import StoredKey
 
 USES_WRITTEN_EVERY_S = 60.0
 _HEX = frozenset("0123456789abcdef")

@@ -21,7 +21,7 @@ from feed.features.embeddings import (
     article_text,
 )
 from feed.storage.catalogue_part import CataloguePart
-from feed.storage.store import StoredArticle
+from feed.storage.records import StoredArticle
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""

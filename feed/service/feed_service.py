@@ -31,8 +31,8 @@ from feed.service.ranked import FeedRequest, rank
 from feed.service.schemas import FeedQuery, TrendingQuery
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
+from feed.storage.records import ReaderState
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import ReaderState
 
 FRUGAL_FROM = 0.5
 """Share of the request budget after which no further round trip is made."""

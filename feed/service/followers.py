@@ -14,7 +14,7 @@ from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
 from feed.service.telemetry import BUNDLES_LOADED, BUNDLES_REFUSED
 from feed.storage.catalogue_part import CataloguePart
-from feed.storage.store import ChangeBatch
+from feed.storage.records import ChangeBatch
 
 log = structlog.get_logger("feed.followers")
 

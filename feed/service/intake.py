@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from feed.domain import Event
 from feed.service.problems import ProblemError, rules_broken
 from feed.service.schemas import MAX_EVENTS, EventBatchIn, EventIn, build_event
-from feed.storage.store import Outcome
+from feed.storage.records import Outcome
 
 MAX_AHEAD_S = 300.0
 MAX_AGE_S = 30 * 86_400.0

@@ -10,7 +10,7 @@ from feed.domain import EventKind, ServedFeed, Slots
 from feed.service.cards import Card
 from feed.service.presentation import Reactions, notice_of, present_slots
 from feed.service.snapshot import LiveSnapshot
-from feed.storage.store import ReaderState
+from feed.storage.records import ReaderState
 
 Take = Callable[[Sequence[str]], list[Card | None]]
 

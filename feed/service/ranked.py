@@ -29,7 +29,7 @@ from feed.service.interleaved_feed import interleave_feeds
 from feed.service.schemas import FeedQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
-from feed.storage.store import ReaderState
+from feed.storage.records import ReaderState
 
 NOWHERE = np.iinfo(np.int32).max
 """Code of a section or language that no article has."""

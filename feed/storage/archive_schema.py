@@ -13,7 +13,7 @@ import duckdb
 import orjson
 
 from feed.storage.event_codec import without_origin
-from feed.storage.store import CatalogueChange, RecordType, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StreamRecord
 
 SCHEMA_VERSION = 1
 EVENTS, SERVED, ARTICLES, IDENTITIES = "events", "served", "articles", "identities"

@@ -27,7 +27,7 @@ from feed.storage.archive_schema import (
     open_duckdb,
     record_lines,
 )
-from feed.storage.store import CatalogueChange, StreamRecord
+from feed.storage.records import CatalogueChange, StreamRecord
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from feed.domain import AiGenerated, Article, Pin
-from feed.storage.store import StoredArticle
+from feed.storage.records import StoredArticle
 
 _LENGTH = struct.Struct("<I")
 _NAMES = tuple(f.name for f in fields(Article) if f.name != "embedding")

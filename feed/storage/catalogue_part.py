@@ -18,7 +18,7 @@ from feed.storage.article_codec import (
 from feed.storage.keys import CHANGE_LOG_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import START, StorePart, newest_entry, position_of
-from feed.storage.store import CatalogueChange, ChangeBatch, StoredArticle
+from feed.storage.records import CatalogueChange, ChangeBatch, StoredArticle
 
 SCAN_COUNT = 500
 ARTICLES_PER_CALL = 100

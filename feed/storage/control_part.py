@@ -14,7 +14,7 @@ from feed.storage import scripts
 from feed.storage.keys import HIT_WINDOWS_KEPT, SALT_TTL_S
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
-from feed.storage.store import StoredKey
+from feed.storage.records import StoredKey
 
 SECRET_BYTES = 32
 

@@ -20,8 +20,8 @@ from feed.domain import (
     Rung,
     ServedFeed,
 )
+from feed.storage.records import History, Shown
 from feed.storage.slate_codec import slots_from_json, slots_to_json
-from feed.storage.store import History, Shown
 
 KIND_LETTERS = {
     EventKind.IMPRESSION: "i",

@@ -14,7 +14,7 @@ from feed.storage.event_codec import decode_noted_ids, reader_moved_to
 from feed.storage.keys import DAY_S, MERGED_MAX, PREFERENCES_TTL_S
 from feed.storage.link import ScriptCall
 from feed.storage.part import HOPS_MAX, StorePart
-from feed.storage.store import Merge
+from feed.storage.records import Merge
 
 DEADLINE_S = 30.0
 """How long after its begin a merge may still make the id point to the reader."""

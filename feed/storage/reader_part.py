@@ -23,7 +23,7 @@ from feed.storage.event_codec import (
 from feed.storage.keys import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import HOPS_MAX, StorePart, newest_entry, position_of
-from feed.storage.store import Outcome, ReaderState
+from feed.storage.records import Outcome, ReaderState
 
 CHUNK = 200
 """Events of one script call: few enough that no call holds the store for long."""

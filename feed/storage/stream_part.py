@@ -5,7 +5,7 @@ from __future__ import annotations
 from feed.storage import scripts
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
-from feed.storage.store import RecordType, StreamRecord
+from feed.storage.records import RecordType, StreamRecord
 
 Entry = tuple[bytes, list[bytes]]
 

@@ -13,8 +13,8 @@ from feed.storage.archive_ledger import START
 from feed.storage.archive_schema import day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
 from feed.storage.archive_writer import ArchiveWriter, Batch
+from feed.storage.records import CatalogueChange, RecordType, StreamRecord
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import CatalogueChange, RecordType, StreamRecord
 from feed.worker.metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
 
 log = structlog.get_logger(__name__)

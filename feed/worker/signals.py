@@ -17,8 +17,8 @@ from feed.features.network_bound import NetworkBound
 from feed.features.pool import PoolBuilder
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingDetector, TrendingState
+from feed.storage.records import RecordType, StoredArticle
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import RecordType, StoredArticle
 from feed.worker.publication import (
     DELTAS_KEPT,
     SIGNALS_BLOB,

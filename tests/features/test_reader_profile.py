@@ -14,7 +14,7 @@ from feed.features.profile import (
     followed_of,
     profile_from_state,
 )
-from feed.storage.store import History, HistoryEntry, ReaderState, Shown
+from feed.storage.records import History, HistoryEntry, ReaderState, Shown
 
 NOW = 1_700_000_000.0
 CONFIG = RankingConfig()

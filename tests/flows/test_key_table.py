@@ -10,7 +10,7 @@ from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
 from feed.storage.keys import KEY_TABLE, KeySpec
-from feed.storage.store import StoredArticle, StoredKey
+from feed.storage.records import StoredArticle, StoredKey
 from feed.worker.worker import Worker
 
 NOW = 1_780_000_000.0

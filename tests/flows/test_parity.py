@@ -29,8 +29,8 @@ from feed.ranking.live_index import build_index
 from feed.ranking.pipeline import recommend
 from feed.service.app import create_app
 from feed.storage.archive import Archive
+from feed.storage.records import ReaderState
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import ReaderState
 from feed.worker.publication import Publication
 from feed.worker.worker import Worker
 

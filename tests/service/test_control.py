@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from feed.storage.store import RecordType
+from feed.storage.records import RecordType
 
 DESIGN = {
     "name": "no-exploration",

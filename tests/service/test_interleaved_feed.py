@@ -16,7 +16,7 @@ from feed.features.ids import IdMap
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
 from feed.service.interleaved_feed import interleave_feeds
-from feed.storage.store import RecordType
+from feed.storage.records import RecordType
 
 SCORES = [1 / place for place in range(1, 7)]
 DESIGN = {

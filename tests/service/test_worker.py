@@ -12,8 +12,8 @@ from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
 from feed.storage.archive import Archive
 from feed.storage.archive_files import table_files
+from feed.storage.records import StoredArticle
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import StoredArticle
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.publication import SignalsFollower
 from feed.worker.worker import Worker

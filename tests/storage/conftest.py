@@ -19,7 +19,7 @@ from feed.domain import (
     Rung,
     ServedFeed,
 )
-from feed.storage.store import StoredArticle
+from feed.storage.records import StoredArticle
 
 NOW = 1_780_000_000.0
 

@@ -15,7 +15,7 @@ from feed.storage.archive_ledger import Ledger
 from feed.storage.archive_schema import TABLES, day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
 from feed.storage.archive_writer import ArchiveWriter, Batch
-from feed.storage.store import CatalogueChange, RecordType, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StreamRecord
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0

@@ -10,8 +10,8 @@ from feed.domain import (
     Preferences,
     StoreUnavailableError,
 )
+from feed.storage.records import Merge, Outcome, ReaderState, RecordType, Shown
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import Merge, Outcome, ReaderState, RecordType, Shown
 
 NOW = 1_780_000_000.0
 LATER = NOW + 1000

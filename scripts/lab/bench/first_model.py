@@ -37,7 +37,7 @@ from feed.offline.training import train
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 from feed.storage.archive import Archive
 from feed.storage.archive_writer import ArchiveWriter, Batch
-from feed.storage.store import CatalogueChange, RecordType, StoredArticle, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord
 
 NOW = 1_780_000_000.0
 """The end of the newsroom's log; what is drawn does not depend on the day the script runs."""
