@@ -14,7 +14,7 @@ from feed.ranking.context import RankingContext
 NEW_HOURS = 24.0
 """Younger articles may be called new."""
 FEWEST_READERS = 3.0
-"""Fewer readers of late do not make an article popular."""
+"""Fewer recent readers do not make an article popular."""
 POPULAR_COLUMN = 1
 POPULAR_HOURS = round(HALF_LIVES_S[POPULAR_COLUMN] / math.log(2) / HOUR_S)
 

@@ -64,7 +64,7 @@ class _Application(APIFlask):
     """Flask without its check, at every request, whether each view and hook is a coroutine."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function as it is: none of ours is a coroutine."""
+        """Return a function as it is: no view and no hook is a coroutine."""
         return func
 
 

@@ -90,7 +90,7 @@ def backup(settings: Settings, target: Path) -> BackupReport:
 
 
 def restore(settings: Settings, source: Path) -> BackupReport:
-    """Bring a backup into an empty store and a data directory without archive and models.
+    """Restore a backup into an empty store and a data directory without archive and models.
 
     Raises:
         ConflictError: store or data directory hold data already, or the partitions differ.

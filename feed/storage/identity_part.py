@@ -19,7 +19,7 @@ from feed.storage.records import Merge
 DEADLINE_S = 30.0
 """How long after its begin a merge may still make the id point to the reader."""
 PATIENCE_S = 2 * DEADLINE_S
-"""How long a merge that began, and may never go on, holds off that its reader is merged away."""
+"""How long a merge that has begun keeps its reader from being merged into another one."""
 
 _HELD = ("a", "h", "r", "v", "m", "x", "s")
 _NAMES = ("merged", "history", "read", "shown", "reactions", "hidden", "saved")

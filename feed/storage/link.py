@@ -38,7 +38,7 @@ REFRESH_SECONDS = 1.0
 _MOVED = (MovedError, AskError)
 _UNAVAILABLE = (*_MOVED, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
 _UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL")
-"""Error replies that mean "not now"; any other error reply is a mistake of ours."""
+"""Error replies that mean "not now"; any other error reply is a defect of this code."""
 
 
 @dataclass(frozen=True, slots=True)

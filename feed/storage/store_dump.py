@@ -121,7 +121,7 @@ class StoreDump:
 
 
 def load_store(link: Link, keys: Keys, path: Path) -> int:
-    """Bring a dump into a store that holds nothing of ours; return the number of records.
+    """Load a dump into a store that holds no key of this namespace; return how many records.
 
     Raises:
         ConflictError: the store already holds data of this namespace.
@@ -142,7 +142,7 @@ def load_store(link: Link, keys: Keys, path: Path) -> int:
 
 
 def _is_lasting(namespace: str) -> Callable[[bytes], bool]:
-    """Return the test for keys to keep: all of ours but leases, hit counters and salts."""
+    """Return the test for keys to dump: all but leases, hit counters and salts."""
     ours = f"{{{namespace}:".encode()
     lease = f"{{{namespace}:c}}:lease:".encode()
     return lambda key: key.startswith(ours) and not key.startswith(lease)

@@ -1,4 +1,4 @@
-"""The worker's second half: stream records and catalogue changes go into the archive."""
+"""Archiving: stream records and catalogue changes go into the archive, in commits."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class ArchiveFeeder:
         return total
 
     def _more_waits(self, batch: Batch) -> bool:
-        """Return whether a batch took as much as one may of a partition or of the catalogue."""
+        """Return whether a batch was full for a partition or for the catalogue."""
         longest = max(map(len, batch.records.values()), default=0)
         return longest >= self._share or len(batch.changes) >= self.articles_per_commit
 

@@ -1,4 +1,4 @@
-"""The worker's first half: stream records become counters, deltas, checkpoints, trending."""
+"""Counting: stream records become counters, which are published as deltas and checkpoints."""
 
 from __future__ import annotations
 

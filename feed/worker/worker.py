@@ -176,7 +176,7 @@ def run_worker(
     The store may be away at the start or at any time: the worker waits and goes on.
 
     Raises:
-        FeedError: archiving ended by itself, from a mistake of ours; start the worker again.
+        FeedError: archiving ended through a defect of this code; start the worker again.
     """
     patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
     store = RedisStore(patient)
