@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as TerminalText
 
-from feed.documents.charts import IntervalChart, LineChart
 from feed.documents.document import Block, Cell, DataTable, Document, Folded, Listing, Text
 
 _LOADER = PackageLoader("feed.documents")
@@ -44,11 +43,6 @@ STYLE_SHEET = _LOADER.get_source(_HTML, "document.css")[0]
 def render_html(document: Document) -> str:
     """Return a document as a self-contained HTML page: styles and figures are inside."""
     return _HTML.get_template("document.html").render(document=document, css=Markup(STYLE_SHEET))  # noqa: S704
-
-
-def render_chart(chart: IntervalChart | LineChart) -> str:
-    """Return a chart as HTML and SVG that take their colours from the page around them."""
-    return str(_HTML.get_template("charts.html").module.draw(chart))  # type: ignore[attr-defined]
 
 
 def render_markdown(document: Document) -> str:
