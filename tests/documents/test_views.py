@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from rich.console import Console
 
 from feed.documents.charts import Axis, Bar, IntervalChart, LineChart, Point, Series
@@ -27,6 +30,7 @@ from feed.documents.document import (
 )
 from feed.documents.views import print_document, render_html, render_markdown
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>x | y</script>"
 PERCENT = Axis(-0.1, 0.3, "{:.0%}".format)
 
@@ -168,3 +172,12 @@ def test_lines_and_areas_break_where_a_value_is_missing() -> None:
 )
 def test_ticks_are_round_numbers_on_the_axis(axis: Axis, ticks: list[float]) -> None:
     assert axis.ticks() == ticks
+
+
+def test_the_wheel_holds_every_template(tmp_path: Path) -> None:
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if "/documents/templates/" in name}
+    folder = ROOT / "feed" / "documents" / "templates"
+    assert held == {f"feed/documents/templates/{path.name}" for path in folder.iterdir()}
+    assert len(held) == 4
