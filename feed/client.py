@@ -1,23 +1,37 @@
-"""A small Python client of the HTTP API, on the standard library alone."""
+"""A Python client of the HTTP API."""
 
 from __future__ import annotations
 
-import http.client
+import ssl
 import time
-import urllib.parse
 from collections.abc import Iterable, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
+import httpx
 import orjson
 
-from feed.domain import Article, Event, FeedError, format_time
+from feed.domain import Article, Event, FeedError, InvalidInputError, format_time
 
 MAX_EVENTS = 500
 MAX_ARTICLES = 100
 
+REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+TEMPORARY_STATUSES = frozenset({502, 503, 504})
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+FIRST_PAUSE_S = 0.2
+MAX_PAUSE_S = 5.0
+
+T = TypeVar("T")
+
 
 class ApiError(FeedError):
-    """The service answered with a problem; `status` is the HTTP status."""
+    """The service answered with a problem.
+
+    Attributes:
+        status: the HTTP status.
+        retry_after_s: how long the service asks to wait, in seconds; None if it does not say.
+    """
 
     def __init__(self, status: int, detail: str, retry_after_s: float | None = None) -> None:
         super().__init__(f"{status}: {detail}")
@@ -26,28 +40,52 @@ class ApiError(FeedError):
 
 
 class FeedClient:
-    """Calls one feed service over one kept-alive connection. Not for use by several threads.
+    """Calls one feed service. One client may be used by many threads at the same time.
+
+    A request is sent again, after a pause that doubles, when no connection could be made, and
+    also when the connection breaks or the service is briefly unavailable (502, 503, 504) if
+    sending it twice changes nothing. Events and articles carry ids, so that holds for them.
+
+        with FeedClient("http://127.0.0.1:8000") as client:
+            page = client.feed("reader-1", limit=20)
 
     Args:
         base_url: such as `http://127.0.0.1:8000`.
         api_key: sent as a bearer token when given.
-        timeout_s: seconds to wait for an answer.
-        retries: how often a request is sent again when the connection breaks or the service
-            answers 503; events carry ids, so a repeated batch changes nothing.
+        timeout_s: seconds to wait for a connection, and then for each part of the answer.
+        retries: how often a request is sent again.
+
+    Raises:
+        InvalidInputError: `base_url` is not an http(s) address.
     """
 
     def __init__(
         self, base_url: str, api_key: str = "", timeout_s: float = 30.0, retries: int = 3
     ) -> None:
-        parts = urllib.parse.urlsplit(base_url)
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        if not base_url.startswith(("http://", "https://")):
+            raise InvalidInputError("base_url", "must begin with http:// or https://")
+        key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        # The certificates that the system trusts, because a newsroom may have an authority of its
+        # own. No proxy of the environment, because the service is usually near.
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers={"Content-Type": "application/json", **key},
+            timeout=timeout_s,
+            verify=ssl.create_default_context(),
+            trust_env=False,
         )
-        self._connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_s)
-        self._headers = {"Content-Type": "application/json"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
         self._retries = retries
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def feed(self, user_id: str, **parameters: Any) -> dict[str, Any]:
         """Return a page of a reader's feed; `parameters` are the query's (limit, cursor ...)."""
@@ -58,24 +96,31 @@ class FeedClient:
         return self.call("GET", "/v1/trending", query=parameters)
 
     def send_events(self, events: Iterable[Event]) -> dict[str, int]:
-        """Send events in batches; return how many were accepted, duplicate and rejected."""
+        """Send events in batches; return how many were accepted, duplicate and rejected.
+
+        Raises:
+            ApiError: the service refused a batch; the batches before it are kept.
+            ConnectionError: the service could not be reached.
+        """
         counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
         for batch in _batches(list(events), MAX_EVENTS):
-            answer = self.call(
-                "POST", "/v1/events", body={"events": [event_to_json(e) for e in batch]}
-            )
+            body = {"events": [event_to_json(event) for event in batch]}
+            answer = self.call("POST", "/v1/events", body=body, repeatable=True)
             for name in counts:
                 counts[name] += int(answer[name])
         return counts
 
     def send_articles(self, articles: Sequence[Article]) -> list[dict[str, Any]]:
-        """Insert or replace articles; return the result of each."""
+        """Insert or replace articles; return the result of each.
+
+        Raises:
+            ApiError: the service refused a batch; the batches before it are kept.
+            ConnectionError: the service could not be reached.
+        """
         results: list[dict[str, Any]] = []
         for batch in _batches(articles, MAX_ARTICLES):
-            answer = self.call(
-                "POST", "/v1/articles", body={"articles": [article_to_json(a) for a in batch]}
-            )
-            results += answer["results"]
+            body = {"articles": [article_to_json(article) for article in batch]}
+            results += self.call("POST", "/v1/articles", body=body, repeatable=True)["results"]
         return results
 
     def call(
@@ -84,44 +129,81 @@ class FeedClient:
         path: str,
         query: dict[str, Any] | None = None,
         body: Any = None,
+        *,
+        repeatable: bool | None = None,
     ) -> dict[str, Any]:
-        """Send one request and return the JSON object it answers.
+        """Send one request and return the JSON object that the service answers.
+
+        Args:
+            method: the HTTP method.
+            path: such as `/v1/feed`.
+            query: parameters of the query; those that are None are left out.
+            body: what to send as JSON.
+            repeatable: whether sending the request twice changes nothing more than sending it
+                once; None decides by the method.
 
         Raises:
             ApiError: the service answered with a problem.
             ConnectionError: the service could not be reached.
         """
-        given = {k: v for k, v in (query or {}).items() if v is not None}
-        target = f"{path}?{urllib.parse.urlencode(given)}" if given else path
-        data = None if body is None else orjson.dumps(body)
-        for attempt in range(self._retries + 1):
+        request = self._http.build_request(
+            method,
+            path,
+            params={name: value for name, value in (query or {}).items() if value is not None},
+            content=None if body is None else orjson.dumps(body),
+        )
+        if repeatable is None:
+            repeatable = method in REPEATABLE_METHODS
+        for attempt in range(self._retries):
+            pause_s = FIRST_PAUSE_S * 2**attempt
             try:
-                return self._send(method, target, data)
+                return self._send(request)
             except ApiError as problem:
-                if problem.status != 503 or attempt == self._retries:
+                if not (repeatable and problem.status in TEMPORARY_STATUSES):
                     raise
-                time.sleep(min(5.0, problem.retry_after_s or 1.0))
-            except (OSError, http.client.HTTPException) as error:
-                self._connection.close()
-                if attempt == self._retries:
-                    raise ConnectionError(f"{method} {path}: {error}") from error
-                time.sleep(0.2 * 2**attempt)
-        raise ConnectionError(f"{method} {path}: no answer")
+                pause_s = problem.retry_after_s or pause_s
+            except ConnectionError as error:
+                if not (repeatable or isinstance(error.__cause__, NOT_SENT)):
+                    raise
+            time.sleep(min(MAX_PAUSE_S, pause_s))
+        return self._send(request)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close all connections."""
+        self._http.close()
 
-    def _send(self, method: str, target: str, data: bytes | None) -> dict[str, Any]:
-        self._connection.request(method, target, body=data, headers=self._headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        document: dict[str, Any] = orjson.loads(content) if content else {}
-        if answer.status >= 400:
-            wait = answer.getheader("Retry-After")
-            detail = document.get("detail") or document.get("title") or answer.reason
-            raise ApiError(answer.status, str(detail), float(wait) if wait else None)
+    def _send(self, request: httpx.Request) -> dict[str, Any]:
+        try:
+            return _read_answer(self._http.send(request))
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            message = f"{request.method} {request.url.path} ({self._http.base_url}): {reason}"
+            raise ConnectionError(message) from error
+
+
+def _read_answer(answer: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object of an answer.
+
+    Raises:
+        ApiError: the status says that there is a problem, or the answer is not a JSON object.
+    """
+    try:
+        document = orjson.loads(answer.content or b"{}")
+    except orjson.JSONDecodeError:
+        document = None
+    if answer.is_success and isinstance(document, dict):
         return document
+    detail = "the answer is not a JSON object" if answer.is_success else answer.reason_phrase
+    if isinstance(document, dict):
+        detail = document.get("detail") or document.get("title") or detail
+    raise ApiError(answer.status_code, str(detail), _seconds(answer.headers.get("Retry-After")))
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else max(0.0, float(text))
+    except ValueError:  # a date, which our service never sends but a proxy may
+        return None
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
@@ -171,5 +253,5 @@ def article_to_json(article: Article) -> dict[str, Any]:
     }
 
 
-def _batches(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+def _batches(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (values[start : start + size] for start in range(0, len(values), size))

@@ -11,6 +11,7 @@ from feed.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+MEASURED = (ROOT / "docs" / "measured.md").read_text()
 HOUSE = (ROOT / "docs" / "design.md").read_text()
 PAGES = [
     ROOT / "README.md",
@@ -59,6 +60,22 @@ def test_every_room_is_described():
 
 
 def test_figures_name_the_command_that_prints_them():
-    for heading in ("How good is it", "How fast is it"):
-        section = README.split(f"## {heading}")[1].split("\n## ")[0]
-        assert re.search(r"scripts/(?:lab/run|[a-z_]+\.py)", section), heading
+    for page, headings in (
+        (README, ["How good, how fast"]),
+        (MEASURED, ["How good is it", "How fast is it"]),
+    ):
+        for heading in headings:
+            section = page.split(f"## {heading}")[1].split("\n## ")[0]
+            assert re.search(r"scripts/(?:lab/run|[a-z_]+\.py)", section), heading
+
+
+def test_the_figures_of_the_first_page_are_those_of_the_whole_tables():
+    section = README.split("## How good, how fast")[1].split("\n## ")[0]
+    figure = r"(?<![\d,.-])\.\d{3}|[\d.]+ ms|[\d,]+(?= feeds| events| lists)"
+    figures = set(re.findall(figure, section))
+    assert len(figures) > 8
+    assert {figure for figure in figures if figure not in MEASURED} == set()
+
+
+def test_the_first_page_fits_two_screens():
+    assert len(README.splitlines()) <= 120

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -55,7 +54,7 @@ def demo(
         try:
             with (
                 running_service(data, port, web, lambda: is_ready("127.0.0.1", port)),
-                closing(FeedClient(f"http://127.0.0.1:{port}")) as client,
+                FeedClient(f"http://127.0.0.1:{port}") as client,
             ):
                 Tour(client, world, data, console).run()
                 if not once:

@@ -33,8 +33,8 @@ def _check_web(settings: Settings) -> str:
     address = (
         f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     )
-    client = FeedClient(address, timeout_s=TIMEOUT_S, retries=0)
-    answer = client.call("GET", "/readyz")
+    with FeedClient(address, timeout_s=TIMEOUT_S, retries=0) as client:
+        answer = client.call("GET", "/readyz")
     return f"ready: {answer['articles']} articles, model {answer['model_version']}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,7 +52,7 @@ def ingest(source: str, form: str | None, url: str, api_key: str, *, skip_invali
         report_faults(documents.faults, console)
         if not skip_invalid:
             raise click.exceptions.Exit(EXIT_INPUT)
-    with one_line_errors(), closing(FeedClient(url, api_key)) as client:
+    with one_line_errors(), FeedClient(url, api_key) as client:
         summary = send_documents(client, documents, console)
     click.echo(summary)
     if documents.faults:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import calendar
 import hashlib
-import urllib.parse
-import urllib.request
+import ssl
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import feedparser
+import httpx
 
 from feed.domain import ID_PATTERN, Article, InvalidInputError
 
@@ -53,20 +53,40 @@ def parse_syndication(document: bytes, now: float) -> list[Article]:
 
 
 def _fetch(source: str) -> bytes:
-    scheme = urllib.parse.urlsplit(source).scheme
-    if scheme not in {"http", "https"}:
+    if not _is_web_address(source):
         path = Path(source)
         if not path.is_file():
             raise InvalidInputError("source", f"{source} is neither a file nor an http(s) address")
         with path.open("rb") as file:
             return _bounded(file.read(MAX_DOCUMENT_BYTES + 1))
-    request = urllib.request.Request(source, headers={"User-Agent": "feed-ingest"})  # noqa: S310
+    return _bounded(_download(source))
+
+
+def _download(address: str) -> bytes:
+    """Return the document at an address, or a part of it that is longer than what is allowed."""
+    document = bytearray()
     try:
-        with urllib.request.urlopen(request, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310
-            document: bytes = answer.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise InvalidInputError("source", f"{source} can't be fetched: {error}") from None
-    return _bounded(document)
+        with httpx.stream(
+            "GET",
+            address,
+            headers={"User-Agent": "feed-ingest"},
+            timeout=FETCH_TIMEOUT_S,
+            follow_redirects=True,
+            verify=ssl.create_default_context(),
+        ) as answer:
+            answer.raise_for_status()
+            for part in answer.iter_bytes():
+                document += part
+                if len(document) > MAX_DOCUMENT_BYTES:
+                    break
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InvalidInputError("source", f"{address} can't be fetched: {reason}") from None
+    return bytes(document)
+
+
+def _is_web_address(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://"))
 
 
 def _bounded(document: bytes) -> bytes:
@@ -121,7 +141,7 @@ def _image(entry: Any) -> str | None:
 
 
 def _web_address(text: Any) -> str | None:
-    if text and urllib.parse.urlsplit(str(text)).scheme in {"http", "https"}:
+    if text and _is_web_address(str(text)):
         return str(text)
     return None
 

@@ -141,8 +141,8 @@ def _linear(weights: tuple[tuple[str, float], ...]) -> LinearRanker:
 class LightGBMRanker:
     """Boosted trees over the feature schema, as LightGBM's own text, and the sum they start from.
 
-    The trees learnt what to add to `start`, the day-one weights at a learnt scale. Without it
-    (models made before there was one) they stand alone.
+    Trees of few clicks learnt what to add to `start`, the day-one weights at a learnt scale.
+    Trees of many clicks stand alone, without a start.
 
     Source: Ke et al.: LightGBM: A Highly Efficient Gradient Boosting Decision Tree (2017).
     """

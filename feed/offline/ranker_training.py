@@ -1,4 +1,4 @@
-"""Learned rankers: trees that begin at the day-one weights and learn only what betters them."""
+"""Learned rankers: trees that, while clicks are few, begin at the day-one weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
 """What each head learns: whether a pool article is clicked; the order of a list."""
 
 FEW_LISTS = 5000
-"""With fewer lists the trees are small, and their number is chosen on the newest lists."""
+"""With fewer lists the trees are small, they begin at the day-one weights, and their number is
+chosen on the newest lists."""
 FEW_LISTS_LEAVES = 7
 """Leaves of a small tree, at most."""
 TREES_STEP = 5
@@ -49,9 +50,10 @@ def fit_ranker(
 ) -> LightGBMRanker | None:
     """Return a learned ranker, or None where the day-one weights are not bettered.
 
-    Learning begins at the day-one weights, at the scale that fits the clicks: the trees learn
-    what to add to them. Of few lists the newest fifth decides how many trees there are, and
-    where no number of trees orders it better than the day-one weights do, there is no ranker.
+    With few lists, learning begins at the day-one weights, at the scale that fits the clicks, and
+    the trees learn what to add to them. The newest fifth of the lists decides how many trees
+    there are; where no number of trees orders it better than the day-one weights do, there is no
+    ranker. With many lists the trees need no help and learn everything themselves.
 
     Args:
         examples: lists with their clicks.
@@ -69,12 +71,12 @@ def fit_ranker(
         "num_threads": threads,
         "seed": config.seed,
     }
-    trees = config.ranker_trees
+    trees, start = config.ranker_trees, None
     if few:
         trees = _choose_trees(examples, head, parameters, trees)
+        start = fit_start(examples)
     if not trees:
         return None
-    start = fit_start(examples)
     booster = _boost(examples, head, parameters, start, trees)
     return LightGBMRanker(booster.model_to_string(), _neutral(examples.features), start)
 
@@ -139,13 +141,17 @@ def _mean_ndcg(margin: Floats, examples: Examples) -> float:
 
 
 def _boost(
-    examples: Examples, head: str, parameters: dict[str, Any], start: WeightedSum, trees: int
+    examples: Examples,
+    head: str,
+    parameters: dict[str, Any],
+    start: WeightedSum | None,
+    trees: int,
 ) -> lightgbm.Booster:
     data = lightgbm.Dataset(
         examples.features,
         examples.clicked.astype(np.float32),
         group=examples.sizes if OBJECTIVES[head] == "lambdarank" else None,
-        init_score=start.margin(examples.features),
+        init_score=None if start is None else start.margin(examples.features),
         feature_name=[f.name for f in FEATURES],
     )
     return lightgbm.train(parameters, data, trees)

@@ -1,4 +1,4 @@
-"""How gunicorn runs the web processes; read by `gunicorn --config python:feed.service...`."""
+"""Settings and hooks with which gunicorn runs the web processes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ from feed.service.gunicorn_worker import forget_connections
 from feed.service.telemetry import forget_process
 
 _PR_SET_PDEATHSIG = 1
-
-# lightgbm imports these where they are installed, seconds and 80 MB of data frames and plots
-# that no web process needs. None means: not there.
-for _name in ("dask", "matplotlib", "pandas", "pyarrow", "sklearn"):
-    sys.modules.setdefault(_name, None)  # type: ignore[arg-type]
 
 _settings = settings_from_environment()
 
@@ -39,24 +34,24 @@ preload_app = False
 
 
 def on_starting(_server: Any) -> None:
-    """Import the application once: processes that fork share it, and are ready sooner."""
+    """Import the application once, so that forked processes share its memory and start sooner."""
     importlib.import_module("feed.service.app")
     gc.collect()
     gc.freeze()
 
 
 def when_ready(_server: Any) -> None:
-    """Drop the gauges that the import made in this process, which serves nothing."""
+    """Remove the gauges that the import created here: the master serves no requests."""
     forget_process(os.getpid())
 
 
 def post_fork(_server: Any, _worker: Any) -> None:
-    """Let no web process outlive its master: it would keep the port from the next one."""
+    """Make the kernel end this process with its master; otherwise it would keep the port."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Drop the gauges and the connections of a web process that has ended."""
+    """Remove the gauges and the connection count of a web process that has ended."""
     forget_connections(worker)
     forget_process(worker.pid)

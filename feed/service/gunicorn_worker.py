@@ -1,4 +1,4 @@
-"""The gunicorn worker of the web processes: fair about connections, quick to answer the next."""
+"""The gunicorn worker of the web processes: it spreads connections evenly over them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,32 @@ from gunicorn.workers.gthread import ThreadWorker
 
 SLOTS = 1024
 PATIENCE_S = 0.02
-"""How long a process leaves a new connection to one that has fewer."""
+"""How long a process leaves a new connection for a process that has fewer."""
 
 LINGER_MS = 20
-"""How long a thread waits for the next request of a connection that it has just served."""
+"""How long a thread waits for another request on the connection that it has just answered."""
 
-_LOOK_AGAIN_S = 0.0005
-_HELD_MAX = 262_144
+_RETRY_S = 0.0005
+_BUFFER_BYTES = 262_144
 _COUNT = struct.Struct("i")
 
-# Made once in the master, before any fork, so that all processes see the same memory. A slot
-# holds 1 + the number of connections of a process that accepts, 0 if there is no such process.
+# The master process creates this table before it forks, so all processes share its memory. Each
+# web process has one slot: 1 + its number of connections while it accepts new ones, otherwise 0.
 _table = mmap.mmap(-1, SLOTS * _COUNT.size)
 
 
 class FairWorker(ThreadWorker):  # type: ignore[misc]
-    """A threaded worker that lets whoever has fewer connections accept the next one.
+    """A threaded worker that spreads connections evenly and answers follow-up requests sooner.
 
-    All processes wait on one listening socket, and the kernel tends to wake the same one: a few
-    kept-alive connections, of a proxy say, could all end on one process while the others idle.
+    All processes wait on one listening socket, and the kernel tends to wake the same process
+    every time. A few kept-alive connections, such as those of a proxy, could all end up in one
+    process while the others are idle. So a process that has more connections than another one
+    leaves a new connection alone for `PATIENCE_S`, and the other process takes it.
 
-    Half of the threads may stay with their connection for as long as its requests follow closely:
-    the way back through the main thread's poller costs as much as all the rest of gunicorn.
+    After an answer, gunicorn gives the connection back to the main thread, which polls it. That
+    costs as much as all the rest that gunicorn does for a request. So a thread first waits
+    `LINGER_MS` for the next request. Only half of the threads may wait at the same time, so that
+    other connections still find a free thread.
     """
 
     _accepting = False
@@ -42,13 +46,13 @@ class FairWorker(ThreadWorker):  # type: ignore[misc]
     _declined_at: float | None = None
 
     def init_process(self) -> None:
-        """Prepare what the threads share; in the process that serves."""
-        self._stayers = threading.BoundedSemaphore(max(1, self.cfg.threads // 2))
+        """Create what the threads share. This runs in the web process, after the fork."""
+        self._may_linger = threading.BoundedSemaphore(max(1, self.cfg.threads // 2))
         super().init_process()
 
     @property
     def nr_conns(self) -> int:
-        """How many connections this process has; the other processes see it."""
+        """The number of connections of this process, which the other processes can read."""
         return self._connections
 
     @nr_conns.setter
@@ -57,53 +61,53 @@ class FairWorker(ThreadWorker):  # type: ignore[misc]
         if self._accepting:
             _put(self.age, count + 1)
 
-    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
-        """Begin or end accepting, and say so to the other processes."""
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the signature is gunicorn's
+        """Start or stop accepting connections, and tell the other processes."""
         super().set_accept_enabled(enabled)
         _put(self.age, self._connections + 1 if enabled else 0)
 
     def accept(self, listener: Any) -> None:
-        """Take a new connection, unless another process has fewer and takes it soon."""
+        """Accept a new connection, unless a process with fewer connections can take it soon."""
         now = time.monotonic()
         if self._connections > fewest_connections():
             if self._declined_at is None:
                 self._declined_at = now
             if now - self._declined_at < PATIENCE_S:
-                time.sleep(_LOOK_AGAIN_S)  # the listener stays readable: we are asked again
+                time.sleep(_RETRY_S)  # the listener stays readable, so gunicorn calls this again
                 return
         self._declined_at = None
         super().accept(listener)
 
     def handle(self, conn: Any) -> Any:
-        """Answer a connection's request, and those that follow it closely."""
+        """Answer the request on a connection, and the requests that follow it closely."""
         kept = super().handle(conn)
-        if kept is not True or not self._stayers.acquire(blocking=False):
+        if kept is not True or not self._may_linger.acquire(blocking=False):
             return kept
         try:
-            while kept is True and self.alive and _has_more(conn):
+            while kept is True and self.alive and _has_next_request(conn):
                 kept = super().handle(conn)
         finally:
-            self._stayers.release()
+            self._may_linger.release()
         return kept
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """Answer a request, its head and body in one piece."""
+        """Answer a request, and send the head and the body of the answer together."""
         socket = conn.sock
-        conn.sock = held = _Held(socket)
+        conn.sock = buffered = _BufferedSocket(socket)
         try:
             return bool(super().handle_request(req, conn))
         finally:
             conn.sock = socket
-            held.flush()
+            buffered.flush()
 
 
 def forget_connections(worker: Any) -> None:
-    """Take a process that has ended out of the count; for the master."""
+    """Clear the slot of a process that has ended. The master calls this."""
     _put(worker.age, 0)
 
 
 def fewest_connections() -> int:
-    """Return how many connections the process with the fewest has."""
+    """Return the smallest number of connections that any accepting process has."""
     counts = [count for (count,) in _COUNT.iter_unpack(_table[:]) if count]
     return min(counts, default=1) - 1
 
@@ -112,8 +116,8 @@ def _put(age: int, count: int) -> None:
     _COUNT.pack_into(_table, age % SLOTS * _COUNT.size, count)
 
 
-def _has_more(conn: Any) -> bool:
-    """Wait a moment for the next request of a connection; return whether it has begun to come."""
+def _has_next_request(conn: Any) -> bool:
+    """Wait up to `LINGER_MS`; return whether the next request has begun to arrive."""
     if conn.parser.unreader.buf.getvalue():
         return True
     poll = select.poll()
@@ -121,8 +125,8 @@ def _has_more(conn: Any) -> bool:
     return bool(poll.poll(LINGER_MS))
 
 
-class _Held:
-    """A socket whose small writes leave together."""
+class _BufferedSocket:
+    """A socket that collects small writes and sends them together."""
 
     def __init__(self, socket: Any) -> None:
         self._socket = socket
@@ -132,7 +136,7 @@ class _Held:
     def sendall(self, data: bytes) -> None:
         self._parts.append(data)
         self._size += len(data)
-        if self._size > _HELD_MAX:
+        if self._size > _BUFFER_BYTES:
             self.flush()
 
     def flush(self) -> None:

@@ -24,7 +24,6 @@ from feed.ranking.live_index import LiveIndex, build_index
 from feed.service.cards import CardShelf
 from feed.service.followers import CatalogueFollower, ModelFollower
 from feed.service.telemetry import (
-    DURATIONS,
     LIVE_ARTICLES,
     SNAPSHOT_AT,
     SNAPSHOT_SECONDS,
@@ -174,7 +173,6 @@ class SnapshotKeeper:
                 log.exception("snapshot_not_refreshed")
             except Exception:  # the thread must outlive any defect: the old snapshot goes on
                 log.exception("snapshot_failed")
-            DURATIONS.hand_on()
             self._wake.wait(self._poll_s)
             self._wake.clear()
 

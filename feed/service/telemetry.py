@@ -1,14 +1,12 @@
-"""What the service says of itself: metrics, stage timings and logs; never who read what."""
+"""Metrics, stage timings and logs of the service. None of them tells who read what."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -33,7 +31,7 @@ MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.3, 1.0)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
-"""The methods that requests are counted by; a caller may make up any other."""
+"""The methods with a metric label of their own; callers can make up any others."""
 
 REQUESTS = Counter("feed_http_requests", "HTTP requests", ["route", "method", "status"])
 REQUEST_SECONDS = Histogram(
@@ -77,13 +75,13 @@ class Stopwatch:
         self.stages: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """Book the time since the last lap on a stage."""
+        """Add the time since the last lap to a stage."""
         now = self._clock()
         self.stages[stage] = self.stages.get(stage, 0.0) + now - self._last
         self._last = now
 
     def split(self, stages: Mapping[str, float]) -> None:
-        """Book seconds that somebody else measured, and what is left of the lap on `ranking`."""
+        """Add times that were measured elsewhere, in seconds; the rest of this lap is `ranking`."""
         now = self._clock()
         rest = now - self._last
         for stage, seconds in stages.items():
@@ -102,55 +100,12 @@ class Stopwatch:
         return ", ".join([*stages, f"total;dur={self.elapsed_ms():.2f}"])
 
 
-class Durations:
-    """Observations of histograms, added up here and handed on together now and then.
-
-    A request has fifteen. Handed on one by one, each would be two writes to the memory that the
-    processes share, and all of them a hundredth of the time it takes to rank a feed.
-
-    Args:
-        bounds: upper bounds of the buckets of every histogram.
-    """
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._lock = threading.Lock()
-        self._waiting: dict[Histogram, list[float]] = {}  # the sum, then the count of each bucket
-
-    def add(self, observed: Iterable[tuple[Histogram, float]]) -> None:
-        """Take observations, seconds."""
-        with self._lock:
-            for histogram, seconds in observed:
-                tally = self._waiting.get(histogram)
-                if tally is None:
-                    tally = self._waiting[histogram] = [0.0] * (len(self._bounds) + 2)
-                tally[0] += seconds
-                tally[1 + bisect_left(self._bounds, seconds)] += 1
-
-    def hand_on(self) -> None:
-        """Add all that waits to the histograms."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, {}
-        for histogram, (total, *counts) in waiting.items():
-            # What `observe` does, for many at once; the library has no public way to do so.
-            histogram._sum.inc(total)  # noqa: SLF001
-            for bucket, count in zip(histogram._buckets, counts, strict=True):  # noqa: SLF001
-                if count:
-                    bucket.inc(count)
-
-
-DURATIONS = Durations(_FAST)
-
-
 def count_request(route: str, method: str, status: int, watch: Stopwatch) -> None:
-    """Count a request that has been answered, and what took how long."""
+    """Count an answered request, and observe how long it and its stages took."""
     _requests(route, method if method in METHODS else "other", status).inc()
-    DURATIONS.add(
-        [
-            (_of_route(route), watch.elapsed_ms() / 1e3),
-            *((_of_stage(name), seconds) for name, seconds in watch.stages.items()),
-        ]
-    )
+    _route_seconds(route).observe(watch.elapsed_ms() / 1e3)
+    for name, seconds in watch.stages.items():
+        _stage_seconds(name).observe(seconds)
 
 
 @cache
@@ -159,34 +114,30 @@ def _requests(route: str, method: str, status: int) -> Counter:
 
 
 @cache
-def _of_route(route: str) -> Histogram:
+def _route_seconds(route: str) -> Histogram:
     return REQUEST_SECONDS.labels(route)
 
 
 @cache
-def _of_stage(name: str) -> Histogram:
+def _stage_seconds(name: str) -> Histogram:
     return STAGE_SECONDS.labels(name)
 
 
 def prepare_metrics(directory: Path) -> None:
-    """Empty the directory through which several processes share metrics."""
+    """Empty the directory in which the web processes share their metrics."""
     directory.mkdir(parents=True, exist_ok=True)
     for left_over in directory.glob("*.db"):
         left_over.unlink()
 
 
 def forget_process(pid: int) -> None:
-    """Drop the gauges of a process that has ended."""
+    """Remove the gauges of a process that has ended."""
     if MULTIPROCESS_VARIABLE in os.environ:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def render_metrics() -> bytes:
-    """Return the metrics of all processes in Prometheus' text format.
-
-    Durations of the last moment may be missing if another process measured them.
-    """
-    DURATIONS.hand_on()
+    """Return the metrics of all processes in Prometheus' text format."""
     if MULTIPROCESS_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
@@ -195,7 +146,7 @@ def render_metrics() -> bytes:
 
 
 class _Unfailing:
-    """A stream that drops what cannot be written: a full disk under the log breaks no request."""
+    """A stream that ignores write errors, so that a full disk under the log fails no request."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import click
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOTICED = frozenset({1, 3, 24, 36, 152, 255, -9, -11, -24})
 """Exit codes of pytest and of signals that mean a failed test, a crash or a hang."""
 
@@ -78,7 +78,7 @@ ROOMS = {
     "ranking": Room(("feed/ranking/*.py",), ("tests/ranking",)),
     "features": Room(("feed/features/*.py",), ("tests/features",)),
     "gate": Room(("feed/offline/gate.py",), ("tests/offline/test_gate.py",)),
-    "experiments": Room(("feed/experiments/*.py",), ("tests/experiments",)),
+    "experiments": Room(("feed/experiments/**/*.py",), ("tests/experiments",)),
     "storage": Room(("feed/storage/*.py",), ("tests/storage",)),
 }
 

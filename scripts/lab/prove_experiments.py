@@ -24,7 +24,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,7 @@ def main(readers: int, web: int, out: Path | None, json_file: Path | None) -> No
         data.mkdir()
         with running_service(data, port, web, lambda: is_ready("127.0.0.1", port)):
             url = f"http://127.0.0.1:{port}"
-            with closing(FeedClient(url)) as client:
+            with FeedClient(url) as client:
                 client.send_articles(load_articles(time.time()))
             reports = {t.name: run_trial(url, data, t, readers, console) for t in TRIALS}
         torn = Path(folder) / "torn"
@@ -103,7 +102,7 @@ def main(readers: int, web: int, out: Path | None, json_file: Path | None) -> No
 
 def run_trial(url: str, data: Path, trial: Trial, readers: int, console: Console) -> Report:
     """Let an audience use the service under one experiment and return its first report."""
-    with closing(FeedClient(url)) as client:
+    with FeedClient(url) as client:
         client.call("POST", "/v1/experiments", body=design_of(trial, readers))
         answer = client.call("POST", f"/v1/experiments/{trial.name}/start")
         time.sleep(1.5)  # one look of every web process at the definitions
@@ -124,7 +123,7 @@ def visit(url: str, trial: Trial, people: Sequence[int], progress: Progress, tas
     """Send the visits of some readers; return the number of events sent."""
     sent = 0
     waiting: list[Event] = []
-    with closing(FeedClient(url)) as client:
+    with FeedClient(url) as client:
         for person in people:
             rng = np.random.default_rng([int(person), *trial.name.encode()])
             for number in range(VISITS):

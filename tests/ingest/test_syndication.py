@@ -94,7 +94,12 @@ def served_document():
             """Say nothing."""
 
         def do_GET(self):
-            self.send_response(200)
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "/feed")
+                self.end_headers()
+                return
+            self.send_response(200 if self.path == "/feed" else 404)
             self.end_headers()
             padding = sizes[0] - len(RSS)
             try:
@@ -120,3 +125,17 @@ def test_a_document_beyond_the_limit_is_refused(served_document):
     assert len(read_syndication(served_document(len(RSS)), now=0.0)) == 2
     with pytest.raises(InvalidInputError, match=f"at most {MAX_DOCUMENT_BYTES} bytes"):
         read_syndication(served_document(MAX_DOCUMENT_BYTES + 1), now=0.0)
+
+
+def test_a_document_that_has_moved_is_followed_and_a_missing_one_is_an_error(served_document):
+    address = served_document(len(RSS))
+    moved, missing = address.replace("/feed", "/moved"), address.replace("/feed", "/missing")
+    assert len(read_syndication(moved, now=0.0)) == 2
+    with pytest.raises(InvalidInputError, match=r"fetched: .*404 Not Found"):
+        read_syndication(missing, now=0.0)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/feed", "http://127.0.0.1:port/feed"])
+def test_an_address_without_a_server_is_an_error(address):
+    with pytest.raises(InvalidInputError, match="can't be fetched"):
+        read_syndication(address, now=0.0)

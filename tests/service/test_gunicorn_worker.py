@@ -1,4 +1,4 @@
-"""Connections are shared out evenly, busy ones starve nobody, and answers arrive whole."""
+"""The worker class in the real server, with the oldest and the newest gunicorn allowed."""
 
 from __future__ import annotations
 
@@ -8,41 +8,67 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 APPLICATION = """
 import os
+import gunicorn
 
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/nothing":
         start_response("204 No Content", [])
         return []
-    body = b"x" * 600_000 if path == "/large" else str(os.getpid()).encode()
+    bodies = {"/large": b"x" * 600_000, "/version": gunicorn.__version__.encode()}
+    body = bodies.get(path, str(os.getpid()).encode())
     headers = [] if path == "/parts" else [("Content-Length", str(len(body)))]
     start_response("200 OK", headers)
     return [body[:2], body[2:]]
 """
 CONFIG = "python:feed.service.gunicorn_config"
+ROOT = Path(__file__).parents[2]
+OLDEST = (ROOT / "tests" / "oldest-gunicorn.lock").read_text().split()[0].removeprefix("gunicorn==")
+NEWEST = version("gunicorn")
+
+
+@pytest.fixture(scope="module", params=["oldest", "newest"])
+def gunicorn_version(request):
+    return OLDEST if request.param == "oldest" else NEWEST
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory):
+def port(gunicorn_version, tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("gunicorn")
     (tmp_path / "tiny.py").write_text(APPLICATION)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     environment = {**os.environ, "FEED_PORT": str(port), "FEED_WEB": "2"}
+    if gunicorn_version == OLDEST:
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(installed_oldest()), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
     command = [sys.executable, "-m", "gunicorn", "--config", CONFIG, "tiny:application"]
     process = subprocess.Popen(command, env=environment, cwd=tmp_path)
-    deadline = time.monotonic() + 30
-    while len(pids(port, 8)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    yield port
-    process.terminate()
-    process.wait(30)
+    try:
+        wait_until(lambda: len(pids(port, 8)) == 2 or process.poll() is not None)
+        assert process.poll() is None, f"gunicorn {gunicorn_version} ended"
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def installed_oldest():
+    """Return the directory into which scripts/test installs tests/oldest-gunicorn.lock."""
+    directory = Path(sys.prefix) / "oldest-gunicorn"
+    assert directory.is_dir(), "scripts/test makes the environment that these tests need"
+    return directory
 
 
 def pids(port, count):
@@ -67,6 +93,22 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+def test_the_project_allows_the_versions_from_the_oldest_to_the_newest_tried():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    allowed = next(
+        requirement.specifier
+        for requirement in map(Requirement, project["dependencies"])
+        if requirement.name == "gunicorn"
+    )
+    assert {str(bound) for bound in allowed} == {f">={OLDEST}", f"<={NEWEST}"}
+
+
+def test_the_server_has_the_version_under_test(port, gunicorn_version):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    assert ask(connection, "/version").decode() == gunicorn_version
+    connection.close()
 
 
 def test_kept_alive_connections_are_shared_out_evenly(port):
