@@ -28,7 +28,8 @@ from feed.documents.document import (
     Section,
     Verbatim,
 )
-from feed.documents.views import print_document, render_html, render_markdown
+from feed.documents.terminal import print_document
+from feed.documents.views import render_html, render_markdown
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>x | y</script>"
