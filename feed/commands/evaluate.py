@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from feed.arrays import Matrix
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.retrain import read_config
-from feed.documents.views import print_document, render_html
+from feed.documents.terminal import print_document
+from feed.documents.views import render_html
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder, article_text
 from feed.models.factors import training_threads

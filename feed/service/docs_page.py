@@ -65,7 +65,11 @@ def _operation(path: str, method: str, entry: Mapping[str, Any]) -> list[Block]:
         blocks.append(Paragraph(("API key, where configured: scope ", Code(entry["x-scope"]))))
     if entry.get("parameters"):
         names = ("parameter", "in", "type", "meaning")
-        blocks.append(DataTable(names, [_parameter(p) for p in entry["parameters"]], prose=names))
+        blocks.append(
+            DataTable(
+                names, [_parameter(p) for p in entry["parameters"]], prose=names, stacked=True
+            )
+        )
     for media, value in entry.get("requestBody", {}).get("content", {}).items():
         blocks.append(Paragraph(("Body: ", Code(media), " ", *_kind(value["schema"]))))
     head = ("answer", "meaning", "content")
@@ -73,7 +77,7 @@ def _operation(path: str, method: str, entry: Mapping[str, Any]) -> list[Block]:
         ((Code(status),), answer.get("description", ""), _contents(answer))
         for status, answer in sorted(entry["responses"].items())
     ]
-    return [*blocks, DataTable(head, answers, prose=head)]
+    return [*blocks, DataTable(head, answers, prose=head, stacked=True)]
 
 
 def _parameter(parameter: Mapping[str, Any]) -> Row:
@@ -105,7 +109,7 @@ def _fields(schema: Mapping[str, Any]) -> Block:
         for name, value in properties.items()
     ]
     head = ("field (* required)", "type", "meaning")
-    return DataTable(head, rows, prose=head)
+    return DataTable(head, rows, prose=head, stacked=True)
 
 
 def _kind(schema: Any) -> Parts:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from rich.console import Console
 
 from feed.documents.charts import Axis, Bar, IntervalChart, LineChart, Point, Series
@@ -25,14 +28,21 @@ from feed.documents.document import (
     Section,
     Verbatim,
 )
-from feed.documents.views import print_document, render_chart, render_html, render_markdown
+from feed.documents.terminal import print_document
+from feed.documents.views import render_html, render_markdown
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>x | y</script>"
 PERCENT = Axis(-0.1, 0.3, "{:.0%}".format)
 
 
 def document_of(*blocks: Block) -> Document:
     return Document("Title", [Section("A section", "Menu", "anchor", blocks, note="A note.")])
+
+
+def drawn(chart: IntervalChart | LineChart) -> str:
+    page = render_html(document_of(Figure(chart, "label")))
+    return page[page.index("<figure") : page.index("</figure>")]
 
 
 def test_an_html_page_holds_every_kind_of_block_and_a_menu() -> None:
@@ -123,19 +133,19 @@ def test_a_terminal_shows_tables_and_lists_even_folded_ones() -> None:
 
 def test_charts_take_their_colours_from_the_page() -> None:
     bars = (Bar("<b>$x$</b>", 0.1, -0.05, 0.2, colour="good", strong=True),)
-    drawn = render_chart(IntervalChart(bars, PERCENT, 0.05, "target"))
-    assert '<line class="line interval good" x1="12.5%" x2="75.0%"' in drawn
-    assert '<circle class="area good" cx="50.0%"' in drawn
-    assert 'class="line accent dashed" x1="37.5%"' in drawn
-    assert "&lt;b&gt;$x$" in drawn
+    figure = drawn(IntervalChart(bars, PERCENT, 0.05, "target"))
+    assert '<line class="line interval good" x1="12.5%" x2="75.0%"' in figure
+    assert '<circle class="area good" cx="50.0%"' in figure
+    assert 'class="line accent dashed" x1="37.5%"' in figure
+    assert "&lt;b&gt;$x$" in figure
     for colour in ("#", "rgb", "fill=", "stroke="):
-        assert colour not in drawn
+        assert colour not in figure
 
 
 def test_an_interval_wider_than_the_axis_is_cut_off() -> None:
-    drawn = render_chart(IntervalChart((Bar("wide", 9.0, -9.0, 9.0),), PERCENT))
-    assert 'x1="0.0%" x2="100.0%"' in drawn
-    assert "<circle" not in drawn
+    figure = drawn(IntervalChart((Bar("wide", 9.0, -9.0, 9.0),), PERCENT))
+    assert 'x1="0.0%" x2="100.0%"' in figure
+    assert "<circle" not in figure
 
 
 def test_lines_and_areas_break_where_a_value_is_missing() -> None:
@@ -147,9 +157,9 @@ def test_lines_and_areas_break_where_a_value_is_missing() -> None:
     chart = LineChart(Axis(0.0, 4.0, "{:g}".format, whole=True), PERCENT, (series,), 200, 0.0)
     assert chart.lines(series) == ["M0,50L25,25", "M75,25"]
     assert chart.areas(series) == ["M0,25L25,0L25,50L0,75Z", "M75,0L75,50Z"]
-    drawn = render_chart(chart)
-    assert drawn.count('class="mark"') == 3
-    assert drawn.count("whisker") == 3
+    figure = drawn(chart)
+    assert figure.count('class="mark"') == 3
+    assert figure.count("whisker") == 3
 
 
 @pytest.mark.parametrize(
@@ -163,3 +173,12 @@ def test_lines_and_areas_break_where_a_value_is_missing() -> None:
 )
 def test_ticks_are_round_numbers_on_the_axis(axis: Axis, ticks: list[float]) -> None:
     assert axis.ticks() == ticks
+
+
+def test_the_wheel_holds_every_template(tmp_path: Path) -> None:
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if "/documents/templates/" in name}
+    folder = ROOT / "feed" / "documents" / "templates"
+    assert held == {f"feed/documents/templates/{path.name}" for path in folder.iterdir()}
+    assert len(held) == 4

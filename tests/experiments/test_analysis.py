@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -397,16 +396,3 @@ def test_experiments_that_never_started_and_empty_windows_are_refused(
         analyse(tmp_path, replace(trial, started_at=0.0, status=Status.DRAFT), now=1.0)
     with pytest.raises(InvalidInputError):
         analyse(tmp_path, trial, now=trial.started_at)
-
-
-def test_the_templates_are_part_of_the_package() -> None:
-    found = importlib.util.find_spec("feed.documents")
-    assert found is not None
-    assert found.submodule_search_locations
-    folder = Path(found.submodule_search_locations[0]) / "templates"
-    assert {path.name for path in folder.iterdir()} == {
-        "charts.html",
-        "document.css",
-        "document.html",
-        "document.md",
-    }

@@ -82,7 +82,7 @@ def check_tails(
             "Heavy readers",
             CheckState.WARNING,
             f"{finding}: too much for the few readers in {treatment}. One side of its intervals is"
-            " wrong more often than stated. Wait for more readers or decide by a winsorised metric.",
+            " wrong more often than stated. Wait for more readers, or use a winsorised metric.",
         )
     ]
 

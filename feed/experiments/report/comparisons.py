@@ -25,7 +25,7 @@ from feed.experiments.judgement.wording import (
     percent_interval,
 )
 from feed.experiments.report.figures import effect_bar, effects_chart
-from feed.experiments.report.front import is_sequential
+from feed.experiments.report.front import is_sequential, titled
 from feed.experiments.statistics.effects import Effect
 from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 
@@ -53,13 +53,11 @@ def primary_section(report: Report) -> Section:
 
 
 def _primary(report: Report, result: MetricResult, comparison: Comparison) -> list[Block]:
-    experiment, title = report.experiment, result.metric.title
-    if len(experiment.treatments) > 1:
-        title = f"{title} in {comparison.treatment}"
+    title = titled(report, result.metric, comparison.treatment)
     blocks: list[Block] = [Heading(title), Paragraph(result.metric.note, "note")]
     estimates = _estimates(report, result, comparison)
     if comparison.raw.relative is not None:
-        target = sign_of(result) * experiment.minimum_effect
+        target = sign_of(result) * report.experiment.minimum_effect
         chart = effects_chart([bar for bar, _ in estimates], target, "worth finding")
         blocks.append(Figure(chart, f"{title}: intervals of the relative effect"))
     compared = sum(len(found.comparisons) for found in report.primaries)

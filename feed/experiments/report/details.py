@@ -38,6 +38,7 @@ from feed.experiments.report.figures import (
     effects_chart,
     positions_chart,
 )
+from feed.experiments.report.front import titled
 
 _COURSE_LEGEND = (
     ("series-1", 0.45, "single look"),
@@ -50,9 +51,7 @@ def time_section(report: Report) -> Section:
     """Return the primary metrics over the days of the experiment."""
     blocks: list[Block] = []
     for course in report.courses:
-        title = course.metric.title
-        if len(report.experiment.treatments) > 1:
-            title = f"{title} in {course.treatment}"
+        title = titled(report, course.metric, course.treatment)
         blocks.append(Heading(title))
         if any(look.effect.relative is not None for look in course.cumulative):
             blocks += _course(course, title, report.experiment.minimum_effect)

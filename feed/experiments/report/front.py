@@ -16,7 +16,7 @@ from feed.documents.document import (
 from feed.domain import format_time
 from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.design.metrics import metric_named
+from feed.experiments.design.metrics import Metric, metric_named
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
 from feed.experiments.judgement.verdict import deciding_interval
 from feed.experiments.judgement.wording import NONE, number, percent, percent_interval
@@ -32,6 +32,12 @@ _OUTCOMES = {
 def is_sequential(experiment: Experiment) -> bool:
     """Return whether a verdict may be given at any look."""
     return experiment.stopping_rule is StoppingRule.SEQUENTIAL
+
+
+def titled(report: Report, metric: Metric, treatment: str) -> str:
+    """Return the title of a metric, with the treatment where there are several."""
+    several = len(report.experiment.treatments) > 1
+    return f"{metric.title} in {treatment}" if several else metric.title
 
 
 def kicker(report: Report) -> str:
@@ -62,9 +68,7 @@ def facts_of(report: Report) -> tuple[Fact, ...]:
     facts = []
     for result in report.primaries:
         for comparison in result.comparisons:
-            title = result.metric.title
-            if len(experiment.treatments) > 1:
-                title = f"{title}, {comparison.treatment}"
+            title = titled(report, result.metric, comparison.treatment)
             value = percent(comparison.deciding.relative, signed=True)
             note = percent_interval(deciding_interval(experiment, comparison))
             if report.verdict.kind is VerdictKind.BROKEN:
