@@ -13,8 +13,8 @@ from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.config import Settings
 from feed.domain import StoreUnavailableError
-from feed.storage.backup import BackupReport, backup, restore
 from feed.storage.embedded import EmbeddedStore
+from feed.storage.installation_backup import BackupReport, backup, restore
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path), help="Data directory of the installation."

@@ -9,7 +9,7 @@ from feed.commands.errors import CommandError, one_line_errors
 from feed.config import Settings, settings_from_environment
 from feed.domain import InvalidInputError
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import LEASE
+from feed.worker.loop import LEASE
 
 TIMEOUT_S = 3.0
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a server may be bound to

@@ -11,7 +11,7 @@ from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.domain import check_id
 from feed.service.access import TOKEN_SECRET
-from feed.service.tokens import ReaderTokens
+from feed.service.reader_tokens import ReaderTokens
 
 
 @click.group()

@@ -11,7 +11,7 @@ from feed.commands.errors import one_line_errors
 from feed.config import settings_from_environment
 from feed.domain import InvalidInputError
 from feed.service.telemetry import configure_logging
-from feed.worker.worker import run_worker
+from feed.worker.loop import run_worker
 
 
 @click.command()

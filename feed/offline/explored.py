@@ -18,8 +18,8 @@ from feed.domain import Mode
 from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.off_policy.estimators import LoggedBandit
-from feed.features.context import RequestContext, device_code
 from feed.features.ids import Vocabulary
+from feed.features.request_context import RequestContext, device_code
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle
 from feed.models.view import RankingView, build_view

@@ -13,8 +13,8 @@ import numpy as np
 
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import DAY_S, RankingConfig, TrainingConfig
-from feed.features.context import RequestContext
 from feed.features.profile import Profile
+from feed.features.request_context import RequestContext
 from feed.models.bundle import ModelBundle
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker

@@ -10,9 +10,9 @@ import numpy as np
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.domain import Pin
-from feed.features.context import RequestContext
 from feed.features.covisitation import CovisitVotes
 from feed.features.profile import EMPTY_PROFILE, NO_PREFERENCES, PreferenceCodes, Profile
+from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
 from feed.models.ranker import Ranker, default_ranker

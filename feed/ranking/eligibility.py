@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from feed.arrays import Flags, Rows
 from feed.config import HOUR_S, RankingConfig
-from feed.features.context import RequestContext
 from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
+from feed.features.request_context import RequestContext
 from feed.ranking.live_index import LiveIndex
 
 

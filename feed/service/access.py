@@ -24,7 +24,7 @@ from feed.service.credentials import (
 )
 from feed.service.operations import Operation, ReaderAccess
 from feed.service.problems import ProblemError
-from feed.service.tokens import ReaderTokens, TokenRefusedError, looks_like_token
+from feed.service.reader_tokens import ReaderTokens, TokenRefusedError, looks_like_token
 from feed.storage.control_part import ControlPart
 
 RATE_WINDOW_S = 60

@@ -13,7 +13,6 @@ import structlog
 from feed.config import RankingConfig
 from feed.domain import Mode, Rung, ServedFeed, Slots
 from feed.experiments.design.resolution import Resolution, Side, resolve
-from feed.features.context import RequestContext, device_code
 from feed.features.ids import Vocabulary
 from feed.features.profile import (
     EMPTY_PROFILE,
@@ -21,6 +20,7 @@ from feed.features.profile import (
     preference_codes,
     profile_from_state,
 )
+from feed.features.request_context import RequestContext, device_code
 from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
 from feed.ranking.pipeline import recommend

@@ -15,7 +15,7 @@ from feed.storage.article_codec import (
     encode_pins,
     encode_whole,
 )
-from feed.storage.keys import CHANGE_LOG_MAX
+from feed.storage.key_names import CHANGE_LOG_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import START, StorePart, newest_entry, position_of
 from feed.storage.records import CatalogueChange, ChangeBatch, StoredArticle

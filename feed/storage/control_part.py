@@ -11,7 +11,7 @@ import orjson
 
 from feed.domain import ConflictError
 from feed.storage import scripts
-from feed.storage.keys import HIT_WINDOWS_KEPT, SALT_TTL_S
+from feed.storage.key_names import HIT_WINDOWS_KEPT, SALT_TTL_S
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
 from feed.storage.records import StoredKey

@@ -11,7 +11,7 @@ import orjson
 from feed.domain import ConflictError, InvalidInputError
 from feed.storage import scripts
 from feed.storage.event_codec import decode_noted_ids, reader_moved_to
-from feed.storage.keys import DAY_S, MERGED_MAX, PREFERENCES_TTL_S
+from feed.storage.key_names import DAY_S, MERGED_MAX, PREFERENCES_TTL_S
 from feed.storage.link import ScriptCall
 from feed.storage.part import HOPS_MAX, StorePart
 from feed.storage.records import Merge

@@ -6,7 +6,7 @@ from typing import Any
 
 from feed.config import Settings
 from feed.domain import ConflictError
-from feed.storage.keys import Keys
+from feed.storage.key_names import Keys
 from feed.storage.link import Link
 from feed.storage.node import Command
 

@@ -20,7 +20,7 @@ from feed.storage.event_codec import (
     event_arguments,
     reader_moved_to,
 )
-from feed.storage.keys import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
+from feed.storage.key_names import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import HOPS_MAX, StorePart, newest_entry, position_of
 from feed.storage.records import Outcome, ReaderState

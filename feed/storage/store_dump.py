@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from feed.domain import ArchiveError, ConflictError
-from feed.storage.keys import CHECKPOINT_BLOB, Keys
+from feed.storage.key_names import CHECKPOINT_BLOB, Keys
 from feed.storage.link import Link
 from feed.storage.node import Command
 

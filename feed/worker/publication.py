@@ -11,7 +11,7 @@ import structlog
 
 from feed.features.ids import IdMap
 from feed.features.state import LiveSignals
-from feed.storage.keys import CHECKPOINT_BLOB
+from feed.storage.key_names import CHECKPOINT_BLOB
 from feed.storage.stream_part import StreamPart
 
 SIGNALS_BLOB = CHECKPOINT_BLOB

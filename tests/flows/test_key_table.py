@@ -9,9 +9,9 @@ import pytest
 from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
-from feed.storage.keys import KEY_TABLE, KeySpec
+from feed.storage.key_names import KEY_TABLE, KeySpec
 from feed.storage.records import StoredArticle, StoredKey
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0

@@ -10,8 +10,8 @@ import pytest
 
 from feed.config import RankingConfig, Settings, TrainingConfig
 from feed.domain import Mode, Preferences, format_time
-from feed.features.context import RequestContext, device_code
 from feed.features.profile import preference_codes
+from feed.features.request_context import RequestContext, device_code
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.ranker import LightGBMRanker
@@ -31,8 +31,8 @@ from feed.service.app import create_app
 from feed.storage.archive import Archive
 from feed.storage.records import ReaderState
 from feed.storage.redis_store import RedisStore
+from feed.worker.loop import Worker
 from feed.worker.publication import Publication
-from feed.worker.worker import Worker
 
 NOW = 1_790_000_000.0
 REQUESTS = 200

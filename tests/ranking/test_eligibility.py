@@ -1,7 +1,7 @@
 import numpy as np
 
 from feed.config import RankingConfig
-from feed.features.context import RequestContext
+from feed.features.request_context import RequestContext
 from feed.ranking.eligibility import find_eligible
 from feed.ranking.live_index import EXPLORE_DEPTH, build_index
 

@@ -15,8 +15,8 @@ from feed.storage.archive_files import table_files
 from feed.storage.records import StoredArticle
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
+from feed.worker.loop import Worker
 from feed.worker.publication import SignalsFollower
-from feed.worker.worker import Worker
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0

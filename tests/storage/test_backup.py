@@ -9,12 +9,12 @@ import pytest
 
 from feed.domain import ArchiveError, ConflictError, Preferences
 from feed.storage.archive import Archive
-from feed.storage.backup import backup, copy_archive, restore
 from feed.storage.embedded import EmbeddedStore
-from feed.storage.keys import Keys
+from feed.storage.installation_backup import backup, copy_archive, restore
+from feed.storage.key_names import Keys
 from feed.storage.redis_store import RedisStore
 from feed.storage.store_dump import StoreDump
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
 

@@ -47,7 +47,7 @@ KINDS = ["impression"] * 14 + ["click"] * 4 + ["read"] * 2
 RUN_WORKER = """
 import signal, threading
 from feed.config import settings_from_environment
-from feed.worker.worker import run_worker
+from feed.worker.loop import run_worker
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 run_worker(settings_from_environment(), stop)

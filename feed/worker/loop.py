@@ -17,8 +17,8 @@ from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
-from feed.worker.metrics import COUNTED, COUNTED_AT
 from feed.worker.signals import SignalsPublisher
+from feed.worker.worker_metrics import COUNTED, COUNTED_AT
 
 log = structlog.get_logger(__name__)
 

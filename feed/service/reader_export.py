@@ -44,7 +44,7 @@ def read_archive(ids: Sequence[str], settings: Settings) -> dict[str, list[dict[
         ArchiveError: the archive cannot be read.
     """
     directory = str(settings.data_dir / "archive")
-    command = [sys.executable, "-m", "feed.storage.export", directory]
+    command = [sys.executable, "-m", "feed.storage.archive_export", directory]
     try:
         result = subprocess.run(  # noqa: S603 - our own module; the ids go in by standard input
             command,

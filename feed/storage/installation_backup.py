@@ -22,7 +22,7 @@ from feed.storage.archive_ledger import (
     sync_directory,
     write_durably,
 )
-from feed.storage.keys import Keys
+from feed.storage.key_names import Keys
 from feed.storage.link import Link
 from feed.storage.store_dump import StoreDump, load_store
 
