@@ -15,7 +15,7 @@ from feed.storage.archive_upkeep import compact, erase_users, expire, expire_art
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.redis_store import RedisStore
 from feed.storage.store import CatalogueChange, RecordType, StreamRecord
-from feed.worker.metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
+from feed.worker.instruments import ARCHIVE_FAILURES, ARCHIVED, WAITING
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
-from feed.worker.metrics import COUNTED, COUNTED_AT
+from feed.worker.instruments import COUNTED, COUNTED_AT
 from feed.worker.signals import SignalsPublisher
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from feed.service.app import create_app
 from feed.service.schemas import ArticleIn, EventIn
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
-from feed.worker.metrics import COUNTED  # noqa: F401 - its metrics are listed, too
+from feed.worker.instruments import COUNTED  # noqa: F401 - its metrics are listed, too
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "<!-- Written by `scripts/lab/run reference`; edit the code, not this page. -->\n"
