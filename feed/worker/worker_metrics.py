@@ -1,4 +1,4 @@
-"""What the worker says of itself, for Prometheus; the web processes show it on `/metrics`."""
+"""The Prometheus metrics of the worker; the web processes show them on `/metrics`."""
 
 from __future__ import annotations
 
