@@ -165,13 +165,18 @@ def measure(
     ranking: RankingConfig,
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
+    *,
+    most_lists: int = MAX_LISTS,
 ) -> Measured:
-    """Return how well a model, and the day-one weights, order the clicked lists of a window."""
+    """Return how well a model, and the day-one weights, order the clicked lists of a window.
+
+    Of more than `most_lists` lists, every n-th is measured.
+    """
     span = log.impressions.between(window.start, window.end)
     plan = WalkPlan(
         start=window.start,
         end=window.end,
-        pool_every=max(1, -(-len(span) // MAX_LISTS)),
+        pool_every=max(1, -(-len(span) // most_lists)),
         learn_pool_every=max(1, len(log.impressions)),
         heads=("pool",),
         ranking=ranking,

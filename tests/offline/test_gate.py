@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from feed.config import RankingConfig, TrainingConfig
+from feed.domain import parse_time
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
 from feed.offline.gate import DAY_ONE, FEWEST_LISTS, GateVerdict, decide, judge, measure
@@ -181,9 +182,32 @@ def test_a_verdict_goes_into_a_manifest_with_both_numbers(world, good):
         verdict_on(world, good, None),
         judge(world, good, None, TimeSpan(end, end), MARGIN, RANKING),
     ):
-        kept = orjson.loads(orjson.dumps(verdict.to_dict()))
+        kept = verdict.to_dict()
+        assert orjson.loads(orjson.dumps(kept)) == kept
         assert kept["verdict"] == ("passed" if verdict.passed else "refused")
         assert kept["metric"] == "pool nDCG@10"
         mean = kept["candidate"]["mean"]
         assert mean is None if not verdict.candidate.n else np.isclose(mean, verdict.candidate.mean)
         assert kept["other"]["n"] == verdict.other.n
+        assert kept["margin"] == MARGIN
+        window = [verdict.window.start, verdict.window.end]
+        assert [parse_time("window", text) for text in kept["window"]] == pytest.approx(
+            window, abs=1e-3
+        )
+
+
+def test_of_many_lists_every_nth_is_measured(world, good):
+    window = hold_out(world)
+    all_of_them = measure(world, good, window, RANKING)
+    few = measure(world, good, window, RANKING, most_lists=len(all_of_them.model) // 3)
+    assert 0 < len(few.model) <= len(all_of_them.model) // 3 + 1
+    assert set(few.users) <= set(all_of_them.users)
+
+
+def test_the_progress_of_one_model_and_of_two_goes_from_nothing_to_all(world, good):
+    for models, live in ((1, None), (2, replace(good, version="live"))):
+        seen: list[float] = []
+        judge(world, good, live, hold_out(world), MARGIN, RANKING, progress=seen.append)
+        assert seen == sorted(seen)
+        assert 0.4 / models < seen[0] <= 1.0 / models
+        assert seen[-1] == pytest.approx(1.0, abs=0.05)
