@@ -14,7 +14,7 @@ from feed.service.telemetry import SHED
 SPARE_AFTER_S = 0.06
 
 
-class AdmissionGate:
+class AdmissionQueue:
     """Bounds the requests in a process, so that a burst gets a 503 instead of a long queue.
 
     Args:

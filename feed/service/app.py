@@ -28,7 +28,7 @@ from feed.service import (
 )
 from feed.service.access import AccessControl, check_access_settings
 from feed.service.addresses import TrustedProxies, parse_networks
-from feed.service.admission import AdmissionGate, Turn
+from feed.service.admission import AdmissionQueue, Turn
 from feed.service.cards import CardCache
 from feed.service.catalogue import ArticleService, check_encoder, open_encoder
 from feed.service.cors import CrossOrigin
@@ -159,7 +159,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),
         networks=NetworkNames(store, clock),
-        gate=AdmissionGate(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
+        admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         clock=clock,
     )
 
@@ -179,8 +179,8 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         if declared is not None:
             named = (request.view_args or {}).get("user_id", "")
             g.principal = services.access.admit(declared, headers, g.address, named)
-            if declared.gated:
-                g.turn = services.gate.turn()
+            if declared.queued:
+                g.turn = services.admission.turn()
                 watch.lap("queue")
         return None
 

@@ -44,7 +44,7 @@ class Entry:
 
 
 @pages.get("/experiments")
-@operation(Scope.READ, gated=False)
+@operation(Scope.READ, queued=False)
 def list_experiments() -> str:
     """List running and past experiments with the verdict of their last report."""
     services = current_services()
@@ -55,14 +55,14 @@ def list_experiments() -> str:
 
 
 @pages.get("/experiments/<name>")
-@operation(Scope.READ, gated=False)
+@operation(Scope.READ, queued=False)
 def show_report(name: str) -> Response:
     """Show the last report of an experiment."""
     return _send(name, "html")
 
 
 @pages.get("/experiments/<name>/report.<form>")
-@operation(Scope.READ, gated=False)
+@operation(Scope.READ, queued=False)
 def send_report(name: str, form: str) -> Response:
     """Return the last report of an experiment as `md` or `json`."""
     return _send(name, form)

@@ -58,7 +58,7 @@ class Operation:
         body: model of the JSON request body.
         problems: statuses of its own, beside those that any route may answer.
         answers: answers that are not JSON of `output`, as status, media type and description.
-        gated: whether it waits for its turn under load.
+        queued: whether it waits for its turn under load.
     """
 
     scope: Scope
@@ -66,7 +66,7 @@ class Operation:
     body: type[BaseModel] | None = None
     problems: tuple[int, ...] = ()
     answers: tuple[tuple[int, str, str], ...] = ()
-    gated: bool = True
+    queued: bool = True
 
 
 def operation(
@@ -76,7 +76,7 @@ def operation(
     body: type[BaseModel] | None = None,
     problems: Sequence[int] = (),
     answers: Sequence[tuple[int, str, str]] = (),
-    gated: bool = True,
+    queued: bool = True,
 ) -> Callable[[View], View]:
     """Declare an `Operation` on a view."""
 
@@ -84,7 +84,7 @@ def operation(
         setattr(view, _ATTRIBUTE, declared)
         return view
 
-    declared = Operation(scope, reader, body, tuple(problems), tuple(answers), gated)
+    declared = Operation(scope, reader, body, tuple(problems), tuple(answers), queued)
     return declare
 
 

@@ -26,7 +26,7 @@ routes = APIBlueprint("access", __name__, tag="Access")
 
 @routes.post("/v1/anonymous")
 @routes.output(AnonymousOut, status_code=201)
-@operation(Scope.SITE, reader=ReaderAccess.OWN, gated=False)
+@operation(Scope.SITE, reader=ReaderAccess.OWN, queued=False)
 def post_anonymous() -> Response:
     """Make an anonymous reader and a token that speaks for it.
 

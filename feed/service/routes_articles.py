@@ -19,7 +19,7 @@ routes = APIBlueprint("articles", __name__, tag="Articles")
 
 @routes.post("/v1/articles")
 @routes.output(ArticlesOut)
-@operation(Scope.WRITE, body=ArticleBatchIn, gated=False)
+@operation(Scope.WRITE, body=ArticleBatchIn, queued=False)
 def post_articles() -> Response:
     """Insert or replace up to 500 articles, all or none.
 
@@ -37,7 +37,7 @@ def post_articles() -> Response:
 
 @routes.put("/v1/articles/<id:article_id>")
 @routes.output(ArticlesOut)
-@operation(Scope.WRITE, body=ArticleBody, gated=False)
+@operation(Scope.WRITE, body=ArticleBody, queued=False)
 def put_article(article_id: str) -> Response:
     """Insert or replace one article. `retracted: true` takes it out of the next feed."""
     check_id("article_id", article_id)

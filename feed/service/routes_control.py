@@ -28,7 +28,7 @@ routes = APIBlueprint("control", __name__, tag="Newsroom")
 
 @routes.get("/v1/about-ranking")
 @routes.output(AboutRankingOut)
-@operation(Scope.METRICS, gated=False)
+@operation(Scope.METRICS, queued=False)
 def get_about_ranking() -> Response:
     """Return the main parameters of the ranking in plain words, and how to change them."""
     return json_response(orjson.dumps(about_ranking()))

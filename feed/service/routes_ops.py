@@ -26,7 +26,7 @@ pages = APIBlueprint("pages", __name__, enable_openapi=False)
 
 @routes.get("/healthz")
 @routes.output(HealthOut)
-@operation(Scope.PUBLIC, gated=False)
+@operation(Scope.PUBLIC, queued=False)
 def healthz() -> Response:
     """Say that this process is alive; whether it can serve feeds is /readyz."""
     return json_response(b'{"status":"ok"}')
@@ -34,7 +34,7 @@ def healthz() -> Response:
 
 @routes.get("/readyz")
 @routes.output(ReadyOut)
-@operation(Scope.PUBLIC, gated=False, problems=(503,))
+@operation(Scope.PUBLIC, queued=False, problems=(503,))
 def readyz() -> Response:
     """Say whether this process can serve feeds, and whether the store answers.
 
@@ -63,7 +63,9 @@ def readyz() -> Response:
 
 @routes.get("/metrics")
 @operation(
-    Scope.METRICS, gated=False, answers=[(200, "text/plain", "Prometheus metrics of all processes")]
+    Scope.METRICS,
+    queued=False,
+    answers=[(200, "text/plain", "Prometheus metrics of all processes")],
 )
 def metrics() -> Response:
     """Return metrics for Prometheus."""

@@ -57,7 +57,7 @@ def put_preferences(user_id: str) -> Response:
 
 @routes.get("/v1/users/<id:user_id>/export")
 @routes.output(ExportOut)
-@operation(Scope.ADMIN, reader=ReaderAccess.OWN, gated=False)
+@operation(Scope.ADMIN, reader=ReaderAccess.OWN, queued=False)
 def get_export(user_id: str) -> Response:
     """Return everything held on a reader, in the store and in the archive."""
     _check_reader(user_id)

@@ -10,7 +10,7 @@ from flask import current_app
 from feed.config import Settings
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
-from feed.service.admission import AdmissionGate
+from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.catalogue import ArticleService
 from feed.service.feed_service import FeedService
@@ -32,7 +32,7 @@ class Services:
     access: AccessControl
     proxies: TrustedProxies
     networks: NetworkNames
-    gate: AdmissionGate
+    admission: AdmissionQueue
     clock: Callable[[], float]
 
 
