@@ -1,4 +1,4 @@
-"""Reading the archive: events, served feeds and articles of a time window, as columns."""
+"""Reads the archive: events, served feeds and articles of a time window, as columns."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _TIMES = {EVENTS: "occurred_at", SERVED: "served_at"}
 class Archive:
     """The event log of one installation, under `<data_dir>/archive`.
 
-    Times come and go as epoch seconds. A missing or empty archive is one with no rows.
+    All times are epoch seconds. A missing or empty archive counts as one without rows.
 
     Args:
         archive_dir: the directory.

@@ -1,4 +1,4 @@
-"""The files of the archive: listing them, telling whole from damaged, swapping some for others."""
+"""The files of the archive: lists them, finds damaged ones, and replaces some by others."""
 
 from __future__ import annotations
 

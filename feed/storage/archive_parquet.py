@@ -1,4 +1,4 @@
-"""Writing Parquet files of the archive, one for each day, so that they are on disk afterwards."""
+"""Writes Parquet files of the archive, one for each day, and waits until they are on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeping the archive small and lawful: compaction, retention, erasure of a reader."""
+"""Maintains the archive: compaction, retention, and the erasure of a reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging one reader into another in the store, in steps that may each be interrupted."""
+"""Merges one reader into another in the store, in steps that may each be interrupted."""
 
 from __future__ import annotations
 
@@ -37,12 +37,16 @@ class _Held:
 class IdentityPart(StorePart):
     """Which reader an id belongs to, and the merge of one id into another.
 
-    The two ids of a merge may live on different nodes, so it takes four atomic steps. The reader
-    notes that the id is coming (so that erasing the reader finds it); the id is made to point to
-    the reader, from when on events and requests go there; what was held on the id is put to what
-    is held on the reader, in the same step that appends the identity record and marks the note as
-    done; the rest of the id's keys is deleted. Each step changes nothing the second time, so a
-    merge that was interrupted anywhere is completed by asking for it again.
+    The two ids of a merge may live on different nodes, so a merge takes four atomic steps:
+
+    1. The reader notes that the id is coming, so that an erasure of the reader finds it.
+    2. The id is made to point to the reader. From then on, events and requests go to the reader.
+    3. What was held on the id is added to what is held on the reader. The same step appends the
+       identity record and marks the note as done.
+    4. The rest of the id's keys is deleted.
+
+    Each step changes nothing the second time. So a merge that was interrupted at any point is
+    completed by a repeated request.
     """
 
     def resolve(self, user_id: str) -> str:

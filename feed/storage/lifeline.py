@@ -1,4 +1,4 @@
-"""Child processes that do not outlive us."""
+"""Starts child processes that do not outlive their parent."""
 
 from __future__ import annotations
 

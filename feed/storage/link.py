@@ -1,4 +1,4 @@
-"""The wire to the store: one round trip at a time, every failure one error, cluster or not."""
+"""Sends commands to the store, one server or a cluster, and turns every failure into one error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL")
 
 @dataclass(frozen=True, slots=True)
 class ScriptCall:
-    """One call of a Lua script: its keys (all of one hash tag) and arguments."""
+    """One call of a Lua script: its keys (all with one hash tag) and arguments."""
 
     script: Script
     keys: tuple[str, ...]
@@ -53,13 +53,13 @@ class ScriptCall:
 class Link:
     """Connections to one server, or to every node of a cluster, with one timeout.
 
-    Replies are raw: bytes, integers and lists, as RESP2 brings them. There are no hidden retries:
-    a failed round trip raises at once, and the next one connects afresh.
+    Replies are raw: bytes, integers and lists, as in RESP2. There are no hidden retries: a failed
+    round trip raises an error at once, and the next one opens a new connection.
 
     Args:
         url: redis://, rediss:// or unix:// address.
         cluster: the address names a node of a Redis Cluster.
-        timeout_s: seconds one round trip (and connecting) may take.
+        timeout_s: seconds that one round trip, or connecting, may take.
         rest_s: seconds for which a node that does not answer is left alone; 0: never.
     """
 

@@ -1,4 +1,4 @@
-"""One server of the store: connections to it, commands on their way, and a rest when it is away."""
+"""One server of the store: its connections, its pending commands, and its circuit breaker."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class RestingError(ConnectionError):
 
 
 class Node:
-    """A server, and as many connections to it as there are callers at once.
+    """A server, with as many connections as there are simultaneous callers.
 
     Args:
-        new_connection: makes a connection of redis-py's, which connects when it is first used.
+        new_connection: makes a redis-py connection, which connects when it is first used.
         rest_s: seconds for which the server is left alone when it does not answer; 0: never.
     """
 

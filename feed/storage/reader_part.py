@@ -40,10 +40,10 @@ _OUTCOMES = {
 
 
 class ReaderPart(StorePart):
-    """What feeds and events read and write of one reader.
+    """What feed requests and events read and write about one reader.
 
-    A reader has up to nine small keys in one partition. An id that was merged into another reader
-    is followed to that reader, in one more round trip.
+    A reader has up to nine small keys in one partition. If an id was merged into another reader,
+    one more round trip finds that reader.
     """
 
     def read_reader(self, user_id: str) -> ReaderState:

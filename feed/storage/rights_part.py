@@ -1,4 +1,4 @@
-"""Readers' rights in the store: everything held on one, and being forgotten."""
+"""Readers' rights in the store: the export and the erasure of everything held on a reader."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READER_KEYS = ("h", "r", "v", "m", "x", "s", "pref", "i")
 
 
 class RightsPart(ReaderPart, IdentityPart):
-    """Export and erasure of a reader. Ids that were merged share everything with their reader."""
+    """Export and erasure of a reader, together with all ids that were merged into that reader."""
 
     def export_reader(self, user_id: str) -> dict[str, Any]:
         """Return everything the store holds on a reader, JSON-ready (times in epoch seconds).

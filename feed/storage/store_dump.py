@@ -1,4 +1,4 @@
-"""A whole store as one file: written while it runs, and read into an empty one."""
+"""A whole store as one file, which is written while the store runs and read into an empty one."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class Record:
 
 
 class StoreDump:
-    """Writes everything of a namespace into a file: streams and checkpoint, then the values.
+    """Writes everything in a namespace to a file: first streams and checkpoint, then the values.
 
-    What a reader did after his stream was copied may be in his state and not in the stream,
-    never the other way round with something missing from both. `count` is the number of records.
+    An event that arrives after its stream was copied may be in the reader's state and not in the
+    stream. No event in a copied stream is missing from the reader's state. `count` is the number
+    of records.
     """
 
     def __init__(self, link: Link, keys: Keys, namespace: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The partitions' streams in the store, leases, blobs and counters deltas."""
+"""The partitions' streams in the store, and its leases, blobs and counter deltas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archiving: stream records and catalogue changes go into the archive, in commits."""
+"""Writes stream records and catalogue changes to the archive, in commits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARTICLES_PER_COMMIT = 5_000
 
 
 class ArchiveFeeder:
-    """Moves what the streams hold into the archive, in commits of bounded size.
+    """Moves the records of the streams into the archive, in commits of bounded size.
 
     Args:
         store: where the streams are.

@@ -1,4 +1,4 @@
-"""The worker process: counts and archives what the streams bring, then trims them."""
+"""The worker process, which counts and archives the records of the streams, then trims them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ with the default thresholds, collections took 40 % of the worker's time."""
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What one tick did: records counted, records and changes archived, and whether we lead."""
+    """The work of one tick: records counted, records and changes archived, and whether we lead."""
 
     counted: int = 0
     archived: int = 0
