@@ -1,1 +1,1 @@
-"""The HTTP service: where state, ranking and the outside meet; the only room that reads clocks."""
+"""The HTTP service, which joins state, ranking and HTTP; only it and commands read clocks."""

@@ -1,4 +1,4 @@
-"""What the ranking does and how a reader changes it, in plain words, made from its settings."""
+"""A description of the ranking and of a reader's control over it, made from the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what: credentials against what each route needs, and limits on how often."""
+"""Checks each request's credential against the needs of its route, and limits the request rate."""
 
 from __future__ import annotations
 
@@ -53,14 +53,15 @@ def check_access_settings(settings: Settings) -> None:
 
 
 class AccessControl:
-    """Lets a request in as somebody, or ends it with 401, 403, 429 or 503.
+    """Finds out who makes a request, or ends the request with 401, 403, 429 or 503.
 
-    An installation on a loopback address without any credential is open: whoever reaches it may
-    do everything. Anywhere else, and as soon as there is a key, every caller needs a credential.
+    An installation on a loopback address without any credential is open: everybody who can reach
+    it may do everything. On any other address, and as soon as there is a key, every caller needs
+    a credential.
 
     Args:
         settings: keys, tokens and limits.
-        store: the keys that live there, secrets, and hits of limits.
+        store: holds further keys, the secrets, and the counts for the limits.
         clock: epoch seconds.
     """
 

@@ -1,4 +1,4 @@
-"""The web application: every part joined, and what happens around each request."""
+"""The web application: joins all parts, and does what is common to all requests."""
 
 from __future__ import annotations
 

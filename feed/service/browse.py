@@ -1,4 +1,4 @@
-"""What anybody may see: what is trending, and what goes with an article."""
+"""The trending articles, and the articles related to one article."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Articles on their way in: encoded once, written once, at once recommendable here."""
+"""Takes in articles: encodes them, writes them, and makes them available for ranking at once."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def open_encoder(settings: Settings) -> Encoder | None:
 
 
 class ArticleService:
-    """Takes articles in and out of the catalogue.
+    """Adds articles to the catalogue and removes them.
 
     Args:
-        store: where they are kept.
-        make_encoder: called when a text has to be encoded, until it gives an encoder.
+        store: the store of the catalogue.
+        make_encoder: called when a text has to be encoded, until it returns an encoder.
         on_change: called after the catalogue has changed.
     """
 

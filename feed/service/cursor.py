@@ -1,4 +1,4 @@
-"""Opaque, signed cursors: which slate, how far, until when, and for whom."""
+"""Opaque, signed cursors, each of which names a slate, an offset, an expiry and a reader."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CURSOR_SECRET = "cursor"  # noqa: S105 - the name of a secret, not one
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a kept slate; `offset` counts slots of the slate, not of what was shown."""
+    """A place in a stored slate; `offset` counts slots of the slate, whether shown or not."""
 
     request_id: str
     offset: int
@@ -29,10 +29,10 @@ class Cursor:
 
 
 class CursorSigner:
-    """Signs cursors with the installation's secret so that none can be made up.
+    """Signs cursors with the installation's secret, so that nobody can forge one.
 
-    The reader's id enters the signature and not the cursor: a cursor handed to somebody else is
-    a forged one.
+    The signature covers the reader's id, which is not in the cursor itself. So the cursor of
+    another reader counts as forged.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -68,11 +68,11 @@ class CursorSigner:
 
 
 class Cursors:
-    """Gives cursors to readers and takes them back.
+    """Makes cursors for readers and reads them again.
 
     Args:
-        settings: how long a slate is kept, and the cursor secret where one is set.
-        store: has a secret of the installation, made at first use.
+        settings: how long a slate is kept, and the cursor secret if one is set.
+        store: holds the installation's secret, which is made at first use.
     """
 
     def __init__(self, settings: Settings, store: ControlPart) -> None:

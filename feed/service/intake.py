@@ -1,4 +1,4 @@
-"""Events from bytes: one fast pass when all are right, else a reason for each that is not."""
+"""Parses batches of events: one fast pass if all are valid, else a reason for each fault."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ONE = TypeAdapter(EventIn)
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one event of a batch was not taken."""
+    """Why one event of a batch was rejected."""
 
     event_id: str | None
     detail: str

@@ -1,4 +1,4 @@
-"""Pages of a slate: filled with what may still be shown, and presented to one reader."""
+"""Pages of a slate, filled with the articles that may still be shown, for one reader."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Take = Callable[[Sequence[str]], list[Card | None]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The slots given out, with their cards.
+    """The slots of one page, with their cards.
 
-    `titles` are those of the articles that reasons name. `gone` are the places in the slate that
-    were passed over because their articles may not be shown any more; `next_offset` is where the
-    next page begins in the slate (None: no more).
+    `titles` are the titles of articles that reasons name. `gone` are the offsets in the slate
+    that were skipped because their articles may no longer be shown. `next_offset` is where the
+    next page begins in the slate (None: there is none).
     """
 
     slots: Slots

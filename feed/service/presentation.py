@@ -1,4 +1,4 @@
-"""Feeds as callers see them: items, labels, and disclosures that say only what is true."""
+"""Feeds as callers see them: items, true labels and true disclosures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MADE_WITH = {
 
 
 class Reactions(NamedTuple):
-    """What readers, and this reader, think of one article."""
+    """The likes and dislikes of one article: those of all readers, and this reader's own."""
 
     likes: int
     dislikes: int

@@ -1,4 +1,4 @@
-"""Routes of credentials: anonymous readers' tokens, and the API keys that live in the store."""
+"""Routes for credentials: anonymous readers' tokens, and the API keys in the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of the publisher: articles in, out and beside each other."""
+"""Routes for the publisher: adding, changing and retracting articles, and related articles."""
 
 from __future__ import annotations
 

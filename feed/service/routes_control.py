@@ -1,4 +1,4 @@
-"""Routes of the newsroom's desk: pins, experiments, and what the ranking does."""
+"""Routes for the newsroom's desk: pins, experiments, and the description of the ranking."""
 
 from __future__ import annotations
 

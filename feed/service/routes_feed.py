@@ -1,4 +1,4 @@
-"""Routes of readers' front ends: the feed, events, what is trending."""
+"""Routes for readers' front ends: the feed, events, and trending articles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of people and machines that watch the service, and the pages it shows."""
+"""Routes for monitoring, and the service's own pages."""
 
 from __future__ import annotations
 

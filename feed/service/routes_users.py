@@ -1,4 +1,4 @@
-"""Routes of one reader's rights: preferences, everything held on them, and being forgotten."""
+"""Routes for one reader's rights: preferences, export, erasure, and merging at login."""
 
 from __future__ import annotations
 
