@@ -1,1 +1,1 @@
-"""The HTTP service, which joins state, ranking and HTTP; only it and commands read clocks."""
+"""The HTTP service, where state and ranking meet; only it and the commands read the clock."""
