@@ -180,7 +180,7 @@ export interface RequestOptions {
 export interface FeedQuery {
   /** At most 100. */
   limit?: number;
-  /** `next_cursor` of the page before. */
+  /** `next_cursor` of the previous page. */
   cursor?: string | null;
   section?: string;
   language?: string;
