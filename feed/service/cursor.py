@@ -56,7 +56,7 @@ class CursorSigner:
             raw = b""
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not body or not hmac.compare_digest(mac, self._mac(user_id, body)):
-            raise InvalidInputError("cursor", "is not one that this service gave to this reader")
+            raise InvalidInputError("cursor", "was not issued to this reader by this service")
         request_id, offset, expires_at = orjson.loads(body)
         if now >= expires_at:
             raise CursorExpiredError("this cursor has expired; ask for a fresh feed")

@@ -134,7 +134,7 @@ class ReaderTokens:
             except (jwt.PyJWTError, ValueError, TypeError) as error:
                 raise TokenRefusedError(f"the token is not valid: {error}") from None
             return _claims(payload)
-        raise TokenRefusedError("no key here signs with the token's alg and kid")
+        raise TokenRefusedError("no key fits the token's alg and kid")
 
     def _candidates(self, header: Mapping[str, Any]) -> Sequence[TokenKey]:
         """Return the keys a token may be signed with: of its kid, or of its algorithm."""

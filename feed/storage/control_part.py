@@ -73,7 +73,7 @@ class ControlPart(StorePart):
         place = self._keys.catalogue("keys")
         kept = {"scope": key.scope, "digest": key.digest, "created_at": key.created_at}
         if not self._link.call(place, "HSETNX", place, key.name, orjson.dumps(kept)):
-            raise ConflictError(f"there is a key named {key.name} already")
+            raise ConflictError(f"a key named {key.name} already exists")
 
     def remove_key(self, name: str) -> bool:
         """Drop an API key; return whether there was one."""

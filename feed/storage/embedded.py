@@ -92,7 +92,7 @@ class EmbeddedStore:
             self._dir.mkdir(parents=True, exist_ok=True)
             self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._socket.parent.stat().st_uid != os.getuid():
-                raise StoreUnavailableError(f"{self._socket.parent} belongs to somebody else")
+                raise StoreUnavailableError(f"{self._socket.parent} belongs to another user")
             self._take_lock()
             self._socket.unlink(missing_ok=True)
             self._start_process()

@@ -62,7 +62,7 @@ def backup(settings: Settings, target: Path) -> BackupReport:
         StoreUnavailableError: the store does not answer.
     """
     if target.exists():
-        raise ConflictError(f"{target} exists already")
+        raise ConflictError(f"{target} already exists")
     if settings.data_dir.resolve() in target.resolve().parents:
         raise ConflictError(f"{target} lies in the data directory that is to be copied")
     draft = target.with_name(f".{target.name}.unfinished")
@@ -107,7 +107,7 @@ def restore(settings: Settings, source: Path) -> BackupReport:
         raise ConflictError(f"the backup is of the namespace {manifest['namespace']}")
     for path in (source / _FILES).iterdir():
         if (settings.data_dir / path.name).exists():
-            raise ConflictError(f"{settings.data_dir / path.name} exists already")
+            raise ConflictError(f"{settings.data_dir / path.name} already exists")
     link = _open_link(settings)
     try:
         keys = Keys(settings.namespace, settings.partitions)

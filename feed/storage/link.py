@@ -344,7 +344,7 @@ def _one_error() -> Iterator[None]:
     except ResponseError as error:
         words = str(error).split(maxsplit=1)
         if isinstance(error, _UNAVAILABLE) or (words and words[0] in _UNAVAILABLE_WORDS):
-            raise StoreUnavailableError(f"the store refuses: {error}") from error
+            raise StoreUnavailableError(f"the store refused the command: {error}") from error
         raise
     except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailableError(f"the store does not answer: {error}") from error

@@ -188,9 +188,9 @@ def _read(path: Path) -> Iterator[Record]:
                 count += 1
                 yield record
     except (OSError, EOFError, struct.error) as error:
-        raise ArchiveError(f"{path} is not whole: {error}") from error
+        raise ArchiveError(f"{path} is incomplete: {error}") from error
     if int(record.data) != count:
-        raise ArchiveError(f"{path} is not whole: {count} of {int(record.data)} records")
+        raise ArchiveError(f"{path} is incomplete: {count} of {int(record.data)} records")
 
 
 def _pack(fields: list[bytes]) -> bytes:
