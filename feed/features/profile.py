@@ -72,7 +72,7 @@ class Profile:
 
     @property
     def is_cold(self) -> bool:
-        """Nothing the reader did speaks for any article."""
+        """Whether the reader has done nothing from which a taste can be derived."""
         return not len(self.clicked_rows) and not (self.weights > 0).any()
 
 
@@ -94,7 +94,7 @@ def build_profile(
     shown_last_at: Floats = _NO_FLOATS,
     preferences: PreferenceCodes = NO_PREFERENCES,
 ) -> Profile:
-    """Return the profile of a reader at `now`. The one way to it, live and in replay.
+    """Return the profile of a reader at `now`; the service and replay both use this function.
 
     Args:
         rows: article rows of the history (engagements, no impressions), int64 [k], -1 dropped.

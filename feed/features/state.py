@@ -92,7 +92,7 @@ class LiveSignals:
         """Take back what counted twice while one reader was known under two ids.
 
         The decayed sums are linear, so a click of weight -1 at its time is as if it had never
-        been one. Pairs of clicks stay: each id's reading was a course of its own.
+        been one. Pairs of clicks stay: each id's reads were a sequence of their own.
         """
         for article_id, at, from_feed, on_page in payload["clicks"]:
             row = self.ids.add_all([article_id])

@@ -28,7 +28,7 @@ class UsualNetworks:
         return len(self._networks)
 
     def add(self, network: str, weight: float, at: float) -> float:
-        """Count a reading at a time (epoch seconds); return the network's share until then."""
+        """Count a read at a time (epoch seconds); return the network's share until then."""
         half_life_s = self._half_life_s
         if at > self._at:
             self._total *= exp2((self._at - at) / half_life_s)

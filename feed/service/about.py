@@ -45,7 +45,7 @@ _CHOICES = (
 
 @cache
 def about_ranking() -> dict[str, Any]:
-    """Return the account of the ranking, JSON-ready."""
+    """Return the description of the ranking, JSON-ready."""
     config = RankingConfig()
     parameters = [
         {"name": f.name, "value": getattr(config, f.name), "text": f.metadata["doc"]}

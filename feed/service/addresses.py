@@ -16,7 +16,7 @@ FORWARDED_FOR = "X-Forwarded-For"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address to bind can be reached from this machine only."""
+    """Return whether an address to bind can be reached only from this machine."""
     if host == "localhost":
         return True
     address = parse_address(host)
@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_address(text: str) -> Address | None:
-    """Return an IP address, also one in brackets or with a port; None if it is none.
+    """Return the IP address in a text, which may have brackets or a port; None if there is none.
 
     An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
     """

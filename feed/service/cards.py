@@ -86,7 +86,7 @@ class CardCache:
         return cards
 
     def held(self, article_ids: Iterable[str]) -> list[Card | None]:
-        """Return the cards that are here, without asking the store."""
+        """Return the cards that are cached, without asking the store."""
         get = self._cards.get
         return [get(article_id) for article_id in article_ids]
 

@@ -38,7 +38,7 @@ def tfidf_path(settings: Settings) -> Path:
 
 
 def check_encoder(settings: Settings) -> None:
-    """Refuse a setting that names no encoder.
+    """Refuse a setting that does not name an encoder.
 
     Raises:
         InvalidInputError: it is none of sentence, tfidf and none.
@@ -117,7 +117,7 @@ class ArticleService:
         return stored.article
 
     def retract(self, article_id: str) -> None:
-        """Take an article out of every feed; it stays readable, marked retracted.
+        """Remove an article from every feed; it can still be read, marked as retracted.
 
         Raises:
             NotFoundError: there is none of that id.

@@ -26,7 +26,7 @@ class CrossOrigin:
         self._origins = frozenset(filter(None, (o.strip().rstrip("/") for o in origins.split(","))))
 
     def is_preflight(self, request: Request) -> bool:
-        """Return whether a browser asks in advance, on behalf of a page that may call."""
+        """Return whether a request is a preflight on behalf of a page that may call."""
         return (
             request.method == "OPTIONS"
             and "Access-Control-Request-Method" in request.headers

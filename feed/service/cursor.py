@@ -39,16 +39,16 @@ class CursorSigner:
         self._secret = secret
 
     def sign(self, user_id: str, cursor: Cursor) -> str:
-        """Return the text of a cursor for one reader."""
+        """Return a cursor for one reader as text."""
         body = orjson.dumps([cursor.request_id, cursor.offset, int(cursor.expires_at)])
         return base64.urlsafe_b64encode(self._mac(user_id, body) + body).decode().rstrip("=")
 
     def read(self, user_id: str, text: str, now: float) -> Cursor:
-        """Return the cursor behind a text.
+        """Return the cursor that a text holds.
 
         Raises:
-            InvalidInputError: the text is no cursor of this reader.
-            CursorExpiredError: it was one, but its time is over.
+            InvalidInputError: the text is not a cursor of this reader.
+            CursorExpiredError: it is one, but it has expired.
         """
         try:
             raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -81,7 +81,7 @@ class Cursors:
         self._signer: CursorSigner | None = None
 
     def give(self, user_id: str, request_id: str, offset: int, now: float) -> str:
-        """Return the cursor of a place in a slate.
+        """Return the cursor of an offset in a slate.
 
         Raises:
             StoreUnavailableError: the secret is not known yet and its node is away.

@@ -202,7 +202,7 @@ def _problem_statuses(declared: Operation, entry: dict[str, Any], *, has_path_id
 
 
 def json_response(data: bytes, status: int = 200) -> Response:
-    """Return ready-made JSON as a response that no cache keeps."""
+    """Return serialised JSON as a response that caches must not store."""
     response = Response(data, status=status, mimetype="application/json")
     response.headers["Cache-Control"] = "private, no-store"
     return response
