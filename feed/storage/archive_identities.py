@@ -54,7 +54,7 @@ def read_merges(connection: duckdb.DuckDBPyConnection) -> list[LoggedMerge]:
 
 
 def put_together(merges: Iterable[LoggedMerge]) -> Identities:
-    """Return what merges, oldest first, come to."""
+    """Return the result of merges, which are given oldest first."""
     reader_of: dict[str, str] = {}
     given_up: dict[str, float] = {}
     ids_of: dict[str, list[str]] = {}

@@ -132,7 +132,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file written by somebody else is on disk."""
+    """Wait until a file that another process wrote is on disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -84,7 +84,7 @@ class ArchiveWriter:
     def recover(self, reread: Reread) -> None:
         """Finish or undo what a dead writer left, and set damaged files aside.
 
-        What a damaged file held is archived again as far as the stream still has it.
+        The records of a damaged file are archived again if the stream still has them.
 
         Raises:
             ArchiveError: the directory cannot be read or written.

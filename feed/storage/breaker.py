@@ -35,12 +35,12 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """Note an answer, be it an error: the node is there."""
+        """Note that the node has answered, even if with an error."""
         if self._failures:
             self._failures = 0
 
     def failed(self, now: float) -> None:
-        """Note that no answer came."""
+        """Note that the node has not answered."""
         with self._lock:
             self._failures += 1
             self._try_at = now + self._rest_s

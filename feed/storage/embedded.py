@@ -123,7 +123,7 @@ class EmbeddedStore:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Stop the server, its data written, and give the data directory free."""
+        """Write the data, stop the server, and release the data directory."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:

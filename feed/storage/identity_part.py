@@ -69,11 +69,11 @@ class IdentityPart(StorePart):
         return decode_noted_ids(self._link.call(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
 
     def merge_reader(self, from_id: str, to_id: str, at: float) -> Merge:
-        """Make everything held on one id another reader's; doing it again changes nothing.
+        """Move everything held on one id to a reader; a repeated call changes nothing.
 
-        History, clicks, showings, reactions, marks and preferences move; slates are dropped. A
-        reader that was itself merged is followed. If this raises `StoreUnavailableError`, some
-        steps may be done: ask again, and the rest follows.
+        History, clicks, impressions, reactions, marks and preferences move; slates are dropped. If
+        the reader was merged into another, that other reader gets everything. If this raises
+        `StoreUnavailableError`, some steps may be done; another call does the rest.
 
         Args:
             from_id: the id that becomes the reader's, known or not.
@@ -81,7 +81,7 @@ class IdentityPart(StorePart):
             at: now, epoch seconds.
 
         Returns:
-            The reader in the end, and whether the id became theirs by this call.
+            The final reader, and whether it was this call that merged the id.
 
         Raises:
             InvalidInputError: both are one id.

@@ -48,9 +48,9 @@ class BackupReport:
 def backup(settings: Settings, target: Path) -> BackupReport:
     """Copy a running installation into a new directory.
 
-    Streams and the checkpoint they follow are copied first, then of the archive what those
-    streams reach, so that after a restore the worker skips what is archived or counted already
-    and does the rest, each event once. The directory appears under its name only when it is whole.
+    The streams and their checkpoint are copied first, then the archive as far as those streams
+    reach. So after a restore the worker skips what is already archived or counted and does the
+    rest, each event once. The directory gets its name only when the copy is complete.
 
     Args:
         settings: `redis_url` (the embedded store's address if there is one) and `data_dir`.
@@ -93,8 +93,8 @@ def restore(settings: Settings, source: Path) -> BackupReport:
     """Restore a backup into an empty store and a data directory without archive and models.
 
     Raises:
-        ConflictError: store or data directory hold data already, or the partitions differ.
-        ArchiveError: `source` is not a whole backup.
+        ConflictError: store or data directory already hold data, or the partitions differ.
+        ArchiveError: `source` is not a complete backup.
         StoreUnavailableError: the store does not answer.
     """
     manifest = _read_manifest(source)

@@ -114,10 +114,10 @@ class Link:
             return _checked(results)
 
     def begin(self, commands: Sequence[Command], call: ScriptCall) -> Callable[[], Any]:
-        """Send commands and a script call, all of one node, and return while they are on their way.
+        """Send commands and a script call, all to one node, and return before they are answered.
 
-        What is returned must be called: it waits, and gives the script's result. Both may raise
-        as `pipeline` does. Commands must be such that doing them twice does no harm.
+        The caller must call the returned function, which waits and returns the script's result.
+        Both may raise the errors of `pipeline`. The commands must be safe to repeat.
         """
         with _one_error():
             sent = self._send(self._node_of(call.keys[0]), [*commands, _evalsha(call)])
@@ -137,7 +137,7 @@ class Link:
     def spread(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
         """Return the replies to (key, command) pairs; one round trip for each node involved.
 
-        A node that does not answer holds up nobody: its replies are None.
+        A node that does not answer does not delay the others; its replies are None.
 
         Raises:
             StoreUnavailableError: no node answers, or one refuses.

@@ -35,7 +35,7 @@ class Node:
         """Send commands in one piece and return at once.
 
         Raises:
-            RedisError: the server cannot be reached, or is left alone for a moment.
+            RedisError: the server cannot be reached, or is not called for a moment.
         """
         if not self._breaker.admits(time.monotonic()):
             raise RestingError("it has just not answered, and is left alone for a moment")
@@ -48,7 +48,7 @@ class Node:
         return Sent(self, connection, len(commands))
 
     def give_back(self, connection: Any) -> None:
-        """Keep a connection that has brought all its replies for the next caller."""
+        """Keep a connection for the next caller, once all its replies are read."""
         self._breaker.succeeded()
         self._idle.append(connection)
 

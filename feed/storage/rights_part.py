@@ -43,8 +43,8 @@ class RightsPart(ReaderPart, IdentityPart):
     def erase_reader(self, user_id: str) -> None:
         """Delete the keys of a reader and of every id merged in, and tell the archive.
 
-        Each id has its own erase record, in the stream that held its events; the reader comes
-        last, so that an erasure that was interrupted finds the others when it is asked for again.
+        Each id has its own erase record, in the stream that held its events. The reader comes last,
+        so that a repeated call after an interruption still finds the other ids.
         """
         reader = self.resolve(user_id)
         waiting = [*self._belonging_to(reader, self.read_noted_ids(reader)), reader]

@@ -62,7 +62,8 @@ class StoreDump:
     def write_streams(self) -> dict[int, str]:
         """Write the streams and the checkpoint they follow; return each partition's last id.
 
-        A checkpoint that is replaced meanwhile lets its worker trim the streams: begin again.
+        If the checkpoint is replaced meanwhile, its worker may trim the streams, so this starts
+        again.
         """
         for _ in range(ATTEMPTS):
             checkpoint = self._dumped(self._checkpoint)
@@ -126,7 +127,7 @@ def load_store(link: Link, keys: Keys, path: Path) -> int:
 
     Raises:
         ConflictError: the store already holds data of this namespace.
-        ArchiveError: the file is not a dump or is not whole; nothing has been changed.
+        ArchiveError: the file is not a dump or is incomplete; nothing has been changed.
     """
     layout = keys.catalogue("layout")
     if link.call(layout, "EXISTS", layout):

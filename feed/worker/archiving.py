@@ -66,10 +66,10 @@ class ArchiveFeeder:
         self._started = True
 
     def tick(self, now: float) -> int:
-        """Archive what waits, if it is time; return the number of records and changes archived.
+        """Archive what is waiting, if it is due; return the number of records and changes archived.
 
-        A failure of the disk is logged and tried again later: nothing is lost, the streams keep
-        their records until they are archived.
+        If the disk fails, that is logged and tried again later. Nothing is lost, because the
+        streams keep their records until they are archived.
         """
         if not self._is_due(now):
             return 0

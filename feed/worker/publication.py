@@ -91,7 +91,7 @@ class SignalsFollower:
         self.at = 0.0
 
     def follow(self) -> bool:
-        """Read what the worker has published since; return whether `signals` were replaced.
+        """Read what the worker has since published; return whether `signals` was replaced.
 
         Raises:
             StoreUnavailableError: the store does not answer. What was read before is kept and is
