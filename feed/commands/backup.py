@@ -1,4 +1,4 @@
-"""`feed backup` and `feed restore`: a whole installation in one directory, and back."""
+"""`feed backup` and `feed restore`: copy a whole installation to a directory, and restore it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feed encode`: fit the word encoder, and encode every article with the configured encoder."""
+"""`feed encode`: fit the tfidf encoder, and encode every article with the configured encoder."""
 
 from __future__ import annotations
 

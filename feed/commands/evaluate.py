@@ -1,4 +1,4 @@
-"""`feed evaluate`: replay a log and compare the model with single signals."""
+"""`feed evaluate`: replay a log and compare the model with simple baselines."""
 
 from __future__ import annotations
 

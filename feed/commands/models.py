@@ -1,4 +1,4 @@
-"""`feed models`: which models there are, which one serves, and the way back."""
+"""`feed models`: list the models, show one, and roll back to an earlier one."""
 
 from __future__ import annotations
 

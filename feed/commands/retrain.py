@@ -1,4 +1,4 @@
-"""`feed retrain`: learn from the archive, pass the gate, publish."""
+"""`feed retrain`: learn from the archive, put the model to the gate, and publish it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feed settings`: every setting and parameter with its default and what it means."""
+"""`feed settings`: every setting and parameter with its default and its meaning."""
 
 from __future__ import annotations
 

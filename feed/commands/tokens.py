@@ -1,4 +1,4 @@
-"""`feed tokens`: make a reader's token, to try what a reader may do."""
+"""`feed tokens`: make a reader's token for trying out what a reader may do."""
 
 from __future__ import annotations
 

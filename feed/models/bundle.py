@@ -1,4 +1,4 @@
-"""ModelBundle: everything learnt, as one immutable version on disk, without pickle."""
+"""ModelBundle: everything that was learned, as one immutable version on disk, without pickle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an experiment is: hypothesis, variants, audience, metrics, plan and rule, as data."""
+"""The definition of an experiment: hypothesis, variants, audience, metrics, plan and rule."""
 
 from __future__ import annotations
 
