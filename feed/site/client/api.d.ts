@@ -3,7 +3,7 @@
  * run time. The service documents its whole API at `/docs`.
  */
 
-/** What the reader did. A kind with `un` takes back an earlier event: `unlike` takes back `like`. */
+/** What the reader did. Each `un...` kind takes back the other: `unlike` takes back `like`. */
 export type EventKind =
   | "impression"
   | "click"
