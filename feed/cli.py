@@ -1,4 +1,4 @@
-"""The `feed` command: the one place that lists what people can run."""
+"""The `feed` command, which lists every subcommand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of the project: articles, events, reasons, served feeds, and one error tree."""
+"""The domain types: articles, events, reasons, served feeds, and one error tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feed evaluate`: replay a log and compare the model with single signals."""
+"""`feed evaluate`: replay a log and compare the model with simple baselines."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def parse_span(text: str) -> float:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--dataset", type=click.Choice(NAMES), required=True, help="Layout of DIRECTORY.")
 @click.option("--from", "from_text", metavar="TIME", help="First impression measured, ISO 8601.")
-@click.option("--to", "to_text", metavar="TIME", help="End of the window, itself outside.")
-@click.option("--retrain-every", default="24h", show_default=True, help="Span between trainings.")
+@click.option("--to", "to_text", metavar="TIME", help="End of the window, exclusive.")
+@click.option("--retrain-every", default="24h", show_default=True, help="Time between trainings.")
 @click.option("--protocol", type=click.Choice(["both", *HEADS]), default="both", show_default=True)
 @click.option("--encoder", type=click.Choice(["sentence", "tfidf", "none"]), default="sentence")
 @click.option(
@@ -55,14 +55,14 @@ def parse_span(text: str) -> float:
     "assignments",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A training parameter (see: feed settings --of training). Can be given again.",
+    help="A training parameter (see: feed settings --of training). May be repeated.",
 )
-@click.option("--threads", type=int, default=1, show_default=True, help="Threads of training.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads for training.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="JSON file for figures.")
 @click.option(
-    "--scores", "scores_path", type=click.Path(path_type=Path), help="Write every score (Parquet)."
+    "--scores", "scores_path", type=click.Path(path_type=Path), help="Parquet file for all scores."
 )
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a page.")
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="HTML file for a page.")
 def evaluate_command(
     directory: Path,
     dataset: str,
@@ -80,9 +80,10 @@ def evaluate_command(
     """Replay the log in DIRECTORY and measure the ranking on it.
 
     Every impression from --from to --to (default: the last two days) is scored with what was
-    known strictly before it, by models trained on what precedes each --retrain-every. Two
-    protocols: `slate` orders what the editors showed, `pool` ranks everything that could have
-    been shown.
+    known strictly before it. New models are trained every --retrain-every, on what came before.
+
+    There are two protocols: `slate` orders the articles that the editors showed, `pool` ranks
+    every article that could have been shown.
     """
     console = Console()
     with one_line_errors(), ExitStack() as stack:

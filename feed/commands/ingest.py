@@ -29,21 +29,23 @@ MAX_FAULTS_SHOWN = 10
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="What SOURCE is. By default files ending in .jsonl, .ndjson or .json are JSON lines, "
+    help="Format of SOURCE. By default files ending in .jsonl, .ndjson or .json are JSON lines, "
     "everything else is RSS or Atom.",
 )
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
-@click.option("--api-key", envvar="FEED_API_KEY", default="", help="A key with scope write.")
-@click.option("--skip-invalid", is_flag=True, help="Send the good lines although others are wrong.")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Its address.")
+@click.option("--api-key", envvar="FEED_API_KEY", default="", help="Key with the scope write.")
+@click.option(
+    "--skip-invalid", is_flag=True, help="Send the valid lines even if others are invalid."
+)
 def ingest(source: str, form: str | None, url: str, api_key: str, *, skip_invalid: bool) -> None:
     """Send the articles and events of SOURCE to a running service.
 
-    SOURCE is a file of JSON lines (articles and events as the API takes them; "-" reads standard
+    SOURCE is a file of JSON lines (articles and events in the API's form; "-" reads standard
     input), or an RSS or Atom document as a file or an http(s) address. Sending a source again
     changes nothing: articles are replaced and events are counted once.
 
-    Exit codes: 0 all was sent, 2 the source is wrong (nothing was sent, unless --skip-invalid),
-    1 the service could not take it.
+    Exit codes: 0 everything was sent; 1 the service could not accept it; 2 the source has errors
+    (nothing was sent, unless --skip-invalid is given).
     """
     console = Console(stderr=True)
     with one_line_errors():

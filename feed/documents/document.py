@@ -1,4 +1,4 @@
-"""What a document holds: sections of text, tables and figures, the same for every view of it."""
+"""The contents of a document: sections of text, tables and figures, the same for every output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A document in a terminal: its tables and lists."""
+"""Shows the tables and lists of a document in a terminal."""
 
 from __future__ import annotations
 

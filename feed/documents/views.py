@@ -1,4 +1,4 @@
-"""A document as one HTML file that needs nothing else, and as Markdown."""
+"""Writes a document as one self-contained HTML file, and as Markdown."""
 
 from __future__ import annotations
 

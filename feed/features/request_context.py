@@ -1,4 +1,4 @@
-"""RequestContext: the circumstances of one request that are neither reader nor article."""
+"""RequestContext: everything about one request except the reader and the articles."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def device_code(text: str) -> int:
 class RequestContext:
     """When, where and how a feed is asked for.
 
-    `now` is epoch seconds. `page_row` is the article page the feed stands on (-1: a front page,
-    where nothing is being read). `device` and `subscriber` are the publisher's own small codes
-    (-1: unknown). `section` (-1: all) and `languages` (empty: all) are codes of the pool's
-    vocabularies and limit what may be shown.
+    `now` is epoch seconds. `page_row` is the article on whose page the feed appears (-1: a front
+    page, where no article is being read). `device` and `subscriber` are small codes that the
+    publisher chooses (-1: unknown). `section` (-1: all) and `languages` (empty: all) are codes of
+    the pool's vocabularies; they limit what may be shown.
     """
 
     now: float

@@ -1,4 +1,4 @@
-"""How surprising an article's present readers are: the arithmetic behind the trending label."""
+"""How unlikely an article's present number of readers is: the test behind the trending label."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ AGE_EDGES_S = np.array([1, 3, 6, 12, 24, 48], dtype=np.float64) * HOUR_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendingRules:
-    """When the label goes on and off. `scripts/lab/run bench/trending` measures what they lead to.
+    """When the label goes on and off; `scripts/lab/run bench/trending` measures the effect.
 
     Attributes:
         p_on: tail probability under which the label goes on.
         p_off: tail probability above which it goes off.
-        lift_on: least ratio of readers to expected readers to go on.
+        lift_on: smallest ratio of readers to expected readers at which the label goes on.
         lift_off: ratio under which it goes off.
-        min_readers: least distinct readers in about one window to go on; half of it to stay on.
-        max_labels: labels on at once, strongest first, those already on favoured.
-        max_entries: articles listed in a state, labelled or rising.
-        prior_readers: least readers in one window that a new article is expected to have.
-        dispersion: squared relative spread of an article's usual rate that is never believed
-            away, however long its history (clicks come in clusters; Poisson is too narrow).
-        settle_s: seconds for which readers from untrusted callers (`NetworkBound`) must keep an
-            article above the rule before its label goes on: the first readers of a flood, one of
-            each network, look like a rush until the next ones follow.
-        season_limit: the site's rhythm scales expectations by at most this factor, either way.
+        min_readers: smallest number of distinct readers in about one window at which the label
+            goes on; it stays on at half of that.
+        max_labels: largest number of labels at once; the strongest are kept, and those already
+            on are preferred.
+        max_entries: largest number of articles in a state, labelled or rising.
+        prior_readers: smallest number of readers that a new article is expected to have in one
+            window.
+        dispersion: smallest squared relative uncertainty of an article's usual rate, however long
+            its history (clicks come in clusters, so a Poisson distribution is too narrow).
+        settle_s: seconds for which an article whose label depends on readers from untrusted
+            callers (`NetworkBound`) must satisfy the rule before its label goes on: the first
+            readers of a flood, one from each network, look like a rush until the next ones follow.
+        season_limit: the site's rhythm scales expectations by at most this factor, up or down.
     """
 
     p_on: float = 1e-5
@@ -53,7 +56,7 @@ class TrendingRules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surprise:
-    """How surprising the present rate of some articles is; arrays of shape [k].
+    """How unlikely the present rates of some articles are; arrays of shape [k].
 
     `readers` (decayed sum of distinct readers), `expected`, `lift`, `p_value`, `score`.
     """

@@ -1,4 +1,4 @@
-"""Which articles are read far more than expected just now: the label and its memory."""
+"""Which articles are read far more than expected, and which labels are already on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHED = 0.5
 
 
 class ClickCounters(Protocol):
-    """What the test needs of the counters: those of the site, or of a simulated world.
+    """What the test needs from the counters: those of the site, or of a simulated world.
 
     `began_at`: when the earliest counted click occurred, epoch seconds.
     """
@@ -39,7 +39,7 @@ class ClickCounters(Protocol):
 
 
 class WithheldReaders(Protocol):
-    """What the test needs of the bound on networks, real or in a simulated world."""
+    """What the test needs from the bound on networks, real or in a simulated world."""
 
     def withheld(self, rows: Rows, now: float) -> Floats:
         """Return the decayed readers that do not count, shape [k, half-lives]."""
@@ -50,17 +50,17 @@ class WithheldReaders(Protocol):
         ...
 
     def readers(self, rows: Rows, now: float) -> Floats:
-        """Return the decayed readers that were weighed, shape [k]."""
+        """Return the decayed readers that were weighted, shape [k]."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrendingState:
-    """What trends at one moment.
+    """The trending articles at one moment.
 
-    `entries` are best first, rising articles without the label included; `rows`, `scores` and
-    `flags` say the same by pool row, `rows` ascending. Rows are this process's own: the bytes
-    carry article ids.
+    `entries` are sorted, best first, and include rising articles without the label. `rows`,
+    `scores` and `flags` hold the same by pool row, `rows` ascending. Rows are valid only in this
+    process; the serialised form holds article ids.
     """
 
     at: float = 0.0
@@ -134,7 +134,7 @@ def build_state(at: float, entries: Sequence[TrendingEntry], ids: IdMap) -> Tren
 
 
 class TrendingDetector:
-    """Turns counters into trending states, remembering which labels are on and since when."""
+    """Computes trending states from counters, and remembers which labels are on and since when."""
 
     def __init__(
         self,

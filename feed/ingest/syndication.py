@@ -1,4 +1,4 @@
-"""RSS and Atom documents as articles."""
+"""Reads articles from RSS and Atom documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""build_features: candidates as a matrix. The one function, live and in replay."""
+"""build_features: candidates as a feature matrix, by the same function live and in replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation found: as JSON, and as a document for the terminal and a page."""
+"""The results of an evaluation, as JSON and as a document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explored slots of an archive, and what another model or other settings would have drawn there."""
+"""Explored slots of an archive, and what another policy would have drawn there."""
 
 from __future__ import annotations
 

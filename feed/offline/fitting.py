@@ -1,4 +1,4 @@
-"""What is fitted on the log before a moment: the bundle's arrays."""
+"""Fits the bundle's arrays on the log before a given moment."""
 
 from __future__ import annotations
 

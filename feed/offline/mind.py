@@ -1,4 +1,4 @@
-"""MIND in its published layout, as an EventLog."""
+"""Reads MIND in its published layout as an EventLog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both protocols at once, each in a process of its own."""
+"""Runs both protocols at once, each in its own process."""
 
 from __future__ import annotations
 

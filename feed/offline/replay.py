@@ -1,4 +1,4 @@
-"""Replay: the log walked in time order through the signals that serve."""
+"""Replay: passes the log in time order through the signals that serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ScoreBook: the lists of a period wait for its rankers, then become scores and metrics."""
+"""ScoreBook: holds the lists of a period until its rankers are trained, then scores them."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Turn(AbstractContextManager["Turn"]):
         self._give_back = give_back
 
     def end(self) -> None:
-        """Let the next one in."""
+        """End this turn and let the next request start."""
         for give_back in self._give_back:
             give_back()
 

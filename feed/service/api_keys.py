@@ -38,7 +38,7 @@ class ApiKey:
 
 
 def hash_key(key: str) -> str:
-    """Return the SHA-256 of a key, in hex; it is what settings and store hold."""
+    """Return the SHA-256 of a key in hex, the only form that settings and store hold."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -50,7 +50,7 @@ def make_key() -> str:
 def parse_keys(text: str) -> list[ApiKey]:
     """Return the keys of a `[name:]scope:sha256-hex,...` setting.
 
-    A key without a name is called by the first eight digits of its hash.
+    The name of a key without one is the first eight digits of its hash.
 
     Raises:
         InvalidInputError: an entry has another form, or two keys have one name.
@@ -107,7 +107,7 @@ class KeyRing:
         return [*self._configured, *(self._stored or ())]
 
     def find(self, key: str) -> ApiKey | None:
-        """Return the accepted key that was presented; takes the same time for every key."""
+        """Return the accepted key that was presented, in the same time for every key."""
         digest = hash_key(key)
         found = None
         for known in self.all():
@@ -116,11 +116,11 @@ class KeyRing:
         return found
 
     def note_use(self, name: str, now: float) -> None:
-        """Remember that a key was used; `follow` writes it down."""
+        """Remember that a key was used; `follow` stores that."""
         self._used[name] = now
 
     def follow(self, now: float) -> None:
-        """Read the store's keys again, and now and then write down which keys were used.
+        """Read the store's keys again, and occasionally store which keys were used.
 
         Raises:
             StoreUnavailableError: the store does not answer; the keys known so far stay.
@@ -135,7 +135,7 @@ class KeyRing:
             self._store.write_key_uses(used)
 
     def add(self, name: str, scope: Scope, now: float) -> str:
-        """Make a key in the store and return it; it is shown this once.
+        """Make a key in the store and return it; it is shown only once.
 
         Raises:
             ConflictError: there is a key of this name.
@@ -149,7 +149,7 @@ class KeyRing:
         return key
 
     def remove(self, name: str, now: float) -> None:
-        """Take a key out of the store; every process refuses it from its next look on.
+        """Remove a key from the store; every process refuses it after it next reads the keys.
 
         Raises:
             ConflictError: the key is one of the settings.
@@ -162,7 +162,7 @@ class KeyRing:
         self.follow(now)
 
     def last_uses(self) -> Mapping[str, float]:
-        """Return when keys were last used, by name, epoch seconds; to about a minute."""
+        """Return when keys were last used, by name, epoch seconds accurate to about a minute."""
         return {**self._store.read_key_uses(), **self._used}
 
 

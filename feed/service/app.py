@@ -1,4 +1,4 @@
-"""The web application: every part joined, and what happens around each request."""
+"""The web application: joins all parts, and does what is common to all requests."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class _Application(APIFlask):
     """Flask without its check, at every request, whether each view and hook is a coroutine."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function as it is: no view and no hook is a coroutine."""
+        """Return a function unchanged, because no view and no hook is a coroutine."""
         return func
 
 
 def application() -> APIFlask:
-    """Return the application of this process, settings from the environment; for gunicorn."""
+    """Return the application of this process, with settings from the environment, for gunicorn."""
     settings = settings_from_environment()
     check_access_settings(settings)
     check_encoder(settings)

@@ -1,4 +1,4 @@
-"""What anybody may see: what is trending, and what goes with an article."""
+"""The trending articles, and the articles related to one article."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RELATED_DEPTH = 4
 def show_trending(
     query: TrendingQuery, snapshot: LiveSnapshot, card_cache: CardCache
 ) -> dict[str, Any]:
-    """Return what is trending, with the numbers behind it, JSON-ready.
+    """Return the trending articles, with the numbers behind each, JSON-ready.
 
     Raises:
         StoreUnavailableError: an article's text is not here and the store does not answer.
@@ -60,9 +60,9 @@ def show_trending(
 def show_related(
     article_id: str, limit: int, snapshot: LiveSnapshot, card_cache: CardCache, store: CataloguePart
 ) -> dict[str, Any]:
-    """Return the live articles that go with one article, JSON-ready.
+    """Return the live articles that are related to one article, JSON-ready.
 
-    Those that the same readers read come first, then those whose text is alike.
+    Articles that the same readers read come first, then articles with a similar text.
 
     Raises:
         NotFoundError: there is no such article.

@@ -1,4 +1,4 @@
-"""Articles ready to be sent, cached until they change."""
+"""Serialised articles, cached until they change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NONE_YET = "0-0"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One article, serialised once; `json` goes into answers as it is."""
+    """One article, serialised once; answers contain `json` unchanged."""
 
     article_id: str
     title: str
@@ -33,8 +33,8 @@ class Card:
 class CardCache:
     """A cache of the cards of recently shown articles, invalidated by the catalogue's change log.
 
-    `sync` costs one small read when nothing has changed, and drops exactly the cards whose
-    articles have. A card that `take` returns was up to date at the last `sync`.
+    When nothing has changed, `sync` costs one small read. Otherwise it drops exactly the cards
+    whose articles have changed. A card that `take` returns was up to date at the last `sync`.
     """
 
     def __init__(self, store: CataloguePart, capacity: int = CAPACITY) -> None:
@@ -86,7 +86,7 @@ class CardCache:
         return cards
 
     def held(self, article_ids: Iterable[str]) -> list[Card | None]:
-        """Return the cards that are here, without asking the store."""
+        """Return the cards that are cached, without asking the store."""
         get = self._cards.get
         return [get(article_id) for article_id in article_ids]
 

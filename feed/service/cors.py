@@ -13,20 +13,20 @@ PREFLIGHT_S = "7200"
 
 
 class CrossOrigin:
-    """Answers browsers that ask whether a page of another origin may call.
+    """Answers browsers that ask whether a page from another origin may call.
 
     Credentials travel in the `Authorization` header, which a page sets itself. Cookies are never
     read, so `Access-Control-Allow-Credentials` is never sent, neither with an origin nor with `*`.
 
     Args:
-        origins: comma-separated origins that may call; `*` for every one.
+        origins: origins that may call, separated by commas; `*` for every origin.
     """
 
     def __init__(self, origins: str) -> None:
         self._origins = frozenset(filter(None, (o.strip().rstrip("/") for o in origins.split(","))))
 
     def is_preflight(self, request: Request) -> bool:
-        """Return whether a browser asks in advance, on behalf of a page that may call."""
+        """Return whether a request is a preflight on behalf of a page that may call."""
         return (
             request.method == "OPTIONS"
             and "Access-Control-Request-Method" in request.headers

@@ -1,4 +1,4 @@
-"""The readable API documentation: one HTML page made from the OpenAPI document, no network."""
+"""The API documentation: one HTML page made from the OpenAPI document, without external files."""
 
 from __future__ import annotations
 

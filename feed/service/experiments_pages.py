@@ -1,4 +1,4 @@
-"""The pages on experiments: which there are, what their reports say, and the reports."""
+"""The pages about experiments: a list with the latest verdicts, and the reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ pages = APIBlueprint("experiments", __name__, enable_openapi=False, template_fol
 class Entry:
     """One line of the list.
 
-    `verdict` and `sentence` are of the last report, empty without one; `made` is its time.
+    `verdict` and `sentence` come from the latest report and are empty if there is none; `made` is
+    the time of that report.
     """
 
     experiment: Experiment

@@ -22,7 +22,7 @@ _NOTHING = empty_bundle()
 
 
 class CatalogueFollower:
-    """Keeps a pool up to date by the change log; reads everything once at the start."""
+    """Keeps an article pool up to date from the change log; reads everything once at the start."""
 
     def __init__(self, store: CataloguePart, ids: IdMap) -> None:
         self._store = store
@@ -80,7 +80,7 @@ class CatalogueFollower:
 
 
 class ModelFollower:
-    """Keeps the live model; a damaged or foreign one is refused, and the old one stays."""
+    """Keeps the live model up to date; keeps the old one if the new one is damaged or foreign."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry

@@ -1,4 +1,4 @@
-"""Events from bytes: one fast pass when all are right, else a reason for each that is not."""
+"""Parses batches of events: one fast pass if all are valid, else a reason for each fault."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ONE = TypeAdapter(EventIn)
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one event of a batch was not taken."""
+    """Why one event of a batch was rejected."""
 
     event_id: str | None
     detail: str
@@ -34,7 +34,7 @@ def read_events(
     is_known: Callable[[Sequence[str]], list[bool]],
     reader: str | None = None,
 ) -> list[Event | Rejection]:
-    """Return the events of a request body, in its order, each valid or with what is wrong.
+    """Return the events of a request body, in its order, each valid or with its fault.
 
     Args:
         body: JSON, `{"events": [...]}`.
@@ -56,7 +56,7 @@ def read_events(
 
 
 def describe_outcome(entry: Event | Rejection, outcomes: Iterator[Outcome]) -> dict[str, Any]:
-    """Return what became of one event, JSON-ready; one that was sent takes the next outcome."""
+    """Return the outcome of one event, JSON-ready; one that was stored takes the next outcome."""
     if isinstance(entry, Rejection):
         return {"event_id": entry.event_id, "status": "rejected", "detail": entry.detail}
     return {"event_id": entry.event_id, "status": next(outcomes).value}

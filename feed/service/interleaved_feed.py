@@ -1,4 +1,4 @@
-"""Two rankings of one request drafted into one feed."""
+"""Interleaves two rankings of one request into one feed, by team draft."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The name of the network an address belongs to: it changes daily and cannot be turned back."""
+"""Pseudonyms of networks, which change daily and do not reveal an address."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ log = structlog.get_logger("feed.service")
 class NetworkNames:
     """Names networks by a hash of the address's prefix, keyed with a random salt of the UTC day.
 
-    All processes share the salt through the store, which forgets it within a day; then nobody can
-    tell any more which network a name stood for. Names of one network on two days have nothing in
-    common. No address is kept, here or anywhere.
+    All processes share the salt through the store, which deletes it within a day. After that,
+    nobody can tell to which network a name belonged. The names of one network on two days have
+    nothing in common. No address is stored, here or anywhere else.
 
     Args:
         store: keeps the day's salt.

@@ -1,4 +1,4 @@
-"""What every route declares of itself, and the OpenAPI document made of it."""
+"""What every route declares about itself, and the OpenAPI document made from it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ an API key, or a reader's own token (a JSON Web Token whose `sub` is the reader'
 
 
 class IdConverter(BaseConverter):
-    """Takes any text in a path, slashes and line breaks too; `check_id` judges it."""
+    """Accepts any text in a path, even slashes and line breaks; `check_id` then validates it."""
 
     regex = "(?s:.+?)"
     part_isolating = False
@@ -50,14 +50,14 @@ class ReaderAccess(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route needs and how else it may end.
+    """What a route requires, and which other answers it may give.
 
     Args:
-        scope: scope that an API key needs, where credentials are needed.
-        reader: whether a reader's token will do: for anything, or for the reader's own.
+        scope: scope that an API key needs, if credentials are required.
+        reader: what a reader's token allows: nothing, everything, or only what is the reader's.
         body: model of the JSON request body.
-        problems: statuses of its own, beside those that any route may answer.
-        answers: answers that are not JSON of `output`, as status, media type and description.
+        problems: error statuses beyond those that any route may answer.
+        answers: answers other than the JSON of `output`, as status, media type and description.
         queued: whether it waits for its turn under load.
     """
 
@@ -202,7 +202,7 @@ def _problem_statuses(declared: Operation, entry: dict[str, Any], *, has_path_id
 
 
 def json_response(data: bytes, status: int = 200) -> Response:
-    """Return ready-made JSON as a response that no cache keeps."""
+    """Return serialised JSON as a response that caches must not store."""
     response = Response(data, status=status, mimetype="application/json")
     response.headers["Cache-Control"] = "private, no-store"
     return response

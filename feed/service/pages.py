@@ -1,4 +1,4 @@
-"""Pages of a slate: filled with what may still be shown, and presented to one reader."""
+"""Pages of a slate, filled with the articles that may still be shown, for one reader."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Take = Callable[[Sequence[str]], list[Card | None]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The slots given out, with their cards.
+    """The slots of one page, with their cards.
 
-    `titles` are those of the articles that reasons name. `gone` are the places in the slate that
-    were passed over because their articles may not be shown any more; `next_offset` is where the
-    next page begins in the slate (None: no more).
+    `titles` are the titles of articles that reasons name. `gone` are the offsets in the slate
+    that were skipped because their articles may no longer be shown. `next_offset` is where the
+    next page begins in the slate (None: there is none).
     """
 
     slots: Slots
@@ -32,9 +32,9 @@ class Page:
 
 
 def fill_page(slate: Slots, offset: int, limit: int, take: Take) -> Page:
-    """Return up to `limit` slots from `offset` on whose articles `take` still gives.
+    """Return up to `limit` slots from `offset` on whose articles `take` still returns.
 
-    A slot whose article is gone is passed over and the page filled from below.
+    A slot whose article is gone is skipped, and the page is filled with later slots.
     """
     places: list[int] = []
     cards: list[Card] = []
@@ -65,7 +65,7 @@ def fill_page(slate: Slots, offset: int, limit: int, take: Take) -> Page:
 
 
 def without_gone(slate: Slots, page: Page) -> Slots:
-    """Return a slate without the slots that a page had to pass over."""
+    """Return a slate without the slots that a page had to skip."""
     if not page.gone:
         return slate
     gone = frozenset(page.gone)
@@ -75,7 +75,7 @@ def without_gone(slate: Slots, page: Page) -> Slots:
 def present_page(
     served: ServedFeed, page: Page, reader: ReaderState, snapshot: LiveSnapshot
 ) -> dict[str, Any]:
-    """Return a page as its reader gets it, JSON-ready, without the cursor."""
+    """Return a page in the form that its reader gets, JSON-ready, without the cursor."""
     reactions = _reactions(page.slots.article_ids, reader, snapshot)
     return {
         "request_id": served.request_id,

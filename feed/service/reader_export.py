@@ -1,4 +1,4 @@
-"""Everything held on one reader, for that reader to see."""
+"""The export of everything that is held on one reader."""
 
 from __future__ import annotations
 

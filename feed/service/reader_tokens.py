@@ -1,4 +1,4 @@
-"""Readers' own tokens: JSON Web Tokens whose subject is the reader they speak for."""
+"""Readers' tokens: JSON Web Tokens whose subject is the reader for whom they speak."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TokenRefusedError(FeedError):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says, its signature checked. Times are epoch seconds."""
+    """The claims of a token whose signature was verified. Times are epoch seconds."""
 
     user_id: str
     expires_at: float
@@ -40,14 +40,14 @@ class Claims:
 
 
 class ReaderTokens:
-    """Checks and makes readers' tokens.
+    """Verifies and makes readers' tokens.
 
     Each key has one algorithm, whatever a token's header says: HS256 for shared secrets, EdDSA
     or RS256 for public keys. `exp` and `sub` are required.
 
     Args:
         settings: secrets, key file, issuer, audience and leeway.
-        own_secret: gives the installation's own secret of 32 bytes; the store keeps it.
+        own_secret: returns the installation's own secret of 32 bytes, which the store keeps.
 
     Raises:
         InvalidInputError: a secret is too short or the key file cannot be used.
@@ -134,7 +134,7 @@ class ReaderTokens:
             except (jwt.PyJWTError, ValueError, TypeError) as error:
                 raise TokenRefusedError(f"the token is not valid: {error}") from None
             return _claims(payload)
-        raise TokenRefusedError("no key here signs with the token's alg and kid")
+        raise TokenRefusedError("no key fits the token's alg and kid")
 
     def _candidates(self, header: Mapping[str, Any]) -> Sequence[TokenKey]:
         """Return the keys a token may be signed with: of its kid, or of its algorithm."""

@@ -1,4 +1,4 @@
-"""Routes of the newsroom's desk: pins, experiments, and what the ranking does."""
+"""Routes for the newsroom's desk: pins, experiments, and the description of the ranking."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _present_pins() -> Response:
 @routes.output(PinsOut)
 @operation(Scope.READ)
 def get_pins() -> Response:
-    """Return the editors' picks that have not ended."""
+    """Return the editors' pins that have not ended."""
     return _present_pins()
 
 
@@ -61,7 +61,7 @@ def get_pins() -> Response:
 @routes.output(PinsOut)
 @operation(Scope.WRITE, body=PinsIn)
 def put_pins() -> Response:
-    """Replace the editors' picks. Each holds one slot of the feed between two times."""
+    """Replace the editors' pins. Each puts one article into one slot between two times."""
     pins = [pin.to_pin() for pin in read_body(PinsIn).pins]
     for number, pin in enumerate(pins):
         if pin.ends_at <= pin.starts_at:
@@ -98,7 +98,7 @@ def post_experiment() -> Response:
 @routes.output(ExperimentsOut)
 @operation(Scope.ADMIN, problems=(404, 409))
 def start(name: str) -> Response:
-    """Start a draft; its definition is frozen from now on."""
+    """Start a draft experiment. From then on its definition is frozen."""
     check_id("name", name)
     started = start_experiment(current_services().store, name, now=current_services().clock())
     current_services().keeper.wake()

@@ -1,4 +1,4 @@
-"""Routes of readers' front ends: the feed, events, what is trending."""
+"""Routes for readers' front ends: the feed, events, and trending articles."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ routes = APIBlueprint("feed", __name__, tag="Feed")
 def get_feed(query: FeedQuery) -> Response:
     """Return one page of a reader's feed.
 
-    Page through it with next_cursor: the order of a feed is fixed when its first page is
-    served, so no later page repeats or loses an article. mode=trending and mode=latest use
-    nothing but the reader's stated preferences. mode_served says how far the service had to
-    step down.
+    Use next_cursor to get the next page. The order of a feed is fixed when its first page is
+    served, so no later page repeats or loses an article. mode=trending and mode=latest use only
+    the preferences that the reader has stated. mode_served says which fallback level the service
+    had to use, if any.
     """
     user_id = speaks_for(g.principal, query.user_id)
     if not query.user_id:
@@ -44,11 +44,11 @@ def get_feed(query: FeedQuery) -> Response:
 @routes.output(EventsOut, status_code=202)
 @operation(Scope.WRITE, reader=ReaderAccess.OWN, body=EventBatchIn)
 def post_events() -> Response:
-    """Take 1 to 500 events.
+    """Accept 1 to 500 events.
 
-    Every event is accepted, a duplicate (its event_id was taken before; nothing changes), or
-    rejected with the reason. The answer comes when the store has the accepted ones; on any
-    other status send the same events again.
+    Each event is accepted, rejected with a reason, or a duplicate. A duplicate has an event_id
+    that was accepted before, and changes nothing. The answer comes when the store has the
+    accepted events. If you get any other status, send the same events again.
     """
     services, reader = current_services(), g.principal.user_id
     origin = services.networks.origin_of(g.principal, g.address)
@@ -61,6 +61,6 @@ def post_events() -> Response:
 @routes.output(TrendingOut)
 @operation(Scope.READ, reader=ReaderAccess.ANY)
 def get_trending(query: TrendingQuery) -> Response:
-    """Return what is read more than usual, with the numbers behind it."""
+    """Return the articles that are read more than usual, with the numbers behind each."""
     answer: dict[str, Any] = current_services().feeds.get_trending(query)
     return json_response(orjson.dumps(answer))

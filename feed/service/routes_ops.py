@@ -1,4 +1,4 @@
-"""Routes of people and machines that watch the service, and the pages it shows."""
+"""Routes for monitoring, and the service's own pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pages = APIBlueprint("pages", __name__, enable_openapi=False)
 @routes.output(HealthOut)
 @operation(Scope.PUBLIC, queued=False)
 def healthz() -> Response:
-    """Say that this process is alive; whether it can serve feeds is /readyz."""
+    """Say that this process is alive; /readyz says whether it can serve feeds."""
     return json_response(b'{"status":"ok"}')
 
 
@@ -38,8 +38,9 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Say whether this process can serve feeds, and whether the store answers.
 
-    A process with a snapshot is ready also while the store is away: it goes on answering feeds,
-    and a balancer that took every process out would leave readers with nothing.
+    A process with a snapshot is ready even while the store is not available, because it continues
+    to serve feeds. If it were not, a load balancer would remove every process and leave readers
+    with nothing.
     """
     services = current_services()
     snapshot = services.keeper.current()
@@ -92,7 +93,7 @@ def index() -> Response:
 
 @pages.get("/demo/readers.json")
 def demo_readers() -> Response:
-    """Return the readers that a demo loaded, none where there was no demo."""
+    """Return the readers that the demo has loaded; empty without a demo."""
     path = current_services().settings.data_dir / "demo" / "readers.json"
     if not path.is_file():
         return json_response(b"[]")

@@ -1,4 +1,4 @@
-"""Everything the routes use, put together once per process."""
+"""Everything that the routes use, built once per process."""
 
 from __future__ import annotations
 

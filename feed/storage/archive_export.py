@@ -1,4 +1,4 @@
-"""Prints one reader's archived rows as JSON; the reader's ids come by standard input."""
+"""Prints one reader's archived rows as JSON; reads the reader's ids from standard input."""
 
 from __future__ import annotations
 

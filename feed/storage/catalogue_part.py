@@ -45,7 +45,7 @@ class CataloguePart(StorePart):
             self._bulk.scripts([self._catalogue_call(scripts.WRITE_ARTICLES, args)])
 
     def read_articles(self, article_ids: Sequence[str]) -> list[StoredArticle | None]:
-        """Return articles whole (with body), None for unknown ones, in the order asked."""
+        """Return complete articles (with body) in the given order, None for unknown ones."""
         if not article_ids:
             return []
         key = self._keys.catalogue("articles")
@@ -82,8 +82,8 @@ class CataloguePart(StorePart):
     def changes_after(self, position: str) -> ChangeBatch:
         """Return the catalogue changes after a position, at most 5,000 log entries at a time.
 
-        An article changed several times appears once, as it is now. Ask again from the batch's
-        `position` until a batch brings no changes.
+        An article that changed several times appears once, in its present state. Call again from
+        the batch's `position` until a batch contains no changes.
         """
         key = self._keys.catalogue("changes")
         entries = self._link.call(key, "XRANGE", key, position, "+", "COUNT", self.changes_max + 1)
@@ -121,7 +121,7 @@ class CataloguePart(StorePart):
         return [article_id.decode() for article_id in ids]
 
     def keep_articles(self, article_ids: Sequence[str], at: float) -> None:
-        """Count articles as fresh at a time, so that the sweep leaves them."""
+        """Mark articles as fresh at a time, so that the sweep keeps them."""
         if article_ids:
             key = self._keys.catalogue("age")
             pairs = [part for article_id in article_ids for part in (at, article_id)]

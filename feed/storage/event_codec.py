@@ -63,8 +63,8 @@ _SHOWN = _setters(Shown, "article_id count last_at")
 def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ...]:
     """Return the eight arguments of one event for `append_events.lua`.
 
-    Times and dwell are kept to the millisecond, in the reader's state and in the log alike. The
-    origin stands first in the stream's record, and only there: `without_origin` takes it off.
+    Times and dwell are kept to the millisecond, in the reader's state and in the log alike. Only
+    the stream's record contains the origin, as its first field; `without_origin` removes it.
     """
     at_ms = round(event.occurred_at * 1000)
     letter = KIND_LETTERS[event.kind]
@@ -99,7 +99,7 @@ def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ..
 
 
 def without_origin(payload: bytes) -> bytes:
-    """Return an event's record as the archive may keep it: without where it came from."""
+    """Return an event's record without its origin, which the archive must not keep."""
     return _ORIGIN.sub(b"{", payload) if payload.startswith(b'{"network"') else payload
 
 

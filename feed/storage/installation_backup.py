@@ -48,9 +48,9 @@ class BackupReport:
 def backup(settings: Settings, target: Path) -> BackupReport:
     """Copy a running installation into a new directory.
 
-    Streams and the checkpoint they follow are copied first, then of the archive what those
-    streams reach, so that after a restore the worker skips what is archived or counted already
-    and does the rest, each event once. The directory appears under its name only when it is whole.
+    The streams and their checkpoint are copied first, then the archive as far as those streams
+    reach. So after a restore the worker skips what is already archived or counted and does the
+    rest, each event once. The directory gets its name only when the copy is complete.
 
     Args:
         settings: `redis_url` (the embedded store's address if there is one) and `data_dir`.
@@ -62,7 +62,7 @@ def backup(settings: Settings, target: Path) -> BackupReport:
         StoreUnavailableError: the store does not answer.
     """
     if target.exists():
-        raise ConflictError(f"{target} exists already")
+        raise ConflictError(f"{target} already exists")
     if settings.data_dir.resolve() in target.resolve().parents:
         raise ConflictError(f"{target} lies in the data directory that is to be copied")
     draft = target.with_name(f".{target.name}.unfinished")
@@ -93,8 +93,8 @@ def restore(settings: Settings, source: Path) -> BackupReport:
     """Restore a backup into an empty store and a data directory without archive and models.
 
     Raises:
-        ConflictError: store or data directory hold data already, or the partitions differ.
-        ArchiveError: `source` is not a whole backup.
+        ConflictError: store or data directory already hold data, or the partitions differ.
+        ArchiveError: `source` is not a complete backup.
         StoreUnavailableError: the store does not answer.
     """
     manifest = _read_manifest(source)
@@ -107,7 +107,7 @@ def restore(settings: Settings, source: Path) -> BackupReport:
         raise ConflictError(f"the backup is of the namespace {manifest['namespace']}")
     for path in (source / _FILES).iterdir():
         if (settings.data_dir / path.name).exists():
-            raise ConflictError(f"{settings.data_dir / path.name} exists already")
+            raise ConflictError(f"{settings.data_dir / path.name} already exists")
     link = _open_link(settings)
     try:
         keys = Keys(settings.namespace, settings.partitions)

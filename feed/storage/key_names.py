@@ -1,4 +1,4 @@
-"""Every key the project keeps in the store: its name, what bounds it and when it expires."""
+"""Every key that feed keeps in the store: its name, its bound, and when it expires."""
 
 from __future__ import annotations
 

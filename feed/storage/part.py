@@ -20,13 +20,13 @@ HOPS_MAX = 8
 class StorePart:
     """Base of the parts of `RedisStore`.
 
-    Two links: the fast one has the request's deadline (`store_timeout_ms`), the bulk one carries
-    scans, blobs and streams, which move megabytes, and waits longer.
+    There are two links. The fast one has the request's deadline (`store_timeout_ms`). The bulk one
+    carries scans, blobs and streams, which move megabytes, and waits longer.
 
     Args:
         settings: address, time limits and bounds.
-        rest_s: seconds for which the fast link leaves a node alone that does not answer, so that
-            not every request waits for the deadline; 0: every call tries.
+        rest_s: seconds for which the fast link does not call a node that has not answered, so
+            that not every request waits for the deadline; 0: every call tries.
     """
 
     BULK_TIMEOUT_S = 10.0

@@ -40,14 +40,14 @@ _OUTCOMES = {
 
 
 class ReaderPart(StorePart):
-    """What feeds and events read and write of one reader.
+    """What feed requests and events read and write about one reader.
 
-    A reader has up to nine small keys in one partition. An id that was merged into another reader
-    is followed to that reader, in one more round trip.
+    A reader has up to nine small keys in one partition. If an id was merged into another reader,
+    one more round trip finds that reader.
     """
 
     def read_reader(self, user_id: str) -> ReaderState:
-        """Return what is known of a reader; an unknown reader has the empty state."""
+        """Return what is known about a reader; an unknown reader has the empty state."""
         return self.read_for_feed(user_id)[0]
 
     def read_for_feed(self, user_id: str) -> tuple[ReaderState, str | None]:
@@ -72,9 +72,9 @@ class ReaderPart(StorePart):
     def read_for_page(
         self, user_id: str, request_id: str
     ) -> tuple[ServedFeed | None, ReaderState, str | None]:
-        """Return the slate behind a cursor (None: gone) and what a later page needs besides.
+        """Return the slate behind a cursor (None: gone) and what else a later page needs.
 
-        Of the reader only preferences, likes and dislikes; the catalogue's position as
+        The reader's state has only preferences, likes and dislikes; the position is as in
         `read_for_feed`.
         """
         replies, position, reader = self._read_following(
@@ -90,11 +90,11 @@ class ReaderPart(StorePart):
         return None if slate is None else decode_slate(slate), state, position
 
     def read_preferences(self, user_id: str) -> Preferences:
-        """Return a reader's preferences alone, without touching any history."""
+        """Return only a reader's preferences, without reading any history."""
         return self.read_choices(user_id).preferences
 
     def read_choices(self, user_id: str) -> ReaderState:
-        """Return a reader's preferences, `moved_to` and `unit`, without touching any history."""
+        """Return a reader's preferences, `moved_to` and `unit`, without reading any history."""
         (choices,), _, reader = self._read_following(
             user_id, lambda reader: [self._choices_command(reader)], positioned=False
         )
@@ -113,13 +113,13 @@ class ReaderPart(StorePart):
         raise ConflictError("the reader was merged too many times in a row")
 
     def append_events(self, events: Sequence[Event], origin: Origin | None = None) -> list[Outcome]:
-        """Take events: deduplicate, append to the stream and update the readers, atomically.
+        """Accept events: deduplicate, append to the stream and update the readers, atomically.
 
         One atomic script for each partition and 200 events; all in one round trip. An event id
         is recognised for at least 24 hours. When this returns, the store has every accepted
         event. Readers with personalisation off keep no history; their events still count for
-        articles. If this raises, some partitions may have taken their events; sending all of
-        them again is safe.
+        articles. If this raises, some partitions may have their events; sending all of them again
+        is safe.
 
         Args:
             events: of any readers.
@@ -184,9 +184,9 @@ class ReaderPart(StorePart):
         self.begin_save(served, new_slate=new_slate)()
 
     def begin_save(self, served: ServedFeed, *, new_slate: bool) -> Callable[[], None]:
-        """Send what `save_served` keeps, and return what waits until it is kept.
+        """Send what `save_served` stores, and return a function that waits until it is stored.
 
-        What is returned must be called; meanwhile the caller may do other work.
+        The caller must call that function, and may do other work before that.
         """
         self._check_layout()
         user_id, keys = served.user_id, self._keys

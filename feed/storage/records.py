@@ -1,4 +1,4 @@
-"""The records that go into the store and come out of it."""
+"""The records that the store takes and returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feed.domain import Article, EventKind, Preferences
 
 
 class Outcome(StrEnum):
-    """What became of one event given to `append_events`."""
+    """The outcome of one event that was given to `append_events`."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -20,7 +20,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What a merge came to: the reader, and whether this call made the id theirs."""
+    """The result of a merge: the reader, and whether it was this call that merged the id."""
 
     user_id: str
     is_new: bool
@@ -37,7 +37,7 @@ class HistoryEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History(Sequence[HistoryEntry]):
-    """A reader's engagements as columns of one length: a request needs them as arrays anyway."""
+    """A reader's engagements as columns of equal length, which a request uses as arrays."""
 
     kinds: Sequence[EventKind] = ()
     article_ids: Sequence[str] = ()
@@ -79,12 +79,13 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class ReaderState:
-    """Everything a feed request needs of one reader, read in one round trip.
+    """Everything that a feed request needs about one reader, read in one round trip.
 
-    `history` is oldest first, at most 200 entries; `read_ids` the articles clicked in the last
-    30 days (at most 1,000); `reactions` maps article to like or dislike, `reacted_at` to when.
-    `moved_to` names the reader whose state this is, where the id asked for was merged into
-    another; `unit` is what experiments know the reader by, where that is not the reader's id.
+    `history` has at most 200 entries, oldest first. `read_ids` are the articles clicked in the
+    last 30 days (at most 1,000). `reactions` maps each article to like or dislike, and
+    `reacted_at` maps it to the time. `moved_to` names the reader to whom this state belongs, if
+    the requested id was merged into another. `unit` is the reader's unit in experiments, if that
+    is not the reader's id.
     """
 
     preferences: Preferences = field(default_factory=Preferences)
@@ -101,11 +102,11 @@ class ReaderState:
 
 @dataclass(frozen=True, slots=True)
 class StoredArticle:
-    """An article with the vector the encoder (or the publisher) gave it.
+    """An article with its vector from the encoder or the publisher.
 
-    `encoder` names what made `embedding` (unit length; shape [d], d may be 0); `text_hash` is of
-    the text that was encoded, so an unchanged text is not encoded again. `added_at` is when the
-    article first came (epoch seconds).
+    `encoder` names the origin of `embedding` (unit length; shape [d], d may be 0). `text_hash` is
+    the hash of the encoded text, so that an unchanged text is not encoded again. `added_at` is
+    when the article was first received (epoch seconds).
     """
 
     article: Article
@@ -128,7 +129,7 @@ class CatalogueChange:
 
 @dataclass(frozen=True, slots=True)
 class ChangeBatch:
-    """Catalogue changes after a position. `gap` says the log no longer reaches back to it."""
+    """Catalogue changes after a position; `gap` means that the log no longer reaches back to it."""
 
     position: str
     changes: tuple[CatalogueChange, ...]
@@ -146,7 +147,7 @@ class StoredKey:
 
 
 class RecordType(StrEnum):
-    """What a stream record is."""
+    """The kind of a stream record."""
 
     EVENT = "event"
     SERVED = "served"
@@ -164,11 +165,12 @@ class StreamRecord(NamedTuple):
     click that did not come from a trusted caller has `network` and `fresh` too (see
     `domain.Origin`).
 
-    An identity record says that `from_id` was merged into `to_id` at `merged_at` (ids are empty
-    where either reader has personalisation off), and `keeps_unit_of` which of the two (`from` or
-    `to`) goes on in the experiments. Two readers have become one: `clicks` are first clicks that
-    are none any more, each as [article_id, occurred_at, answered a feed, below an article], and
-    `reactions` what leaves the totals, each as [article_id, reacted_at, likes, dislikes].
+    An identity record says that `from_id` was merged into `to_id` at `merged_at`. The ids are
+    empty if either reader has personalisation off. `keeps_unit_of` says which of the two (`from`
+    or `to`) continues in the experiments. Because two readers have become one, some counts are
+    taken back: `clicks` are the clicks that are no longer first clicks, each as [article_id,
+    occurred_at, answered a feed, below an article], and `reactions` are those that leave the
+    totals, each as [article_id, reacted_at, likes, dislikes].
     """
 
     stream_id: str

@@ -1,4 +1,4 @@
-"""The slots of a kept slate as JSON: columns, in which what repeats is written once."""
+"""The slots of a stored slate as JSON columns, in which repeated values are written once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archiving: stream records and catalogue changes go into the archive, in commits."""
+"""Writes stream records and catalogue changes to the archive, in commits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARTICLES_PER_COMMIT = 5_000
 
 
 class ArchiveFeeder:
-    """Moves what the streams hold into the archive, in commits of bounded size.
+    """Moves the records of the streams into the archive, in commits of bounded size.
 
     Args:
         store: where the streams are.
@@ -66,10 +66,10 @@ class ArchiveFeeder:
         self._started = True
 
     def tick(self, now: float) -> int:
-        """Archive what waits, if it is time; return the number of records and changes archived.
+        """Archive what is waiting, if it is due; return the number of records and changes archived.
 
-        A failure of the disk is logged and tried again later: nothing is lost, the streams keep
-        their records until they are archived.
+        If the disk fails, that is logged and tried again later. Nothing is lost, because the
+        streams keep their records until they are archived.
         """
         if not self._is_due(now):
             return 0

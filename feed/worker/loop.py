@@ -1,4 +1,4 @@
-"""The worker process: counts and archives what the streams bring, then trims them."""
+"""The worker process, which counts and archives the records of the streams, then trims them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ with the default thresholds, collections took 40 % of the worker's time."""
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What one tick did: records counted, records and changes archived, and whether we lead."""
+    """The work of one tick: records counted, records and changes archived, and whether we lead."""
 
     counted: int = 0
     archived: int = 0
@@ -78,7 +78,7 @@ class Worker:
         """Do everything that is due at a time: the lease, counting, archiving, trimming.
 
         Raises:
-            StoreUnavailableError: the store does not answer; simply tick again later.
+            StoreUnavailableError: the store does not answer; call again later.
         """
         counted = self.count(now)
         if not self._leads:
@@ -89,7 +89,7 @@ class Worker:
         return Progress(counted, archived)
 
     def lead(self, now: float) -> bool:
-        """Take or renew the lease; on taking it, start from what the last worker left."""
+        """Take or renew the lease; after taking it, start from the last worker's state."""
         if not self._store.acquire_lease(LEASE, self._owner, LEASE_SECONDS):
             if self._leads:
                 log.warning("lease_lost")
@@ -120,7 +120,7 @@ class Worker:
         return counted
 
     def archive(self, now: float) -> int:
-        """Archive what waits, if it is time; return the number of records and changes."""
+        """Archive what is waiting, if it is due; return the number of records and changes."""
         if not self._leads:
             return 0
         with self._archive_lock:
@@ -150,7 +150,7 @@ class Worker:
             self._leads = False
 
     def sweep(self, now: float) -> None:
-        """Now and then remove old articles that nobody reads any more from the catalogue."""
+        """Occasionally remove old articles that nobody reads any more from the catalogue."""
         days = self._settings.article_days
         if not self._leads or not days or 0 <= now - self._swept_at < SWEEP_SECONDS:
             return
@@ -173,10 +173,10 @@ def run_worker(
 ) -> None:
     """Work until `stop` is set. Counting and archiving run side by side, in two threads.
 
-    The store may be away at the start or at any time: the worker waits and goes on.
+    The store may be unavailable at any time, even at the start; the worker waits and continues.
 
     Raises:
-        FeedError: archiving ended through a defect of this code; start the worker again.
+        FeedError: archiving ended because of a defect in this code; start the worker again.
     """
     patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
     store = RedisStore(patient)

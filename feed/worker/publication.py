@@ -24,14 +24,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """A checkpoint (all the signals) or a delta (those that changed).
+    """A checkpoint (all the signals) or a delta (the signals that have changed).
 
-    `generation` names the worker run that made it; `previous` is the id of the delta before
-    this one (for a checkpoint: of the last delta it includes); `positions` maps each partition
-    to the last stream id that is counted; `at` is when it was made (epoch seconds); `body` is
-    what `LiveSignals.dump` or `.delta` returned. It is empty in a delta that only announces a
-    run or a new position. `bound` is what `NetworkBound.dump` returned, in a checkpoint alone:
-    only the worker needs it.
+    `generation` names the worker run that made it. `previous` is the id of the delta before this
+    one (in a checkpoint: of the last delta that it includes). `positions` maps each partition to
+    the last stream id that is counted. `at` is the time at which it was made (epoch seconds).
+    `body` is what `LiveSignals.dump` or `.delta` returned; it is empty in a delta that only
+    announces a run or a new position. `bound` is what `NetworkBound.dump` returned; it is only in
+    checkpoints, because only the worker needs it.
     """
 
     generation: str
@@ -70,11 +70,12 @@ class Publication:
 
 
 class SignalsFollower:
-    """A web process's copy of the worker's signals, kept up by deltas.
+    """A web process's copy of the worker's signals, which deltas keep up to date.
 
-    The checkpoint is loaded at the first call, after another worker took over, and after falling
-    behind the deltas that are kept. `signals` never changes once given out; `delta_id` is the id
-    of the last delta in it, `at` when the worker made that (epoch seconds).
+    The checkpoint is loaded at the first call, when another worker has taken over, and when this
+    copy has fallen behind the deltas that are kept. `signals` never changes once it is returned.
+    `delta_id` is the id of the last delta in it, and `at` is the time at which the worker made
+    that delta (epoch seconds).
     """
 
     def __init__(self, store: StreamPart, ids: IdMap) -> None:
@@ -90,7 +91,7 @@ class SignalsFollower:
         self.at = 0.0
 
     def follow(self) -> bool:
-        """Read what the worker has published since; return whether `signals` were replaced.
+        """Read what the worker has since published; return whether `signals` was replaced.
 
         Raises:
             StoreUnavailableError: the store does not answer. What was read before is kept and is

@@ -1,4 +1,4 @@
-"""Counting: stream records become counters, which are published as deltas and checkpoints."""
+"""Counts stream records, and publishes the counters as deltas and checkpoints."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class SignalsPublisher:
     replaced whole. A new worker continues from there, so nothing is counted twice or left out.
 
     Args:
-        store: where streams are read and results published.
-        owner: name of this worker run; also the holder of the lease.
+        store: the store from which streams are read and to which results are published.
+        owner: name of this worker run, which also holds the lease.
         lease: name of the lease that must be held for anything to be published.
         memory_s: seconds after which `start` forgets an article that is neither shown nor
             clicked; 0: never.

@@ -140,7 +140,7 @@ def test_a_damaged_or_foreign_backup_is_refused_and_changes_nothing(used, tmp_pa
         restore(replace(empty_settings, namespace="other"), tmp_path / "copy")
     dump = tmp_path / "copy" / "store.dump.gz"
     dump.write_bytes(dump.read_bytes()[:-50])
-    with pytest.raises(ArchiveError, match="not whole"):
+    with pytest.raises(ArchiveError, match="is incomplete"):
         restore(empty_settings, tmp_path / "copy")
     with closing(RedisStore(empty_settings)) as untouched:
         assert list(untouched.scan_articles()) == []

@@ -1,4 +1,4 @@
-"""The life of an experiment in the store: create, start, stop, test by override."""
+"""The lifecycle of an experiment in the store: create, start, stop, override for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trust check of readers who logged in: what is left out so that each has one variant."""
+"""Trust check on logins: what is left out so that each reader has one variant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trust checks on the sample ratio: of all exposed readers, of each day's, of each platform's."""
+"""Trust checks for sample ratio mismatch: over all readers, by day, and by platform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trust check: whether a few heavy readers make an interval err on one side more than it says."""
+"""Trust check: whether a few heavy readers make an interval err on one side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict: what the rule registered before the start says of the numbers."""
+"""The verdict: applies the rule that was registered before the start to the numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections that compare variants: what decides, must not get worse, or moved besides."""
+"""The sections that compare variants: primary, guardrail and secondary metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections that look closer: over time, by segment, and where in the feed clicks come from."""
+"""The sections with details: effects over time and by segment, and clicks by slot."""
 
 from __future__ import annotations
 

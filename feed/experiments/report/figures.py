@@ -1,4 +1,4 @@
-"""A report's figures: effects with their intervals, and what happened over days and positions."""
+"""A report's figures: effects with their intervals, and courses over days and positions."""
 
 from __future__ import annotations
 

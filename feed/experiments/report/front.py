@@ -1,4 +1,4 @@
-"""What a report says before and after its effects: the verdict, the facts, trust and design."""
+"""The sections around the effects: the verdict, the facts, the trust checks and the design."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a report: HTML, Markdown and JSON of the same numbers, side by side."""
+"""Writes a report as HTML, Markdown and JSON of the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sufficient statistics of a variant: all the tests need, as fifteen numbers that add up."""
+"""Sufficient statistics of a variant: fifteen numbers that add up and suffice for all tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guardrails: is the treatment shown to be no worse than control by more than a margin?"""
+"""Guardrail metrics: whether the treatment is no worse than control by more than a margin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does each part of the collaborative model earn its place? Measured by taking it away."""
+"""Measures what each part of the collaborative model contributes, by removing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster of three nodes on this machine, and one of them killed."""
+"""A cluster of three nodes on one machine, one of which is killed."""
 
 from __future__ import annotations
 

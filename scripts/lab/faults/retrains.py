@@ -1,4 +1,4 @@
-"""`feed retrain` killed at random moments: the live model stays whole, nothing half is left."""
+"""Kills `feed retrain` at random moments, and checks that the live model stays complete."""
 
 from __future__ import annotations
 
