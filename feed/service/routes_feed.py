@@ -48,8 +48,8 @@ def post_events() -> Response:
 
     Every event is accepted, a duplicate (its event_id was taken before; nothing changes), or
     rejected with the reason. The body may be compressed (Content-Encoding: gzip), and may be
-    declared as text/plain, as navigator.sendBeacon does. The answer comes when the store has the accepted ones; on any
-    other status send the same events again.
+    declared as text/plain, as navigator.sendBeacon does. The answer comes when the store has
+    the accepted ones; on any other status send the same events again.
     """
     services, reader = current_services(), g.principal.user_id
     origin = services.networks.origin_of(g.principal, g.address)

@@ -69,9 +69,7 @@ def test_a_body_may_be_compressed(site: Any, body: bytes) -> None:
         (b"{}", "br", 415),
     ],
 )
-def test_a_wrong_compression_is_refused(
-    site: Any, data: bytes, encoding: str, status: int
-) -> None:
+def test_a_wrong_compression_is_refused(site: Any, data: bytes, encoding: str, status: int) -> None:
     answer = site.client.post(
         "/v1/events", data=data, headers={**JSON, "Content-Encoding": encoding}
     )
