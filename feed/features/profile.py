@@ -12,6 +12,7 @@ from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind
 from feed.features.ids import Vocabulary, find, first_places
 from feed.features.interactions import CLICK, KIND_CODE, decay, event_weights
+from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
 from feed.storage.records import ReaderState
 
@@ -188,7 +189,7 @@ def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
         muted_sections=_codes(pool.sections, preferences.muted_sections),
         followed_sources=_codes(pool.sources, preferences.followed_sources),
         muted_sources=_codes(pool.sources, preferences.muted_sources),
-        languages=_codes(pool.languages, preferences.languages),
+        languages=matching_codes(pool.languages, preferences.languages),
         personalization=preferences.personalization,
     )
 

@@ -14,6 +14,7 @@ from feed.config import RankingConfig
 from feed.domain import TrendingEntry
 from feed.features.counters import HALF_LIVES_S
 from feed.features.ids import IdMap
+from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
 from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surprise
 
@@ -97,7 +98,7 @@ class TrendingState:
         if section:
             keep &= pool.section[at] == pool.sections.row(section)
         if language:
-            keep &= pool.language[at] == pool.languages.row(language)
+            keep &= np.isin(pool.language[at], matching_codes(pool.languages, [language]))
         return tuple(self.entries[i] for i in np.flatnonzero(keep))
 
     def to_bytes(self) -> bytes:

@@ -159,13 +159,14 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),
         networks=NetworkNames(store, clock),
+        cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         clock=clock,
     )
 
 
 def _surround_requests(app: APIFlask, services: Services) -> None:
-    cross_origin = CrossOrigin(services.settings.cors_origins)
+    cross_origin = services.cross_origin
 
     @app.before_request
     def enter() -> Response | None:

@@ -32,7 +32,7 @@ def show_trending(
     """
     state = snapshot.trending
     pool = snapshot.view.pool
-    entries = state.select(pool, query.section, (query.language or "").lower())
+    entries = state.select(pool, query.section, query.language or "")
     entries = entries[: 2 * query.limit]
     card_cache.sync()
     cards = card_cache.take([entry.article_id for entry in entries])

@@ -51,6 +51,16 @@ class CrossOrigin:
             headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
             headers["Access-Control-Max-Age"] = PREFLIGHT_S
 
+    def may_send(self, request: Request) -> bool:
+        """Return whether a page may send what browsers let every page send, such as a beacon.
+
+        No origin at all is no browser, or one that keeps the page's origin to itself for a
+        request to the page's own service.
+        """
+        origin = request.headers.get("Origin")
+        own = request.host_url.rstrip("/")
+        return origin is None or origin == own or self._allowed(request) is not None
+
     def _allowed(self, request: Request) -> str | None:
         origin = request.headers.get("Origin", "")
         if not origin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,10 +10,10 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from apiflask import APIFlask
-from flask import Response, request
+from flask import Response, current_app, request
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
 from feed.service.answers import Problem
@@ -111,15 +112,42 @@ def read_body(model: type[M]) -> M:
         raise ProblemError(422, f"{field} {rule}", broken) from None
 
 
-def read_json_bytes() -> bytes:
+def read_json_bytes(*, beacon: bool = False) -> bytes:
     """Return the body of the present request, which must be declared as JSON.
 
+    Args:
+        beacon: `text/plain`, which a browser's `sendBeacon` sends, will do too.
+
     Raises:
-        UnsupportedMediaType: it is declared as something else.
+        ProblemError: 400, the body is not whole gzip.
+        UnsupportedMediaType: it is declared as something else, or compressed otherwise than by
+            gzip.
+        RequestEntityTooLarge: it is too large once decompressed.
     """
-    if not request.is_json:
+    if not request.is_json and not (beacon and request.mimetype == "text/plain"):
         raise UnsupportedMediaType("the body must be sent as application/json")
-    return request.get_data(cache=False)
+    data = request.get_data(cache=False)
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "gzip":
+        return _decompressed(data, current_app.config["MAX_CONTENT_LENGTH"])
+    if encoding != "identity":
+        raise UnsupportedMediaType("the body must be sent as it is or compressed by gzip")
+    return data
+
+
+def _decompressed(data: bytes, most: int) -> bytes:
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # gzip alone
+    try:
+        found = stream.decompress(data, most + 1)
+    except zlib.error:
+        found = b""
+    if len(found) > most:
+        raise RequestEntityTooLarge
+    if not stream.eof or stream.unused_data:
+        raise ProblemError(
+            400, "the body is not whole gzip", [("body", "must be one gzip stream, and complete")]
+        )
+    return found
 
 
 def complete_openapi(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:

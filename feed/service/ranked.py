@@ -13,14 +13,18 @@ import structlog
 from feed.config import RankingConfig
 from feed.domain import Mode, Rung, ServedFeed, Slots
 from feed.experiments.design.resolution import Resolution, Side, resolve
-from feed.features.ids import Vocabulary
 from feed.features.profile import (
     EMPTY_PROFILE,
     NO_PREFERENCES,
     preference_codes,
     profile_from_state,
 )
-from feed.features.request_context import RequestContext, device_code
+from feed.features.request_context import (
+    RequestContext,
+    asked_languages,
+    asked_section,
+    device_code,
+)
 from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
 from feed.ranking.pipeline import recommend
@@ -30,9 +34,6 @@ from feed.service.schemas import FeedQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
 from feed.storage.records import ReaderState
-
-NOWHERE = np.iinfo(np.int32).max
-"""Code of a section or language that no article has."""
 
 _LOWER_RUNGS = (Mode.TRENDING, Mode.LATEST)
 
@@ -140,23 +141,15 @@ def prepare_context(
 
 def _request_context(request: FeedRequest, view: RankingView, mode: Mode) -> RequestContext:
     query, pool = request.query, view.pool
-    language = (query.language or "").lower()
     page = pool.ids.row(query.page_article_id) if query.page_article_id else -1
     return RequestContext(
         now=request.now,
         page_row=page if page < pool.size else -1,
         device=device_code(query.device),
-        section=_code(pool.sections, query.section),
-        languages=(_code(pool.languages, language),) if language else (),
+        section=asked_section(pool.sections, query.section),
+        languages=asked_languages(pool.languages, query.language or ""),
         mode=mode,
     )
-
-
-def _code(vocabulary: Vocabulary, name: str) -> int:
-    if not name:
-        return -1
-    code = vocabulary.row(name)
-    return code if code >= 0 else int(NOWHERE)
 
 
 def _as_served(

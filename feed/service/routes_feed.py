@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from apiflask import APIBlueprint
-from flask import Response, g
+from flask import Response, g, request
 
 from feed.service.access import speaks_for
 from feed.service.answers import EventsOut, FeedOut, TrendingOut
@@ -47,12 +47,15 @@ def post_events() -> Response:
     """Accept 1 to 500 events.
 
     Each event is accepted, rejected with a reason, or a duplicate. A duplicate has an event_id
-    that was accepted before, and changes nothing. The answer comes when the store has the
-    accepted events. If you get any other status, send the same events again.
+    that was accepted before, and changes nothing. The body may be compressed (Content-Encoding:
+    gzip) and may be declared as text/plain, as navigator.sendBeacon does. The answer comes when
+    the store has the accepted events. If you get any other status, send the same events again.
     """
     services, reader = current_services(), g.principal.user_id
     origin = services.networks.origin_of(g.principal, g.address)
-    answer = services.feeds.record_events(read_json_bytes(), g.watch, reader, origin)
+    # A page of any origin may send text/plain without asking first: only listed ones are heard.
+    body = read_json_bytes(beacon=services.cross_origin.may_send(request))
+    answer = services.feeds.record_events(body, g.watch, reader, origin)
     return json_response(orjson.dumps(answer), 202)
 
 

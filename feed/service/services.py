@@ -13,6 +13,7 @@ from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.catalogue import ArticleService
+from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.snapshot import SnapshotKeeper
@@ -32,6 +33,7 @@ class Services:
     access: AccessControl
     proxies: TrustedProxies
     networks: NetworkNames
+    cross_origin: CrossOrigin
     admission: AdmissionQueue
     clock: Callable[[], float]
 
