@@ -1,4 +1,4 @@
-"""The numpy arrays that pass between modules, by what their numbers are."""
+"""The types of the numpy arrays that pass between modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `feed` command: the one place that lists what people can run."""
+"""The `feed` command, which lists every subcommand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from feed.domain import FeedError
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Where a command is defined, and the line that `feed --help` shows for it."""
 
     module: str
@@ -21,28 +21,40 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "serve": Entry("feed.commands.serve", "serve", "Serve feeds: store, worker and web processes."),
-    "worker": Entry("feed.commands.worker", "worker", "Run the worker alone."),
-    "ingest": Entry(
+    "serve": CommandEntry(
+        "feed.commands.serve", "serve", "Serve feeds: store, worker and web processes."
+    ),
+    "worker": CommandEntry("feed.commands.worker", "worker", "Run the worker alone."),
+    "ingest": CommandEntry(
         "feed.commands.ingest", "ingest", "Send articles and events to a running service."
     ),
-    "encode": Entry("feed.commands.encode", "encode", "Encode articles after a change of encoder."),
-    "models": Entry("feed.commands.models", "models", "List models, choose one, roll back."),
-    "experiment": Entry(
+    "encode": CommandEntry(
+        "feed.commands.encode", "encode", "Encode articles after a change of encoder."
+    ),
+    "models": CommandEntry("feed.commands.models", "models", "List models, choose one, roll back."),
+    "experiment": CommandEntry(
         "feed.commands.experiment", "experiment", "Create, start, stop and report experiments."
     ),
-    "report": Entry("feed.commands.ab_report", "ab_report", "Report one experiment."),
-    "ope": Entry("feed.commands.ope", "ope", "Estimate another policy from the log."),
-    "backup": Entry("feed.commands.backup", "backup_command", "Copy a whole installation."),
-    "restore": Entry("feed.commands.backup", "restore_command", "Bring a copy back."),
-    "health": Entry("feed.commands.health", "health", "Say whether a part of the service works."),
-    "settings": Entry("feed.commands.settings", "settings", "Show every setting and its value."),
-    "keys": Entry("feed.commands.keys", "keys", "Make, list and revoke API keys."),
-    "tokens": Entry("feed.commands.tokens", "tokens", "Make a reader's token, to try it."),
-    "routes": Entry("feed.commands.routes", "routes", "List every route and who may call it."),
-    "demo": Entry("feed.commands.demo", "demo", "Run and show the whole system on a newsroom."),
-    "retrain": Entry("feed.commands.retrain", "retrain", "Learn and publish a model."),
-    "evaluate": Entry(
+    "report": CommandEntry("feed.commands.ab_report", "ab_report", "Report one experiment."),
+    "ope": CommandEntry("feed.commands.ope", "ope", "Estimate another policy from the log."),
+    "backup": CommandEntry("feed.commands.backup", "backup_command", "Copy a whole installation."),
+    "restore": CommandEntry("feed.commands.backup", "restore_command", "Bring a copy back."),
+    "health": CommandEntry(
+        "feed.commands.health", "health", "Say whether a part of the service works."
+    ),
+    "settings": CommandEntry(
+        "feed.commands.settings", "settings", "Show every setting and its value."
+    ),
+    "keys": CommandEntry("feed.commands.keys", "keys", "Make, list and revoke API keys."),
+    "tokens": CommandEntry("feed.commands.tokens", "tokens", "Make a reader's token, to try it."),
+    "routes": CommandEntry(
+        "feed.commands.routes", "routes", "List every route and who may call it."
+    ),
+    "demo": CommandEntry(
+        "feed.commands.demo", "demo", "Run and show the whole system on a newsroom."
+    ),
+    "retrain": CommandEntry("feed.commands.retrain", "retrain", "Learn and publish a model."),
+    "evaluate": CommandEntry(
         "feed.commands.evaluate", "evaluate_command", "Measure the ranking on a log."
     ),
 }

@@ -29,56 +29,57 @@ def setting(default: Any, text: str) -> Any:
 class Settings:
     """How one installation runs. Each is read from `FEED_<NAME>` in the environment."""
 
-    data_dir: Path = setting(Path("data"), "directory of store, archive and models")
-    redis_url: str = setting("", "redis:// or unix:// address; empty: an embedded store is started")
-    redis_cluster: bool = setting(False, "redis_url names a node of a Redis Cluster")
+    data_dir: Path = setting(Path("data"), "directory of the store, the archive and the models")
+    redis_url: str = setting("", "redis:// or unix:// address of the store; empty: feed starts one")
+    redis_cluster: bool = setting(False, "whether redis_url is a node of a Redis Cluster")
     partitions: int = setting(16, "number of reader partitions; fixed when data is first written")
     namespace: str = setting("feed", "prefix of every key in the store")
     host: str = setting(
-        "127.0.0.1", "address to bind; any other than loopback needs keys or tokens"
+        "127.0.0.1", "address to bind; any address other than loopback needs keys or tokens"
     )
     port: int = setting(8000, "TCP port of the web service")
     web: int = setting(2, "number of web processes")
     api_keys: str = setting(
         "",
-        "comma-separated [name:]scope:sha256-hex of accepted API keys; scopes read, write, admin, "
-        "metrics, site",
+        "accepted API keys as [name:]scope:sha256-hex, separated by commas; the scopes are read, "
+        "write, admin, metrics and site",
     )
-    site_key: str = setting("", "publishable key with which a browser asks for an anonymous token")
+    site_key: str = setting("", "public key with which a browser asks for an anonymous token")
     token_secret: str = setting(
-        "", "comma-separated [kid:]secret of readers' tokens signed with HS256; 32 bytes or more"
+        "",
+        "HS256 secrets of readers' tokens as [kid:]secret, separated by commas; 32 bytes or more",
     )
     token_keys: str = setting(
-        "", "JWKS or PEM file with the public keys of readers' tokens (EdDSA, RS256)"
+        "", "JWKS or PEM file with the public keys for readers' tokens (EdDSA, RS256)"
     )
-    token_issuer: str = setting("", "the iss that readers' tokens must name; empty: any")
-    token_audience: str = setting("", "the aud that readers' tokens must name; empty: none")
+    token_issuer: str = setting("", "the iss that readers' tokens must have; empty: any")
+    token_audience: str = setting("", "the aud that readers' tokens must have; empty: none")
     token_leeway_seconds: float = setting(
         30.0, "seconds by which clocks may differ when a reader's token is checked"
     )
     anonymous_token_days: float = setting(30.0, "days an anonymous reader's token is valid")
     anonymous_per_minute: int = setting(
-        30, "anonymous readers made a minute for one address; 0: no limit"
+        30, "anonymous readers that one address may make per minute; 0: no limit"
     )
     trusted_proxies: str = setting(
-        "", "comma-separated addresses or networks of proxies whose X-Forwarded-For is believed"
+        "", "addresses or networks of trusted proxies (X-Forwarded-For), separated by commas"
     )
     public_metrics: bool = setting(
-        False, "serve /metrics and /v1/about-ranking to callers without a key, too"
+        False, "whether /metrics and /v1/about-ranking are open to callers without a key"
     )
     cursor_secret: str = setting(
-        "", "key that signs cursors; empty: made once and kept in the store"
+        "", "key that signs cursors; empty: feed makes one and keeps it in the store"
     )
     cors_origins: str = setting(
-        "", "comma-separated origins allowed to call from a browser; *: every origin"
+        "", "origins whose pages may call from a browser, separated by commas; *: every origin"
     )
     encoder: str = setting("sentence", "article encoder: sentence, tfidf or none")
     request_budget_ms: int = setting(
-        300, "milliseconds one feed request may take before it steps down"
+        300, "milliseconds one feed request may take before it falls back to a simpler feed"
     )
     store_timeout_ms: int = setting(150, "milliseconds one store round trip may take")
     poll_seconds: float = setting(
-        0.4, "seconds between looks for new articles, counters and models"
+        0.4, "seconds between checks for new articles, counters and models"
     )
     max_body_bytes: int = setting(4_000_000, "largest accepted request body, bytes")
     rate_per_minute: int = setting(0, "requests a minute for one key or address; 0: no limit")
@@ -89,13 +90,14 @@ class Settings:
         "everysec", "when the embedded store flushes to disk: everysec or always"
     )
     stream_max_events: int = setting(
-        2_000_000, "unarchived records a reader partition set may hold before events answer 503"
+        2_000_000,
+        "unarchived records that the streams may hold before events are answered with 503",
     )
-    archive_seconds: float = setting(5.0, "seconds between archive files, at most")
+    archive_seconds: float = setting(5.0, "longest time between two archive files, seconds")
     archive_events: int = setting(50_000, "records that start a new archive file at once")
     retention_days: int = setting(90, "days the archive keeps events; 0: for ever")
     article_days: int = setting(
-        90, "days after which the catalogue drops an article nobody reads any more; 0: never"
+        90, "days after which the catalogue drops an article that nobody reads any more; 0: never"
     )
     reader_ttl_days: int = setting(60, "days a reader without events is kept in the store")
     slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable")
@@ -106,40 +108,46 @@ class Settings:
 class RankingConfig:
     """Every parameter of a feed request. An experiment's variant overrides any of them."""
 
-    slate_size: int = setting(200, "articles ranked for one slate, which cursors page through")
-    candidates_per_source: int = setting(100, "candidates one source may propose")
-    candidate_cap: int = setting(120, "candidates scored after the round robin over sources")
-    max_age_hours: float = setting(72.0, "older articles are no candidates (pins excepted), hours")
-    use_ranker: bool = setting(True, "use the learned ranker when the bundle has one")
-    use_collaborative: bool = setting(True, "use the collaborative-filtering source and features")
-    use_content: bool = setting(True, "use the content sources and features")
+    slate_size: int = setting(200, "articles in one ranked list, through which cursors page")
+    candidates_per_source: int = setting(100, "candidates that one source may propose")
+    candidate_cap: int = setting(120, "candidates scored, taken from the sources in turn")
+    max_age_hours: float = setting(
+        72.0, "age above which only pinned articles are candidates, hours"
+    )
+    use_ranker: bool = setting(True, "whether the learned ranker is used when the model has one")
+    use_collaborative: bool = setting(True, "whether collaborative filtering is used")
+    use_content: bool = setting(True, "whether the content sources and features are used")
     trending_boost: float = setting(
         0.3, "strength of the trending factor: score * (1 + boost * trend)"
     )
     trending_half_life_minutes: float = setting(
-        30.0, "half-life of the trending rate, 30 or 120 minutes; the worker's, no variant's"
+        30.0, "half-life of the trending rate, 30 or 120 minutes; the same for every variant"
     )
     followed_boost: float = setting(
         0.5, "strength of a follow: score * (1 + boost) in followed sections and sources"
     )
     section_decay: float = setting(
-        0.9, "factor on the score for each earlier article of the section"
+        0.9, "factor on the score for each earlier article of the same section"
     )
-    source_decay: float = setting(1.0, "factor on the score for each earlier article of the source")
-    decay_floor: float = setting(0.5, "the decays never fall below this factor")
+    source_decay: float = setting(
+        1.0, "factor on the score for each earlier article of the same source"
+    )
+    decay_floor: float = setting(0.5, "lowest value of the section and source factors")
     mmr_lambda: float = setting(
-        0.9, "1 ranks by score alone, 0 by difference from what stands above"
+        0.9, "1 ranks only by score, 0 only by difference from the articles above (MMR)"
     )
-    duplicate_similarity: float = setting(0.92, "cosine from which two articles tell one story")
-    fatigue_after: int = setting(3, "times shown without a click after which the score is damped")
-    fatigue_factor: float = setting(0.7, "factor for each showing beyond that")
+    duplicate_similarity: float = setting(
+        0.92, "cosine from which two articles count as the same story"
+    )
+    fatigue_after: int = setting(3, "impressions without a click after which the score is lowered")
+    fatigue_factor: float = setting(0.7, "factor on the score for each further impression")
     explore_slots: int = setting(
         1, "slots of the first page drawn at random from the exploration pool"
     )
     explore_from: int = setting(4, "first slot (0-based) that exploration may take")
     first_page: int = setting(20, "number of slots that count as the first page")
     session_minutes: float = setting(
-        60.0, "events this recent belong to the present session, minutes"
+        60.0, "age up to which events belong to the present session, minutes"
     )
     profile_half_life_hours: float = setting(
         72.0, "half-life of an event's weight in a profile, hours"
@@ -159,17 +167,19 @@ class TrainingConfig:
     window_days: float = setting(28.0, "days of events that enter the interaction matrix")
     half_life_hours: float = setting(72.0, "half-life of an interaction's weight, hours")
     factors: int = setting(64, "dimensions of the collaborative factors")
-    iterations: int = setting(15, "alternating least squares sweeps")
+    iterations: int = setting(15, "iterations of alternating least squares")
     regularization: float = setting(
         2.0, "L2 regularisation of the factors, per mean reader of an article"
     )
     alpha: float = setting(10.0, "confidence per unit of interaction weight")
     content_ridge: float = setting(10.0, "L2 regularisation of the map from embeddings to factors")
-    content_min_readers: int = setting(5, "readers an article needs to teach that map")
-    shrinkage_readers: float = setting(
-        2.0, "readers at which own and mapped factors weigh the same"
+    content_min_readers: int = setting(
+        5, "readers that an article needs before that map learns from it"
     )
-    content_dimensions: int = setting(128, "dimensions embeddings are reduced to for ranking")
+    shrinkage_readers: float = setting(
+        2.0, "readers at which an article's own and mapped factors weigh the same"
+    )
+    content_dimensions: int = setting(128, "dimensions to which embeddings are reduced for ranking")
     neighbours: int = setting(50, "item-item neighbours kept for an article")
     kind_weights: dict[str, float] = setting(
         {
@@ -181,19 +191,25 @@ class TrainingConfig:
             EventKind.DISLIKE: -2.0,
             EventKind.HIDE: -3.0,
         },
-        "weight of one event of a kind in the interaction matrix",
+        "weight of one event of each kind in the interaction matrix",
     )
-    accidental_dwell_s: float = setting(3.0, "reads shorter than this were accidents, seconds")
+    accidental_dwell_s: float = setting(3.0, "reads shorter than this count as accidental, seconds")
     accidental_weight: float = setting(0.2, "factor on the weight of an accidental click")
-    bot_articles_per_minute: float = setting(20.0, "readers faster than this count as bots")
+    bot_articles_per_minute: float = setting(
+        20.0, "articles per minute above which a reader counts as a bot"
+    )
     bot_weight: float = setting(0.05, "factor on the weight of a bot's events")
-    ranker_days: float = setting(14.0, "days of served or shown feeds the ranker learns from")
+    ranker_days: float = setting(14.0, "days of feeds from which the ranker learns")
     ranker_trees: int = setting(150, "trees of the learned ranker")
     ranker_leaves: int = setting(31, "leaves of one tree")
     ranker_learning_rate: float = setting(0.06, "shrinkage of one tree")
-    ranker_min_impressions: int = setting(300, "fewer clicked feeds than this: no learned ranker")
-    gate_margin: float = setting(0.01, "how much worse (nDCG@10) a candidate model may be")
-    seed: int = setting(7, "seed of everything drawn at random in training")
+    ranker_min_impressions: int = setting(
+        300, "clicked feeds below which there is no learned ranker"
+    )
+    gate_margin: float = setting(
+        0.01, "how much worse (nDCG@10) a candidate model may be and still pass"
+    )
+    seed: int = setting(7, "seed of all random draws in training")
 
 
 def describe(config: type[Any]) -> list[tuple[str, str, str]]:

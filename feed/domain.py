@@ -1,10 +1,10 @@
-"""The words of the project: articles, events, reasons, served feeds, and one error tree."""
+"""The domain types: articles, events, reasons, served feeds, and one error tree."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -143,7 +143,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
-    """What a reader told us outright. Empty `languages` means every language."""
+    """What a reader has stated. Empty `languages` means every language."""
 
     followed_sections: tuple[str, ...] = ()
     muted_sections: tuple[str, ...] = ()
@@ -201,22 +201,48 @@ class TrendingEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeedItem:
-    """One slot of a served feed.
+class Slots:
+    """The slots of one slate, best first, as columns of one length.
 
-    `sources` are the candidate sources that proposed the article; `propensity` is the exact
-    probability with which this article came to this slot (1.0 where nothing was drawn by chance).
+    A slate has ten times as many slots as the page that is shown of it. As columns, the others
+    cost no object each, neither when the slate is made nor when it is read again.
+
+    Attributes:
+        article_ids: which article stands there; none twice.
+        positions: place in the slate, from 0.
+        scores: final scores.
+        reasons: why the article stands there, strongest first.
+        sources: the candidate sources that proposed it.
+        trending: it carried the trending label.
+        explored: it was drawn by chance.
+        pinned: an editor put it there.
+        propensities: exact probability with which this article came to this slot; 1.0 where
+            nothing was drawn by chance.
     """
 
-    article_id: str
-    position: int
-    score: float
-    reasons: tuple[Reason, ...]
-    sources: tuple[str, ...]
-    trending: bool
-    explored: bool = False
-    pinned: bool = False
-    propensity: float = 1.0
+    article_ids: Sequence[str]
+    positions: Sequence[int]
+    scores: Sequence[float]
+    reasons: Sequence[tuple[Reason, ...]]
+    sources: Sequence[tuple[str, ...]]
+    trending: Sequence[bool]
+    explored: Sequence[bool]
+    pinned: Sequence[bool]
+    propensities: Sequence[float]
+
+    def __len__(self) -> int:
+        return len(self.article_ids)
+
+    def pick(self, places: Sequence[int]) -> Slots:
+        """Return the slots at some places, in the order of `places`."""
+        return Slots(**{name: [*map(getattr(self, name).__getitem__, places)] for name in _COLUMNS})
+
+    def followed_by(self, other: Slots) -> Slots:
+        """Return these slots with those of another slate behind them."""
+        return Slots(**{name: [*getattr(self, name), *getattr(other, name)] for name in _COLUMNS})
+
+
+_COLUMNS = tuple(column.name for column in fields(Slots))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +251,7 @@ class ServedFeed:
 
     `counters_at` is the store position of the counters used, `experiments` maps experiment name
     to variant, `personalized` is true only if the reader's history changed the order.
-    `items` holds every ranked slot (the slate), `shown_to` how many of them were given out.
+    `slots` is the whole slate, of which the slots from `shown_from` to `shown_to` were given out.
     An interleaved feed has two sides: `rung` is the lower one, `personalized` is true if either
     side is, `model_version` names both versions ("m1+m2") if they differ, and `context` holds what
     each side was ("<variant>.rung", "<variant>.personalized", "<variant>.model_version").
@@ -239,7 +265,7 @@ class ServedFeed:
     personalized: bool
     model_version: str
     experiments: dict[str, str]
-    items: Sequence[FeedItem]
+    slots: Slots
     shown_from: int
     shown_to: int
     section: str = ""

@@ -1,1 +1,1 @@
-"""What people and cron run, one click command or group a module; `feed.cli` lists them."""
+"""The commands that people and cron run, one per module; `feed.cli` lists them."""

@@ -32,20 +32,20 @@ _COLOURS = {
 @click.argument("experiment")
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where to write; by default DATA/reports."
+    "--out", type=click.Path(path_type=Path), help="Directory to write to; by default DATA/reports."
 )
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="The numbers, there too."
+    "--json", "json_file", type=click.Path(path_type=Path), help="Also write the JSON to this file."
 )
-@click.option("--from", "begin", help="Begin of the window (ISO 8601); by default the start.")
-@click.option("--to", "end", help="End of the window, not included; by default the stop, or now.")
+@click.option("--from", "begin", help="Start of the window (ISO 8601); else the experiment's.")
+@click.option("--to", "end", help="End of the window, exclusive; by default the stop, or now.")
 @click.option("--version", "version", type=int, help="An earlier version of the experiment.")
 @click.option(
     "--definition",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Read the definition from this JSON file instead of the store.",
 )
-@click.option("--memory-mb", default=1500, show_default=True, help="Before the query goes to disk.")
+@click.option("--memory-mb", default=1500, show_default=True, help="Memory of the query, MB.")
 def ab_report(
     experiment: str,
     data: Path | None,
@@ -59,9 +59,10 @@ def ab_report(
 ) -> None:
     """Report on EXPERIMENT from the archive: verdict, trust checks, effects.
 
-    Writes EXPERIMENT.html, .md and .json. The HTML needs nothing else: send it, print it.
-    Ends with 0 when the report was written, whatever its verdict, with 2 when the experiment or
-    the window does not exist, and with 1 when the archive cannot be read.
+    Writes EXPERIMENT.html, .md and .json. The HTML is a single file that you can send or print.
+
+    Exit codes: 0 the report was written, whatever its verdict; 1 the archive cannot be read; 2
+    the experiment or the window does not exist.
     """
     with one_line_errors():
         settings = chosen_settings(data)

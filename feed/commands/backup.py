@@ -1,4 +1,4 @@
-"""`feed backup` and `feed restore`: a whole installation in one directory, and back."""
+"""`feed backup` and `feed restore`: copy a whole installation to a directory, and restore it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.config import Settings
 from feed.domain import StoreUnavailableError
-from feed.storage.backup import BackupReport, backup, restore
 from feed.storage.embedded import EmbeddedStore
+from feed.storage.installation_backup import BackupReport, backup, restore
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path), help="Data directory of the installation."
@@ -27,7 +27,7 @@ data_option = click.option(
 def backup_command(target: Path, data: Path | None) -> None:
     """Copy store, archive and models of an installation into the new directory TARGET.
 
-    The installation may go on serving. The copy appears under its name only when it is whole.
+    The installation may keep serving. TARGET appears only when the copy is complete.
     """
     with one_line_errors(), _reachable(chosen_settings(data)) as settings:
         _tell("saved", backup(settings, target))
@@ -37,10 +37,10 @@ def backup_command(target: Path, data: Path | None) -> None:
 @click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @data_option
 def restore_command(source: Path, data: Path | None) -> None:
-    """Bring the backup SOURCE into an empty installation.
+    """Restore the backup SOURCE into an empty installation.
 
-    Nothing is overwritten: the store must be empty, and the data directory without archive and
-    models. It is made if it does not exist.
+    Nothing is overwritten: the store must be empty, and the data directory must hold no archive
+    and no models. The directory is made if it does not exist.
     """
     with one_line_errors():
         if data is not None:
@@ -51,7 +51,7 @@ def restore_command(source: Path, data: Path | None) -> None:
 
 @contextmanager
 def _reachable(settings: Settings) -> Iterator[Settings]:
-    """Give the settings with the address of a store that answers."""
+    """Yield the settings with the address of a store that answers."""
     url = settings.redis_url or EmbeddedStore.from_settings(settings).url
     with open_store(settings) as store:
         try:

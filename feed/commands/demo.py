@@ -22,11 +22,11 @@ MARK = ".feed-demo"
 
 
 @click.command("demo")
-@click.option("--once", is_flag=True, help="Stop after the tour instead of serving on.")
+@click.option("--once", is_flag=True, help="Stop after the tour; serve nothing afterwards.")
 @click.option(
     "--dataset",
     type=(click.Choice(["ebnerd", "mind"]), click.Path(exists=True, file_okay=False)),
-    help="Load a published data set: its name and directory.",
+    help="Load a published data set, by name and directory.",
 )
 @click.option("--data", type=click.Path(path_type=Path), default=Path("data/demo"))
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
@@ -37,8 +37,8 @@ def demo(
 ) -> None:
     """Start everything, load a newsroom, train, and show what a newsroom would see.
 
-    The data directory is made anew each time. Without --once the service goes on until Ctrl-C,
-    which stops everything the demo started, the store included.
+    The data directory is made anew each time. Without --once the service runs until Ctrl-C, which
+    stops everything that the demo started, including the store.
     """
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -95,7 +95,7 @@ class Tour:
         if code == EXIT_GATE:
             self._console.print("The gate refused the model: the day-one weights go on serving.\n")
         elif code != 0:
-            raise DemoError("training failed; its message stands above")
+            raise DemoError("training failed; see its message above")
         else:
             wait_for("the model to be served", self._has_model, FRESH_S)
 
@@ -128,7 +128,7 @@ class Tour:
         arguments = ["evaluate", "--dataset", *source, *window, "--json", str(found)]
         page = ["--html", str(self._data / "evaluation.html")]
         if run_feed(*arguments, *page, quiet=True) != 0:
-            raise DemoError("the evaluation failed; its message stands above")
+            raise DemoError("the evaluation failed; see its message above")
         report = orjson.loads(found.read_bytes())
         print_comparison(self._console, report)
         self._console.print(f"All of it: {self._data / 'evaluation.html'}\n")
@@ -162,7 +162,7 @@ class Tour:
         report = self._data / "reports"
         name = str(EXPERIMENT["name"])
         if run_feed("report", name, "--data", str(self._data), "--out", str(report)) != 0:
-            raise DemoError("the report could not be written; its message stands above")
+            raise DemoError("the report could not be written; see its message above")
         self._console.print(f"[bold]The A/B report[/bold] of {name}: {report}")
 
     def _visit(self, user_id: str, rng: np.random.Generator) -> None:

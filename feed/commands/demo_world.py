@@ -1,4 +1,4 @@
-"""What the demo loads and who visits it: the built-in newsroom, or a published data set."""
+"""What the demo loads and its readers: the built-in newsroom, or a published data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feed encode`: fit the word encoder, and encode every article with the configured encoder."""
+"""`feed encode`: fit the tfidf encoder, and encode every article with the configured encoder."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FEWEST_ARTICLES = 20
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory.")
-@click.option("--fit", is_flag=True, help="First fit the tfidf encoder to the articles there are.")
+@click.option("--fit", is_flag=True, help="First fit the tfidf encoder to the present articles.")
 def encode(data: Path | None, *, fit: bool) -> None:
-    """Encode the articles whose vectors are not of the configured encoder (FEED_ENCODER).
+    """Encode the articles whose vectors do not come from the configured encoder (FEED_ENCODER).
 
-    Needed after the setting changed. Vectors that the publisher sent stay.
+    Run this after the setting has changed. Vectors that the publisher sent are kept.
     """
     with one_line_errors():
         settings = chosen_settings(data)

@@ -1,4 +1,4 @@
-"""How commands end: one line on standard error and an exit code fit for cron."""
+"""How commands end on an error: with one line on standard error, and an exit code."""
 
 from __future__ import annotations
 

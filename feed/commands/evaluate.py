@@ -1,4 +1,4 @@
-"""`feed evaluate`: replay a log and compare the model with single signals."""
+"""`feed evaluate`: replay a log and compare the model with simple baselines."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from feed.arrays import Matrix
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.retrain import read_config
+from feed.documents.terminal import print_document
+from feed.documents.views import render_html
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder, article_text
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, encode_catalogue, read_dataset
+from feed.offline.evaluation_report import build_report, evaluation_document
 from feed.offline.event_log import EventLog
 from feed.offline.log_source import StoredLog, temporary_directory
 from feed.offline.parallel import evaluate_protocols
-from feed.offline.report import build_report, print_report, render_html
 from feed.offline.walk import HEADS, WalkPlan
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -44,8 +46,8 @@ def parse_span(text: str) -> float:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--dataset", type=click.Choice(NAMES), required=True, help="Layout of DIRECTORY.")
 @click.option("--from", "from_text", metavar="TIME", help="First impression measured, ISO 8601.")
-@click.option("--to", "to_text", metavar="TIME", help="End of the window, itself outside.")
-@click.option("--retrain-every", default="24h", show_default=True, help="Span between trainings.")
+@click.option("--to", "to_text", metavar="TIME", help="End of the window, exclusive.")
+@click.option("--retrain-every", default="24h", show_default=True, help="Time between trainings.")
 @click.option("--protocol", type=click.Choice(["both", *HEADS]), default="both", show_default=True)
 @click.option("--encoder", type=click.Choice(["sentence", "tfidf", "none"]), default="sentence")
 @click.option(
@@ -53,14 +55,14 @@ def parse_span(text: str) -> float:
     "assignments",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A training parameter (see: feed settings --of training). Can be given again.",
+    help="A training parameter (see: feed settings --of training). May be repeated.",
 )
-@click.option("--threads", type=int, default=1, show_default=True, help="Threads of training.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads for training.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="JSON file for figures.")
 @click.option(
-    "--scores", "scores_path", type=click.Path(path_type=Path), help="Write every score (Parquet)."
+    "--scores", "scores_path", type=click.Path(path_type=Path), help="Parquet file for all scores."
 )
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a page.")
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="HTML file for a page.")
 def evaluate_command(
     directory: Path,
     dataset: str,
@@ -78,9 +80,10 @@ def evaluate_command(
     """Replay the log in DIRECTORY and measure the ranking on it.
 
     Every impression from --from to --to (default: the last two days) is scored with what was
-    known strictly before it, by models trained on what precedes each --retrain-every. Two
-    protocols: `slate` orders what the editors showed, `pool` ranks everything that could have
-    been shown.
+    known strictly before it. New models are trained every --retrain-every, on what came before.
+
+    There are two protocols: `slate` orders the articles that the editors showed, `pool` ranks
+    every article that could have been shown.
     """
     console = Console()
     with one_line_errors(), ExitStack() as stack:
@@ -113,11 +116,12 @@ def evaluate_command(
         )
         bar.update(task, completed=1.0, description="done")
     report = build_report(book, _settings(dataset, plan, len(stored.articles), assignments))
-    print_report(report, console)
+    document = evaluation_document(report)
+    print_document(document, console)
     if json_path is not None:
         json_path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     if html_path is not None:
-        html_path.write_text(render_html(report), encoding="utf-8")
+        html_path.write_text(render_html(document), encoding="utf-8")
 
 
 def _window(log: EventLog, from_text: str | None, to_text: str | None) -> tuple[float, float]:

@@ -34,7 +34,7 @@ from feed.experiments.design.lifecycle import (
 )
 from feed.experiments.judgement.planning import Need, estimate_need
 from feed.experiments.judgement.wording import number
-from feed.storage.store import Store
+from feed.storage.redis_store import RedisStore
 
 _PLANNED = ("planned_readers", "planned_days")
 
@@ -47,8 +47,9 @@ data_option = click.option(
 def experiment() -> None:
     """Design, start, stop, list and report A/B experiments.
 
-    A definition is a JSON file: name, hypothesis, owner and variants (control first), the rest by
-    default; `feed experiment show` prints every field. Once started it is frozen.
+    A definition is a JSON file. It needs a name, a hypothesis, an owner and variants (the control
+    first); every other field has a default. `feed experiment show` prints all fields. When an
+    experiment starts, its definition is frozen.
     """
 
 
@@ -58,7 +59,7 @@ def experiment() -> None:
 def create(definition: Any, data: Path | None) -> None:
     """Register the experiment in DEFINITION (a JSON file, or - for standard input).
 
-    Planned readers and days that the file leaves out are computed from the archive.
+    If the file leaves out the planned readers or days, they are computed from the archive.
     """
     with _opened(data) as (store, folder):
         content = _parse(definition.read())
@@ -86,7 +87,7 @@ def plan(definition: Any, data: Path | None) -> None:
 @click.argument("name")
 @data_option
 def start(name: str, data: Path | None) -> None:
-    """Let the draft NAME take effect, everywhere, within a second."""
+    """Start the draft NAME; all processes apply it within a second."""
     with _opened(data) as (store, _):
         running = start_experiment(store, name, now=time.time())
     click.echo(f"{name} runs since {format_time(running.started_at)}")
@@ -108,9 +109,9 @@ def stop(name: str, data: Path | None) -> None:
 @click.argument("variant", required=False)
 @data_option
 def override_reader(name: str, user_id: str, variant: str | None, data: Path | None) -> None:
-    """Show USER_ID the VARIANT of NAME for testing; without VARIANT take that back.
+    """Show USER_ID the VARIANT of NAME for testing; without VARIANT, end that.
 
-    The reader never enters the report, not even afterwards.
+    The report never includes this reader, not even afterwards.
     """
     with _opened(data) as (store, _):
         set_override(store, name, user_id, variant)
@@ -153,7 +154,7 @@ experiment.add_command(ab_report, "report")
 
 
 @contextmanager
-def _opened(data: Path | None) -> Iterator[tuple[Store, Path]]:
+def _opened(data: Path | None) -> Iterator[tuple[RedisStore, Path]]:
     with one_line_errors():
         settings = chosen_settings(data)
         with open_store(settings) as store:

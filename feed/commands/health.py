@@ -9,7 +9,7 @@ from feed.commands.errors import CommandError, one_line_errors
 from feed.config import Settings, settings_from_environment
 from feed.domain import InvalidInputError
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import LEASE
+from feed.worker.loop import LEASE
 
 TIMEOUT_S = 3.0
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a server may be bound to
@@ -18,10 +18,12 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a server
 @click.command("health")
 @click.argument("part", type=click.Choice(["web", "worker"]))
 def health(part: str) -> None:
-    """Say in one line whether PART works; exit code 0 if it does, else 1.
+    """Say in one line whether the web service or the worker works.
 
-    web: the service of this machine is ready to serve feeds. worker: some worker of the
+    web: the service on this machine is ready to serve feeds. worker: a worker of the
     installation at FEED_REDIS_URL holds the lease, so events are counted and archived.
+
+    Exit codes: 0 it works; 1 it does not.
     """
     with one_line_errors():
         settings = settings_from_environment()

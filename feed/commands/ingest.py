@@ -33,19 +33,21 @@ WIDTH_OF_LOGS = 160
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="What SOURCE is. By default files ending in .jsonl or .ndjson are JSON lines, and "
-    "everything else is told by its content.",
+    help="Format of SOURCE. By default files ending in .jsonl or .ndjson are JSON lines, and "
+    "everything else is recognised by its content.",
 )
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
-@click.option("--api-key", envvar="FEED_API_KEY", default="", help="A key with scope write.")
-@click.option("--skip-invalid", is_flag=True, help="Send the good lines although others are wrong.")
-@click.option("--strict", is_flag=True, help="Send nothing of a feed that has any fault.")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Its address.")
+@click.option("--api-key", envvar="FEED_API_KEY", default="", help="Key with the scope write.")
+@click.option(
+    "--skip-invalid", is_flag=True, help="Send the valid lines even if others are invalid."
+)
+@click.option("--strict", is_flag=True, help="Send nothing if a feed has any fault.")
 @click.option(
     "--zone",
     default="UTC",
     show_default=True,
-    help="Zone of a feed, such as Europe/Berlin: for times without a zone, and for zone names "
-    "that stand for several zones, such as IST or CST.",
+    help="Time zone of a feed, such as Europe/Berlin: for times without a zone, and for zone "
+    "names that several zones share, such as IST or CST.",
 )
 def ingest(
     source: str,
@@ -59,16 +61,16 @@ def ingest(
 ) -> None:
     """Send the articles and events of SOURCE to a running service.
 
-    SOURCE is a file, or an http(s) address, of a feed (RSS, RDF, Atom, JSON Feed, a news sitemap)
-    or of JSON (articles and events as the API takes them: lines, an array or a batch; "-" reads
-    lines from standard input). It may be compressed with gzip. Sending a source again changes
-    nothing: articles are replaced and events are counted once.
+    SOURCE is a file or an http(s) address. It holds a feed (RSS, RDF, Atom, JSON Feed or a news
+    sitemap) or JSON (articles and events in the API's form, as lines, an array or a batch), and
+    may be compressed by gzip; "-" reads JSON lines from standard input. Sending a source again
+    changes nothing: articles are replaced and events are counted once.
 
-    Of a feed, all that is good is sent; a table names what was left out or changed. A fault in
-    lines or an array stops everything, unless --skip-invalid.
+    The valid entries of a feed are sent, and a table names what was left out or changed. JSON is
+    sent only if all of it is valid, unless --skip-invalid is given.
 
-    Exit codes: 0 all was sent, or all that is good in a feed; 2 the source is wrong; 1 the
-    service could not take it.
+    Exit codes: 0 everything was sent, or all that is valid in a feed; 1 the service could not
+    accept it; 2 the source has errors.
     """
     console = Console(stderr=True)
     with one_line_errors():
@@ -124,8 +126,8 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
             for name, count in client.send_events(events).items():
                 counts[name] += count
             progress.advance(task, len(events))
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{len(documents.articles)} articles sent; events: {told}"
+    counted = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{len(documents.articles)} articles sent; events: {counted}"
 
 
 def batches(values: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -26,19 +26,19 @@ DATA = click.option(
 def keys() -> None:
     """Make, list and revoke API keys.
 
-    admin includes write and metrics, write includes read and site. A site key may be published:
-    all it does is to ask for an anonymous reader's token.
+    The scope admin includes write and metrics; write includes read and site. A site key may be
+    published: it can only ask for an anonymous reader's token.
     """
 
 
 @keys.command()
 @click.argument("scope", type=SCOPES)
-@click.option("--name", default="", help="What people call the key; no two keys share a name.")
+@click.option("--name", default="", help="Name of the key; no two keys may share a name.")
 def make(scope: str, name: str) -> None:
     """Make a key for SCOPE and print it once, with the entry for FEED_API_KEYS.
 
-    Several keys may be valid at once: add the new entry, move the callers over, remove the old
-    one. `feed keys add` needs no change of settings.
+    Several keys may be valid at once. To replace one, add the new entry, move the callers to it,
+    and remove the old entry. `feed keys add` needs no change of settings.
     """
     with one_line_errors():
         named = f"{check_id('--name', name)}:" if name else ""
@@ -71,7 +71,7 @@ def add(name: str, scope: str, data: Path | None) -> None:
 @click.argument("name")
 @DATA
 def revoke(name: str, data: Path | None) -> None:
-    """Take the key NAME out of the store; a running service refuses it within a second."""
+    """Remove the key NAME from the store; a running service refuses it within a second."""
     with one_line_errors():
         settings = chosen_settings(data)
         with open_store(settings) as store:

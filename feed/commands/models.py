@@ -1,4 +1,4 @@
-"""`feed models`: which models there are, which one serves, and the way back."""
+"""`feed models`: list the models, show one, and roll back to an earlier one."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def models() -> None:
 def list_models(data: Path | None, *, as_json: bool) -> None:
     """List the published models, newest first; the star marks the one that serves.
 
-    Under "gate" stand the verdict and both numbers it compared: pool nDCG@10 of the model and
-    of what served before it (the live model, or the day-one weights before the first one).
+    The column "gate" shows the verdict and the two numbers that were compared: the pool nDCG@10
+    of the model, and that of what served before it (the live model, or the day-one weights).
     """
     with one_line_errors():
         found = _registry(data).list()
@@ -53,7 +53,7 @@ def list_models(data: Path | None, *, as_json: bool) -> None:
 @click.argument("version")
 @data_option
 def show(version: str, data: Path | None) -> None:
-    """Print everything that is known of VERSION, as JSON."""
+    """Print everything that is known about VERSION, as JSON."""
     with one_line_errors():
         manifests = {str(m["version"]): m for m in _registry(data).list()}
         if version not in manifests:
@@ -65,9 +65,9 @@ def show(version: str, data: Path | None) -> None:
 @click.argument("version", required=False)
 @data_option
 def rollback(version: str | None, data: Path | None) -> None:
-    """Make VERSION serve, or without it the model that served before the present one.
+    """Make VERSION serve; without VERSION, the model that served before the present one.
 
-    It is loaded and checked first; web processes notice within a second.
+    The model is first loaded and checked. Web processes notice the change within a second.
     """
     with one_line_errors():
         registry = _registry(data)

@@ -199,31 +199,31 @@ def directory(name: str, help_text: str) -> Callable[[Command], Command]:
 @click.command()
 @directory("log", "A policy's log, or the data directory of an installation.")
 @directory("policy", "Another policy's log; for an archive a model, or a data directory.")
-@click.option("--campaign", help="Open Bandit: needed when the folders hold several.")
+@click.option("--campaign", help="Open Bandit: which campaign, if there are several.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Archive: setting.")
 @click.option(
     "--top",
     type=click.FloatRange(0.0, 1.0, min_open=True),
     default=0.2,
     show_default=True,
-    help="Archive: share of a pool that the policy draws from.",
+    help="Archive: share of the pool from which the policy draws.",
 )
 @click.option(
     "--definition",
     "definitions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="Archive: an experiment that feeds were in (JSON); those with a report are known.",
+    help="Archive: definition (JSON) of an experiment that has no report yet.",
 )
-@click.option("--from", "begin", help="Archive: begin of the feeds looked at (ISO 8601).")
-@click.option("--to", "end", help="Archive: their end, not included.")
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap and the halves.")
+@click.option("--from", "begin", help="Archive: start of the feeds to use (ISO 8601).")
+@click.option("--to", "end", help="Archive: end of these feeds, exclusive.")
+@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and halves.")
 @click.option(
     "--json",
     "json_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Also write the numbers here.",
+    help="Also write the numbers to this file.",
 )
 def ope(
     log_dir: Path,
@@ -239,13 +239,14 @@ def ope(
 ) -> None:
     r"""Estimate what another policy would have earned, from the log of this one.
 
-    Of an installation's archive, --log is the data directory and --policy a model (the directory
-    of a version, or a data directory with a live one); --set changes ranking settings. What
-    exploration drew by chance is the experiment: the estimate is of the clicks on an explored
-    slot if the policy drew it among the best --top of the same pool by its own scores.
+    For an installation's archive, --log is the data directory and --policy is a model (the
+    directory of a version, or a data directory with a live model); --set changes ranking
+    settings. The estimate uses the slots that exploration filled at random. It is the number of
+    clicks on such a slot if the policy had drawn its article among the best --top of the same
+    pool, by the policy's own scores.
 
-    In the Open Bandit layout, --log and --policy are folders of the logs of two policies, and the
-    estimate is compared with what the policy really got.
+    For data in the Open Bandit layout, --log and --policy are folders with the logs of two
+    policies, and the estimate is compared with what the policy really got.
 
     \b
       feed ope --log data --policy data/models/VERSION --set trending_boost=0

@@ -1,4 +1,4 @@
-"""Opening an installation's store for the length of a command."""
+"""Opens an installation's store for the duration of a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feed retrain`: learn from the archive, pass the gate, publish."""
+"""`feed retrain`: learn from the archive, put the model to the gate, and publish it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
-from feed.offline.gate import Verdict, judge
-from feed.offline.ranking_metrics import Interval
+from feed.offline.gate import GateVerdict, judge
+from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.training import hold_out, train
 from feed.storage.archive import Archive
 
@@ -52,18 +52,18 @@ class TrainingLog:
     type=click.Choice(ENGINES),
     default="als",
     show_default=True,
-    help="What learns from who read what; with none, content and counters remain.",
+    help="Collaborative filtering: als, or none to use only content and counters.",
 )
 @click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A training parameter (see: feed settings --of training). Can be given again.",
+    help="A training parameter (see: feed settings --of training). May be repeated.",
 )
-@click.option("--dry-run", is_flag=True, help="Train and judge, but publish nothing.")
+@click.option("--dry-run", is_flag=True, help="Train and judge the model, but do not publish.")
 @click.option("--force", is_flag=True, help="Publish even if the gate refuses.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of training on a large log.")
+@click.option("--threads", type=click.IntRange(1), help="Threads for training on a large log.")
 def retrain(
     *,
     data: Path | None,
@@ -76,12 +76,13 @@ def retrain(
 ) -> None:
     """Learn from the archive's events and make the new model live.
 
-    The newest slice of the log is held out: the candidate, and what would serve without it, both
-    order its lists, and the candidate is published only if it is not worse by more than
+    The newest slice of the log is held out. Both the candidate and what would serve without it
+    order the lists of that slice. The candidate is published only if it is not worse by more than
     gate_margin. What would serve is the live model; while no model is live, it is the day-one
     weights. The model that was judged is the one that is published.
 
-    Exit codes: 0 published (or dry run), 1 failed, 2 the input is at fault, 3 the gate refused.
+    Exit codes: 0 the model was published (or this was a dry run); 1 the training failed; 2 the
+    input is at fault; 3 the gate refused the model.
     """
     console = Console()
     with one_line_errors():
@@ -161,7 +162,7 @@ def learn(
     threads: int,
     version: str,
     bar: Progress,
-) -> tuple[ModelBundle, Verdict]:
+) -> tuple[ModelBundle, GateVerdict]:
     """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
     live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
     window = hold_out(source.log, live_until)
@@ -190,7 +191,7 @@ def learn(
 
 
 def publish(
-    registry: ModelRegistry, candidate: ModelBundle, verdict: Verdict, *, force: bool
+    registry: ModelRegistry, candidate: ModelBundle, verdict: GateVerdict, *, force: bool
 ) -> None:
     """Publish a candidate and make it live.
 
@@ -244,7 +245,7 @@ def print_training(console: Console, log: EventLog, candidate: ModelBundle) -> N
     console.print(table)
 
 
-def print_verdict(console: Console, verdict: Verdict, version: str) -> None:
+def print_verdict(console: Console, verdict: GateVerdict, version: str) -> None:
     """Print the gate's numbers and what follows from them."""
     window = verdict.to_dict()["window"]
     table = Table(
@@ -264,7 +265,7 @@ def print_verdict(console: Console, verdict: Verdict, version: str) -> None:
     console.print(f"{word}: {verdict.reason}.")
 
 
-def _numbers(found: Interval) -> tuple[str, str, str]:
+def _numbers(found: MeanEstimate) -> tuple[str, str, str]:
     if not found.n:
         return "-", "-", "0"
     return f"{found.mean:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n)

@@ -16,15 +16,15 @@ from feed.service.telemetry import configure_logging
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), help="Directory of store and models.")
-@click.option("--host", help="Address to bind; another than loopback needs FEED_API_KEYS.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory.")
+@click.option("--host", help="Address to bind; without FEED_API_KEYS only a loopback one.")
 @click.option("--port", type=click.IntRange(1, 65535), help="TCP port.")
 @click.option("--web", type=click.IntRange(1, 256), help="Number of web processes.")
 def serve(data: Path | None, host: str | None, port: int | None, web: int | None) -> None:
     """Serve feeds until Ctrl-C.
 
-    With nothing configured this starts a private store, the worker and the web processes. With
-    FEED_REDIS_URL it starts the web processes alone; run `feed worker` beside it.
+    By default this starts a private store, the worker and the web processes. With FEED_REDIS_URL
+    it starts only the web processes; run `feed worker` beside it.
     """
     with one_line_errors():
         settings = _chosen(settings_from_environment(), data, host, port, web)

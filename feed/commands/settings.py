@@ -1,4 +1,4 @@
-"""`feed settings`: every setting and parameter with its default and what it means."""
+"""`feed settings`: every setting and parameter with its default and its meaning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLASSES: dict[str, tuple[type[Any], str]] = {
 @click.option("--of", "which", type=click.Choice(list(CLASSES)), default="settings")
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def settings(which: str, *, markdown: bool) -> None:
-    """List settings (read from the environment), ranking or training parameters."""
+    """List the settings (from the environment), or the ranking or training parameters."""
     if markdown:
         click.echo(markdown_table(which))
         return

@@ -1,4 +1,4 @@
-"""`feed tokens`: make a reader's token, to try what a reader may do."""
+"""`feed tokens`: make a reader's token for trying out what a reader may do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.domain import check_id
 from feed.service.access import TOKEN_SECRET
-from feed.service.tokens import ReaderTokens
+from feed.service.reader_tokens import ReaderTokens
 
 
 @click.group()
@@ -28,8 +28,8 @@ def tokens() -> None:
 def mint(user_id: str, minutes: float, data: Path | None) -> None:
     """Print a token that speaks for the reader USER_ID.
 
-    It is signed with the first secret of FEED_TOKEN_SECRET, or with the installation's own
-    secret where there is none.
+    It is signed with the first secret in FEED_TOKEN_SECRET, or with the installation's own
+    secret if FEED_TOKEN_SECRET is empty.
     """
     with one_line_errors():
         check_id("USER_ID", user_id)

@@ -1,4 +1,4 @@
-"""The tables of the demo: what a person sees of one reader's feed, of trending, of a model."""
+"""The tables of the demo: one reader's feed, the trending articles, and a model."""
 
 from __future__ import annotations
 

@@ -11,15 +11,15 @@ from feed.commands.errors import one_line_errors
 from feed.config import settings_from_environment
 from feed.domain import InvalidInputError
 from feed.service.telemetry import configure_logging
-from feed.worker.worker import run_worker
+from feed.worker.loop import run_worker
 
 
 @click.command()
 def worker() -> None:
     """Run the worker until Ctrl-C.
 
-    It needs FEED_REDIS_URL; `feed serve` without it runs a worker of its own. Several may run:
-    one works, the others stand by and take over within seconds.
+    It needs FEED_REDIS_URL. Without that setting, `feed serve` runs its own worker. Several
+    workers may run: one works, the others stand by and take over within seconds.
     """
     with one_line_errors():
         settings = settings_from_environment()

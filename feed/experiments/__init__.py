@@ -1,1 +1,1 @@
-"""Experiments: who sees which variant, what it did to them, and how sure we are."""
+"""Experiments: assignment to variants, their effects, and the uncertainty of those effects."""

@@ -1,1 +1,1 @@
-"""Articles, readers and events as numbers; pure, time is an argument."""
+"""Articles, readers and events as numbers; no clock, no store: time is an argument."""

@@ -1,4 +1,4 @@
-"""Decayed clicks and impressions, and plain totals, per article. One class, live and in replay."""
+"""Decayed and total clicks and impressions per article, for the service and for replay."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _SITE: Rows = np.zeros(1, np.int64)
 class Counters:
     """What all readers did with each article, decayed and in total.
 
-    Clicks are of distinct readers: the caller adds only a reader's first click on an article.
+    Clicks count distinct readers: the caller adds only a reader's first click on an article.
     The order in which events are added does not matter, except to rounding. `began_at` is when
-    the earliest counted event occurred (epoch seconds, inf before any): nothing is known of
+    the earliest counted event occurred (epoch seconds, inf before any): nothing is known about
     rates before it.
     """
 

@@ -27,10 +27,10 @@ SMOOTHING = 3.0
 
 @dataclass(frozen=True, eq=False)
 class CovisitVotes:
-    """What the last clicks of a reader say for other articles, a vote for each click and neighbour.
+    """Votes of a reader's last clicks for other articles, one for each click and neighbour.
 
-    `rows` int64 [v] (repeats), `weights` f64 [v], `clicks` int64 [v]: the place of the click among
-    those asked for. Read once for a request, it answers every question below.
+    `rows` int64 [v] (with repeats), `weights` f64 [v]; `clicks` int64 [v] is the place of the click
+    among the given ones. A request reads the votes once and uses them in every method below.
     """
 
     rows: Rows
@@ -53,7 +53,7 @@ class CovisitVotes:
 
 
 class Covisitation:
-    """Which articles are clicked by the same readers, near in time, lately.
+    """Which articles have lately been clicked by the same readers, close in time.
 
     A click on `b` at t by a reader who clicked `a` at s adds `2^(-(t - s) / GAP_HALF_LIFE_S)` to
     both a's neighbour b and b's neighbour a; pairs halve every `PAIR_HALF_LIFE_S`.

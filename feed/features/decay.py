@@ -1,4 +1,4 @@
-"""A table of sums that halve with time, written once per event and never swept."""
+"""A table of sums that decay with time, written once per event and never swept."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MAX_DOUBLINGS = 300.0
 class DecayedTable:
     """Rows of sums `sum_i w_i 2^(-(now - t_i) / half_life)`, one half-life per column.
 
-    Forward decay: a value is kept relative to a landmark L as `sum_i w_i 2^((t_i - L) / h)`, so
-    an event touches only its own row, and events may come in any order. Before the stored numbers
-    can leave the range of a float the landmark moves on and every row is rescaled once.
+    Forward decay: a value is kept relative to a landmark L as `sum_i w_i 2^((t_i - L) / h)`. So an
+    event changes only its own row, and events may come in any order. Before the stored numbers
+    can leave the range of a float, the landmark moves on and every row is rescaled once.
 
     Source: Cormode, Shkapenyuk, Srivastava, Xu: Forward Decay (ICDE 2009), section 3.
     """

@@ -28,7 +28,7 @@ _BATCH = 64
 
 
 class Encoder(Protocol):
-    """Makes vectors of texts. Two encoders of one `name` make the same vectors."""
+    """Turns texts into vectors. Two encoders with the same `name` give the same vectors."""
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ class SentenceEncoder:
 
 
 class TfidfSvdEncoder:
-    """TF-IDF reduced by a truncated SVD: fitted on the publisher's own articles, no model needed.
+    """TF-IDF reduced by a truncated SVD, fitted on the publisher's own articles.
 
     Source: Deerwester et al.: Indexing by Latent Semantic Analysis (1990).
     """

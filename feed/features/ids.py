@@ -1,4 +1,4 @@
-"""Identifiers become row numbers once, at the border."""
+"""Turns identifiers into row numbers, once, where data enters."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from feed.arrays import Floats, Rows
 class IdMap:
     """An append-only numbering of identifiers: the first one added is row 0.
 
-    A row, once given, never changes its meaning, so arrays made for a shorter map stay valid
-    for a longer one. The empty string is never added: its row is always -1.
+    The row of an identifier never changes, so arrays that were made for a shorter map stay valid
+    for a longer one. The empty string is never added; its row is always -1.
     """
 
     __slots__ = ("_rows", "ids")

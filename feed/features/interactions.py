@@ -1,4 +1,4 @@
-"""Events as weights: what each kind, its dwell and its age are worth, and the sparse matrix."""
+"""Weights of events by kind, dwell and age, and the sparse interaction matrix."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _BASE = np.array([KIND_CODE[UNDOES.get(kind, kind)] for kind in KINDS], np.int8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventColumns:
-    """Events as columns of one length: users and articles as rows of their id maps.
+    """Events as columns of equal length; users and articles are rows of their id maps.
 
-    `kinds` are codes of `KINDS`, `occurred_at` epoch seconds, `dwell_s` NaN where not known.
+    `kinds` are codes of `KINDS`, `occurred_at` epoch seconds, `dwell_s` NaN if unknown.
     """
 
     users: Rows

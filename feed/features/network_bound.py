@@ -1,4 +1,4 @@
-"""How much readers of one network, or first seen a moment ago, may count for the trending test."""
+"""Limits how much readers of one network, or fresh readers, count in the trending test."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _NOTHING = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRules:
-    """How tight the bound is. `scripts/lab/run bench/trending` measures what it costs and prevents.
+    """Parameters of the bound; `scripts/lab/run bench/trending` measures its cost and its effect.
 
     Attributes:
         half_life_s: half-life of an article's readers by network, seconds.
-        usual_half_life_s: half-life of what a network usually brings to the site, seconds. There
-            a network's further readers of one article add less and less: a custom is not made by
-            sending a thousand readers to one article.
-        usual_prior: readings of unknown networks added to the site's own, so that on a quiet site
-            a few readings are not yet a custom.
-        room: a network has room for its first reader of an article, and for this many times its
+        usual_half_life_s: half-life of a network's usual share of the site's reads, seconds. Each
+            further reader of the same article adds less to that share, so a network cannot raise
+            it by sending a thousand readers to one article.
+        usual_prior: reads of unknown networks that are added to the site's own, so that on a quiet
+            site a few reads do not make a network usual.
+        room: a network's allowance for an article is one reader, plus this many times the network's
             usual share of the article's readers from other networks.
-        flood: a network that sends this many times what it has room for does not count at all.
-        memory_s: seconds after which a network is forgotten that no longer reads an article.
-        usual_memory_s: seconds after which a network is forgotten that no longer reads anything.
-        article_networks: networks remembered for one article.
-        most_networks: networks remembered for all articles together.
+        flood: a network that sends this many times its allowance does not count at all.
+        memory_s: seconds after which a network that no longer reads an article is forgotten.
+        usual_memory_s: seconds after which a network that no longer reads anything is forgotten.
+        article_networks: largest number of networks remembered for one article.
+        most_networks: largest number of networks remembered for all articles together.
     """
 
     half_life_s: float = HALF_LIVES_S[0]
@@ -57,7 +57,7 @@ class NetworkRules:
 
 @dataclass(slots=True)
 class _Network:
-    """One network's readers of one article, decayed to `at`: those that came, those that count."""
+    """One network's readers of one article, decayed to `at`: how many came, how many count."""
 
     at: float
     came: float = 0.0
@@ -66,7 +66,7 @@ class _Network:
 
 @dataclass(slots=True)
 class _Article:
-    """Decayed to `at`: distinct networks, counted established and fresh readers."""
+    """An article's networks and counted readers, established and fresh, decayed to `at`."""
 
     at: float
     networks: float = 0.0
@@ -76,21 +76,22 @@ class _Article:
 
 
 class NetworkBound:
-    """Weighs each reader that came by an open door, and keeps what the weights take away.
+    """Weights readers whose events came from untrusted callers, and sums what is withheld.
 
-    A reader who is the first of a network to read an article counts whole. Further ones count as
-    long as the network brings no more than a small multiple of its usual share, and a network
-    that sends far more does not count at all: so N networks that the site does not know are worth
+    The first reader of a network to read an article has full weight. Further readers of the
+    network count as long as it sends no more than a small multiple of its usual share. A network
+    that sends far more does not count at all. So N networks that the site does not know are worth
     at most N readers, whatever they send. Fresh readers together never count more than one for
-    each network and one for each established reader. Weights are given once, when a reader comes,
-    to past and present alike, so a steady stream stays as steady as it was.
+    each network and one for each established reader. A reader gets one weight on arrival, which
+    applies to the recent count and to the usual rate alike. So a steady stream stays steady.
 
-    Times are those at which the service took the events, which no client can choose; the sums
-    decay from when things happened, as the counters' do, and are subtracted from those.
+    Weights use the times at which the service received the events, which no client can choose.
+    The sums decay from the times at which the clicks occurred, as the counters do, and are
+    subtracted from the counters.
 
     Args:
-        ids: the article numbering that rows refer to.
-        rules: how tight the bound is.
+        ids: the id map of the article rows.
+        rules: parameters of the bound.
     """
 
     def __init__(self, ids: IdMap, rules: NetworkRules | None = None) -> None:
@@ -115,10 +116,10 @@ class NetworkBound:
         occurred: Sequence[float],
         received: Sequence[float],
     ) -> Floats:
-        """Take first clicks of readers on articles; return what each counts, f64 [k].
+        """Add readers' first clicks on articles; return the weight of each, f64 [k].
 
-        A weight is at most 1, and negative where a network that begins to flood loses what it
-        already had. `occurred` and `received` are epoch seconds, `networks` any names.
+        A weight is at most 1. It is negative when a network begins to flood and loses weight that
+        it already had. `occurred` and `received` are epoch seconds; `networks` are any names.
         """
         came = zip(rows, networks, received, fresh, strict=True)
         weights = np.array([self._weigh(r, n, at, is_fresh=f) for r, n, at, f in came], np.float64)
@@ -132,7 +133,7 @@ class NetworkBound:
         return weights
 
     def withheld(self, rows: Rows, now: float) -> Floats:
-        """Return the decayed readers that do not count, f64 [k, 4], a column per half-life."""
+        """Return the decayed readers that do not count, f64 [k, 4], one column per half-life."""
         return self._sums.read(rows, now, _WITHHELD)
 
     def site_withheld(self, now: float) -> Floats:
@@ -141,7 +142,7 @@ class NetworkBound:
         return total
 
     def readers(self, rows: Rows, now: float) -> Floats:
-        """Return the decayed readers that were weighed (half-life 30 minutes), f64 [k]."""
+        """Return the decayed readers that were weighted (half-life 30 minutes), f64 [k]."""
         taken: Floats = self._sums.read(rows, now, _WEIGHED)[:, 0]
         return taken
 
@@ -154,7 +155,7 @@ class NetworkBound:
         self._usual.forget(now - self._rules.usual_memory_s, self._rules.most_networks)
 
     def dump(self, now: float) -> bytes:
-        """Return everything held, for a checkpoint, without what is to be forgotten by now."""
+        """Forget what is due by now, then return everything held, for a checkpoint."""
         self.forget(now)
         latest = max(now, self._sums.landmark or now)  # a clock that was set back decays nothing
         sums = self._sums.read(np.arange(self._sums.size, dtype=np.int64), latest)
@@ -206,7 +207,7 @@ class NetworkBound:
         return bound
 
     def _weigh(self, row: int, network: str, at: float, *, is_fresh: bool) -> float:
-        """Return what one more reader counts, and remember that they came."""
+        """Return the weight of one more reader, and remember that they came."""
         article = self._article(row, at)
         one = self._network(article, network)
         share = self._usual.add(network, 1 / (1 + one.came), article.at)
@@ -224,7 +225,7 @@ class NetworkBound:
         return weight
 
     def _worth(self, article: _Article, one: _Network, share: float) -> float:
-        """Return what the readers of a network count: all in its room, none in a flood."""
+        """Return how many readers of a network count: all within its allowance, none in a flood."""
         others = max(article.established + article.fresh - one.counted, 0.0)
         room = 1 + self._rules.room * share * others
         if one.came <= room:

@@ -1,4 +1,4 @@
-"""What stands below each article: decayed shares of what was shown on its page."""
+"""Which articles are shown below each article, as decayed shares of its page's impressions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SMOOTHING = 10.0
 
 
 class PageLists:
-    """Which articles the site lists below an article, lately.
+    """Which articles the site has lately listed below each article.
 
-    A front page is not an article and has no entry: what stands there is what is shown most.
+    A front page is not an article and has no entry: it shows what is shown most anyway.
     """
 
     __slots__ = ("_pairs",)

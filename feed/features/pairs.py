@@ -48,8 +48,9 @@ class _Neighbours:
 class PairTable:
     """Weights of pairs (article, neighbour) that halve with time, and of articles alone.
 
-    Each article keeps its `limit` weightiest neighbours; a snapshot shares what it does not
-    change. The weight of the article alone (`bases`) is what shares are taken of.
+    Each article keeps its `limit` neighbours with the largest weights. A snapshot shares the
+    arrays that do not change. `bases` is the weight of the article alone, and shares are relative
+    to it.
     """
 
     __slots__ = (

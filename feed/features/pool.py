@@ -1,4 +1,4 @@
-"""ArticlePool: the articles that can be shown, as immutable arrays that grow by rows."""
+"""ArticlePool: the articles that can be shown, as immutable arrays to which rows are added."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArticlePool:
-    """What ranking knows of every article, one row each; a snapshot that never changes.
+    """What ranking knows about every article, one row each; a snapshot that never changes.
 
     Rows are those of `ids`, which may have grown since: rows from `size` on are unknown here.
-    Times are epoch seconds; `expires_at` is inf where none was given; codes are -1 where the
-    article has no section, source or language. `live` means known and not retracted or deleted.
-    `embedding` rows have unit length (kept as float16, as the store keeps them: half the memory
-    for a rounding of 0.0005), or are zero for an article without a vector; its shape is
-    [size, d] and d is 0 while no article has one.
+    Times are epoch seconds; `expires_at` is inf if none was given; codes are -1 if the article
+    has no section, source or language. `live` means known and neither retracted nor deleted.
+    `embedding` has shape [size, d], and d is 0 while no article has a vector. Its rows have unit
+    length, or are zero for an article without a vector. They are float16, as in the store, which
+    halves the memory and rounds by 0.0005.
     """
 
     ids: IdMap
@@ -55,11 +55,11 @@ class ArticlePool:
 
 
 class PoolBuilder:
-    """Collects articles and hands out snapshots; the one place that writes the arrays.
+    """Collects articles and returns snapshots; only this class writes the arrays.
 
-    Arrays have spare capacity, so a new article costs its own row. Columns of a snapshot are
-    copies; its embeddings are a view that later additions never touch (a changed vector of an
-    article that a snapshot already holds makes the builder copy the matrix first).
+    Arrays have spare capacity, so adding an article writes only its own row. The columns of a
+    snapshot are copies. Its embeddings are a view that later additions never change: when an
+    article that a snapshot already holds gets a new vector, the builder first copies the matrix.
     """
 
     def __init__(self, ids: IdMap | None = None) -> None:

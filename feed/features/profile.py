@@ -1,4 +1,4 @@
-"""One reader's recent events as a Profile: built per request, kept nowhere."""
+"""One reader's recent events as a Profile, which is built per request and stored nowhere."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind
 from feed.features.ids import Vocabulary, find, first_places
 from feed.features.interactions import CLICK, KIND_CODE, decay, event_weights
+from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
-from feed.storage.store import ReaderState
+from feed.storage.records import ReaderState
 
 _LEARNING = TrainingConfig()
 _NO_ROWS: Rows = np.zeros(0, np.int64)
@@ -45,14 +46,14 @@ NO_PREFERENCES = PreferenceCodes()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What ranking knows of one reader at one moment; rows are article rows.
+    """What ranking knows about one reader at one moment; rows are article rows.
 
-    `clicked_rows` are distinct, newest first, with `clicked_at` the last click on each.
-    `engaged_rows` are distinct articles with signed weights by kind and dwell: `weights` decayed
-    with the profile's half-life, `fold_in_weights` with the fold-in's. `session_rows` are those
-    of `clicked_rows` clicked within the session, newest first, with `session_at`. `read_rows`,
-    `hidden_rows` and `shown_rows` are sorted; `shown_counts` and `shown_last_at` go with the
-    last. `n_events` counts the engagements (not impressions) behind all of it.
+    `clicked_rows` are distinct, newest first; `clicked_at` is the last click on each.
+    `engaged_rows` are distinct articles with signed weights by kind and dwell: `weights` decay
+    with the profile's half-life, `fold_in_weights` with that of the fold-in. `session_rows` are
+    the `clicked_rows` of the present session, newest first, with `session_at`. `read_rows`,
+    `hidden_rows` and `shown_rows` are sorted; `shown_counts` and `shown_last_at` belong to
+    `shown_rows`. `n_events` counts the engagements (not impressions) behind all of these.
     """
 
     clicked_rows: Rows = field(default_factory=_no_rows)
@@ -72,7 +73,7 @@ class Profile:
 
     @property
     def is_cold(self) -> bool:
-        """Nothing the reader did speaks for any article."""
+        """Whether the reader has done nothing from which a taste can be derived."""
         return not len(self.clicked_rows) and not (self.weights > 0).any()
 
 
@@ -94,7 +95,7 @@ def build_profile(
     shown_last_at: Floats = _NO_FLOATS,
     preferences: PreferenceCodes = NO_PREFERENCES,
 ) -> Profile:
-    """Return the profile of a reader at `now`. The one way to it, live and in replay.
+    """Return the profile of a reader at `now`; the service and replay both use this function.
 
     Args:
         rows: article rows of the history (engagements, no impressions), int64 [k], -1 dropped.
@@ -182,21 +183,21 @@ def profile_from_state(
 
 def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
     """Return a reader's preferences as codes; names the pool does not know drop out."""
-    wishes = state.preferences
+    preferences = state.preferences
     return PreferenceCodes(
-        followed_sections=_codes(pool.sections, wishes.followed_sections),
-        muted_sections=_codes(pool.sections, wishes.muted_sections),
-        followed_sources=_codes(pool.sources, wishes.followed_sources),
-        muted_sources=_codes(pool.sources, wishes.muted_sources),
-        languages=_codes(pool.languages, wishes.languages),
-        personalization=wishes.personalization,
+        followed_sections=_codes(pool.sections, preferences.followed_sections),
+        muted_sections=_codes(pool.sections, preferences.muted_sections),
+        followed_sources=_codes(pool.sources, preferences.followed_sources),
+        muted_sources=_codes(pool.sources, preferences.muted_sources),
+        languages=matching_codes(pool.languages, preferences.languages),
+        personalization=preferences.personalization,
     )
 
 
-def followed_of(pool: ArticlePool, wishes: PreferenceCodes, rows: Rows) -> tuple[Flags, Flags]:
+def followed_of(pool: ArticlePool, preferences: PreferenceCodes, rows: Rows) -> tuple[Flags, Flags]:
     """Return which rows are of a followed section, and which of a followed source, bool [k]."""
     none = np.zeros(len(rows), np.bool_)
-    sections, sources = wishes.followed_sections, wishes.followed_sources
+    sections, sources = preferences.followed_sections, preferences.followed_sources
     by_section = np.isin(pool.section[rows], sections) if sections.size else none
     by_source = np.isin(pool.source[rows], sources) if sources.size else none
     return by_section, by_source

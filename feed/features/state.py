@@ -1,4 +1,4 @@
-"""LiveSignals: what all readers do and what stands where, fed by the event stream."""
+"""LiveSignals: what all readers do and what is shown where, built from the event stream."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LISTS = ("ids", "other_ids")
 
 
 class LiveSignals:
-    """Counters, co-visitation and page lists, with the entry points of worker, web and replay.
+    """Counters, co-visitation and page lists, with methods for worker, web process and replay.
 
-    The worker calls `apply_event` for every stream record, `delta` each tick and `dump` for its
-    checkpoints; a web process calls `load` and `apply`; replay calls the `record_...` methods.
+    The worker calls `apply_event` for every stream record, `delta` each tick, and `dump` for its
+    checkpoints. A web process calls `load` and `apply`. Replay calls the `record_...` methods.
     """
 
     __slots__ = ("counters", "covisitation", "ids", "page_lists")
@@ -92,7 +92,7 @@ class LiveSignals:
         """Take back what counted twice while one reader was known under two ids.
 
         The decayed sums are linear, so a click of weight -1 at its time is as if it had never
-        been one. Pairs of clicks stay: each id's reading was a course of its own.
+        been one. Pairs of clicks stay: each id's reads were a sequence of their own.
         """
         for article_id, at, from_feed, on_page in payload["clicks"]:
             row = self.ids.add_all([article_id])

@@ -1,4 +1,4 @@
-"""How surprising an article's present readers are: the arithmetic behind the trending label."""
+"""How unlikely an article's present number of readers is: the test behind the trending label."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from feed.arrays import Floats
+from feed.arrays import Flags, Floats
 from feed.config import HOUR_S
 from feed.features.counters import HALF_LIVES_S
 
@@ -19,23 +19,26 @@ AGE_EDGES_S = np.array([1, 3, 6, 12, 24, 48], dtype=np.float64) * HOUR_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendingRules:
-    """When the label goes on and off. `scripts/lab/run bench/trending` measures what they lead to.
+    """When the label goes on and off; `scripts/lab/run bench/trending` measures the effect.
 
     Attributes:
         p_on: tail probability under which the label goes on.
         p_off: tail probability above which it goes off.
-        lift_on: least ratio of readers to expected readers to go on.
+        lift_on: smallest ratio of readers to expected readers at which the label goes on.
         lift_off: ratio under which it goes off.
-        min_readers: least distinct readers in about one window to go on; half of it to stay on.
-        max_labels: labels on at once, strongest first, those already on favoured.
-        max_entries: articles listed in a state, labelled or rising.
-        prior_readers: least readers in one window that a new article is expected to have.
-        dispersion: squared relative spread of an article's usual rate that is never believed
-            away, however long its history (clicks come in clusters; Poisson is too narrow).
-        settle_s: seconds for which readers who came by an open door (`NetworkBound`) must keep an
-            article above the rule before its label goes on: the first readers of a flood, one of
-            each network, look like a rush until the next ones follow.
-        season_limit: the site's rhythm scales expectations by at most this factor, either way.
+        min_readers: smallest number of distinct readers in about one window at which the label
+            goes on; it stays on at half of that.
+        max_labels: largest number of labels at once; the strongest are kept, and those already
+            on are preferred.
+        max_entries: largest number of articles in a state, labelled or rising.
+        prior_readers: smallest number of readers that a new article is expected to have in one
+            window.
+        dispersion: smallest squared relative uncertainty of an article's usual rate, however long
+            its history (clicks come in clusters, so a Poisson distribution is too narrow).
+        settle_s: seconds for which an article whose label depends on readers from untrusted
+            callers (`NetworkBound`) must satisfy the rule before its label goes on: the first
+            readers of a flood, one from each network, look like a rush until the next ones follow.
+        season_limit: the site's rhythm scales expectations by at most this factor, up or down.
     """
 
     p_on: float = 1e-5
@@ -53,7 +56,7 @@ class TrendingRules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surprise:
-    """How surprising the present rate of some articles is; arrays of shape [k].
+    """How unlikely the present rates of some articles are; arrays of shape [k].
 
     `readers` (decayed sum of distinct readers), `expected`, `lift`, `p_value`, `score`.
     """
@@ -74,15 +77,19 @@ def measure_surprise(
     rules: TrendingRules,
     slow_half_life_s: float = HALF_LIVES_S[SLOW],
 ) -> Surprise:
-    """Compare each article's recent readers with what its past, the site and its age foretell.
+    """Compare each article's recent readers with what its past, the site and its age predict.
 
-    With `tau = half_life / ln 2`, a Poisson stream of rate r gives a decayed sum of mean
-    `r * tau * (1 - x)` and variance `r * tau * (1 - x^2) / 2`, where `x = 2^(-age/half_life)`
-    (Campbell's theorem); so `2 / (1 + x)` times the sum has the mean and variance of a Poisson
-    count. `slow - fast` weights the past by a kernel that leaves the present out: it gives the
-    usual rate, with a Gamma prior from articles of like age. Past and prior make the rate
-    Gamma(a, b), and the recent count negative binomial: `P(N >= n) = I_q(n, a)` with
-    `q = exposure / (b + exposure)` and I the regularised incomplete beta function.
+    Three steps. The usual rate of an article is Gamma distributed, from its own past and from
+    articles of like age (`_usual_rate`). The rate times the seconds that the recent readers stand
+    for, scaled by how busy the site is now, gives the expected readers. Were the rate known, the
+    recent readers would be Poisson distributed; with a Gamma rate they are negative binomial:
+    `P(N >= n) = I_q(n, a)` with the Gamma's shape a, `q = seconds / (a / rate + seconds)` and I
+    the regularised incomplete beta function.
+
+    The recent readers are a decayed sum and no count. A Poisson stream of rate r gives a decayed
+    sum of mean `r * tau * (1 - x)` and variance `r * tau * (1 - x^2) / 2`, where
+    `tau = half_life / ln 2` and `x = 2^(-age/half_life)` (Campbell's theorem). So `2 / (1 + x)`
+    times the sum has the mean and variance of a Poisson count.
 
     Args:
         fast: decayed distinct readers, half-life `half_life_s`, shape [k].
@@ -99,30 +106,46 @@ def measure_surprise(
     """
     tau, tau_slow = half_life_s / np.log(2), slow_half_life_s / np.log(2)
     age = np.maximum(age_s, 1.0)
-    left = np.exp2(-age / half_life_s)
-    span = tau * (1 - left)
-    past_span = np.maximum(tau_slow * (1 - np.exp2(-age / slow_half_life_s)) - span, 0.0)
-    past = np.maximum(slow - fast, 0.0)
-    prior = _prior_rate(fast, span, age, rules.prior_readers / tau)
-    shape, per_second = 1 + 2 * past, 1 / prior + 2 * past_span
-    rate = shape / per_second
-    shape = np.minimum(shape, 1 / rules.dispersion)
-    span = span * _season(fast, slow, site, tau, tau_slow, rules.season_limit)
-    to_count = 2 / (1 + left)
-    exposure = to_count * span
-    expected = rate * span
+    x, x_slow = np.exp2(-age / half_life_s), np.exp2(-age / slow_half_life_s)
+    recent_s = tau * (1 - x)
+    past_s = np.maximum(tau_slow * (1 - x_slow) - recent_s, 0.0)
+    prior = _prior_rate(fast, recent_s, age, rules.prior_readers / tau)
+    shape, rate = _usual_rate(slow - fast, past_s, prior, rules.dispersion)
+    now_s = recent_s * _season(fast, slow, site, tau, tau_slow, rules.season_limit)
+    expected = rate * now_s
     lift = (fast + 1) / (expected + 1)
-    count, chance = np.maximum(to_count * fast, 1e-9), exposure / (shape / rate + exposure)
-    more = lift > 1
+    to_count = 2 / (1 + x)
     p_value = np.ones(len(fast))
-    p_value[more] = special.betainc(count[more], shape[more], chance[more])
+    high = lift > 1
+    p_value[high] = _tail(to_count * fast, shape, rate, to_count * now_s, high)
     evidence = np.minimum(-np.log10(np.maximum(p_value, 1e-12)) / 12, 1.0)
     score = evidence * np.maximum(1 - 1 / lift, 0) * np.minimum(fast / rules.min_readers, 1.0)
     return Surprise(fast, expected, lift, p_value, score)
 
 
+def _usual_rate(
+    past: Floats, past_s: Floats, prior: Floats, dispersion: float
+) -> tuple[Floats, Floats]:
+    """Return the shape and the mean (readers a second) of each article's usual rate, a Gamma.
+
+    The past is the slow sum less the fast one, which leaves the present out, and stands for
+    `past_s` seconds. The prior has shape 1 and mean `prior`. The shape never exceeds
+    `1 / dispersion`, however much past there is.
+    """
+    shape = 1 + 2 * np.maximum(past, 0.0)
+    mean = shape / (1 / prior + 2 * past_s)
+    return np.minimum(shape, 1 / dispersion), mean
+
+
+def _tail(count: Floats, shape: Floats, rate: Floats, seconds: Floats, of: Flags) -> Floats:
+    """Return P(at least `count` readers in these seconds) of the articles `of`."""
+    q = seconds / (shape / rate + seconds)
+    tail = special.betainc(np.maximum(count, 1e-9)[of], shape[of], q[of])
+    return np.asarray(tail, np.float64)
+
+
 def _prior_rate(fast: Floats, span: Floats, age: Floats, floor: float) -> Floats:
-    """Readers per second of the *other* articles of like age: a burst is not its own prior."""
+    """Return the readers a second of *other* articles of like age: a burst is not its own prior."""
     bucket = np.searchsorted(AGE_EDGES_S, age)
     readers = np.bincount(bucket, fast, minlength=AGE_EDGES_S.size + 1)
     spans = np.bincount(bucket, span, minlength=AGE_EDGES_S.size + 1)
@@ -139,7 +162,7 @@ def _season(
     tau_slow: float,
     limit: float,
 ) -> Floats:
-    """Return how busy the rest of the site is now against its past few hours."""
+    """Return how busy the rest of the site is now, as a multiple of its past few hours."""
     now_rate = (np.maximum(site[0] - fast, 0.0) + 1) / tau
     past = np.maximum(site[1] - site[0] - (slow - fast), 0.0)
     past_rate = (past + (tau_slow - tau) / tau) / (tau_slow - tau)

@@ -1,4 +1,4 @@
-"""Which articles are read far more than expected just now: the label and its memory."""
+"""Which articles are read far more than expected, and which labels are already on."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from feed.config import RankingConfig
 from feed.domain import TrendingEntry
 from feed.features.counters import HALF_LIVES_S
 from feed.features.ids import IdMap
+from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
 from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surprise
 
 WEIGHED = 0.5
-"""Decayed readers from which an article's label leans on readers who came by an open door."""
+"""Decayed readers from untrusted callers from which an article's label depends on them."""
 
 
 class ClickCounters(Protocol):
-    """What the test needs of the counters, live or a snapshot.
+    """What the test needs from the counters: those of the site, or of a simulated world.
 
     `began_at`: when the earliest counted click occurred, epoch seconds.
     """
@@ -39,7 +40,7 @@ class ClickCounters(Protocol):
 
 
 class WithheldReaders(Protocol):
-    """What the test needs of the bound on networks."""
+    """What the test needs from the bound on networks, real or in a simulated world."""
 
     def withheld(self, rows: Rows, now: float) -> Floats:
         """Return the decayed readers that do not count, shape [k, half-lives]."""
@@ -50,17 +51,17 @@ class WithheldReaders(Protocol):
         ...
 
     def readers(self, rows: Rows, now: float) -> Floats:
-        """Return the decayed readers that were weighed, shape [k]."""
+        """Return the decayed readers that were weighted, shape [k]."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrendingState:
-    """What trends at one moment.
+    """The trending articles at one moment.
 
-    `entries` are best first, rising articles without the label included; `rows`, `scores` and
-    `flags` say the same by pool row, `rows` ascending. Rows are this process's own: the bytes
-    carry article ids.
+    `entries` are sorted, best first, and include rising articles without the label. `rows`,
+    `scores` and `flags` hold the same by pool row, `rows` ascending. Rows are valid only in this
+    process; the serialised form holds article ids.
     """
 
     at: float = 0.0
@@ -97,7 +98,7 @@ class TrendingState:
         if section:
             keep &= pool.section[at] == pool.sections.row(section)
         if language:
-            keep &= pool.language[at] == pool.languages.row(language)
+            keep &= np.isin(pool.language[at], matching_codes(pool.languages, [language]))
         return tuple(self.entries[i] for i in np.flatnonzero(keep))
 
     def to_bytes(self) -> bytes:
@@ -134,7 +135,7 @@ def build_state(at: float, entries: Sequence[TrendingEntry], ids: IdMap) -> Tren
 
 
 class TrendingDetector:
-    """Turns counters into trending states, remembering which labels are on and since when."""
+    """Computes trending states from counters, and remembers which labels are on and since when."""
 
     def __init__(
         self,

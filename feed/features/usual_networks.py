@@ -1,4 +1,4 @@
-"""What each network usually brings to the whole site, as shares of all its readings."""
+"""Each network's usual share of all reads on the site."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from feed.arrays import Floats
 
 
 class UsualNetworks:
-    """Decayed readings by network.
+    """Decayed reads by network.
 
     Args:
-        half_life_s: half-life of a reading, seconds.
-        prior: readings of unknown networks added to the site's own, so that on a quiet site a few
-            readings are not yet a custom.
+        half_life_s: half-life of a read, seconds.
+        prior: reads of unknown networks that are added to the site's own, so that on a quiet site
+            a few reads do not make a network usual.
     """
 
     def __init__(self, half_life_s: float, prior: float) -> None:
@@ -28,7 +28,7 @@ class UsualNetworks:
         return len(self._networks)
 
     def add(self, network: str, weight: float, at: float) -> float:
-        """Count a reading at a time (epoch seconds); return the network's share until then."""
+        """Count a read at a time (epoch seconds); return the network's share until then."""
         half_life_s = self._half_life_s
         if at > self._at:
             self._total *= exp2((self._at - at) / half_life_s)

@@ -1,1 +1,1 @@
-"""Articles and events from outside formats."""
+"""Reads articles and events from other formats."""

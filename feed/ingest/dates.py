@@ -1,4 +1,4 @@
-"""Times as feeds write them: many languages, orders, zone names and small mistakes."""
+"""Reads times as feeds write them: in many languages, orders and zones, and with mistakes."""
 
 from __future__ import annotations
 

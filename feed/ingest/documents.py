@@ -1,4 +1,4 @@
-"""What a source holds, and what was found wrong with it."""
+"""Holds what a source contains, and what was found wrong with it."""
 
 from __future__ import annotations
 

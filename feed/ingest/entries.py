@@ -1,4 +1,4 @@
-"""Entries of any kind of feed as articles."""
+"""Builds articles from the entries of any kind of feed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
 from feed.domain import Article
-from feed.ingest.addresses import full_address, host_of
 from feed.ingest.dates import parse_date
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.identity import Marks, choose_ids
 from feed.ingest.limits import LONGEST_QUOTE, RULES, Limits, shorten
 from feed.ingest.markup import Text
 from feed.ingest.pictures import Picture, largest
+from feed.ingest.urls import full_address, host_of
 
 TITLE_FROM_TEXT = 100
 """Longest title that is made from a text, characters."""
@@ -41,7 +41,7 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class FeedEntry:
     """One entry of a feed: its texts are plain, its times and addresses are as written.
 
     `source` is a name that counts more than that of the feed.
@@ -62,7 +62,7 @@ class Entry:
 
 
 def build_documents(
-    channel: Channel, entries: Sequence[Entry], now: float, zone: tzinfo = UTC
+    channel: Channel, entries: Sequence[FeedEntry], now: float, zone: tzinfo = UTC
 ) -> Documents:
     """Return the articles of a feed; an entry that can't be one becomes a fault.
 
@@ -97,14 +97,14 @@ def build_documents(
     return documents
 
 
-def _merge(entries: Sequence[Entry], limits: Limits) -> Entry:
+def _merge(entries: Sequence[FeedEntry], limits: Limits) -> FeedEntry:
     """Return the first of some entries that are one story, with the sections of all."""
     if len(entries) > 1:
         limits.note("", f"stands {len(entries)} times in the source; taken once")
     return replace(entries[0], tags=tuple(tag for entry in entries for tag in entry.tags))
 
 
-def _name(entry: Entry, number: int) -> str:
+def _name(entry: FeedEntry, number: int) -> str:
     return entry.guid or entry.link or f"entry {number + 1}"
 
 
@@ -113,13 +113,13 @@ def _scope(channel: Channel) -> str:
     return host_of(channel.home) or host_of(channel.base) or channel.title
 
 
-def _title_from(entry: Entry) -> str:
+def _title_from(entry: FeedEntry) -> str:
     text = entry.summary.plain or entry.content.plain
     return shorten(_SENTENCE_END.split(text, maxsplit=1)[0], TITLE_FROM_TEXT) if text else ""
 
 
 def _times(
-    channel: Channel, entry: Entry, limits: Limits, zone: tzinfo
+    channel: Channel, entry: FeedEntry, limits: Limits, zone: tzinfo
 ) -> tuple[float | None, float | None]:
     """Return when an entry was published and when it was changed, None where that is unknown."""
     language = entry.language or channel.language
@@ -134,7 +134,7 @@ def _times(
 
 def _build(
     channel: Channel,
-    entry: Entry,
+    entry: FeedEntry,
     article_id: str,
     title: str,
     times: tuple[float, float | None],
@@ -161,7 +161,7 @@ def _build(
     )
 
 
-def _standfirst(entry: Entry, limits: Limits) -> str:
+def _standfirst(entry: FeedEntry, limits: Limits) -> str:
     text = entry.summary.plain or entry.content.plain
     if text == entry.content.plain:  # where it stays whole
         return shorten(text, RULES["standfirst"]["maxLength"])
@@ -179,7 +179,7 @@ def _names(author: str) -> list[str]:
     return [name for name in (text.strip(" <>()[]") for text in words) if name]
 
 
-def _image(entry: Entry, base: str, limits: Limits) -> str | None:
+def _image(entry: FeedEntry, base: str, limits: Limits) -> str | None:
     pictures = [*entry.pictures, *entry.content.pictures, *entry.summary.pictures]
     picture = largest(p for p in pictures if full_address(p.address, base))
     return limits.url("image_url", picture.address) if picture else None

@@ -1,4 +1,4 @@
-"""Sources as bytes: files and web addresses, whole or not at all."""
+"""Fetches sources from files and web addresses, whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from feed.domain import InvalidInputError
-from feed.ingest.addresses import is_web_address
+from feed.ingest.urls import is_web_address
 
 MAX_DOCUMENT_BYTES = 20_000_000
 FETCH_TIMEOUT_S = 20.0
@@ -24,7 +24,7 @@ NOT_WHOLE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class FetchedDocument:
     """The bytes of a source; `address` (after redirects) and `charset` are those of the web."""
 
     content: bytes
@@ -32,7 +32,7 @@ class Document:
     charset: str = ""
 
 
-def fetch_document(source: str) -> Document:
+def fetch_document(source: str) -> FetchedDocument:
     """Return the document in a file or at an http(s) address, decompressed.
 
     Raises:
@@ -42,7 +42,7 @@ def fetch_document(source: str) -> Document:
         document = _download(source)
     elif Path(source).is_file():
         with Path(source).open("rb") as file:
-            document = Document(file.read(MAX_DOCUMENT_BYTES + 1))
+            document = FetchedDocument(file.read(MAX_DOCUMENT_BYTES + 1))
     else:
         raise InvalidInputError("source", f"{source} is neither a file nor an http(s) address")
     content = _bounded(document.content)
@@ -50,10 +50,10 @@ def fetch_document(source: str) -> Document:
         content = _bounded(_decompress(content))
     if not content.strip():
         raise InvalidInputError("source", "is empty")
-    return Document(content, document.address, document.charset)
+    return FetchedDocument(content, document.address, document.charset)
 
 
-def _download(address: str) -> Document:
+def _download(address: str) -> FetchedDocument:
     """Return the document at an address, or a part of it that is longer than what is allowed."""
     content = bytearray()
     try:
@@ -74,7 +74,7 @@ def _download(address: str) -> Document:
         reason = str(error).partition("\n")[0] or type(error).__name__
         message = f"{address} can't be fetched: {reason}"
         raise InvalidInputError("source", _without_password(message, address)) from None
-    return Document(
+    return FetchedDocument(
         bytes(content), _without_password(str(answer.url), address), answer.charset_encoding or ""
     )
 

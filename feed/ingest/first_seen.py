@@ -1,4 +1,4 @@
-"""Articles without a time of publication: the time when they were first seen, kept for good."""
+"""Keeps the time when an article without a time of publication was first seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of entries: the same for one entry at every reading, different between sources."""
+"""Chooses ids of entries: the same at every reading, and different between sources."""
 
 from __future__ import annotations
 

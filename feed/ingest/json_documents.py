@@ -1,4 +1,4 @@
-"""JSON documents of any kind: JSON Feed, arrays and batches of records, JSON lines."""
+"""Reads JSON documents of any kind: JSON Feed, arrays and batches of records, JSON lines."""
 
 from __future__ import annotations
 

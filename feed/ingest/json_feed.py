@@ -1,4 +1,4 @@
-"""JSON Feed, versions 1.0 and 1.1, as articles."""
+"""Reads articles from JSON Feed, versions 1.0 and 1.1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from feed.ingest.documents import Documents, Finding
-from feed.ingest.entries import Channel, Entry, build_documents
+from feed.ingest.entries import Channel, FeedEntry, build_documents
 from feed.ingest.markup import Text, read_markup, read_plain
 from feed.ingest.pictures import WIDTH_OF_FILE, Picture, read_picture
 
@@ -47,9 +47,9 @@ def parse_json_feed(
     return documents
 
 
-def _entry(item: dict[str, Any]) -> Entry:
+def _entry(item: dict[str, Any]) -> FeedEntry:
     markup = _string(item.get("content_html")) or html.escape(_string(item.get("content_text")))
-    return Entry(
+    return FeedEntry(
         guid=_string(item.get("id")).strip(),
         link=_string(item.get("url")) or _string(item.get("external_url")),
         title=read_plain(_string(item.get("title"))),

@@ -1,4 +1,4 @@
-"""JSON lines as articles and events, checked by the rules of the HTTP API."""
+"""Reads articles and events from JSON lines, with the rules of the HTTP API."""
 
 from __future__ import annotations
 

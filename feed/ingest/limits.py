@@ -1,4 +1,4 @@
-"""The limits that the API sets to an article, kept by cutting and saying so."""
+"""Cuts the fields of an article at the limits of the API, and notes what it changed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 import textwrap
 from typing import Any
 
-from feed.ingest.addresses import full_address
 from feed.ingest.documents import Finding
+from feed.ingest.urls import full_address
 from feed.service.schemas import ArticleBody
 
 RULES: dict[str, Any] = ArticleBody.model_json_schema()["properties"]

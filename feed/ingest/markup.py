@@ -1,4 +1,4 @@
-"""HTML as plain text and the pictures in it."""
+"""Turns HTML into plain text, and finds the pictures in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the files of an entry is its picture."""
+"""Decides which of the files of an entry is its picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A published data set's log as articles and events, moved in time to end now."""
+"""Reads a published data set's log as articles and events, shifted in time so that it ends now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any source that `feed ingest` takes, told apart by what it holds."""
+"""Reads any source that `feed ingest` accepts, recognised by its content."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 import click
 
 from feed.domain import InvalidInputError
-from feed.ingest.addresses import is_web_address
 from feed.ingest.documents import Documents
-from feed.ingest.fetching import NOT_WHOLE, Document, fetch_document
+from feed.ingest.fetching import NOT_WHOLE, FetchedDocument, fetch_document
 from feed.ingest.json_documents import parse_json
 from feed.ingest.json_lines import parse_json_lines
 from feed.ingest.sitemap import is_sitemap, parse_sitemap
 from feed.ingest.syndication import parse_syndication
+from feed.ingest.urls import is_web_address
 
 LINES = {".jsonl", ".ndjson"}
 
@@ -47,7 +47,7 @@ def read_documents(source: str, form: str | None, now: float, zone: tzinfo = UTC
         return parse_json(b"".join(lines), "", now, zone)
 
 
-def parse_document(document: Document, now: float, zone: tzinfo = UTC) -> Documents:
+def parse_document(document: FetchedDocument, now: float, zone: tzinfo = UTC) -> Documents:
     """Return what a fetched document holds, whatever it is called.
 
     Args:

@@ -1,4 +1,4 @@
-"""Google News sitemaps as articles."""
+"""Reads articles from Google News sitemaps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
-from feed.ingest.entries import Channel, Entry, build_documents
-from feed.ingest.fetching import Document
+from feed.ingest.entries import Channel, FeedEntry, build_documents
+from feed.ingest.fetching import FetchedDocument
 from feed.ingest.markup import read_plain
 from feed.ingest.pictures import WIDTH_OF_FILE, Picture
 
@@ -19,7 +19,7 @@ def is_sitemap(content: bytes) -> bool:
     return b"<urlset" in start or b"<sitemapindex" in start
 
 
-def parse_sitemap(document: Document, now: float, zone: tzinfo = UTC) -> Documents:
+def parse_sitemap(document: FetchedDocument, now: float, zone: tzinfo = UTC) -> Documents:
     """Return the articles of a news sitemap.
 
     Args:
@@ -41,11 +41,11 @@ def parse_sitemap(document: Document, now: float, zone: tzinfo = UTC) -> Documen
     return build_documents(Channel(base=document.address), entries, now, zone)
 
 
-def _entry(url: ET.Element) -> Entry:
+def _entry(url: ET.Element) -> FeedEntry:
     location = _text(url, "loc")
     picture = _text(url, "image/{*}loc")
     keywords = _text(url, "news/{*}keywords").split(",")
-    return Entry(
+    return FeedEntry(
         guid=location,
         link=location,
         title=_text(url, "news/{*}title"),

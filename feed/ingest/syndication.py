@@ -1,4 +1,4 @@
-"""RSS, RDF and Atom documents, and news sitemaps, as articles."""
+"""Reads articles from RSS, RDF and Atom documents."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import feedparser
 
 from feed.domain import InvalidInputError
-from feed.ingest.addresses import full_address, is_web_address, join_address
 from feed.ingest.documents import Documents
-from feed.ingest.entries import Channel, Entry, build_documents
-from feed.ingest.fetching import Document
+from feed.ingest.entries import Channel, FeedEntry, build_documents
+from feed.ingest.fetching import FetchedDocument
 from feed.ingest.markup import Text, find_feeds, read_markup, read_plain
 from feed.ingest.pictures import (
     WIDTH_OF_FILE,
@@ -22,6 +21,7 @@ from feed.ingest.pictures import (
     read_picture,
     read_pixels,
 )
+from feed.ingest.urls import full_address, is_web_address, join_address
 
 ENDS = ("</rss", "</rdf", ":rdf>", "</feed", ":feed>")
 """One of these stands in every whole document."""
@@ -65,7 +65,7 @@ for _name in ("StrictFeedParser", "LooseFeedParser"):
     setattr(feedparser.api, _name, _parser)
 
 
-def parse_syndication(document: Document, now: float, zone: tzinfo = UTC) -> Documents:
+def parse_syndication(document: FetchedDocument, now: float, zone: tzinfo = UTC) -> Documents:
     """Return the articles of an RSS, RDF or Atom document.
 
     Args:
@@ -87,7 +87,7 @@ def parse_syndication(document: Document, now: float, zone: tzinfo = UTC) -> Doc
     return build_documents(channel, entries, now, zone)
 
 
-def _parse(document: Document) -> Any:
+def _parse(document: FetchedDocument) -> Any:
     charset = f"application/xml; charset={document.charset}" if document.charset else ""
     try:
         return feedparser.parse(
@@ -100,7 +100,7 @@ def _parse(document: Document) -> Any:
         raise InvalidInputError("source", "is too broken to be read") from None
 
 
-def _refusal(document: Document) -> str:
+def _refusal(document: FetchedDocument) -> str:
     """Return what a document is that is no feed, and where a feed may be."""
     feeds = find_feeds(document.content)
     if feeds:
@@ -131,12 +131,12 @@ def _channel(parsed: Any, address: str) -> Channel:
     )
 
 
-def _entry(entry: Any, *, is_atom: bool) -> Entry:
+def _entry(entry: Any, *, is_atom: bool) -> FeedEntry:
     contents = [_text(detail, is_atom=is_atom) for detail in entry.get("content") or []]
     title = _text(entry.get("title_detail") or {}, is_atom=is_atom).plain
     guid = str(entry.get("id") or "").strip()
     link = str(entry.get("feedburner_origlink") or entry.get("link") or "").strip()
-    return Entry(
+    return FeedEntry(
         guid=guid,
         link="" if link == guid and not is_web_address(link) else link,
         title=title,

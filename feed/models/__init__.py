@@ -1,1 +1,1 @@
-"""What is learnt: factors, rankers, and the bundle that holds one version of all of it."""
+"""What is learned: factors, rankers, and the bundle that holds one version of all of it."""

@@ -1,4 +1,4 @@
-"""ModelBundle: everything learnt, as one immutable version on disk, without pickle."""
+"""ModelBundle: everything that was learned, as one immutable version on disk, without pickle."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def load_bundle(directory: Path) -> ModelBundle:
     """
     manifest = read_manifest(directory)
     if manifest.get("format") not in READABLE_FORMATS:
-        raise BundleError(f"model format {manifest.get('format')}, this code reads up to {FORMAT}")
+        raise BundleError(f"cannot read model format {manifest.get('format')}, only up to {FORMAT}")
     if manifest.get("feature_schema") != fingerprint():
         raise BundleError("the model was made for another feature schema; retrain it")
     files = {name: _checked(directory / name, sha) for name, sha in manifest["sha256"].items()}

@@ -1,4 +1,4 @@
-"""build_features: candidates as a matrix. The one function, live and in replay."""
+"""build_features: candidates as a feature matrix, by the same function live and in replay."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Codes, Floats, Matrix, Rows
-from feed.features.context import RequestContext
 from feed.features.counters import HALF_LIVES_S, NEVER
 from feed.features.covisitation import CovisitVotes
 from feed.features.ids import find, sum_by_row
 from feed.features.profile import Profile, followed_of
+from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
 from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
 from feed.models.schema import FEATURES, feature_index

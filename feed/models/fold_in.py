@@ -1,4 +1,4 @@
-"""Readers and new articles in the space of learnt factors: what serving needs of the factors."""
+"""Folds readers and new articles into the space of learned factors, as serving needs it."""
 
 from __future__ import annotations
 

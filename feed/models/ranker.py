@@ -1,4 +1,4 @@
-"""Rankers: features in, one score per article out, and what each feature group gave to it."""
+"""Rankers: they turn features into one score per article, with each feature group's share."""
 
 from __future__ import annotations
 

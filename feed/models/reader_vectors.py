@@ -1,4 +1,4 @@
-"""ReaderVectors: one reader in the spaces of the model, computed once for a request."""
+"""ReaderVectors: one reader in the vector spaces of the model, computed once per request."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ class ModelRegistry:
         """
         version = check_id("version", bundle.version)
         if "/" in version or version.startswith("."):
-            raise BundleError("a version cannot hold a slash or begin with a dot")
+            raise BundleError("a version must not contain a slash or begin with a dot")
         if (self._directory / version).exists():
-            raise ConflictError(f"there is a model version {version}")
+            raise ConflictError(f"the model version {version} already exists")
         aside = self._directory / f"{_ASIDE}{version}-{os.getpid()}"
         shutil.rmtree(aside, ignore_errors=True)
         save_bundle(bundle, aside)

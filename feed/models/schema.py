@@ -1,4 +1,4 @@
-"""The feature schema: names, groups, meaning, and the weight each has before there is learning."""
+"""The feature schema: names, groups, meanings, and the day-one weights."""
 
 from __future__ import annotations
 

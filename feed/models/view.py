@@ -1,4 +1,4 @@
-"""RankingView: the pool seen through one model, as arrays by article row."""
+"""RankingView: the article pool with one model's vectors, as arrays by article row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The built-in newsroom's articles: short, original, and made with generative AI, as they say."""
+"""The built-in newsroom's articles: short, original, made with generative AI, and labelled so."""
 
 from __future__ import annotations
 

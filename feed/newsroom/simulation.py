@@ -1,4 +1,4 @@
-"""Simulated readers with known tastes, and what they would do with a list of articles."""
+"""Simulated readers with known tastes, and their reactions to a list of articles."""
 
 from __future__ import annotations
 

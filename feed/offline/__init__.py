@@ -1,1 +1,1 @@
-"""The log, read again through the same features and ranking that serve."""
+"""Reads the log again through the same features and ranking that serve."""

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from feed.arrays import Columns, Floats, Matrix
 from feed.domain import PAGE_KEY, AiGenerated, ArchiveError, Article
-from feed.features.context import device_code
 from feed.features.ids import IdMap
 from feed.features.interactions import CLICK, KINDS, EventColumns
+from feed.features.request_context import device_code
 from feed.offline.event_log import (
     EventLog,
     Impressions,

@@ -1,4 +1,4 @@
-"""Which data sets can be replayed, and their articles' vectors."""
+"""The data sets that can be replayed, and their articles' vectors."""
 
 from __future__ import annotations
 

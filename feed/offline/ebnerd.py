@@ -1,4 +1,4 @@
-"""EB-NeRD in its published layout, as an EventLog."""
+"""Reads EB-NeRD in its published layout as an EventLog."""
 
 from __future__ import annotations
 

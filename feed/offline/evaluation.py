@@ -1,4 +1,4 @@
-"""evaluate(): both protocols over a window of the log, models trained on the past alone."""
+"""evaluate(): both protocols over a window of the log, with models trained only on the past."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def evaluate(
 
     with ThreadPoolExecutor(1) as trainer:
         book.score_beside(trainer)
-        walk.run(trainer, tell)
+        walk.evaluate(trainer, tell)
         book.finish()
     return book

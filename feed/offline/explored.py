@@ -1,4 +1,4 @@
-"""Explored slots of an archive, and what another model or other settings would have drawn there."""
+"""Explored slots of an archive, and what another policy would have drawn there."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ from feed.domain import Mode
 from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.off_policy.estimators import LoggedBandit
-from feed.features.context import RequestContext, device_code
-from feed.features.ids import Vocabulary
+from feed.features.request_context import (
+    RequestContext,
+    asked_languages,
+    asked_section,
+    device_code,
+)
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle
 from feed.models.view import RankingView, build_view
@@ -40,7 +44,6 @@ PRIOR_SLOTS = 100.0
 SLACK_S = 60.0
 """Feeds served this long after an experiment's end may still carry it, seconds."""
 
-_NOWHERE = np.iinfo(np.int32).max
 _ROUNDING = 1e-9
 
 _EXPLORED = f"""
@@ -270,7 +273,6 @@ class _Again:
         self, view: RankingView, slot: Mapping[str, Any], config: RankingConfig
     ) -> RankingContext:
         pool, at = view.pool, float(slot["at"])
-        language = _code(pool.languages, slot["language"])
         page = pool.ids.row(slot["page"]) if slot["page"] else -1
         user = self._log.users.row(slot["logged_user_id"])
         return RankingContext(
@@ -281,8 +283,8 @@ class _Again:
                 now=at,
                 page_row=page,
                 device=device_code(slot["device"]),
-                section=_code(pool.sections, slot["section"]),
-                languages=(language,) if slot["language"] else (),
+                section=asked_section(pool.sections, slot["section"]),
+                languages=asked_languages(pool.languages, slot["language"]),
                 mode=Mode.PERSONALIZED,
             ),
             rng=np.random.default_rng(0),
@@ -341,10 +343,3 @@ def _click_rates(clicks: Floats, part: Rows) -> Floats:
 def _mean_rate(rates: Floats, choice: _Choice) -> float:
     parts = (BINS * (np.arange(choice.taken) + 0.5) / choice.size).astype(np.int64)
     return float(rates[parts].mean())
-
-
-def _code(vocabulary: Vocabulary, name: str) -> int:
-    if not name:
-        return -1
-    code = vocabulary.row(name)
-    return code if code >= 0 else int(_NOWHERE)

@@ -1,4 +1,4 @@
-"""What is fitted on the log before a moment: the bundle's arrays."""
+"""Fits the bundle's arrays on the log before a given moment."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ def fit_bundle(
     return bundle if embeddings is None else _with_content(bundle, embeddings[known], config)
 
 
-def fit_shared(shelf: Path, until: float, fit: Callable[[], ModelBundle]) -> ModelBundle:
+def fit_shared(fit_cache: Path, until: float, fit: Callable[[], ModelBundle]) -> ModelBundle:
     """Return the bundle of a moment that several processes need: the first one there fits it.
 
     Args:
-        shelf: a directory of one evaluation, where bundles lie.
+        fit_cache: a directory of one evaluation, where bundles lie.
         until: the moment, epoch seconds.
         fit: fits it.
     """
-    place = shelf / f"until-{until:.6f}"
+    place = fit_cache / f"until-{until:.6f}"
     with place.with_suffix(".lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not place.is_dir():

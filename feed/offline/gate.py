@@ -14,8 +14,8 @@ from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.event_log import EventLog
-from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
-from feed.offline.training import Window
+from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.training import TimeSpan
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 
 MAX_LISTS = 3000
@@ -39,7 +39,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class GateVerdict:
     """What the gate found. `difference` is candidate less other in pool nDCG@10, paired.
 
     `against` is the live version, or `DAY_ONE` where none is live. `better` says that the
@@ -48,12 +48,12 @@ class Verdict:
 
     passed: bool
     reason: str
-    candidate: Interval
-    other: Interval
-    difference: Interval
+    candidate: MeanEstimate
+    other: MeanEstimate
+    difference: MeanEstimate
     against: str
     margin: float
-    window: Window
+    window: TimeSpan
 
     @property
     def better(self) -> bool:
@@ -80,13 +80,13 @@ def judge(
     log: EventLog,
     candidate: ModelBundle,
     live: ModelBundle | None,
-    window: Window,
+    window: TimeSpan,
     margin: float,
     ranking: RankingConfig,
     *,
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
-) -> Verdict:
+) -> GateVerdict:
     """Return the gate's verdict.
 
     The candidate is compared with what would serve without it: the live model or, where none is
@@ -110,21 +110,21 @@ def judge(
     """
     models = 1 if live is None else 2
 
-    def told(done: int) -> Callable[[float], None]:
+    def report_share(done: int) -> Callable[[float], None]:
         return lambda share: progress((done + share) / models) if progress else None
 
-    found = measure(log, candidate, window, ranking, embeddings, told(0))
+    found = measure(log, candidate, window, ranking, embeddings, report_share(0))
     if live is None:
         other, against = found.day_one, DAY_ONE
     else:
-        other = measure(log, live, window, ranking, embeddings, told(1)).model
+        other = measure(log, live, window, ranking, embeddings, report_share(1)).model
         against = live.version
     difference = bootstrap_mean(found.model - other, found.users)
     if live is None and candidate.ranker is None:
         passed, reason = True, f"it learnt no ranker, so it orders by {DAY_ONE}"
     else:
         passed, reason = decide(difference, margin, against)
-    return Verdict(
+    return GateVerdict(
         passed=passed,
         reason=reason,
         candidate=bootstrap_mean(found.model, found.users),
@@ -136,7 +136,7 @@ def judge(
     )
 
 
-def decide(difference: Interval, margin: float, against: str) -> tuple[bool, str]:
+def decide(difference: MeanEstimate, margin: float, against: str) -> tuple[bool, str]:
     """Return whether a candidate passes, and why.
 
     It passes if the whole interval of the difference lies at or above `-margin`. Too few lists
@@ -161,35 +161,38 @@ def decide(difference: Interval, margin: float, against: str) -> tuple[bool, str
 def measure(
     log: EventLog,
     bundle: ModelBundle,
-    window: Window,
+    window: TimeSpan,
     ranking: RankingConfig,
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
+    *,
+    most_lists: int = MAX_LISTS,
 ) -> Measured:
-    """Return how well a model, and the day-one weights, order the clicked lists of a window."""
+    """Return how well a model, and the day-one weights, order the clicked lists of a window.
+
+    Of more than `most_lists` lists, every n-th is measured.
+    """
     span = log.impressions.between(window.start, window.end)
     plan = WalkPlan(
         start=window.start,
         end=window.end,
-        pool_every=max(1, -(-len(span) // MAX_LISTS)),
+        pool_every=max(1, -(-len(span) // most_lists)),
         learn_pool_every=max(1, len(log.impressions)),
         heads=("pool",),
         ranking=ranking,
         training=replace(TrainingConfig(), ranker_days=0.0),
     )
-    book = _GateBook(bundle, ranking)
+    evaluator = _GateEvaluator(bundle, ranking)
     if len(span):
-        walk = Walk(log, plan, embeddings, book)
-        walk.use(bundle)
-        walk.run(None, progress)
+        Walk(log, plan, embeddings, evaluator).measure(bundle, progress)
     return Measured(
-        model=np.array(book.model, np.float64),
-        day_one=np.array(book.day_one, np.float64),
-        users=np.array(book.users, np.int64),
+        model=np.array(evaluator.model, np.float64),
+        day_one=np.array(evaluator.day_one, np.float64),
+        users=np.array(evaluator.users, np.int64),
     )
 
 
-class _GateBook:
+class _GateEvaluator:
     """Scores each list at once, by one model and by the day-one weights, and keeps the numbers."""
 
     def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:
@@ -221,5 +224,5 @@ def _ndcg(ranker: Ranker, entry: PoolList) -> float:
     return float(ndcg_at(lists, 10)[0])
 
 
-def _known(interval: Interval) -> dict[str, Any]:
+def _known(interval: MeanEstimate) -> dict[str, Any]:
     return {k: v if np.isfinite(v) else None for k, v in asdict(interval).items()}

@@ -1,4 +1,4 @@
-"""What is compared: the learned rankers and the single signals that they must beat."""
+"""The methods that are compared: the learned rankers and the simple baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MIND in its published layout, as an EventLog."""
+"""Reads MIND in its published layout as an EventLog."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_mind(directory: Path) -> EventLog:
     return _assemble(parsed, tuple(catalogue.values()))
 
 
-class _Line:
+class _Record:
     __slots__ = ("at", "clicked", "history", "key", "shown", "user")
 
     def __init__(self, fields: list[str]) -> None:
@@ -68,8 +68,8 @@ class _Line:
         self.clicked = [flag == "1" for _, _, flag in pairs]
 
 
-def _parse(line: str) -> _Line:
-    return _Line(line.split("\t"))
+def _parse(line: str) -> _Record:
+    return _Record(line.split("\t"))
 
 
 def _has(directory: Path) -> bool:
@@ -100,7 +100,7 @@ def _read_news(path: Path) -> list[Article]:
     return articles
 
 
-def _assemble(lines: list[_Line], catalogue: tuple[Article, ...]) -> EventLog:
+def _assemble(lines: list[_Record], catalogue: tuple[Article, ...]) -> EventLog:
     articles, users = IdMap(), IdMap()
     starts = np.cumsum([0, *(len(line.shown) for line in lines)]).astype(np.int64)
     shown = articles.add_all([a for line in lines for a in line.shown])
@@ -128,7 +128,7 @@ def _assemble(lines: list[_Line], catalogue: tuple[Article, ...]) -> EventLog:
 
 
 def _events(
-    lines: list[_Line], impressions: Impressions, articles: IdMap, users: IdMap
+    lines: list[_Record], impressions: Impressions, articles: IdMap, users: IdMap
 ) -> LoggedEvents:
     begin = (float(impressions.at[0]) if len(lines) else 0.0) - HISTORY_GAP_S
     histories = {line.user: line.history for line in reversed(lines)}

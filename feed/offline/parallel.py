@@ -1,4 +1,4 @@
-"""Both protocols at once, each in a process of its own."""
+"""Runs both protocols at once, each in its own process."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def evaluate_protocols(
             )
     spawn = multiprocessing.get_context("spawn")
     with (
-        tempfile.TemporaryDirectory(prefix="feed-fits-") as shelf,
+        tempfile.TemporaryDirectory(prefix="feed-fits-") as fit_cache,
         spawn.Manager() as manager,
         ProcessPoolExecutor(len(plan.heads), spawn) as workers,
     ):
-        shared = replace(plan, shelf=Path(shelf))
-        told = manager.Queue()
+        shared = replace(plan, fit_cache=Path(fit_cache))
+        reports = manager.Queue()
         files = [_part(scores, head) for head in plan.heads]
         tasks = [
-            workers.submit(_walk, log, replace(shared, heads=(head,)), embeddings, file, told)
+            workers.submit(_walk, log, replace(shared, heads=(head,)), embeddings, file, reports)
             for head, file in zip(plan.heads, files, strict=True)
         ]
         shares = dict.fromkeys(plan.heads, 0.0)
         while not all(task.done() for task in tasks):
-            _listen(told, shares, progress)
+            _listen(reports, shares, progress)
         books = [task.result() for task in tasks]
     if scores is not None:
         ScoreFile.join([file for file in files if file is not None], scores)
@@ -75,7 +75,7 @@ def _walk(
     plan: WalkPlan,
     embeddings: Matrix | None,
     scores: Path | None,
-    told: Queue[tuple[str, float, str]],
+    reports: Queue[tuple[str, float, str]],
 ) -> ScoreBook:
     head = plan.heads[0]
     with ScoreFile(scores, log) if scores else nullcontext() as file:
@@ -85,16 +85,16 @@ def _walk(
             plan,
             book,
             embeddings=embeddings,
-            progress=lambda share, doing: told.put((head, share, doing)),
+            progress=lambda share, doing: reports.put((head, share, doing)),
         )
     return book.closed()
 
 
 def _listen(
-    told: Queue[tuple[str, float, str]], shares: dict[str, float], progress: Progress | None
+    reports: Queue[tuple[str, float, str]], shares: dict[str, float], progress: Progress | None
 ) -> None:
     try:
-        head, share, doing = told.get(timeout=_LOOK_S)
+        head, share, doing = reports.get(timeout=_LOOK_S)
     except Empty:
         return
     shares[head] = share

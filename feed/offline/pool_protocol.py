@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from feed.arrays import Rows
 from feed.config import RankingConfig
-from feed.features.context import RequestContext
 from feed.features.profile import Profile
+from feed.features.request_context import RequestContext
 from feed.features.trending import TrendingDetector, TrendingState, build_state
 from feed.models.view import RankingView
 from feed.offline.replay import Replay

@@ -1,4 +1,4 @@
-"""Learned rankers: trees that, while clicks are few, begin at the day-one weights."""
+"""Learned rankers: trees that start from the day-one weights while there are few clicks."""
 
 from __future__ import annotations
 

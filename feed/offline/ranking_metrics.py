@@ -111,7 +111,7 @@ def recall_at(ranked: RankedLists, k: int) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class MeanEstimate:
     """A mean with its interval; `n` is the number of lists behind it."""
 
     mean: float
@@ -122,7 +122,7 @@ class Interval:
 
 def bootstrap_mean(
     values: Floats, users: Integers, *, draws: int = 400, level: float = 0.95, seed: int = 11
-) -> Interval:
+) -> MeanEstimate:
     """Return the mean over lists with a percentile interval from resampling users.
 
     A reader's lists resemble each other, so readers are drawn, not lists.
@@ -138,7 +138,7 @@ def bootstrap_mean(
     """
     known = ~np.isnan(values)
     if not known.any():
-        return Interval(np.nan, np.nan, np.nan, 0)
+        return MeanEstimate(np.nan, np.nan, np.nan, 0)
     _, who = np.unique(users[known], return_inverse=True)
     sums = np.bincount(who, values[known])
     counts = np.bincount(who).astype(np.float64)
@@ -147,7 +147,7 @@ def bootstrap_mean(
     means = (weights @ sums) / np.maximum(weights @ counts, 1.0)
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
-    return Interval(float(values[known].mean()), float(low), float(high), int(known.sum()))
+    return MeanEstimate(float(values[known].mean()), float(low), float(high), int(known.sum()))
 
 
 def _sum(ranked: RankedLists, values: npt.NDArray[np.generic]) -> Floats:

@@ -1,4 +1,4 @@
-"""ReaderLog: every reader's own past at any moment, as much of it as the live store holds."""
+"""ReaderLog: every reader's history at any moment, bounded as in the live store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replay: the log walked in time order through the signals that serve."""
+"""Replay: passes the log in time order through the signals that serve."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy.typing as npt
 from feed.arrays import Floats, Matrix, Rows
 from feed.config import DAY_S
 from feed.domain import Article, EventKind
-from feed.features.context import RequestContext
 from feed.features.interactions import CLICK, KIND_CODE, READ, EventColumns
 from feed.features.pool import ArticlePool, PoolBuilder
+from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
 from feed.offline.event_log import EventLog, Impressions, LoggedEvents, Seen
 from feed.offline.log_source import LogSource, parts

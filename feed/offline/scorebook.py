@@ -1,4 +1,4 @@
-"""ScoreBook: the lists of a period wait for its rankers, then become scores and metrics."""
+"""ScoreBook: holds the lists of a period until its rankers are trained, then scores them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from feed.models.view import RankingView
 from feed.offline.event_log import Seen
 from feed.offline.log_source import LogSource
 from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
+from feed.offline.metric_values import ListFacts, MetricValues
 from feed.offline.ranking_metrics import RankedLists, sort_lists
 from feed.offline.score_file import ScoreFile
 from feed.offline.spread import TOP, Spread
-from feed.offline.tally import ListFacts, Tally
 from feed.offline.walk import PoolList, Rankers, SlateList
 
 _SHARE = feature_index()["clicks_24h"]
@@ -56,7 +56,7 @@ class ScoreBook:
     """Gathers lists, scores them with the period's rankers, and tallies every method."""
 
     def __init__(self, log: LogSource, scores: ScoreFile | None = None, seed: int = 3) -> None:
-        self.tally = Tally()
+        self.metrics = MetricValues()
         self.spreads = {name: Spread() for name in SPREAD_METHODS}
         self.pool_sizes: list[int] = []
         self.candidate_counts: list[int] = []
@@ -121,7 +121,7 @@ class ScoreBook:
         self._settle(WAITING_CHUNKS)
 
     def finish(self) -> None:
-        """Score and tally everything that waits, and come back when it is done."""
+        """Score and measure everything that waits, and come back when it is done."""
         self.flush()
         self._settle(0)
         self._beside = None
@@ -134,7 +134,7 @@ class ScoreBook:
     def merge(self, others: Sequence[ScoreBook]) -> ScoreBook:
         """Take in the books of other protocols; return this one."""
         for other in others:
-            self.tally.merge(other.tally)
+            self.metrics.merge(other.metrics)
             self.pool_sizes += other.pool_sizes
             self.candidate_counts += other.candidate_counts
             if other.pool_sizes:
@@ -164,10 +164,10 @@ class ScoreBook:
         sizes = np.array([len(seen.shown) for seen in lists])
         first = np.array([_first_clicked(seen) for seen in lists], np.int64)
         facts = self._facts(lists, [w.reader_clicks for w in waiting], first)
-        self.tally.add_facts("slate", facts)
+        self.metrics.add_facts("slate", facts)
         scored = score_all(features, ranker, self._rng)
         for method, scores in scored.items():
-            self.tally.add("slate", method, sort_lists(scores, clicked, sizes))
+            self.metrics.add("slate", method, sort_lists(scores, clicked, sizes))
         if self._file is not None:
             self._file.add("slate", lists, sizes, rows, scored[MODEL])
 
@@ -180,16 +180,16 @@ class ScoreBook:
         lists = [w.seen for w in waiting]
         first = np.array([w.wanted[0] for w in waiting])
         facts = self._facts(lists, [w.reader_clicks for w in waiting], first)
-        self.tally.add_facts("pool", facts)
-        self.tally.add_facts("sources", facts)
+        self.metrics.add_facts("pool", facts)
+        self.metrics.add_facts("sources", facts)
         scored = score_all(features, ranker, self._rng)
         factors = np.concatenate([w.factors for w in waiting])
         scored[SERVED] = logistic(scored[MODEL]) * factors
         del scored[RANDOM]
         for method, scores in scored.items():
             ranked = sort_lists(scores, clicked, sizes, wanted)
-            self.tally.add("pool", method, ranked)
-        self.tally.add("pool", RANDOM, self._random_lists(waiting, wanted))
+            self.metrics.add("pool", method, ranked)
+        self.metrics.add("pool", RANDOM, self._random_lists(waiting, wanted))
         self._add_sources(waiting, wanted)
         self._add_spread(waiting, scored, sizes)
         if self._file is not None:
@@ -211,8 +211,8 @@ class ScoreBook:
         for name in waiting[0].source_hits:
             hits = np.array([w.source_hits[name] for w in waiting])
             share = np.where(in_pool > 0, hits / np.maximum(in_pool, 1.0), np.nan)
-            self.tally.add_values("sources", name, "recall@100 of the pool", share)
-            self.tally.add_values("sources", name, "recall@100 of all clicks", hits / wanted)
+            self.metrics.add_values("sources", name, "recall@100 of the pool", share)
+            self.metrics.add_values("sources", name, "recall@100 of all clicks", hits / wanted)
 
     def _add_spread(
         self, waiting: list[_WaitingPool], scored: dict[str, Floats], sizes: Integers

@@ -1,4 +1,4 @@
-"""Beyond accuracy: coverage, novelty, difference within a list, and spread over sections."""
+"""Measures beyond accuracy: coverage, novelty, diversity within a list, and section entropy."""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ SMALL_LOG = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeSpan:
     """A half-open span of time [start, end), epoch seconds."""
 
     start: float
     end: float
 
 
-def hold_out(log: EventLog, live_until: float = float("-inf")) -> Window:
+def hold_out(log: EventLog, live_until: float = float("-inf")) -> TimeSpan:
     """Return the newest slice of a log: what a candidate must not be trained on.
 
     It begins no earlier than where the live model's training ended, so that neither has seen it.
@@ -57,7 +57,7 @@ def hold_out(log: EventLog, live_until: float = float("-inf")) -> Window:
     if len(clicked):
         wanted = float(clicked[max(0, len(clicked) - LISTS_HELD_OUT)])
         start = min(start, max(wanted, end - MOST_HELD_OUT * (end - begin)))
-    return Window(min(max(start, live_until), end), end)
+    return TimeSpan(min(max(start, live_until), end), end)
 
 
 def clicked_list_times(log: EventLog) -> npt.NDArray[np.float64]:

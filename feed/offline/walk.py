@@ -1,4 +1,4 @@
-"""Walk: one pass over the log that rebuilds examples, trains, and hands lists to a book."""
+"""Walk: one pass over the log that rebuilds examples, trains, and gives lists to an evaluator."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import DAY_S, RankingConfig, TrainingConfig
-from feed.features.context import RequestContext
 from feed.features.profile import Profile
+from feed.features.request_context import RequestContext
 from feed.models.bundle import ModelBundle
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker
@@ -32,21 +32,21 @@ Rankers = dict[str, Future[LightGBMRanker | None]]
 
 HEADS = ("slate", "pool")
 """The protocols, and the learned rankers that are for them."""
-TOLD_EVERY = 200
-"""Impressions after which progress is told."""
+PROGRESS_EVERY = 200
+"""Impressions after which progress is reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkPlan:
     """What to walk over. Times are epoch seconds; lists of [start, end) are measured.
 
-    A plan that only learns (`WalkPlan.to_learn`) measures nothing: it ends where it starts.
+    `WalkPlan.to_learn` makes a plan for `Walk.learn` and `Walk.fit`, which measure nothing.
 
     Before each `retrain_every_s` of it everything is trained again on what came before.
     `pool_every` measures the pool protocol on every n-th impression (1: all);
     `learn_pool_every` rebuilds pool examples from every n-th impression of the past, with
-    `negatives` unclicked candidates each. `heads` chooses protocols. On `shelf`, a directory,
-    walks of the same log and training share what they fit.
+    `negatives` unclicked candidates each. `heads` chooses protocols. Walks of the same log and
+    training share their fits through the directory `fit_cache`.
     """
 
     start: float
@@ -57,7 +57,7 @@ class WalkPlan:
     negatives: int = 20
     heads: tuple[str, ...] = HEADS
     threads: int = 1
-    shelf: Path | None = None
+    fit_cache: Path | None = None
     ranking: RankingConfig = field(default_factory=RankingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -97,8 +97,8 @@ class PoolList:
     reader_clicks: int
 
 
-class Book(Protocol):
-    """Takes the lists of the measured window."""
+class Evaluator(Protocol):
+    """Scores the lists of the measured window."""
 
     def add_slate(self, entry: SlateList) -> None:
         """Take one list of the slate protocol."""
@@ -118,17 +118,24 @@ class Book(Protocol):
 
 
 class Walk:
-    """One replay, the model of the present period, the examples so far.
+    """One replay of a log, with the model of the present period and the examples so far.
+
+    `learn` and then `fit` train a model, `evaluate` measures models that are trained anew in each
+    period, `measure` measures one given model.
 
     Every impression is seen with what happened strictly before it: counters, profiles and
     pairs by `Replay`, factors and rankers by the period's training.
     """
 
     def __init__(
-        self, log: LogSource, plan: WalkPlan, embeddings: Matrix | None, book: Book | None = None
+        self,
+        log: LogSource,
+        plan: WalkPlan,
+        embeddings: Matrix | None,
+        evaluator: Evaluator | None = None,
     ) -> None:
         self._log, self._plan = log, plan
-        self._embeddings, self._book = embeddings, book
+        self._embeddings, self._evaluator = embeddings, evaluator
         window_s = plan.training.ranker_days * DAY_S
         periods = int(np.ceil(window_s / plan.retrain_every_s))
         first = min(log.lists_from, plan.start)
@@ -145,10 +152,6 @@ class Walk:
         self._fixed = False
         self._replay.start(self.learn_from)
 
-    def use(self, bundle: ModelBundle) -> None:
-        """Look through one given model from now on, and train nothing."""
-        self._view, self._fixed = build_view(self._pool, bundle), True
-
     def learn(self, progress: Callable[[float], None] | None = None) -> int:
         """Gather the examples of every list before the plan's start; return how many lists.
 
@@ -157,15 +160,24 @@ class Walk:
         """
         return self._see_lists(self._plan.start, None, progress)
 
-    def run(self, trainer: Executor | None, progress: Callable[[float], None] | None = None) -> int:
-        """Learn before the plan's start and measure from there to its end; return how many lists.
+    def evaluate(self, trainer: Executor, progress: Callable[[float], None] | None = None) -> int:
+        """Learn before the plan's start, then measure and learn to its end; return how many lists.
 
         Args:
-            trainer: where rankers are trained while the walk goes on; None where one given model
-                is measured.
+            trainer: where each period's rankers are trained while the walk goes on.
             progress: called with the share done, 0 to 1.
         """
         return self._see_lists(self._plan.end, trainer, progress)
+
+    def measure(self, bundle: ModelBundle, progress: Callable[[float], None] | None = None) -> int:
+        """Measure one given model from the plan's start to its end; return how many lists.
+
+        Args:
+            bundle: the model; nothing else is trained.
+            progress: called with the share done, 0 to 1.
+        """
+        self._view, self._fixed = build_view(self._pool, bundle), True
+        return self._see_lists(self._plan.end, None, progress)
 
     def _see_lists(
         self, end: float, trainer: Executor | None, progress: Callable[[float], None] | None
@@ -175,7 +187,7 @@ class Walk:
             for seen in part.impressions:
                 self._take(seen, trainer)
                 count += 1
-                if progress is not None and count % TOLD_EVERY == 0:
+                if progress is not None and count % PROGRESS_EVERY == 0:
                     progress((seen.at - self.learn_from) / span)
         return count
 
@@ -211,12 +223,12 @@ class Walk:
             boundary, self._next = self._next, self._next + plan.retrain_every_s
         until = min(boundary, now)
         self._view = build_view(self._pool, self._fit_bundle(until))
-        if self._book is not None:
-            assert trainer is not None  # noqa: S101 - only a walk with one given model goes without
-            self._book.flush()
+        if self._evaluator is not None:
+            assert trainer is not None  # noqa: S101 - `evaluate` gives one
+            self._evaluator.flush()
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}
-                self._book.use_rankers(
+                self._evaluator.use_rankers(
                     {h: trainer.submit(_fit, examples[h], h, plan) for h in plan.heads}
                 )
 
@@ -234,7 +246,7 @@ class Walk:
             embeddings=self._embeddings,
             threads=plan.threads,
         )
-        return fit() if plan.shelf is None else fit_shared(plan.shelf, until, fit)
+        return fit() if plan.fit_cache is None else fit_shared(plan.fit_cache, until, fit)
 
     def _take_slate(
         self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
@@ -242,8 +254,8 @@ class Walk:
         assert self._view is not None  # noqa: S101 - made when the period started
         features = build_features(self._view, self._replay.signals, profile, request, seen.shown)
         self._examples["slate"].add(features, seen.clicked, request.now)
-        if measured and self._book is not None:
-            self._book.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
+        if measured and self._evaluator is not None:
+            self._evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
     def _take_pool(
         self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
@@ -260,10 +272,10 @@ class Walk:
         if seen.number % self._plan.learn_pool_every == 0:
             kept = sample_negatives(clicked, self._plan.negatives, self._rng)
             self._examples["pool"].add(features[kept], clicked[kept], request.now)
-        if measured and self._book is not None:
+        if measured and self._evaluator is not None:
             factors = find_factors(found.context, found.rows, self._plan.ranking).product
             reader_clicks = len(profile.clicked_rows)
-            self._book.add_pool(
+            self._evaluator.add_pool(
                 PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
             )
 

@@ -126,8 +126,8 @@ def from_followed(
 ) -> Rows:
     """Articles of followed sections and sources: the most read of the last hours, then newest."""
     del config
-    wishes = context.profile.preferences
-    if not wishes.followed_sections.size and not wishes.followed_sources.size:
+    preferences = context.profile.preferences
+    if not preferences.followed_sections.size and not preferences.followed_sources.size:
         return _none()
     pool = context.view.pool
     rows = np.concatenate(
@@ -136,8 +136,8 @@ def from_followed(
             situation.eligible.rows,
         ]
     )
-    followed = np.isin(pool.section[rows], wishes.followed_sections)
-    followed |= np.isin(pool.source[rows], wishes.followed_sources)
+    followed = np.isin(pool.section[rows], preferences.followed_sections)
+    followed |= np.isin(pool.source[rows], preferences.followed_sources)
     return first_of_each(rows[followed], pool.size)[:limit]
 
 

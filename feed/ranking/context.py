@@ -10,9 +10,9 @@ import numpy as np
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.domain import Pin
-from feed.features.context import RequestContext
 from feed.features.covisitation import CovisitVotes
 from feed.features.profile import EMPTY_PROFILE, NO_PREFERENCES, PreferenceCodes, Profile
+from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
 from feed.models.ranker import Ranker, default_ranker
@@ -38,7 +38,7 @@ class RankingContext:
         ranker: replaces the model's ranker.
         withdrawn: rows that must not be shown although the snapshot has them live (retracted
             since).
-        wishes: stated preferences that hold in the modes that touch no profile: languages, and
+        preferences: stated preferences that hold in the modes that touch no profile: languages, and
             what is muted.
     """
 
@@ -52,7 +52,7 @@ class RankingContext:
     pins: tuple[Pin, ...] = ()
     ranker: Ranker | None = None
     withdrawn: Rows = field(default_factory=lambda: np.empty(0, np.int64))
-    wishes: PreferenceCodes = NO_PREFERENCES
+    preferences: PreferenceCodes = NO_PREFERENCES
 
     def choose_ranker(self, config: RankingConfig) -> Ranker:
         """Return the learned ranker if there is one and it is wanted, else the linear one."""
@@ -124,9 +124,9 @@ def build_situation(context: RankingContext, config: RankingConfig) -> Situation
 
 
 def build_impersonal_situation(context: RankingContext, config: RankingConfig) -> Situation:
-    """Return what an impersonal request starts from: stated wishes count, no history is touched."""
-    wishes = Profile(preferences=context.wishes)
-    eligible, index = _find_eligible(context, config, wishes)
+    """Return what an impersonal request starts from: stated preferences count, no history does."""
+    stated = Profile(preferences=context.preferences)
+    eligible, index = _find_eligible(context, config, stated)
     reader = build_reader_vectors(context.view, EMPTY_PROFILE)
     none = np.empty(0, np.int64)
     return Situation(

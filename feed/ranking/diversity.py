@@ -1,4 +1,4 @@
-"""The order of a slate: scores, tempered by what already stands above."""
+"""The order of a slate: scores, reduced by what already stands above."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DiversifiedOrder:
     """Positions into the candidates, best first, and what the decays left of each score.
 
     `decay` in (0, 1] (MMR's penalty only compares and is left out); `duplicates` are the positions
-    dropped because a better candidate tells the same story.
+    dropped as near-duplicates of a better candidate.
     """
 
     order: Rows
@@ -56,7 +56,7 @@ def diversify(
         content: content vectors, unit rows or zeros, f32 [k, d].
         config: the decays, `mmr_lambda`, `duplicate_similarity`, `first_page`.
         size: slots wanted.
-        kept_first: the first so many candidates are pinned: they are not ordered, but count as
+        kept_first: how many of the first candidates are pinned: they are not ordered, but count as
             standing above everything, for duplicates and decays.
 
     Returns:
@@ -66,7 +66,7 @@ def diversify(
     similarity.ravel()[:: len(similarity) + 1] = 0.0
     order = np.argsort(-scores[kept_first:], kind="stable") + kept_first
     order = np.concatenate([np.arange(kept_first), order])
-    keep = _first_tellings(similarity, order, config.duplicate_similarity)
+    keep = _find_originals(similarity, order, config.duplicate_similarity)
     duplicates = order[~keep & (order >= kept_first)]
     left = order[keep & (order >= kept_first)]
     greedy = _Greedy(scores, sections, sources, similarity, config)
@@ -78,7 +78,7 @@ def diversify(
     return DiversifiedOrder(np.concatenate([head, tail]), decay, duplicates)
 
 
-def _first_tellings(similarity: Matrix, order: Rows, threshold: float) -> Flags:
+def _find_originals(similarity: Matrix, order: Rows, threshold: float) -> Flags:
     """Return which places of `order` are not near-duplicates of a kept one above."""
     keep = np.ones(len(order), np.bool_)
     alike = np.flatnonzero(similarity.ravel() >= threshold)
@@ -106,7 +106,7 @@ class _Groups:
         self._members: dict[int, Rows] = {}
 
     def decay(self, counts: Rows) -> Floats:
-        """Return the decays after so many earlier articles of the group, f64."""
+        """Return the decay for each count of earlier articles of the group, f64."""
         return np.asarray(np.maximum(self._floor, self._factor**counts), np.float64)
 
     def add(self, at: int) -> tuple[float, Rows | None, float]:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from feed.arrays import Flags, Rows
 from feed.config import HOUR_S, RankingConfig
-from feed.features.context import RequestContext
 from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
+from feed.features.request_context import RequestContext
 from feed.ranking.live_index import LiveIndex
 
 
@@ -76,10 +76,10 @@ def find_eligible(
     if profile is not None:
         dropped["read"] = _drop(mask, profile.read_rows)
         dropped["hidden"] = _drop(mask, profile.hidden_rows)
-        wishes = profile.preferences
-        _drop_codes(mask, rows, pool.section, wishes.muted_sections, "muted_section", dropped)
-        _drop_codes(mask, rows, pool.source, wishes.muted_sources, "muted_source", dropped)
-        _keep_languages(mask, rows, pool, tuple(wishes.languages.tolist()), dropped)
+        preferences = profile.preferences
+        _drop_codes(mask, rows, pool.section, preferences.muted_sections, "muted_section", dropped)
+        _drop_codes(mask, rows, pool.source, preferences.muted_sources, "muted_source", dropped)
+        _keep_languages(mask, rows, pool, tuple(preferences.languages.tolist()), dropped)
     if request.section >= 0:
         wrong = rows[pool.section[rows] != request.section]
         dropped["other_section"] = _drop(mask, wrong)
@@ -99,13 +99,13 @@ def may_be_pinned(
         return False
     if profile is None:
         return True
-    wishes = profile.preferences
+    preferences = profile.preferences
     return not (
         row in profile.read_rows
         or row in profile.hidden_rows
-        or pool.section[row] in wishes.muted_sections
-        or pool.source[row] in wishes.muted_sources
-        or (wishes.languages.size > 0 and pool.language[row] not in wishes.languages)
+        or pool.section[row] in preferences.muted_sections
+        or pool.source[row] in preferences.muted_sources
+        or (preferences.languages.size > 0 and pool.language[row] not in preferences.languages)
     )
 
 

@@ -11,8 +11,8 @@ from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason
 from feed.features.profile import Profile
 from feed.models.ranker import Ranker, logistic
+from feed.ranking.attribution import HistoryAttribution
 from feed.ranking.context import RankingContext, Situation
-from feed.ranking.past import PastFinder
 from feed.ranking.reasons import (
     FEWEST_READERS,
     NEW_HOURS,
@@ -40,7 +40,7 @@ PERSONAL = (FAMILIES[HISTORY], FAMILIES[AFFINITY], ("fatigue",))
 SECOND_SHARE = 0.5
 """A second reason is given when its part is at least this share of the first one's."""
 LEAST_LOSS = 1e-6
-"""What loses less of the score is no reason."""
+"""A family that carries a smaller share of the score is no reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,10 +65,9 @@ def explain(
     Every family of features is taken away in turn: with the ranker's margin m and the family's
     part c in it, the score loses the share `1 - s(m - c) / s(m)`, s the logistic function; the
     trending and followed factors are taken away with the families they belong to. The reason is
-    the greatest loss of which a true sentence can be said: "you follow" only of what is really
-    followed, "trending" only with the label on, "because you read" only with an article that
-    stands in the reader's history. Of a family without a sentence the ranker is not asked. Slots
-    below the first page get one plain true fact each.
+    the family with the greatest loss among those for which a true sentence exists: "you follow"
+    only for what is really followed, "trending" only with the label on, "because you read" only
+    with an article from the reader's history. Slots below the first page get one fact each.
 
     Args:
         context: the request.
@@ -82,10 +81,10 @@ def explain(
     facts = _Facts(context, rows[at])
     at = at[: config.first_page]
     features, margin = scores.features[at], scores.margin[at]
-    past = PastFinder(context, rows[at], config, situation)
-    sayable = facts.sayable(len(at), can_name=past.can_name)
-    parts = ranker.contributions(features, margin, FAMILIES, sayable)
-    losses = np.where(sayable, family_losses(scores, at, parts), 0.0)
+    past = HistoryAttribution(context, rows[at], config, situation)
+    explainable = facts.explainable(len(at), can_name=past.can_name)
+    parts = ranker.contributions(features, margin, FAMILIES, explainable)
+    losses = np.where(explainable, family_losses(scores, at, parts), 0.0)
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
     writer = _Writer(context, facts, past)
     reasons = facts.plain_reasons(context)
@@ -120,7 +119,7 @@ def _moves(values: Floats) -> bool:
 
 
 class _Facts:
-    """What is simply true of the articles in the slots: labels, follows, readers of late, age."""
+    """Facts about the articles in the slots: labels, follows, recent readers, age."""
 
     def __init__(self, context: RankingContext, rows: Rows) -> None:
         now = context.request.now
@@ -131,19 +130,19 @@ class _Facts:
         self.readers = context.signals.counters.clicks(rows, now)[:, POPULAR_COLUMN]
         self.age_s = now - context.view.pool.published_at[rows]
 
-    def sayable(self, count: int, *, can_name: bool) -> Flags:
-        """Return of which families a sentence could be said, bool [count, families].
+    def explainable(self, count: int, *, can_name: bool) -> Flags:
+        """Return for which families a true sentence exists, bool [count, families].
 
-        Columns of `HISTORY` and `AFFINITY` are whole or empty. `can_name` tells whether any past
+        Columns of `HISTORY` and `AFFINITY` are whole or empty. `can_name` says whether any past
         article may be named.
         """
-        sayable = np.empty((count, len(FAMILIES)), np.bool_)
-        sayable[:, HISTORY] = can_name
-        sayable[:, AFFINITY] = can_name or self.followed[:count].any()
-        sayable[:, POPULARITY] = self.readers[:count] >= FEWEST_READERS
-        sayable[:, TREND] = self.labelled[:count]
-        sayable[:, FRESHNESS] = self.age_s[:count] <= NEW_HOURS * HOUR_S
-        return sayable
+        explainable = np.empty((count, len(FAMILIES)), np.bool_)
+        explainable[:, HISTORY] = can_name
+        explainable[:, AFFINITY] = can_name or self.followed[:count].any()
+        explainable[:, POPULARITY] = self.readers[:count] >= FEWEST_READERS
+        explainable[:, TREND] = self.labelled[:count]
+        explainable[:, FRESHNESS] = self.age_s[:count] <= NEW_HOURS * HOUR_S
+        return explainable
 
     def plain_reasons(self, context: RankingContext) -> list[tuple[Reason, ...]]:
         """Return one fact per slot: label, follow, many readers or age, in this order."""
@@ -163,7 +162,7 @@ class _Facts:
 class _Writer:
     """Finds the sentence for one candidate after the other; looks things up only when needed."""
 
-    def __init__(self, context: RankingContext, facts: _Facts, past: PastFinder) -> None:
+    def __init__(self, context: RankingContext, facts: _Facts, past: HistoryAttribution) -> None:
         self._context = context
         self._past = past
         self._rows = facts.rows.tolist()
@@ -198,7 +197,8 @@ class _Writer:
         if family == AFFINITY and self._followed[i]:
             by_section = self._by_section[i]
             return followed_reason(self._context, self._rows[i], by_section=by_section)
-        return self._because_of(self._past.find(i, affinity_only=family == AFFINITY))
+        best = self._past.best_by_affinity if family == AFFINITY else self._past.best
+        return self._because_of(best[i])
 
     def _because_of(self, past: int) -> Reason | None:
         if past < 0:

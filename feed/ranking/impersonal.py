@@ -1,4 +1,4 @@
-"""Orders that know nothing of the reader: what trends, and the newest."""
+"""Orders that use no history of the reader: what trends, and the newest."""
 
 from __future__ import annotations
 

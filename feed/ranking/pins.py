@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from feed.arrays import Flags, Rows
+from feed.arrays import Flags, Floats, Rows
 from feed.ranking.context import RankingContext
 from feed.ranking.eligibility import may_be_pinned
+from feed.ranking.explore import Drawn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """Which candidate stands at each slot, and how it came there.
+
+    Attributes:
+        at: position among the candidates, int64 [slots].
+        explored: it was drawn by chance.
+        propensities: P(this article at this slot); 1 for a pin.
+        pinned: an editor put it there.
+    """
+
+    at: Rows
+    explored: Flags
+    propensities: Floats
+    pinned: Flags
 
 
 def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
@@ -36,12 +56,25 @@ def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
     return np.array([slots[s] for s in ordered], np.int64), np.array(ordered, np.int64)
 
 
-def merge_pins(count: int, slots: Rows) -> tuple[Flags, Rows]:
-    """Return where pins stand among `count` slots in all: a flag per slot, and their slots.
+def place_pins(drawn: Drawn, slots: Rows) -> Placed:
+    """Return the order with the pins, which are the first candidates, at their slots.
 
     Where the others do not fill the slots before a pin, it moves up to the end of the list.
+
+    Args:
+        drawn: the other candidates in order.
+        slots: where the pins belong, ascending; one for each pin.
     """
-    settled = np.minimum(slots, count - len(slots) + np.arange(len(slots)))
+    pins, count = len(slots), len(slots) + len(drawn.rows)
+    settled = np.minimum(slots, count - pins + np.arange(pins))
     pinned = np.zeros(count, np.bool_)
     pinned[settled] = True
-    return pinned, settled
+    at, explored, propensities = (
+        np.empty(count, np.int64),
+        np.zeros(count, np.bool_),
+        np.ones(count),
+    )
+    at[pinned], at[~pinned] = np.arange(pins), drawn.rows
+    explored[~pinned] = drawn.explored
+    propensities[~pinned] = drawn.propensities
+    return Placed(at, explored, propensities, pinned)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from feed.arrays import Flags, Rows
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
-from feed.models.ranker import Ranker
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
-from feed.ranking.context import RankingContext, Situation, build_situation
+from feed.ranking.context import RankingContext, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain
-from feed.ranking.explore import Drawn, draw, plan_exploration
+from feed.ranking.explore import draw, plan_exploration
 from feed.ranking.impersonal import rank_latest, rank_trending
-from feed.ranking.pins import find_pins, merge_pins
+from feed.ranking.pins import Placed, find_pins, place_pins
 from feed.ranking.reasons import plain_reason
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
@@ -47,54 +45,35 @@ def recommend(
         return rank_latest(context, config, trace, timer)
     if context.request.mode is Mode.TRENDING:
         return rank_trending(context, config, trace, timer)
-    return _rank_for_reader(context, config, trace, timer)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ranked:
-    """What the stages after scoring share: candidates are pins first, then the union.
-
-    `bits` are those of `Candidates`, 0 for pins.
-    """
-
-    rows: Rows
-    bits: Rows
-    scores: Scores
-    order: DiversifiedOrder
-    pin_slots: Rows
-
-
-def _rank_for_reader(
-    context: RankingContext, config: RankingConfig, trace: Trace, timer: StageTimer
-) -> Slate:
     situation = build_situation(context, config)
     trace.dropped, trace.eligible = situation.eligible.dropped, situation.eligible.count
     timer.done("eligibility")
     pin_rows, pin_slots = find_pins(context, config.slate_size)
-    candidates = generate_candidates(context, situation, config)
-    rows, bits = _put_first(pin_rows, candidates)
-    trace.proposed, trace.candidates = candidates.counts, len(rows)
+    candidates = _put_first(pin_rows, generate_candidates(context, situation, config))
+    trace.proposed, trace.candidates = candidates.counts, len(candidates.rows)
     timer.done("candidates")
     ranker = context.choose_ranker(config)
-    scores = score_candidates(context, situation, rows, ranker, config)
+    scores = score_candidates(context, situation, candidates.rows, ranker, config)
     timer.done("scoring")
-    order = _diversify(context, rows, scores, config, len(pin_rows))
+    order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    ranked = _Ranked(rows, bits, scores, order, pin_slots)
-    drawn, pinned = _place(context, ranked, config, trace)
+    placed = _explore(context, candidates, order, pin_slots, config, trace)
     timer.done("exploration")
-    slate = _build_slate(context, situation, ranked, drawn, pinned, ranker, config, trace)
+    explained = explain(context, scores, candidates.rows, placed.at, ranker, config, situation)
+    slate = _build_slate(context, candidates, scores, order, placed, explained, trace)
     timer.done("explanation")
     return slate
 
 
-def _put_first(pin_rows: Rows, candidates: Candidates) -> tuple[Rows, Rows]:
+def _put_first(pin_rows: Rows, candidates: Candidates) -> Candidates:
+    """Return the candidates with the pins before them; a pin has no source, so its bits are 0."""
     if not pin_rows.size:
-        return candidates.rows, candidates.bits
+        return candidates
     others = ~np.isin(candidates.rows, pin_rows)
     rows = np.concatenate([pin_rows, candidates.rows[others]])
-    return rows, np.concatenate([np.zeros(len(pin_rows), np.int64), candidates.bits[others]])
+    bits = np.concatenate([np.zeros(len(pin_rows), np.int64), candidates.bits[others]])
+    return Candidates(rows, bits, candidates.counts)
 
 
 def _diversify(
@@ -112,63 +91,57 @@ def _diversify(
     )
 
 
-def _place(
-    context: RankingContext, ranked: _Ranked, config: RankingConfig, trace: Trace
-) -> tuple[Drawn, Flags]:
-    """Draw the exploration among the others and set the pins; rows here are candidate positions.
+def _explore(
+    context: RankingContext,
+    candidates: Candidates,
+    order: DiversifiedOrder,
+    pin_slots: Rows,
+    config: RankingConfig,
+    trace: Trace,
+) -> Placed:
+    """Draw the explored articles among those that are not pinned, then set the pins.
 
-    Exploration is drawn last of all that moves anything, so its propensities are exact.
+    This is the last stage that moves anything, so the propensities of the draw are exact.
     """
-    pins = len(ranked.pin_slots)
-    order = ranked.order.order
-    explorable = _explorable(ranked, pins)
+    pins = len(pin_slots)
     free = config.slate_size - pins
-    plan = plan_exploration(order[:free], explorable, config, ranked.pin_slots)
+    explorable = _explorable(candidates, order, pins)
+    plan = plan_exploration(order.order[:free], explorable, config, pin_slots)
     trace.explore_pool = len(plan.pool)
-    trace.explore_rows, trace.explore_chance = ranked.rows[plan.pool], plan.chance
-    drawn = draw(plan, context.rng, free)
-    pinned, settled = merge_pins(len(drawn.rows) + pins, ranked.pin_slots)
-    count = len(pinned)
-    at, explored, propensities = np.empty(count, np.int64), pinned.copy(), np.ones(count)
-    at[settled] = np.arange(pins)
-    at[~pinned] = drawn.rows
-    explored[pinned], explored[~pinned] = False, drawn.explored
-    propensities[~pinned] = drawn.propensities
-    return Drawn(at, explored, propensities), pinned
+    trace.explore_rows, trace.explore_chance = candidates.rows[plan.pool], plan.chance
+    return place_pins(draw(plan, context.rng, free), pin_slots)
 
 
-def _explorable(ranked: _Ranked, pins: int) -> Rows:
+def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> Rows:
     """Return the positions of candidates that the exploration source proposed."""
-    flags = (ranked.bits >> _EXPLORATION_BIT & 1).astype(np.bool_)
+    flags = (candidates.bits >> _EXPLORATION_BIT & 1).astype(np.bool_)
     flags[:pins] = False
-    flags[ranked.order.duplicates] = False
+    flags[order.duplicates] = False
     return np.flatnonzero(flags)
 
 
 def _build_slate(
     context: RankingContext,
-    situation: Situation,
-    ranked: _Ranked,
-    drawn: Drawn,
-    pinned: Flags,
-    ranker: Ranker,
-    config: RankingConfig,
+    candidates: Candidates,
+    scores: Scores,
+    order: DiversifiedOrder,
+    placed: Placed,
+    explained: Explanations,
     trace: Trace,
 ) -> Slate:
-    at, scores = drawn.rows, ranked.scores
-    explained = explain(context, scores, ranked.rows, at, ranker, config, situation)
-    diversity = np.ones(len(ranked.rows))
-    diversity[ranked.order.order] = ranked.order.decay
-    rows = ranked.rows[at]
+    at, rows = placed.at, candidates.rows[placed.at]
+    diversity = np.ones(len(candidates.rows))
+    diversity[order.order] = order.decay
+    bits = candidates.bits[at].tolist()
     return Slate(
         rows=rows,
         scores=scores.final[at] * diversity[at],
-        reasons=_final_reasons(explained.reasons, drawn.explored, pinned),
-        sources=tuple([source_names(bits) or ("pins",) for bits in ranked.bits[at].tolist()]),
+        reasons=_final_reasons(explained.reasons, placed.explored, placed.pinned),
+        sources=tuple([source_names(of_one) or ("pins",) for of_one in bits]),
         trending=context.trending.labelled(rows),
-        explored=drawn.explored,
-        pinned=pinned,
-        propensities=drawn.propensities,
+        explored=placed.explored,
+        pinned=placed.pinned,
+        propensities=placed.propensities,
         factors={
             "ranker": scores.base[at],
             "trending": scores.trend_factor[at],

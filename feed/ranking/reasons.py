@@ -14,7 +14,7 @@ from feed.ranking.context import RankingContext
 NEW_HOURS = 24.0
 """Younger articles may be called new."""
 FEWEST_READERS = 3.0
-"""Fewer readers of late do not make an article popular."""
+"""Fewer recent readers do not make an article popular."""
 POPULAR_COLUMN = 1
 POPULAR_HOURS = round(HALF_LIVES_S[POPULAR_COLUMN] / math.log(2) / HOUR_S)
 
@@ -78,7 +78,7 @@ def age_reason(age_s: float) -> Reason:
 
 
 def fact_reason(readers_or_days: int) -> Reason:
-    """Return the reason of so many readers, or, if negative, of so many days of age."""
+    """Return the reason that names a number of readers or, if negative, an age in days."""
     return _popular(readers_or_days) if readers_or_days > 0 else _aged(-readers_or_days)
 
 

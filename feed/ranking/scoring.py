@@ -16,7 +16,7 @@ from feed.models.schema import columns_of
 from feed.ranking.context import RankingContext, Situation
 
 COLD_FOLLOW = 16.0
-"""For a reader who follows but has not read yet, the followed boost counts so many times."""
+"""Multiplies the followed boost of a reader who follows something but has read nothing yet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

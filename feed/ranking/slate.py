@@ -1,4 +1,4 @@
-"""Slate: the ranked articles of one request with everything that is said about each slot."""
+"""Slate: the ranked articles of one request, and how each came to its slot."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The HTTP service: where state, ranking and the outside meet; the only room that reads clocks."""
+"""The HTTP service, where state and ranking meet; only it and the commands read the clock."""

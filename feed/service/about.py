@@ -1,4 +1,4 @@
-"""What the ranking does and how a reader changes it, in plain words, made from its settings."""
+"""A description of the ranking and of a reader's control over it, made from the settings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _CHOICES = (
 
 @cache
 def about_ranking() -> dict[str, Any]:
-    """Return the account of the ranking, JSON-ready."""
+    """Return the description of the ranking, JSON-ready."""
     config = RankingConfig()
     parameters = [
         {"name": f.name, "value": getattr(config, f.name), "text": f.metadata["doc"]}

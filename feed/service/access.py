@@ -1,4 +1,4 @@
-"""Who may do what: credentials against what each route needs, and limits on how often."""
+"""Checks each request's credential against the needs of its route, and limits the request rate."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from feed.service.credentials import (
 )
 from feed.service.operations import Operation, ReaderAccess
 from feed.service.problems import ProblemError
-from feed.service.tokens import ReaderTokens, TokenRefusedError, looks_like_token
-from feed.storage.store import ControlStore
+from feed.service.reader_tokens import ReaderTokens, TokenRefusedError, looks_like_token
+from feed.storage.control_part import ControlPart
 
 RATE_WINDOW_S = 60
 LOG_EVERY_S = 1.0
@@ -36,7 +36,7 @@ log = structlog.get_logger("feed.access")
 
 
 def check_access_settings(settings: Settings) -> None:
-    """Refuse settings that cannot be used, and to serve the world without any credential.
+    """Refuse invalid settings, and any address but loopback if there is no credential.
 
     Raises:
         InvalidInputError: a key, secret or file is malformed, or `host` is not loopback and
@@ -53,18 +53,19 @@ def check_access_settings(settings: Settings) -> None:
 
 
 class AccessControl:
-    """Lets a request in as somebody, or ends it with 401, 403, 429 or 503.
+    """Finds out who makes a request, or ends the request with 401, 403, 429 or 503.
 
-    An installation on a loopback address without any credential is open: whoever reaches it may
-    do everything. Anywhere else, and as soon as there is a key, every caller needs a credential.
+    An installation on a loopback address without any credential is open: everybody who can reach
+    it may do everything. On any other address, and as soon as there is a key, every caller needs
+    a credential.
 
     Args:
         settings: keys, tokens and limits.
-        store: the keys that live there, secrets, and hits of limits.
+        store: holds further keys, the secrets, and the counts for the limits.
         clock: epoch seconds.
     """
 
-    def __init__(self, settings: Settings, store: ControlStore, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, store: ControlPart, clock: Callable[[], float]) -> None:
         self.keys = KeyRing(parse_keys(settings.api_keys), settings.site_key, store)
         self.tokens = ReaderTokens(settings, lambda: store.secret(TOKEN_SECRET))
         self._always_closed = self.tokens.configured or not is_loopback(settings.host)
@@ -92,7 +93,7 @@ class AccessControl:
     def admit(
         self, needed: Operation, headers: Headers, address: str, user_id: str = ""
     ) -> Principal:
-        """Return who the caller is, if the request may go on.
+        """Return the caller, if the request is allowed.
 
         Args:
             needed: what the route declares.
@@ -118,9 +119,9 @@ class AccessControl:
         return principal
 
     def limit(self, name: str, most: int, address: str) -> None:
-        """Count one hit of an address for a limit of so many a minute.
+        """Count one request from an address towards a limit per minute.
 
-        Where the store is away nothing is limited: readers must not pay for that.
+        While the store is not available nothing is limited, so that readers do not suffer from it.
 
         Raises:
             ProblemError: 429, the limit is reached.
@@ -222,9 +223,9 @@ def speaks_for(principal: Principal, user_id: str, field: str = "user_id") -> st
 
 
 def refuse_merged(*, moved: bool) -> None:
-    """Refuse the token of an id that became somebody's when they signed in.
+    """Refuse the token of an anonymous id that was merged into a reader at login.
 
-    Who finds it later in a browser must not read what the reader did since.
+    Somebody who finds the token later in a browser must not see what the reader did since.
 
     Raises:
         ProblemError: 403, the id was merged.

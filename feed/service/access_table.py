@@ -1,4 +1,4 @@
-"""The table of who may call which route, made from what the routes declare."""
+"""The table of who may call which route, made from the declarations of the routes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ YES, OWN, NO = "yes", "own", ""
 
 
 class AccessRow(NamedTuple):
-    """One route and who may call it: `yes`, `own` (only about oneself) or nothing by caller."""
+    """One route, and for each kind of caller `yes`, `own` (only about oneself) or nothing."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""The address a request came from, seen through the proxies that are trusted to tell it."""
+"""The address from which a request came, also behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORWARDED_FOR = "X-Forwarded-For"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address to bind can be reached from this machine only."""
+    """Return whether an address to bind can be reached only from this machine."""
     if host == "localhost":
         return True
     address = parse_address(host)
@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_address(text: str) -> Address | None:
-    """Return an IP address, also one in brackets or with a port; None if it is none.
+    """Return the IP address in a text, which may have brackets or a port; None if there is none.
 
     An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
     """
@@ -58,11 +58,11 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 
 class TrustedProxies:
-    """Tells a reader's address from what proxies add.
+    """Finds a reader's address in the header that proxies add.
 
-    Each proxy appends to `X-Forwarded-For` the address that it saw. So the entries are believed
-    from the right, as long as the one who wrote them is trusted; what stands further left may
-    have been made up by the reader.
+    Each proxy appends to `X-Forwarded-For` the address that it saw. So the entries are trusted
+    from the right, as long as a trusted proxy wrote them. The reader may have made up everything
+    further left.
 
     Args:
         networks: the addresses of the proxies.

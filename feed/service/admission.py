@@ -1,4 +1,4 @@
-"""How many requests one process works on and lets wait; the rest are told to come back."""
+"""How many requests one process works on at a time; those beyond the queue get a 503."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from feed.service.telemetry import SHED
 SPARE_AFTER_S = 0.06
 
 
-class AdmissionGate:
-    """Bounds the requests in a process, so that a burst meets a 503 and not a long queue.
+class AdmissionQueue:
+    """Bounds the requests in a process, so that a burst gets a 503 instead of a long queue.
 
     Args:
         running: requests worked on at once.
         waiting: requests that may wait for their turn.
         patience_s: longest wait, seconds.
-        spare: further requests worked on when a turn has not come within `SPARE_AFTER_S`: those
-            that run then wait for the store, not for the processor.
+        spare: how many requests that have waited for `SPARE_AFTER_S` may run beyond `running`:
+            by then, those that run are waiting for the store and not for the processor.
     """
 
     def __init__(self, running: int, waiting: int, patience_s: float, spare: int = 0) -> None:
-        self._slots = _Line(running)
-        self._spare = _Line(spare) if spare else self._slots
+        self._slots = _FairSemaphore(running)
+        self._spare = _FairSemaphore(spare) if spare else self._slots
         self._queue = threading.BoundedSemaphore(running + waiting)
         self._patience_s = patience_s
 
     def turn(self) -> Turn:
-        """Wait for a turn; whoever gets one ends it.
+        """Wait for a turn, which the caller must end.
 
         Raises:
             ProblemError: 503, too many are waiting already or the turn did not come in time.
@@ -45,7 +45,7 @@ class AdmissionGate:
             self._queue.release()
             raise
 
-    def _take(self) -> _Line:
+    def _take(self) -> _FairSemaphore:
         first_s = min(SPARE_AFTER_S, self._patience_s)
         if self._slots.acquire(timeout=first_s):
             return self._slots
@@ -63,7 +63,7 @@ class Turn(AbstractContextManager["Turn"]):
         self._give_back = give_back
 
     def end(self) -> None:
-        """Let the next one in."""
+        """End this turn and let the next request start."""
         for give_back in self._give_back:
             give_back()
 
@@ -76,11 +76,11 @@ class Turn(AbstractContextManager["Turn"]):
         self.end()
 
 
-class _Line:
-    """So many places, given in the order of asking.
+class _FairSemaphore:
+    """A semaphore that serves its waiters in the order of their arrival.
 
-    A semaphore of Python's lets a newcomer in before the one it has just woken: with eight requests
-    at once some wait four times as long as others.
+    Python's semaphore may let a newcomer in before the waiter that it has just woken: of eight
+    requests at once, some wait four times as long as others.
     """
 
     def __init__(self, places: int) -> None:
@@ -102,7 +102,7 @@ class _Line:
             if turn in self._waiting:
                 self._waiting.remove(turn)
                 return False
-        return True  # it came at the last moment
+        return True  # released just as the wait ended
 
     def release(self) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""What callers get: the pydantic models that document every answer."""
+"""The pydantic models that document every answer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ArticleOut(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """Why an article stands where it stands."""
+    """Why an article is in its place in the feed."""
 
     code: ReasonCode
     text: str
@@ -98,7 +98,7 @@ class FeedOut(BaseModel):
 
 
 class EventResult(BaseModel):
-    """What became of one event."""
+    """The outcome of one event."""
 
     event_id: str | None
     status: Literal["accepted", "duplicate", "rejected"]
@@ -106,7 +106,7 @@ class EventResult(BaseModel):
 
 
 class EventsOut(BaseModel):
-    """What became of a batch of events."""
+    """The outcome of a batch of events."""
 
     accepted: int
     duplicate: int
@@ -115,20 +115,20 @@ class EventsOut(BaseModel):
 
 
 class ArticleResult(BaseModel):
-    """What became of one article."""
+    """The outcome of one article."""
 
     article_id: str
     status: Literal["created", "updated", "unchanged"]
 
 
 class ArticlesOut(BaseModel):
-    """What became of a batch of articles."""
+    """The outcome of a batch of articles."""
 
     results: list[ArticleResult]
 
 
 class RetractedOut(BaseModel):
-    """An article that no feed shows any more."""
+    """An article that feeds no longer show."""
 
     article_id: str
     status: Literal["retracted", "erased"]
@@ -137,8 +137,8 @@ class RetractedOut(BaseModel):
 class TrendingItemOut(BaseModel):
     """One article that is read more than usual, with the numbers behind it.
 
-    readers are those that the test counts: of many readers from one network only as many as that
-    network usually brings.
+    `readers` is the number that the test counts: of many readers from one network, it counts only
+    about as many as that network usually brings.
     """
 
     article: ArticleOut
@@ -152,7 +152,7 @@ class TrendingItemOut(BaseModel):
 
 
 class TrendingOut(BaseModel):
-    """What is trending."""
+    """The trending articles."""
 
     at: datetime | None
     window_minutes: int
@@ -168,7 +168,7 @@ class RelatedItemOut(BaseModel):
 
 
 class RelatedOut(BaseModel):
-    """Articles that go with one article."""
+    """The articles related to one article."""
 
     article_id: str
     items: list[RelatedItemOut]
@@ -181,7 +181,7 @@ class PreferencesOut(PreferencesBody):
 
 
 class ErasedOut(BaseModel):
-    """A reader who was forgotten."""
+    """A reader whose data was erased."""
 
     user_id: str
     store: Literal["erased"]
@@ -189,7 +189,7 @@ class ErasedOut(BaseModel):
 
 
 class MergedOut(BaseModel):
-    """An id that belongs to a reader, and whether it already did."""
+    """An id that now belongs to a reader, and whether it already did."""
 
     user_id: str
     merged: str
@@ -197,7 +197,7 @@ class MergedOut(BaseModel):
 
 
 class ExportOut(BaseModel):
-    """Everything held on a reader: the store's state, and what the archive recorded."""
+    """Everything that is held on a reader in the store and in the archive."""
 
     user_id: str
     store: dict[str, Any]
@@ -205,7 +205,7 @@ class ExportOut(BaseModel):
 
 
 class AnonymousOut(BaseModel):
-    """An anonymous reader, and the token that speaks for it."""
+    """An anonymous reader, and a token that speaks for that reader."""
 
     user_id: str
     token: str = Field(description="a JSON Web Token; send it as Authorization: Bearer <token>")
@@ -213,13 +213,13 @@ class AnonymousOut(BaseModel):
 
 
 class KeyOut(BaseModel):
-    """One accepted API key; the key itself is known to nobody but its holder."""
+    """One accepted API key, without the key itself, which only its holder knows."""
 
     name: str
     scope: KeyScope
     kept_in: Literal["settings", "store"]
     created_at: datetime | None
-    last_used_at: datetime | None = Field(description="to about a minute")
+    last_used_at: datetime | None = Field(description="accurate to about a minute")
 
 
 class KeysOut(BaseModel):
@@ -233,7 +233,7 @@ class NewKeyOut(BaseModel):
 
     name: str
     scope: KeyScope
-    key: str = Field(description="shown this once")
+    key: str = Field(description="shown only once")
 
 
 class PinsOut(BaseModel):
@@ -258,10 +258,10 @@ class ReadyOut(BaseModel):
     """The process can serve feeds."""
 
     status: Literal["ready", "starting"]
-    store: bool = Field(description="the store answers")
+    store: bool = Field(description="whether the store answers")
     articles: int
     model_version: str
-    snapshot_age_s: float = Field(description="seconds since the last look at the store")
+    snapshot_age_s: float = Field(description="seconds since the store was last read")
 
 
 class ParameterOut(BaseModel):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from feed.domain import ConflictError, InvalidInputError, NotFoundError, check_id
 from feed.service.credentials import KEY_SCOPES, Scope
-from feed.storage.store import ControlStore, StoredKey
+from feed.storage.control_part import ControlPart
+from feed.storage.records import StoredKey
 
 USES_WRITTEN_EVERY_S = 60.0
 _HEX = frozenset("0123456789abcdef")
@@ -37,7 +38,7 @@ class ApiKey:
 
 
 def hash_key(key: str) -> str:
-    """Return the SHA-256 of a key, in hex; it is what settings and store hold."""
+    """Return the SHA-256 of a key in hex, the only form that settings and store hold."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -49,7 +50,7 @@ def make_key() -> str:
 def parse_keys(text: str) -> list[ApiKey]:
     """Return the keys of a `[name:]scope:sha256-hex,...` setting.
 
-    A key without a name is called by the first eight digits of its hash.
+    The name of a key without one is the first eight digits of its hash.
 
     Raises:
         InvalidInputError: an entry has another form, or two keys have one name.
@@ -83,7 +84,7 @@ class KeyRing:
         store: where the other keys are.
     """
 
-    def __init__(self, configured: Iterable[ApiKey], site_key: str, store: ControlStore) -> None:
+    def __init__(self, configured: Iterable[ApiKey], site_key: str, store: ControlPart) -> None:
         self._configured = list(configured)
         if site_key:
             self._configured.append(ApiKey("site-key", Scope.SITE, hash_key(site_key)))
@@ -106,7 +107,7 @@ class KeyRing:
         return [*self._configured, *(self._stored or ())]
 
     def find(self, key: str) -> ApiKey | None:
-        """Return the accepted key that was presented; takes the same time for every key."""
+        """Return the accepted key that was presented, in the same time for every key."""
         digest = hash_key(key)
         found = None
         for known in self.all():
@@ -115,11 +116,11 @@ class KeyRing:
         return found
 
     def note_use(self, name: str, now: float) -> None:
-        """Remember that a key was used; `follow` writes it down."""
+        """Remember that a key was used; `follow` stores that."""
         self._used[name] = now
 
     def follow(self, now: float) -> None:
-        """Read the store's keys again, and now and then write down which keys were used.
+        """Read the store's keys again, and occasionally store which keys were used.
 
         Raises:
             StoreUnavailableError: the store does not answer; the keys known so far stay.
@@ -134,7 +135,7 @@ class KeyRing:
             self._store.write_key_uses(used)
 
     def add(self, name: str, scope: Scope, now: float) -> str:
-        """Make a key in the store and return it; it is shown this once.
+        """Make a key in the store and return it; it is shown only once.
 
         Raises:
             ConflictError: there is a key of this name.
@@ -148,7 +149,7 @@ class KeyRing:
         return key
 
     def remove(self, name: str, now: float) -> None:
-        """Take a key out of the store; every process refuses it from its next look on.
+        """Remove a key from the store; every process refuses it after it next reads the keys.
 
         Raises:
             ConflictError: the key is one of the settings.
@@ -161,7 +162,7 @@ class KeyRing:
         self.follow(now)
 
     def last_uses(self) -> Mapping[str, float]:
-        """Return when keys were last used, by name, epoch seconds; to about a minute."""
+        """Return when keys were last used, by name, epoch seconds accurate to about a minute."""
         return {**self._store.read_key_uses(), **self._used}
 
 

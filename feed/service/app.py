@@ -1,4 +1,4 @@
-"""The web application: every part joined, and what happens around each request."""
+"""The web application: joins all parts, and does what is common to all requests."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from feed.service import (
 )
 from feed.service.access import AccessControl, check_access_settings
 from feed.service.addresses import TrustedProxies, parse_networks
-from feed.service.admission import AdmissionGate, Turn
-from feed.service.cards import CardShelf
+from feed.service.admission import AdmissionQueue, Turn
+from feed.service.cards import CardCache
 from feed.service.catalogue import ArticleService, check_encoder, open_encoder
 from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
@@ -40,7 +40,6 @@ from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import Store
 
 RUNNING = 2
 WAITING = 16
@@ -62,15 +61,15 @@ _HEADERS = {
 
 
 class _Application(APIFlask):
-    """Flask, spared to ask of every view and hook, at every request, whether it is a coroutine."""
+    """Flask without its check, at every request, whether each view and hook is a coroutine."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function as it is: none of ours is a coroutine."""
+        """Return a function unchanged, because no view and no hook is a coroutine."""
         return func
 
 
 def application() -> APIFlask:
-    """Return the application of this process, settings from the environment; for gunicorn."""
+    """Return the application of this process, with settings from the environment, for gunicorn."""
     settings = settings_from_environment()
     check_access_settings(settings)
     check_encoder(settings)
@@ -80,14 +79,14 @@ def application() -> APIFlask:
     keeper: SnapshotKeeper = app.extensions["feed"].keeper
     keeper.catch_up()
     gc.collect()
-    gc.freeze()  # what is here stays: no collection need walk it, which would hold up requests
+    gc.freeze()  # what exists now stays; to collect it again and again would delay requests
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
     return app
 
 
 def await_store(settings: Settings, patience_s: float = STORE_PATIENCE_S) -> None:
-    """Wait while a store that was started beside us loads its data; some seconds at most."""
+    """Wait, at most `patience_s`, until a store that was just started has loaded its data."""
     store = RedisStore(settings)
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
@@ -100,7 +99,7 @@ def await_store(settings: Settings, patience_s: float = STORE_PATIENCE_S) -> Non
 
 
 def create_app(
-    settings: Settings, store: Store, clock: Callable[[], float] = time.time
+    settings: Settings, store: RedisStore, clock: Callable[[], float] = time.time
 ) -> APIFlask:
     """Return an application on a store.
 
@@ -145,28 +144,29 @@ def create_app(
     return app
 
 
-def build_services(settings: Settings, store: Store, clock: Callable[[], float]) -> Services:
+def build_services(settings: Settings, store: RedisStore, clock: Callable[[], float]) -> Services:
     """Return the parts of one web process."""
-    shelf = CardShelf(store)
+    card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
-    keeper = SnapshotKeeper(settings, store, shelf, clock, access.follow)
+    keeper = SnapshotKeeper(settings, store, card_cache, clock, access.follow)
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
-        shelf=shelf,
-        feeds=FeedService(settings, store, keeper, shelf, clock, default_rng()),
+        card_cache=card_cache,
+        feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),
         networks=NetworkNames(store, clock),
-        gate=AdmissionGate(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
+        cross_origin=CrossOrigin(settings.cors_origins),
+        admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         clock=clock,
     )
 
 
 def _surround_requests(app: APIFlask, services: Services) -> None:
-    cross_origin = CrossOrigin(services.settings.cors_origins)
+    cross_origin = services.cross_origin
 
     @app.before_request
     def enter() -> Response | None:
@@ -180,8 +180,8 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         if declared is not None:
             named = (request.view_args or {}).get("user_id", "")
             g.principal = services.access.admit(declared, headers, g.address, named)
-            if declared.gated:
-                g.turn = services.gate.turn()
+            if declared.queued:
+                g.turn = services.admission.turn()
                 watch.lap("queue")
         return None
 

@@ -1,4 +1,4 @@
-"""What anybody may see: what is trending, and what goes with an article."""
+"""The trending articles, and the articles related to one article."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from feed.config import RankingConfig
 from feed.domain import NotFoundError, format_time
-from feed.service.cards import CardShelf
+from feed.service.cards import CardCache
 from feed.service.schemas import TrendingQuery
 from feed.service.snapshot import LiveSnapshot
-from feed.storage.store import CatalogueStore
+from feed.storage.catalogue_part import CataloguePart
 
 WINDOW_MINUTES = round(RankingConfig().trending_half_life_minutes / math.log(2))
 """Length of the window that a decayed count with the trending half-life stands for."""
@@ -22,18 +22,20 @@ RELATED_DEPTH = 4
 """Candidates looked at for each related article wanted."""
 
 
-def show_trending(query: TrendingQuery, snapshot: LiveSnapshot, shelf: CardShelf) -> dict[str, Any]:
-    """Return what is trending, with the numbers behind it, JSON-ready.
+def show_trending(
+    query: TrendingQuery, snapshot: LiveSnapshot, card_cache: CardCache
+) -> dict[str, Any]:
+    """Return the trending articles, with the numbers behind each, JSON-ready.
 
     Raises:
         StoreUnavailableError: an article's text is not here and the store does not answer.
     """
     state = snapshot.trending
     pool = snapshot.view.pool
-    entries = state.select(pool, query.section, (query.language or "").lower())
+    entries = state.select(pool, query.section, query.language or "")
     entries = entries[: 2 * query.limit]
-    shelf.sync()
-    cards = shelf.take([entry.article_id for entry in entries])
+    card_cache.sync()
+    cards = card_cache.take([entry.article_id for entry in entries])
     shown = [(e, c) for e, c in zip(entries, cards, strict=True) if c is not None]
     minutes = entries[0].window_minutes if entries else WINDOW_MINUTES
     return {
@@ -56,11 +58,11 @@ def show_trending(query: TrendingQuery, snapshot: LiveSnapshot, shelf: CardShelf
 
 
 def show_related(
-    article_id: str, limit: int, snapshot: LiveSnapshot, shelf: CardShelf, store: CatalogueStore
+    article_id: str, limit: int, snapshot: LiveSnapshot, card_cache: CardCache, store: CataloguePart
 ) -> dict[str, Any]:
-    """Return the live articles that go with one article, JSON-ready.
+    """Return the live articles that are related to one article, JSON-ready.
 
-    Those that the same readers read come first, then those whose text is alike.
+    Articles that the same readers read come first, then articles with a similar text.
 
     Raises:
         NotFoundError: there is no such article.
@@ -70,8 +72,8 @@ def show_related(
         raise NotFoundError("no such article")
     found = _related_rows(article_id, RELATED_DEPTH * limit, snapshot)
     ids = snapshot.view.pool.ids.ids
-    shelf.sync()
-    cards = shelf.take([ids[row] for row, _, _ in found])
+    card_cache.sync()
+    cards = card_cache.take([ids[row] for row, _, _ in found])
     items = [
         {"article": card.json, "score": round(score, 4), "source": source}
         for (_, score, source), card in zip(found, cards, strict=True)

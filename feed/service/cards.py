@@ -1,4 +1,4 @@
-"""Articles as they are shown: kept ready to send, and never after a retraction."""
+"""Serialised articles, cached until they change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from feed.domain import AiGenerated, Article, format_time
-from feed.storage.store import CatalogueStore
+from feed.storage.catalogue_part import CataloguePart
 
 CAPACITY = 6_000
 """Cards one process keeps; 6,000 articles of 4 kB are 24 MB."""
@@ -21,7 +21,7 @@ _NONE_YET = "0-0"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One article, serialised once; `json` goes into answers as it is."""
+    """One article, serialised once; answers contain `json` unchanged."""
 
     article_id: str
     title: str
@@ -30,14 +30,14 @@ class Card:
     sponsored: bool
 
 
-class CardShelf:
-    """Cards of recently shown articles, kept true by the catalogue's change log.
+class CardCache:
+    """A cache of the cards of recently shown articles, invalidated by the catalogue's change log.
 
-    `sync` costs one small read when nothing has changed, and drops exactly the cards that have.
-    A card that `take` returns was true at the last `sync`.
+    When nothing has changed, `sync` costs one small read. Otherwise it drops exactly the cards
+    whose articles have changed. A card that `take` returns was up to date at the last `sync`.
     """
 
-    def __init__(self, store: CatalogueStore, capacity: int = CAPACITY) -> None:
+    def __init__(self, store: CataloguePart, capacity: int = CAPACITY) -> None:
         self._store = store
         self._capacity = capacity
         self._cards: OrderedDict[str, Card] = OrderedDict()
@@ -86,7 +86,7 @@ class CardShelf:
         return cards
 
     def held(self, article_ids: Iterable[str]) -> list[Card | None]:
-        """Return the cards that are here, without asking the store."""
+        """Return the cards that are cached, without asking the store."""
         get = self._cards.get
         return [get(article_id) for article_id in article_ids]
 

@@ -1,4 +1,4 @@
-"""Articles on their way in: encoded once, written once, at once recommendable here."""
+"""Takes in articles: encodes them, writes them, and makes them available for ranking at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from feed.features.embeddings import (
     TfidfSvdEncoder,
     article_text,
 )
-from feed.storage.store import CatalogueStore, StoredArticle
+from feed.storage.catalogue_part import CataloguePart
+from feed.storage.records import StoredArticle
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
@@ -37,7 +38,7 @@ def tfidf_path(settings: Settings) -> Path:
 
 
 def check_encoder(settings: Settings) -> None:
-    """Refuse a setting that names no encoder.
+    """Refuse a setting that does not name an encoder.
 
     Raises:
         InvalidInputError: it is none of sentence, tfidf and none.
@@ -63,17 +64,17 @@ def open_encoder(settings: Settings) -> Encoder | None:
 
 
 class ArticleService:
-    """Takes articles in and out of the catalogue.
+    """Adds articles to the catalogue and removes them.
 
     Args:
-        store: where they are kept.
-        make_encoder: called when a text has to be encoded, until it gives an encoder.
+        store: the store of the catalogue.
+        make_encoder: called when a text has to be encoded, until it returns an encoder.
         on_change: called after the catalogue has changed.
     """
 
     def __init__(
         self,
-        store: CatalogueStore,
+        store: CataloguePart,
         make_encoder: Callable[[], Encoder | None],
         on_change: Callable[[], None],
     ) -> None:
@@ -116,7 +117,7 @@ class ArticleService:
         return stored.article
 
     def retract(self, article_id: str) -> None:
-        """Take an article out of every feed; it stays readable, marked retracted.
+        """Remove an article from every feed; it can still be read, marked as retracted.
 
         Raises:
             NotFoundError: there is none of that id.

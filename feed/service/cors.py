@@ -13,20 +13,20 @@ PREFLIGHT_S = "7200"
 
 
 class CrossOrigin:
-    """Answers browsers that ask whether a page of another origin may call.
+    """Answers browsers that ask whether a page from another origin may call.
 
     Credentials travel in the `Authorization` header, which a page sets itself. Cookies are never
     read, so `Access-Control-Allow-Credentials` is never sent, neither with an origin nor with `*`.
 
     Args:
-        origins: comma-separated origins that may call; `*` for every one.
+        origins: origins that may call, separated by commas; `*` for every origin.
     """
 
     def __init__(self, origins: str) -> None:
         self._origins = frozenset(filter(None, (o.strip().rstrip("/") for o in origins.split(","))))
 
     def is_preflight(self, request: Request) -> bool:
-        """Return whether a browser asks in advance, on behalf of a page that may call."""
+        """Return whether a request is a preflight on behalf of a page that may call."""
         return (
             request.method == "OPTIONS"
             and "Access-Control-Request-Method" in request.headers
@@ -50,6 +50,16 @@ class CrossOrigin:
             headers["Access-Control-Allow-Methods"] = _METHODS
             headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
             headers["Access-Control-Max-Age"] = PREFLIGHT_S
+
+    def may_send(self, request: Request) -> bool:
+        """Return whether a page may send what browsers let every page send, such as a beacon.
+
+        No origin at all is no browser, or one that keeps the page's origin to itself for a
+        request to the page's own service.
+        """
+        origin = request.headers.get("Origin")
+        own = request.host_url.rstrip("/")
+        return origin is None or origin == own or self._allowed(request) is not None
 
     def _allowed(self, request: Request) -> str | None:
         origin = request.headers.get("Origin", "")

@@ -1,4 +1,4 @@
-"""Who a request comes from, and what each kind of credential may do."""
+"""Who makes a request, and what each kind of credential allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from werkzeug.datastructures import Headers
 
 
 class Scope(StrEnum):
-    """What a route needs of its caller."""
+    """What a route requires of its caller."""
 
     PUBLIC = "public"
     SITE = "site"
@@ -34,7 +34,7 @@ KEY_SCOPES: Mapping[Scope, frozenset[Scope]] = MappingProxyType(
 
 
 class Caller(StrEnum):
-    """The kinds of caller that the service tells apart."""
+    """The kinds of caller that the service distinguishes."""
 
     ANYONE = "anyone"
     SITE = "site key"
@@ -47,12 +47,12 @@ class Principal:
     """The caller of one request.
 
     Attributes:
-        caller: what kind of credential it showed.
-        grants: scopes it has.
-        name: name of the API key; empty for others.
-        user_id: the reader that a token speaks for; None for others.
-        anonymous: whether that reader's id was made by the service, for a browser.
-        since: when that id was made, epoch seconds; None where the token does not say.
+        caller: the kind of its credential.
+        grants: the scopes that it has.
+        name: name of the API key; empty for other credentials.
+        user_id: the reader for whom a token speaks; None for other credentials.
+        anonymous: whether the service made that reader's id for a browser.
+        since: when that id was made, epoch seconds; None if the token does not say.
     """
 
     caller: Caller

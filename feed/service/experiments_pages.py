@@ -1,4 +1,4 @@
-"""The pages on experiments: which there are, what their reports say, and the reports."""
+"""The pages about experiments: a list with the latest verdicts, and the reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ pages = APIBlueprint("experiments", __name__, enable_openapi=False, template_fol
 class Entry:
     """One line of the list.
 
-    `verdict` and `sentence` are of the last report, empty without one; `made` is its time.
+    `verdict` and `sentence` come from the latest report and are empty if there is none; `made` is
+    the time of that report.
     """
 
     experiment: Experiment
@@ -44,7 +45,7 @@ class Entry:
 
 
 @pages.get("/experiments")
-@operation(Scope.READ, gated=False)
+@operation(Scope.READ, queued=False)
 def list_experiments() -> str:
     """List running and past experiments with the verdict of their last report."""
     services = current_services()
@@ -55,14 +56,14 @@ def list_experiments() -> str:
 
 
 @pages.get("/experiments/<name>")
-@operation(Scope.READ, gated=False)
+@operation(Scope.READ, queued=False)
 def show_report(name: str) -> Response:
     """Show the last report of an experiment."""
     return _send(name, "html")
 
 
 @pages.get("/experiments/<name>/report.<form>")
-@operation(Scope.READ, gated=False)
+@operation(Scope.READ, queued=False)
 def send_report(name: str, form: str) -> Response:
     """Return the last report of an experiment as `md` or `json`."""
     return _send(name, form)

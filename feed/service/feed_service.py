@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -16,30 +15,27 @@ from feed.config import RankingConfig, Settings
 from feed.domain import (
     CursorExpiredError,
     Event,
-    FeedItem,
-    InvalidInputError,
     Mode,
     Origin,
-    Rung,
     ServedFeed,
+    Slots,
     StoreUnavailableError,
 )
 from feed.service.access import refuse_merged
 from feed.service.browse import show_related, show_trending
-from feed.service.cards import Card, CardShelf
-from feed.service.cursor import Cursor, CursorSigner
+from feed.service.cards import Card, CardCache
+from feed.service.cursor import Cursors
 from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
-from feed.service.problems import ProblemError
-from feed.service.ranked import Ranked, Request, rank
+from feed.service.ranked import FeedRequest, rank
 from feed.service.schemas import FeedQuery, TrendingQuery
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
-from feed.storage.store import ReaderState, Store
+from feed.storage.records import ReaderState
+from feed.storage.redis_store import RedisStore
 
-CURSOR_SECRET = "cursor"  # noqa: S105 - the name of a secret, not one
 FRUGAL_FROM = 0.5
-"""Share of the budget after which a request does without every further round trip."""
+"""Share of the request budget after which no further round trip is made."""
 
 LOG_EVERY_S = 1.0
 
@@ -53,7 +49,7 @@ class FeedService:
         settings: budget, time limits and the cursor secret.
         store: readers, slates and streams.
         keeper: the snapshot of everything that is not one reader's.
-        shelf: articles ready to be shown.
+        card_cache: articles ready to be sent.
         clock: epoch seconds.
         rng: where exploration and interleaving draw from.
     """
@@ -61,23 +57,23 @@ class FeedService:
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        store: RedisStore,
         keeper: SnapshotKeeper,
-        shelf: CardShelf,
+        card_cache: CardCache,
         clock: Callable[[], float],
         rng: np.random.Generator,
     ) -> None:
         self._settings = settings
         self._store = store
         self._keeper = keeper
-        self._shelf = shelf
+        self._card_cache = card_cache
         self._clock = clock
         self._rng = rng
         self._logged_at = float("-inf")
-        self._signer: CursorSigner | None = None
+        self._cursors = Cursors(settings, store)
         self._base = RankingConfig()
-        # Python computes one thing at a time: two requests ranked at once would both be late.
-        # While one is ranked, another reads and writes the store.
+        # Only one thread of Python computes at a time: two requests ranked at once would both be
+        # late. While one is ranked, another reads or writes the store.
         self._ranking = threading.Lock()
 
     def get_feed(self, query: FeedQuery, watch: Stopwatch, *, own: bool = False) -> dict[str, Any]:
@@ -85,7 +81,7 @@ class FeedService:
 
         Args:
             query: whose feed and how much of it. An id that was merged gives its reader's feed.
-            watch: where the time is booked.
+            watch: measures the stages of the request.
             own: the caller is the reader of the query; if that id was merged, it is refused.
 
         Raises:
@@ -105,7 +101,7 @@ class FeedService:
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        return show_trending(query, self._present_snapshot(), self._shelf)
+        return show_trending(query, self._present_snapshot(), self._card_cache)
 
     def get_related(self, article_id: str, limit: int) -> dict[str, Any]:
         """Return what goes with an article, JSON-ready.
@@ -115,7 +111,7 @@ class FeedService:
             StoreUnavailableError: the store does not answer.
         """
         snapshot = self._present_snapshot()
-        return show_related(article_id, limit, snapshot, self._shelf, self._store)
+        return show_related(article_id, limit, snapshot, self._card_cache, self._store)
 
     def record_events(
         self,
@@ -128,13 +124,13 @@ class FeedService:
 
         Args:
             body: JSON, `{"events": [...]}`.
-            watch: where the time is booked.
+            watch: measures the stages of the request.
             reader: the only reader whom the caller may speak for; None: anybody.
-            origin: where a reader's own device sent them from. A trusted caller has none: its
-                address is that of the newsroom's backend, whoever the reader is.
+            origin: where a reader's own device sent them from. None for a trusted caller, whose
+                address is that of the newsroom's backend and not the reader's.
 
         Raises:
-            ProblemError: the body holds no list of events, or one of somebody else.
+            ProblemError: the body holds no list of events, or an event of another reader.
             StoreUnavailableError: the store did not take them; none is promised to be kept.
         """
         found = read_events(body, self._clock(), self._are_articles, reader)
@@ -163,22 +159,23 @@ class FeedService:
         refuse_merged(moved=own and reader is not None and bool(reader.moved_to))
         with self._ranking:
             watch.lap("queue")
-            request = Request(query=query, now=self._clock(), reader=reader)
-            ranked = rank(request, snapshot, self._base, self._rng, watch)
+            request = FeedRequest(query=query, now=self._clock(), reader=reader)
+            slate = rank(request, snapshot, self._base, self._rng, watch)
         frugal = reader is None or self._is_late(watch)
-        page = self._fill(ranked.items, 0, query.limit, position, watch, frugal=frugal)
-        rung = ranked.rung if reader is not None else Rung.SNAPSHOT
-        ranked = replace(ranked, items=without_gone(ranked.items, page), rung=rung)
-        user_id = (reader.moved_to if reader else "") or query.user_id
-        served = self._served(user_id, query, snapshot, ranked, page, watch)
-        if frugal:
-            EXPOSURES_LOST.inc()
-        kept = _never if frugal else self._begin_save(served, watch, new_slate=True)
-        FEEDS.labels(query.mode.value, rung.value).inc()
+        page = self._fill(slate.slots, 0, query.limit, position, watch, frugal=frugal)
+        served = replace(
+            slate,
+            served_at=self._clock(),
+            slots=without_gone(slate.slots, page),
+            shown_to=len(page.slots),
+            latency_ms=watch.elapsed_ms(),
+        )
+        is_kept = self._begin_save(served, watch, new_slate=True, frugal=frugal)
+        FEEDS.labels(query.mode.value, served.rung.value).inc()
         answer = self._present(served, page, reader, snapshot, watch)
-        following = None if page.next_offset is None else len(page.items)
+        following = None if page.next_offset is None else len(page.slots)
         cursor = self._cursor(query.user_id, served, following)
-        answer["next_cursor"] = cursor if kept() else None
+        answer["next_cursor"] = cursor if is_kept() else None
         return answer
 
     def _next_page(
@@ -191,27 +188,27 @@ class FeedService:
         own: bool,
     ) -> dict[str, Any]:
         now = self._clock()
-        cursor = self._read_cursor(query.user_id, text, now)
+        cursor = self._cursors.read(query.user_id, text, now)
         slate, state, position = self._store.read_for_page(query.user_id, cursor.request_id)
         watch.lap("store_read")
         refuse_merged(moved=own and bool(state.moved_to))
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
         reader = _usable(state, slate.mode)
-        page = self._fill(slate.items, cursor.offset, query.limit, position, watch, frugal=False)
+        page = self._fill(slate.slots, cursor.offset, query.limit, position, watch, frugal=False)
         served = replace(
             slate,
             served_at=now,
-            items=without_gone(slate.items, page),
+            slots=without_gone(slate.slots, page),
             shown_from=cursor.offset,
-            shown_to=cursor.offset + len(page.items),
+            shown_to=cursor.offset + len(page.slots),
             latency_ms=watch.elapsed_ms(),
         )
-        kept = self._begin_save(served, watch, new_slate=False)
+        is_kept = self._begin_save(served, watch, new_slate=False)
         FEEDS.labels(slate.mode.value, slate.rung.value).inc()
         answer = self._present(served, page, reader, snapshot, watch)
         answer["next_cursor"] = self._cursor(query.user_id, slate, page.next_offset)
-        kept()
+        is_kept()
         return answer
 
     def _read_reader(
@@ -219,7 +216,8 @@ class FeedService:
     ) -> tuple[ReaderState | None, str | None]:
         """Return what may be used of the reader and the catalogue's position.
 
-        The first is None when the store does not say, the second when it was not told with it.
+        The reader is None when the store does not answer. The position is None when the store
+        did not answer, or did not give the position in the same round trip.
         """
         position = None
         try:
@@ -235,7 +233,7 @@ class FeedService:
 
     def _fill(
         self,
-        slate: Sequence[FeedItem],
+        slate: Slots,
         offset: int,
         limit: int,
         position: str | None,
@@ -243,31 +241,37 @@ class FeedService:
         *,
         frugal: bool,
     ) -> Page:
-        """Take cards for a page, leaving out what was retracted before this request came.
+        """Fill a page with cards, leaving out articles retracted before this request came.
 
-        `position` is the catalogue's, read in this request; None: it is asked for here.
+        Args:
+            slate: the slots to fill it from.
+            offset: the first slot of the page.
+            limit: how many slots the page has at most.
+            position: the catalogue's position if this request has read it already.
+            watch: measures the stages of the request.
+            frugal: use only cards that are in the cache, unless there is none at all.
         """
-        take: Callable[[Sequence[str]], list[Card | None]] = self._shelf.held
+        take: Callable[[Sequence[str]], list[Card | None]] = self._card_cache.held
         if not frugal:
             try:
-                self._shelf.sync(position)
-                take = self._shelf.take
+                self._card_cache.sync(position)
+                take = self._card_cache.take
                 return fill_page(slate, offset, limit, take)
             except StoreUnavailableError as error:
                 self._note_failure(error)
             finally:
                 watch.lap("hydration")
-        page = fill_page(slate, offset, limit, self._shelf.held)
-        if slate and not page.items:  # a process too young to hold any card: late beats empty
-            page = fill_page(slate, offset, limit, self._shelf.take)
+        page = fill_page(slate, offset, limit, self._card_cache.held)
+        if slate and not page.slots:  # nothing cached yet: a late page is better than an empty one
+            page = fill_page(slate, offset, limit, self._card_cache.take)
         watch.lap("hydration")
         return page
 
     def _begin_save(
-        self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool
+        self, served: ServedFeed, watch: Stopwatch, *, new_slate: bool, frugal: bool = False
     ) -> Callable[[], bool]:
-        """Send the record of a feed to the store; what is returned waits and says if it is kept."""
-        if self._is_late(watch):
+        """Send a feed to the store; return a function that waits and says whether it is kept."""
+        if frugal or self._is_late(watch):
             EXPOSURES_LOST.inc()
             return _never
         try:
@@ -289,37 +293,6 @@ class FeedService:
 
         return is_kept
 
-    def _served(
-        self,
-        user_id: str,
-        query: FeedQuery,
-        snapshot: LiveSnapshot,
-        ranked: Ranked,
-        page: Page,
-        watch: Stopwatch,
-    ) -> ServedFeed:
-        context = {"device": query.device, "platform": query.platform, **ranked.context}
-        if query.page_article_id:
-            context["page_article_id"] = query.page_article_id
-        return ServedFeed(
-            request_id=token_hex(16),
-            user_id=user_id,
-            served_at=self._clock(),
-            mode=query.mode,
-            rung=ranked.rung,
-            personalized=ranked.personalized,
-            model_version=ranked.model_version,
-            experiments=ranked.experiments,
-            items=ranked.items,
-            shown_from=0,
-            shown_to=len(page.items),
-            section=query.section,
-            language=query.language or "",
-            latency_ms=watch.elapsed_ms(),
-            counters_at=snapshot.counters_at,
-            context={name: text for name, text in context.items() if text},
-        )
-
     def _present(
         self,
         served: ServedFeed,
@@ -335,27 +308,11 @@ class FeedService:
     def _cursor(self, user_id: str, slate: ServedFeed, offset: int | None) -> str | None:
         if offset is None:
             return None
-        expires_at = self._clock() + self._settings.slate_ttl_minutes * 60
         try:
-            signer = self._open_signer()
+            return self._cursors.give(user_id, slate.request_id, offset, self._clock())
         except StoreUnavailableError as error:  # the secret's node may be away, the reader's not
             self._note_failure(error)
             return None
-        return signer.sign(user_id, Cursor(slate.request_id, offset, expires_at))
-
-    def _read_cursor(self, user_id: str, text: str, now: float) -> Cursor:
-        try:
-            return self._open_signer().read(user_id, text, now)
-        except InvalidInputError as error:
-            broken = [(error.field_name, error.rule)]
-            raise ProblemError(400, str(error), broken) from None
-
-    def _open_signer(self) -> CursorSigner:
-        if self._signer is None:
-            text = self._settings.cursor_secret
-            secret = text.encode() if text else self._store.secret(CURSOR_SECRET)
-            self._signer = CursorSigner(secret)
-        return self._signer
 
     def _is_late(self, watch: Stopwatch) -> bool:
         return watch.elapsed_ms() > FRUGAL_FROM * self._settings.request_budget_ms
@@ -382,7 +339,7 @@ class FeedService:
 
 
 def _never() -> bool:
-    """Say of a record that was not sent whether it is kept."""
+    """Say that a feed is not kept, because it was not sent."""
     return False
 
 

@@ -1,4 +1,7 @@
-"""What a web process follows: the catalogue and the model (`signals_log` has the signals)."""
+"""Copies of the catalogue and of the live model that a web process keeps up to date.
+
+`worker/publication.py` has the same for the signals.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from feed.features.pool import ArticlePool, PoolBuilder
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
 from feed.service.telemetry import BUNDLES_LOADED, BUNDLES_REFUSED
-from feed.storage.store import CatalogueStore, ChangeBatch
+from feed.storage.catalogue_part import CataloguePart
+from feed.storage.records import ChangeBatch
 
 log = structlog.get_logger("feed.followers")
 
@@ -18,9 +22,9 @@ _NOTHING = empty_bundle()
 
 
 class CatalogueFollower:
-    """Keeps a pool up to date by the change log; reads everything once at the start."""
+    """Keeps an article pool up to date from the change log; reads everything once at the start."""
 
-    def __init__(self, store: CatalogueStore, ids: IdMap) -> None:
+    def __init__(self, store: CataloguePart, ids: IdMap) -> None:
         self._store = store
         self._builder = PoolBuilder(ids)
         self._position: str | None = None
@@ -28,11 +32,11 @@ class CatalogueFollower:
         self.pool: ArticlePool = self._builder.snapshot()
 
     def follow(self) -> None:
-        """Take in what has changed; then `pool` is another one.
+        """Read what has changed; replace `pool` if anything has.
 
         Raises:
-            StoreUnavailableError: the store does not answer; what it told before that is kept,
-                and stands in the pool after the next call that comes to its end.
+            StoreUnavailableError: the store does not answer. What was read before is kept and is
+                in the pool after the next call that succeeds.
         """
         if self._position is None:
             self._read_everything()
@@ -41,14 +45,14 @@ class CatalogueFollower:
             if batch.gap:
                 self._read_everything()
                 continue
-            self._take_in(batch)
+            self._apply(batch)
             if not batch.changes:
                 break
         if self._has_news:
             self.pool = self._builder.snapshot()
             self._has_news = False
 
-    def _take_in(self, batch: ChangeBatch) -> None:
+    def _apply(self, batch: ChangeBatch) -> None:
         for change in batch.changes:
             self._has_news = True
             if change.stored is None:
@@ -76,7 +80,7 @@ class CatalogueFollower:
 
 
 class ModelFollower:
-    """Keeps the live model; a damaged or foreign one is refused and the old one goes on."""
+    """Keeps the live model up to date; keeps the old one if the new one is damaged or foreign."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
@@ -97,7 +101,7 @@ class ModelFollower:
         return True
 
     def _fall_back(self) -> bool:
-        """At the start, take the model that the processes which run already go on with."""
+        """At the start, load the newest earlier model, which the running processes still use."""
         for version in reversed(self._registry.earlier()):
             bundle = self._load(version)
             if bundle is not None:

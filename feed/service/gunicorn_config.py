@@ -1,4 +1,4 @@
-"""Settings and hooks with which gunicorn runs the web processes."""
+"""The settings and hooks with which gunicorn runs the web processes."""
 
 from __future__ import annotations
 

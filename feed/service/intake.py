@@ -1,4 +1,4 @@
-"""Events from bytes: one fast pass when all are right, else a reason for each that is not."""
+"""Parses batches of events: one fast pass if all are valid, else a reason for each fault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from feed.domain import Event
 from feed.service.problems import ProblemError, rules_broken
 from feed.service.schemas import MAX_EVENTS, EventBatchIn, EventIn, build_event
-from feed.storage.store import Outcome
+from feed.storage.records import Outcome
 
 MAX_AHEAD_S = 300.0
 MAX_AGE_S = 30 * 86_400.0
@@ -22,7 +22,7 @@ _ONE = TypeAdapter(EventIn)
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one event of a batch was not taken."""
+    """Why one event of a batch was rejected."""
 
     event_id: str | None
     detail: str
@@ -34,17 +34,17 @@ def read_events(
     is_known: Callable[[Sequence[str]], list[bool]],
     reader: str | None = None,
 ) -> list[Event | Rejection]:
-    """Return the events of a request body, in its order, each valid or with what is wrong.
+    """Return the events of a request body, in its order, each valid or with its fault.
 
     Args:
         body: JSON, `{"events": [...]}`.
-        now: epoch seconds; stands in for a missing `occurred_at` and bounds it.
+        now: epoch seconds; the default of `occurred_at`, and its upper bound.
         is_known: says of article ids whether there is such an article.
         reader: the only reader whom the caller may speak for; None: anybody.
 
     Raises:
-        ProblemError: the envelope is malformed (400, 422), so no event of it can be told, or an
-            event is of somebody whom the caller may not speak for (403).
+        ProblemError: the envelope is malformed (400, 422), so none of its events can be read, or
+            an event belongs to a reader whom the caller may not speak for (403).
     """
     try:
         given: Sequence[EventIn | Rejection] = EventBatchIn.model_validate_json(body).events
@@ -56,7 +56,7 @@ def read_events(
 
 
 def describe_outcome(entry: Event | Rejection, outcomes: Iterator[Outcome]) -> dict[str, Any]:
-    """Return what became of one event, JSON-ready; one that was sent takes the next outcome."""
+    """Return the outcome of one event, JSON-ready; one that was stored takes the next outcome."""
     if isinstance(entry, Rejection):
         return {"event_id": entry.event_id, "status": "rejected", "detail": entry.detail}
     return {"event_id": entry.event_id, "status": next(outcomes).value}
@@ -118,10 +118,10 @@ def _to_event(given: EventIn, now: float) -> Event | Rejection:
 
 
 def _set_back(found: Sequence[Event | Rejection], now: float) -> list[Event | Rejection]:
-    """Set back the events of readers whose clock is ahead, so that none is still to come.
+    """Set back the events of readers whose clocks are ahead, so that none lies in the future.
 
-    All of a reader's events of a batch by the same span: their order and distances stay. The next
-    request must know them, and what lies ahead of it does not count.
+    All events of one reader are set back by the same span, which keeps their order and distances.
+    The next request counts only what happened before it, so it would miss events in the future.
     """
     ahead: dict[str, float] = {}
     for event in found:

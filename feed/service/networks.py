@@ -1,4 +1,4 @@
-"""The name of the network an address belongs to: it changes daily and cannot be turned back."""
+"""Pseudonyms of networks, which change daily and do not reveal an address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from feed.config import DAY_S
 from feed.domain import Origin, StoreUnavailableError
 from feed.service.addresses import parse_address
 from feed.service.credentials import Caller, Principal
-from feed.storage.store import ControlStore
+from feed.storage.control_part import ControlPart
 
 IPV4_PREFIX = 24
 IPV6_PREFIX = 48
@@ -30,16 +30,16 @@ log = structlog.get_logger("feed.service")
 class NetworkNames:
     """Names networks by a hash of the address's prefix, keyed with a random salt of the UTC day.
 
-    All processes share the salt through the store, which forgets it within a day; then nobody can
-    tell any more which network a name stood for. Names of one network on two days have nothing in
-    common. No address is kept, here or anywhere.
+    All processes share the salt through the store, which deletes it within a day. After that,
+    nobody can tell to which network a name belonged. The names of one network on two days have
+    nothing in common. No address is stored, here or anywhere else.
 
     Args:
         store: keeps the day's salt.
         clock: epoch seconds.
     """
 
-    def __init__(self, store: ControlStore, clock: Callable[[], float]) -> None:
+    def __init__(self, store: ControlPart, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
         self._salt = (-1, b"")

@@ -1,7 +1,8 @@
-"""What every route declares of itself, and the OpenAPI document made of it."""
+"""What every route declares about itself, and the OpenAPI document made from it."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,10 +10,10 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from apiflask import APIFlask
-from flask import Response, request
+from flask import Response, current_app, request
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
 from feed.service.answers import Problem
@@ -34,7 +35,7 @@ an API key, or a reader's own token (a JSON Web Token whose `sub` is the reader'
 
 
 class IdConverter(BaseConverter):
-    """Takes any text in a path, slashes and line breaks too; `check_id` judges it."""
+    """Accepts any text in a path, even slashes and line breaks; `check_id` then validates it."""
 
     regex = "(?s:.+?)"
     part_isolating = False
@@ -50,15 +51,15 @@ class ReaderAccess(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route needs and how else it may end.
+    """What a route requires, and which other answers it may give.
 
     Args:
-        scope: scope that an API key needs, where credentials are needed.
-        reader: whether a reader's token will do: for anything, or for the reader's own.
+        scope: scope that an API key needs, if credentials are required.
+        reader: what a reader's token allows: nothing, everything, or only what is the reader's.
         body: model of the JSON request body.
-        problems: statuses of its own, beside those that any route may answer.
-        answers: answers that are not JSON of `output`, as status, media type and description.
-        gated: whether it waits for its turn under load.
+        problems: error statuses beyond those that any route may answer.
+        answers: answers other than the JSON of `output`, as status, media type and description.
+        queued: whether it waits for its turn under load.
     """
 
     scope: Scope
@@ -66,7 +67,7 @@ class Operation:
     body: type[BaseModel] | None = None
     problems: tuple[int, ...] = ()
     answers: tuple[tuple[int, str, str], ...] = ()
-    gated: bool = True
+    queued: bool = True
 
 
 def operation(
@@ -76,7 +77,7 @@ def operation(
     body: type[BaseModel] | None = None,
     problems: Sequence[int] = (),
     answers: Sequence[tuple[int, str, str]] = (),
-    gated: bool = True,
+    queued: bool = True,
 ) -> Callable[[View], View]:
     """Declare an `Operation` on a view."""
 
@@ -84,7 +85,7 @@ def operation(
         setattr(view, _ATTRIBUTE, declared)
         return view
 
-    declared = Operation(scope, reader, body, tuple(problems), tuple(answers), gated)
+    declared = Operation(scope, reader, body, tuple(problems), tuple(answers), queued)
     return declare
 
 
@@ -111,15 +112,42 @@ def read_body(model: type[M]) -> M:
         raise ProblemError(422, f"{field} {rule}", broken) from None
 
 
-def read_json_bytes() -> bytes:
+def read_json_bytes(*, beacon: bool = False) -> bytes:
     """Return the body of the present request, which must be declared as JSON.
 
+    Args:
+        beacon: `text/plain`, which a browser's `sendBeacon` sends, will do too.
+
     Raises:
-        UnsupportedMediaType: it is declared as something else.
+        ProblemError: 400, the body is not whole gzip.
+        UnsupportedMediaType: it is declared as something else, or compressed otherwise than by
+            gzip.
+        RequestEntityTooLarge: it is too large once decompressed.
     """
-    if not request.is_json:
+    if not request.is_json and not (beacon and request.mimetype == "text/plain"):
         raise UnsupportedMediaType("the body must be sent as application/json")
-    return request.get_data(cache=False)
+    data = request.get_data(cache=False)
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "gzip":
+        return _decompressed(data, current_app.config["MAX_CONTENT_LENGTH"])
+    if encoding != "identity":
+        raise UnsupportedMediaType("the body must be sent as it is or compressed by gzip")
+    return data
+
+
+def _decompressed(data: bytes, most: int) -> bytes:
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # gzip alone
+    try:
+        found = stream.decompress(data, most + 1)
+    except zlib.error:
+        found = b""
+    if len(found) > most:
+        raise RequestEntityTooLarge
+    if not stream.eof or stream.unused_data:
+        raise ProblemError(
+            400, "the body is not whole gzip", [("body", "must be one gzip stream, and complete")]
+        )
+    return found
 
 
 def complete_openapi(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +230,7 @@ def _problem_statuses(declared: Operation, entry: dict[str, Any], *, has_path_id
 
 
 def json_response(data: bytes, status: int = 200) -> Response:
-    """Return ready-made JSON as a response that no cache keeps."""
+    """Return serialised JSON as a response that caches must not store."""
     response = Response(data, status=status, mimetype="application/json")
     response.headers["Cache-Control"] = "private, no-store"
     return response

@@ -1,4 +1,4 @@
-"""Pages of a slate: filled with what may still be shown, and presented to one reader."""
+"""Pages of a slate, filled with the articles that may still be shown, for one reader."""
 
 from __future__ import annotations
 
@@ -6,47 +6,45 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from feed.domain import EventKind, FeedItem, ServedFeed
+from feed.domain import EventKind, ServedFeed, Slots
 from feed.service.cards import Card
 from feed.service.presentation import Reactions, notice_of, present_slots
 from feed.service.snapshot import LiveSnapshot
-from feed.storage.slots import Slots
-from feed.storage.store import ReaderState
+from feed.storage.records import ReaderState
 
 Take = Callable[[Sequence[str]], list[Card | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The slots given out, with their cards.
+    """The slots of one page, with their cards.
 
-    `titles` are those of the articles that reasons name. `gone` are the places in the slate that
-    were passed over because their articles may not be shown any more; `next_offset` is where the
-    next page begins in the slate (None: no more).
+    `titles` are the titles of articles that reasons name. `gone` are the offsets in the slate
+    that were skipped because their articles may no longer be shown. `next_offset` is where the
+    next page begins in the slate (None: there is none).
     """
 
-    items: Slots
+    slots: Slots
     cards: tuple[Card, ...]
     titles: dict[str, str]
     gone: tuple[int, ...]
     next_offset: int | None
 
 
-def fill_page(slate: Sequence[FeedItem], offset: int, limit: int, take: Take) -> Page:
-    """Return up to `limit` slots from `offset` on whose articles `take` still gives.
+def fill_page(slate: Slots, offset: int, limit: int, take: Take) -> Page:
+    """Return up to `limit` slots from `offset` on whose articles `take` still returns.
 
-    A slot whose article is gone is passed over and the page filled from below.
+    A slot whose article is gone is skipped, and the page is filled with later slots.
     """
-    slots = Slots.of(slate)
     places: list[int] = []
     cards: list[Card] = []
     titles: dict[str, str] = {}
     gone: list[int] = []
     at = offset
-    while len(places) < limit and at < len(slots):
-        chunk = range(at, min(at + limit - len(places), len(slots)))
-        shown = slots.article_ids[at : chunk.stop]
-        reasons = slots.reasons[at : chunk.stop]
+    while len(places) < limit and at < len(slate):
+        chunk = range(at, min(at + limit - len(places), len(slate)))
+        shown = slate.article_ids[at : chunk.stop]
+        reasons = slate.reasons[at : chunk.stop]
         named = list({r.article_id for given in reasons for r in given if r.article_id})
         taken = take([*shown, *named])
         for place, card in zip(chunk, taken, strict=False):
@@ -58,27 +56,27 @@ def fill_page(slate: Sequence[FeedItem], offset: int, limit: int, take: Take) ->
         titles.update({card.article_id: card.title for card in taken[len(shown) :] if card})
         at = chunk.stop
     return Page(
-        items=slots.pick(places),
+        slots=slate.pick(places),
         cards=tuple(cards),
         titles=titles,
         gone=tuple(gone),
-        next_offset=at if at < len(slots) else None,
+        next_offset=at if at < len(slate) else None,
     )
 
 
-def without_gone(slate: Sequence[FeedItem], page: Page) -> Sequence[FeedItem]:
-    """Return a slate without the slots that a page had to pass over."""
+def without_gone(slate: Slots, page: Page) -> Slots:
+    """Return a slate without the slots that a page had to skip."""
     if not page.gone:
         return slate
     gone = frozenset(page.gone)
-    return Slots.of(slate).pick([at for at in range(len(slate)) if at not in gone])
+    return slate.pick([at for at in range(len(slate)) if at not in gone])
 
 
 def present_page(
     served: ServedFeed, page: Page, reader: ReaderState, snapshot: LiveSnapshot
 ) -> dict[str, Any]:
-    """Return a page as its reader gets it, JSON-ready, without the cursor."""
-    reactions = _reactions(page.items.article_ids, reader, snapshot)
+    """Return a page in the form that its reader gets, JSON-ready, without the cursor."""
+    reactions = _reactions(page.slots.article_ids, reader, snapshot)
     return {
         "request_id": served.request_id,
         "personalized": served.personalized,
@@ -88,7 +86,7 @@ def present_page(
         "model_version": served.model_version,
         "experiments": served.experiments,
         "items": present_slots(
-            page.items, page.cards, reactions, page.titles, personalized=served.personalized
+            page.slots, page.cards, reactions, page.titles, personalized=served.personalized
         ),
     }
 

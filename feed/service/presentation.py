@@ -1,4 +1,4 @@
-"""Feeds as callers see them: items, labels, and disclosures that say only what is true."""
+"""Feeds as callers see them: items, true labels and true disclosures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from feed.domain import AiGenerated, EventKind, Reason
+from feed.domain import AiGenerated, EventKind, Reason, Slots
 from feed.ranking.reasons import sentence
 from feed.service.cards import Card
-from feed.storage.slots import Slots
 
 CUSTOMIZED = "Your feed is customized."
 EXPERIMENTAL = "Generative AI is experimental."
@@ -21,7 +20,7 @@ _MADE_WITH = {
 
 
 class Reactions(NamedTuple):
-    """What readers, and this reader, think of one article."""
+    """The likes and dislikes of one article: those of all readers, and this reader's own."""
 
     likes: int
     dislikes: int
@@ -30,7 +29,7 @@ class Reactions(NamedTuple):
 
 @cache
 def disclose(ai_generated: AiGenerated, *, trending: bool, personalized: bool) -> str:
-    """Return the sentences that are true of one item of one feed; empty when none is."""
+    """Return the sentences that are true of one item in one feed; empty if none is."""
     made = _MADE_WITH.get(ai_generated)
     sentences = []
     if trending and made:
@@ -47,7 +46,7 @@ def disclose(ai_generated: AiGenerated, *, trending: bool, personalized: bool) -
 
 
 def notice_of(cards: Sequence[Card], *, personalized: bool) -> str:
-    """Return the sentences that are true of a feed as a whole; empty when none is."""
+    """Return the sentences that are true of a feed as a whole; empty if none is."""
     sentences = [CUSTOMIZED] if personalized else []
     if any(card.ai_generated is not AiGenerated.NONE for card in cards):
         sentences.append(EXPERIMENTAL)

@@ -49,7 +49,7 @@ class ProblemError(Exception):
     Args:
         status: HTTP status code.
         detail: one sentence for the caller.
-        errors: (field, rule) pairs of what is wrong with the input.
+        errors: the faults of the input as (field, rule) pairs.
         headers: further response headers.
     """
 

@@ -1,93 +1,94 @@
-"""One request ranked: experiments resolved, context built, and never an empty-handed failure."""
+"""One request ranked: what its ranking knows, the ranking, and the rungs below if that fails."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from secrets import token_hex
 
 import numpy as np
 import structlog
 
 from feed.config import RankingConfig
-from feed.domain import FeedItem, Mode, Rung
-from feed.experiments.design.resolution import Resolution, resolve
-from feed.experiments.statistics.interleaving import interleave
-from feed.features.context import RequestContext, device_code
-from feed.features.ids import Vocabulary
+from feed.domain import Mode, Rung, ServedFeed, Slots
+from feed.experiments.design.resolution import Resolution, Side, resolve
 from feed.features.profile import (
     EMPTY_PROFILE,
     NO_PREFERENCES,
-    PreferenceCodes,
-    Profile,
     preference_codes,
     profile_from_state,
+)
+from feed.features.request_context import (
+    RequestContext,
+    asked_languages,
+    asked_section,
+    device_code,
 )
 from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
 from feed.ranking.pipeline import recommend
 from feed.ranking.slate import Slate
+from feed.service.interleaved_feed import interleave_feeds
 from feed.service.schemas import FeedQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
-from feed.storage.slots import Slots
-from feed.storage.store import ReaderState
+from feed.storage.records import ReaderState
 
-NOWHERE = np.iinfo(np.int32).max
-"""Code of a section or language that no article has."""
-
-_LADDER = (Mode.TRENDING, Mode.LATEST)
+_LOWER_RUNGS = (Mode.TRENDING, Mode.LATEST)
 
 log = structlog.get_logger("feed.ranked")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A feed request with what is known of its reader (None: the store does not say)."""
+class FeedRequest:
+    """A feed request and the state of its reader (None: the store does not answer)."""
 
     query: FeedQuery
     now: float
     reader: ReaderState | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """The slate of a request, and how it came about.
-
-    `context` adds to the context of the exposure record.
-    """
-
-    items: Sequence[FeedItem]
-    rung: Rung
-    personalized: bool
-    model_version: str
-    experiments: dict[str, str]
-    context: Mapping[str, str] = field(default_factory=dict)
-
-
 def rank(
-    request: Request,
+    request: FeedRequest,
     snapshot: LiveSnapshot,
     base: RankingConfig,
     rng: np.random.Generator,
     watch: Stopwatch,
-) -> Ranked:
-    """Return the ranked slate of a request; steps down the ladder if ranking fails."""
-    resolution = _resolve(request, snapshot, base)
-    try:
-        return _rank(request, snapshot, resolution, request.query.mode, rng, watch)
-    except Exception:
-        log.exception("ranking_failed", rung=request.query.mode.value)
-    for mode in _LADDER:
+) -> ServedFeed:
+    """Return the whole slate of a request, none of it shown yet.
+
+    Experiments say with which settings and which model to rank, or between which two rankings to
+    interleave. If that ranking fails, the reader gets what is trending, and if that fails too,
+    the newest articles.
+    """
+    for mode, resolution in _rungs(request.query.mode, _resolve(request, snapshot, base)):
+        sides = resolution.interleaving or (resolution,)
         try:
-            plain = replace(resolution, interleaving=None, variants={})
-            return _rank(request, snapshot, plain, mode, rng, watch)
+            feeds = []
+            for side in sides:
+                context = prepare_context(side, mode, request, snapshot, rng)
+                watch.lap("profile")
+                slate = recommend(context, side.config, time.perf_counter)
+                watch.split(slate.trace.seconds)
+                feeds.append(_as_served(slate, context.view, request, snapshot, resolution))
+            if resolution.interleaving is None:
+                return feeds[0]
+            names = [side.name for side in resolution.interleaving]
+            return interleave_feeds(names, feeds, resolution.config.slate_size, rng)
         except Exception:
             log.exception("ranking_failed", rung=mode.value)
     raise RuntimeError("no rung of the ladder holds")
 
 
-def _resolve(request: Request, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
+def _rungs(wanted: Mode, resolution: Resolution) -> Iterator[tuple[Mode, Resolution]]:
+    """Yield the wanted mode, then the lower ones, which are part of no experiment."""
+    yield wanted, resolution
+    for mode in _LOWER_RUNGS:
+        yield mode, replace(resolution, interleaving=None, variants={})
+
+
+def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
     query, reader = request.query, request.reader
     if (
         reader is None
@@ -107,90 +108,85 @@ def _resolve(request: Request, snapshot: LiveSnapshot, base: RankingConfig) -> R
     )
 
 
-def _rank(
-    request: Request,
-    snapshot: LiveSnapshot,
-    resolution: Resolution,
+def prepare_context(
+    side: Resolution | Side,
     mode: Mode,
-    rng: np.random.Generator,
-    watch: Stopwatch,
-) -> Ranked:
-    reader = request.reader
-    allowed = reader is not None and reader.preferences.personalization
-
-    def rank_with(config: RankingConfig, model_version: str) -> Ranked:
-        view = snapshot.others.get(model_version, snapshot.view)
-        slate = _recommend(request, snapshot, view, config, mode, rng, watch)
-        return Ranked(
-            items=slate_items(slate, view),
-            rung=slate.rung,
-            personalized=slate.personalized and allowed,
-            model_version=view.bundle.version,
-            experiments=resolution.variants,
-        )
-
-    if resolution.interleaving is None:
-        return rank_with(resolution.config, resolution.model_version)
-    sides = [
-        (side.name, rank_with(side.config, side.model_version)) for side in resolution.interleaving
-    ]
-    return interleave_sides(sides, resolution.config.slate_size, rng)
-
-
-def _recommend(
-    request: Request,
+    request: FeedRequest,
     snapshot: LiveSnapshot,
-    view: RankingView,
-    config: RankingConfig,
-    mode: Mode,
     rng: np.random.Generator,
-    watch: Stopwatch,
-) -> Slate:
-    context = RankingContext(
+) -> RankingContext:
+    """Return everything that one ranking of a request is decided from.
+
+    The reader's history is used in mode `personalized` alone; the other modes know no more than
+    the stated preferences.
+    """
+    view = snapshot.others.get(side.model_version, snapshot.view)
+    profile, preferences = EMPTY_PROFILE, NO_PREFERENCES
+    if request.reader is not None and mode is Mode.PERSONALIZED:
+        profile = profile_from_state(request.reader, view.pool, request.now, side.config)
+    elif request.reader is not None:
+        preferences = preference_codes(request.reader, view.pool)
+    return RankingContext(
         view=view,
         signals=snapshot.signals,
         trending=snapshot.trending,
         request=_request_context(request, view, mode),
         rng=rng,
-        profile=_profile(request, view, config, mode),
+        profile=profile,
         index=snapshot.index,
         pins=snapshot.pins,
-        wishes=_wishes(request, view, mode),
+        preferences=preferences,
     )
-    watch.lap("profile")
-    slate = recommend(context, config, time.perf_counter)
-    watch.split(slate.trace.seconds)
-    return slate
 
 
-def _request_context(request: Request, view: RankingView, mode: Mode) -> RequestContext:
+def _request_context(request: FeedRequest, view: RankingView, mode: Mode) -> RequestContext:
     query, pool = request.query, view.pool
-    language = (query.language or "").lower()
     page = pool.ids.row(query.page_article_id) if query.page_article_id else -1
     return RequestContext(
         now=request.now,
         page_row=page if page < pool.size else -1,
         device=device_code(query.device),
-        section=_code(pool.sections, query.section),
-        languages=(_code(pool.languages, language),) if language else (),
+        section=asked_section(pool.sections, query.section),
+        languages=asked_languages(pool.languages, query.language or ""),
         mode=mode,
     )
 
 
-def _profile(request: Request, view: RankingView, config: RankingConfig, mode: Mode) -> Profile:
-    if request.reader is None or mode is not Mode.PERSONALIZED:
-        return EMPTY_PROFILE
-    return profile_from_state(request.reader, view.pool, request.now, config)
+def _as_served(
+    slate: Slate,
+    view: RankingView,
+    request: FeedRequest,
+    snapshot: LiveSnapshot,
+    resolution: Resolution,
+) -> ServedFeed:
+    query, reader = request.query, request.reader
+    stated = {
+        "device": query.device,
+        "platform": query.platform,
+        "page_article_id": query.page_article_id,
+    }
+    return ServedFeed(
+        request_id=token_hex(16),
+        user_id=(reader.moved_to if reader else "") or query.user_id,
+        served_at=request.now,
+        mode=query.mode,
+        rung=slate.rung if reader is not None else Rung.SNAPSHOT,
+        personalized=slate.personalized
+        and reader is not None
+        and reader.preferences.personalization,
+        model_version=view.bundle.version,
+        experiments=resolution.variants,
+        slots=slate_slots(slate, view),
+        shown_from=0,
+        shown_to=0,
+        section=query.section,
+        language=query.language or "",
+        counters_at=snapshot.counters_at,
+        context={name: text for name, text in stated.items() if text},
+    )
 
 
-def _wishes(request: Request, view: RankingView, mode: Mode) -> PreferenceCodes:
-    """Return the stated preferences for the modes without a profile, which holds them too."""
-    if request.reader is None or mode is Mode.PERSONALIZED:
-        return NO_PREFERENCES
-    return preference_codes(request.reader, view.pool)
-
-
-def slate_items(slate: Slate, view: RankingView) -> Slots:
+def slate_slots(slate: Slate, view: RankingView) -> Slots:
     """Return the slots of a slate with article ids instead of rows."""
     ids = view.pool.ids.ids
     return Slots(
@@ -204,44 +200,3 @@ def slate_items(slate: Slate, view: RankingView) -> Slots:
         pinned=slate.pinned.tolist(),
         propensities=slate.propensities.tolist(),
     )
-
-
-def interleave_sides(
-    sides: Sequence[tuple[str, Ranked]], slots: int, rng: np.random.Generator
-) -> Ranked:
-    """Return one feed drafted from two, with what is true of both.
-
-    Each slot's sources name the side that picked it. The rung is the lower one, the feed is
-    personalized if a side is, and all model versions are named. The context says what each side
-    was.
-    """
-    by_id = [{item.article_id: item for item in ranked.items} for _, ranked in sides]
-    drafted = interleave([*by_id[0]], [*by_id[1]], slots, rng)
-    items = []
-    for position, (article_id, team) in enumerate(zip(*drafted, strict=True)):
-        side = 0 if team == "a" else 1
-        item = by_id[side][article_id]
-        sources = (*item.sources, f"team:{sides[side][0]}")
-        items.append(replace(item, position=position, sources=sources))
-    both = [ranked for _, ranked in sides]
-    return Ranked(
-        items=tuple(items),
-        rung=max((ranked.rung for ranked in both), key=[*Rung].index),
-        personalized=any(ranked.personalized for ranked in both),
-        model_version="+".join(dict.fromkeys(ranked.model_version for ranked in both)),
-        experiments=both[0].experiments,
-        context={key: text for side in sides for key, text in _describe_side(*side)},
-    )
-
-
-def _describe_side(name: str, ranked: Ranked) -> Iterator[tuple[str, str]]:
-    yield f"{name}.rung", ranked.rung.value
-    yield f"{name}.personalized", str(ranked.personalized).lower()
-    yield f"{name}.model_version", ranked.model_version
-
-
-def _code(vocabulary: Vocabulary, name: str) -> int:
-    if not name:
-        return -1
-    code = vocabulary.row(name)
-    return code if code >= 0 else int(NOWHERE)

@@ -1,4 +1,4 @@
-"""Routes of credentials: anonymous readers' tokens, and the API keys that live in the store."""
+"""Routes for credentials: anonymous readers' tokens, and the API keys in the store."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ routes = APIBlueprint("access", __name__, tag="Access")
 
 @routes.post("/v1/anonymous")
 @routes.output(AnonymousOut, status_code=201)
-@operation(Scope.SITE, reader=ReaderAccess.OWN, gated=False)
+@operation(Scope.SITE, reader=ReaderAccess.OWN, queued=False)
 def post_anonymous() -> Response:
     """Make an anonymous reader and a token that speaks for it.
 
-    A browser asks with the site key when it meets the reader for the first time. Asked with a
-    token that was got here before, the same reader gets a fresh one. So many new readers a
-    minute are made for one address.
+    A browser calls this with the site key when a reader comes for the first time. A call with a
+    token from an earlier call gives the same reader a fresh token. The number of new readers that
+    one address can make in a minute is limited.
     """
     services, principal = current_services(), g.principal
     now = services.clock()
@@ -44,7 +44,7 @@ def post_anonymous() -> Response:
 
 
 def _anonymous_reader(principal: Principal, now: float) -> tuple[str, float]:
-    """Return the id of the reader who asks, and since when there is one; new for a stranger."""
+    """Return the caller's reader id and when it was made; for a new reader, make an id."""
     if principal.user_id is None:
         most = current_services().settings.anonymous_per_minute
         if most:
@@ -60,7 +60,7 @@ def _anonymous_reader(principal: Principal, now: float) -> tuple[str, float]:
 @routes.output(KeysOut)
 @operation(Scope.ADMIN)
 def get_keys() -> Response:
-    """Return every accepted API key: its name and scope, where it is kept, when it was used."""
+    """Return every accepted API key: its name, its scope, where it is kept, and its last use."""
     ring = current_services().access.keys
     ring.follow(current_services().clock())
     used = ring.last_uses()
@@ -81,9 +81,9 @@ def get_keys() -> Response:
 @routes.output(NewKeyOut, status_code=201)
 @operation(Scope.ADMIN, body=KeyIn, problems=(409,))
 def post_key() -> Response:
-    """Make an API key in the store. The answer holds it, and nothing else ever will.
+    """Make an API key in the store. Only this answer contains the key itself.
 
-    It is accepted at once by the process that answers, and by every other at its next look.
+    The process that answers accepts the key at once, and the others within a second.
     """
     given = read_body(KeyIn)
     ring = current_services().access.keys
@@ -96,7 +96,7 @@ def post_key() -> Response:
 @routes.output(KeysOut)
 @operation(Scope.ADMIN, problems=(404, 409))
 def delete_key(name: str) -> Response:
-    """Revoke an API key that lives in the store."""
+    """Revoke an API key in the store."""
     check_id("name", name)
     current_services().access.keys.remove(name, current_services().clock())
     return get_keys()

@@ -1,4 +1,4 @@
-"""Routes of the publisher: articles in, out and beside each other."""
+"""Routes for the publisher: adding, changing and retracting articles, and related articles."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ routes = APIBlueprint("articles", __name__, tag="Articles")
 
 @routes.post("/v1/articles")
 @routes.output(ArticlesOut)
-@operation(Scope.WRITE, body=ArticleBatchIn, gated=False)
+@operation(Scope.WRITE, body=ArticleBatchIn, queued=False)
 def post_articles() -> Response:
-    """Insert or replace up to 500 articles, all or none.
+    """Insert or replace up to 500 articles, either all of them or none.
 
-    They can be recommended at once by the process that answers, and by every other within
-    two seconds.
+    The process that answers can recommend them at once; the other processes can within two
+    seconds.
     """
     articles = [a.to_article(a.article_id) for a in read_body(ArticleBatchIn).articles]
     statuses = current_services().articles.upsert(articles, current_services().clock())
@@ -37,9 +37,9 @@ def post_articles() -> Response:
 
 @routes.put("/v1/articles/<id:article_id>")
 @routes.output(ArticlesOut)
-@operation(Scope.WRITE, body=ArticleBody, gated=False)
+@operation(Scope.WRITE, body=ArticleBody, queued=False)
 def put_article(article_id: str) -> Response:
-    """Insert or replace one article. `retracted: true` takes it out of the next feed."""
+    """Insert or replace one article. `retracted: true` removes it from the next feed."""
     check_id("article_id", article_id)
     article = read_body(ArticleBody).to_article(article_id)
     (status,) = current_services().articles.upsert([article], current_services().clock())
@@ -50,7 +50,7 @@ def put_article(article_id: str) -> Response:
 @routes.output(ArticleOut)
 @operation(Scope.READ, reader=ReaderAccess.ANY, problems=(404,))
 def get_article(article_id: str) -> Response:
-    """Return one article, also a retracted one."""
+    """Return one article, even if it is retracted."""
     check_id("article_id", article_id)
     return json_response(orjson.dumps(article_fields(current_services().articles.read(article_id))))
 
@@ -60,7 +60,7 @@ def get_article(article_id: str) -> Response:
 @routes.output(RetractedOut)
 @operation(Scope.WRITE, problems=(404,))
 def delete_article(article_id: str, query: RetractQuery) -> Response:
-    """Retract an article: no feed shows it from the next request on."""
+    """Retract an article. From the next request on, no feed shows it."""
     check_id("article_id", article_id)
     if query.purge:
         current_services().articles.erase(article_id)
@@ -75,7 +75,7 @@ def delete_article(article_id: str, query: RetractQuery) -> Response:
 @routes.output(RelatedOut)
 @operation(Scope.READ, reader=ReaderAccess.ANY, problems=(404,))
 def get_related(article_id: str, query: RelatedQuery) -> Response:
-    """Return articles that readers of this one also read, then those with a similar text."""
+    """Return articles that readers of this one also read, then articles with a similar text."""
     check_id("article_id", article_id)
     return json_response(
         orjson.dumps(current_services().feeds.get_related(article_id, query.limit))

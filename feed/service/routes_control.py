@@ -1,4 +1,4 @@
-"""Routes of the newsroom's desk: pins, experiments, and what the ranking does."""
+"""Routes for the newsroom's desk: pins, experiments, and the description of the ranking."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ routes = APIBlueprint("control", __name__, tag="Newsroom")
 
 @routes.get("/v1/about-ranking")
 @routes.output(AboutRankingOut)
-@operation(Scope.METRICS, gated=False)
+@operation(Scope.METRICS, queued=False)
 def get_about_ranking() -> Response:
     """Return the main parameters of the ranking in plain words, and how to change them."""
     return json_response(orjson.dumps(about_ranking()))
@@ -53,7 +53,7 @@ def _present_pins() -> Response:
 @routes.output(PinsOut)
 @operation(Scope.READ)
 def get_pins() -> Response:
-    """Return the editors' picks that have not ended."""
+    """Return the editors' pins that have not ended."""
     return _present_pins()
 
 
@@ -61,13 +61,13 @@ def get_pins() -> Response:
 @routes.output(PinsOut)
 @operation(Scope.WRITE, body=PinsIn)
 def put_pins() -> Response:
-    """Replace the editors' picks. Each holds one slot of the feed between two times."""
+    """Replace the editors' pins. Each puts one article into one slot between two times."""
     pins = [pin.to_pin() for pin in read_body(PinsIn).pins]
     for number, pin in enumerate(pins):
         if pin.ends_at <= pin.starts_at:
             raise InvalidInputError(f"pins.{number}.ends_at", "must be after starts_at")
     current_services().store.write_pins(pins)
-    current_services().keeper.poke()
+    current_services().keeper.wake()
     return _present_pins()
 
 
@@ -98,10 +98,10 @@ def post_experiment() -> Response:
 @routes.output(ExperimentsOut)
 @operation(Scope.ADMIN, problems=(404, 409))
 def start(name: str) -> Response:
-    """Start a draft; its definition is frozen from now on."""
+    """Start a draft experiment. From then on its definition is frozen."""
     check_id("name", name)
     started = start_experiment(current_services().store, name, now=current_services().clock())
-    current_services().keeper.poke()
+    current_services().keeper.wake()
     return _present([started])
 
 
@@ -112,5 +112,5 @@ def stop(name: str) -> Response:
     """Stop a running experiment."""
     check_id("name", name)
     stopped = stop_experiment(current_services().store, name, now=current_services().clock())
-    current_services().keeper.poke()
+    current_services().keeper.wake()
     return _present([stopped])

@@ -1,4 +1,4 @@
-"""Routes of readers' front ends: the feed, events, what is trending."""
+"""Routes for readers' front ends: the feed, events, and trending articles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from apiflask import APIBlueprint
-from flask import Response, g
+from flask import Response, g, request
 
 from feed.service.access import speaks_for
 from feed.service.answers import EventsOut, FeedOut, TrendingOut
@@ -25,10 +25,10 @@ routes = APIBlueprint("feed", __name__, tag="Feed")
 def get_feed(query: FeedQuery) -> Response:
     """Return one page of a reader's feed.
 
-    Page through it with next_cursor: the order of a feed is fixed when its first page is
-    served, so no later page repeats or loses an article. mode=trending and mode=latest use
-    nothing but the reader's stated preferences. mode_served says how far the service had to
-    step down.
+    Use next_cursor to get the next page. The order of a feed is fixed when its first page is
+    served, so no later page repeats or loses an article. mode=trending and mode=latest use only
+    the preferences that the reader has stated. mode_served says which fallback level the service
+    had to use, if any.
     """
     user_id = speaks_for(g.principal, query.user_id)
     if not query.user_id:
@@ -44,15 +44,18 @@ def get_feed(query: FeedQuery) -> Response:
 @routes.output(EventsOut, status_code=202)
 @operation(Scope.WRITE, reader=ReaderAccess.OWN, body=EventBatchIn)
 def post_events() -> Response:
-    """Take 1 to 500 events.
+    """Accept 1 to 500 events.
 
-    Every event is accepted, a duplicate (its event_id was taken before; nothing changes), or
-    rejected with the reason. The answer comes when the store has the accepted ones; on any
-    other status send the same events again.
+    Each event is accepted, rejected with a reason, or a duplicate. A duplicate has an event_id
+    that was accepted before, and changes nothing. The body may be compressed (Content-Encoding:
+    gzip) and may be declared as text/plain, as navigator.sendBeacon does. The answer comes when
+    the store has the accepted events. If you get any other status, send the same events again.
     """
     services, reader = current_services(), g.principal.user_id
     origin = services.networks.origin_of(g.principal, g.address)
-    answer = services.feeds.record_events(read_json_bytes(), g.watch, reader, origin)
+    # A page of any origin may send text/plain without asking first: only listed ones are heard.
+    body = read_json_bytes(beacon=services.cross_origin.may_send(request))
+    answer = services.feeds.record_events(body, g.watch, reader, origin)
     return json_response(orjson.dumps(answer), 202)
 
 
@@ -61,6 +64,6 @@ def post_events() -> Response:
 @routes.output(TrendingOut)
 @operation(Scope.READ, reader=ReaderAccess.ANY)
 def get_trending(query: TrendingQuery) -> Response:
-    """Return what is read more than usual, with the numbers behind it."""
+    """Return the articles that are read more than usual, with the numbers behind each."""
     answer: dict[str, Any] = current_services().feeds.get_trending(query)
     return json_response(orjson.dumps(answer))

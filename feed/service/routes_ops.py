@@ -1,4 +1,4 @@
-"""Routes of people and machines that watch the service, and the pages it shows."""
+"""Routes for monitoring, and the service's own pages."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ pages = APIBlueprint("pages", __name__, enable_openapi=False)
 
 @routes.get("/healthz")
 @routes.output(HealthOut)
-@operation(Scope.PUBLIC, gated=False)
+@operation(Scope.PUBLIC, queued=False)
 def healthz() -> Response:
-    """Say that this process is alive; whether it can serve feeds is /readyz."""
+    """Say that this process is alive; /readyz says whether it can serve feeds."""
     return json_response(b'{"status":"ok"}')
 
 
 @routes.get("/readyz")
 @routes.output(ReadyOut)
-@operation(Scope.PUBLIC, gated=False, problems=(503,))
+@operation(Scope.PUBLIC, queued=False, problems=(503,))
 def readyz() -> Response:
     """Say whether this process can serve feeds, and whether the store answers.
 
-    A process with a snapshot is ready also while the store is away: it goes on answering feeds,
-    and a balancer that took every process out would leave readers with nothing.
+    A process with a snapshot is ready even while the store is not available, because it continues
+    to serve feeds. If it were not, a load balancer would remove every process and leave readers
+    with nothing.
     """
     services = current_services()
     snapshot = services.keeper.current()
@@ -63,7 +64,9 @@ def readyz() -> Response:
 
 @routes.get("/metrics")
 @operation(
-    Scope.METRICS, gated=False, answers=[(200, "text/plain", "Prometheus metrics of all processes")]
+    Scope.METRICS,
+    queued=False,
+    answers=[(200, "text/plain", "Prometheus metrics of all processes")],
 )
 def metrics() -> Response:
     """Return metrics for Prometheus."""
@@ -80,7 +83,7 @@ def docs() -> Response:
 
 @pages.get("/")
 def index() -> Response:
-    """Show a reader's feed; the page is told the site key, which anybody may know."""
+    """Show a reader's feed; the page contains the site key, which is public."""
     page, key = (SITE_DIR / "index.html").read_text(), current_services().settings.site_key
     meta = f'<meta name="feed-site-key" content="{escape(key)}">'
     response = Response(page.replace("</head>", f"  {meta}\n</head>", 1), mimetype="text/html")
@@ -90,7 +93,7 @@ def index() -> Response:
 
 @pages.get("/demo/readers.json")
 def demo_readers() -> Response:
-    """Return the readers that a demo loaded, none where there was no demo."""
+    """Return the readers that the demo has loaded; empty without a demo."""
     path = current_services().settings.data_dir / "demo" / "readers.json"
     if not path.is_file():
         return json_response(b"[]")

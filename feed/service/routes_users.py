@@ -1,4 +1,4 @@
-"""Routes of one reader's rights: preferences, everything held on them, and being forgotten."""
+"""Routes for one reader's rights: preferences, export, erasure, and merging at login."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from feed.domain import Preferences, check_id
 from feed.service.access import refuse_merged
 from feed.service.answers import ErasedOut, ExportOut, MergedOut, PreferencesOut
 from feed.service.credentials import Caller, Scope
-from feed.service.export import export_reader
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.problems import ProblemError
+from feed.service.reader_export import export_reader
 from feed.service.schemas import MergeBody, PreferencesBody
 from feed.service.services import current_services
 
@@ -20,7 +20,7 @@ routes = APIBlueprint("users", __name__, tag="Readers")
 
 
 def _check_reader(user_id: str) -> None:
-    """Check the id of the path; the token of an id that was merged opens nothing any more."""
+    """Check the id in the path; the token of an id that was merged is no longer accepted."""
     check_id("user_id", user_id)
     if g.principal.caller is Caller.READER:
         refuse_merged(moved=current_services().store.resolve(user_id) != user_id)
@@ -35,7 +35,7 @@ def _present(user_id: str, preferences: Preferences) -> Response:
 @routes.output(PreferencesOut)
 @operation(Scope.READ, reader=ReaderAccess.OWN)
 def get_preferences(user_id: str) -> Response:
-    """Return a reader's preferences; a reader nobody knows has the default ones."""
+    """Return a reader's preferences; an unknown reader has the defaults."""
     _check_reader(user_id)
     return _present(user_id, current_services().store.read_preferences(user_id))
 
@@ -46,8 +46,8 @@ def get_preferences(user_id: str) -> Response:
 def put_preferences(user_id: str) -> Response:
     """Replace a reader's preferences.
 
-    With `personalization: false` no history is kept or read from now on, what was kept is
-    deleted, and the feed says that it is not customized.
+    With `personalization: false` the stored history is deleted, none is stored or read from then
+    on, and the feed says that it is not customized.
     """
     _check_reader(user_id)
     preferences = read_body(PreferencesBody).to_preferences()
@@ -57,9 +57,9 @@ def put_preferences(user_id: str) -> Response:
 
 @routes.get("/v1/users/<id:user_id>/export")
 @routes.output(ExportOut)
-@operation(Scope.ADMIN, reader=ReaderAccess.OWN, gated=False)
+@operation(Scope.ADMIN, reader=ReaderAccess.OWN, queued=False)
 def get_export(user_id: str) -> Response:
-    """Return everything held on a reader, in the store and in the archive."""
+    """Return everything that is held on a reader in the store and in the archive."""
     _check_reader(user_id)
     answer = export_reader(user_id, current_services())
     return json_response(orjson.dumps(answer))
@@ -69,11 +69,11 @@ def get_export(user_id: str) -> Response:
 @routes.output(MergedOut)
 @operation(Scope.WRITE, reader=ReaderAccess.OWN, body=MergeBody, problems=(409,))
 def post_merge(user_id: str) -> Response:
-    """Make an anonymous reader's id this reader's: history, reactions and preferences.
+    """Merge an anonymous reader's history, reactions and preferences into this reader's.
 
-    To be called when somebody logs in, with a key and the id, or with the reader's own token and
-    the anonymous reader's. From then on the id counts as the reader wherever it comes, in events
-    that were queued too. Asking again changes nothing.
+    Call this when somebody logs in, either with a key and the anonymous id, or with the reader's
+    own token and the anonymous reader's token. From then on the id stands for the reader wherever
+    it is used, also in events that were still queued. Another call changes nothing.
     """
     check_id("user_id", user_id)
     services = current_services()
@@ -104,7 +104,7 @@ def _anonymous_id(given: MergeBody) -> str:
 @routes.output(ErasedOut, status_code=202)
 @operation(Scope.ADMIN, reader=ReaderAccess.OWN)
 def delete_user(user_id: str) -> Response:
-    """Forget a reader: at once in the store, and soon after in the archive."""
+    """Erase a reader's data: at once in the store, and soon after in the archive."""
     _check_reader(user_id)
     current_services().store.erase_reader(user_id)
     answer = {"user_id": user_id, "store": "erased", "archive": "erasure queued"}

@@ -1,4 +1,4 @@
-"""What callers may send: the pydantic models of request bodies and queries."""
+"""The pydantic models of request bodies and queries."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ Names = Annotated[list[Name], Field(max_length=200)]
 
 
 class Input(BaseModel):
-    """Base of what callers send: exact types, no unknown fields."""
+    """Base of request bodies, which have exact types and no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 @with_config(Input.model_config)
 class EventIn(TypedDict):
-    """One thing one reader did with one article."""
+    """One action of one reader on one article."""
 
     # A dict, not a model: there are up to 500 in a request, and a dict takes half the time.
     event_id: Id
@@ -83,8 +83,8 @@ class EventIn(TypedDict):
         Annotated[
             datetime | None,
             Field(
-                description="ISO 8601; missing: the time of receipt. "
-                "Not over 5 minutes ahead, not over 30 days ago.",
+                description="ISO 8601; by default the time of receipt. "
+                "At most 5 minutes in the future and 30 days in the past.",
                 examples=["2026-01-31T08:30:00Z"],
             ),
         ]
@@ -92,11 +92,11 @@ class EventIn(TypedDict):
     dwell_s: NotRequired[
         Annotated[
             Annotated[float, Field(ge=0, le=86_400)] | None,
-            Field(description="seconds the article was read, for kind read"),
+            Field(description="seconds for which the article was read, for kind read"),
         ]
     ]
     request_id: NotRequired[
-        Annotated[Id | None, Field(description="request_id of the feed that showed it")]
+        Annotated[Id | None, Field(description="request_id of the feed that showed the article")]
     ]
     position: NotRequired[
         Annotated[
@@ -109,7 +109,7 @@ class EventIn(TypedDict):
             dict[ContextKey, ContextText],
             Field(
                 max_length=16,
-                description="free text of the front end: device, platform, page_article_id ...",
+                description="free text from the front end: device, platform, page_article_id ...",
             ),
         ]
     ]
@@ -132,13 +132,13 @@ def build_event(given: EventIn, now: float) -> Event:
 
 
 class EventBatchIn(Input):
-    """One to 500 events; a wrong one does not sink the others."""
+    """One to 500 events; an invalid event does not affect the others."""
 
     events: Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
 class ArticleBody(Input):
-    """An article as the publisher has it."""
+    """An article as the publisher sends it."""
 
     title: Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"\S")]
     published_at: Time
@@ -193,7 +193,7 @@ class ArticleIn(ArticleBody):
 
 
 class ArticleBatchIn(Input):
-    """One to 500 articles; all are written or, if one is wrong, none."""
+    """One to 500 articles; if one is invalid, none is written."""
 
     articles: Annotated[list[ArticleIn], Field(min_length=1, max_length=MAX_ARTICLES)]
 
@@ -212,7 +212,7 @@ class MergeBody(Input):
 
 
 class PreferencesBody(Input):
-    """What a reader wants, in their own words."""
+    """The preferences that a reader has stated."""
 
     followed_sections: Names = Field(default_factory=list)
     muted_sections: Names = Field(default_factory=list)
@@ -222,7 +222,7 @@ class PreferencesBody(Input):
         default_factory=list, description="empty: every language"
     )
     personalization: bool = Field(
-        True, description="false: no history is kept or read, and the feed says so"
+        True, description="false: no history is stored or read, and the feed says so"
     )
 
     def to_preferences(self) -> Preferences:
@@ -257,13 +257,15 @@ class KeyIn(Input):
 
 
 class PinIn(Input):
-    """An editor's pick for one slot, between two times."""
+    """An article that an editor puts into one slot, between two times."""
 
     article_id: Id
     slot: Annotated[int, Field(ge=0, lt=MAX_PAGE, description="0 is the top")]
     starts_at: Time
     ends_at: Time
-    section: Label = Field("", description="only in feeds of this section; empty: everywhere")
+    section: Label = Field(
+        "", description="the pin applies only to feeds of this section; empty: to all feeds"
+    )
     author: Annotated[str, Field(max_length=256)] = ""
 
     def to_pin(self) -> Pin:
@@ -279,7 +281,7 @@ class PinIn(Input):
 
 
 class PinsIn(Input):
-    """Every pin there shall be."""
+    """The complete list of pins."""
 
     pins: Annotated[list[PinIn], Field(max_length=200)]
 
@@ -303,25 +305,25 @@ class Query(BaseModel):
 
 
 class FeedQuery(Query):
-    """Whose feed, how much of it, in which order."""
+    """The reader of a feed, its length, its filters and its order."""
 
     user_id: Id = Field("", description="may be left out with a reader's own token")
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
     cursor: Annotated[str, Field(max_length=512)] | None = Field(
-        None, description="next_cursor of the page before"
+        None, description="next_cursor of the previous page"
     )
     section: Label = ""
     language: Language | None = None
     mode: Mode = Mode.PERSONALIZED
     page_article_id: Id | None = Field(
-        None, description="the article the reader is on, for a feed beside it"
+        None, description="the article that the reader is reading, for a feed on its page"
     )
     device: Annotated[str, Field(max_length=64)] = ""
     platform: Annotated[str, Field(max_length=64)] = ""
 
 
 class TrendingQuery(Query):
-    """Which part of what is trending."""
+    """How many trending articles, and from which section and language."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
     section: Label = ""
@@ -335,8 +337,9 @@ class RelatedQuery(Query):
 
 
 class RetractQuery(Query):
-    """Whether a retracted article is also erased."""
+    """Whether a retracted article is erased as well."""
 
     purge: bool = Field(
-        False, description="true: the article is erased; false: it stays readable, marked retracted"
+        False,
+        description="true: the article is erased; false: it can still be read, marked as retracted",
     )

@@ -1,4 +1,4 @@
-"""Everything the routes use, put together once per process."""
+"""Everything that the routes use, built once per process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from flask import current_app
 from feed.config import Settings
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
-from feed.service.admission import AdmissionGate
-from feed.service.cards import CardShelf
+from feed.service.admission import AdmissionQueue
+from feed.service.cards import CardCache
 from feed.service.catalogue import ArticleService
+from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.snapshot import SnapshotKeeper
-from feed.storage.store import Store
+from feed.storage.redis_store import RedisStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,16 @@ class Services:
     """The parts of one web process. `clock` gives epoch seconds."""
 
     settings: Settings
-    store: Store
+    store: RedisStore
     keeper: SnapshotKeeper
-    shelf: CardShelf
+    card_cache: CardCache
     feeds: FeedService
     articles: ArticleService
     access: AccessControl
     proxies: TrustedProxies
     networks: NetworkNames
-    gate: AdmissionGate
+    cross_origin: CrossOrigin
+    admission: AdmissionQueue
     clock: Callable[[], float]
 
 

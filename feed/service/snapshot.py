@@ -1,4 +1,4 @@
-"""LiveSnapshot: all that ranking needs of the world, and the keeper that brings it up to date."""
+"""LiveSnapshot: everything that ranking reads but the reader; SnapshotKeeper updates it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from feed.features.trending import TrendingState
 from feed.models.registry import ModelRegistry
 from feed.models.view import RankingView, build_view
 from feed.ranking.live_index import LiveIndex, build_index
-from feed.service.cards import CardShelf
+from feed.service.cards import CardCache
 from feed.service.followers import CatalogueFollower, ModelFollower
 from feed.service.telemetry import (
     LIVE_ARTICLES,
@@ -29,7 +29,7 @@ from feed.service.telemetry import (
     SNAPSHOT_SECONDS,
     STORE_FAILURES,
 )
-from feed.storage.store import Store
+from feed.storage.redis_store import RedisStore
 from feed.worker.publication import TRENDING_BLOB, SignalsFollower
 
 INDEX_MAX_AGE_S = 30.0
@@ -41,7 +41,9 @@ log = structlog.get_logger("feed.snapshot")
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class LiveSnapshot:
-    """One moment of the world, immutable: a request takes it once and is never between two.
+    """Articles, model, signals and experiments at one moment, immutable.
+
+    A request takes one snapshot at its start and uses no other.
 
     `others` are views of the models that running experiments compare with the live one, by
     version. `counters_at` names the worker's delta the signals hold; `taken_at`, `indexed_at`
@@ -78,24 +80,24 @@ class LiveSnapshot:
 
 
 class SnapshotKeeper:
-    """Brings the snapshot up to date from changes, in a thread of its own or when asked.
+    """Keeps the snapshot up to date, in a thread of its own or on demand.
 
     Requests take `current()`, one attribute; a new snapshot replaces it by one assignment.
-    `alongside` is called at every look: it brings something else up to date from the store.
+    `alongside` is called at every refresh, to update something else from the store.
     """
 
     def __init__(
         self,
         settings: Settings,
-        store: Store,
-        shelf: CardShelf,
+        store: RedisStore,
+        card_cache: CardCache,
         clock: Callable[[], float],
         alongside: Callable[[], None] = lambda: None,
     ) -> None:
         ids = IdMap()
         self._poll_s = settings.poll_seconds
         self._store = store
-        self._shelf = shelf
+        self._card_cache = card_cache
         self._clock = clock
         self._alongside = alongside
         self._catalogue = CatalogueFollower(store, ids)
@@ -130,7 +132,9 @@ class SnapshotKeeper:
             self._follow_trending()
             snapshot = self._assemble()
             if self._current is None:
-                self._warm(snapshot)  # were the store gone before there is a card: empty feeds
+                self._warm(
+                    snapshot
+                )  # without cached cards, a store that goes away means empty feeds
             self._current = snapshot
             SNAPSHOT_SECONDS.observe(time.perf_counter() - started)
             SNAPSHOT_AT.set(snapshot.taken_at)
@@ -140,14 +144,14 @@ class SnapshotKeeper:
         return snapshot
 
     def catch_up(self) -> None:
-        """Refresh after a write of our own; a store that just failed is left to the thread."""
+        """Refresh after a write of this process; if the store fails, the thread tries again."""
         try:
             self.refresh()
         except StoreUnavailableError:
-            self.poke()
+            self.wake()
 
-    def poke(self) -> None:
-        """Make the thread look at once."""
+    def wake(self) -> None:
+        """Make the thread refresh at once."""
         self._wake.set()
 
     def start(self) -> None:
@@ -171,7 +175,7 @@ class SnapshotKeeper:
                 log.warning("snapshot_not_refreshed", reason=str(error))
             except FeedError:
                 log.exception("snapshot_not_refreshed")
-            except Exception:  # the thread must outlive any defect: the old snapshot goes on
+            except Exception:  # the thread must survive any error; the old snapshot stays in use
                 log.exception("snapshot_failed")
             self._wake.wait(self._poll_s)
             self._wake.clear()
@@ -184,9 +188,10 @@ class SnapshotKeeper:
             self._trending_bytes, self._trending_pool = data, pool
 
     def _assemble(self) -> LiveSnapshot:
-        """Return the snapshot of now; of the old one stays what is made of the same things.
+        """Return a snapshot of what the followers hold now, reusing parts of the old one.
 
-        That is asked of the things, not of what the last call did: that may have failed half-way.
+        A part is reused if it was built from the very objects that the followers hold. Flags set
+        by the followers would not do: the refresh that saw a change may have failed later.
         """
         now = self._clock()
         old = self._current
@@ -204,7 +209,7 @@ class SnapshotKeeper:
             indexed_at = now
         else:
             index, indexed_at = old.index, old.indexed_at
-        view.pack(index.searched)  # here, not in the first request
+        view.pack(index.searched)  # now, so that the first request need not
         return LiveSnapshot(
             view=view,
             others=self._other_views(experiments, view, old),
@@ -233,16 +238,16 @@ class SnapshotKeeper:
         return views
 
     def _warm(self, snapshot: LiveSnapshot) -> None:
-        """Have the newest, most read and least shown cards here, should the store go away."""
+        """Cache the newest, most read and least shown cards, in case the store goes away."""
         index = snapshot.index
         rows = [index.newest[:WARM_NEWEST], index.underexposed]
         rows += [order[:WARM_POPULAR] for order in index.popular]
         ids = snapshot.view.pool.ids.ids
         wanted = [ids[row] for row in np.unique(np.concatenate(rows)).tolist()]
         try:
-            self._shelf.sync()
+            self._card_cache.sync()
             for start in range(0, len(wanted), 100):
-                self._shelf.take(wanted[start : start + 100])
+                self._card_cache.take(wanted[start : start + 100])
             self._warmed = snapshot.view.pool
-        except StoreUnavailableError as error:  # tried again at the next refresh
+        except StoreUnavailableError as error:  # the next refresh tries again
             log.warning("cards_not_warmed", reason=str(error))

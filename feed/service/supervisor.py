@@ -1,4 +1,4 @@
-"""`feed serve`: starts store, worker and web processes, keeps them running, stops them all."""
+"""`feed serve`: starts the store, the worker and the web processes, and keeps them running."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = structlog.get_logger("feed.supervisor")
 
 @dataclass(slots=True)
 class Child:
-    """One process that must run: restarted when it dies, after a pause that doubles."""
+    """One process that must run; when it dies it is restarted, after a pause that doubles."""
 
     name: str
     command: Sequence[str]
@@ -85,11 +85,11 @@ class Child:
 class Supervisor:
     """Runs one installation on one machine.
 
-    Without `redis_url` it starts the embedded store and the worker too; with it, the web
-    processes alone.
+    Without `redis_url` it starts the embedded store, the worker and the web processes. With it,
+    it starts only the web processes.
 
     Args:
-        settings: how; `host`, `port`, `web` and `data_dir` matter here.
+        settings: `host`, `port`, `web` and `data_dir` are used here.
         announce: called with one line when the service answers, and when it stops.
     """
 

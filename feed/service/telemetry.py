@@ -1,4 +1,4 @@
-"""Metrics, stage timings and logs of the service. None of them tells who read what."""
+"""Metrics, stage timings and logs of the service, none of which reveal who read what."""
 
 from __future__ import annotations
 

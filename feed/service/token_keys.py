@@ -1,4 +1,4 @@
-"""The keys that readers' tokens are checked with: shared secrets, and public keys from a file."""
+"""The keys that verify readers' tokens: shared secrets, and public keys from a file."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ log = structlog.get_logger("feed.tokens")
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """One key, the algorithm it may be used with, and the name by which tokens choose it.
+    """One key, its algorithm, and the name by which tokens choose it.
 
-    `kid` is None for a key that a token chooses by its algorithm alone.
+    `kid` is None for a key that a token chooses by its algorithm only.
     """
 
     kid: str | None
@@ -63,7 +63,7 @@ class TokenKeyFile:
     """The keys of a JWKS or PEM file, read again when the file changes.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Raises:
         InvalidInputError: the file cannot be used.

@@ -1,1 +1,1 @@
-"""The only room that knows Redis, Parquet and the disk."""
+"""The only package that knows Redis, Parquet and the disk."""

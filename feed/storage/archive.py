@@ -1,4 +1,4 @@
-"""Reading the archive: events, served feeds and articles of a time window, as columns."""
+"""Reads the archive: events, served feeds and articles of a time window, as columns."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _TIMES = {EVENTS: "occurred_at", SERVED: "served_at"}
 class Archive:
     """The event log of one installation, under `<data_dir>/archive`.
 
-    Times come and go as epoch seconds. A missing or empty archive is one with no rows.
+    All times are epoch seconds. A missing or empty archive counts as one without rows.
 
     Args:
         archive_dir: the directory.
@@ -74,9 +74,9 @@ class Archive:
         """Return the events that occurred in [from_at, to_at), oldest first.
 
         Args:
-            from_at: begin of the window.
-            to_at: end of the window, itself outside.
-            columns: names to return; all without any.
+            from_at: start of the window.
+            to_at: end of the window, exclusive.
+            columns: names to return; by default all.
             where: further SQL condition with `?` for each of `parameters`.
             parameters: values of the condition.
 
@@ -128,8 +128,8 @@ class Archive:
     ) -> dict[str, list[dict[str, Any]]]:
         """Return every row on a reader, JSON-ready (times in epoch seconds).
 
-        Rows logged under an id that was merged into the reader are among them, as they were
-        logged; `merged_ids` names such ids of which no identity record may say so.
+        They include rows that were logged under an id that was later merged into the reader,
+        unchanged; `merged_ids` names such ids of which no identity record may say so.
         """
         export = {}
         with self.query() as connection:
@@ -153,7 +153,7 @@ class Archive:
     def query(
         self, from_at: float = float("-inf"), *, one_arm: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a DuckDB connection with the views `events`, `served`, `articles`, `identities`.
+        """Yield a DuckDB connection with the views `events`, `served`, `articles`, `identities`.
 
         Only files that may hold something that happened at or after `from_at` are opened; the
         rows are not cut to it. In `events` and `served`, `user_id` is the reader that an id was

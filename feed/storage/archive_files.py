@@ -1,4 +1,4 @@
-"""The files of the archive: listing them, telling whole from damaged, swapping some for others."""
+"""The files of the archive: lists them, finds damaged ones, and replaces some by others."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def is_whole(path: Path) -> bool:
 
 @contextmanager
 def reading(archive_dir: Path) -> Iterator[None]:
-    """Hold off swaps while files are listed and read; several readers at once are fine."""
+    """Prevent swaps while files are listed and read; several readers may do so at once."""
     with _locked(archive_dir, fcntl.LOCK_SH):
         yield
 
@@ -58,7 +58,7 @@ def settled(archive_dir: Path) -> Iterator[None]:
 
 
 def swap_files(archive_dir: Path, new: dict[Path, Path], old: Sequence[Path]) -> None:
-    """Replace files by others so that a crash at any moment loses and doubles nothing.
+    """Replace files by others, so that no row is lost or doubled whenever the process crashes.
 
     What is to be done is written down first; `finish_swap` does the rest after a crash.
 

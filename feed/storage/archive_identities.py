@@ -1,4 +1,4 @@
-"""Which reader an archived id is: identity records put together."""
+"""Which reader an archived id belongs to, according to all identity records."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ WHERE from_id <> '' AND to_id <> '' ORDER BY {IDENTITIES_TABLE.order}
 
 @dataclass(frozen=True, slots=True)
 class LoggedMerge:
-    """One id that became another reader's, `at` epoch seconds.
+    """One id that was merged into another reader, `at` epoch seconds.
 
-    `keeps_unit_of` says which of the two (`from` or `to`) went on in the experiments.
+    `keeps_unit_of` says which of the two ids (`from` or `to`) continued in the experiments.
     """
 
     from_id: str
@@ -37,11 +37,11 @@ class LoggedMerge:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """What merges come to.
+    """The result of all merges.
 
-    `reader_of` maps each merged id to the reader it is in the end. `given_up` maps ids under
-    which a reader was in experiments by a unit it gave up to when that was (epoch seconds): what
-    was logged under such an id before then may come from another variant than the reader's own.
+    `reader_of` maps each merged id to the reader to whom it belongs in the end. `given_up` maps
+    each id whose experiment unit was given up to the time of that (epoch seconds). Anything that
+    was logged under such an id before then may come from a variant that is not the reader's own.
     """
 
     reader_of: Mapping[str, str]
@@ -54,7 +54,7 @@ def read_merges(connection: duckdb.DuckDBPyConnection) -> list[LoggedMerge]:
 
 
 def put_together(merges: Iterable[LoggedMerge]) -> Identities:
-    """Return what merges, oldest first, come to."""
+    """Return the result of merges, which are given oldest first."""
     reader_of: dict[str, str] = {}
     given_up: dict[str, float] = {}
     ids_of: dict[str, list[str]] = {}

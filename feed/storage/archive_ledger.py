@@ -1,4 +1,4 @@
-"""The archive's ledger: which stream positions it holds, one numbered entry for each commit."""
+"""The archive's ledger: one numbered entry for each commit, with the stream positions reached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENTRIES_KEPT = 200
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit: what it added, and up to where the archive reaches with it.
+    """One commit: what it added, and how far the archive reaches with it.
 
     `positions` maps each partition to the last stream id archived, `catalogue` is the last
     position of the change log; `ranges` maps the partitions of this commit to (after, last);
@@ -132,7 +132,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file written by somebody else is on disk."""
+    """Wait until a file that another process wrote is on disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -1,4 +1,4 @@
-"""Writing Parquet files of the archive, one for each day, so that they are on disk afterwards."""
+"""Writes Parquet files of the archive, one for each day, and waits until they are on disk."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def write_lines(
 ) -> dict[str, int]:
     """Write JSON lines as Parquet files, one for each day, durably; return rows by file name.
 
-    A line that cannot be a row (a number out of range, say) must not hold up all that follow: it
-    is kept in `rejected` beside the tables, as it is.
+    A line that cannot become a row, for example because a number is out of range, must not block
+    the lines that follow. It is kept unchanged in `rejected`, beside the tables.
     """
     directory.mkdir(parents=True, exist_ok=True)
     rejected: list[bytes] = []

@@ -13,7 +13,7 @@ import duckdb
 import orjson
 
 from feed.storage.event_codec import without_origin
-from feed.storage.store import CatalogueChange, RecordType, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StreamRecord
 
 SCHEMA_VERSION = 1
 EVENTS, SERVED, ARTICLES, IDENTITIES = "events", "served", "articles", "identities"
@@ -26,7 +26,7 @@ _US = "make_timestamptz(round({} * 1e6)::BIGINT)"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, its DuckDB type, and how to get it from a JSON line."""
+    """One column: its name, its DuckDB type, and how it is read from a JSON line."""
 
     name: str
     type: str
@@ -37,10 +37,10 @@ class Column:
 class Table:
     """One table of the archive.
 
-    `columns` are in the order of the files; `line` are the fields of the JSON lines (name to
-    DuckDB type); `day` is the column whose UTC day names the directory; `explode` maps lists of
-    equal length, of which a line makes several rows, to the columns they become; `order` sorts
-    rows within a file.
+    `columns` are in the order of the files. `line` are the fields of the JSON lines (name to
+    DuckDB type). `day` is the column whose UTC day names the directory. `explode` maps lists of
+    equal length to the columns that they become; such a line gives several rows. `order` sorts
+    the rows within a file.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Keeping the archive small and lawful: compaction, retention, erasure of a reader."""
+"""Maintains the archive: compaction, retention, and the erasure of a reader."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ _SCRATCH = "staging/upkeep"
 def compact(archive_dir: Path, today: str, gather: int = COMPACT_FROM) -> int:
     """Merge small files of one table and day; return how many files went into one.
 
-    Days before `today` are merged from two small files on, today only when `gather` are there,
-    and then the newest of like size: so a row is written again a few times in all, not with every
-    file that comes after it. One table and day at a time, so that nobody waits long: call it
-    again until it returns 0.
+    For days before `today`, two small files are enough for a merge. For today, `gather` files are
+    needed, and only the newest ones of similar size are merged. So a row is rewritten a few times
+    in all, and not with every file that follows. Each call merges one table and day, so that nobody
+    waits long; call it again until it returns 0.
     """
     for table in TABLES:
         for day, files in groupby(table_files(archive_dir, table), day_name):
@@ -79,8 +79,8 @@ def _newest_alike(paths: Sequence[Path], least: int) -> Sequence[Path]:
 def expire(archive_dir: Path, before: str) -> list[str]:
     """Delete the days of events and served feeds before a day; return what was deleted.
 
-    What is logged under a merged id was logged before the merge, but for requests under way: so
-    identity records go `IDENTITY_DAYS` after everything that needs them.
+    Except for requests that are under way, rows under a merged id were logged before the merge. So
+    identity records are deleted `IDENTITY_DAYS` after everything that needs them.
     """
     deleted = []
     last = date.fromisoformat(before)
@@ -130,10 +130,10 @@ def _aged(paths: Sequence[Path]) -> str:
 def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     """Rewrite every file that holds any of these readers without them; return how many.
 
-    Ids that identity records say were merged into one of them are erased too. Lines that could
-    not become rows are searched too; damaged files, which cannot be, are deleted. Doing it again
-    changes nothing, so it may be repeated after a crash. Copies that others made of the archive
-    are theirs to erase.
+    Ids that identity records say were merged into one of them are erased too. Lines that could not
+    become rows are searched, too. Damaged files cannot be searched and are deleted. A repeated call
+    changes nothing, so it may be repeated after a crash. Copies of the archive that others have
+    made are not reached.
     """
     if not user_ids:
         return 0

@@ -1,4 +1,4 @@
-"""Writing the archive: stream records and catalogue changes become Parquet exactly once."""
+"""Writes stream records and catalogue changes to the archive's Parquet files, exactly once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from feed.storage.archive_schema import (
     open_duckdb,
     record_lines,
 )
-from feed.storage.store import CatalogueChange, StreamRecord
+from feed.storage.records import CatalogueChange, StreamRecord
 
 log = structlog.get_logger(__name__)
 
@@ -37,10 +37,10 @@ Reread = Callable[[int, str, str], list[StreamRecord]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one commit is to add: records by partition, and catalogue changes.
+    """What one commit will add: records by partition, and catalogue changes.
 
-    `catalogue` is the change log's position after `changes`, "" if they were not read;
-    `logged_at` (epoch seconds) is when the changes were seen.
+    `catalogue` is the change log's position after `changes`, or "" if they were not read.
+    `logged_at` (epoch seconds) is the time at which the changes were read.
     """
 
     records: Mapping[int, Sequence[StreamRecord]] = field(default_factory=dict)
@@ -55,12 +55,12 @@ class Batch:
 class ArchiveWriter:
     """The one writer of an archive directory.
 
-    A commit goes through four steps: write every file aside (`staging`) and wait for the disk;
-    create the ledger entry, which names the files and the stream positions reached - that is the
-    commit; move the files into place; and only then may the stream be trimmed. A crash before
-    the entry leaves nothing but a staging directory to delete; a crash after it leaves files to
-    move, which `recover` does. So every record is in the archive exactly once, whenever the
-    writer dies.
+    A commit has four steps. The writer writes every file to `staging` and waits for the disk. It
+    creates the ledger entry, which names the files and the stream positions reached; this entry
+    is the commit. It moves the files into place. Only then may the stream be trimmed. A crash
+    before the entry leaves only a staging directory, which is deleted. A crash after the entry
+    leaves files that `recover` moves. So every record is in the archive exactly once, whenever
+    the writer dies.
     """
 
     def __init__(self, archive_dir: Path, owner: str) -> None:
@@ -84,7 +84,7 @@ class ArchiveWriter:
     def recover(self, reread: Reread) -> None:
         """Finish or undo what a dead writer left, and set damaged files aside.
 
-        What a damaged file held is archived again as far as the stream still has it.
+        The records of a damaged file are archived again if the stream still has them.
 
         Raises:
             ArchiveError: the directory cannot be read or written.

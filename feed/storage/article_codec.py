@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from feed.domain import AiGenerated, Article, Pin
-from feed.storage.store import StoredArticle
+from feed.storage.records import StoredArticle
 
 _LENGTH = struct.Struct("<I")
 _NAMES = tuple(f.name for f in fields(Article) if f.name != "embedding")
@@ -30,8 +30,8 @@ def encode_meta(stored: StoredArticle) -> bytes:
 def decode_article(data: bytes) -> StoredArticle:
     """Return the article that `encode_whole` or `encode_meta` wrote.
 
-    Vectors are kept as float16: a unit vector loses less than 0.0005 in any component, which is
-    far below what the encoders mean by it, for half the memory and half the time of a scan.
+    Vectors are stored as float16, which halves the memory and the time of a scan. Each component of
+    a unit vector changes by less than 0.0005, far less than what is significant to the encoders.
     """
     (length,) = _LENGTH.unpack_from(data)
     start = _LENGTH.size + length

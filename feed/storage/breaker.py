@@ -1,4 +1,4 @@
-"""Leaving a node of the store alone for a moment after it has not answered."""
+"""A circuit breaker, which leaves a node of the store alone after it has not answered."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ FAILURES = 2
 
 
 class Breaker:
-    """Tells whether to ask one node of the store, so that not every request waits for a timeout.
+    """Decides whether to ask one node of the store, so that not every request waits for a timeout.
 
-    After `FAILURES` failures in a row it refuses for `rest_s`; then one caller may try while the
-    others are refused still, and the first success opens it for all.
+    After `FAILURES` failures in a row it refuses all calls for `rest_s`. Then one caller may try,
+    while the others are still refused. The first success lets all callers through again.
 
     Args:
-        rest_s: seconds of rest; 0: never refuse.
+        rest_s: seconds for which calls are refused; 0: never refuse.
     """
 
     def __init__(self, rest_s: float) -> None:
@@ -35,12 +35,12 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """Note an answer, be it an error: the node is there."""
+        """Note that the node has answered, even if with an error."""
         if self._failures:
             self._failures = 0
 
     def failed(self, now: float) -> None:
-        """Note that no answer came."""
+        """Note that the node has not answered."""
         with self._lock:
             self._failures += 1
             self._try_at = now + self._rest_s

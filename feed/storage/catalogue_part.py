@@ -15,18 +15,17 @@ from feed.storage.article_codec import (
     encode_pins,
     encode_whole,
 )
-from feed.storage.change_log import START, newest_entry, position_of
-from feed.storage.keys import CHANGE_LOG_MAX
+from feed.storage.key_names import CHANGE_LOG_MAX
 from feed.storage.link import ScriptCall
-from feed.storage.part import StorePart
-from feed.storage.store import CatalogueChange, ChangeBatch, StoredArticle
+from feed.storage.part import START, StorePart, newest_entry, position_of
+from feed.storage.records import CatalogueChange, ChangeBatch, StoredArticle
 
 SCAN_COUNT = 500
 ARTICLES_PER_CALL = 100
 
 
 class CataloguePart(StorePart):
-    """The `CatalogueStore` protocol: four keys in one group, changed together by scripts."""
+    """Articles, their change log and pins: four keys in one group, changed together by scripts."""
 
     change_log_max = CHANGE_LOG_MAX
     changes_max = 5000
@@ -46,7 +45,7 @@ class CataloguePart(StorePart):
             self._bulk.scripts([self._catalogue_call(scripts.WRITE_ARTICLES, args)])
 
     def read_articles(self, article_ids: Sequence[str]) -> list[StoredArticle | None]:
-        """Return articles whole (with body), None for unknown ones, in the order asked."""
+        """Return complete articles (with body) in the given order, None for unknown ones."""
         if not article_ids:
             return []
         key = self._keys.catalogue("articles")
@@ -83,8 +82,8 @@ class CataloguePart(StorePart):
     def changes_after(self, position: str) -> ChangeBatch:
         """Return the catalogue changes after a position, at most 5,000 log entries at a time.
 
-        An article changed several times appears once, as it is now. Ask again from the batch's
-        `position` until a batch brings no changes.
+        An article that changed several times appears once, in its present state. Call again from
+        the batch's `position` until a batch contains no changes.
         """
         key = self._keys.catalogue("changes")
         entries = self._link.call(key, "XRANGE", key, position, "+", "COUNT", self.changes_max + 1)
@@ -122,7 +121,7 @@ class CataloguePart(StorePart):
         return [article_id.decode() for article_id in ids]
 
     def keep_articles(self, article_ids: Sequence[str], at: float) -> None:
-        """Count articles as fresh at a time, so that the sweep leaves them."""
+        """Mark articles as fresh at a time, so that the sweep keeps them."""
         if article_ids:
             key = self._keys.catalogue("age")
             pairs = [part for article_id in article_ids for part in (at, article_id)]

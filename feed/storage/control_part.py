@@ -11,16 +11,16 @@ import orjson
 
 from feed.domain import ConflictError
 from feed.storage import scripts
-from feed.storage.keys import HIT_WINDOWS_KEPT, SALT_TTL_S
+from feed.storage.key_names import HIT_WINDOWS_KEPT, SALT_TTL_S
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
-from feed.storage.store import StoredKey
+from feed.storage.records import StoredKey
 
 SECRET_BYTES = 32
 
 
 class ControlPart(StorePart):
-    """The `ControlStore` protocol."""
+    """Experiments, secrets, API keys and rate limits."""
 
     def read_experiments(self) -> dict[str, dict[str, Any]]:
         """Return every experiment definition by name; each holds its `version`."""
@@ -55,7 +55,7 @@ class ControlPart(StorePart):
         return kept
 
     def read_keys(self) -> list[StoredKey]:
-        """Return the API keys that live in the store, by name."""
+        """Return the API keys in the store, by name."""
         key = self._keys.catalogue("keys")
         pairs = self._link.call(key, "HGETALL", key)
         found = [
@@ -73,7 +73,7 @@ class ControlPart(StorePart):
         place = self._keys.catalogue("keys")
         kept = {"scope": key.scope, "digest": key.digest, "created_at": key.created_at}
         if not self._link.call(place, "HSETNX", place, key.name, orjson.dumps(kept)):
-            raise ConflictError(f"there is a key named {key.name} already")
+            raise ConflictError(f"a key named {key.name} already exists")
 
     def remove_key(self, name: str) -> bool:
         """Drop an API key; return whether there was one."""
@@ -94,7 +94,7 @@ class ControlPart(StorePart):
         self._link.call(key, "HSET", key, *fields)
 
     def daily_salt(self, day: int) -> bytes:
-        """Return the random salt of a day (days since 1970), which the store forgets in a day."""
+        """Return the random salt of a day (days since 1970), which the store keeps for one day."""
         key = self._keys.salt(day)
         fresh = secrets.token_bytes(SECRET_BYTES)
         commands = [("SET", key, fresh, "NX", "EX", SALT_TTL_S), ("GET", key)]
@@ -102,7 +102,7 @@ class ControlPart(StorePart):
         return kept or fresh
 
     def count_hit(self, name: str, window_s: int) -> int:
-        """Count one hit for a limit's name in the present window; return the count so far."""
+        """Count one request towards a limit in the present window; return the count so far."""
         key = self._keys.hit(name, int(time.time() // window_s))
         call = ScriptCall(scripts.COUNT_HIT, (key,), (window_s * HIT_WINDOWS_KEPT,))
         hits: int = self._link.scripts([call])[0]

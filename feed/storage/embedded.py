@@ -1,4 +1,4 @@
-"""A private Valkey server for one data directory, started and stopped by us."""
+"""A private Valkey server for one data directory, which feed starts and stops."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ STOP_SECONDS = 30.0
 
 
 class EmbeddedStore:
-    """One Valkey server bound to a unix socket, its data in `data_dir/store`.
+    """One Valkey server that listens on a unix socket and keeps its data in `data_dir/store`.
 
-    The append-only file is written before a command is answered and synced to disk every second:
-    what was acknowledged survives the death of the server process (the kernel holds it), and a
-    power failure costs at most the last second. `fsync="always"` closes that second too, at the
-    price of one disk flush per round trip (measured: a third of the events per second).
+    The append-only file is written before a command is answered, and synced to disk every second.
+    Acknowledged data survives the death of the server process, because the kernel holds it. A
+    power failure loses at most the last second. With `fsync="always"` it loses nothing, at the
+    cost of one disk flush per round trip (measured: a third of the events per second).
 
-    The server dies with the thread that called `start` (Linux ties it to the thread): call it
-    from the main thread of a supervisor.
+    The server dies with the thread that called `start`, because Linux ties it to that thread. So
+    call `start` from the main thread of a supervisor.
 
     Args:
         data_dir: directory of the installation; made if missing.
         fsync: `everysec` or `always`.
-        memory_mb: memory the server may use, MB; 0: no limit. When it is reached writes are
-            refused (nothing is evicted) and surface as `StoreUnavailableError`.
+        memory_mb: memory that the server may use, MB; 0: no limit. At the limit, writes are
+            refused with `StoreUnavailableError`, and nothing is evicted.
     """
 
     def __init__(self, data_dir: Path, *, fsync: str = "everysec", memory_mb: int = 0) -> None:
@@ -92,7 +92,7 @@ class EmbeddedStore:
             self._dir.mkdir(parents=True, exist_ok=True)
             self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._socket.parent.stat().st_uid != os.getuid():
-                raise StoreUnavailableError(f"{self._socket.parent} belongs to somebody else")
+                raise StoreUnavailableError(f"{self._socket.parent} belongs to another user")
             self._take_lock()
             self._socket.unlink(missing_ok=True)
             self._start_process()
@@ -123,7 +123,7 @@ class EmbeddedStore:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Stop the server, its data written, and give the data directory free."""
+        """Write the data, stop the server, and release the data directory."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:

@@ -20,8 +20,8 @@ from feed.domain import (
     Rung,
     ServedFeed,
 )
-from feed.storage.slots import Slots
-from feed.storage.store import History, Shown
+from feed.storage.records import History, Shown
+from feed.storage.slate_codec import slots_from_json, slots_to_json
 
 KIND_LETTERS = {
     EventKind.IMPRESSION: "i",
@@ -63,8 +63,8 @@ _SHOWN = _setters(Shown, "article_id count last_at")
 def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ...]:
     """Return the eight arguments of one event for `append_events.lua`.
 
-    Times and dwell are kept to the millisecond, in the reader's state and in the log alike. The
-    origin stands first in the stream's record, and only there: `without_origin` takes it off.
+    Times and dwell are kept to the millisecond, in the reader's state and in the log alike. Only
+    the stream's record contains the origin, as its first field; `without_origin` removes it.
     """
     at_ms = round(event.occurred_at * 1000)
     letter = KIND_LETTERS[event.kind]
@@ -99,7 +99,7 @@ def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ..
 
 
 def without_origin(payload: bytes) -> bytes:
-    """Return an event's record as the archive may keep it: without where it came from."""
+    """Return an event's record without its origin, which the archive must not keep."""
     return _ORIGIN.sub(b"{", payload) if payload.startswith(b'{"network"') else payload
 
 
@@ -168,12 +168,25 @@ def decode_preferences(data: bytes | None) -> Preferences:
     return Preferences(personalization=data[:1] == b"1", **lists)
 
 
+def reader_moved_to(preferences: bytes | None) -> str:
+    """Return the reader that an id was merged into, kept in place of its preferences, or ""."""
+    if not preferences or preferences[:1] != b">":
+        return ""
+    return preferences.split(b" ", 2)[1].decode()
+
+
+def decode_noted_ids(pairs: list[bytes]) -> dict[str, float]:
+    """Return ids and times (epoch seconds; below 0: not done yet) from members and scores."""
+    scores = zip(pairs[::2], pairs[1::2], strict=True)
+    return {member.decode(): float(score) / 1000 for member, score in scores}
+
+
 def encode_exposure(served: ServedFeed) -> bytes:
     """Return the exposure record without user_id and closing brace: a list for each column.
 
     It holds the slots given out, and of each what the archive keeps.
     """
-    slots, shown = Slots.of(served.items), slice(served.shown_from, served.shown_to)
+    slots, shown = served.slots, slice(served.shown_from, served.shown_to)
     body = orjson.dumps(
         {
             **_head(served),
@@ -193,9 +206,8 @@ def encode_exposure(served: ServedFeed) -> bytes:
 
 def encode_slate(served: ServedFeed) -> bytes:
     """Return a whole slate as JSON: the head and the columns of the slots."""
-    return orjson.dumps(
-        [{**_head(served), "user_id": served.user_id}, Slots.of(served.items).to_json()]
-    )
+    head = {**_head(served), "user_id": served.user_id}
+    return orjson.dumps([head, slots_to_json(served.slots)])
 
 
 def decode_slate(data: bytes) -> ServedFeed:
@@ -203,7 +215,7 @@ def decode_slate(data: bytes) -> ServedFeed:
     fields, columns = orjson.loads(data)
     fields["mode"] = Mode(fields["mode"])
     fields["rung"] = Rung(fields["rung"])
-    return ServedFeed(items=Slots.from_json(columns), **fields)
+    return ServedFeed(slots=slots_from_json(columns), **fields)
 
 
 def _head(served: ServedFeed) -> dict[str, Any]:

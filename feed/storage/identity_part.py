@@ -1,4 +1,4 @@
-"""Merging one reader into another in the store, in steps that may each be interrupted."""
+"""Merges one reader into another in the store, in steps that may each be interrupted."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import orjson
 
 from feed.domain import ConflictError, InvalidInputError
 from feed.storage import scripts
-from feed.storage.identity import HOPS_MAX, noted_ids, reader_moved_to
-from feed.storage.keys import DAY_S, MERGED_MAX, PREFERENCES_TTL_S
+from feed.storage.event_codec import decode_noted_ids, reader_moved_to
+from feed.storage.key_names import DAY_S, MERGED_MAX, PREFERENCES_TTL_S
 from feed.storage.link import ScriptCall
-from feed.storage.part import StorePart
-from feed.storage.store import Merge
+from feed.storage.part import HOPS_MAX, StorePart
+from feed.storage.records import Merge
 
 DEADLINE_S = 30.0
 """How long after its begin a merge may still make the id point to the reader."""
 PATIENCE_S = 2 * DEADLINE_S
-"""How long a merge that began, and may never go on, holds off that its reader is merged away."""
+"""How long a merge that has begun keeps its reader from being merged into another one."""
 
 _HELD = ("a", "h", "r", "v", "m", "x", "s")
 _NAMES = ("merged", "history", "read", "shown", "reactions", "hidden", "saved")
@@ -35,14 +35,18 @@ class _Held:
 
 
 class IdentityPart(StorePart):
-    """The part of the `ReaderStore` protocol that says which reader an id is.
+    """Which reader an id belongs to, and the merge of one id into another.
 
-    The two ids of a merge may live on different nodes, so it takes four atomic steps. The reader
-    notes that the id is coming (so that erasing the reader finds it); the id is made to point to
-    the reader, from when on events and requests go there; what was held on the id is put to what
-    is held on the reader, in the same step that appends the identity record and marks the note as
-    done; the rest of the id's keys is deleted. Each step changes nothing the second time, so a
-    merge that was interrupted anywhere is completed by asking for it again.
+    The two ids of a merge may live on different nodes, so a merge takes four atomic steps:
+
+    1. The reader notes that the id is coming, so that an erasure of the reader finds it.
+    2. The id is made to point to the reader. From then on, events and requests go to the reader.
+    3. What was held on the id is added to what is held on the reader. The same step appends the
+       identity record and marks the note as done.
+    4. The rest of the id's keys is deleted.
+
+    Each step changes nothing the second time. So a merge that was interrupted at any point is
+    completed by a repeated request.
     """
 
     def resolve(self, user_id: str) -> str:
@@ -62,14 +66,14 @@ class IdentityPart(StorePart):
     def read_noted_ids(self, user_id: str) -> dict[str, float]:
         """Return the ids noted as merged in: when, below 0 where the merge is not done."""
         key = self._keys.reader("a", user_id)
-        return noted_ids(self._link.call(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
+        return decode_noted_ids(self._link.call(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
 
     def merge_reader(self, from_id: str, to_id: str, at: float) -> Merge:
-        """Make everything held on one id another reader's; doing it again changes nothing.
+        """Move everything held on one id to a reader; a repeated call changes nothing.
 
-        History, clicks, showings, reactions, marks and preferences move; slates are dropped. A
-        reader that was itself merged is followed. If this raises `StoreUnavailableError`, some
-        steps may be done: ask again, and the rest follows.
+        History, clicks, impressions, reactions, marks and preferences move; slates are dropped. If
+        the reader was merged into another, that other reader gets everything. If this raises
+        `StoreUnavailableError`, some steps may be done; another call does the rest.
 
         Args:
             from_id: the id that becomes the reader's, known or not.
@@ -77,7 +81,7 @@ class IdentityPart(StorePart):
             at: now, epoch seconds.
 
         Returns:
-            The reader in the end, and whether the id became theirs by this call.
+            The final reader, and whether it was this call that merged the id.
 
         Raises:
             InvalidInputError: both are one id.

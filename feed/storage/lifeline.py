@@ -1,4 +1,4 @@
-"""Child processes that do not outlive us."""
+"""Starts child processes that do not outlive their parent."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ os.execv(command[0], command)
 def with_lifeline(command: Sequence[str]) -> list[str]:
     """Return a command that runs another, and gets SIGTERM when the thread that starts it ends.
 
-    On Linux only; elsewhere the command comes back as it is. A small interpreter sets the signal
-    and then becomes the command: setting it in a `preexec_fn` is not safe beside other threads.
+    This works only on Linux; elsewhere the command is returned unchanged. A small interpreter sets
+    the signal and then becomes the command: setting it in a `preexec_fn` is not safe beside other
+    threads.
 
     Args:
         command: program (absolute path) and arguments.

@@ -1,4 +1,4 @@
-"""The wire to the store: one round trip at a time, every failure one error, cluster or not."""
+"""Sends commands to the store, one server or a cluster, and turns every failure into one error."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ REFRESH_SECONDS = 1.0
 _MOVED = (MovedError, AskError)
 _UNAVAILABLE = (*_MOVED, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
 _UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL")
-"""Error replies that mean "not now"; any other error reply is a mistake of ours."""
+"""Error replies that mean "not now"; any other error reply is a defect of this code."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptCall:
-    """One call of a Lua script: its keys (all of one hash tag) and arguments."""
+    """One call of a Lua script: its keys (all with one hash tag) and arguments."""
 
     script: Script
     keys: tuple[str, ...]
@@ -53,13 +53,13 @@ class ScriptCall:
 class Link:
     """Connections to one server, or to every node of a cluster, with one timeout.
 
-    Replies are raw: bytes, integers and lists, as RESP2 brings them. There are no hidden retries:
-    a failed round trip raises at once, and the next one connects afresh.
+    Replies are raw: bytes, integers and lists, as in RESP2. There are no hidden retries: a failed
+    round trip raises an error at once, and the next one opens a new connection.
 
     Args:
         url: redis://, rediss:// or unix:// address.
         cluster: the address names a node of a Redis Cluster.
-        timeout_s: seconds one round trip (and connecting) may take.
+        timeout_s: seconds that one round trip, or connecting, may take.
         rest_s: seconds for which a node that does not answer is left alone; 0: never.
     """
 
@@ -114,10 +114,10 @@ class Link:
             return _checked(results)
 
     def begin(self, commands: Sequence[Command], call: ScriptCall) -> Callable[[], Any]:
-        """Send commands and a script call, all of one node, and return while they are on their way.
+        """Send commands and a script call, all to one node, and return before they are answered.
 
-        What is returned must be called: it waits, and gives the script's result. Both may raise
-        as `pipeline` does. Commands must be such that doing them twice does no harm.
+        The caller must call the returned function, which waits and returns the script's result.
+        Both may raise the errors of `pipeline`. The commands must be safe to repeat.
         """
         with _one_error():
             sent = self._send(self._node_of(call.keys[0]), [*commands, _evalsha(call)])
@@ -137,7 +137,7 @@ class Link:
     def spread(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
         """Return the replies to (key, command) pairs; one round trip for each node involved.
 
-        A node that does not answer holds up nobody: its replies are None.
+        A node that does not answer does not delay the others; its replies are None.
 
         Raises:
             StoreUnavailableError: no node answers, or one refuses.
@@ -344,7 +344,7 @@ def _one_error() -> Iterator[None]:
     except ResponseError as error:
         words = str(error).split(maxsplit=1)
         if isinstance(error, _UNAVAILABLE) or (words and words[0] in _UNAVAILABLE_WORDS):
-            raise StoreUnavailableError(f"the store refuses: {error}") from error
+            raise StoreUnavailableError(f"the store refused the command: {error}") from error
         raise
     except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailableError(f"the store does not answer: {error}") from error

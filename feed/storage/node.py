@@ -1,4 +1,4 @@
-"""One server of the store: connections to it, commands on their way, and a rest when it is away."""
+"""One server of the store: its connections, its pending commands, and its circuit breaker."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class RestingError(ConnectionError):
 
 
 class Node:
-    """A server, and as many connections to it as there are callers at once.
+    """A server, with as many connections as there are simultaneous callers.
 
     Args:
-        new_connection: makes a connection of redis-py's, which connects when it is first used.
+        new_connection: makes a redis-py connection, which connects when it is first used.
         rest_s: seconds for which the server is left alone when it does not answer; 0: never.
     """
 
@@ -35,7 +35,7 @@ class Node:
         """Send commands in one piece and return at once.
 
         Raises:
-            RedisError: the server cannot be reached, or is left alone for a moment.
+            RedisError: the server cannot be reached, or is not called for a moment.
         """
         if not self._breaker.admits(time.monotonic()):
             raise RestingError("it has just not answered, and is left alone for a moment")
@@ -48,7 +48,7 @@ class Node:
         return Sent(self, connection, len(commands))
 
     def give_back(self, connection: Any) -> None:
-        """Keep a connection that has brought all its replies for the next caller."""
+        """Keep a connection for the next caller, once all its replies are read."""
         self._breaker.succeeded()
         self._idle.append(connection)
 
@@ -73,7 +73,7 @@ class Node:
 
 
 class Sent:
-    """Commands on their way; whoever has sent them must ask for the replies."""
+    """Commands that were sent and whose replies must still be read."""
 
     __slots__ = ("_connection", "_count", "_node")
 

@@ -1,23 +1,32 @@
-"""What the parts of the store share: links, keys, settings and the check of the layout."""
+"""What the parts of the store share: links, keys, settings, and the catalogue's position."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from feed.config import Settings
 from feed.domain import ConflictError
-from feed.storage.keys import Keys
+from feed.storage.key_names import Keys
 from feed.storage.link import Link
+from feed.storage.node import Command
+
+START = "0-0"
+"""The position before the first entry of the catalogue's change log."""
+
+HOPS_MAX = 8
+"""Merges in a row that an id is followed through."""
 
 
 class StorePart:
     """Base of the parts of `RedisStore`.
 
-    Two links: the fast one has the request's deadline (`store_timeout_ms`), the bulk one carries
-    scans, blobs and streams, which move megabytes, and waits longer.
+    There are two links. The fast one has the request's deadline (`store_timeout_ms`). The bulk one
+    carries scans, blobs and streams, which move megabytes, and waits longer.
 
     Args:
         settings: address, time limits and bounds.
-        rest_s: seconds for which the fast link leaves a node alone that does not answer, so that
-            not every request waits for the deadline; 0: every call tries.
+        rest_s: seconds for which the fast link does not call a node that has not answered, so
+            that not every request waits for the deadline; 0: every call tries.
     """
 
     BULK_TIMEOUT_S = 10.0
@@ -45,3 +54,13 @@ class StorePart:
                 f"the setting partitions says {self._keys.partitions}"
             )
         self._layout_known = True
+
+
+def newest_entry(key: str) -> Command:
+    """Return the command that reads the newest entry of the catalogue's change log."""
+    return ("XREVRANGE", key, "+", "-", "COUNT", 1)
+
+
+def position_of(reply: Any) -> str:
+    """Return the position in the reply to `newest_entry`, `START` for an empty log."""
+    return reply[0][0].decode() if reply else START

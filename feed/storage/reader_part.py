@@ -8,7 +8,6 @@ from typing import Any
 
 from feed.domain import ConflictError, Event, Origin, Preferences, ServedFeed
 from feed.storage import scripts
-from feed.storage.change_log import newest_entry, position_of
 from feed.storage.event_codec import (
     decode_history,
     decode_preferences,
@@ -19,12 +18,12 @@ from feed.storage.event_codec import (
     encode_preferences,
     encode_slate,
     event_arguments,
+    reader_moved_to,
 )
-from feed.storage.identity import HOPS_MAX, reader_moved_to
-from feed.storage.keys import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
+from feed.storage.key_names import DAY_S, PREFERENCES_TTL_S, SEEN_TTL_S, SLATES_MAX
 from feed.storage.link import ScriptCall
-from feed.storage.part import StorePart
-from feed.storage.store import Outcome, ReaderState
+from feed.storage.part import HOPS_MAX, StorePart, newest_entry, position_of
+from feed.storage.records import Outcome, ReaderState
 
 CHUNK = 200
 """Events of one script call: few enough that no call holds the store for long."""
@@ -36,19 +35,19 @@ _MOVED = ord("2")
 _OUTCOMES = {
     ord("1"): Outcome.ACCEPTED,
     ord("0"): Outcome.DUPLICATE,
-    _MOVED: Outcome.DUPLICATE,  # until its reader's partition has said
+    _MOVED: Outcome.DUPLICATE,  # until the reader's partition answers
 }
 
 
 class ReaderPart(StorePart):
-    """The part of the `ReaderStore` protocol for every day.
+    """What feed requests and events read and write about one reader.
 
-    A reader has up to nine small keys in one partition. An id that was merged into another reader
-    is followed to that reader, in one more round trip.
+    A reader has up to nine small keys in one partition. If an id was merged into another reader,
+    one more round trip finds that reader.
     """
 
     def read_reader(self, user_id: str) -> ReaderState:
-        """Return what is known of a reader; an unknown reader has the empty state."""
+        """Return what is known about a reader; an unknown reader has the empty state."""
         return self.read_for_feed(user_id)[0]
 
     def read_for_feed(self, user_id: str) -> tuple[ReaderState, str | None]:
@@ -73,9 +72,9 @@ class ReaderPart(StorePart):
     def read_for_page(
         self, user_id: str, request_id: str
     ) -> tuple[ServedFeed | None, ReaderState, str | None]:
-        """Return the slate behind a cursor (None: gone) and what a later page needs besides.
+        """Return the slate behind a cursor (None: gone) and what else a later page needs.
 
-        Of the reader only preferences, likes and dislikes; the catalogue's position as
+        The reader's state has only preferences, likes and dislikes; the position is as in
         `read_for_feed`.
         """
         replies, position, reader = self._read_following(
@@ -91,11 +90,11 @@ class ReaderPart(StorePart):
         return None if slate is None else decode_slate(slate), state, position
 
     def read_preferences(self, user_id: str) -> Preferences:
-        """Return a reader's preferences alone, without touching any history."""
+        """Return only a reader's preferences, without reading any history."""
         return self.read_choices(user_id).preferences
 
     def read_choices(self, user_id: str) -> ReaderState:
-        """Return a reader's preferences, `moved_to` and `unit`, without touching any history."""
+        """Return a reader's preferences, `moved_to` and `unit`, without reading any history."""
         (choices,), _, reader = self._read_following(
             user_id, lambda reader: [self._choices_command(reader)], positioned=False
         )
@@ -114,11 +113,17 @@ class ReaderPart(StorePart):
         raise ConflictError("the reader was merged too many times in a row")
 
     def append_events(self, events: Sequence[Event], origin: Origin | None = None) -> list[Outcome]:
-        """Take events: deduplicate, append to the stream and update the readers, atomically.
+        """Accept events: deduplicate, append to the stream and update the readers, atomically.
 
         One atomic script for each partition and 200 events; all in one round trip. An event id
-        is recognised for at least 24 hours. If this raises, some partitions may have taken their
-        events; sending all of them again is safe.
+        is recognised for at least 24 hours. When this returns, the store has every accepted
+        event. Readers with personalisation off keep no history; their events still count for
+        articles. If this raises, some partitions may have their events; sending all of them again
+        is safe.
+
+        Args:
+            events: of any readers.
+            origin: where all of them came from; None for a trusted caller.
 
         Raises:
             StoreUnavailableError: the store is away, full, or the worker is too far behind.
@@ -179,9 +184,9 @@ class ReaderPart(StorePart):
         self.begin_save(served, new_slate=new_slate)()
 
     def begin_save(self, served: ServedFeed, *, new_slate: bool) -> Callable[[], None]:
-        """Send what `save_served` keeps, and return what waits until it is kept.
+        """Send what `save_served` stores, and return a function that waits until it is stored.
 
-        What is returned must be called; meanwhile the caller may do other work.
+        The caller must call that function, and may do other work before that.
         """
         self._check_layout()
         user_id, keys = served.user_id, self._keys

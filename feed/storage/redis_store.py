@@ -1,4 +1,4 @@
-"""All of state in Redis or Valkey, one server or a cluster."""
+"""The complete store on Redis or Valkey, one server or a cluster."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from feed.storage.stream_part import StreamPart
 
 
 class RedisStore(RightsPart, CataloguePart, StreamPart, ControlPart):
-    """The `Store` protocol on Redis or Valkey; the table of keys is in `keys.py`.
+    """Everything that is stored, on Redis or Valkey; the table of keys is in `key_names.py`.
 
-    Nothing connects until first used, so a process may start before its store does. Safe to use
-    from several threads, and from a forked child (connections are made anew there).
+    It connects when it is first used, so a process may start before its store does. It is safe to
+    use from several threads, and from a forked child, which makes its own connections.
 
     Args:
         settings: `redis_url`, `redis_cluster`, `namespace`, `partitions`, time limits and bounds.

@@ -1,4 +1,4 @@
-"""Readers' rights in the store: everything held on one, and being forgotten."""
+"""Readers' rights in the store: the export and the erasure of everything held on a reader."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 
 from feed.storage import scripts
-from feed.storage.event_codec import decode_slate
-from feed.storage.identity import noted_ids
+from feed.storage.event_codec import decode_noted_ids, decode_slate
 from feed.storage.identity_part import IdentityPart
 from feed.storage.link import ScriptCall
 from feed.storage.reader_part import ReaderPart
@@ -20,7 +19,7 @@ _READER_KEYS = ("h", "r", "v", "m", "x", "s", "pref", "i")
 
 
 class RightsPart(ReaderPart, IdentityPart):
-    """The `ReaderStore` protocol. Ids that were merged share everything with their reader."""
+    """Export and erasure of a reader, together with all ids that were merged into that reader."""
 
     def export_reader(self, user_id: str) -> dict[str, Any]:
         """Return everything the store holds on a reader, JSON-ready (times in epoch seconds).
@@ -44,8 +43,8 @@ class RightsPart(ReaderPart, IdentityPart):
     def erase_reader(self, user_id: str) -> None:
         """Delete the keys of a reader and of every id merged in, and tell the archive.
 
-        Each id has its own erase record, in the stream that held its events; the reader comes
-        last, so that an erasure that was interrupted finds the others when it is asked for again.
+        Each id has its own erase record, in the stream that held its events. The reader comes last,
+        so that a repeated call after an interruption still finds the other ids.
         """
         reader = self.resolve(user_id)
         waiting = [*self._belonging_to(reader, self.read_noted_ids(reader)), reader]
@@ -72,7 +71,7 @@ class RightsPart(ReaderPart, IdentityPart):
         )
         record = orjson.dumps({"user_id": user_id, "requested_at": time.time()})
         call = ScriptCall(scripts.ERASE_READER, names, (record,))
-        return noted_ids(self._link.scripts([call])[0])
+        return decode_noted_ids(self._link.scripts([call])[0])
 
 
 def _as_json(value: Any) -> Any:

@@ -13,7 +13,7 @@ _DIR = Path(__file__).with_name("lua")
 class Script:
     """One Lua script and the SHA-1 by which the store knows it.
 
-    No script is ever built from data: what a user sends arrives as ARGV and stays text.
+    Scripts are never built from data: everything that a user sends is passed as text in ARGV.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""A whole store as one file: written while it runs, and read into an empty one."""
+"""A whole store as one file, which is written while the store runs and read into an empty one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from feed.domain import ArchiveError, ConflictError
-from feed.storage.keys import CHECKPOINT_BLOB, Keys
+from feed.storage.key_names import CHECKPOINT_BLOB, Keys
 from feed.storage.link import Link
 from feed.storage.node import Command
 
@@ -37,10 +37,11 @@ class Record:
 
 
 class StoreDump:
-    """Writes everything of a namespace into a file: streams and checkpoint, then the values.
+    """Writes everything in a namespace to a file: first streams and checkpoint, then the values.
 
-    What a reader did after his stream was copied may be in his state and not in the stream,
-    never the other way round with something missing from both. `count` is the number of records.
+    An event that arrives after its stream was copied may be in the reader's state and not in the
+    stream. No event in a copied stream is missing from the reader's state. `count` is the number
+    of records.
     """
 
     def __init__(self, link: Link, keys: Keys, namespace: str, path: Path) -> None:
@@ -61,7 +62,8 @@ class StoreDump:
     def write_streams(self) -> dict[int, str]:
         """Write the streams and the checkpoint they follow; return each partition's last id.
 
-        A checkpoint that is replaced meanwhile lets its worker trim the streams: begin again.
+        If the checkpoint is replaced meanwhile, its worker may trim the streams, so this starts
+        again.
         """
         for _ in range(ATTEMPTS):
             checkpoint = self._dumped(self._checkpoint)
@@ -121,11 +123,11 @@ class StoreDump:
 
 
 def load_store(link: Link, keys: Keys, path: Path) -> int:
-    """Bring a dump into a store that holds nothing of ours; return the number of records.
+    """Load a dump into a store that holds no key of this namespace; return how many records.
 
     Raises:
         ConflictError: the store already holds data of this namespace.
-        ArchiveError: the file is not a dump or is not whole; nothing has been changed.
+        ArchiveError: the file is not a dump or is incomplete; nothing has been changed.
     """
     layout = keys.catalogue("layout")
     if link.call(layout, "EXISTS", layout):
@@ -142,7 +144,7 @@ def load_store(link: Link, keys: Keys, path: Path) -> int:
 
 
 def _is_lasting(namespace: str) -> Callable[[bytes], bool]:
-    """Return the test for keys to keep: all of ours but leases, hit counters and salts."""
+    """Return the test for keys to dump: all but leases, hit counters and salts."""
     ours = f"{{{namespace}:".encode()
     lease = f"{{{namespace}:c}}:lease:".encode()
     return lambda key: key.startswith(ours) and not key.startswith(lease)
@@ -187,9 +189,9 @@ def _read(path: Path) -> Iterator[Record]:
                 count += 1
                 yield record
     except (OSError, EOFError, struct.error) as error:
-        raise ArchiveError(f"{path} is not whole: {error}") from error
+        raise ArchiveError(f"{path} is incomplete: {error}") from error
     if int(record.data) != count:
-        raise ArchiveError(f"{path} is not whole: {count} of {int(record.data)} records")
+        raise ArchiveError(f"{path} is incomplete: {count} of {int(record.data)} records")
 
 
 def _pack(fields: list[bytes]) -> bytes:

@@ -1,11 +1,11 @@
-"""The partitions' streams in the store, leases, blobs and counters deltas."""
+"""The partitions' streams in the store, and its leases, blobs and counter deltas."""
 
 from __future__ import annotations
 
 from feed.storage import scripts
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
-from feed.storage.store import RecordType, StreamRecord
+from feed.storage.records import RecordType, StreamRecord
 
 Entry = tuple[bytes, list[bytes]]
 
@@ -18,7 +18,7 @@ _TYPES = {
 
 
 class StreamPart(StorePart):
-    """The `StreamStore` protocol."""
+    """Event streams, leases, and what the worker publishes."""
 
     @property
     def partitions(self) -> int:
@@ -36,7 +36,7 @@ class StreamPart(StorePart):
         return self._decode(self._read_entries(partition, f"({after_id}", last_id, count))
 
     def read_streams(self, after_ids: dict[int, str], count: int) -> dict[int, list[StreamRecord]]:
-        """Return at most `count` records of each of several partitions, in one trip a node.
+        """Return up to `count` records of each of several partitions, in one round trip per node.
 
         Partitions whose node does not answer are left out.
         """
@@ -58,7 +58,7 @@ class StreamPart(StorePart):
         self._bulk.call(key, "XTRIM", key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
 
     def trim_streams(self, up_to_ids: dict[int, str]) -> list[int]:
-        """Do `trim_stream` for several partitions, in one trip a node; return those trimmed."""
+        """Trim several partitions' streams, in one round trip per node; return those trimmed."""
         commands = []
         for partition, up_to_id in up_to_ids.items():
             key, (milliseconds, sequence) = self._keys.stream(partition), up_to_id.split("-")
@@ -79,7 +79,7 @@ class StreamPart(StorePart):
         return [length or 0 for length in self._bulk.spread([(k, ("XLEN", k)) for k in keys])]
 
     def stream_ends(self) -> dict[int, str]:
-        """Return the last record's id of each partition whose stream holds any."""
+        """Return the last record's id of each partition whose stream is not empty."""
         keys = [self._keys.stream(p) for p in range(self.partitions)]
         replies = self._bulk.spread([(k, ("XREVRANGE", k, "+", "-", "COUNT", 1)) for k in keys])
         return {p: reply[0][0].decode() for p, reply in enumerate(replies) if reply}

@@ -1,1 +1,1 @@
-"""The worker: counts and archives what the event streams bring."""
+"""The worker, which counts and archives the records of the event streams."""

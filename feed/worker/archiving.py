@@ -1,4 +1,4 @@
-"""The worker's second half: stream records and catalogue changes go into the archive."""
+"""Writes stream records and catalogue changes to the archive, in commits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from feed.storage.archive_ledger import START
 from feed.storage.archive_schema import day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
 from feed.storage.archive_writer import ArchiveWriter, Batch
+from feed.storage.records import CatalogueChange, RecordType, StreamRecord
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import CatalogueChange, RecordType, StreamRecord
-from feed.worker.metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
+from feed.worker.worker_metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ ARTICLES_PER_COMMIT = 5_000
 
 
 class ArchiveFeeder:
-    """Moves what the streams hold into the archive, in commits of bounded size.
+    """Moves the records of the streams into the archive, in commits of bounded size.
 
     Args:
         store: where the streams are.
@@ -66,10 +66,10 @@ class ArchiveFeeder:
         self._started = True
 
     def tick(self, now: float) -> int:
-        """Archive what waits, if it is time; return the number of records and changes archived.
+        """Archive what is waiting, if it is due; return the number of records and changes archived.
 
-        A failure of the disk is logged and tried again later: nothing is lost, the streams keep
-        their records until they are archived.
+        If the disk fails, that is logged and tried again later. Nothing is lost, because the
+        streams keep their records until they are archived.
         """
         if not self._is_due(now):
             return 0
@@ -125,7 +125,7 @@ class ArchiveFeeder:
         return total
 
     def _more_waits(self, batch: Batch) -> bool:
-        """Return whether a batch took as much as one may of a partition or of the catalogue."""
+        """Return whether a batch was full for a partition or for the catalogue."""
         longest = max(map(len, batch.records.values()), default=0)
         return longest >= self._share or len(batch.changes) >= self.articles_per_commit
 

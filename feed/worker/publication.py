@@ -11,8 +11,8 @@ import structlog
 
 from feed.features.ids import IdMap
 from feed.features.state import LiveSignals
-from feed.storage.keys import CHECKPOINT_BLOB
-from feed.storage.store import StreamStore
+from feed.storage.key_names import CHECKPOINT_BLOB
+from feed.storage.stream_part import StreamPart
 
 SIGNALS_BLOB = CHECKPOINT_BLOB
 TRENDING_BLOB = "trending"
@@ -24,14 +24,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """A checkpoint (all the signals) or a delta (those that changed).
+    """A checkpoint (all the signals) or a delta (the signals that have changed).
 
-    `generation` names the worker run that made it; `previous` is the id of the delta before
-    this one (for a checkpoint: of the last delta it includes); `positions` maps each partition
-    to the last stream id that is counted; `at` is when it was made (epoch seconds); `body` is
-    what `LiveSignals.dump` or `.delta` returned, empty for a delta that only announces a run or
-    tells that records without an event were read. `bound` is what `NetworkBound.dump` returned,
-    in a checkpoint alone: only the worker needs it.
+    `generation` names the worker run that made it. `previous` is the id of the delta before this
+    one (in a checkpoint: of the last delta that it includes). `positions` maps each partition to
+    the last stream id that is counted. `at` is the time at which it was made (epoch seconds).
+    `body` is what `LiveSignals.dump` or `.delta` returned; it is empty in a delta that only
+    announces a run or a new position. `bound` is what `NetworkBound.dump` returned; it is only in
+    checkpoints, because only the worker needs it.
     """
 
     generation: str
@@ -70,14 +70,15 @@ class Publication:
 
 
 class SignalsFollower:
-    """A web process's copy of the worker's signals, kept up by deltas.
+    """A web process's copy of the worker's signals, which deltas keep up to date.
 
-    The checkpoint is loaded at the first call, after another worker took over, and after falling
-    behind the deltas that are kept. `signals` never changes once given out; `delta_id` is the id
-    of the last delta in it, `at` when the worker made that (epoch seconds).
+    The checkpoint is loaded at the first call, when another worker has taken over, and when this
+    copy has fallen behind the deltas that are kept. `signals` never changes once it is returned.
+    `delta_id` is the id of the last delta in it, and `at` is the time at which the worker made
+    that delta (epoch seconds).
     """
 
-    def __init__(self, store: StreamStore, ids: IdMap) -> None:
+    def __init__(self, store: StreamPart, ids: IdMap) -> None:
         self._store = store
         self._ids = ids
         self._generation = ""
@@ -90,11 +91,11 @@ class SignalsFollower:
         self.at = 0.0
 
     def follow(self) -> bool:
-        """Take in what the worker published since; return whether `signals` are others now.
+        """Read what the worker has since published; return whether `signals` was replaced.
 
         Raises:
-            StoreUnavailableError: the store does not answer; what it told before that is kept,
-                and stands in the signals after the next call that comes to its end.
+            StoreUnavailableError: the store does not answer. What was read before is kept and is
+                in the signals after the next call that succeeds.
         """
         if not self._generation:
             self._load()
@@ -121,7 +122,7 @@ class SignalsFollower:
             self.delta_id, self.at = delta_id, delta.at
 
     def _load(self) -> bool:
-        """Load the stored checkpoint; return False if it is the one we come from."""
+        """Load the stored checkpoint; return False if it is the one loaded before."""
         data = self._store.read_blob(SIGNALS_BLOB)
         if data is None:
             return False

@@ -1,4 +1,4 @@
-"""The worker's first half: stream records become counters, deltas, checkpoints, trending."""
+"""Counts stream records, and publishes the counters as deltas and checkpoints."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from feed.features.network_bound import NetworkBound
 from feed.features.pool import PoolBuilder
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingDetector, TrendingState
+from feed.storage.records import RecordType, StoredArticle
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import RecordType, StoredArticle
 from feed.worker.publication import (
     DELTAS_KEPT,
     SIGNALS_BLOB,
@@ -51,11 +51,11 @@ class SignalsPublisher:
     """Counts every stream record exactly once and publishes the result.
 
     A checkpoint holds the signals *and* the stream positions they include, in one value that is
-    replaced whole: a new worker goes on from there, so nothing is counted twice or left out.
+    replaced whole. A new worker continues from there, so nothing is counted twice or left out.
 
     Args:
-        store: where streams are read and results published.
-        owner: name of this worker run; also the holder of the lease.
+        store: the store from which streams are read and to which results are published.
+        owner: name of this worker run, which also holds the lease.
         lease: name of the lease that must be held for anything to be published.
         memory_s: seconds after which `start` forgets an article that is neither shown nor
             clicked; 0: never.
@@ -76,7 +76,7 @@ class SignalsPublisher:
         self._positions: dict[int, str] = {}
         self._checkpointed: dict[int, str] = {}
         self._last_delta = self._checkpoint_delta = START
-        self._unsent: list[bytes] = []  # a delta the store did not take is sent again
+        self._unsent: list[bytes] = []  # deltas that the store refused are sent again
         self._checkpoint_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
         self._uncheckpointed = self._bytes = 0
@@ -84,7 +84,7 @@ class SignalsPublisher:
 
     @property
     def checkpointed(self) -> Mapping[int, str]:
-        """Stream positions that the stored checkpoint includes; the stream is safe up to there."""
+        """Stream positions that the stored checkpoint includes; streams may be trimmed to there."""
         return self._checkpointed
 
     def start(self, now: float) -> None:
@@ -107,7 +107,7 @@ class SignalsPublisher:
     def tick(self, now: float) -> int:
         """Count what is new, publish what changed; return the number of records counted."""
         counted, events = self._read_streams()
-        if counted:  # feeds given out change no counter: then only how far we are is told
+        if counted:  # served feeds change no counter: their delta holds the new position alone
             self._unsent.append(self.signals.delta() if events else b"")
         while self._unsent:
             self._publish_delta(self._unsent[0], now)
@@ -153,7 +153,7 @@ class SignalsPublisher:
         return counted, len(payloads) + len(merges)
 
     def _weigh_readers(self, payloads: Sequence[Mapping[str, Any]]) -> None:
-        """Let the bound see the first clicks that did not come from a trusted caller."""
+        """Give the network bound the first clicks that came from readers' own devices."""
         weighed = [p for p in payloads if "network" in p and p["first"]]
         if weighed:
             self.bound.add_readers(

@@ -22,7 +22,7 @@ from feed.service.app import create_app
 from feed.service.schemas import ArticleIn, EventIn
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
-from feed.worker.metrics import COUNTED  # noqa: F401 - its metrics are listed, too
+from feed.worker.worker_metrics import COUNTED  # noqa: F401 - its metrics are listed, too
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "<!-- Written by `scripts/lab/run reference`; edit the code, not this page. -->\n"
@@ -30,17 +30,18 @@ NOTE = "<!-- Written by `scripts/lab/run reference`; edit the code, not this pag
 COMMANDS_HEAD = f"""# Command line
 
 {NOTE}
-For everybody who runs the service. Here is what each command takes. A command that fails says why
-in one line: exit code 2 means that the input is at fault, 3 that a candidate model was refused, and
-1 anything else.
+For everybody who runs the service. This page lists what each command does and which options it
+takes. A command that fails says why in one line. Exit code 2 means that the input is at fault, 3
+that a candidate model was refused, and 1 that something else failed.
 """
 
 ARCHIVE_HEAD = f"""# The archive
 
 {NOTE}
-For the data scientist. The worker writes what happened to Parquet files under `archive/` in the
-data directory, one folder for each UTC day. DuckDB, pandas and Spark read them as they are. Times
-are timestamps with a time zone, in UTC.
+For the data scientist. This page lists the tables of the archive and their columns, so that you can
+query it. The worker writes these tables as Parquet files under `archive/` in the data directory,
+with one folder for each UTC day. DuckDB, pandas and Spark can read them directly. Times are
+timestamps with a time zone, in UTC.
 """
 
 
@@ -49,24 +50,25 @@ def settings_page() -> str:
     return f"""# Settings
 
 {NOTE}
-For the operator and the data scientist. Here is every setting with its default and its unit.
+For the operator and the data scientist. This page lists every setting with its default and its
+unit.
 
 ## The service
 
-The service, the worker and every command read these from the environment. `feed settings` prints
-them with their present values.
+The service, the worker and every command read these settings from the environment. `feed settings`
+prints them with their present values.
 
 {markdown_table("settings")}
 
 ## Ranking
 
-An experiment's variant overrides any of these.
+A variant of an experiment can override any of these settings.
 
 {markdown_table("ranking")}
 
 ## Training
 
-`feed retrain --set NAME=VALUE` changes one for a run.
+`feed retrain --set NAME=VALUE` changes one of these settings for one run.
 
 {markdown_table("training")}
 """
@@ -107,9 +109,10 @@ def routes_page() -> str:
     return f"""# Routes
 
 {NOTE}
-For the engineer who connects a front end. Here is who may call which route, where credentials are
-needed; [Who may do what](../access.md) explains the credentials. "own" means: about the reader whom
-the token speaks for. The parameters and answers of each route are at `/docs` of a running service.
+For the engineer who connects a front end. This page lists who may call which route once credentials
+are required; [Who may do what](../access.md) explains the credentials. "own" means that the token
+allows only requests about its own reader. A running service documents the parameters and answers of
+each route at `/docs`.
 
 {markdown_access_table(app)}
 """
@@ -122,20 +125,21 @@ def events_page() -> str:
     return f"""# Events and articles
 
 {NOTE}
-For the engineer who sends what readers do, and what the newsroom publishes.
+For the engineer who sends articles and readers' events. This page lists every field that the API
+accepts.
 
 ## An event
 
-`POST /v1/events` takes up to 500 of them. The answer comes when they are kept.
+`POST /v1/events` takes up to 500 events. The answer comes when they are stored.
 
 {_field_table(event)}
 
-Kinds: {", ".join(f"`{kind}`" for kind in event["$defs"]["EventKind"]["enum"])}. The `un...` kinds
-take back the kind they name.
+Kinds: {", ".join(f"`{kind}`" for kind in event["$defs"]["EventKind"]["enum"])}. A kind that
+begins with `un` takes back an earlier event; `unlike`, for example, takes back `like`.
 
 ## An article
 
-`POST /v1/articles` takes up to 500 of them, all or none.
+`POST /v1/articles` takes up to 500 articles, and accepts either all of them or none.
 
 {_field_table(article)}
 """
@@ -183,8 +187,9 @@ def metrics_page() -> str:
     return f"""# Metrics
 
 {NOTE}
-For the operator. `/metrics` serves these to Prometheus, summed over all processes of a machine. It
-wants a key with the scope `metrics` once there are keys, unless `FEED_PUBLIC_METRICS` is true.
+For the operator. This page lists every metric that `/metrics` serves to Prometheus, summed over all
+processes of a machine. Once there are keys, `/metrics` requires a key with the scope `metrics`,
+unless `FEED_PUBLIC_METRICS` is true.
 
 {table}
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Compares the rankers' parameters on the past alone, by a split in time."""
+"""Compares the rankers' parameters by a split in time, only on the past."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from feed.service.api_keys import hash_key
 from feed.service.app import create_app
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import run_worker
+from feed.worker.loop import run_worker
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGS = [

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from feed.config import Settings
-from feed.service.tokens import ReaderTokens
+from feed.service.reader_tokens import ReaderTokens
 
 from .conftest import ROOT, find_tool
 

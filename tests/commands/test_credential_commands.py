@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from feed.cli import feed
 from feed.config import Settings
 from feed.service.api_keys import hash_key, parse_keys
-from feed.service.tokens import ReaderTokens
+from feed.service.reader_tokens import ReaderTokens
 from feed.storage.redis_store import RedisStore
 
 

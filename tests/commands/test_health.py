@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from feed.commands.health import health
-from feed.worker.worker import LEASE
+from feed.worker.loop import LEASE
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import build_readers, simulate_history
 from feed.service.followers import ModelFollower
 from feed.storage.archive_writer import ArchiveWriter, Batch
-from feed.storage.store import CatalogueChange, RecordType, StoredArticle, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord
 
 NOW = 1_780_000_000.0
 HOURS = 30.0

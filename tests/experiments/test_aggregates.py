@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from lab.simulation.fixed import winsorise
 
-from feed.experiments.statistics.aggregates import NO_READERS, PAIRS, Moments, winsorise
+from feed.experiments.statistics.aggregates import NO_READERS, PAIRS, Moments
 
 VALUES = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False, width=32)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from lab.simulation.archive import World
 
 from feed.config import DAY_S
+from feed.documents.views import render_html, render_markdown
 from feed.domain import ConflictError, InvalidInputError
 from feed.experiments.design.definitions import (
     Experiment,
@@ -24,9 +24,7 @@ from feed.experiments.design.definitions import (
 )
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
-from feed.experiments.report.html import render_html
-from feed.experiments.report.markdown import render_markdown
-from feed.experiments.report.writing import dump_json
+from feed.experiments.report.writing import dump_json, experiment_document
 from feed.storage.archive_ledger import Commit, Ledger
 
 SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
@@ -41,9 +39,10 @@ def failed(report: Report) -> set[str]:
 
 def readable(report: Report, *, html: bool = False) -> str:
     """The views of a report, after making sure that none of them shows a broken number."""
-    text = dump_json(report).decode() + render_markdown(report)
+    document = experiment_document(report)
+    text = dump_json(report).decode() + render_markdown(document)
     if html:
-        text += render_html(report)
+        text += render_html(document)
     json.loads(dump_json(report), parse_constant=pytest.fail)
     for word in ("nan", "Traceback", "None%", "inf%"):
         assert word not in text.replace("finance", "").replace("nance", ""), word
@@ -198,14 +197,14 @@ def test_readers_with_a_test_override_never_enter(report_on: ReportOn) -> None:
 
 
 def test_html_needs_nothing_from_outside(report_on: ReportOn) -> None:
-    page = render_html(report_on(LIFTED))
+    page = render_html(experiment_document(report_on(LIFTED)))
     for mark in ("src=", "<link", "@import", "url(http", 'href="http', "<script"):
         assert mark not in page
 
 
 def test_what_people_wrote_is_escaped(report_on: ReportOn) -> None:
     text = "<script>alert(1)</script>"
-    page = render_html(report_on(SMALL, hypothesis=text, owner=text))
+    page = render_html(experiment_document(report_on(SMALL, hypothesis=text, owner=text)))
     assert text not in page
     assert "&lt;script&gt;" in page
 
@@ -377,7 +376,7 @@ def test_files_lost_within_days_are_missed_by_their_numbers(
             file.rename(file.with_name(f"{first:012d}-{first + 99 - gap:012d}.parquet"))
     report = at_end(folder, trial)
     assert completeness(report) is CheckState.FAILED
-    assert "commits to the archive 40 left no file" in readable(report)
+    assert "commits to the archive, 40 left no file" in readable(report)
 
 
 def test_where_files_carry_no_numbers_an_empty_day_counts_as_lost(
@@ -397,11 +396,3 @@ def test_experiments_that_never_started_and_empty_windows_are_refused(
         analyse(tmp_path, replace(trial, started_at=0.0, status=Status.DRAFT), now=1.0)
     with pytest.raises(InvalidInputError):
         analyse(tmp_path, trial, now=trial.started_at)
-
-
-def test_the_templates_are_part_of_the_package() -> None:
-    found = importlib.util.find_spec("feed.experiments.report")
-    assert found is not None
-    assert found.submodule_search_locations
-    folder = Path(found.submodule_search_locations[0]) / "templates"
-    assert {path.name for path in folder.iterdir()} >= {"report.html", "report.css"}

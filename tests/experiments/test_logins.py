@@ -118,7 +118,7 @@ def test_a_reader_who_kept_the_own_variant_has_no_exposure_under_the_other_id(
     assert anon not in after
     assert after[reader] == before[reader]
     (finding,) = after["checks"]
-    assert "to 1 who logged in" in finding
+    assert "readers who logged in: 1)" in finding
     others = set(before) - {anon, reader, "checks"}
     assert all(before[one] == after[one] for one in others)
 

@@ -126,7 +126,7 @@ def test_programs_in_one_variant_alone_are_a_fault(log: Log) -> None:
     )
     found = check(log, "Bots", replace(DESIGN, planned_readers=800))
     assert found.state is CheckState.FAILED
-    assert "In treatment it is off control" in found.finding
+    assert "In treatment it differs from control" in found.finding
     assert found.fault == "programs read in one variant more than in another"
 
 

@@ -11,7 +11,6 @@ from feed.experiments.judgement.wording import (
     percent_interval,
     points,
 )
-from feed.experiments.report.plots import Bar, draw_intervals
 from feed.experiments.statistics.effects import Interval
 
 
@@ -38,18 +37,3 @@ from feed.experiments.statistics.effects import Interval
 )
 def test_numbers_are_written_for_people(written: str, expected: str) -> None:
     assert written == expected
-
-
-def test_figures_take_their_colours_from_the_page() -> None:
-    drawing = draw_intervals([Bar("<b>$x$</b>", 0.1, -0.05, 0.2)], target=0.05, target_name="t")
-    for svg in (drawing.wide, drawing.narrow):
-        assert svg.startswith("<svg viewBox=")
-        assert "var(--ink)" in svg
-        assert "&lt;b&gt;$x$" in svg
-        assert "#0" not in svg.replace("url(#", "").replace('href="#', "")
-        assert "<metadata" not in svg
-
-
-def test_figures_are_the_same_every_time() -> None:
-    bars = [Bar("a", 0.1, -0.05, 0.2), Bar("b", None)]
-    assert draw_intervals(bars) == draw_intervals(bars)

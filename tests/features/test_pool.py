@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from feed.domain import AiGenerated, Article
-from feed.features.context import device_code
 from feed.features.ids import IdMap, find
 from feed.features.pool import PoolBuilder
+from feed.features.request_context import device_code
 
 NOW = 1_700_000_000.0
 

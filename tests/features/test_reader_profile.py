@@ -14,7 +14,7 @@ from feed.features.profile import (
     followed_of,
     profile_from_state,
 )
-from feed.storage.store import History, HistoryEntry, ReaderState, Shown
+from feed.storage.records import History, HistoryEntry, ReaderState, Shown
 
 NOW = 1_700_000_000.0
 CONFIG = RankingConfig()
@@ -178,15 +178,15 @@ def newsroom():
 def test_preferences_become_codes_and_dislikes_hide():
     pool = newsroom()
     profile = profile_from_state(wishing_state(), pool, NOW, CONFIG)
-    wishes = profile.preferences
-    assert wishes.followed_sections.tolist() == [pool.sections.row("sport")]
-    assert wishes.muted_sections.tolist() == [pool.sections.row("news")]
-    assert wishes.followed_sources.tolist() == [pool.sources.row("desk")]
-    assert wishes.muted_sources.tolist() == [pool.sources.row("wire")]
-    assert wishes.languages.tolist() == [pool.languages.row("en")]
-    assert wishes.personalization
+    preferences = profile.preferences
+    assert preferences.followed_sections.tolist() == [pool.sections.row("sport")]
+    assert preferences.muted_sections.tolist() == [pool.sections.row("news")]
+    assert preferences.followed_sources.tolist() == [pool.sources.row("desk")]
+    assert preferences.muted_sources.tolist() == [pool.sources.row("wire")]
+    assert preferences.languages.tolist() == [pool.languages.row("en")]
+    assert preferences.personalization
     assert profile.hidden_rows.tolist() == [1, 2]
-    by_section, by_source = followed_of(pool, wishes, np.array([0, 1, 2]))
+    by_section, by_source = followed_of(pool, preferences, np.array([0, 1, 2]))
     assert by_section.tolist() == [False, True, True]
     assert by_source.tolist() == [False, True, False]
     neither = followed_of(pool, NO_PREFERENCES, np.array([0, 1]))

@@ -13,7 +13,7 @@ from feed.domain import Rung
 from feed.service.app import create_app
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 
 NOW = 1_790_000_000.0
 CLICKS = 300

@@ -36,6 +36,9 @@ NOT_RUN = {
     "-r requirements.lock -d files": "it downloads all dependencies",
     "scripts/lock                       # after a change of pyproject.toml": "it asks the index",
     "sudo scripts/image.py": "it needs root and Debian's package index",
+    "feed retrain --data /var/lib/feed  # from cron: publishes a model only if it is not worse": (
+        "it wants days of clicks and an experiment; tests/commands runs each of them"
+    ),
     "import os, time, jwt": "tests/client/test_front_end_guide.py runs it",
 }
 """The first line of each block that is not run here, with the reason."""

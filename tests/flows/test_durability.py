@@ -19,14 +19,14 @@ from feed.service.supervisor import settings_to_environment
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
 
 RUN_WORKER = """
 import signal, threading
 from feed.config import settings_from_environment
-from feed.worker.worker import run_worker
+from feed.worker.loop import run_worker
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 run_worker(settings_from_environment(), stop)

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
-from feed.storage.keys import KEY_TABLE, KeySpec
-from feed.storage.store import StoredArticle, StoredKey
-from feed.worker.worker import Worker
+from feed.storage.key_names import KEY_TABLE, KeySpec
+from feed.storage.records import StoredArticle, StoredKey
+from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0
@@ -84,7 +85,7 @@ def a_feed(request_id, user_id, at):
         personalized=False,
         model_version="",
         experiments={},
-        items=(),
+        slots=make_slots([]),
         shown_from=0,
         shown_to=0,
     )

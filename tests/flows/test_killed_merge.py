@@ -9,9 +9,9 @@ import pytest
 
 from feed.domain import Event, EventKind
 from feed.storage.archive import Archive
+from feed.storage.records import Outcome
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import Outcome
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 
 NOW = 1_790_000_000.0
 STEPS = 4

@@ -11,7 +11,7 @@ from feed.offline.fitting import fit_bundle
 from feed.offline.replay import Replay
 from feed.service.app import create_app
 from feed.storage.archive import Archive
-from feed.worker.worker import LEASE, Worker
+from feed.worker.loop import LEASE, Worker
 
 NOW = 1_790_000_000.0
 

@@ -10,8 +10,8 @@ import pytest
 
 from feed.config import RankingConfig, Settings, TrainingConfig
 from feed.domain import Mode, Preferences, format_time
-from feed.features.context import RequestContext, device_code
 from feed.features.profile import preference_codes
+from feed.features.request_context import RequestContext, device_code
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.ranker import LightGBMRanker
@@ -29,10 +29,10 @@ from feed.ranking.live_index import build_index
 from feed.ranking.pipeline import recommend
 from feed.service.app import create_app
 from feed.storage.archive import Archive
+from feed.storage.records import ReaderState
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import ReaderState
+from feed.worker.loop import Worker
 from feed.worker.publication import Publication
-from feed.worker.worker import Worker
 
 NOW = 1_790_000_000.0
 REQUESTS = 200
@@ -41,7 +41,7 @@ ARTICLES = 90
 ARCHIVE_S = 100_000.0
 MERGES = {60: ("u3", "u4"), 90: ("u1", "account"), 140: ("u4", "u6")}
 """Logins: before which request which id becomes whose."""
-WITH_WISHES = {"u1", "account"}
+WITH_PREFERENCES = {"u1", "account"}
 FOLLOWED = Preferences(followed_sections=("s1",), followed_sources=("wire2",))
 
 
@@ -285,7 +285,7 @@ def test_scores_of_200_served_requests_are_found_again_from_the_archive(newsroom
     for one in served:
         while ticks and newsroom.ticks[ticks[0][0]] <= newsroom.ticks[one.counters_at]:
             rescorer.tick(ticks.pop(0)[1])
-        preferences = FOLLOWED if one.user_id in WITH_WISHES else Preferences()
+        preferences = FOLLOWED if one.user_id in WITH_PREFERENCES else Preferences()
         again = rescorer.scores(one, preferences)
         assert set(one.scores) <= set(again)
         for article_id, score in one.scores.items():

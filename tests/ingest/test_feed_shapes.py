@@ -10,7 +10,7 @@ import yaml
 
 from feed.domain import Article, parse_time
 from feed.ingest.dates import read_zone
-from feed.ingest.fetching import Document
+from feed.ingest.fetching import FetchedDocument
 from feed.ingest.reading import parse_document
 
 NOW = parse_time("now", "2026-11-27T07:00:00Z")
@@ -47,7 +47,7 @@ def expected_article(given, shape):
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape["shape"])
 def test_a_shape_of_feed_gives_exactly_its_articles(shape):
     text = shape.get("document") or CHANNEL.format(items=shape["items"])
-    document = Document(expand(text).encode(), shape.get("address", ""))
+    document = FetchedDocument(expand(text).encode(), shape.get("address", ""))
     found = parse_document(document, NOW, read_zone(shape.get("zone", "UTC")))
     expected = shape["articles"]
     assert found.articles == [expected_article(given, shape) for given in expected]

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from feed.domain import InvalidInputError
-from feed.ingest.fetching import Document
+from feed.ingest.fetching import FetchedDocument
 from feed.ingest.reading import parse_document, read_documents
 
 ARTICLE = {"article_id": "a1", "title": "Ferry", "published_at": "2026-11-21T08:30:00Z"}
@@ -71,9 +71,9 @@ def test_compressed_sources_are_read_and_half_of_one_takes_nothing(tmp_path, nam
 
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
 def test_a_document_is_known_by_its_content_not_by_its_name(mark):
-    found = parse_document(Document(mark + b"\n" + orjson.dumps([ARTICLE])), now=0.0)
+    found = parse_document(FetchedDocument(mark + b"\n" + orjson.dumps([ARTICLE])), now=0.0)
     assert [a.article_id for a in found.articles] == ["a1"]
-    (article,) = parse_document(Document(mark + RSS), now=0.0).articles
+    (article,) = parse_document(FetchedDocument(mark + RSS), now=0.0).articles
     assert article.title == "One"
 
 
@@ -85,7 +85,7 @@ def test_an_empty_source_is_named(tmp_path):
 def test_half_a_feed_takes_nothing():
     for cut in (-8, -25, -60, -120):
         with pytest.raises(InvalidInputError, match="breaks off"):
-            parse_document(Document(RSS[:cut]), now=0.0)
+            parse_document(FetchedDocument(RSS[:cut]), now=0.0)
 
 
 def test_half_of_a_feed_whose_channel_ends_before_its_items_takes_nothing():
@@ -94,13 +94,13 @@ def test_half_of_a_feed_whose_channel_ends_before_its_items_takes_nothing():
         b'xmlns="http://purl.org/rss/1.0/"><channel rdf:about="x"><title>R</title></channel>'
         b'<item rdf:about="https://r.example/1"><title>One</title></item></rdf:RDF>'
     )
-    assert len(parse_document(Document(rdf), now=0.0).articles) == 1
+    assert len(parse_document(FetchedDocument(rdf), now=0.0).articles) == 1
     with pytest.raises(InvalidInputError, match="breaks off"):
-        parse_document(Document(rdf[:-12]), now=0.0)
+        parse_document(FetchedDocument(rdf[:-12]), now=0.0)
 
 
 def test_a_feed_that_is_whole_but_not_well_formed_is_taken():
     (article,) = parse_document(
-        Document(RSS.replace(b"One", b"Fish & chips<br>")), now=0.0
+        FetchedDocument(RSS.replace(b"One", b"Fish & chips<br>")), now=0.0
     ).articles
     assert article.title == "Fish & chips"

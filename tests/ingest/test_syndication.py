@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from feed.domain import InvalidInputError
-from feed.ingest.fetching import Document
+from feed.ingest.fetching import FetchedDocument
 from feed.ingest.reading import parse_document
 
 RSS = b"""<?xml version="1.0"?>
@@ -28,7 +28,7 @@ ATOM = b"""<?xml version="1.0" encoding="utf-8"?>
 
 
 def parse_syndication(content, now):
-    return parse_document(Document(content), now).articles
+    return parse_document(FetchedDocument(content), now).articles
 
 
 def test_an_rss_item_becomes_an_article_without_markup():
@@ -79,7 +79,7 @@ def test_what_is_no_feed_is_refused():
 )
 def test_what_is_no_feed_is_told_what_it_is(page, said):
     with pytest.raises(InvalidInputError, match=said):
-        parse_document(Document(page, "https://n.example/"), now=0.0)
+        parse_document(FetchedDocument(page, "https://n.example/"), now=0.0)
 
 
 def test_a_broken_address_costs_its_entry_that_address_and_nothing_else():

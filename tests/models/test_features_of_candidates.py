@@ -3,11 +3,11 @@ import pytest
 
 from feed.config import RankingConfig
 from feed.domain import Article
-from feed.features.context import RequestContext
 from feed.features.ids import IdMap
 from feed.features.interactions import CLICK
 from feed.features.pool import PoolBuilder
 from feed.features.profile import EMPTY_PROFILE, build_profile
+from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.feature_matrix import build_features, rank_each

@@ -15,7 +15,7 @@ from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
 from feed.storage.archive import Archive
 from feed.storage.archive_writer import ArchiveWriter, Batch
-from feed.storage.store import CatalogueChange, RecordType, StoredArticle, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord
 
 NOW = 1_780_000_000.0
 

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from feed.config import TrainingConfig, override
+from feed.documents.views import render_html
 from feed.offline.evaluation import evaluate
+from feed.offline.evaluation_report import build_report, evaluation_document
 from feed.offline.methods import MODEL, RANDOM
-from feed.offline.report import build_report, render_html
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
@@ -64,19 +65,19 @@ def test_permuting_the_future_changes_no_earlier_score(make_world, scramble_futu
 
 def test_a_planted_taste_is_found(tasteful):
     _, book, _ = tasteful
-    found = book.tally.summary("slate")
+    found = book.metrics.summary("slate")
     popularity = found["clicks, half-life 6 h"]["auc"]
     assert found[MODEL]["auc"].low > popularity.high
     assert found[MODEL]["auc"].mean > 0.7
-    pool = book.tally.summary("pool")
+    pool = book.metrics.summary("pool")
     assert pool[MODEL]["recall@10"].mean > pool[RANDOM]["recall@10"].mean
 
 
 def test_in_a_world_without_taste_the_ranker_does_not_beat_popularity(make_world):
     log = make_world(taste=0.0, seed=3, lists=1200)
     book = evaluate(log, plan(36, 48, heads=("slate",)), ScoreBook(log))
-    found = book.tally.summary("slate")
-    gain = book.tally.values("slate", MODEL, "auc") - book.tally.values(
+    found = book.metrics.summary("slate")
+    gain = book.metrics.values("slate", MODEL, "auc") - book.metrics.values(
         "slate", "clicks, half-life 6 h", "auc"
     )
     assert abs(gain.mean()) < 3 * gain.std() / np.sqrt(len(gain))
@@ -121,7 +122,7 @@ def test_the_report_can_be_read_as_json_and_as_a_page(tasteful):
     report = build_report(book, {"dataset": "world"})
     assert report["protocols"]["slate"][MODEL]["auc"]["n"] > 100
     assert report["protocols"]["sources"]["union"]["recall@100 of the pool"]["mean"] > 0.9
-    page = render_html(report)
+    page = render_html(evaluation_document(report))
     assert page.count("<svg") >= 4
     assert "http-equiv" not in page
     assert "<script" not in page

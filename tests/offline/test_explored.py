@@ -24,8 +24,8 @@ from feed.offline.explored import ExploredSlots, Policy, moment_of_counters, rea
 from feed.service.app import create_app
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
+from feed.worker.loop import Worker
 from feed.worker.publication import Publication
-from feed.worker.worker import Worker
 
 OPE = (sys.executable, "-m", "feed", "ope")
 NOW = 1_790_000_000.0

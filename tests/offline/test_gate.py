@@ -9,11 +9,12 @@ import orjson
 import pytest
 
 from feed.config import RankingConfig, TrainingConfig
+from feed.domain import parse_time
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
-from feed.offline.gate import DAY_ONE, FEWEST_LISTS, Verdict, decide, judge, measure
-from feed.offline.ranking_metrics import Interval
-from feed.offline.training import Window, hold_out, train
+from feed.offline.gate import DAY_ONE, FEWEST_LISTS, GateVerdict, decide, judge, measure
+from feed.offline.ranking_metrics import MeanEstimate
+from feed.offline.training import TimeSpan, hold_out, train
 
 CONFIG = TrainingConfig(factors=8, iterations=5, ranker_trees=30, ranker_min_impressions=50)
 RANKING = RankingConfig()
@@ -26,7 +27,7 @@ def learn(log: EventLog, version: str = "v1") -> ModelBundle:
 
 def verdict_on(
     log: EventLog, candidate: ModelBundle, live: ModelBundle | None, margin: float = MARGIN
-) -> Verdict:
+) -> GateVerdict:
     return judge(log, candidate, live, hold_out(log), margin, RANKING)
 
 
@@ -64,20 +65,20 @@ def bad(world) -> ModelBundle:
     ],
 )
 def test_a_candidate_passes_if_its_whole_interval_is_above_the_margin(low, high, passed, reason):
-    difference = Interval((low + high) / 2, low, high, FEWEST_LISTS)
+    difference = MeanEstimate((low + high) / 2, low, high, FEWEST_LISTS)
     assert decide(difference, 0.01, "v1") == (passed, reason)
 
 
 def test_too_few_lists_decide_nothing_however_good_they_look():
-    few = Interval(0.2, 0.1, 0.3, FEWEST_LISTS - 1)
+    few = MeanEstimate(0.2, 0.1, 0.3, FEWEST_LISTS - 1)
     assert decide(few, 0.01, "v1") == (False, "only 49 clicked lists to compare it with v1")
     assert decide(replace(few, n=FEWEST_LISTS), 0.01, "v1") == (True, "better than v1")
 
 
 @pytest.mark.parametrize(("low", "better"), [(0.001, True), (0.0, False), (np.nan, False)])
 def test_better_means_the_whole_interval_lies_above_zero(low, better):
-    known = Interval(0.5, low, 1.0, 100)
-    verdict = Verdict(
+    known = MeanEstimate(0.5, low, 1.0, 100)
+    verdict = GateVerdict(
         passed=True,
         reason="",
         candidate=known,
@@ -85,7 +86,7 @@ def test_better_means_the_whole_interval_lies_above_zero(low, better):
         difference=known,
         against=DAY_ONE,
         margin=MARGIN,
-        window=Window(0.0, 1.0),
+        window=TimeSpan(0.0, 1.0),
     )
     assert verdict.better == better
     assert verdict.to_dict()["better"] == better
@@ -118,7 +119,7 @@ def test_a_first_model_is_compared_with_the_weights_on_its_own_candidates(world,
 def test_a_first_model_without_a_learned_ranker_passes_however_few_lists_there_are(world, good):
     end = hold_out(world).end
     without = replace(good, ranker=None)
-    for window in (hold_out(world), Window(end, end)):
+    for window in (hold_out(world), TimeSpan(end, end)):
         verdict = judge(world, without, None, window, MARGIN, RANKING)
         assert verdict.passed
         assert verdict.reason == f"it learnt no ranker, so it orders by {DAY_ONE}"
@@ -163,13 +164,13 @@ def test_where_the_interval_reaches_below_the_margin_what_serves_goes_on(world, 
 
 def test_with_too_few_lists_what_serves_goes_on(world, good):
     end = hold_out(world).end
-    tiny = Window(float(world.impressions.at[-20]), end)
+    tiny = TimeSpan(float(world.impressions.at[-20]), end)
     against_live = judge(world, good, replace(good, version="live"), tiny, MARGIN, RANKING)
     assert not against_live.passed
     assert against_live.reason == "only 20 clicked lists to compare it with live"
     first = judge(world, good, None, tiny, MARGIN, RANKING)
     assert not first.passed
-    nothing = judge(world, good, None, Window(end, end), MARGIN, RANKING)
+    nothing = judge(world, good, None, TimeSpan(end, end), MARGIN, RANKING)
     assert not nothing.passed
     assert nothing.candidate.n == 0
     assert not nothing.better
@@ -179,11 +180,34 @@ def test_a_verdict_goes_into_a_manifest_with_both_numbers(world, good):
     end = hold_out(world).end
     for verdict in (
         verdict_on(world, good, None),
-        judge(world, good, None, Window(end, end), MARGIN, RANKING),
+        judge(world, good, None, TimeSpan(end, end), MARGIN, RANKING),
     ):
-        kept = orjson.loads(orjson.dumps(verdict.to_dict()))
+        kept = verdict.to_dict()
+        assert orjson.loads(orjson.dumps(kept)) == kept
         assert kept["verdict"] == ("passed" if verdict.passed else "refused")
         assert kept["metric"] == "pool nDCG@10"
         mean = kept["candidate"]["mean"]
         assert mean is None if not verdict.candidate.n else np.isclose(mean, verdict.candidate.mean)
         assert kept["other"]["n"] == verdict.other.n
+        assert kept["margin"] == MARGIN
+        window = [verdict.window.start, verdict.window.end]
+        assert [parse_time("window", text) for text in kept["window"]] == pytest.approx(
+            window, abs=1e-3
+        )
+
+
+def test_of_many_lists_every_nth_is_measured(world, good):
+    window = hold_out(world)
+    all_of_them = measure(world, good, window, RANKING)
+    few = measure(world, good, window, RANKING, most_lists=len(all_of_them.model) // 3)
+    assert 0 < len(few.model) <= len(all_of_them.model) // 3 + 1
+    assert set(few.users) <= set(all_of_them.users)
+
+
+def test_the_progress_of_one_model_and_of_two_goes_from_nothing_to_all(world, good):
+    for models, live in ((1, None), (2, replace(good, version="live"))):
+        seen: list[float] = []
+        judge(world, good, live, hold_out(world), MARGIN, RANKING, progress=seen.append)
+        assert seen == sorted(seen)
+        assert 0.4 / models < seen[0] <= 1.0 / models
+        assert seen[-1] == pytest.approx(1.0, abs=0.05)

@@ -178,7 +178,7 @@ def test_an_evaluation_from_files_is_that_from_memory(make_world, tmp_path):
     )
     books = [evaluate(s, plan, ScoreBook(s)) for s in (log, StoredLog(log, tmp_path))]
     for protocol in ("slate", "pool"):
-        assert books[0].tally.summary(protocol) == books[1].tally.summary(protocol)
+        assert books[0].metrics.summary(protocol) == books[1].metrics.summary(protocol)
 
 
 def test_the_order_of_reading_a_data_set_decides_nothing(world):

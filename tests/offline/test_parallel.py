@@ -48,7 +48,7 @@ def test_protocols_side_by_side_score_as_one_walk_of_both(make_world, tmp_path):
         alone = evaluate(log, plan, ScoreBook(log, scores))
     assert read(tmp_path / "both.parquet") == read(tmp_path / "one.parquet")
     for protocol in ("slate", "pool"):
-        mine, theirs = (b.tally.summary(protocol)["model"] for b in (book, alone))
+        mine, theirs = (b.metrics.summary(protocol)["model"] for b in (book, alone))
         assert mine == theirs
     assert told
     assert all(0.0 <= share <= 1.0 and doing in ("learning", "measuring") for share, doing in told)

@@ -10,11 +10,11 @@ import pytest
 
 from feed.config import RankingConfig
 from feed.domain import Article, Mode
-from feed.features.context import RequestContext
 from feed.features.ids import IdMap
 from feed.features.interactions import CLICK
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.profile import NO_PREFERENCES, PreferenceCodes, Profile, build_profile
+from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle

@@ -1,7 +1,7 @@
 import numpy as np
 
 from feed.config import RankingConfig
-from feed.features.context import RequestContext
+from feed.features.request_context import RequestContext
 from feed.ranking.eligibility import find_eligible
 from feed.ranking.live_index import EXPLORE_DEPTH, build_index
 
@@ -27,8 +27,10 @@ def test_every_rule_counts_what_it_drops(world):
     world.change([1, 2], expires_at=NOW + 1)
     world.change([10], language=-1)
     german = world.pool.languages.row("de")
-    wishes = world.prefer(muted_sections=["sport"], muted_sources=["s0"], languages=["en", "de"])
-    profile = world.reader([3, 4], hidden_rows=np.array([5, 6, 7]), preferences=wishes)
+    preferences = world.prefer(
+        muted_sections=["sport"], muted_sources=["s0"], languages=["en", "de"]
+    )
+    profile = world.reader([3, 4], hidden_rows=np.array([5, 6, 7]), preferences=preferences)
     found = eligible(
         world, profile, 30.0, np.array([8, 9]), page_row=13, section=-1, languages=(german,)
     )

@@ -107,8 +107,8 @@ def test_nobody_is_told_to_follow_what_they_only_read(shared_world):
 
 def test_follow_reasons_name_what_is_followed(shared_world):
     world = shared_world
-    wishes = world.prefer(followed_sections=["culture"], followed_sources=["s2"])
-    found = first_page(world, world.reader([3], preferences=wishes))
+    preferences = world.prefer(followed_sections=["culture"], followed_sources=["s2"])
+    found = first_page(world, world.reader([3], preferences=preferences))
     followed = [(row, r) for row, r in found if r.code.endswith("you_follow")]
     assert followed
     for row, reason in followed:

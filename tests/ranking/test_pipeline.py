@@ -49,8 +49,8 @@ def test_no_slate_repeats_an_article_or_breaks_a_rule(
     mmr_lambda, explore_slots,
 ):  # fmt: skip
     world = shared_world
-    wishes = world.prefer(muted_sections=[muted_section], muted_sources=[muted_source])
-    profile = world.reader(clicked, hidden_rows=np.array(hidden, np.int64), preferences=wishes)
+    preferences = world.prefer(muted_sections=[muted_section], muted_sources=[muted_source])
+    profile = world.reader(clicked, hidden_rows=np.array(hidden, np.int64), preferences=preferences)
     config = RankingConfig(mmr_lambda=mmr_lambda, explore_slots=explore_slots)
     slate = recommend(world.context(profile, seed, page_row=page, section=section), config)
     rows, pool = slate.rows, world.pool

@@ -14,7 +14,7 @@ from feed.domain import format_time
 from feed.service.app import create_app
 from feed.service.services import Services
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 
 NOW = 1_790_000_000.0
 

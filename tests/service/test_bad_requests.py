@@ -56,7 +56,7 @@ def test_a_wrong_method_is_told_the_right_ones(site: Any) -> None:
         (b"[1]", "application/json", 422),
         (b"null", "application/json", 422),
         (b"{}", "application/json", 422),
-        (b"{}", "text/plain", 415),
+        (b"{}", "text/csv", 415),
         (b"a=b", "application/x-www-form-urlencoded", 415),
         (b"x" * 4_000_001, "application/json", 413),
     ],

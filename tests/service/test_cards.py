@@ -1,26 +1,26 @@
-"""The shelf holds no more cards than it may, and the ones asked for last."""
+"""The cache never holds more cards than its capacity, and keeps those used last."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from feed.service.cards import CardShelf
+from feed.service.cards import CardCache
 
 
-def test_a_full_shelf_lets_the_oldest_cards_go(site: Any) -> None:
+def test_a_full_cache_drops_the_oldest_cards(site: Any) -> None:
     ids = site.publish(12)
-    shelf = CardShelf(site.store, capacity=5)
-    shelf.sync()
+    card_cache = CardCache(site.store, capacity=5)
+    card_cache.sync()
     for article_id in ids:
-        (card,) = shelf.take([article_id])
+        (card,) = card_cache.take([article_id])
         assert card is not None
-    held = [card.article_id for card in shelf.held(ids) if card]
+    held = [card.article_id for card in card_cache.held(ids) if card]
     assert held == ids[-5:]
 
 
-def test_one_large_request_does_not_overfill_the_shelf(site: Any) -> None:
+def test_one_large_request_does_not_overfill_the_card_cache(site: Any) -> None:
     ids = site.publish(12)
-    shelf = CardShelf(site.store, capacity=5)
-    shelf.sync()
-    assert all(shelf.take(ids))
-    assert sum(card is not None for card in shelf.held(ids)) == 5
+    card_cache = CardCache(site.store, capacity=5)
+    card_cache.sync()
+    assert all(card_cache.take(ids))
+    assert sum(card is not None for card in card_cache.held(ids)) == 5

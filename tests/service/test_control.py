@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from feed.storage.store import RecordType
+from feed.storage.records import RecordType
 
 DESIGN = {
     "name": "no-exploration",
@@ -112,7 +112,7 @@ def test_interleaving_shows_both_rankings_and_says_which_side_picked(site: Any) 
     ids = [item["article"]["article_id"] for item in page["items"]]
     assert len(ids) == len(set(ids)) == 30
     kept = site.store.read_for_page(reader, page["request_id"])[0]
-    teams = [s for item in kept.items for s in item.sources if s.startswith("team:")]
+    teams = [s for sources in kept.slots.sources for s in sources if s.startswith("team:")]
     assert set(teams) == {"team:control", "team:plain"}
     assert len(teams) == 30
 

@@ -19,7 +19,7 @@ from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
-from feed.service.admission import AdmissionGate
+from feed.service.admission import AdmissionQueue
 from feed.service.app import create_app
 from feed.service.problems import ProblemError
 from feed.storage.embedded import EmbeddedStore
@@ -147,7 +147,7 @@ def test_a_request_over_its_budget_spares_every_further_round_trip(
         store = app.extensions["feed"].store
         app.extensions["feed"].keeper.refresh()
         publish(app, 30)
-        app.extensions["feed"].shelf.sync()
+        app.extensions["feed"].card_cache.sync()
         lost = lost_exposures(app)
         kept = sum(store.stream_lengths())
         page = app.test_client().get("/v1/feed?user_id=u").json
@@ -283,7 +283,7 @@ def test_ranking_that_fails_steps_down_and_says_so(site: Any) -> None:
 
 
 def test_the_gate_lets_a_few_wait_and_turns_the_rest_away() -> None:
-    gate = AdmissionGate(running=1, waiting=1, patience_s=5.0)
+    gate = AdmissionQueue(running=1, waiting=1, patience_s=5.0)
     inside, leave, outcomes = threading.Event(), threading.Event(), []
 
     def first() -> None:
@@ -313,7 +313,7 @@ def test_the_gate_lets_a_few_wait_and_turns_the_rest_away() -> None:
 
 
 def test_turns_come_in_the_order_of_asking() -> None:
-    gate = AdmissionGate(running=1, waiting=9, patience_s=5.0)
+    gate = AdmissionQueue(running=1, waiting=9, patience_s=5.0)
     came: list[int] = []
 
     def take(number: int) -> None:
@@ -333,7 +333,7 @@ def test_turns_come_in_the_order_of_asking() -> None:
 
 
 def test_the_gate_is_not_waited_at_for_ever() -> None:
-    gate = AdmissionGate(running=1, waiting=5, patience_s=0.01)
+    gate = AdmissionQueue(running=1, waiting=5, patience_s=0.01)
     with gate.turn(), pytest.raises(ProblemError), gate.turn():
         pass
     with gate.turn():
@@ -341,7 +341,7 @@ def test_the_gate_is_not_waited_at_for_ever() -> None:
 
 
 def test_a_request_whose_turn_does_not_come_takes_a_spare_one() -> None:
-    gate = AdmissionGate(running=1, waiting=5, patience_s=5.0, spare=1)
+    gate = AdmissionQueue(running=1, waiting=5, patience_s=5.0, spare=1)
     with gate.turn(), gate.turn():
         pass
     with gate.turn():

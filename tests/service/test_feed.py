@@ -6,7 +6,7 @@ import pytest
 
 from feed.config import Settings
 from feed.domain import format_time
-from feed.service.feed_service import CURSOR_SECRET
+from feed.service.cursor import CURSOR_SECRET
 from feed.service.telemetry import Stopwatch
 
 

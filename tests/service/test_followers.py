@@ -10,8 +10,8 @@ import pytest
 
 from feed.domain import Article, StoreUnavailableError
 from feed.service.app import create_app
+from feed.storage.records import StoredArticle
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import StoredArticle
 
 
 class Failing:

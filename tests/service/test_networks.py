@@ -16,7 +16,7 @@ from feed.service.telemetry import Stopwatch
 from feed.storage.archive import Archive
 from feed.storage.event_codec import without_origin
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 
 DAY = 86_400.0
 

@@ -22,7 +22,7 @@ from reader_tokens import SECRET, bearer, token_for
 
 from feed.config import Settings
 from feed.domain import InvalidInputError
-from feed.service.tokens import ReaderTokens, TokenRefusedError, looks_like_token
+from feed.service.reader_tokens import ReaderTokens, TokenRefusedError, looks_like_token
 
 NOW = 1_790_000_000.0
 OWN = b"o" * 32

@@ -5,17 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
 from feed.storage.archive import Archive
 from feed.storage.archive_files import table_files
+from feed.storage.records import StoredArticle
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import StoredArticle
 from feed.worker.archiving import ArchiveFeeder
+from feed.worker.loop import Worker
 from feed.worker.publication import SignalsFollower
-from feed.worker.worker import Worker
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0
@@ -50,7 +51,7 @@ def a_feed():
         personalized=True,
         model_version="",
         experiments={},
-        items=(),
+        slots=make_slots([]),
         shown_from=0,
         shown_to=0,
     )

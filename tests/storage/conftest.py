@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slates import make_slots
 
 from feed.domain import (
     Article,
     Event,
     EventKind,
-    FeedItem,
     Mode,
     Reason,
     ReasonCode,
     Rung,
     ServedFeed,
 )
-from feed.storage.store import StoredArticle
+from feed.storage.records import StoredArticle
 
 NOW = 1_780_000_000.0
 
@@ -59,18 +59,13 @@ def make_served() -> Callable[..., ServedFeed]:
     """Make a served feed of three slots, two of them shown."""
 
     def make(request_id: str = "request", **fields: Any) -> ServedFeed:
-        items = tuple(
-            FeedItem(
-                article_id=f"a{position}",
-                position=position,
-                score=1.0 / (position + 1),
-                reasons=(Reason(code=ReasonCode.NEW, text="New today"),),
-                sources=("fresh", "trending"),
-                trending=position == 0,
-                explored=position == 1,
-                propensity=0.25 if position == 1 else 1.0,
-            )
-            for position in range(3)
+        slots = make_slots(
+            ["a0", "a1", "a2"],
+            reasons=[(Reason(code=ReasonCode.NEW, text="New today"),)] * 3,
+            sources=[("fresh", "trending")] * 3,
+            trending=[True, False, False],
+            explored=[False, True, False],
+            propensities=[1.0, 0.25, 1.0],
         )
         defaults: dict[str, Any] = {
             "user_id": "reader",
@@ -80,7 +75,7 @@ def make_served() -> Callable[..., ServedFeed]:
             "personalized": True,
             "model_version": "v1",
             "experiments": {"boost": "treatment"},
-            "items": items,
+            "slots": slots,
             "shown_from": 0,
             "shown_to": 2,
             "language": "en",

@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 import orjson
 import pytest
+from slates import make_slots
 
 from feed.domain import ArchiveError, ConflictError
 from feed.storage.archive import Archive
@@ -14,7 +15,7 @@ from feed.storage.archive_ledger import Ledger
 from feed.storage.archive_schema import TABLES, day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
 from feed.storage.archive_writer import ArchiveWriter, Batch
-from feed.storage.store import CatalogueChange, RecordType, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StreamRecord
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0
@@ -157,7 +158,7 @@ def test_served_slots_come_back_as_rows(store, tmp_path, make_served):
 
 
 def test_a_feed_without_slots_leaves_no_row(store, tmp_path, make_served):
-    store.save_served(make_served(items=(), shown_to=0), new_slate=True)
+    store.save_served(make_served(slots=make_slots([]), shown_to=0), new_slate=True)
     partition = store._keys.partition("reader")
     commit = open_writer(tmp_path).commit(
         Batch({partition: store.read_stream(partition, "0-0", 9)})

@@ -9,7 +9,7 @@ from feed.storage.archive import Archive
 from feed.storage.archive_identities import LoggedMerge, put_together
 from feed.storage.archive_upkeep import compact, erase_users, expire
 from feed.storage.archive_writer import ArchiveWriter, Batch
-from feed.storage.store import RecordType, StreamRecord
+from feed.storage.records import RecordType, StreamRecord
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0

@@ -9,12 +9,12 @@ import pytest
 
 from feed.domain import ArchiveError, ConflictError, Preferences
 from feed.storage.archive import Archive
-from feed.storage.backup import backup, copy_archive, restore
 from feed.storage.embedded import EmbeddedStore
-from feed.storage.keys import Keys
+from feed.storage.installation_backup import backup, copy_archive, restore
+from feed.storage.key_names import Keys
 from feed.storage.redis_store import RedisStore
 from feed.storage.store_dump import StoreDump
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
 
@@ -140,7 +140,7 @@ def test_a_damaged_or_foreign_backup_is_refused_and_changes_nothing(used, tmp_pa
         restore(replace(empty_settings, namespace="other"), tmp_path / "copy")
     dump = tmp_path / "copy" / "store.dump.gz"
     dump.write_bytes(dump.read_bytes()[:-50])
-    with pytest.raises(ArchiveError, match="not whole"):
+    with pytest.raises(ArchiveError, match="is incomplete"):
         restore(empty_settings, tmp_path / "copy")
     with closing(RedisStore(empty_settings)) as untouched:
         assert list(untouched.scan_articles()) == []

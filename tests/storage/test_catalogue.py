@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from feed.domain import AiGenerated, Pin
-from feed.storage.store import ChangeBatch
+from feed.storage.records import ChangeBatch
 
 NOW = 1_780_000_000.0
 

@@ -81,7 +81,7 @@ def test_a_server_that_only_reads_is_unavailable_for_writing(tmp_path: Path) -> 
     with EmbeddedStore(tmp_path) as server, open_store(server) as store:
         store.read_reader("u")
         store._link.every_node("REPLICAOF", "127.0.0.1", "1")
-        with pytest.raises(StoreUnavailableError, match="refuses"):
+        with pytest.raises(StoreUnavailableError, match="refused"):
             store.append_events([a_click("one")])
         store._link.every_node("REPLICAOF", "NO", "ONE")
         store.append_events([a_click("one")])
@@ -116,9 +116,9 @@ def is_running(pid: int) -> bool:
 
 def test_a_full_store_refuses_and_recovers(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path, memory_mb=4) as server, open_store(server) as store:
-        with pytest.raises(StoreUnavailableError, match="refuses"):
+        with pytest.raises(StoreUnavailableError, match="refused"):
             fill(store)
-        with pytest.raises(StoreUnavailableError, match="refuses"):
+        with pytest.raises(StoreUnavailableError, match="refused"):
             store.append_events([a_click("one")])
         store.read_reader("u")
         for number in range(20):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from feed.domain import StoreUnavailableError
+from feed.storage.records import RecordType
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import RecordType
 
 
 def saved(store, user_id="reader"):

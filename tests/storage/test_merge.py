@@ -10,8 +10,8 @@ from feed.domain import (
     Preferences,
     StoreUnavailableError,
 )
+from feed.storage.records import Merge, Outcome, ReaderState, RecordType, Shown
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import Merge, Outcome, ReaderState, RecordType, Shown
 
 NOW = 1_780_000_000.0
 LATER = NOW + 1000
@@ -183,8 +183,8 @@ def test_the_readers_own_preferences_win(store, ids, anonymous, own, left):
 def test_a_login_switches_nothing_off_for_a_reader_with_a_history(store, make_event, ids):
     anon, reader = ids
     store.append_events([make_event(user_id=reader)])
-    wishes = Preferences(followed_sections=("a",), personalization=False)
-    store.write_preferences(anon, wishes)
+    preferences = Preferences(followed_sections=("a",), personalization=False)
+    store.write_preferences(anon, preferences)
     store.merge_reader(anon, reader, LATER)
     state = store.read_reader(reader)
     assert state.preferences == Preferences(followed_sections=("a",))

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feed.domain import Event, EventKind, Preferences, StoreUnavailableError
-from feed.storage.keys import HISTORY_MAX, MARKS_MAX, READ_MAX, SHOWN_MAX
+from feed.storage.key_names import HISTORY_MAX, MARKS_MAX, READ_MAX, SHOWN_MAX
+from feed.storage.records import Outcome, ReaderState, RecordType, Shown
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import Outcome, ReaderState, RecordType, Shown
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0

@@ -1,1 +1,1 @@
-"""What an experiment is, how it lives, and who is in which variant."""
+"""The definition of an experiment, its lifecycle, and the assignment of readers."""

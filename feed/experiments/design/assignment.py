@@ -1,4 +1,4 @@
-"""Who is in which variant: a hash of salt, layer and reader, the same in every process."""
+"""Assigns readers to variants by a hash of salt, layer and unit, equal in every process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an experiment is: hypothesis, variants, audience, metrics, plan and rule, as data."""
+"""The definition of an experiment: hypothesis, variants, audience, metrics, plan and rule."""
 
 from __future__ import annotations
 
@@ -308,9 +308,9 @@ def _check_names(experiment: Experiment) -> None:
         raise InvalidInputError("layer", f"must not be {HOLDOUT!r}")
     for label, text in (("hypothesis", experiment.hypothesis), ("owner", experiment.owner)):
         if not text.strip() or len(text) > 2000:
-            raise InvalidInputError(label, "must be said, in at most 2000 characters")
+            raise InvalidInputError(label, "must be given, in at most 2000 characters")
     if "|" in experiment.salt:
-        raise InvalidInputError("salt", "must not hold the separator |")
+        raise InvalidInputError("salt", "must not contain the separator |")
     if experiment.unit != "user":
         raise InvalidInputError("unit", "must be user")
 

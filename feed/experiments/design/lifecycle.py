@@ -1,4 +1,4 @@
-"""The life of an experiment in the store: create, start, stop, test by override."""
+"""The lifecycle of an experiment in the store: create, start, stop, override for tests."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from feed.experiments.design.definitions import (
     experiment_from_json,
     experiment_to_json,
 )
-from feed.storage.store import ControlStore
+from feed.storage.control_part import ControlPart
 
 _DEFINITION, _EARLIER = "definition", "earlier"
 """A stored record: the current definition and those it replaced, oldest first."""
 
 
 def parse_experiments(stored: dict[str, dict[str, Any]]) -> dict[str, Experiment]:
-    """Return the current version of every experiment as `ControlStore.read_experiments` gave it."""
+    """Return the current version of every experiment as `ControlPart.read_experiments` gave it."""
     return {name: _current(data) for name, data in sorted(stored.items())}
 
 
-def read_experiments(store: ControlStore) -> dict[str, Experiment]:
+def read_experiments(store: ControlPart) -> dict[str, Experiment]:
     """Return the current version of every experiment by name."""
     return parse_experiments(store.read_experiments())
 
@@ -36,7 +36,7 @@ def running_experiments(experiments: Iterable[Experiment]) -> tuple[Experiment, 
     return tuple(sorted(running, key=lambda e: e.name))
 
 
-def read_experiment(store: ControlStore, name: str, version: int | None = None) -> Experiment:
+def read_experiment(store: ControlPart, name: str, version: int | None = None) -> Experiment:
     """Return one experiment, its current version or an earlier one.
 
     Raises:
@@ -51,7 +51,7 @@ def read_experiment(store: ControlStore, name: str, version: int | None = None) 
     raise NotFoundError(f"experiment {name} has no version {version}")
 
 
-def read_started(store: ControlStore, name: str) -> Experiment:
+def read_started(store: ControlPart, name: str) -> Experiment:
     """Return the newest version of an experiment that has started: the one to report on.
 
     Raises:
@@ -65,7 +65,7 @@ def read_started(store: ControlStore, name: str) -> Experiment:
     raise ConflictError(f"experiment {name} has not started: there is nothing to report")
 
 
-def create_experiment(store: ControlStore, design: Experiment, *, now: float) -> Experiment:
+def create_experiment(store: ControlPart, design: Experiment, *, now: float) -> Experiment:
     """Register a design: new, in place of a draft, or as the next version of a stopped one.
 
     Args:
@@ -110,7 +110,7 @@ def create_experiment(store: ControlStore, design: Experiment, *, now: float) ->
     return draft
 
 
-def start_experiment(store: ControlStore, name: str, *, now: float) -> Experiment:
+def start_experiment(store: ControlPart, name: str, *, now: float) -> Experiment:
     """Let a draft take effect, in the first free range of its layer.
 
     Raises:
@@ -134,7 +134,7 @@ def start_experiment(store: ControlStore, name: str, *, now: float) -> Experimen
     return _advance(store, draft, earlier, status=Status.RUNNING, started_at=now, buckets=buckets)
 
 
-def stop_experiment(store: ControlStore, name: str, *, now: float) -> Experiment:
+def stop_experiment(store: ControlPart, name: str, *, now: float) -> Experiment:
     """End a running experiment; its readers get the installation's ranking from now on.
 
     Raises:
@@ -147,7 +147,7 @@ def stop_experiment(store: ControlStore, name: str, *, now: float) -> Experiment
     return _advance(store, running, earlier, status=Status.STOPPED, stopped_at=now)
 
 
-def set_override(store: ControlStore, name: str, user_id: str, variant: str | None) -> Experiment:
+def set_override(store: ControlPart, name: str, user_id: str, variant: str | None) -> Experiment:
     """Show one reader a chosen variant for testing; None takes the override back.
 
     The reader never enters the analysis, not even after the override is gone.
@@ -197,19 +197,19 @@ def _settings_of(experiment: Experiment) -> set[str]:
 
 
 def _advance(
-    store: ControlStore, present: Experiment, earlier: list[dict[str, Any]], **changes: Any
+    store: ControlPart, present: Experiment, earlier: list[dict[str, Any]], **changes: Any
 ) -> Experiment:
     following = replace(present, revision=present.revision + 1, **changes)
     _write(store, following, earlier)
     return following
 
 
-def _write(store: ControlStore, experiment: Experiment, earlier: list[dict[str, Any]]) -> None:
+def _write(store: ControlPart, experiment: Experiment, earlier: list[dict[str, Any]]) -> None:
     data = {_DEFINITION: experiment_to_json(experiment), _EARLIER: earlier}
     store.write_experiment(experiment.name, data, version=experiment.revision)
 
 
-def _read(store: ControlStore, name: str) -> tuple[Experiment, list[dict[str, Any]]]:
+def _read(store: ControlPart, name: str) -> tuple[Experiment, list[dict[str, Any]]]:
     stored = store.read_experiments()
     if name not in stored:
         raise NotFoundError(f"there is no experiment named {name}")

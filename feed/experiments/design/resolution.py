@@ -1,4 +1,4 @@
-"""What one request gets from all running experiments together."""
+"""The settings and variants that one request gets from all running experiments together."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the numbers of an experiment say: trust checks, estimates and the verdict."""
+"""The analysis of an experiment: trust checks, estimates and the verdict."""

@@ -1,4 +1,4 @@
-"""From moments to what a report says of each metric: effects, corrections, guardrails, power."""
+"""Estimates for each metric from moments: effects, corrections, guardrails, power."""
 
 from __future__ import annotations
 

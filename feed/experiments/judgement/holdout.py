@@ -1,4 +1,4 @@
-"""Readers kept out of every experiment against the readers of one: what it is worth to be in."""
+"""Compares the readers of an experiment with the holdout, who are in no experiment."""
 
 from __future__ import annotations
 

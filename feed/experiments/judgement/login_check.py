@@ -1,4 +1,4 @@
-"""Trust check of readers who logged in: what is left out so that each has one variant."""
+"""Trust check on logins: what is left out so that each reader has one variant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_logins(connection: duckdb.DuckDBPyConnection) -> list[TrustCheck]:
     if not feeds:
         return []
     finding = (
-        "Feeds that were served before a login, under an id whose variant the reader did not keep,"
-        f" are left out: {number(feeds)}, to {number(readers)} who logged in."
+        "Feeds served before a login, under an id whose variant the reader did not keep, are left"
+        f" out (feeds: {number(feeds)}; readers who logged in: {number(readers)})."
     )
     return [TrustCheck("Logins", CheckState.PASSED, finding)]

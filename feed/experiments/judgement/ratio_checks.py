@@ -1,4 +1,4 @@
-"""Trust checks on the sample ratio: of all exposed readers, of each day's, of each platform's."""
+"""Trust checks for sample ratio mismatch: over all readers, by day, and by platform."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _read_arrivals(
     found: dict[str, Arrivals] = {}
     for platform, day, variant, count in rows:
         if variant in places:
-            days = found.setdefault(str(platform or "not said"), {})
+            days = found.setdefault(str(platform or "unknown"), {})
             days.setdefault(int(day), [0] * len(places))[places[variant]] += int(count)
     return found
 
@@ -114,9 +114,11 @@ def _describe_strata(title: str, found: Mapping[str, SampleRatio]) -> TrustCheck
     alarms = [name for name, result in found.items() if result.alarm]
     lowest = min((r.p_value for r in found.values() if r.p_value is not None), default=None)
     if alarms:
-        finding = f"Off in {', '.join(alarms[:5])}{' …' if len(alarms) > 5 else ''}."
+        finding = f"Uneven: {', '.join(alarms[:5])}{' …' if len(alarms) > 5 else ''}."
     elif found:
-        finding = f"{len(found)} strata, none off (smallest corrected {p_value(lowest)})."
+        finding = (
+            f"{len(found)} strata, none of them uneven (smallest corrected {p_value(lowest)})."
+        )
     else:
         finding = "No whole day yet."
     state = CheckState.FAILED if alarms else CheckState.PASSED

@@ -1,4 +1,4 @@
-"""What a report holds: the numbers behind every line of it, as data."""
+"""The contents of a report: the numbers behind each of its lines, as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Click-through by what a slot was: its position, its reason, its candidate source."""
+"""Click-through by position, by reason and by candidate source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trust check: whether a few heavy readers make an interval err on one side more than it says."""
+"""Trust check: whether a few heavy readers make an interval err on one side."""
 
 from __future__ import annotations
 
@@ -73,16 +73,16 @@ def check_tails(
             TrustCheck(
                 "Heavy readers",
                 CheckState.PASSED,
-                f"{finding}: with these numbers of readers one side of a 95 % interval errs by at"
-                f" most {percent(error)} more than its 2.5 %.",
+                f"{finding}: with this many readers, one side of a 95 % interval is wrong at"
+                f" most {percent(error)} more often than the intended 2.5 %.",
             )
         ]
     return [
         TrustCheck(
             "Heavy readers",
             CheckState.WARNING,
-            f"{finding}: too much for the few in {treatment}. One side of its intervals errs more"
-            " than said; wait for more readers, or decide by a winsorised metric.",
+            f"{finding}: too much for the few readers in {treatment}. One side of its intervals is"
+            " wrong more often than stated. Wait for more readers, or use a winsorised metric.",
         )
     ]
 

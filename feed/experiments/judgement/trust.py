@@ -25,7 +25,7 @@ from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 from feed.experiments.statistics.sequential import estimate_sequence
 
 REPEATS_TOLERATED = 0.001
-"""Share of events filed twice beyond which the log is not to be trusted."""
+"""Share of events recorded twice beyond which the log is not to be trusted."""
 STRAYS_TOLERATED = 0.001
 """Share of readers in several variants beyond which assignment is not to be trusted."""
 KEYLESS_TOLERATED = 0.2
@@ -78,8 +78,8 @@ def run_checks(
             experiment,
             "Duplicate events",
             ("repeats", "events"),
-            "events filed twice",
-            fault="events were filed twice",
+            "events recorded twice",
+            fault="events were recorded twice",
             tolerated=REPEATS_TOLERATED,
             gap=0.0001,
         )
@@ -90,7 +90,7 @@ def run_checks(
             experiment,
             "Bots",
             ("CAST(bot AS DOUBLE)", "1.0"),
-            "readers faster than a person can be (left out of the estimates)",
+            "readers who act faster than a person can (left out of the estimates)",
             fault="programs read in one variant more than in another",
             tolerated=0.2,
             gap=0.0,
@@ -170,7 +170,7 @@ def check_before(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
         effects = _against_control(read_covariate_moments(connection, metric), experiment)
         worst = _most_extreme(effects)
         if worst is None:
-            finding = "There is no activity before the start to compare, nor to adjust by."
+            finding = "There is no activity before the start to compare or to adjust by."
             if any(effect.standard_error is not None for effect in effects.values()):
                 finding = "There are too few readers yet to compare the time before the start."
             checks.append(TrustCheck(title, CheckState.WARNING, finding))
@@ -202,7 +202,7 @@ def check_days(log: Log, window: Window, *, generated_at: float) -> TrustCheck:
         return TrustCheck("Archive complete", CheckState.FAILED, finding, fault=fault)
     lost, commits = log.lost_commits(wanted)
     if lost:
-        finding = f"Of {number(commits)} commits to the archive {number(lost)} left no file."
+        finding = f"Of {number(commits)} commits to the archive, {number(lost)} left no file."
         if lost > LOST_TOLERATED * commits:
             fault = "files are missing from the archive"
             return TrustCheck("Archive complete", CheckState.FAILED, finding, fault=fault)
@@ -211,7 +211,7 @@ def check_days(log: Log, window: Window, *, generated_at: float) -> TrustCheck:
         shown = ", ".join(quiet[:6]) + (" …" if len(quiet) > 6 else "")
         finding = (
             f"Nobody came on {len(quiet)} of {len(wanted)} whole days ({shown}): the archive's"
-            " commits go on without a gap, so nothing of them is lost."
+            " commits have no gap, so nothing is lost."
         )
         return TrustCheck("Archive complete", CheckState.WARNING, finding)
     finding = f"All {len(wanted)} whole days of the window have served feeds and events."
@@ -254,7 +254,9 @@ def _check_share(
     if differing:
         treatment = differing[0]
         difference = effects[treatment].difference or 0.0
-        finding += f" In {treatment} it is off control by {points(difference)} ({p_value(lowest)})."
+        finding += (
+            f" In {treatment} it differs from control by {points(difference)} ({p_value(lowest)})."
+        )
         return TrustCheck(name, CheckState.FAILED, finding, lowest, fault)
     if max(shares.values()) > tolerated:
         return TrustCheck(

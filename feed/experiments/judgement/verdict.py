@@ -1,4 +1,4 @@
-"""The verdict: what the rule registered before the start says of the numbers."""
+"""The verdict: applies the rule that was registered before the start to the numbers."""
 
 from __future__ import annotations
 
@@ -177,13 +177,13 @@ def _refuse(
     if first.losses:
         why = describe_effect(first.losses[0], first.name)
     elif first.breached:
-        why = f"{first.breached[0].metric.title} got worse than its margin"
+        why = f"{first.breached[0].metric.title} got worse by more than its margin"
     elif first.wins:
-        why = f"{first.unproven[0].metric.title} is not shown to be unharmed"
+        why = f"{first.unproven[0].metric.title} is not proven to be unharmed"
     else:
         why = f"no proven gain: {describe_effect(primaries[0], first.name)}"
     cut_short = not complete and experiment.status is Status.STOPPED
-    early = " The experiment ended before its plan." if cut_short else ""
+    early = " The experiment ended before its planned end." if cut_short else ""
     return Verdict(
         VerdictKind.DO_NOT_SHIP,
         f"Do not ship: {why}.{early}",
@@ -197,7 +197,7 @@ def _go_on_sentence(experiment: Experiment, standings: Sequence[_Standing]) -> s
         return "Go on: the plan allows no verdict before its planned readers and days."
     if waiting:
         missing = ", ".join(g.metric.title.lower() for g in waiting[0].unproven)
-        return f"Go on: the gain is proven, but not yet that {missing} is unharmed."
+        return f"Go on: the gain is proven, but it is not yet proven that {missing} is unharmed."
     return "Go on: nothing is proven yet, either way."
 
 

@@ -1,4 +1,4 @@
-"""The archive opened for an analysis, and the days that it holds."""
+"""Opens the archive for an analysis, and lists the days that it holds."""
 
 from __future__ import annotations
 

@@ -88,39 +88,34 @@ def read_cumulative_moments(
 ) -> dict[str, list[Moments]]:
     """Return by variant the moments as they stood at the end of each day of the window.
 
-    A reader's contribution to a sum of products changes only on days with activity, by what it
-    was after that day less what it was before; so one pass over `reader_days` gives every look.
+    A reader's totals stay what they are from one day with activity until the next one: they are
+    added on the first of the two days and taken away on the second. The sum of these changes up to
+    a day is what all readers had at its end.
     """
     columns = columns_of(connection, metric)
-    day_above = f"d.{metric.numerator}"
-    day_below = (
-        f"d.{metric.denominator}"
-        if metric.denominator
-        else "CASE WHEN d.day = r.first_day THEN 1.0 ELSE 0.0 END"
-    )
-    cap = _cap(connection, metric.numerator) if metric.winsorised else float("inf")
-    terms = ", ".join(
-        [f"sum({_change(row)})" for row in range(4)]
-        + [f"sum({_product_change(row, column)})" for row, column in PAIRS]
-    )
+    above, below = f"sum(d.{metric.numerator}) OVER so_far", "1.0"
+    if metric.winsorised:
+        above = f"least({above}, {_cap(connection, metric.numerator)!r})"
+    if metric.denominator:
+        below = f"sum(d.{metric.denominator}) OVER so_far"
     rows = connection.execute(
         f"""
-WITH running AS (
-    SELECT r.variant, d.day,
-        CASE WHEN d.day = r.first_day THEN 1 ELSE 0 END AS arrives,
-        least(sum({day_above}) OVER so_far, $cap) AS after_0,
-        least(sum({day_above}) OVER so_far - {day_above}, $cap) AS before_0,
-        sum({day_below}) OVER so_far AS after_1,
-        sum({day_below}) OVER so_far - {day_below} AS before_1,
-        CAST({columns.covariate} AS DOUBLE) AS cov_2,
-        CAST({columns.covariate_denominator} AS DOUBLE) AS cov_3
+WITH totals AS (
+    SELECT r.variant, d.day, lead(d.day) OVER so_far AS next_day,
+        CAST({above} AS DOUBLE) AS v0,
+        CAST({below} AS DOUBLE) AS v1,
+        CAST({columns.covariate} AS DOUBLE) AS v2,
+        CAST({columns.covariate_denominator} AS DOUBLE) AS v3
     FROM reader_days AS d JOIN readers AS r USING (reader)
     WHERE d.after AND r.analysed
     WINDOW so_far AS (PARTITION BY reader ORDER BY d.day)
+), changes AS (
+    SELECT variant, CASE WHEN sign > 0 THEN day ELSE next_day END AS day, sign, v0, v1, v2, v3
+    FROM totals, (VALUES (1), (-1)) AS signs(sign)
+    WHERE sign > 0 OR next_day IS NOT NULL
 )
-SELECT variant, day, sum(arrives), {terms} FROM running GROUP BY ALL
-""",  # noqa: S608
-        {"cap": cap if np.isfinite(cap) else 1e300},
+SELECT variant, day, sum(sign), {_moment_sums("sign * ")} FROM changes GROUP BY ALL
+"""  # noqa: S608
     ).fetchall()
     length = window.last_day - window.first_day + 1
     tables: dict[str, np.ndarray] = {}
@@ -237,17 +232,21 @@ def _read_sums(
 ) -> dict[Key, Moments]:
     keys = ["variant", *by]
     named = ", ".join(f"CAST({sql} AS DOUBLE) AS v{i}" for i, sql in enumerate(variables))
-    sums = ", ".join(f"sum(v{i})" for i in range(4))
-    products = ", ".join(f"sum(v{row} * v{column})" for row, column in PAIRS)
     rows = connection.execute(
         f"WITH chosen AS (SELECT {', '.join(keys)}, {named} FROM readers WHERE {where})"  # noqa: S608
-        f" SELECT {', '.join(keys)}, count(*), {sums}, {products} FROM chosen GROUP BY ALL"
+        f" SELECT {', '.join(keys)}, count(*), {_moment_sums()} FROM chosen GROUP BY ALL"
     ).fetchall()
     width = len(keys)
     return {
         tuple(str(part) for part in row[:width]): _from_row(np.asarray(row[width:], dtype=float))
         for row in rows
     }
+
+
+def _moment_sums(weight: str = "") -> str:
+    """Return the SQL of the weighted sums of v0 to v3 and of their products."""
+    factors = [f"v{i}" for i in range(4)] + [f"v{row} * v{column}" for row, column in PAIRS]
+    return ", ".join(f"sum({weight}{factor})" for factor in factors)
 
 
 def _from_row(row: np.ndarray) -> Moments:
@@ -260,20 +259,6 @@ def _cap(connection: duckdb.DuckDBPyConnection, column: str) -> float:
         f" WHERE analysed AND {column} > 0"
     ).fetchone()
     return float(found[0]) if found and found[0] is not None else 0.0
-
-
-def _change(row: int) -> str:
-    if row < 2:
-        return f"(after_{row} - before_{row})"
-    return f"(arrives * cov_{row})"
-
-
-def _product_change(row: int, column: int) -> str:
-    if column < 2:
-        return f"after_{row} * after_{column} - before_{row} * before_{column}"
-    if row < 2:
-        return f"(after_{row} - before_{row}) * cov_{column}"
-    return f"arrives * cov_{row} * cov_{column}"
 
 
 def _present(came: dict[int, int], day: int, full_days: int, *, since_exposure: bool) -> int:

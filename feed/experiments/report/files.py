@@ -1,4 +1,4 @@
-"""Where reports are kept: three files by the name of the experiment."""
+"""Where reports are stored: three files named after the experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a report: HTML, Markdown and JSON of the same numbers, side by side."""
+"""Writes a report as HTML, Markdown and JSON of the same numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,65 @@ from pathlib import Path
 
 import orjson
 
+from feed.documents.document import Document
+from feed.documents.views import render_html, render_markdown
+from feed.domain import format_time
 from feed.experiments.judgement.results import Report, report_to_json
+from feed.experiments.report.comparisons import (
+    guardrails_section,
+    holdout_section,
+    power_section,
+    primary_section,
+    secondary_section,
+    teams_section,
+)
+from feed.experiments.report.details import (
+    boost_section,
+    segments_section,
+    slots_section,
+    time_section,
+)
 from feed.experiments.report.files import ReportFiles, report_files
-from feed.experiments.report.html import render_html
-from feed.experiments.report.markdown import render_markdown
+from feed.experiments.report.front import (
+    design_section,
+    facts_of,
+    headline,
+    kicker,
+    reproduction_section,
+    trust_section,
+)
+
+
+def experiment_document(report: Report) -> Document:
+    """Return what a report says, as sections of text, tables and figures."""
+    experiment = report.experiment
+    sections = [
+        trust_section(report),
+        primary_section(report),
+        guardrails_section(report),
+        secondary_section(report),
+        time_section(report),
+        segments_section(report),
+        slots_section(report),
+    ]
+    if report.boost is not None:
+        sections.append(boost_section(report.boost))
+    if report.holdout is not None:
+        sections.append(holdout_section(report, report.holdout))
+    if report.teams:
+        sections.append(teams_section(report))
+    sections += [power_section(report), design_section(experiment), reproduction_section(report)]
+    made = format_time(report.generated_at)[:19].replace("T", " ")
+    return Document(
+        f"{experiment.name}: {report.verdict.kind.value}",
+        sections,
+        kicker(report),
+        experiment.hypothesis,
+        headline(report),
+        facts_of(report),
+        f"Made {made} from the archive of events and served feeds. Times are UTC. The HTML,"
+        " Markdown and JSON files of this report hold the same numbers.",
+    )
 
 
 def write_report(report: Report, folder: Path) -> ReportFiles:
@@ -25,8 +80,9 @@ def write_report(report: Report, folder: Path) -> ReportFiles:
     files = report_files(folder, report.experiment.name)
     folder.mkdir(parents=True, exist_ok=True)
     _replace(files.json, dump_json(report))
-    _replace(files.markdown, render_markdown(report).encode())
-    _replace(files.html, render_html(report).encode())
+    document = experiment_document(report)
+    _replace(files.markdown, render_markdown(document).encode())
+    _replace(files.html, render_html(document).encode())
     return files
 
 

@@ -1,4 +1,4 @@
-"""Sufficient statistics of a variant: all the tests need, as fifteen numbers that add up."""
+"""Sufficient statistics of a variant: fifteen numbers that add up and suffice for all tests."""
 
 from __future__ import annotations
 
@@ -174,23 +174,6 @@ class Moments:
 
 NO_READERS = Moments(0, (0.0,) * 4, (0.0,) * len(PAIRS))
 """The neutral element: adding it changes nothing."""
-
-
-def winsorise(values: ArrayLike, quantile: float = 0.99) -> NDArray[np.float64]:
-    """Pull values above a quantile of all readers together down to it.
-
-    The quantile must come from the variants joined, or the cut itself would differ between them.
-
-    Args:
-        values: Shape (readers,), every variant.
-        quantile: Share of the positive values left untouched.
-
-    Returns:
-        Shape (readers,).
-    """
-    array = np.asarray(values, dtype=np.float64)
-    positive = array[array > 0]
-    return np.minimum(array, np.quantile(positive, quantile)) if positive.size else array
 
 
 def _column(

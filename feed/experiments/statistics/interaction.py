@@ -1,4 +1,4 @@
-"""Segments: do they differ in the effect, and does the total hide what each of them says?"""
+"""Segments: whether their effects differ, and whether the total hides that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several p-values at once: Holm for primaries, Benjamini and Hochberg for secondaries."""
+"""Multiple testing: Holm for primary, Benjamini and Hochberg for secondary metrics."""
 
 from __future__ import annotations
 

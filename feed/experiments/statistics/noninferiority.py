@@ -1,4 +1,4 @@
-"""Guardrails: is the treatment shown to be no worse than control by more than a margin?"""
+"""Guardrail metrics: whether the treatment is no worse than control by more than a margin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.special import stdtr
 from feed.experiments.statistics.effects import ArmMean, Effect, welch_freedom
 
 Direction = Literal["higher_is_better", "lower_is_better"]
-Verdict = Literal["holds", "breached", "unproven", "no_estimate"]
+GuardrailVerdict = Literal["holds", "breached", "unproven", "no_estimate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Guardrail:
         reason: Why there is no estimate; empty otherwise.
     """
 
-    verdict: Verdict
+    verdict: GuardrailVerdict
     margin: float
     p_holds: float | None = None
     p_breached: float | None = None
@@ -76,7 +76,7 @@ def check_guardrail(
         return Guardrail("no_estimate", margin, reason=effect.reason or _CONSTANT)
     gap = sign * (treatment.mean - scale * control.mean + shift)
     p_holds = _upper_tail(gap, variance, control, treatment, scale)
-    verdict: Verdict = "unproven"
+    verdict: GuardrailVerdict = "unproven"
     if p_holds < alpha:
         verdict = "holds"
     elif 1.0 - p_holds < alpha:

@@ -1,4 +1,4 @@
-"""Power: how many readers and days a registered effect needs, and what the data could see."""
+"""Power: the readers and days that an effect needs, and the effect that the data could detect."""
 
 from __future__ import annotations
 

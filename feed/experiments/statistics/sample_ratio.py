@@ -1,4 +1,4 @@
-"""Sample ratio: did the variants get the share of readers they were promised?"""
+"""Sample ratio mismatch: whether the variants have their planned shares of the readers."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 /**
- * What the feed service says and is told over HTTP. Types only: there is nothing to import at run
- * time. The whole API is in the service's own documentation, at `/docs`.
+ * The requests and answers of the feed service. These are only types: there is nothing to import at
+ * run time. The service documents its whole API at `/docs`.
  */
 
-/** What the reader did. The `un...` kinds take back the kind they name. */
+/** What the reader did. Each `un...` kind takes back the other: `unlike` takes back `like`. */
 export type EventKind =
   | "impression"
   | "click"
@@ -18,10 +18,10 @@ export type EventKind =
   | "hide"
   | "unhide";
 
-/** One thing a reader did with an article. */
+/** One action of a reader on an article. */
 export interface FeedEvent {
   event_id: string;
-  /** Left out where a reader's token says who it was. */
+  /** May be left out if a reader's token says who the reader is. */
   user_id?: string;
   article_id: string;
   kind: EventKind;
@@ -47,7 +47,7 @@ export interface Article {
   author: string;
   /** BCP 47, "" if unknown. */
   language: string;
-  /** ISO 8601, as every moment here. */
+  /** ISO 8601, like every time here. */
   published_at: string;
   updated_at: string | null;
   expires_at: string | null;
@@ -57,7 +57,7 @@ export interface Article {
   retracted: boolean;
 }
 
-/** Why an article stands where it stands, as a code and as a sentence. */
+/** Why an article is in its place in the feed, as a code and as a sentence. */
 export interface Reason {
   code: string;
   text: string;
@@ -75,7 +75,7 @@ export interface FeedItem {
   score: number;
   reasons: Reason[];
   labels: ("trending" | "ai_generated" | "ai_assisted" | "sponsored" | "editors_pick")[];
-  /** What must be said about the article, only the parts that hold. */
+  /** What must be said about the article; only the fields that are true are present. */
   disclosure: string;
   reactions: { likes: number; dislikes: number };
   my_reaction: "like" | "dislike" | null;
@@ -90,7 +90,7 @@ export interface Feed {
   personalized: boolean;
   notice: string;
   mode: FeedMode;
-  /** The ordering that was possible. */
+  /** How the feed could be made: the fallback level. */
   mode_served: "personalized" | "without_model" | "trending" | "latest" | "snapshot";
   model_version: string;
   experiments: Record<string, string>;
@@ -137,12 +137,12 @@ export interface Preferences {
   personalization: boolean;
 }
 
-/** Preferences, and whose they are. */
+/** A reader's preferences, and the reader's id. */
 export interface ReaderPreferences extends Preferences {
   user_id: string;
 }
 
-/** Everything held on a reader. */
+/** Everything that is held on a reader. */
 export interface ReaderExport {
   user_id: string;
   store: Record<string, unknown>;
@@ -165,7 +165,7 @@ export interface KeyValueStorage {
 /** Asks the newsroom's own backend for a token of the reader who is signed in there. */
 export type TokenFunction = () => Promise<string> | string;
 
-/** What a request carries beside its method and path. */
+/** What a request has besides its method and path. */
 export interface RequestOptions {
   /** Parameters; null, undefined and "" are left out. */
   query?: Record<string, unknown>;
@@ -176,11 +176,11 @@ export interface RequestOptions {
   keepalive?: boolean;
 }
 
-/** What is asked of a feed. */
+/** The parameters of a request for a feed. */
 export interface FeedQuery {
   /** At most 100. */
   limit?: number;
-  /** `next_cursor` of the page before. */
+  /** `next_cursor` of the previous page. */
   cursor?: string | null;
   section?: string;
   language?: string;
@@ -188,14 +188,14 @@ export interface FeedQuery {
   signal?: AbortSignal;
 }
 
-/** What is asked of what is trending. */
+/** The parameters of a request for trending articles. */
 export type TrendingQuery = Pick<FeedQuery, "section" | "language" | "limit" | "signal">;
 
-/** Where the article stood, and what more there is to say of an event. */
+/** The article's place in the feed, and further details of an event. */
 export interface EventDetails {
-  /** `request_id` of the feed the article stood in. */
+  /** `request_id` of the feed that showed the article. */
   requestId?: string | null;
-  /** Its `position` there. */
+  /** The article's `position` in that feed. */
   position?: number | null;
   /** Seconds spent reading, for "read". */
   dwellS?: number;
@@ -203,41 +203,41 @@ export interface EventDetails {
 }
 
 /**
- * Who reads is said in one of three ways: `siteKey` (a guest, until somebody signs in), `token` or
- * `getToken` (somebody who is signed in; with `siteKey` beside it, a guest after `logout`), or
- * `userId` alone (an open service, or one behind API keys or a proxy that adds them).
+ * There are three ways to say who reads: `siteKey` (a guest, until somebody signs in), `token` or
+ * `getToken` (a reader who is signed in; with `siteKey` as well, a guest after `logout`), or only
+ * `userId` (for an open service, or one behind API keys or a proxy that adds them).
  */
 export interface FeedClientOptions {
   /** The service's address; "" is the page's own. */
   baseUrl?: string;
-  /** The publishable key; "" where the service needs none. */
+  /** The public site key; "" if the service needs none. */
   siteKey?: string;
   /** A reader's token; it cannot be renewed. */
   token?: string;
-  /** Asked whenever a new token of the signed-in reader is needed. */
+  /** Called whenever a new token of the signed-in reader is needed. */
   getToken?: TokenFunction;
-  /** Whose feed; change it with `client.userId = ...`. */
+  /** The reader of the feed; change it with `client.userId = ...`. */
   userId?: string;
   /** Sent with every request. */
   headers?: Record<string, string>;
-  /** Sent with every event; device and platform with every feed request too. */
+  /** Sent with every event; device and platform are also sent with every feed request. */
   context?: Record<string, string>;
   /**
-   * Keeps unsent events over a reload. Each tab needs one of its own, so it is `sessionStorage` if
-   * nothing is given.
+   * Keeps unsent events across a reload. Each tab needs its own, so the default is
+   * `sessionStorage`.
    */
   storage?: KeyValueStorage | null;
-  /** Keeps the guest, for all tabs: `localStorage` if nothing is given. */
+  /** Keeps the guest for all tabs; the default is `localStorage`. */
   guestStorage?: KeyValueStorage | null;
   /** Sends the requests. */
   fetch?: typeof globalThis.fetch;
-  /** It is known who reads, or somebody else reads now. */
+  /** Called when the reader is known, and whenever the reader changes. */
   onReader?: (userId: string, who: { guest: boolean }) => void;
   /**
-   * Something in the background failed: events could not be delivered, or a guest's reading could
-   * not be merged yet.
+   * Called when something in the background failed: events could not be delivered, or a guest's
+   * history could not be merged yet.
    */
   onProblem?: (problem: import("./problem.js").FeedProblem) => void;
-  /** An event was refused for good. */
+  /** Called when the service has refused an event permanently. */
   onRejected?: (event: FeedEvent, detail: string) => void;
 }

@@ -12,17 +12,17 @@ export class FeedClient {
     onRejected: (event: import("./api.js").FeedEvent, detail: string) => void;
     /** Name the reader, where the service takes the page's word for it. @param {string} userId */
     set userId(userId: string);
-    /** Whose feed it is; "" as long as that is not known. */
+    /** The reader of the feed; "" while that is not known. */
     get userId(): string;
-    /** True while an anonymous reader reads. */
+    /** True while the reader is anonymous. */
     get isGuest(): boolean;
     /**
-     * Somebody has signed in. What the guest before them read becomes theirs; events of both that
-     * still wait are sent as whose they are. Where the service cannot be reached for that, the
-     * reader is signed in all the same, and the guest's reading follows later.
+     * Call this when somebody has signed in. The guest's history becomes the reader's. Events of
+     * both that are still waiting are sent with the right reader's token. If the service cannot be
+     * reached, the reader is signed in all the same, and the guest's history follows later.
      *
-     * Call it on every page of a reader who is signed in (or give `getToken` to the constructor,
-     * which is the same): it does nothing twice.
+     * Call it on every page of a reader who is signed in, or give `getToken` to the constructor,
+     * which does the same. A second call changes nothing.
      * @param {string|import("./api.js").TokenFunction} tokenOrGetToken
      * @returns {Promise<{userId: string, merged: boolean}>}  `merged`: a guest's reading was added
      * @throws {FeedProblem} there is no token, or the service refuses it: nothing has changed
@@ -32,20 +32,20 @@ export class FeedClient {
         merged: boolean;
     }>;
     /**
-     * The reader has signed out: their token is forgotten, and with a site key somebody new reads.
-     * A guest may sign out too: to be forgotten by this browser.
+     * Call this when the reader has signed out. Their token is forgotten, and with a site key a new
+     * guest starts. A guest may sign out too, so that this browser forgets them.
      * @returns {Promise<string>} the new guest's id; "" if there is none (yet)
      */
     logout(): Promise<string>;
     /**
-     * The reader's feed, or its next page with the `cursor` of the last.
+     * The reader's feed, or its next page with the `cursor` of the previous one.
      * @param {import("./api.js").FeedQuery} [query]
      * @returns {Promise<import("./api.js").Feed>}
      * @throws {FeedProblem}
      */
     getFeed({ limit, cursor, section, language, mode, signal }?: import("./api.js").FeedQuery): Promise<import("./api.js").Feed>;
     /**
-     * What is trending, with the numbers behind it.
+     * The trending articles, with the numbers behind each.
      * @param {import("./api.js").TrendingQuery} [query]
      * @returns {Promise<import("./api.js").Trending>}
      * @throws {FeedProblem}
@@ -58,7 +58,7 @@ export class FeedClient {
      */
     getArticle(articleId: string): Promise<import("./api.js").Article>;
     /**
-     * Articles near one article.
+     * The articles related to one article.
      * @param {string} articleId
      * @returns {Promise<import("./api.js").Related>}
      * @throws {FeedProblem}
@@ -76,7 +76,7 @@ export class FeedClient {
      */
     putPreferences(preferences: import("./api.js").Preferences): Promise<import("./api.js").ReaderPreferences>;
     /**
-     * Everything held on the reader.
+     * Everything that is held on the reader.
      * @returns {Promise<import("./api.js").ReaderExport>}
      * @throws {FeedProblem}
      */

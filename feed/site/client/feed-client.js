@@ -68,7 +68,7 @@ export class FeedClient {
     this.#listen();
   }
 
-  /** Whose feed it is; "" as long as that is not known. */
+  /** The reader of the feed; "" while that is not known. */
   get userId() {
     return this.#readers.userId;
   }
@@ -78,18 +78,18 @@ export class FeedClient {
     this.#readers.name(userId);
   }
 
-  /** True while an anonymous reader reads. */
+  /** True while the reader is anonymous. */
   get isGuest() {
     return this.#readers.isGuest;
   }
 
   /**
-   * Somebody has signed in. What the guest before them read becomes theirs; events of both that
-   * still wait are sent as whose they are. Where the service cannot be reached for that, the
-   * reader is signed in all the same, and the guest's reading follows later.
+   * Call this when somebody has signed in. The guest's history becomes the reader's. Events of
+   * both that are still waiting are sent with the right reader's token. If the service cannot be
+   * reached, the reader is signed in all the same, and the guest's history follows later.
    *
-   * Call it on every page of a reader who is signed in (or give `getToken` to the constructor,
-   * which is the same): it does nothing twice.
+   * Call it on every page of a reader who is signed in, or give `getToken` to the constructor,
+   * which does the same. A second call changes nothing.
    * @param {string|import("./api.js").TokenFunction} tokenOrGetToken
    * @returns {Promise<{userId: string, merged: boolean}>}  `merged`: a guest's reading was added
    * @throws {FeedProblem} there is no token, or the service refuses it: nothing has changed
@@ -99,8 +99,8 @@ export class FeedClient {
   }
 
   /**
-   * The reader has signed out: their token is forgotten, and with a site key somebody new reads.
-   * A guest may sign out too: to be forgotten by this browser.
+   * Call this when the reader has signed out. Their token is forgotten, and with a site key a new
+   * guest starts. A guest may sign out too, so that this browser forgets them.
    * @returns {Promise<string>} the new guest's id; "" if there is none (yet)
    */
   async logout() {
@@ -108,7 +108,7 @@ export class FeedClient {
   }
 
   /**
-   * The reader's feed, or its next page with the `cursor` of the last.
+   * The reader's feed, or its next page with the `cursor` of the previous one.
    * @param {import("./api.js").FeedQuery} [query]
    * @returns {Promise<import("./api.js").Feed>}
    * @throws {FeedProblem}
@@ -122,7 +122,7 @@ export class FeedClient {
   }
 
   /**
-   * What is trending, with the numbers behind it.
+   * The trending articles, with the numbers behind each.
    * @param {import("./api.js").TrendingQuery} [query]
    * @returns {Promise<import("./api.js").Trending>}
    * @throws {FeedProblem}
@@ -141,7 +141,7 @@ export class FeedClient {
   }
 
   /**
-   * Articles near one article.
+   * The articles related to one article.
    * @param {string} articleId
    * @returns {Promise<import("./api.js").Related>}
    * @throws {FeedProblem}
@@ -168,7 +168,7 @@ export class FeedClient {
   }
 
   /**
-   * Everything held on the reader.
+   * Everything that is held on the reader.
    * @returns {Promise<import("./api.js").ReaderExport>}
    * @throws {FeedProblem}
    */

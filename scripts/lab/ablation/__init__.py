@@ -1,1 +1,1 @@
-"""What each part of the collaborative model is worth, measured by taking it away."""
+"""The contribution of each part of the collaborative model, measured by removing it."""

@@ -1,4 +1,4 @@
-"""Does each part of the collaborative model earn its place? Measured by taking it away."""
+"""Measures what each part of the collaborative model contributes, by removing it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from feed.models.factors import (
     item_neighbours,
 )
 from feed.models.fold_in import blend_factors, fold_in
-from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
 from lab.ablation.data import Reads
 
 Scorer = Callable[[Integers, Floats], npt.NDArray[np.floating]]
@@ -42,7 +42,7 @@ class Row:
 
     question: str
     variant: str
-    ndcg: Interval
+    ndcg: MeanEstimate
 
 
 def weights_of(reads: Reads) -> csr_matrix:
@@ -75,7 +75,9 @@ def next_read(reads: Reads, seed: int) -> tuple[Reads, Integers, Integers]:
     return reads.part(keep), reads.users[last], reads.articles[last]
 
 
-def measure_next(known: csr_matrix, users: Integers, wanted: Integers, scorer: Scorer) -> Interval:
+def measure_next(
+    known: csr_matrix, users: Integers, wanted: Integers, scorer: Scorer
+) -> MeanEstimate:
     """Return nDCG@10 of the one wanted article among all that the reader has not read."""
     values = np.zeros(len(users))
     for place, (user, target) in enumerate(zip(users.tolist(), wanted.tolist(), strict=True)):
@@ -298,7 +300,7 @@ def _neighbour_scorer(known: csr_matrix, config: TrainingConfig) -> Scorer:
 
 def _measure_bpr(
     known: csr_matrix, users: Integers, wanted: Integers, config: TrainingConfig
-) -> Interval:
+) -> MeanEstimate:
     model = BayesianPersonalizedRanking(
         factors=64, iterations=60, num_threads=1, random_state=config.seed
     )
@@ -313,7 +315,7 @@ def _measure_bpr(
 
 def _measure_among(
     known: csr_matrix, users: Integers, wanted: Integers, among: Integers, scorer: Scorer
-) -> Interval:
+) -> MeanEstimate:
     allowed = np.zeros(known.shape[1], bool)
     allowed[among] = True
     values = np.zeros(len(users))
@@ -327,7 +329,7 @@ def _measure_among(
 
 def _measure_masked(
     seen: csr_matrix, known: csr_matrix, users: Integers, wanted: Integers, scorer: Scorer
-) -> Interval:
+) -> MeanEstimate:
     values = np.zeros(len(users))
     for place, (user, target) in enumerate(zip(users.tolist(), wanted.tolist(), strict=True)):
         past = known[user]

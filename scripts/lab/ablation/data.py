@@ -1,4 +1,4 @@
-"""Published sets that the collaborative model is taken apart on, as plain columns."""
+"""The published data sets for the ablation of the collaborative model, as plain columns."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from feed.features.profile import Profile
 from feed.models.factors import fit_als, scale_regularization
 from feed.models.fold_in import fold_in
 from feed.offline.event_log import EventLog
-from feed.offline.ranking_metrics import Interval, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import POOL_S
 from lab.ablation.collaborative import TESTED, Row
@@ -158,7 +158,7 @@ class _Trial:
         self._log, self._readers = log, readers
         self._config, self._ranking, self._weigh = config, ranking, weigh
 
-    def run(self, asked: list[Asked], start: float) -> Interval:
+    def run(self, asked: list[Asked], start: float) -> MeanEstimate:
         """Return nDCG@10 of the clicked article among those of its pool with factors by then."""
         views = self._log.impressions
         values, due = np.full(len(asked), np.nan), start

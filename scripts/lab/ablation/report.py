@@ -1,9 +1,10 @@
 #!/usr/bin/env python
-"""Takes the collaborative model apart on published sets and prints what each part is worth."""
+"""Measures what each part of the collaborative model is worth, on published data sets."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -46,52 +47,73 @@ def ablation(
     to_text: str,
     json_path: Path | None,
 ) -> None:
-    """Print nDCG@10 of the model and of what is left without each of its parts.
+    """Print the nDCG@10 of the model with and without each of its parts.
 
-    --from and --to bound the clicks of EB-NeRD that are to be found, in its training week.
+    The model must find the clicks of EB-NeRD between --from and --to, which lie in its training
+    week.
     """
     if globo is None and movielens is None and ebnerd is None:
         raise click.UsageError("name --globo, --movielens or --ebnerd")
-    console = Console()
-    rows: list[tuple[str, Row]] = []
+    found: dict[str, list[Row]] = {}
     difference = None
     with one_line_errors():
         if globo is not None:
-            reads = read_globo(globo)
-            config = scale_regularization(weights_of(reads), TrainingConfig())
-            for compare in (compare_cold_start, compare_engines, compare_fold_in):
-                rows += [("globo", row) for row in compare(reads, config)]
+            found["globo"] = measure_globo(globo)
         if movielens is not None:
-            reads = read_movielens(movielens)
-            config = scale_regularization(weights_of(reads), TrainingConfig())
-            difference = check_against_implicit(reads, config)
-            for compare in (compare_engines, compare_negatives):
-                rows += [("ml-100k", row) for row in compare(reads, config)]
+            found["ml-100k"], difference = measure_movielens(movielens)
         if ebnerd is not None:
-            log = read_ebnerd(ebnerd)
             window = parse_time("--from", from_text), parse_time("--to", to_text)
-            for measure in (compare_decay, compare_weights):
-                rows += [("ebnerd", row) for row in measure(log, *window, TrainingConfig())]
-    console.print(_table(rows))
+            found["ebnerd"] = measure_ebnerd(ebnerd, *window)
+    console = Console()
+    console.print(_table(found))
     if difference is not None:
         console.print(f"ALS against plain implicit on ml-100k: factors differ by {difference:.1e}")
     if json_path is not None:
-        figures = [{"data": data} | asdict(row) for data, row in rows]
-        found = {"rows": figures, "implicit_difference": difference}
-        json_path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        rows = [{"data": data} | asdict(row) for data, rows in found.items() for row in rows]
+        figures = {"rows": rows, "implicit_difference": difference}
+        json_path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
 
 
-def _table(rows: list[tuple[str, Row]]) -> Table:
+def measure_globo(folder: Path) -> list[Row]:
+    """Return what content, shrinkage and fold-in are worth on reads with content vectors."""
+    reads = read_globo(folder)
+    config = scale_regularization(weights_of(reads), TrainingConfig())
+    return [
+        *compare_cold_start(reads, config),
+        *compare_engines(reads, config),
+        *compare_fold_in(reads, config),
+    ]
+
+
+def measure_movielens(folder: Path) -> tuple[list[Row], float]:
+    """Return what the engine and negative reads are worth, and how far ALS is from implicit's."""
+    reads = read_movielens(folder)
+    config = scale_regularization(weights_of(reads), TrainingConfig())
+    rows = [*compare_engines(reads, config), *compare_negatives(reads, config)]
+    return rows, check_against_implicit(reads, config)
+
+
+def measure_ebnerd(folder: Path, start: float, end: float) -> list[Row]:
+    """Return what time decay and event weights are worth for the clicks from start to end."""
+    log, config = read_ebnerd(folder), TrainingConfig()
+    return [
+        *compare_decay(log, start, end, config),
+        *compare_weights(log, start, end, config),
+    ]
+
+
+def _table(found: dict[str, list[Row]]) -> Table:
+    """Return all rows, with a line between questions."""
     table = Table("data", "question", "variant", "nDCG@10", "95 % interval", "readers")
-    before = ""
-    for data, row in rows:
-        if before and before != row.question:
+    for data, rows in found.items():
+        for question, group in groupby(rows, key=lambda row: row.question):
+            for row in group:
+                ndcg = row.ndcg
+                interval = f"{ndcg.low:.4f} to {ndcg.high:.4f}"
+                table.add_row(
+                    data, question, row.variant, f"{ndcg.mean:.4f}", interval, str(ndcg.n)
+                )
             table.add_section()
-        before = row.question
-        interval = f"{row.ndcg.low:.4f} to {row.ndcg.high:.4f}"
-        table.add_row(
-            data, row.question, row.variant, f"{row.ndcg.mean:.4f}", interval, str(row.ndcg.n)
-        )
     return table
 
 

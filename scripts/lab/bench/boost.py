@@ -10,19 +10,16 @@ here is reported on another.
 
 from __future__ import annotations
 
-import html
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import click
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import orjson
-from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
@@ -31,6 +28,9 @@ from rich.table import Table
 from feed.arrays import Floats, Rows
 from feed.commands.errors import one_line_errors
 from feed.config import HOUR_S, RankingConfig
+from feed.documents.charts import Axis, LineChart, Point, Series
+from feed.documents.document import Document, Figure, Section
+from feed.documents.views import render_html
 from feed.domain import parse_time
 from feed.features.trending import TrendingDetector
 from feed.offline.ebnerd import read_ebnerd
@@ -43,6 +43,13 @@ WARM_UP_S = 3 * 24 * HOUR_S
 STEP_S = 600.0
 SHARE = 20
 """An article among the first 1 / SHARE of the pool by readers of the next hour was a hit."""
+
+MEASURES: dict[str, Callable[[BoostPoint], float]] = {
+    "pool nDCG@10": lambda point: point.ndcg.mean,
+    "articles in any first ten": lambda point: point.articles,
+    "share of the first ten that rises": lambda point: point.rising,
+    "share of the first ten with the label": lambda point: point.labelled,
+}
 
 
 @click.command()
@@ -90,7 +97,7 @@ def bench_boost(
         figures = {"label": label, "boost": [asdict(point) for point in points]}
         json_path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
     if html_path is not None:
-        html_path.write_text(render_html(points), encoding="utf-8")
+        html_path.write_text(render_html(boost_document(points)), encoding="utf-8")
 
 
 def measure_label(log: EventLog) -> dict[str, Any]:
@@ -130,34 +137,33 @@ def measure_label(log: EventLog) -> dict[str, Any]:
     return {"days": days, "labelled_hours": labels, "new_labels_per_day": fresh / days} | shares
 
 
-def render_html(points: Sequence[BoostPoint]) -> str:
-    """Return the curves as one HTML page without any outside reference."""
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    rows = figure.subplots(2, 2, sharex=True)
-    measures: tuple[tuple[str, Callable[[BoostPoint], float]], ...] = (
-        ("pool nDCG@10", lambda p: p.ndcg.mean),
-        ("articles in any first ten", lambda p: p.articles),
-        ("share of the first ten that rises", lambda p: p.rising),
-        ("share of the first ten with the label", lambda p: p.labelled),
-    )
-    for axes, (title, value) in zip(rows.ravel(), measures, strict=True):
-        for ranker in RANKERS:
-            for minutes in HALF_LIVES_MINUTES:
-                mine = [p for p in points if (p.ranker, p.half_life_minutes) == (ranker, minutes)]
-                line = "-" if ranker == RANKERS[0] else "--"
-                label = f"{ranker}, {minutes:g} min"
-                axes.plot([p.boost for p in mine], [value(p) for p in mine], line, label=label)
-        axes.set_title(title)
-        axes.set_xlabel("trending_boost")
-        axes.grid(alpha=0.3)
-    rows[0, 0].legend()
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "feed"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    head = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Boost</title></head>'
-    said = html.escape("Trending boost by strength and half-life")
-    return f"{head}<body><h1>{said}</h1>{text[text.index('<svg') :]}</body></html>"
+def boost_document(points: Sequence[BoostPoint]) -> Document:
+    """Return the curve of each measure, one line for each ranker and half-life."""
+    curves = list(product(RANKERS, HALF_LIVES_MINUTES))
+    legend = [(f"series-{n}", 1.0, f"{name}, {m:g} min") for n, (name, m) in enumerate(curves)]
+    boosts = [point.boost for point in points]
+    x = Axis(min(boosts), max(boosts), "{:g}".format, title="trending_boost")
+    sections = []
+    for place, (title, value) in enumerate(MEASURES.items()):
+        values = [value(point) for point in points]
+        margin = 0.05 * (max(values) - min(values)) or 0.01
+        y = Axis(min(values) - margin, max(values) + margin, "{:.4g}".format, most=5)
+        series = [
+            Series(
+                tuple(
+                    Point(point.boost, value(point))
+                    for point in points
+                    if (point.ranker, point.half_life_minutes) == curve
+                ),
+                colour,
+                "circle",
+                joined=True,
+            )
+            for curve, (colour, _, _) in zip(curves, legend, strict=True)
+        ]
+        figure = Figure(LineChart(x, y, tuple(series), 220), title, legend=legend)
+        sections.append(Section(title, title, f"measure-{place}", [figure]))
+    return Document("Trending boost by strength and half-life", sections)
 
 
 def _table(points: Sequence[BoostPoint]) -> Table:

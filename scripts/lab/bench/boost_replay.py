@@ -15,7 +15,7 @@ from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.log_source import LogSource
 from feed.offline.pool_protocol import TRENDING_S
-from feed.offline.ranking_metrics import Interval, bootstrap_mean
+from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
@@ -42,8 +42,8 @@ class BoostPoint:
     ranker: str
     half_life_minutes: float
     boost: float
-    ndcg: Interval
-    gain: Interval
+    ndcg: MeanEstimate
+    gain: MeanEstimate
     articles: int
     rising: float
     labelled: float
@@ -69,7 +69,7 @@ def sweep_boost(
     book = BoostBook(ranking)
     walk = Walk(log, plan, embeddings, book)
     with ThreadPoolExecutor(1) as trainer:
-        walk.run(trainer, progress)
+        walk.evaluate(trainer, progress)
     return book.curve()
 
 

@@ -32,12 +32,12 @@ from feed.models.schema import feature_index
 from feed.offline.archive_log import read_archive
 from feed.offline.datasets import encode_catalogue, read_dataset
 from feed.offline.event_log import EventLog
-from feed.offline.ranking_metrics import Interval, auc, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.ranking_metrics import MeanEstimate, auc, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import train
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 from feed.storage.archive import Archive
 from feed.storage.archive_writer import ArchiveWriter, Batch
-from feed.storage.store import CatalogueChange, RecordType, StoredArticle, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord
 
 NOW = 1_780_000_000.0
 """The end of the newsroom's log; what is drawn does not depend on the day the script runs."""
@@ -57,10 +57,10 @@ class Row:
     learnt_from: int
     measure: str
     trees: int
-    learned: Interval
-    day_one: Interval
-    popularity: Interval
-    difference: Interval
+    learned: MeanEstimate
+    day_one: MeanEstimate
+    popularity: MeanEstimate
+    difference: MeanEstimate
 
 
 @click.command()
@@ -172,8 +172,7 @@ def measure_share(
     rankers = {"pool ndcg@10": bundle.ranker, "slate auc": bundle.slate_ranker}
     book = FirstModelBook(plan.ranking, rankers, plan.pool_every)
     walk = Walk(log, plan, vectors, book)
-    walk.use(bundle)
-    walk.run(None, lambda done: progress(1.0 + done))
+    walk.measure(bundle, lambda done: progress(1.0 + done))
     rows = []
     for measure, values in book.values.items():
         if not values:

@@ -1,4 +1,4 @@
-"""What this machine allows at best: an empty answer, a store round trip, a dot product."""
+"""The best that this machine allows: an empty answer, a store round trip, a dot product."""
 
 from __future__ import annotations
 

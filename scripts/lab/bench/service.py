@@ -25,7 +25,7 @@ from feed.config import Settings
 from feed.domain import format_time
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 from lab.bench.load import Load, get, post, run_load
 from lab.bench.world import Site, build_site
 

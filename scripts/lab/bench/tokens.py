@@ -30,7 +30,7 @@ from rich.table import Table
 
 from feed.config import Settings
 from feed.service.api_keys import hash_key, make_key
-from feed.service.tokens import ReaderTokens
+from feed.service.reader_tokens import ReaderTokens
 from feed.storage.embedded import EmbeddedStore
 from lab.bench.load import Load, get, run_load
 from lab.bench.service import ENVIRONMENT, free_port, prepare, ready_articles, serving

@@ -27,13 +27,13 @@ from feed.config import Settings
 from feed.domain import (
     Event,
     EventKind,
-    FeedItem,
     Mode,
     Origin,
     Reason,
     ReasonCode,
     Rung,
     ServedFeed,
+    Slots,
 )
 from feed.service.supervisor import settings_to_environment
 from feed.storage.archive import Archive
@@ -47,7 +47,7 @@ KINDS = ["impression"] * 14 + ["click"] * 4 + ["read"] * 2
 RUN_WORKER = """
 import signal, threading
 from feed.config import settings_from_environment
-from feed.worker.worker import run_worker
+from feed.worker.loop import run_worker
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 run_worker(settings_from_environment(), stop)
@@ -206,17 +206,17 @@ def make_served(count: int) -> list[ServedFeed]:
             personalized=True,
             model_version="bench-1",
             experiments={},
-            items=[
-                FeedItem(
-                    article_id=f"article-{(number * 7 + slot) % 2000}",
-                    position=slot,
-                    score=0.123456789 / (slot + 1),
-                    reasons=(reason,),
-                    sources=("content", "popular"),
-                    trending=False,
-                )
-                for slot in range(SLATE)
-            ],
+            slots=Slots(
+                article_ids=[f"article-{(number * 7 + slot) % 2000}" for slot in range(SLATE)],
+                positions=range(SLATE),
+                scores=[0.123456789 / (slot + 1) for slot in range(SLATE)],
+                reasons=[(reason,)] * SLATE,
+                sources=[("content", "popular")] * SLATE,
+                trending=[False] * SLATE,
+                explored=[False] * SLATE,
+                pinned=[False] * SLATE,
+                propensities=[1.0] * SLATE,
+            ),
             shown_from=0,
             shown_to=SLOTS,
             latency_ms=5.0,

@@ -19,10 +19,10 @@ from feed.models.bundle import ModelBundle
 from feed.models.ranker import LightGBMRanker, LinearRanker
 from feed.models.registry import ModelRegistry
 from feed.models.schema import FEATURES
-from feed.storage.keys import Keys
+from feed.storage.key_names import Keys
 from feed.storage.node import Command
+from feed.storage.records import StoredArticle
 from feed.storage.redis_store import RedisStore
-from feed.storage.store import StoredArticle
 
 DIMENSIONS = 512
 REDUCED = 128

@@ -1,1 +1,1 @@
-"""Things that go wrong, made to happen: for `scripts/lab/run chaos` and `tests/flows`."""
+"""Injected faults, for `scripts/lab/run chaos` and `tests/flows`."""

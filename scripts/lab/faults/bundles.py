@@ -1,4 +1,4 @@
-"""Models that can be told apart by every score they give, and ways to ruin one on disk."""
+"""Models that can be told apart by every score they give, and ways to damage one on disk."""
 
 from __future__ import annotations
 

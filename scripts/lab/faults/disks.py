@@ -19,7 +19,7 @@ from feed.storage.archive import Archive
 from feed.storage.archive_files import table_files
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker import Worker
+from feed.worker.loop import Worker
 from lab.faults.bundles import LOUD, QUIET, tellable_bundle
 from lab.faults.crashes import ENVIRONMENT, begin, finish
 from lab.faults.installation import Installation

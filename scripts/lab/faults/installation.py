@@ -1,4 +1,4 @@
-"""An installation to be broken: `feed serve` on a directory of its own, and its processes."""
+"""An installation to break: `feed serve` on its own directory, and its processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers do to an installation under test: events that must not be lost, feeds to answer."""
+"""The load on an installation under test: events that must not be lost, and feed requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of one way of breaking an installation."""
+"""The outcome of one injected fault."""
 
 from __future__ import annotations
 

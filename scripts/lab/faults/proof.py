@@ -1,4 +1,4 @@
-"""The reckoning: what was acknowledged, what the archive holds, what the counters say."""
+"""Compares what was acknowledged with the archive and the counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feed retrain` killed at random moments: the live model stays whole, nothing half is left."""
+"""Kills `feed retrain` at random moments, and checks that the live model stays complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from feed.models.registry import ModelRegistry
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import build_readers, simulate_history
 from feed.storage.archive_writer import ArchiveWriter, Batch
-from feed.storage.store import CatalogueChange, RecordType, StoredArticle, StreamRecord
+from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord
 from lab.faults.crashes import check_models
 from lab.faults.installation import PATIENCE_S
 from lab.faults.outcome import Outcome

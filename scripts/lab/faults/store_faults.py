@@ -1,4 +1,4 @@
-"""The store stopped, away, slow or full while readers come and events are sent."""
+"""Stops, slows or fills the store while readers come and events are sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A door before the store that can be slow, silent or shut."""
+"""A proxy before the store that can be slow, silent or closed."""
 
 from __future__ import annotations
 

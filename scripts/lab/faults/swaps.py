@@ -1,4 +1,4 @@
-"""Models published, ruined and rolled back while readers ask for their feeds."""
+"""Publishes, damages and rolls back models while readers ask for their feeds."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Worlds with a known truth, on which the statistics are tried."""
+"""Simulated worlds with a known truth, on which the statistics are tested."""

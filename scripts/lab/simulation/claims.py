@@ -1,4 +1,4 @@
-"""What the statistics promise, and the trials that hold them to it."""
+"""What the statistics promise, and the trials that test it."""
 
 from __future__ import annotations
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from feed.experiments.judgement.tails import TOLERATED, one_sided_error
-from feed.experiments.statistics.aggregates import Moments, winsorise
+from feed.experiments.statistics.aggregates import Moments
 from feed.experiments.statistics.effects import Effect, estimate_adjusted_effect, estimate_effect
 from feed.experiments.statistics.interaction import check_heterogeneity
 from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
@@ -202,3 +203,20 @@ def _segments_differ(control: Readers, treatment: Readers) -> bool:
     ]
     p_value = check_heterogeneity(effects).p_value
     return p_value is not None and p_value < ALPHA
+
+
+def winsorise(values: ArrayLike, quantile: float = 0.99) -> NDArray[np.float64]:
+    """Pull values above a quantile of all readers together down to it.
+
+    The quantile must come from the variants joined, or the cut itself would differ between them.
+
+    Args:
+        values: Shape (readers,), every variant.
+        quantile: Share of the positive values left untouched.
+
+    Returns:
+        Shape (readers,).
+    """
+    array = np.asarray(values, dtype=np.float64)
+    positive = array[array > 0]
+    return np.minimum(array, np.quantile(positive, quantile)) if positive.size else array

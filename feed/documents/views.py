@@ -1,0 +1,48 @@
+"""Writes a document as one self-contained HTML file, and as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from feed.documents.document import Cell, Document
+
+_LOADER = PackageLoader("feed.documents")
+
+
+def _environment(finalize: Callable[[Any], Any] | None = None) -> Environment:
+    made = Environment(
+        loader=_LOADER, autoescape=True, finalize=finalize, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters["kind"] = lambda block: type(block).__name__
+    made.filters["cell"] = lambda found: found if isinstance(found, Cell) else Cell(found)
+    made.filters["parts"] = lambda text: (text,) if isinstance(text, str) else text
+    return made
+
+
+def _escape_markdown(value: Any) -> Any:
+    """Put text in one line, in which neither a table nor HTML can begin or end."""
+    if isinstance(value, Markup):
+        return value
+    line = re.sub(r"\s+", " ", str(value))
+    return Markup(line.replace("|", "\\|").replace("<", "&lt;"))  # noqa: S704
+
+
+_HTML, _MARKDOWN = _environment(), _environment(_escape_markdown)
+STYLE_SHEET = _LOADER.get_source(_HTML, "document.css")[0]
+"""What stands between <style> and </style> in every HTML page."""
+
+
+def render_html(document: Document) -> str:
+    """Return a document as a self-contained HTML page: styles and figures are inside."""
+    return _HTML.get_template("document.html").render(document=document, css=Markup(STYLE_SHEET))  # noqa: S704
+
+
+def render_markdown(document: Document) -> str:
+    """Return a document as Markdown, for a commit, a ticket or a chat."""
+    text = _MARKDOWN.get_template("document.md").render(document=document)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -1,0 +1,285 @@
+"""The sections that compare variants: primary, guardrail and secondary metrics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from feed.documents.charts import Bar
+from feed.documents.document import Block, Cell, DataTable, Figure, Heading, Paragraph, Row, Section
+from feed.experiments.judgement.results import (
+    Comparison,
+    GuardrailResult,
+    HoldoutResult,
+    MetricResult,
+    Report,
+    TeamResult,
+    VerdictKind,
+)
+from feed.experiments.judgement.wording import (
+    NONE,
+    metric_difference,
+    metric_value,
+    number,
+    p_value,
+    percent,
+    percent_interval,
+)
+from feed.experiments.report.figures import effect_bar, effects_chart
+from feed.experiments.report.front import is_sequential, titled
+from feed.experiments.statistics.effects import Effect
+from feed.experiments.statistics.sample_ratio import ALARM_BELOW
+
+_OUTCOMES = {
+    "holds": Cell("✓ holds", tone="good"),
+    "breached": Cell("✗ breached", tone="bad"),
+    "unproven": Cell("? not proven", tone="warn"),
+    "no_estimate": Cell("? no estimate", tone="warn"),
+}
+
+
+def primary_section(report: Report) -> Section:
+    """Return every estimate of every primary metric, with those that decide marked."""
+    blocks: list[Block] = []
+    if report.verdict.kind is VerdictKind.BROKEN:
+        warning = (
+            "A trust check failed. The numbers from here on are for finding the fault, not for"
+            " deciding."
+        )
+        blocks.append(Paragraph(warning, "warning"))
+    for result in report.primaries:
+        for comparison in result.comparisons:
+            blocks += _primary(report, result, comparison)
+    return Section("What decides", "Primary", "primary", blocks)
+
+
+def _primary(report: Report, result: MetricResult, comparison: Comparison) -> list[Block]:
+    title = titled(report, result.metric, comparison.treatment)
+    blocks: list[Block] = [Heading(title), Paragraph(result.metric.note, "note")]
+    estimates = _estimates(report, result, comparison)
+    if comparison.raw.relative is not None:
+        target = sign_of(result) * report.experiment.minimum_effect
+        chart = effects_chart([bar for bar, _ in estimates], target, "worth finding")
+        blocks.append(Figure(chart, f"{title}: intervals of the relative effect"))
+    compared = sum(len(found.comparisons) for found in report.primaries)
+    if compared > 1 and comparison.p_adjusted is not None:
+        corrected = f"Corrected for {compared} comparisons (Holm)"
+        blocks.append(Paragraph(f"{corrected}: {p_value(comparison.p_adjusted)}.", "note"))
+    head = _head(report, "Estimate", comparison.treatment, "p-value")
+    return [*blocks, DataTable(head, [row for _, row in estimates])]
+
+
+def _estimates(
+    report: Report, result: MetricResult, comparison: Comparison
+) -> list[tuple[Bar, Row]]:
+    """Return the raw, adjusted and always-valid estimates of a primary metric."""
+    adjusted, sequence = comparison.adjusted, comparison.sequence
+    sequential = is_sequential(report.experiment)
+    decides = not sequential and adjusted is None
+    raw = Cell("Raw", (comparison.raw.reason,), strong=decides)
+    found = [_estimate(raw, comparison.raw, result)]
+    if adjusted is not None:
+        saved = adjusted.variance_reduction
+        note = adjusted.effect.reason if saved is None else f"variance reduced by {percent(saved)}"
+        name = Cell("Adjusted (CUPED)", (note,), strong=not sequential)
+        found.append(_estimate(name, adjusted.effect, result))
+    if sequence is not None:
+        note = sequence.reason or "may be read at every look"
+        name = Cell("Always valid", (note,), strong=sequential)
+        interval, p = sequence.relative_interval, sequence.p_value
+        effect = replace(comparison.deciding, relative_interval=interval, p_value=p)
+        found.append(_estimate(name, effect, result))
+    return found
+
+
+def _estimate(name: Cell, effect: Effect, result: MetricResult) -> tuple[Bar, Row]:
+    """Return one estimate as a line of a figure and as a row of a table."""
+    relative, interval, form = effect.relative, effect.relative_interval, result.metric.form
+    difference = metric_difference(effect.difference, form)
+    row = (
+        name,
+        metric_value(effect.control.mean, form),
+        Cell(metric_value(effect.treatment.mean, form), (difference,)),
+        percent(relative, signed=True),
+        percent_interval(interval),
+        write_p(effect.p_value),
+    )
+    bar = effect_bar(str(name.text), relative, interval, sign_of(result), strong=name.strong)
+    return bar, row
+
+
+def guardrails_section(report: Report) -> Section:
+    """Return what must not get worse, and whether it did."""
+    note = (
+        "A guardrail holds when a loss as large as its margin can be ruled out; finding no loss is"
+        " not enough."
+    )
+    if is_sequential(report.experiment):
+        note += " Like the primary metric, it may be read at every look."
+    control, *treatments = [arm.name for arm in report.arms]
+    treated = treatments[0] if len(treatments) == 1 else "treatment"
+    head = ("Guardrail", "Outcome", control, treated, "Change", "Margin", "p-value")
+    block = (
+        DataTable(head, [_guardrail(result) for result in report.guardrails], prose=("Outcome",))
+        if report.guardrails
+        else Paragraph("No guardrail was registered.")
+    )
+    return Section("What must not get worse", "Guardrails", "guardrails", [block], note)
+
+
+def _guardrail(result: GuardrailResult) -> Row:
+    effect, form, spec = result.comparison.deciding, result.metric.form, result.spec
+    worse = "less" if result.metric.direction == "higher_is_better" else "more"
+    margin = percent(spec.margin) if spec.relative else metric_value(spec.margin, form)
+    if spec.relative and effect.relative is not None:
+        change = percent(effect.relative, signed=True)
+        interval = percent_interval(effect.relative_interval)
+    else:
+        change = metric_difference(effect.difference, form)
+        interval = " to ".join(metric_difference(end, form) for end in effect.interval or ())
+    return (
+        Cell(result.metric.title, (result.comparison.treatment,)),
+        replace(_OUTCOMES[result.outcome.verdict], notes=(result.outcome.reason,)),
+        metric_value(effect.control.mean, form),
+        metric_value(effect.treatment.mean, form),
+        Cell(change, ("" if interval == NONE else interval,)),
+        f"{margin} {worse}",
+        write_p(result.outcome.p_holds),
+    )
+
+
+def secondary_section(report: Report) -> Section:
+    """Return the metrics that decide nothing."""
+    note = (
+        "Secondary metrics decide nothing. Their p-values are corrected for each other (Benjamini"
+        " and Hochberg); their intervals are not corrected."
+    )
+    blocks: list[Block] = []
+    for arm in report.experiment.treatments:
+        if len(report.experiment.treatments) > 1:
+            blocks.append(Heading(arm.name))
+        found = [
+            _estimate(Cell(result.metric.title), replace(c.deciding, p_value=c.p_adjusted), result)
+            for result in report.secondaries
+            for c in result.comparisons
+            if c.treatment == arm.name
+        ]
+        if bars := [bar for bar, _ in found if bar.value is not None and bar.low is not None]:
+            label = f"Relative effects on secondary metrics in {arm.name}"
+            blocks.append(Figure(effects_chart(bars), label))
+        head = _head(report, "Metric", arm.name, "Corrected p")
+        blocks.append(DataTable(head, [row for _, row in found]))
+    return Section("What else moved", "Secondary", "secondary", blocks, note)
+
+
+def holdout_section(report: Report, holdout: HoldoutResult) -> Section:
+    """Return the comparison with the readers who are kept out of every experiment."""
+    blocks: list[Block] = [Paragraph(_holdout_text(holdout))]
+    if holdout.metrics:
+        note = (
+            "This is what being in the experiment is worth, whatever the variant. It is"
+            " exploratory: single looks, adjusted for the time before the start, not corrected"
+            " for their number."
+        )
+        rows = [
+            (
+                Cell(found.treatment, (result.metric.title,)),
+                metric_value(found.deciding.control.mean, result.metric.form),
+                metric_value(found.deciding.treatment.mean, result.metric.form),
+                percent(found.deciding.relative, signed=True),
+                percent_interval(found.deciding.relative_interval),
+                write_p(found.deciding.p_value),
+            )
+            for result in holdout.metrics
+            for found in result.comparisons
+        ]
+        head = ("Variant", "Held out", "In it", *_head(report, "", "", "p-value")[3:])
+        blocks += [Paragraph(note, "note"), DataTable(head, rows)]
+    return Section("Against readers held out", "Held out", "holdout", blocks)
+
+
+def _holdout_text(holdout: HoldoutResult) -> str:
+    if not holdout.readers:
+        return "No held-out reader was served a feed that this experiment could have changed."
+    text = (
+        f"{number(holdout.readers)} readers are kept out of every experiment; from the registered"
+        f" shares, {number(round(holdout.expected))} are expected ({p_value(holdout.p_value)})."
+    )
+    if holdout.p_value is not None and holdout.p_value < ALARM_BELOW:
+        text += " That is too far off: do not trust the comparison."
+    return text
+
+
+def teams_section(report: Report) -> Section:
+    """Return which of two interleaved rankings the readers clicked more."""
+    note = (
+        "Two rankings fill one feed in turns; each click is credited to the ranking that picked"
+        " the slot. The same reader judges both, so far fewer readers are needed than between"
+        " variants."
+    )
+    if is_sequential(report.experiment):
+        note += " The p-value is that of the mean credit and is valid at every look."
+    won = ("Readers with a click", "Readers won", "Share of the second", "p-value", "Result")
+    rows = [_team(result) for result in report.teams]
+    table = DataTable(("Rankings", *won), rows, prose=("Result",))
+    return Section("Interleaving", "Interleaving", "teams", [table], note)
+
+
+def _team(result: TeamResult) -> Row:
+    found, sequence = result.preference, result.sequence
+    p = found.sign_p_value if sequence is None else sequence.p_value
+    ahead = found.wins_b - found.wins_a if sequence is None else found.credit or 0.0
+    if found.share_b is None:
+        meaning = "no credited click tells the two apart"
+    elif p is None:
+        meaning = (sequence.reason if sequence else "") or "every reader is tied"
+    elif p < 0.05:
+        meaning = f"readers click {result.b if ahead > 0 else result.a} more"
+    else:
+        meaning = "no preference shown"
+    return (
+        f"{result.a} against {result.b}",
+        number(found.readers),
+        f"{number(found.wins_a)} : {number(found.wins_b)} ({number(found.ties)} ties)",
+        percent(found.share_b),
+        write_p(p),
+        meaning,
+    )
+
+
+def power_section(report: Report) -> Section:
+    """Return what the readers so far could have shown."""
+    titles = {result.metric.name: result.metric.title for result in report.primaries}
+    note = "For the effect registered before the start, with the readers so far"
+    if is_sequential(report.experiment):
+        note += ", at the width of the always-valid interval"
+    rows = [
+        (
+            titles[r.metric],
+            r.treatment,
+            percent(r.registered_effect),
+            percent(r.power),
+            percent(r.detectable),
+        )
+        for r in report.power
+    ]
+    found = f"Effect found with {percent(report.experiment.power, digits=0)} chance"
+    head = ("Metric", "Treatment", "Registered effect", "Chance to find it so far", found)
+    return Section("Power reached", "Power", "power", [DataTable(head, rows)], f"{note}.")
+
+
+def sign_of(result: MetricResult) -> float:
+    """Return -1 where lower is better, else 1."""
+    return 1.0 if result.metric.direction == "higher_is_better" else -1.0
+
+
+def write_p(value: float | None) -> str:
+    """Write a p-value in a table, where a missing one is a dash."""
+    return p_value(value) if value is not None else NONE
+
+
+def _head(report: Report, first: str, treatment: str, last: str) -> tuple[str, ...]:
+    control, interval = (
+        report.experiment.control.name,
+        percent(1.0 - report.experiment.alpha, digits=0),
+    )
+    return first, control, treatment, "Relative effect", f"{interval} interval", last

@@ -1,0 +1,41 @@
+"""Completes addresses as feeds write them: relative, without a scheme, with spaces, or broken."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+
+def is_web_address(text: str) -> bool:
+    """Return whether a text begins as an http(s) address does."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def join_address(base: str, text: str) -> str:
+    """Return an address seen from another one, itself if the two can't be joined."""
+    try:
+        return urljoin(base, text)
+    except ValueError:
+        return text
+
+
+def full_address(text: str, base: str) -> str:
+    """Return an http(s) address in full, quoted as the web's rules ask; empty if it is none."""
+    text = text.strip()
+    if text.startswith("//") and not base:
+        text = f"https:{text}"
+    try:
+        address = httpx.URL(join_address(base, text) if text else "")
+    except httpx.InvalidURL:
+        return ""
+    has_host = bool(address.host) and "%" not in address.host
+    return str(address) if has_host and is_web_address(str(address)) else ""
+
+
+def host_of(address: str) -> str:
+    """Return the host of an address without `www.`, empty if there is none."""
+    try:
+        return (urlsplit(address).hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""

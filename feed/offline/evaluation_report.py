@@ -1,0 +1,149 @@
+"""The results of an evaluation, as JSON and as a document."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from feed.documents.charts import Axis, Bar, IntervalChart
+from feed.documents.document import (
+    Cell,
+    DataTable,
+    Document,
+    Figure,
+    Heading,
+    Listing,
+    Section,
+)
+from feed.offline.methods import MODEL
+from feed.offline.ranking_metrics import MeanEstimate
+from feed.offline.scorebook import ScoreBook
+
+_TITLES = {
+    "slate": "Slate: the order of what editors showed",
+    "pool": "Pool: everything that could have been shown",
+    "sources": "Candidate sources: share of clicked articles among 100 proposals",
+}
+_CHARTED = {"slate": "auc", "pool": "ndcg@10", "sources": "recall@100 of the pool"}
+"""The metric of each protocol that is drawn."""
+
+_SLICED = {"slate": "auc", "pool": "ndcg@10"}
+
+
+def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return everything found as JSON-ready numbers.
+
+    Args:
+        book: a filled score book.
+        settings: data set, window and parameters, repeated in the report.
+    """
+    metrics = book.metrics
+    protocols = {p: _plain(metrics.summary(p)) for p in _TITLES}
+    slices = {
+        p: {name: asdict(i) for name, i in metrics.slices(p, MODEL, metric).items()}
+        for p, metric in _SLICED.items()
+        if protocols[p]
+    }
+    lists = {
+        "pool_articles_mean": _mean(book.pool_sizes),
+        "candidates_mean": _mean(book.candidate_counts),
+    }
+    return {
+        "settings": settings,
+        "protocols": {p: found for p, found in protocols.items() if found},
+        "slices": slices,
+        "spread": {name: s.summary() for name, s in book.spreads.items() if protocols["pool"]},
+        "lists": lists,
+        "caveats": list(CAVEATS),
+    }
+
+
+CAVEATS = (
+    "Intervals are 95 %, from resampling readers.",
+    "A click counts from the moment it happened, not from the impression it answered.",
+    "A clicked article outside the pool (read before, or shown to nobody in 48 h) is missed.",
+    "Readers could click only what editors showed, so every number favours orders like theirs.",
+)
+"""What a reader of the numbers should know."""
+
+
+def evaluation_document(report: dict[str, Any]) -> Document:
+    """Return what was found as sections of figures and tables."""
+    sections = []
+    for protocol, methods in report["protocols"].items():
+        metric = _CHARTED[protocol]
+        first = "source" if protocol == "sources" else "method"
+        blocks = (*_figure(methods, metric), _metrics_table(first, methods))
+        sections.append(Section(_TITLES[protocol], protocol.capitalize(), protocol, blocks))
+    for protocol, slices in report["slices"].items():
+        metric, title = _SLICED[protocol], f"{protocol.capitalize()} by slice"
+        wrapped = {name: {metric: found} for name, found in slices.items()}
+        rows = [(name, _cell(found), str(found["n"])) for name, found in slices.items()]
+        table = DataTable(("slice", metric, "lists"), rows)
+        heading = f"The model by slice: {protocol} {metric}"
+        blocks = (*_figure(wrapped, metric), table)
+        sections.append(Section(heading, title, f"{protocol}-slices", blocks))
+    if report["spread"]:
+        names = next(iter(report["spread"].values()))
+        rows = [
+            (method, *("-" if v is None else f"{v:.3f}" for v in found.values()))
+            for method, found in report["spread"].items()
+        ]
+        title = "Beyond accuracy: the first 10 of the pool lists"
+        table = DataTable(("method", *names), rows)
+        sections.append(Section(title, "Beyond accuracy", "spread", [table]))
+    caveats = [Listing(report["caveats"])]
+    sections.append(Section("Read with care", "Read with care", "caveats", caveats))
+    lead = ", ".join(f"{name} {value}" for name, value in report["settings"].items())
+    return Document("Evaluation", sections, lead=lead)
+
+
+def _metrics_table(first: str, methods: dict[str, dict[str, Any]]) -> DataTable:
+    metrics = list(next(iter(methods.values())))
+    rows = [
+        [Cell(name, strong=name == MODEL), *(_cell(found.get(m)) for m in metrics)]
+        for name, found in methods.items()
+    ]
+    return DataTable((first, *metrics), rows)
+
+
+def _figure(methods: dict[str, dict[str, Any]], metric: str) -> tuple[Heading, Figure] | tuple[()]:
+    measured = [(name, found[metric]) for name, found in methods.items() if metric in found]
+    bars = tuple(_bar(name, found) for name, found in measured if found["n"])
+    bounds = [v for bar in bars for v in (bar.value, bar.low, bar.high) if v is not None]
+    if not bounds:
+        return ()
+    margin = 0.05 * (max(bounds) - min(bounds)) or 0.01
+    axis = Axis(min(bounds) - margin, max(bounds) + margin, "{:.4g}".format, most=5)
+    return Heading(metric), Figure(IntervalChart(bars, axis), f"{metric} with 95 % intervals")
+
+
+def _bar(name: str, found: dict[str, Any]) -> Bar:
+    colour, cell = "accent" if name == MODEL else "series-1", _cell(found)
+    mean, low, high = (found[key] for key in ("mean", "low", "high"))
+    shown = str(cell.text), f"({cell.notes[0]})"
+    return Bar(name, mean, low, high, *shown, colour, strong=name == MODEL)
+
+
+def _cell(found: dict[str, Any] | None) -> Cell:
+    if found is None or not found["n"]:
+        return Cell("-")
+    return Cell(f"{found['mean']:.4f}", (f"{found['low']:.4f} to {found['high']:.4f}",))
+
+
+def _plain(summary: dict[str, dict[str, MeanEstimate]]) -> dict[str, dict[str, Any]]:
+    return {
+        method: {metric: _finite(asdict(interval)) for metric, interval in found.items()}
+        for method, found in summary.items()
+    }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()
+    }
+
+
+def _mean(values: list[int]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,131 @@
+"""Every key that feed keeps in the store: its name, its bound, and when it expires."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+HISTORY_MAX = 200
+SHOWN_MAX = 300
+READ_MAX = 1000
+READ_DAYS = 30
+MARKS_MAX = 1000
+SLATES_MAX = 5
+MERGED_MAX = 1000
+PREVIOUS_MAX = 10
+CHANGE_LOG_MAX = 100_000
+
+DAY_S = 86_400
+SEEN_TTL_S = 2 * DAY_S
+PREFERENCES_TTL_S = 400 * DAY_S
+"""Also of what says that an id was merged into another."""
+
+HIT_WINDOWS_KEPT = 2
+SALT_TTL_S = DAY_S
+
+CHECKPOINT_BLOB = "signals"
+"""The blob that says what the worker has counted, and up to where in each stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """One row of the key table.
+
+    `pattern` is a glob in which `NS` stands for the namespace and `P` for a partition number;
+    `bound` limits the number of elements (None: see `why`); `ttl` says when the key expires.
+    """
+
+    pattern: str
+    type: str
+    bound: int | None
+    ttl: str
+    why: str
+
+
+KEY_TABLE = (
+    KeySpec("{NS:pP}:log", "stream", None, "", "at most stream_max_events / partitions records"),
+    KeySpec("{NS:pP}:seen:*", "set", None, "2 days", "event digests of one day: at most 3 keys"),
+    KeySpec("{NS:pP}:h:*", "list", HISTORY_MAX, "reader_ttl_days", "a reader's engagements"),
+    KeySpec("{NS:pP}:r:*", "zset", READ_MAX, "reader_ttl_days", "articles clicked, 30 days"),
+    KeySpec("{NS:pP}:v:*", "zset", SHOWN_MAX, "reader_ttl_days", "articles in view: time, count"),
+    KeySpec("{NS:pP}:m:*", "zset", MARKS_MAX, "reader_ttl_days", "likes and dislikes"),
+    KeySpec("{NS:pP}:x:*", "zset", MARKS_MAX, "reader_ttl_days", "hidden articles"),
+    KeySpec("{NS:pP}:s:*", "zset", MARKS_MAX, "reader_ttl_days", "saved articles"),
+    KeySpec("{NS:pP}:pref:*", "string", None, "400 days", "preferences, or whose the id is now"),
+    KeySpec("{NS:pP}:i:*", "string", None, "400 days", "what experiments know a reader by"),
+    KeySpec("{NS:pP}:a:*", "zset", MERGED_MAX, "400 days", "ids merged into a reader, and when"),
+    KeySpec("{NS:pP}:slate:*", "string", None, "slate_ttl_minutes", "one ranked slate"),
+    KeySpec("{NS:pP}:slates:*", "list", SLATES_MAX, "slate_ttl_minutes", "a reader's slates"),
+    KeySpec("{NS:c}:articles", "hash", None, "", "live catalogue; the worker sweeps old articles"),
+    KeySpec("{NS:c}:meta", "hash", None, "", "the same articles without body, with embedding"),
+    KeySpec("{NS:c}:age", "zset", None, "", "the same articles by age, for the sweep"),
+    KeySpec("{NS:c}:changes", "stream", CHANGE_LOG_MAX, "", "change log of the catalogue"),
+    KeySpec("{NS:c}:pins", "string", None, "", "one value, replaced whole"),
+    KeySpec("{NS:c}:experiments", "hash", None, "", "one field for each experiment"),
+    KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),
+    KeySpec("{NS:c}:keys", "hash", None, "", "one field for each API key in the store"),
+    KeySpec("{NS:c}:keys_used", "hash", None, "", "one field for each API key ever used"),
+    KeySpec("{NS:c}:layout", "string", None, "", "number of partitions, fixed at first use"),
+    KeySpec("{NS:c}:blob:*", "string", None, "", "one for each thing the worker publishes"),
+    KeySpec(
+        "{NS:c}:deltas", "stream", 600, "", "deltas since the last checkpoint but one, at most 600"
+    ),
+    KeySpec("{NS:c}:lease:*", "string", None, "ttl_s", "who may act as the worker"),
+    KeySpec("NS:salt:*", "string", None, "1 day", "names one day's networks; in no backup"),
+    KeySpec("NS:hit:*", "string", None, "2 windows", "hits of one limit in one window"),
+)
+"""The whole of what may be in the store. A test scans a used store and finds nothing else."""
+
+
+class Keys:
+    """Names of keys for one namespace.
+
+    All keys of one reader carry the hash tag of the reader's partition, so that a Redis Cluster
+    keeps them on one node and one script may touch them together. The tag comes first in the
+    name, so braces inside an identifier cannot change it.
+    """
+
+    def __init__(self, namespace: str, partitions: int) -> None:
+        self.partitions = partitions
+        self._readers = [f"{{{namespace}:p{p}}}:" for p in range(partitions)]
+        self._catalogue = f"{{{namespace}:c}}:"
+        self._hits = f"{namespace}:hit:"
+        self._salts = f"{namespace}:salt:"
+
+    def partition(self, user_id: str) -> int:
+        """Return a reader's partition: the same in every process and on every machine."""
+        digest = hashlib.blake2b(user_id.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") % self.partitions
+
+    def reader_prefix(self, partition: int) -> str:
+        """Return what every reader key of a partition begins with."""
+        return self._readers[partition]
+
+    def reader(self, kind: str, user_id: str) -> str:
+        """Return one reader's key of a kind of the table (`h`, `r`, `pref`, `i` ...)."""
+        return f"{self._readers[self.partition(user_id)]}{kind}:{user_id}"
+
+    def slate(self, user_id: str, request_id: str) -> str:
+        """Return the key of one slate; the length keeps `a:b` + `c` apart from `a` + `b:c`."""
+        prefix = self._readers[self.partition(user_id)]
+        return f"{prefix}slate:{len(user_id)}:{user_id}:{request_id}"
+
+    def stream(self, partition: int) -> str:
+        """Return the key of a partition's stream."""
+        return self._readers[partition] + "log"
+
+    def seen(self, partition: int, day: int) -> str:
+        """Return the key of the event digests of one day (days since 1970)."""
+        return f"{self._readers[partition]}seen:{day}"
+
+    def catalogue(self, name: str) -> str:
+        """Return a key of the catalogue's group."""
+        return self._catalogue + name
+
+    def salt(self, day: int) -> str:
+        """Return the key of one day's salt; outside the groups of keys that a backup copies."""
+        return f"{self._salts}{day}"
+
+    def hit(self, name: str, window: int) -> str:
+        """Return the key that counts a limit's hits in one window."""
+        return f"{self._hits}{window}:{name}"

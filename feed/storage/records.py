@@ -1,0 +1,178 @@
+"""The records that the store takes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, overload
+
+from feed.arrays import Matrix
+from feed.domain import Article, EventKind, Preferences
+
+
+class Outcome(StrEnum):
+    """The outcome of one event that was given to `append_events`."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The result of a merge: the reader, and whether it was this call that merged the id."""
+
+    user_id: str
+    is_new: bool
+
+
+class HistoryEntry(NamedTuple):
+    """One engagement of a reader (any kind but impression). Times are epoch seconds."""
+
+    kind: EventKind
+    article_id: str
+    occurred_at: float
+    dwell_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History(Sequence[HistoryEntry]):
+    """A reader's engagements as columns of equal length, which a request uses as arrays."""
+
+    kinds: Sequence[EventKind] = ()
+    article_ids: Sequence[str] = ()
+    times: Sequence[float] = ()
+    dwells: Sequence[float | None] = ()
+
+    @classmethod
+    def of(cls, entries: Iterable[HistoryEntry]) -> History:
+        """Return the columns of entries."""
+        columns = tuple(zip(*entries, strict=True))
+        return cls(*columns) if columns else cls()
+
+    def __len__(self) -> int:
+        return len(self.article_ids)
+
+    @overload
+    def __getitem__(self, at: int) -> HistoryEntry: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[HistoryEntry, ...]: ...
+    def __getitem__(self, at: int | slice) -> HistoryEntry | tuple[HistoryEntry, ...]:
+        if isinstance(at, slice):
+            return tuple([self[i] for i in range(*at.indices(len(self)))])
+        return HistoryEntry(self.kinds[at], self.article_ids[at], self.times[at], self.dwells[at])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How often, and when last, an article was in this reader's view."""
+
+    article_id: str
+    count: int
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderState:
+    """Everything that a feed request needs about one reader, read in one round trip.
+
+    `history` has at most 200 entries, oldest first. `read_ids` are the articles clicked in the
+    last 30 days (at most 1,000). `reactions` maps each article to like or dislike, and
+    `reacted_at` maps it to the time. `moved_to` names the reader to whom this state belongs, if
+    the requested id was merged into another. `unit` is the reader's unit in experiments, if that
+    is not the reader's id.
+    """
+
+    preferences: Preferences = field(default_factory=Preferences)
+    history: History = History()
+    read_ids: frozenset[str] = frozenset()
+    shown: tuple[Shown, ...] = ()
+    reactions: dict[str, EventKind] = field(default_factory=dict)
+    reacted_at: dict[str, float] = field(default_factory=dict)
+    hidden_ids: frozenset[str] = frozenset()
+    saved_ids: frozenset[str] = frozenset()
+    moved_to: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArticle:
+    """An article with its vector from the encoder or the publisher.
+
+    `encoder` names the origin of `embedding` (unit length; shape [d], d may be 0). `text_hash` is
+    the hash of the encoded text, so that an unchanged text is not encoded again. `added_at` is
+    when the article was first received (epoch seconds).
+    """
+
+    article: Article
+    embedding: Matrix
+    encoder: str
+    text_hash: str
+    added_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueChange:
+    """One step of the catalogue's change log: `article` is None when it was deleted.
+
+    The `article` here carries no body (`body == ""`): ranking does not need it.
+    """
+
+    article_id: str
+    stored: StoredArticle | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBatch:
+    """Catalogue changes after a position; `gap` means that the log no longer reaches back to it."""
+
+    position: str
+    changes: tuple[CatalogueChange, ...]
+    gap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """An API key that lives in the store: its SHA-256 (hex) and what it may do."""
+
+    name: str
+    scope: str
+    digest: str
+    created_at: float
+
+
+class RecordType(StrEnum):
+    """The kind of a stream record."""
+
+    EVENT = "event"
+    SERVED = "served"
+    ERASE = "erase"
+    IDENTITY = "identity"
+
+
+class StreamRecord(NamedTuple):
+    """One record of a partition's stream, in the order in which it was acknowledged.
+
+    `payload` is a JSON object as bytes. For an event it holds the event's fields plus `first`
+    (true on this reader's first click on this article), `previous` (article ids of the reader's
+    last clicks before this one, newest first, at most 10, each as [article_id, occurred_at]),
+    and `likes`/`dislikes` (what this event changes in the article's totals: -1, 0 or 1). A
+    click that did not come from a trusted caller has `network` and `fresh` too (see
+    `domain.Origin`).
+
+    An identity record says that `from_id` was merged into `to_id` at `merged_at`. The ids are
+    empty if either reader has personalisation off. `keeps_unit_of` says which of the two (`from`
+    or `to`) continues in the experiments. Because two readers have become one, some counts are
+    taken back: `clicks` are the clicks that are no longer first clicks, each as [article_id,
+    occurred_at, answered a feed, below an article], and `reactions` are those that leave the
+    totals, each as [article_id, reacted_at, likes, dislikes].
+    """
+
+    stream_id: str
+    type: RecordType
+    payload: bytes

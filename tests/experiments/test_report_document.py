@@ -1,0 +1,164 @@
+"""A report's document holds every number of the analysis, for each view of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from html import unescape
+
+import pytest
+from lab.simulation.archive import World
+
+from feed.documents.document import Block, Cell, DataTable, Document, Figure, Folded, Row
+from feed.documents.views import render_html, render_markdown
+from feed.experiments.design.definitions import StoppingRule, Variant
+from feed.experiments.judgement.results import CheckState, Report, TeamResult, VerdictKind
+from feed.experiments.judgement.wording import NONE, metric_value, number, percent, percent_interval
+from feed.experiments.report.writing import experiment_document
+from feed.experiments.statistics.interleaving import Preference
+
+SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
+
+ReportOn = Callable[..., Report]
+
+
+def blocks_of(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Folded):
+            yield from blocks_of(block.blocks)
+
+
+def tables(document: Document, anchor: str) -> list[DataTable]:
+    (section,) = [found for found in document.sections if found.anchor == anchor]
+    return [block for block in blocks_of(section.blocks) if isinstance(block, DataTable)]
+
+
+def words(row: Row) -> list[str]:
+    return [str(cell.text if isinstance(cell, Cell) else cell) for cell in row]
+
+
+def deciding(document: Document) -> list[str]:
+    rows = [row for table in tables(document, "primary") for row in table.rows]
+    return [words(row)[0] for row in rows if isinstance(row[0], Cell) and row[0].strong]
+
+
+@pytest.fixture
+def everything(report_on: ReportOn) -> Report:
+    """A report that has every section."""
+    variants = (
+        Variant(name="control", share=0.5),
+        Variant(name="treatment", share=0.5, overrides={"trending_boost": 0.0}),
+    )
+    report = report_on(SMALL, variants=variants, holdout_share=0.05)
+    team = TeamResult("mixed", "old", "fresh", Preference(300, 120, 160, 20, 0.5666))
+    return replace(report, teams=(team,), command="feed report trial")
+
+
+def test_both_views_hold_every_table_and_every_sentence(everything: Report) -> None:
+    document = experiment_document(everything)
+    page = unescape(re.sub(r"<[^>]+>", " ", render_html(document)))
+    text = unescape(render_markdown(document)).replace("\\|", "|").replace("**", "")
+    views = [" ".join(view.split()) for view in (page, text)]
+    anchors = [section.anchor for section in document.sections]
+    assert anchors == [
+        "trust", "primary", "guardrails", "secondary", "time", "segments", "slots", "boost",
+        "holdout", "teams", "power", "design", "reproduce",
+    ]  # fmt: skip
+    for section in document.sections:
+        wanted = [section.title, section.note]
+        for block in blocks_of(section.blocks):
+            if isinstance(block, DataTable):
+                cells = [c if isinstance(c, Cell) else Cell(c) for row in block.rows for c in row]
+                wanted += [part for cell in cells for part in (str(cell.text), *cell.notes)]
+            else:
+                wanted += [str(getattr(block, name, "")) for name in ("text", "title")]
+        for sentence in wanted:
+            for view in views:
+                assert " ".join(sentence.split()) in view
+
+
+def test_the_figures_are_those_of_the_sections(everything: Report) -> None:
+    document = experiment_document(everything)
+    labels = [
+        block.label
+        for section in document.sections
+        for block in blocks_of(section.blocks)
+        if isinstance(block, Figure)
+    ]
+    title = everything.primaries[0].metric.title
+    assert labels == [
+        f"{title}: intervals of the relative effect",
+        "Relative effects on secondary metrics in treatment",
+        f"{title}, cumulative effect by day",
+        f"{title}, effect of single days",
+        f"{title}, effect by days since exposure",
+        "Effects in segments",
+        "Click-through by position",
+    ]
+    assert render_html(document).count("<figure") == len(labels)
+
+
+def test_the_estimate_that_decides_follows_the_stopping_rule(report_on: ReportOn) -> None:
+    sequential = experiment_document(report_on(SMALL))
+    fixed = experiment_document(report_on(SMALL, stopping_rule=StoppingRule.FIXED))
+    assert deciding(sequential) == ["Always valid"]
+    assert deciding(fixed) == ["Adjusted (CUPED)"]
+    assert "all p-values here are valid at every look" in render_html(sequential)
+    assert "all p-values here" not in render_html(fixed)
+
+
+def test_estimates_and_looks_are_those_of_the_analysis(everything: Report) -> None:
+    document = experiment_document(everything)
+    (comparison,) = everything.primaries[0].comparisons
+    raw, form = comparison.raw, everything.primaries[0].metric.form
+    (estimates,) = tables(document, "primary")
+    assert words(estimates.rows[0])[:5] == [
+        "Raw",
+        metric_value(raw.control.mean, form),
+        metric_value(raw.treatment.mean, form),
+        percent(raw.relative, signed=True),
+        percent_interval(raw.relative_interval),
+    ]
+    assert comparison.sequence is not None
+    assert words(estimates.rows[2])[4] == percent_interval(comparison.sequence.relative_interval)
+    cumulative, daily, since = tables(document, "time")
+    course = everything.courses[0]
+    for look, row in zip(course.cumulative, cumulative.rows, strict=True):
+        assert look.sequence is not None
+        assert words(row)[2] == percent_interval(look.sequence.relative_interval)
+    for looks, table in ((course.daily, daily), (course.since_exposure, since)):
+        found = [words(row)[2] for row in table.rows]
+        assert found == [percent_interval(look.effect.relative_interval) for look in looks]
+
+
+def test_slots_stand_by_variant_and_a_missing_one_is_empty(everything: Report) -> None:
+    first = everything.slot_tables[0]
+    kept = replace(first, cells=first.cells[1:])
+    (table,) = tables(experiment_document(replace(everything, slot_tables=(kept,))), "slots")
+    variants = ["control", "treatment"]
+    assert list(table.columns[1:]) == variants
+    gone = first.cells[0]
+    labels = [words(found)[0] for found in table.rows]
+    cells = dict(
+        zip(variants, table.rows[labels.index(gone.label.replace("_", " "))][1:], strict=True)
+    )
+    assert cells[gone.variant] == Cell(NONE, ("", "0 of 0", "0 readers"))
+    other = next(c for c in kept.cells if c.label == gone.label)
+    shown = cells[other.variant]
+    assert isinstance(shown, Cell)
+    assert shown.text == metric_value(other.click_through, "share")
+    assert shown.notes[1] == f"{number(other.clicked)} of {number(other.examined)}"
+
+
+def test_a_broken_report_withholds_the_effect(everything: Report) -> None:
+    check = replace(everything.checks[0], state=CheckState.FAILED)
+    verdict = replace(everything.verdict, kind=VerdictKind.BROKEN, sentence="Broken: a | b.")
+    document = experiment_document(replace(everything, checks=(check,), verdict=verdict))
+    assert document.facts[0].value == NONE
+    assert "withheld" in document.facts[0].note
+    assert document.headline is not None
+    assert document.headline.sentence == "A | b."
+    assert "The numbers from here on are for finding the fault" in render_markdown(document)
+    assert '<td class="state bad">✗ failed</td>' in render_html(document)
