@@ -146,6 +146,18 @@ def decode_reactions(pairs: Sequence[bytes]) -> tuple[dict[str, EventKind], dict
     return kinds, times
 
 
+def decode_undone(pairs: Sequence[bytes]) -> list[dict[str, Any]]:
+    """Return what a reader has undone: kind, article and time (epoch seconds) of each undo."""
+    return [
+        {
+            "kind": _KINDS[member[:1].decode()].value,
+            "article_id": member[1:].decode(),
+            "occurred_at": int(score) / 1000,
+        }
+        for member, score in zip(pairs[::2], pairs[1::2], strict=True)
+    ]
+
+
 def encode_preferences(preferences: Preferences) -> bytes:
     """Return preferences as `1` (personalisation on) or `0` followed by JSON."""
     switch = b"1" if preferences.personalization else b"0"

@@ -159,7 +159,7 @@ class IdentityPart(StorePart):
         return answer
 
     def _finish(self, from_id: str, reader: str) -> None:
-        keys = self._named(from_id, "pref", "slates", *_HELD, "i")
+        keys = self._named(from_id, "pref", "slates", *_HELD, "u", "i")
         self._run(scripts.FINISH_MERGE, keys, (reader, PREFERENCES_TTL_S))
 
     def _cancel(self, from_id: str, to_id: str) -> None:

@@ -51,6 +51,7 @@ KEY_TABLE = (
     KeySpec("{NS:pP}:m:*", "zset", MARKS_MAX, "reader_ttl_days", "likes and dislikes"),
     KeySpec("{NS:pP}:x:*", "zset", MARKS_MAX, "reader_ttl_days", "hidden articles"),
     KeySpec("{NS:pP}:s:*", "zset", MARKS_MAX, "reader_ttl_days", "saved articles"),
+    KeySpec("{NS:pP}:u:*", "zset", MARKS_MAX, "reader_ttl_days", "what was undone, and when"),
     KeySpec("{NS:pP}:pref:*", "string", None, "400 days", "preferences, or whose the id is now"),
     KeySpec("{NS:pP}:i:*", "string", None, "400 days", "what experiments know a reader by"),
     KeySpec("{NS:pP}:a:*", "zset", MERGED_MAX, "400 days", "ids merged into a reader, and when"),

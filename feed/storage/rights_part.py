@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from feed.storage import scripts
-from feed.storage.event_codec import decode_noted_ids, decode_slate
+from feed.storage.event_codec import decode_noted_ids, decode_slate, decode_undone
 from feed.storage.identity_part import IdentityPart
 from feed.storage.link import ScriptCall
 from feed.storage.reader_part import ReaderPart
 
-_READER_KEYS = ("h", "r", "v", "m", "x", "s", "pref", "i")
+_READER_KEYS = ("h", "r", "v", "m", "x", "s", "u", "pref", "i")
 
 
 class RightsPart(ReaderPart, IdentityPart):
@@ -32,10 +32,13 @@ class RightsPart(ReaderPart, IdentityPart):
         key = self._keys.reader("slates", reader)
         slate_keys = self._link.call(key, "LRANGE", key, 0, -1)
         slates = self._link.pipeline(key, [("GET", k) for k in slate_keys]) if slate_keys else []
+        key = self._keys.reader("u", reader)
+        undone = decode_undone(self._link.call(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
         shown = {name: value for name, value in _as_json(state).items() if name != "moved_to"}
         return {
             "user_id": reader,
             **shown,
+            "undone": undone,
             "merged_ids": self.read_merged_ids(reader),
             "slates": [_as_json(decode_slate(data)) for data in slates if data],
         }

@@ -132,6 +132,45 @@ def test_undo_takes_back_hide_and_save(store, make_event):
     assert state.hidden_ids == state.saved_ids == frozenset()
 
 
+@pytest.mark.parametrize("done", ["like", "dislike", "hide", "save"])
+@pytest.mark.parametrize("together", [True, False])
+def test_an_undo_holds_though_what_it_undoes_arrives_later(store, make_event, done, together):
+    undo = make_event(f"un{done}", occurred_at=NOW)
+    late = make_event(done, occurred_at=NOW - 60)
+    for batch in [[undo, late]] if together else [[undo], [late]]:
+        store.append_events(batch)
+    state = store.read_reader("reader")
+    assert (state.reactions, state.hidden_ids, state.saved_ids) == ({}, frozenset(), frozenset())
+    assert [(p["likes"], p["dislikes"]) for p in payloads(store)] == [(0, 0), (0, 0)]
+    assert store.export_reader("reader")["undone"] == [
+        {"kind": f"un{done}", "article_id": "article", "occurred_at": NOW}
+    ]
+    store.append_events([make_event(done, occurred_at=NOW + 1)])
+    state = store.read_reader("reader")
+    assert [*state.reactions, *state.hidden_ids, *state.saved_ids] == ["article"]
+
+
+@pytest.mark.parametrize("done", ["like", "dislike", "hide", "save"])
+def test_an_old_undo_leaves_what_was_done_after_it(store, make_event, done):
+    store.append_events([make_event(done, occurred_at=NOW)])
+    store.append_events([make_event(f"un{done}", occurred_at=NOW - 60)])
+    state = store.read_reader("reader")
+    assert [*state.reactions, *state.hidden_ids, *state.saved_ids] == ["article"]
+
+
+def test_the_newer_of_two_reactions_stands_whichever_arrives_first(store, make_event):
+    store.append_events([make_event("dislike", occurred_at=NOW)])
+    store.append_events([make_event("like", occurred_at=NOW - 60)])
+    assert store.read_reader("reader").reactions == {"article": EventKind.DISLIKE}
+    assert [(p["likes"], p["dislikes"]) for p in payloads(store)] == [(0, 1), (0, 0)]
+
+
+def test_nothing_undone_is_left_of_an_erased_reader(store, make_event):
+    store.append_events([make_event("unlike")])
+    store.erase_reader("reader")
+    assert store.export_reader("reader")["undone"] == []
+
+
 def test_history_is_in_order_of_time_though_events_come_late(store, make_event):
     for at in (3, 1, 2):
         store.append_events([make_event(article_id=f"a{at}", occurred_at=NOW + at)])

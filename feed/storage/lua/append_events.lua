@@ -109,11 +109,30 @@ local function is_first_anonymous_click(user, article)
   return redis.call('SADD', KEYS[2], digest) == 1
 end
 
+-- Of an event and its undo the one that happened last decides, in whatever order they arrive. So
+-- the newest undo is remembered, and nothing that happened before it is done any more.
+local UNDO_OF = { l = 'L', d = 'D', x = 'X', s = 'S' }
+local function is_undone(user, article, kind, ms)
+  local undone = redis.call('ZSCORE', prefix .. 'u:' .. user, UNDO_OF[kind] .. article)
+  return undone and tonumber(undone) > ms
+end
+
+local function remember_undo(user, article, kind, ms)
+  local key = prefix .. 'u:' .. user
+  redis.call('ZADD', key, 'GT', ms, kind .. article)
+  touched[key] = MARKS
+end
+
 local LIKE, DISLIKE = 1, 2
 local function react(user, article, kind, ms)
   local key = prefix .. 'm:' .. user
-  local old = tonumber(redis.call('ZSCORE', key, article) or '0') % 4
+  local kept = tonumber(redis.call('ZSCORE', key, article) or '0')
+  local old = kept % 4
   local new = old
+  if not UNDO_OF[kind] then remember_undo(user, article, kind, ms) end
+  if ms < (kept - old) / 4 or (UNDO_OF[kind] and is_undone(user, article, kind, ms)) then
+    return 0, 0
+  end
   if kind == 'l' then new = LIKE elseif kind == 'd' then new = DISLIKE
   elseif (kind == 'L' and old == LIKE) or (kind == 'D' and old == DISLIKE) then new = 0 end
   if new == old then return 0, 0 end
@@ -128,8 +147,12 @@ end
 local MARK = { x = 'x', X = 'x', s = 's', S = 's' }
 local function mark(user, article, kind, ms)
   local key = prefix .. MARK[kind] .. ':' .. user
-  if kind == 'x' or kind == 's' then redis.call('ZADD', key, ms, article)
-  else redis.call('ZREM', key, article) end
+  if not UNDO_OF[kind] then
+    remember_undo(user, article, kind, ms)
+    if tonumber(redis.call('ZSCORE', key, article) or '0') <= ms then
+      redis.call('ZREM', key, article)
+    end
+  elseif not is_undone(user, article, kind, ms) then redis.call('ZADD', key, 'GT', ms, article) end
   touched[key] = MARKS
 end
 
