@@ -9,6 +9,7 @@ import scipy.stats
 from feed.domain import InvalidInputError
 from feed.experiments.design.assignment import (
     BUCKETS,
+    HOLDOUT,
     Allocation,
     assign,
     bucket_of,
@@ -119,8 +120,16 @@ def test_readers_without_personalisation_are_in_no_experiment() -> None:
     ],
 )
 def test_allocations_that_make_no_sense_are_refused(changes: dict) -> None:
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError) as refused:
         allocation_of(**changes)
+    field = next(iter(changes))
+    assert str(refused.value).startswith(f"{field}: must ")
+
+
+def test_without_a_holdout_nobody_is_held_out() -> None:
+    first = next(u for u in map(str, range(10**6)) if bucket_of("site", HOLDOUT, u) == 0)
+    assert not is_held_out(first, "site", 0.0)
+    assert is_held_out(first, "site", 1 / BUCKETS)
 
 
 def test_free_buckets_finds_the_first_gap() -> None:

@@ -78,7 +78,7 @@ def test_a_covariate_saves_readers_and_a_sequence_costs_some() -> None:
 def test_no_plan_from_a_baseline_without_mean_and_variance(baseline: Moments) -> None:
     plan = plan_readers(baseline, 0.1)
     assert plan.control is None
-    assert plan.reason
+    assert plan.reason == "the baseline has no positive mean and variance to plan from"
     assert adjusted_variance(baseline) == 0
 
 
