@@ -103,7 +103,7 @@ class FeedClient:
             ConnectionError: the service could not be reached.
         """
         counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
-        for batch in _batches(list(events), MAX_EVENTS):
+        for batch in batches(list(events), MAX_EVENTS):
             body = {"events": [event_to_json(event) for event in batch]}
             answer = self.call("POST", "/v1/events", body=body, repeatable=True)
             for name in counts:
@@ -118,7 +118,7 @@ class FeedClient:
             ConnectionError: the service could not be reached.
         """
         results: list[dict[str, Any]] = []
-        for batch in _batches(articles, MAX_ARTICLES):
+        for batch in batches(articles, MAX_ARTICLES):
             body = {"articles": [article_to_json(article) for article in batch]}
             results += self.call("POST", "/v1/articles", body=body, repeatable=True)["results"]
         return results
@@ -253,5 +253,6 @@ def article_to_json(article: Article) -> dict[str, Any]:
     }
 
 
-def _batches(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+def batches(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    """Return consecutive parts of at most `size` values."""
     return (values[start : start + size] for start in range(0, len(values), size))

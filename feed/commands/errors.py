@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, Any
 
 import click
 
@@ -36,9 +37,13 @@ class InputCommandError(CommandError):
 
 
 class GateCommandError(CommandError):
-    """Ends a command whose candidate model was refused: exit code 3."""
+    """Ends a command whose candidate model was refused: exit code 3, and no talk of an error."""
 
     exit_code = EXIT_GATE
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message alone, on standard error unless told otherwise."""
+        click.echo(self.format_message(), file=file, err=file is None)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
@@ -12,14 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from feed.client import FeedClient
+from feed.client import FeedClient, batches
 from feed.commands.errors import EXIT_INPUT, one_line_errors
 from feed.ingest.dates import read_zone
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.first_seen import keep_first_seen
 from feed.ingest.reading import read_documents
-
-T = TypeVar("T")
 
 FORMATS = ("jsonl", "rss")
 MAX_SHOWN = 100
@@ -128,8 +126,3 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
             progress.advance(task, len(events))
     counted = ", ".join(f"{count} {name}" for name, count in counts.items())
     return f"{len(documents.articles)} articles sent; events: {counted}"
-
-
-def batches(values: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Return consecutive parts of at most `size` values."""
-    return [values[start : start + size] for start in range(0, len(values), size)]

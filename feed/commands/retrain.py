@@ -175,7 +175,7 @@ def learn(
         embeddings=source.embeddings,
         threads=threads,
         version=version,
-        progress=_told(bar, "learning"),
+        progress=_progress_of(bar, "learning"),
     )
     verdict = judge(
         source.log,
@@ -185,7 +185,7 @@ def learn(
         config.gate_margin,
         ranking,
         embeddings=source.embeddings,
-        progress=_told(bar, "judging"),
+        progress=_progress_of(bar, "judging"),
     )
     return candidate, verdict
 
@@ -271,7 +271,7 @@ def _numbers(found: MeanEstimate) -> tuple[str, str, str]:
     return f"{found.mean:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n)
 
 
-def _told(bar: Progress, what: str) -> Callable[[float], None]:
+def _progress_of(bar: Progress, what: str) -> Callable[[float], None]:
     task = bar.add_task(what, total=1.0)
     return lambda share: bar.update(task, completed=share)
 

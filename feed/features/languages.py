@@ -1,4 +1,4 @@
-"""Languages by BCP 47: which tags of articles answer to what a reader asks for."""
+"""Matches the languages of articles with the language that a reader asks for (BCP 47)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from feed.arrays import Rows
 from feed.features.ids import Vocabulary
 
 
-def speaks(tag: str, wanted: str) -> bool:
-    """Return whether an article in the language `tag` answers to the language `wanted`.
+def matches(tag: str, wanted: str) -> bool:
+    """Return whether an article in the language `tag` matches the language `wanted`.
 
-    `en` is answered by `en` and by each of its kinds (`en-GB`); `en-GB` by `en-GB` and, because
-    nothing nearer may be there, by plain `en`, but not by `en-US`. Both are in lower case.
+    A reader of `en` gets `en` and all its varieties, such as `en-GB`. A reader of `en-GB` gets
+    `en-GB` and plain `en`, but not `en-US`. Both arguments are in lower case.
 
     Source: RFC 4647, Matching of Language Tags: basic filtering (3.3.1) and lookup (3.4).
     """
@@ -22,7 +22,7 @@ def speaks(tag: str, wanted: str) -> bool:
 
 
 def matching_codes(languages: Vocabulary, wanted: Iterable[str]) -> Rows:
-    """Return the codes of the languages that answer to any of `wanted`, ascending, int64 [k].
+    """Return the codes of the languages that match any of `wanted`, ascending, int64 [k].
 
     Args:
         languages: tags of articles, in lower case.
@@ -32,5 +32,5 @@ def matching_codes(languages: Vocabulary, wanted: Iterable[str]) -> Rows:
     if not asked:
         return np.empty(0, np.int64)
     tags = languages.ids
-    found = [code for code, tag in enumerate(tags) if any(speaks(tag, one) for one in asked)]
+    found = [code for code, tag in enumerate(tags) if any(matches(tag, one) for one in asked)]
     return np.array(found, np.int64)

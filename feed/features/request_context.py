@@ -30,7 +30,7 @@ def asked_section(sections: Vocabulary, name: str) -> int:
 
 
 def asked_languages(languages: Vocabulary, wanted: str) -> tuple[int, ...]:
-    """Return the codes that answer to the language asked for: none for all languages."""
+    """Return the codes that match the language asked for; no code means every language."""
     if not wanted:
         return ()
     return tuple(matching_codes(languages, [wanted]).tolist()) or (NOWHERE,)

@@ -33,8 +33,8 @@ ZONE_HOURS: dict[str, tuple[float, ...]] = {
     "TRT": (3,), "UT": (0,), "UTC": (0,), "WAST": (2,), "WAT": (1,), "WEST": (1,), "WET": (0,),
     "WIB": (7,), "WIT": (9,), "WITA": (8,),
 }  # fmt: skip
-"""Hours ahead of UTC by zone name. Of several, the first is taken unless the source's own zone
-has another of them."""
+"""Hours ahead of UTC by zone name. If a name has several meanings, the first one is used, unless
+the source's own zone uses another one."""
 
 LANGUAGES = (
     "en", "de", "fr", "es", "it", "pt", "nl", "pl", "ru", "uk", "sv", "da", "nb", "fi", "cs", "sk",
@@ -47,7 +47,7 @@ _WORD = re.compile(r"[A-Za-z]+")
 _RFC_822 = re.compile(r"([A-Za-z]+,? +)?\d{1,2} +[A-Za-z]{3} +(\d{2}|\d{4}) +\d\d?:\d\d(:\d\d)?")
 _OFFSET = re.compile(r"(?<=[\dMm.]) *(?:GMT|UTC|UT)? *-?([+-])(\d{1,2})(?::?(\d\d))?Z?$")
 _ASIDE = re.compile(r" *[(\[]([^)\]]*)[)\]]$")
-"""The zone once more behind the offset, as in `+0100 (CET)`, or the only one: `03:00 (GMT+7)`."""
+"""A zone in brackets: it repeats the offset (`+0100 (CET)`) or stands alone (`03:00 (GMT+7)`)."""
 _PLACE = re.compile(r" ([A-Z][A-Za-z]+/[A-Za-z_/]+)$")
 _WEEKDAY = re.compile(r"^[^\W\d]+\.?,? +(?=\d{1,2}\.? +[^\W\d])")
 """Left out, because it is often in another language than the month."""

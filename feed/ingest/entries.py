@@ -23,7 +23,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """What a feed says of itself.
+    """What a feed says about itself.
 
     Args:
         title: its name.
@@ -98,7 +98,7 @@ def build_documents(
 
 
 def _merge(entries: Sequence[FeedEntry], limits: Limits) -> FeedEntry:
-    """Return the first of some entries that are one story, with the sections of all."""
+    """Return the first of several entries for one story, with the sections of all of them."""
     if len(entries) > 1:
         limits.note("", f"stands {len(entries)} times in the source; taken once")
     return replace(entries[0], tags=tuple(tag for entry in entries for tag in entry.tags))

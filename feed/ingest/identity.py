@@ -12,7 +12,7 @@ from feed.domain import ID_PATTERN
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """By what an entry can be told from others; texts that are missing are empty."""
+    """What distinguishes an entry from others; a missing text is empty."""
 
     guid: str
     link: str

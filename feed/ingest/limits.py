@@ -15,7 +15,7 @@ MAX_URL: int = RULES["url"]["anyOf"][0]["maxLength"]
 LANGUAGE = re.compile(RULES["language"]["anyOf"][0]["pattern"])
 CUT_MARK = "…"
 LONGEST_QUOTE = 40
-"""Of a wrong value, so much is shown, characters."""
+"""How much of a wrong value is shown, characters."""
 
 
 def shorten(text: str, limit: int) -> str:
@@ -48,7 +48,7 @@ class Limits:
         self.note(field, f"left out: {shorten(value, LONGEST_QUOTE)} {rule}")
 
     def text(self, field: str, text: str) -> str:
-        """Return a text, cut."""
+        """Return a text, cut at the limit of its field."""
         return self._cut(field, text, RULES[field]["maxLength"])
 
     def tags(self, tags: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Limits:
         return tuple(self._cut("tags", tag, longest) for tag in tags[:most])
 
     def url(self, field: str, text: str) -> str | None:
-        """Return an address in full, None if it is none or too long."""
+        """Return an absolute address, or None if the text is not one or is too long."""
         address = full_address(text, self._base)
         if len(address) > MAX_URL:
             self.note(field, f"left out: longer than {MAX_URL} characters")
@@ -70,7 +70,7 @@ class Limits:
         return address or None
 
     def language(self, language: str) -> str:
-        """Return a language without its region, empty if it is none."""
+        """Return a language without its region, or an empty text if it is not a language."""
         primary = language.replace("_", "-").split("-")[0].lower()
         if primary and not LANGUAGE.fullmatch(primary):
             self.note_wrong("language", language, "is no language code")

@@ -14,7 +14,7 @@ INLINE = (
     "a, abbr, b, bdi, bdo, big, cite, code, data, del, dfn, em, font, i, ins, kbd, mark, nobr, q, "
     "rp, rt, ruby, s, samp, small, span, strike, strong, sub, sup, time, tt, u, var, wbr"
 )
-"""Elements that do not part words."""
+"""Elements that do not separate words."""
 NOT_TEXT = (
     "script, style, template, noscript, iframe, object, svg, video, audio, figcaption, "
     ".wp-caption-text"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 WIDTH_OF_FILE = 800
 WIDTH_OF_THUMBNAIL = 500
 WIDTH_IN_TEXT = 400
-"""Taken for a picture that does not say how wide it is, by where it stands, pixels."""
+"""The width assumed for a picture that states none, by where it stands, pixels."""
 SMALLEST_PICTURE = 50
 """A picture of a declared width or height below this is a symbol or a counter, pixels."""
 

@@ -24,11 +24,11 @@ from feed.ingest.pictures import (
 from feed.ingest.urls import full_address, is_web_address, join_address
 
 ENDS = ("</rss", "</rdf", ":rdf>", "</feed", ":feed>")
-"""One of these stands in every whole document."""
+"""Every complete document contains one of these."""
 
 
 class _Corrections:
-    """What feedparser takes wrongly: captions, and authors that are addresses."""
+    """Corrects what feedparser gets wrong: captions, and authors that are addresses."""
 
     def _start_caption(self, attributes: dict[str, str]) -> None:  # noqa: ARG002
         self.push("caption", 0)  # type: ignore[attr-defined]
@@ -59,7 +59,7 @@ class _Corrections:
             people[-1]["name"] = context[key]
 
 
-# feedparser has no other door: it looks its parsers up here.
+# feedparser offers no other way to replace its parsers: it looks them up by these names.
 for _name in ("StrictFeedParser", "LooseFeedParser"):
     _parser = type(_name, (_Corrections, getattr(feedparser.api, _name)), {})
     setattr(feedparser.api, _name, _parser)
@@ -101,7 +101,7 @@ def _parse(document: FetchedDocument) -> Any:
 
 
 def _refusal(document: FetchedDocument) -> str:
-    """Return what a document is that is no feed, and where a feed may be."""
+    """Return what a document is if it is not a feed, and where its feed may be."""
     feeds = find_feeds(document.content)
     if feeds:
         return f"is a web page; its feed is {join_address(document.address, feeds[0])}"
@@ -111,7 +111,7 @@ def _refusal(document: FetchedDocument) -> str:
 
 
 def _is_whole(content: bytes, encoding: str) -> bool:
-    """Return whether a document that is not well-formed has its end nevertheless."""
+    """Return whether a document that is not well-formed still has its end."""
     text = content.decode(encoding or "utf-8", errors="replace").lower()
     return any(end in text for end in ENDS)
 
@@ -152,7 +152,7 @@ def _entry(entry: Any, *, is_atom: bool) -> FeedEntry:
 
 
 def _section(term: object) -> str:
-    """Return a section's name; many are escaped once more than the document asks."""
+    """Return a section's name; many are escaped once more than they should be."""
     return read_plain(read_markup(str(term)).plain)
 
 
@@ -166,7 +166,7 @@ def _language_of(entry: Any) -> str:
 
 
 def _text(detail: Any, *, is_atom: bool) -> Text:
-    """Return a text; only Atom says truly which texts are no markup."""
+    """Return a text. Only Atom states reliably which texts are not markup."""
     value = str(detail.get("value") or "")
     if is_atom and detail.get("type") == "text/plain":
         return Text(read_plain(value))

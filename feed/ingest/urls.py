@@ -13,7 +13,7 @@ def is_web_address(text: str) -> bool:
 
 
 def join_address(base: str, text: str) -> str:
-    """Return an address seen from another one, itself if the two can't be joined."""
+    """Return an address resolved against another one, or unchanged if that fails."""
     try:
         return urljoin(base, text)
     except ValueError:
@@ -21,7 +21,7 @@ def join_address(base: str, text: str) -> str:
 
 
 def full_address(text: str, base: str) -> str:
-    """Return an http(s) address in full, quoted as the web's rules ask; empty if it is none."""
+    """Return an absolute http(s) address, properly quoted, or an empty text if it is not one."""
     text = text.strip()
     if text.startswith("//") and not base:
         text = f"https:{text}"

@@ -13,7 +13,7 @@ from apiflask import APIFlask
 from flask import Response, current_app, request
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from feed.service.answers import Problem
@@ -99,8 +99,7 @@ def read_body(model: type[M]) -> M:
     """Return the JSON body of the present request.
 
     Raises:
-        ProblemError: 400, the body is not JSON; 422, it breaks a rule.
-        UnsupportedMediaType: it is not declared as JSON.
+        ProblemError: 400, the body is not JSON; 422, it breaks a rule; or as `read_json_bytes`.
     """
     try:
         return model.model_validate_json(read_json_bytes())
@@ -119,19 +118,22 @@ def read_json_bytes(*, beacon: bool = False) -> bytes:
         beacon: `text/plain`, which a browser's `sendBeacon` sends, will do too.
 
     Raises:
-        ProblemError: 400, the body is not whole gzip.
-        UnsupportedMediaType: it is declared as something else, or compressed otherwise than by
-            gzip.
-        RequestEntityTooLarge: it is too large once decompressed.
+        ProblemError: 400, the body is not complete gzip; 413, it is too large, compressed or
+            decompressed; 415, it is declared as something else, or is compressed by anything
+            but gzip.
     """
     if not request.is_json and not (beacon and request.mimetype == "text/plain"):
-        raise UnsupportedMediaType("the body must be sent as application/json")
-    data = request.get_data(cache=False)
+        raise _unsupported("Content-Type", "must be application/json")
+    most: int = current_app.config["MAX_CONTENT_LENGTH"]
+    try:
+        data = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise _too_large(most) from None
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding == "gzip":
-        return _decompressed(data, current_app.config["MAX_CONTENT_LENGTH"])
+        return _decompressed(data, most)
     if encoding != "identity":
-        raise UnsupportedMediaType("the body must be sent as it is or compressed by gzip")
+        raise _unsupported("Content-Encoding", "must be gzip or left out")
     return data
 
 
@@ -142,12 +144,21 @@ def _decompressed(data: bytes, most: int) -> bytes:
     except zlib.error:
         found = b""
     if len(found) > most:
-        raise RequestEntityTooLarge
+        raise _too_large(most)
     if not stream.eof or stream.unused_data:
         raise ProblemError(
-            400, "the body is not whole gzip", [("body", "must be one gzip stream, and complete")]
+            400, "the body is not complete gzip", [("body", "must be one complete gzip stream")]
         )
     return found
+
+
+def _unsupported(header: str, rule: str) -> ProblemError:
+    return ProblemError(415, f"{header} {rule}", [(header, rule)])
+
+
+def _too_large(most: int) -> ProblemError:
+    rule = f"must be at most {most} bytes"
+    return ProblemError(413, f"the body {rule}", [("body", rule)])
 
 
 def complete_openapi(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:

@@ -51,12 +51,6 @@ class StreamPart(StorePart):
         found = zip(after_ids, replies, strict=True)
         return {p: self._decode(r) for p, r in found if r is not None}
 
-    def trim_stream(self, partition: int, up_to_id: str) -> None:
-        """Drop the records up to and including a stream id."""
-        key = self._keys.stream(partition)
-        milliseconds, sequence = up_to_id.split("-")
-        self._bulk.call(key, "XTRIM", key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
-
     def trim_streams(self, up_to_ids: dict[int, str]) -> list[int]:
         """Trim several partitions' streams, in one round trip per node; return those trimmed."""
         commands = []
@@ -117,12 +111,6 @@ class StreamPart(StorePart):
         key = self._keys.catalogue(f"blob:{name}")
         data: bytes | None = self._bulk.call(key, "GET", key)
         return data
-
-    def append_delta(self, data: bytes, keep: int) -> str:
-        """Append a counters delta for the web processes, keeping the last `keep`; return its id."""
-        key = self._keys.catalogue("deltas")
-        stream_id: bytes = self._bulk.call(key, "XADD", key, "MAXLEN", keep, "*", "d", data)
-        return stream_id.decode()
 
     def publish_delta(self, data: bytes, keep: int, lease: str, owner: str) -> str | None:
         """Append a counters delta if `owner` still holds a lease; return its id, else None."""

@@ -1,11 +1,11 @@
-"""Which articles answer to a language that a reader asks for."""
+"""Which articles match a language that a reader asks for."""
 
 from __future__ import annotations
 
 import pytest
 
 from feed.features.ids import Vocabulary
-from feed.features.languages import matching_codes, speaks
+from feed.features.languages import matches, matching_codes
 from feed.features.request_context import NOWHERE, asked_languages
 
 
@@ -24,8 +24,8 @@ from feed.features.request_context import NOWHERE, asked_languages
         ("da", "en", False),
     ],
 )
-def test_a_tag_answers_to_its_own_range_and_to_narrower_ones(tag, wanted, answers):
-    assert speaks(tag, wanted) is answers
+def test_a_tag_matches_its_own_range_and_narrower_ones(tag, wanted, answers):
+    assert matches(tag, wanted) is answers
 
 
 def test_every_matching_language_counts_once_whatever_its_case():

@@ -64,7 +64,9 @@ def test_a_wrong_method_is_told_the_right_ones(site: Any) -> None:
 def test_a_wrong_body_gets_a_problem(
     site: Any, path: str, body: bytes, media: str, status: int
 ) -> None:
-    expect_problem(site.client.post(path, data=body, content_type=media), status)
+    answer = site.client.post(path, data=body, content_type=media)
+    expect_problem(answer, status)
+    assert answer.json["errors"], "field and rule are named"
 
 
 def test_501_events_are_too_many(site: Any) -> None:

@@ -26,6 +26,7 @@ def test_a_beacon_is_taken(site: Any, body: bytes) -> None:
     assert (answer.status_code, answer.json["accepted"]) == (202, 1)
     other = site.client.post("/v1/articles", data=b'{"articles": []}', headers=PLAIN)
     assert other.status_code == 415
+    assert other.json["detail"] == "Content-Type must be application/json"
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,6 @@ def test_a_wrong_compression_is_refused(site: Any, data: bytes, encoding: str, s
     )
     assert answer.status_code == status
     assert answer.mimetype == "application/problem+json"
+    (broken,) = answer.json["errors"]
+    assert broken["field"] in {"body", "Content-Encoding"}
+    assert broken["rule"].startswith("must be ")

@@ -20,7 +20,7 @@ def test_a_stream_is_read_in_order_and_trimmed(store, make_event):
     assert all(f'"e{n}"'.encode() in r.payload for n, r in enumerate([*first, *rest]))
     ranged = store.read_stream_range(partition, first[0].stream_id, first[2].stream_id, 100)
     assert ranged == first[1:3]
-    store.trim_stream(partition, first[-1].stream_id)
+    assert store.trim_streams({partition: first[-1].stream_id}) == [partition]
     assert store.read_stream(partition, "0-0", 100) == rest
     assert store.stream_length(partition) == 6
     assert store.stream_length((partition + 1) % store.partitions) == 0
@@ -61,7 +61,9 @@ def test_blobs_are_kept_and_those_of_a_lost_lease_refused(store):
 
 def test_deltas_are_read_after_an_id_and_bounded(store):
     assert store.last_delta() is None
-    ids = [store.append_delta(bytes([n]), keep=3) for n in range(5)]
+    store.acquire_lease("worker", "a", 5.0)
+    ids = [store.publish_delta(bytes([n]), 3, "worker", "a") for n in range(5)]
+    assert store.publish_delta(b"stale", 3, "worker", "b") is None
     assert store.read_deltas("0-0") == [(ids[n], bytes([n])) for n in (2, 3, 4)]
     assert store.read_deltas(ids[3]) == [(ids[4], b"\x04")]
     assert store.read_deltas(ids[4]) == []

@@ -109,8 +109,8 @@ local function is_first_anonymous_click(user, article)
   return redis.call('SADD', KEYS[2], digest) == 1
 end
 
--- Of an event and its undo the one that happened last decides, in whatever order they arrive. So
--- the newest undo is remembered, and nothing that happened before it is done any more.
+-- The later of an event and its undo decides, in whatever order they arrive. So the newest undo is
+-- remembered, and an event that happened before it has no effect.
 local UNDO_OF = { l = 'L', d = 'D', x = 'X', s = 'S' }
 local function is_undone(user, article, kind, ms)
   local undone = redis.call('ZSCORE', prefix .. 'u:' .. user, UNDO_OF[kind] .. article)
