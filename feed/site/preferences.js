@@ -49,6 +49,7 @@ export class Catalogue {
 export class PreferencesPanel {
   #preferences = null;
   #changed = false;
+  #saving = Promise.resolve();
 
   /**
    * @param {object} parts
@@ -174,12 +175,13 @@ export class PreferencesPanel {
   }
 
   async #save(changes, focusLabel) {
-    await this.#attempt(async () => {
+    this.#saving = this.#attempt(async () => {
       await this.client.putPreferences(this.#with(changes));
       this.#preferences = this.#with(changes);
       this.#changed = true;
       this.#say("Saved.");
     });
+    await this.#saving;
     this.#draw();
     const label = focusLabel && CSS.escape(focusLabel);
     if (label) this.dialog.querySelector(`[aria-label="${label}"]`)?.focus();
@@ -241,7 +243,8 @@ export class PreferencesPanel {
     if (words) announce(words);
   }
 
-  #closed() {
+  async #closed() {
+    await this.#saving; // the dialog may be closed before the service has answered
     if (this.#changed) this.onChanged();
     this.#changed = false;
   }

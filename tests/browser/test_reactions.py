@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from .conftest import Visit, Visitor
 
@@ -136,6 +136,25 @@ def test_without_personalisation_the_feed_does_not_say_it_is_customized(visitor:
         visit.page.keyboard.press("Escape")
     visit.page.wait_for_selector("#feed[aria-busy=false] .card:not(.skeleton)")
     expect(visit.page.locator("#notice")).not_to_contain_text("Your feed is customized.")
+
+
+def test_a_dialog_closed_before_its_change_is_saved_still_gives_a_new_feed(
+    visitor: Visitor,
+) -> None:
+    visit = visitor()
+    visit.open()
+    held: list[Route] = []
+    visit.page.route(
+        "**/preferences",
+        lambda route: held.append(route) if route.request.method == "PUT" else route.continue_(),
+    )
+    visit.page.get_by_role("button", name="Preferences").click()
+    with visit.page.expect_request(lambda request: request.method == "PUT"):
+        visit.page.get_by_role("switch", name="Personalize my feed").uncheck()
+    visit.page.keyboard.press("Escape")
+    expect(visit.page.locator("#preferences")).to_be_hidden()
+    with visit.page.expect_response(lambda response: "/v1/feed?" in response.url):
+        held.pop().continue_()
 
 
 def test_another_reader_can_sit_down(visitor: Visitor) -> None:
