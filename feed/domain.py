@@ -85,7 +85,8 @@ class Rung(StrEnum):
 class Article:
     """One article as the publisher sent it. Times are epoch seconds, UTC.
 
-    `embedding` is a vector the publisher supplied instead of letting the encoder make one.
+    `other_sections` are those in which it stands beside its own. `embedding` is a vector the
+    publisher supplied instead of letting the encoder make one.
     """
 
     article_id: str
@@ -96,6 +97,7 @@ class Article:
     url: str | None = None
     image_url: str | None = None
     section: str = ""
+    other_sections: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     source: str = ""
     author: str = ""
@@ -107,6 +109,22 @@ class Article:
     sponsored: bool = False
     retracted: bool = False
     embedding: tuple[float, ...] | None = None
+
+
+ALL_FIELDS = frozenset(column.name for column in fields(Article)) - {"article_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An article on its way into the catalogue, and which of its fields the sender gave.
+
+    Args:
+        article: the article; a field that was not given has its default.
+        given: the names of the fields that the sender gave.
+    """
+
+    article: Article
+    given: frozenset[str] = ALL_FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
+from feed.catalogue.article_service import ArticleService
+from feed.catalogue.encoder_choice import check_encoder, open_encoder, tfidf_path
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.domain import Article, InvalidInputError
+from feed.domain import Article, InvalidInputError, Submission
 from feed.features.embeddings import TfidfSvdEncoder, article_text
-from feed.service.catalogue import ArticleService, check_encoder, open_encoder, tfidf_path
 from feed.storage.redis_store import RedisStore
 
 BATCH = 200
@@ -42,7 +43,7 @@ def encode(data: Path | None, *, fit: bool) -> None:
             service = ArticleService(store, lambda: open_encoder(settings), lambda: None)
             changed = 0
             for batch in _batches(_articles(store)):
-                statuses = service.upsert(batch, time.time())
+                statuses = service.upsert([Submission(a, frozenset()) for a in batch], time.time())
                 changed += sum(status != "unchanged" for status in statuses)
     click.echo(f"encoded {changed} articles")
 

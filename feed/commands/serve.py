@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from feed.catalogue.encoder_choice import check_encoder
 from feed.commands.errors import one_line_errors
 from feed.config import Settings, settings_from_environment
 from feed.service.access import check_access_settings
-from feed.service.catalogue import check_encoder
 from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
 

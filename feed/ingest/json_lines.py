@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from feed.domain import FeedError
 from feed.ingest.documents import Documents, Finding
-from feed.service.schemas import ArticleIn, EventIn, build_event
+from feed.schemas import ArticleIn, EventIn, build_event
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def _add(documents: Documents, place: str, text: bytes, now: float) -> None:
             documents.events.append(build_event(_check(_EVENT, record), now))
         else:
             article = _check(_ARTICLE, record)
-            documents.articles.append(article.to_article(article.article_id))
+            documents.articles.append(article.to_submission(article.article_id).article)
     except RecordError as error:
         documents.faults.append(Finding(place, error.field, error.rule))
 

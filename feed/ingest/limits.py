@@ -8,7 +8,7 @@ from typing import Any
 
 from feed.ingest.documents import Finding
 from feed.ingest.urls import full_address
-from feed.service.schemas import ArticleBody
+from feed.schemas import ArticleBody
 
 RULES: dict[str, Any] = ArticleBody.model_json_schema()["properties"]
 MAX_URL: int = RULES["url"]["anyOf"][0]["maxLength"]

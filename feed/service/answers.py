@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from feed.domain import AiGenerated, Mode, ReasonCode, Rung
-from feed.service.schemas import KeyScope, PinIn, PreferencesBody
+from feed.schemas import KeyScope, PinIn, PreferencesBody
 
 
 class RuleBroken(BaseModel):

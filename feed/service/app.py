@@ -15,6 +15,8 @@ from apiflask import APIFlask
 from flask import Response, g, request
 from numpy.random import default_rng
 
+from feed.catalogue.article_service import ArticleService
+from feed.catalogue.encoder_choice import check_encoder, open_encoder
 from feed.config import Settings, settings_from_environment
 from feed.domain import ID_PATTERN, StoreUnavailableError
 from feed.service import (
@@ -30,7 +32,6 @@ from feed.service.access import AccessControl, check_access_settings
 from feed.service.addresses import TrustedProxies, parse_networks
 from feed.service.admission import AdmissionQueue, Turn
 from feed.service.cards import CardCache
-from feed.service.catalogue import ArticleService, check_encoder, open_encoder
 from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames

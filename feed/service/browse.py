@@ -9,8 +9,8 @@ import numpy as np
 
 from feed.config import RankingConfig
 from feed.domain import NotFoundError, format_time
+from feed.schemas import TrendingQuery
 from feed.service.cards import CardCache
-from feed.service.schemas import TrendingQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.storage.catalogue_part import CataloguePart
 

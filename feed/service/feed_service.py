@@ -21,6 +21,7 @@ from feed.domain import (
     Slots,
     StoreUnavailableError,
 )
+from feed.schemas import FeedQuery, TrendingQuery
 from feed.service.access import refuse_merged
 from feed.service.browse import show_related, show_trending
 from feed.service.cards import Card, CardCache
@@ -28,7 +29,6 @@ from feed.service.cursor import Cursors
 from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
 from feed.service.ranked import FeedRequest, rank
-from feed.service.schemas import FeedQuery, TrendingQuery
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
 from feed.storage.records import ReaderState

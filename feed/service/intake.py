@@ -10,8 +10,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from feed.domain import Event
+from feed.schemas import MAX_EVENTS, EventBatchIn, EventIn, build_event
 from feed.service.problems import ProblemError, rules_broken
-from feed.service.schemas import MAX_EVENTS, EventBatchIn, EventIn, build_event
 from feed.storage.records import Outcome
 
 MAX_AHEAD_S = 300.0

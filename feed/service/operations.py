@@ -16,10 +16,10 @@ from pydantic.json_schema import models_json_schema
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
+from feed.schemas import ID_PATTERN_TEXT
 from feed.service.answers import Problem
 from feed.service.credentials import Scope
 from feed.service.problems import MEDIA_TYPE, ProblemError, rules_broken
-from feed.service.schemas import ID_PATTERN_TEXT
 
 M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])

@@ -29,8 +29,8 @@ from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
 from feed.ranking.pipeline import recommend
 from feed.ranking.slate import Slate
+from feed.schemas import FeedQuery
 from feed.service.interleaved_feed import interleave_feeds
-from feed.service.schemas import FeedQuery
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
 from feed.storage.records import ReaderState

@@ -10,12 +10,12 @@ from flask import Response, g
 
 from feed.config import DAY_S
 from feed.domain import check_id, format_time
+from feed.schemas import KeyIn
 from feed.service.access import refuse_merged
 from feed.service.answers import AnonymousOut, KeysOut, NewKeyOut
 from feed.service.credentials import Principal, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.problems import ProblemError
-from feed.service.schemas import KeyIn
 from feed.service.services import current_services
 
 ANONYMOUS_PREFIX = "anon-"

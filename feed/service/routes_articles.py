@@ -7,11 +7,11 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from feed.domain import check_id
+from feed.schemas import ArticleBatchIn, ArticleBody, RelatedQuery, RetractQuery
 from feed.service.answers import ArticleOut, ArticlesOut, RelatedOut, RetractedOut
 from feed.service.cards import article_fields
 from feed.service.credentials import Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
-from feed.service.schemas import ArticleBatchIn, ArticleBody, RelatedQuery, RetractQuery
 from feed.service.services import current_services
 
 routes = APIBlueprint("articles", __name__, tag="Articles")
@@ -26,11 +26,11 @@ def post_articles() -> Response:
     The process that answers can recommend them at once; the other processes can within two
     seconds.
     """
-    articles = [a.to_article(a.article_id) for a in read_body(ArticleBatchIn).articles]
-    statuses = current_services().articles.upsert(articles, current_services().clock())
+    submissions = [a.to_submission(a.article_id) for a in read_body(ArticleBatchIn).articles]
+    statuses = current_services().articles.upsert(submissions, current_services().clock())
     results = [
-        {"article_id": article.article_id, "status": status}
-        for article, status in zip(articles, statuses, strict=True)
+        {"article_id": one.article.article_id, "status": status}
+        for one, status in zip(submissions, statuses, strict=True)
     ]
     return json_response(orjson.dumps({"results": results}))
 
@@ -41,8 +41,8 @@ def post_articles() -> Response:
 def put_article(article_id: str) -> Response:
     """Insert or replace one article. `retracted: true` removes it from the next feed."""
     check_id("article_id", article_id)
-    article = read_body(ArticleBody).to_article(article_id)
-    (status,) = current_services().articles.upsert([article], current_services().clock())
+    submission = read_body(ArticleBody).to_submission(article_id)
+    (status,) = current_services().articles.upsert([submission], current_services().clock())
     return json_response(orjson.dumps({"results": [{"article_id": article_id, "status": status}]}))
 
 

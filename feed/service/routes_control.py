@@ -16,11 +16,11 @@ from feed.experiments.design.lifecycle import (
     start_experiment,
     stop_experiment,
 )
+from feed.schemas import ExperimentIn, PinsIn
 from feed.service.about import about_ranking
 from feed.service.answers import AboutRankingOut, ExperimentsOut, PinsOut
 from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation, read_body
-from feed.service.schemas import ExperimentIn, PinsIn
 from feed.service.services import current_services
 
 routes = APIBlueprint("control", __name__, tag="Newsroom")

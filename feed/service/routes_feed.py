@@ -8,11 +8,11 @@ import orjson
 from apiflask import APIBlueprint
 from flask import Response, g, request
 
+from feed.schemas import EventBatchIn, FeedQuery, TrendingQuery
 from feed.service.access import speaks_for
 from feed.service.answers import EventsOut, FeedOut, TrendingOut
 from feed.service.credentials import Caller, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_json_bytes
-from feed.service.schemas import EventBatchIn, FeedQuery, TrendingQuery
 from feed.service.services import current_services
 
 routes = APIBlueprint("feed", __name__, tag="Feed")

@@ -7,13 +7,13 @@ from apiflask import APIBlueprint
 from flask import Response, g
 
 from feed.domain import Preferences, check_id
+from feed.schemas import MergeBody, PreferencesBody
 from feed.service.access import refuse_merged
 from feed.service.answers import ErasedOut, ExportOut, MergedOut, PreferencesOut
 from feed.service.credentials import Caller, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.problems import ProblemError
 from feed.service.reader_export import export_reader
-from feed.service.schemas import MergeBody, PreferencesBody
 from feed.service.services import current_services
 
 routes = APIBlueprint("users", __name__, tag="Readers")

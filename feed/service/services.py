@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from feed.catalogue.article_service import ArticleService
 from feed.config import Settings
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
-from feed.service.catalogue import ArticleService
 from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames

@@ -42,6 +42,7 @@ def decode_article(data: bytes) -> StoredArticle:
     if supplied:
         values["embedding"] = tuple(embedding.tolist())
     values["tags"] = tuple(values["tags"])
+    values["other_sections"] = tuple(values.get("other_sections", ()))
     values["ai_generated"] = AiGenerated(values["ai_generated"])
     return StoredArticle(Article(**values), embedding, encoder, text_hash, added_at)
 

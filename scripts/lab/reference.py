@@ -17,9 +17,9 @@ from pydantic import TypeAdapter
 from feed.cli import COMMANDS, feed
 from feed.commands.settings import markdown_table
 from feed.config import Settings
+from feed.schemas import ArticleIn, EventIn
 from feed.service.access_table import markdown_access_table
 from feed.service.app import create_app
-from feed.service.schemas import ArticleIn, EventIn
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
 from feed.worker.worker_metrics import COUNTED  # noqa: F401 - its metrics are listed, too

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from feed.config import Settings
-from feed.domain import Article
+from feed.domain import Article, Submission
 from feed.newsroom.articles import load_articles
 from feed.service.api_keys import hash_key
 from feed.service.app import create_app
@@ -147,7 +147,7 @@ def running_site(directory: Path, **changes: Any) -> Iterator[str]:
         now = time.time()
         articles = [replace(each, embedding=topic_vector(each)) for each in load_articles(now)]
         hostile = replace(hostile_article(now), embedding=articles[0].embedding)
-        services.articles.upsert([*articles, hostile], now)
+        services.articles.upsert([Submission(one) for one in [*articles, hostile]], now)
         services.keeper.start()
         stack.callback(services.keeper.stop)
         stop = threading.Event()

@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from feed.domain import EventKind, Mode, Rung
+from feed.schemas import EventIn, PreferencesBody
 from feed.service import answers
-from feed.service.schemas import EventIn, PreferencesBody
 
 from .conftest import CLIENT_DIR, HERE, ROOT, Run
 

@@ -1,11 +1,12 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
 
-from feed.domain import Article
-from feed.service.catalogue import ArticleService
+from feed.catalogue.article_service import ArticleService
+from feed.domain import Article, Submission
 
 A = {"article_id": "a", "title": "A", "published_at": "2026-09-21T10:00:00Z"}
 
@@ -62,11 +63,11 @@ def test_a_text_is_encoded_once_until_it_changes(store: Any) -> None:
     encoder, changes = CountingEncoder(), []
     service = ArticleService(store, lambda: encoder, lambda: changes.append(1))
     one = Article(article_id="a", title="One", published_at=1.0)
-    service.upsert([one], 10.0)
-    service.upsert([one], 11.0)
-    service.upsert([Article(article_id="a", title="One", published_at=2.0)], 12.0)
+    service.upsert([Submission(one)], 10.0)
+    service.upsert([Submission(one)], 11.0)
+    service.upsert([Submission(replace(one, published_at=2.0))], 12.0)
     assert encoder.texts == ["One"]
-    service.upsert([Article(article_id="a", title="Two", published_at=2.0)], 13.0)
+    service.upsert([Submission(replace(one, title="Two"))], 13.0)
     assert encoder.texts == ["One", "Two"]
     (stored,) = store.read_articles(["a"])
     assert stored.added_at == 10.0
@@ -78,7 +79,7 @@ def test_a_vector_of_the_publisher_is_taken_instead(store: Any) -> None:
     encoder = CountingEncoder()
     service = ArticleService(store, lambda: encoder, lambda: None)
     given = Article(article_id="a", title="One", published_at=1.0, embedding=(3.0, 0.0, 4.0))
-    service.upsert([given], 10.0)
+    service.upsert([Submission(given)], 10.0)
     assert not encoder.texts
     (stored,) = store.read_articles(["a"])
     assert stored.embedding.tolist() == pytest.approx([0.6, 0.0, 0.8], abs=1e-3)

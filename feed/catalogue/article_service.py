@@ -1,4 +1,4 @@
-"""Takes in articles: encodes them, writes them, and makes them available for ranking at once."""
+"""ArticleService: encodes articles, writes them, and makes them available for ranking at once."""
 
 from __future__ import annotations
 
@@ -6,61 +6,19 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import structlog
 
 from feed.arrays import Matrix
-from feed.config import Settings
-from feed.domain import Article, InvalidInputError, NotFoundError
-from feed.features.embeddings import (
-    Encoder,
-    SentenceEncoder,
-    TfidfSvdEncoder,
-    article_text,
-)
+from feed.domain import Article, NotFoundError, Submission
+from feed.features.embeddings import Encoder, article_text
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.records import StoredArticle
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
 
-ENCODERS = ("sentence", "tfidf", "none")
 _NO_ENCODER = "none"
-
-log = structlog.get_logger("feed.catalogue")
-
-
-def tfidf_path(settings: Settings) -> Path:
-    """Return where the fitted tfidf encoder is kept."""
-    return settings.data_dir / "encoder" / "tfidf.npz"
-
-
-def check_encoder(settings: Settings) -> None:
-    """Refuse a setting that does not name an encoder.
-
-    Raises:
-        InvalidInputError: it is none of sentence, tfidf and none.
-    """
-    if settings.encoder not in ENCODERS:
-        raise InvalidInputError("FEED_ENCODER", "must be one of " + ", ".join(ENCODERS))
-
-
-def open_encoder(settings: Settings) -> Encoder | None:
-    """Return the configured encoder, loaded; None when articles are not encoded (yet).
-
-    Raises:
-        BundleError: the fitted encoder is damaged.
-    """
-    if settings.encoder == "sentence":
-        return SentenceEncoder()
-    if settings.encoder == "tfidf":
-        path = tfidf_path(settings)
-        if path.exists():
-            return TfidfSvdEncoder.load(path)
-        log.warning("encoder_not_fitted", remedy="feed encode --fit")
-    return None
 
 
 class ArticleService:
@@ -84,16 +42,26 @@ class ArticleService:
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
 
-    def upsert(self, articles: Sequence[Article], now: float) -> list[str]:
+    def upsert(
+        self,
+        submissions: Sequence[Submission],
+        now: float,
+        origin: str = "",  # noqa: ARG002 - its meaning comes with the next commits
+    ) -> list[str]:
         """Insert or replace articles; return created, updated or unchanged for each.
 
         Of articles with one id the last counts. Texts are encoded only if they, or the encoder,
         changed.
 
+        Args:
+            submissions: the articles.
+            now: epoch seconds.
+            origin: the source that they were read from; empty if a caller of the API wrote them.
+
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        latest = {article.article_id: article for article in articles}
+        latest = {one.article.article_id: one.article for one in submissions}
         ids = list(latest)
         before = dict(zip(ids, self._store.read_articles(ids), strict=True))
         with self._lock:
@@ -103,7 +71,7 @@ class ArticleService:
             self._store.write_articles(changed)
             self._on_change()
         written = {s.article.article_id for s in changed}
-        return [_status(a.article_id, before, written) for a in articles]
+        return [_status(one.article.article_id, before, written) for one in submissions]
 
     def read(self, article_id: str) -> Article:
         """Return one article, retracted or not.

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from feed.domain import AiGenerated, Article, Event, EventKind, Mode, Pin, Preferences
+from feed.domain import AiGenerated, Article, Event, EventKind, Mode, Pin, Preferences, Submission
 
 MAX_EVENTS = 500
 MAX_ARTICLES = 500
@@ -161,8 +161,11 @@ class ArticleBody(Input):
         None, description="the publisher's own vector, any dimension, instead of the encoder's"
     )
 
-    def to_article(self, article_id: str) -> Article:
-        """Return the article of the domain under an id."""
+    def to_submission(self, article_id: str) -> Submission:
+        """Return the article under an id, and which fields the body has."""
+        return Submission(self._to_article(article_id), frozenset(self.model_fields_set))
+
+    def _to_article(self, article_id: str) -> Article:
         return Article(
             article_id=article_id,
             title=self.title,

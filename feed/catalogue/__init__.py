@@ -1,0 +1,1 @@
+"""Takes in articles: who may change what, and when an encoder reads them."""
