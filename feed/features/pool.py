@@ -14,6 +14,7 @@ from feed.features.ids import IdMap, Vocabulary
 
 _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "published_at": (np.float64, 0.0),
+    "fresh_at": (np.float64, 0.0),
     "first_seen_at": (np.float64, 0.0),
     "expires_at": (np.float64, np.inf),
     "section": (np.int32, -1),
@@ -30,7 +31,8 @@ class ArticlePool:
     """What ranking knows about every article, one row each; a snapshot that never changes.
 
     Rows are those of `ids`, which may have grown since: rows from `size` on are unknown here.
-    Times are epoch seconds; `expires_at` is inf if none was given; codes are -1 if the article
+    Times are epoch seconds; age counts from `fresh_at`, which is `published_at` or the last real
+    change after it; `expires_at` is inf if none was given; codes are -1 if the article
     has no section, source or language. `live` means known and neither retracted nor deleted.
     `embedding` has shape [size, d], and d is 0 while no article has a vector. Its rows have unit
     length, or are zero for an article without a vector. They are float16, as in the store, which
@@ -43,6 +45,7 @@ class ArticlePool:
     languages: Vocabulary
     size: int
     published_at: Floats
+    fresh_at: Floats
     first_seen_at: Floats
     expires_at: Floats
     section: Codes
@@ -76,7 +79,11 @@ class PoolBuilder:
         return self._ids
 
     def add(
-        self, article: Article, embedding: npt.ArrayLike | None = None, added_at: float = 0.0
+        self,
+        article: Article,
+        embedding: npt.ArrayLike | None = None,
+        added_at: float = 0.0,
+        fresh_at: float = 0.0,
     ) -> int:
         """Insert or replace one article; return its row.
 
@@ -87,6 +94,7 @@ class PoolBuilder:
             added_at: when it first came, epoch seconds; the earliest one given is kept. An
                 article published before that (a newsroom's past, loaded at once) counts as
                 first seen when it was published.
+            fresh_at: when it last changed, epoch seconds; counts if that is after publication.
         """
         row = self._ids.add(article.article_id)
         self._make_room(row + 1)
@@ -96,6 +104,7 @@ class PoolBuilder:
         first = self._columns["first_seen_at"][row]
         values: dict[str, float] = {
             "published_at": article.published_at,
+            "fresh_at": max(article.published_at, fresh_at),
             "first_seen_at": min(first, added_at) if known and added_at else added_at or first,
             "expires_at": np.inf if article.expires_at is None else article.expires_at,
             "section": self._sections.add(article.section),

@@ -177,8 +177,9 @@ def _page_popularity(
 def _freshness(work: _Work) -> None:
     pool, now = work.view.pool, work.context.now
     seen = np.maximum(now - pool.first_seen_at[work.rows], 0.0) / 3600.0
-    published_at = pool.published_at[work.rows]
-    published = np.maximum(now - published_at, 0.0) / 3600.0
+    published_at, fresh_at = pool.published_at[work.rows], pool.fresh_at[work.rows]
+    changed_at = np.where(fresh_at <= now, fresh_at, published_at)  # in replay it may lie ahead
+    published = np.maximum(now - changed_at, 0.0) / 3600.0
     work.put("age_seen", np.log1p(seen))
     work.put("age_published", np.where(published_at > 0, np.log1p(published), np.nan))
     work.rank("age_rank", seen)

@@ -115,10 +115,12 @@ def _impersonal_slate(
 
 
 def _ages(context: RankingContext, rows: Rows) -> Floats:
+    """Return seconds since publication: what a reason may say."""
     ages: Floats = context.request.now - context.view.pool.published_at[rows]
     return ages
 
 
 def _freshness(context: RankingContext, rows: Rows) -> Floats:
-    hours = np.maximum(_ages(context, rows), 0.0) / HOUR_S
+    ages = context.request.now - context.view.pool.fresh_at[rows]
+    hours = np.maximum(ages, 0.0) / HOUR_S
     return np.asarray(np.exp2(-hours / FRESH_HALF_LIFE_H), np.float64)

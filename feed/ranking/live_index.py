@@ -32,12 +32,12 @@ class LiveIndex:
     """The live articles of one snapshot in the orders that candidate sources start from.
 
     All are pool rows, best first. `newest` holds every live, published article, with `newest_at`
-    their publication times; `live`, over the pool's rows, says which those are. `popular` has one
-    order per half-life of the counters (articles without clicks left out), `in_view` the articles
-    most in readers' view in the last half hour, `underexposed` the young ones that at most half
-    as many as usual were shown. `expiring` have an expiry time. `searched`, the first `SEARCHED`
-    of `newest`, are those whose vectors are searched. `dated` is every row of `pool`, live or
-    not, newest first.
+    the times from which their ages count; `live`, over the pool's rows, says which those are.
+    `popular` has one order per half-life of the counters (articles without clicks left out),
+    `in_view` the articles most in readers' view in the last half hour, `underexposed` the young
+    ones that at most half as many as usual were shown. `expiring` have an expiry time. `searched`,
+    the first `SEARCHED` of `newest`, are those whose vectors are searched. `dated` is every row of
+    `pool`, live or not, newest first.
     """
 
     newest: Rows
@@ -70,11 +70,11 @@ def build_index(
     clicks, impressions = counters.clicks(rows, now), counters.impressions(rows, now)
     return LiveIndex(
         newest=rows,
-        newest_at=pool.published_at[rows],
+        newest_at=pool.fresh_at[rows],
         live=live,
         popular=tuple(_descending(rows, clicks[:, h]) for h in range(len(HALF_LIVES_S))),
         in_view=_descending(rows, impressions[:, 0]),
-        underexposed=_underexposed(rows, pool.published_at[rows], impressions[:, -1], now),
+        underexposed=_underexposed(rows, pool.fresh_at[rows], impressions[:, -1], now),
         expiring=rows[np.isfinite(pool.expires_at[rows])],
         searched=rows[:SEARCHED],
         pool=pool,
@@ -83,7 +83,7 @@ def build_index(
 
 
 def _by_date(pool: ArticlePool) -> Rows:
-    order: Rows = np.argsort(-pool.published_at[: pool.size], kind="stable")
+    order: Rows = np.argsort(-pool.fresh_at[: pool.size], kind="stable")
     return order
 
 
@@ -95,9 +95,9 @@ def _descending(rows: Rows, amounts: Floats) -> Rows:
     return ordered
 
 
-def _underexposed(rows: Rows, published_at: Floats, impressions: Floats, now: float) -> Rows:
+def _underexposed(rows: Rows, fresh_at: Floats, impressions: Floats, now: float) -> Rows:
     """Young articles shown at most half as often as the mean young article, least shown first."""
-    young = np.flatnonzero(published_at > now - YOUNG_HOURS * HOUR_S)
+    young = np.flatnonzero(fresh_at > now - YOUNG_HOURS * HOUR_S)
     if not young.size:
         return rows[:0]
     few = young[impressions[young] <= impressions[young].mean() / 2]

@@ -14,7 +14,7 @@ from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
 from feed.service.telemetry import BUNDLES_LOADED, BUNDLES_REFUSED
 from feed.storage.catalogue_part import CataloguePart
-from feed.storage.records import ChangeBatch
+from feed.storage.records import ChangeBatch, StoredArticle
 
 log = structlog.get_logger("feed.followers")
 
@@ -58,9 +58,11 @@ class CatalogueFollower:
             if change.stored is None:
                 self._builder.remove(change.article_id)
             else:
-                stored = change.stored
-                self._builder.add(stored.article, stored.embedding, stored.added_at)
+                self._add(change.stored)
         self._position = batch.position
+
+    def _add(self, stored: StoredArticle) -> int:
+        return self._builder.add(stored.article, stored.embedding, stored.added_at, stored.fresh_at)
 
     def _changes(self) -> ChangeBatch:
         return self._store.changes_after(self._position or "0-0")
@@ -69,10 +71,7 @@ class CatalogueFollower:
         self._has_news = True
         position = self._store.catalogue_position()
         before = self._builder.snapshot()
-        found = {
-            self._builder.add(stored.article, stored.embedding, stored.added_at)
-            for stored in self._store.scan_articles()
-        }
+        found = {self._add(stored) for stored in self._store.scan_articles()}
         for row in range(before.size):
             if before.live[row] and row not in found:
                 self._builder.remove(before.ids.ids[row])

@@ -224,4 +224,4 @@ class SignalsPublisher:
             self._add(stored)
 
     def _add(self, stored: StoredArticle) -> None:
-        self._pool.add(stored.article, None, stored.added_at)
+        self._pool.add(stored.article, None, stored.added_at, stored.fresh_at)

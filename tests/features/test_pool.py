@@ -142,3 +142,14 @@ def test_identifiers_are_numbered_once_and_the_empty_one_never():
 )
 def test_devices_have_codes(text, code):
     assert device_code(text) == code
+
+
+def test_age_counts_from_the_last_change_but_never_from_before_the_publication():
+    builder = PoolBuilder()
+    for article_id, fresh_at in (("plain", 0.0), ("early", 50.0), ("live", 200.0)):
+        builder.add(
+            Article(article_id=article_id, title="T", published_at=100.0), fresh_at=fresh_at
+        )
+    pool = builder.snapshot()
+    assert pool.fresh_at.tolist() == [100.0, 100.0, 200.0]
+    assert pool.published_at.tolist() == [100.0] * 3

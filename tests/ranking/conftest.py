@@ -68,6 +68,8 @@ class World:
 
     def change(self, rows, **changes) -> None:
         """Write into the pool's columns, as if the articles had been sent like that."""
+        if "published_at" in changes:
+            changes.setdefault("fresh_at", changes["published_at"])
         for name, value in changes.items():
             getattr(self.pool, name)[np.array(rows, np.int64)] = value
 

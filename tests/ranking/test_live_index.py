@@ -30,9 +30,9 @@ def test_a_retraction_and_a_new_date_are_seen_although_there_is_an_older_index(w
     counters = world.signals.counters
     older = build_index(world.pool, counters, NOW)
     newest, last = int(older.newest[0]), int(older.newest[-1])
-    live, published_at = world.pool.live.copy(), world.pool.published_at.copy()
-    live[newest], published_at[last] = False, NOW
-    changed = replace(world.pool, live=live, published_at=published_at)
+    live, fresh_at = world.pool.live.copy(), world.pool.fresh_at.copy()
+    live[newest], fresh_at[last] = False, NOW
+    changed = replace(world.pool, live=live, fresh_at=fresh_at)
     index = build_index(changed, counters, NOW, older)
     assert newest not in index.newest
     assert index.newest[0] == last
