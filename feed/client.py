@@ -22,6 +22,8 @@ from feed.domain import (
 
 MAX_EVENTS = 500
 MAX_ARTICLES = 100
+MAX_BODY_BYTES = 1_000_000
+"""Articles that are sent at once have at most this size together, unless one alone is larger."""
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 TEMPORARY_STATUSES = frozenset({502, 503, 504})
@@ -134,8 +136,8 @@ class FeedClient:
             ConnectionError: the service could not be reached.
         """
         results: list[dict[str, Any]] = []
-        for batch in batches(articles, MAX_ARTICLES):
-            body = {"articles": [_to_json(one) for one in batch], "origin": origin}
+        for batch in _small_batches([_to_json(one) for one in articles]):
+            body = {"articles": batch, "origin": origin}
             results += self.call("POST", "/v1/articles", body=body, repeatable=True)["results"]
         return results
 
@@ -279,6 +281,20 @@ def article_to_json(article: Article, given: Collection[str] | None = None) -> d
 
 def _time_or_none(epoch_s: float | None) -> str | None:
     return None if epoch_s is None else format_time(epoch_s)
+
+
+def _small_batches(articles: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for one in articles:
+        length = len(orjson.dumps(one))
+        if batch and (len(batch) == MAX_ARTICLES or size + length > MAX_BODY_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += length
+    if batch:
+        yield batch
 
 
 def _to_json(one: Article | Submission) -> dict[str, Any]:

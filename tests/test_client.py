@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from feed.client import ApiError, FeedClient
-from feed.domain import Event, EventKind, InvalidInputError
+from feed.domain import Article, Event, EventKind, InvalidInputError, Submission
 
 BUSY, REFUSED, BREAK, FINE = 503, 422, 0, 200
 TIMEOUT_S = 30.0
@@ -217,3 +217,21 @@ def test_a_service_that_does_not_answer_in_time_is_a_connection_error(server: Sc
     with client, pytest.raises(ConnectionError, match="timed out"):
         client.feed("reader")
     server.gate.wait(TIMEOUT_S)
+
+
+def test_articles_are_sent_in_batches_of_a_bounded_size() -> None:
+    article = Article(article_id="a", title="T", published_at=0.0, body="x" * 300_000)
+    with closing(Scripted()) as server, FeedClient(server.url) as client:
+        server.script = [FINE] * 3
+        server.content = b'{"results": []}'
+        client.send_articles([article] * 7, "https://paper.example/feed")
+        assert [len(body["articles"]) for body in server.bodies] == [3, 3, 1]
+        assert {body["origin"] for body in server.bodies} == {"https://paper.example/feed"}
+        server.script = [FINE]
+        client.send_articles([Submission(article, frozenset({"updated_at", "retracted"}))])
+        assert server.bodies[-1]["articles"] == [
+            {"article_id": "a", "title": "T", "updated_at": None, "retracted": False}
+        ]
+        server.script = [FINE]
+        client.send_articles([article])
+        assert not {"retracted", "updated_at"} & server.bodies[-1]["articles"][0].keys()

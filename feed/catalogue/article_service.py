@@ -14,11 +14,15 @@ from feed.catalogue.freshness import AgeFrom
 from feed.catalogue.merging import change_fields, merge_submission
 from feed.domain import NotFoundError, StoreUnavailableError, Submission
 from feed.features.embeddings import Encoder, article_text
-from feed.storage.catalogue_part import CataloguePart
+from feed.storage.catalogue_part import WAITING, CataloguePart
 from feed.storage.records import StoredArticle, WriteOutcome
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
+ENCODED_AT_ONCE = 10
+"""Texts that are encoded while a source's batch is taken in; those of a larger one wait."""
+ENCODED_IN_TURN = 16
+"""Waiting articles that are encoded in one go; a text takes some 50 ms."""
 ATTEMPTS = 50
 """How often a change is made anew because somebody else changed the article meanwhile."""
 
@@ -69,7 +73,8 @@ class ArticleService:
         the API takes it back, and an erased article is not written until it is restored.
 
         Submissions of one article count one after the other. Texts are encoded only if they, or
-        the encoder, changed.
+        the encoder, changed. The vectors of a source's large batch are made later, by
+        `encode_waiting`; until then an article has none, or that of its earlier text.
 
         Args:
             submissions: the articles.
@@ -89,7 +94,8 @@ class ArticleService:
                 stored = merge_submission(stored, one, now, origin, age_from)
             return stored
 
-        statuses = self._change(list(sent), revise)
+        most = ENCODED_AT_ONCE if origin else None
+        statuses = self._change(list(sent), revise, most)
         same = [article_id for article_id, status in statuses.items() if status == UNCHANGED]
         self._store.keep_articles(same, now)  # the sweep must not forget what a source still has
         return [statuses[one.article.article_id] for one in submissions]
@@ -159,6 +165,10 @@ class ArticleService:
         statuses = self._change(list(dict.fromkeys(article_ids)), lambda _, stored: stored)
         return sum(status == UPDATED for status in statuses.values())
 
+    def encode_waiting(self) -> int:
+        """Encode some of the articles that wait for it; return how many."""
+        return self.encode(self._store.unencoded_articles(ENCODED_IN_TURN))
+
     def _change_one(self, article_id: str, change: Callable[[StoredArticle], StoredArticle]) -> str:
         status = self._change(
             [article_id], lambda _, stored: None if stored is None else change(stored)
@@ -167,13 +177,18 @@ class ArticleService:
             raise NotFoundError("no such article")
         return status
 
-    def _change(self, article_ids: Sequence[str], revise: Revise) -> dict[str, str]:
-        """Write revised articles; return the status of each, `erased` where nothing may be."""
+    def _change(
+        self, article_ids: Sequence[str], revise: Revise, most_texts: int | None = None
+    ) -> dict[str, str]:
+        """Write revised articles; return the status of each, `erased` where nothing may be.
+
+        If more than `most_texts` have to be encoded, they wait for it.
+        """
         statuses: dict[str, str] = {}
         vectors: dict[str, Matrix] = {}
         waiting = list(article_ids)
         for _ in range(ATTEMPTS):
-            waiting = self._attempt(waiting, revise, vectors, statuses)
+            waiting = self._attempt(waiting, revise, vectors, statuses, most_texts)
             if not waiting:
                 break
         if {CREATED, UPDATED} & set(statuses.values()):
@@ -188,6 +203,7 @@ class ArticleService:
         revise: Revise,
         vectors: dict[str, Matrix],
         statuses: dict[str, str],
+        most_texts: int | None,
     ) -> list[str]:
         """Try one change of articles; return those that somebody else changed meanwhile."""
         states = dict(zip(article_ids, self._store.read_states(article_ids), strict=True))
@@ -199,7 +215,7 @@ class ArticleService:
             else:
                 drafts.append(revised)
         changed: list[StoredArticle] = []
-        for stored in self._encode(drafts, vectors):
+        for stored in self._encode(drafts, vectors, most_texts):
             if stored == states[stored.article.article_id].stored:
                 statuses[stored.article.article_id] = UNCHANGED
             else:
@@ -216,7 +232,10 @@ class ArticleService:
         return [one for one, outcome in written if outcome is WriteOutcome.CONFLICT]
 
     def _encode(
-        self, drafts: Sequence[StoredArticle], vectors: dict[str, Matrix]
+        self,
+        drafts: Sequence[StoredArticle],
+        vectors: dict[str, Matrix],
+        most_texts: int | None,
     ) -> list[StoredArticle]:
         """Return articles with their vectors; `vectors` holds those of this change by hash."""
         with self._lock:
@@ -226,6 +245,11 @@ class ArticleService:
             return described
         texts = {d.text_hash: article_text(d.article) for d in described if not d.embedding.size}
         missing = [digest for digest in texts if digest not in vectors]
+        if most_texts is not None and len(missing) > most_texts:
+            return [
+                d if d.embedding.size else replace(d, encoder=WAITING, embedding=draft.embedding)
+                for d, draft in zip(described, drafts, strict=True)
+            ]
         if missing:
             with self._lock:
                 made = encoder.encode([texts[digest] for digest in missing])

@@ -11,6 +11,7 @@ import numpy as np
 from feed.article_schemas import MAX_OTHER_SECTIONS, MAX_TAGS
 from feed.catalogue.freshness import AgeFrom, fresh_since
 from feed.domain import ALL_FIELDS, AiGenerated, Article, Submission
+from feed.storage.catalogue_part import WAITING
 from feed.storage.records import Contribution, StoredArticle
 
 MAX_ORIGINS = 8
@@ -84,7 +85,7 @@ def _first(article: Article, given: frozenset[str], origin: str, now: float) -> 
     stored = StoredArticle(
         article=article if is_dated else replace(article, published_at=now),
         embedding=_NO_VECTOR,
-        encoder="",
+        encoder=WAITING,
         text_hash="",
         added_at=now,
         owned=frozenset() if origin else given,

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from feed.client import FeedClient, batches
+from feed.client import MAX_ARTICLES, FeedClient, batches
 from feed.commands.errors import EXIT_INPUT, one_line_errors
 from feed.config import DAY_S
 from feed.ingest.dates import read_zone
@@ -131,7 +131,7 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("articles", total=len(documents.submissions))
-        for submissions in batches(documents.submissions, 25):
+        for submissions in batches(documents.submissions, MAX_ARTICLES):
             client.send_articles(submissions, documents.origin)
             progress.advance(task, len(submissions))
         task = progress.add_task("events", total=len(documents.events))

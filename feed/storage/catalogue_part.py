@@ -29,6 +29,8 @@ from feed.storage.records import (
 
 SCAN_COUNT = 500
 ARTICLES_PER_CALL = 100
+WAITING = ""
+"""Encoder of an article that waits for its vector."""
 ANY_STATE = "*"
 """Given for a digest where the present state does not matter."""
 
@@ -64,6 +66,7 @@ class CataloguePart(StorePart):
                     encode_whole(stored),
                     encode_meta(stored),
                     _newest_time(stored),
+                    int(stored.encoder == WAITING),
                 ]
             results = self._bulk.scripts([self._catalogue_call(scripts.WRITE_ARTICLES, args)])[0]
             outcomes += map(WriteOutcome, results)
@@ -118,6 +121,12 @@ class CataloguePart(StorePart):
         args = [self.change_log_max, erased_at, *dict.fromkeys(article_ids)]
         result: int = self._link.scripts([self._catalogue_call(scripts.DELETE_ARTICLES, args)])[0]
         return result
+
+    def unencoded_articles(self, limit: int) -> list[str]:
+        """Return ids of some articles that wait for their vector, in no order."""
+        key = self._keys.catalogue("unencoded")
+        ids = self._link.call(key, "SRANDMEMBER", key, limit)
+        return [article_id.decode() for article_id in ids]
 
     def scan_articles(self) -> Iterator[StoredArticle]:
         """Yield every article without its body, each once."""
@@ -192,7 +201,7 @@ class CataloguePart(StorePart):
         return bool(facts[b"entries-added"] > facts[b"length"])
 
     def _catalogue_call(self, script: scripts.Script, args: list[Any]) -> ScriptCall:
-        names = ("articles", "meta", "age", "changes", "erased")
+        names = ("articles", "meta", "age", "changes", "erased", "unencoded")
         return ScriptCall(script, tuple(self._keys.catalogue(n) for n in names), tuple(args))
 
 

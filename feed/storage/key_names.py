@@ -60,6 +60,7 @@ KEY_TABLE = (
     KeySpec("{NS:c}:meta", "hash", None, "", "the same articles without body, with embedding"),
     KeySpec("{NS:c}:age", "zset", None, "", "the same articles by age, for the sweep"),
     KeySpec("{NS:c}:erased", "zset", None, "", "ids erased by hand, and when; until restored"),
+    KeySpec("{NS:c}:unencoded", "set", None, "", "ids of articles that wait for their vector"),
     KeySpec("{NS:c}:changes", "stream", CHANGE_LOG_MAX, "", "change log of the catalogue"),
     KeySpec("{NS:c}:pins", "string", None, "", "one value, replaced whole"),
     KeySpec("{NS:c}:experiments", "hash", None, "", "one field for each experiment"),

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from feed.catalogue.article_service import ArticleService
+from feed.catalogue.encoder_choice import open_encoder
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
 from feed.storage.redis_store import RedisStore
@@ -141,6 +143,11 @@ class Worker:
                 due[partition] = safe
         self._trimmed |= {p: due[p] for p in self._store.trim_streams(due)}
 
+    @property
+    def leads(self) -> bool:
+        """Whether this run holds the lease."""
+        return self._leads
+
     def stop(self, now: float) -> None:
         """Publish a last checkpoint and give the lease back."""
         if self._leads:
@@ -171,42 +178,54 @@ class Worker:
 def run_worker(
     settings: Settings, stop: threading.Event, clock: Callable[[], float] = time.time
 ) -> None:
-    """Work until `stop` is set. Counting and archiving run side by side, in two threads.
+    """Work until `stop` is set. Counting, archiving and encoding run in a thread each.
 
     The store may be unavailable at any time, even at the start; the worker waits and continues.
 
     Raises:
-        FeedError: archiving ended because of a defect in this code; start the worker again.
+        FeedError: archiving or encoding ended because of a defect in this code; start the worker
+            again.
     """
     patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
     store = RedisStore(patient)
     worker = Worker(store, settings)
-    asked_to_stop = threading.Event()
+    articles = ArticleService(store, lambda: open_encoder(settings), lambda: None)
+    stopped: list[str] = []
     gc.set_threshold(*COLLECT_AFTER)
 
-    def archive() -> None:
-        try:
-            _repeat(lambda: worker.archive(clock()), stop)
-            asked_to_stop.set()
-        finally:
-            stop.set()
+    def beside(name: str, step: Callable[[], object]) -> threading.Thread:
+        def work() -> None:
+            try:
+                _repeat(step, stop)
+                stopped.append(name)
+            finally:
+                stop.set()
+
+        return threading.Thread(target=work, name=name)
+
+    def encode() -> None:
+        while worker.leads and not stop.is_set() and articles.encode_waiting():
+            pass
 
     def count() -> None:
         worker.count(clock())
         worker.trim()
         worker.sweep(clock())
 
-    archiver = threading.Thread(target=archive, name="archiver")
-    archiver.start()
+    others = [beside("archiver", lambda: worker.archive(clock())), beside("encoder", encode)]
+    for thread in others:
+        thread.start()
     try:
         _repeat(count, stop)
     finally:
         stop.set()
-        archiver.join()
+        for thread in others:
+            thread.join()
         _quietly(lambda: worker.stop(clock()))
         store.close()
-    if not asked_to_stop.is_set():
-        raise FeedError("archiving ended by itself")
+    for thread in others:
+        if thread.name not in stopped:
+            raise FeedError(f"the {thread.name} ended by itself")
 
 
 def _repeat(step: Callable[[], object], stop: threading.Event) -> None:

@@ -1,10 +1,10 @@
 -- Insert or replace articles that are as expected and not erased, and log the changes.
 -- Returns for each: 1 written, 0 another one than expected is there, -1 it was erased.
--- KEYS: 1 articles; 2 meta; 3 age; 4 change log; 5 erased
--- ARGV: 1 bound of the change log; then five for each article: id, SHA-1 of the expected bytes
--- ('' none, '*' any), whole, meta, age (epoch s)
+-- KEYS: 1 articles; 2 meta; 3 age; 4 change log; 5 erased; 6 unencoded
+-- ARGV: 1 bound of the change log; then six for each article: id, SHA-1 of the expected bytes
+-- ('' none, '*' any), whole, meta, age (epoch s), whether it waits for its vector (1, 0)
 local outcomes = {}
-for i = 2, #ARGV, 5 do
+for i = 2, #ARGV, 6 do
   local present = redis.call('HGET', KEYS[1], ARGV[i])
   local digest = present and redis.sha1hex(present) or ''
   local outcome = 1
@@ -16,6 +16,7 @@ for i = 2, #ARGV, 5 do
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
     redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 3])
     redis.call('ZADD', KEYS[3], ARGV[i + 4], ARGV[i])
+    redis.call(ARGV[i + 5] == '1' and 'SADD' or 'SREM', KEYS[6], ARGV[i])
     redis.call('XADD', KEYS[4], '*', 'a', ARGV[i])
   end
   outcomes[#outcomes + 1] = outcome

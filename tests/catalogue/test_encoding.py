@@ -1,0 +1,67 @@
+"""A source's large batch is taken in at once, and encoded afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from feed.catalogue.article_service import ENCODED_AT_ONCE, ENCODED_IN_TURN, ArticleService
+from feed.storage.redis_store import RedisStore
+
+SITE = "https://paper.example/feed"
+
+
+class CountingEncoder:
+    """Encodes a text as its length; counts what it encoded."""
+
+    name = "counting"
+    dimensions = 1
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def encode(self, texts: Any) -> Any:
+        self.count += len(texts)
+        return np.array([[len(text)] for text in texts], np.float32)
+
+
+def test_a_large_batch_of_a_source_waits_and_one_of_the_api_does_not(
+    store: RedisStore, catalogue: Any
+) -> None:
+    encoder = CountingEncoder()
+    changes: list[int] = []
+    service = ArticleService(store, lambda: encoder, lambda: changes.append(1))
+    ids = [f"a{n}" for n in range(ENCODED_IN_TURN + 2)]
+    batch = [catalogue.submission(one, title=one * 2) for one in ids]
+    assert service.upsert(batch, 10.0, SITE) == ["created"] * len(ids)
+    assert service.upsert(batch, 11.0, SITE) == ["unchanged"] * len(ids)
+    assert (encoder.count, len(changes)) == (0, 1)
+    assert len(store.unencoded_articles(100)) == len(ids)
+    assert [service.encode_waiting() for _ in range(3)] == [ENCODED_IN_TURN, 2, 0]
+    assert [one.embedding.tolist() for one in store.read_articles(ids[-1:]) if one] == [[6.0]]
+    assert service.upsert(batch, 12.0, SITE) == ["unchanged"] * len(ids)
+    longer = [catalogue.submission(one, title=one * 3) for one in ids]
+    service.upsert(longer, 13.0, SITE)
+    assert [one.embedding.tolist() for one in store.read_articles(ids[-1:]) if one] == [[6.0]]
+    service.upsert(longer, 14.0)
+    assert store.unencoded_articles(100) == []
+    assert encoder.count == 2 * len(ids)
+
+
+def test_a_small_batch_of_a_source_is_encoded_at_once(store: RedisStore, catalogue: Any) -> None:
+    encoder = CountingEncoder()
+    service = ArticleService(store, lambda: encoder, lambda: None)
+    service.upsert(
+        [catalogue.submission(f"t{n}", title=f"t{n}") for n in range(ENCODED_AT_ONCE)], 1.0, SITE
+    )
+    assert (encoder.count, store.unencoded_articles(100)) == (ENCODED_AT_ONCE, [])
+
+
+def test_what_is_removed_waits_no_longer(store: RedisStore, catalogue: Any) -> None:
+    service = ArticleService(store, CountingEncoder, lambda: None)
+    batch = [catalogue.submission(f"a{n}", title=f"t{n}") for n in range(ENCODED_AT_ONCE + 1)]
+    service.upsert(batch, 1.0, SITE)
+    service.erase("a0", 2.0)
+    store.delete_articles(["a1"])
+    assert not {"a0", "a1"} & set(store.unencoded_articles(100))
