@@ -195,12 +195,16 @@ def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:
 
 
 def _read_catalogue(db: duckdb.DuckDBPyConnection) -> tuple[tuple[Article, ...], Floats]:
-    """Return the articles, and when each first came or was published, f64."""
+    """Return the articles, and when each first came or was published, f64.
+
+    `updated_at` is the last real change, from which their ages count.
+    """
     rows = db.execute(
         "SELECT article_id, coalesce(title, ''), coalesce(section, ''), coalesce(source, ''),"
         " coalesce(language, ''), coalesce(epoch_us(published_at) / 1e6, 0.0),"
         " epoch_us(expires_at) / 1e6, coalesce(ai_generated, 'none'),"
         " coalesce(sponsored, false), coalesce(retracted, false),"
+        " epoch_us(fresh_at) / 1e6,"
         " coalesce(epoch_us(added_at) / 1e6, 'infinity'::DOUBLE) FROM catalogue ORDER BY article_id"
     ).fetchall()
     catalogue = tuple(
@@ -211,6 +215,7 @@ def _read_catalogue(db: duckdb.DuckDBPyConnection) -> tuple[tuple[Article, ...],
             source=source,
             language=language,
             published_at=published_at,
+            updated_at=fresh_at,
             expires_at=expires_at,
             ai_generated=AiGenerated(ai_generated),
             sponsored=sponsored,
@@ -218,7 +223,7 @@ def _read_catalogue(db: duckdb.DuckDBPyConnection) -> tuple[tuple[Article, ...],
         )
         for (
             article_id, title, section, source, language, published_at, expires_at,
-            ai_generated, sponsored, retracted, _,
+            ai_generated, sponsored, retracted, fresh_at, _,
         ) in rows
     )  # fmt: skip
     seen = [min(row[-1], row[5] or float("inf")) for row in rows]

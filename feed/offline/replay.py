@@ -166,5 +166,6 @@ def build_log_pool(log: LogSource, embeddings: Matrix | None = None) -> ArticleP
         article = known.get(article_id) or Article(
             article_id=article_id, title="", published_at=seen_at
         )
-        builder.add(article, None if embeddings is None else embeddings[row], seen_at)
+        vector = None if embeddings is None else embeddings[row]
+        builder.add(article, vector, seen_at, article.updated_at or 0.0)
     return builder.snapshot()

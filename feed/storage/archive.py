@@ -225,6 +225,7 @@ class Archive:
         return (
             f"SELECT * FROM read_parquet({quoted(map(str, paths))},"
             " union_by_name = true, hive_partitioning = false)"
+            f" UNION ALL BY NAME {table.empty_select()}"  # files may be older than a column
         )
 
 

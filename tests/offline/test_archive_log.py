@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import orjson
 import pytest
@@ -13,7 +15,9 @@ from feed.domain import ArchiveError, Article, EventKind
 from feed.features.interactions import CLICK, KIND_CODE
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
+from feed.offline.replay import build_log_pool
 from feed.storage.archive import Archive
+from feed.storage.archive_files import table_files
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord
 
@@ -230,6 +234,20 @@ def test_an_article_is_first_seen_when_published_added_or_read_whichever_was_fir
     log = shelf.log()
     seen = log.first_seen_at[log.articles.rows(["published", "timeless", "early", "unlisted"])]
     assert seen.tolist() == [NOW - 600, NOW - 60, NOW - 900, NOW]
+
+
+def test_age_counts_as_it_did_live_and_in_older_files_from_the_publication(shelf):
+    live = added("live")
+    changed = replace(live, stored=replace(live.stored, fresh_at=NOW - 5))
+    shelf.commit([shelf.event("click", "live")], [changed])
+    pool = build_log_pool(shelf.log())
+    assert (pool.published_at.tolist(), pool.fresh_at.tolist()) == ([NOW - 600], [NOW - 5])
+    (path,) = table_files(shelf.archive._dir, "articles")
+    older = path.with_suffix(".older")
+    with duckdb.connect() as db:
+        db.execute(f"COPY (SELECT * EXCLUDE fresh_at FROM '{path}') TO '{older}' (FORMAT parquet)")
+    older.replace(path)
+    assert build_log_pool(shelf.log()).fresh_at.tolist() == [NOW - 600]
 
 
 def test_an_empty_archive_or_window_is_an_error(shelf):
