@@ -222,11 +222,13 @@ class Archive:
             paths = [path for path in paths if first <= day_name(path)]
         if not paths:
             return table.empty_select()
-        return (
+        found = (
             f"SELECT * FROM read_parquet({quoted(map(str, paths))},"
             " union_by_name = true, hive_partitioning = false)"
-            f" UNION ALL BY NAME {table.empty_select()}"  # files may be older than a column
         )
+        if table.name == ARTICLES:  # all its files may be older than its newest column
+            return f"{found} UNION ALL BY NAME {table.empty_select()}"
+        return found
 
 
 def _select(table: Table, columns: Sequence[str], *others: str) -> str:
