@@ -83,8 +83,8 @@ class EventIn(TypedDict):
         Annotated[
             datetime | None,
             Field(
-                description="ISO 8601; by default the time of receipt. "
-                "At most 5 minutes in the future and 30 days in the past.",
+                description="ISO 8601; by default the time of receipt, which also counts instead "
+                "of a time that is more than 5 minutes in the future or 30 days in the past",
                 examples=["2026-01-31T08:30:00Z"],
             ),
         ]
@@ -120,21 +120,27 @@ def build_event(given: EventIn, now: float) -> Event:
 
     `given` names its reader.
     """
-    fields: dict[str, Any] = {**given, "received_at": now}
     moment = given.get("occurred_at")
-    if moment is None:
-        fields["occurred_at"] = now
-    elif moment.tzinfo is None:
-        fields["occurred_at"] = moment.replace(tzinfo=UTC).timestamp()
-    else:
-        fields["occurred_at"] = moment.timestamp()
+    occurred_at = now if moment is None else epoch_seconds(moment)
+    fields: dict[str, Any] = {**given, "received_at": now, "occurred_at": occurred_at}
     return Event(**fields)
+
+
+def epoch_seconds(moment: datetime) -> float:
+    """Return the epoch seconds of a moment; without an offset it is UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 class EventBatchIn(Input):
     """One to 500 events; an invalid event does not affect the others."""
 
     events: Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
+    sent_at: datetime | None = Field(
+        None,
+        description="the time now by the clock that gave the events their occurred_at; if it "
+        "differs from the service's, all of them are corrected by the difference",
+        examples=["2026-01-31T08:30:00Z"],
+    )
 
 
 class ArticleBody(Input):

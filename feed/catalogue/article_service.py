@@ -12,8 +12,8 @@ import numpy as np
 from feed.arrays import Matrix
 from feed.domain import Article, NotFoundError, Submission
 from feed.features.embeddings import Encoder, article_text
-from feed.storage.catalogue_part import CataloguePart
 from feed.storage.records import StoredArticle
+from feed.storage.redis_store import RedisStore
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
@@ -25,14 +25,14 @@ class ArticleService:
     """Adds articles to the catalogue and removes them.
 
     Args:
-        store: the store of the catalogue.
+        store: keeps the catalogue, and the events that wait for an article.
         make_encoder: called when a text has to be encoded, until it returns an encoder.
         on_change: called after the catalogue has changed.
     """
 
     def __init__(
         self,
-        store: CataloguePart,
+        store: RedisStore,
         make_encoder: Callable[[], Encoder | None],
         on_change: Callable[[], None],
     ) -> None:
@@ -70,6 +70,7 @@ class ArticleService:
         if changed:
             self._store.write_articles(changed)
             self._on_change()
+            self._store.release_events([i for i in ids if before[i] is None], now)
         written = {s.article.article_id for s in changed}
         return [_status(one.article.article_id, before, written) for one in submissions]
 

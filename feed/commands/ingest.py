@@ -107,7 +107,7 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
         ApiError: the service refused a batch.
         ConnectionError: the service could not be reached.
     """
-    counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
+    counts = {"accepted": 0, "duplicate": 0, "waiting": 0, "rejected": 0}
     columns: Any = (
         TextColumn("{task.description}"),
         BarColumn(),

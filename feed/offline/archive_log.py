@@ -31,13 +31,17 @@ LATE_S = 3600.0
 # without personalisation nothing joins two events.
 _LOG = f"""
 CREATE TEMP TABLE log AS
-SELECT CASE WHEN logged_user_id = '' THEN 'event ' || event_id ELSE logged_user_id END AS who,
-       CASE WHEN user_id = '' THEN 'event ' || event_id ELSE user_id END AS reader,
-       coalesce(nullif(request_id, ''), 'event ' || event_id) AS list,
+WITH named AS (
+    SELECT *, concat_ws(' ', 'event', event_id, article_id, epoch_us(received_at)) AS itself
+    FROM events WHERE occurred_at >= make_timestamptz(?) AND occurred_at < make_timestamptz(?)
+)
+SELECT CASE WHEN logged_user_id = '' THEN itself ELSE logged_user_id END AS who,
+       CASE WHEN user_id = '' THEN itself ELSE user_id END AS reader,
+       coalesce(nullif(request_id, ''), itself) AS list,
        request_id IS NOT NULL AS answers, article_id, kind,
        epoch_us(occurred_at) / 1e6 AS moment, dwell_s, coalesce(first, true) AS first, device,
        nullif(context ->> '{PAGE_KEY}', '') AS page
-FROM events WHERE occurred_at >= make_timestamptz(?) AND occurred_at < make_timestamptz(?)
+FROM named
 """  # noqa: S608 - a constant
 
 _CATALOGUE = """

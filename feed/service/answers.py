@@ -101,7 +101,7 @@ class EventResult(BaseModel):
     """The outcome of one event."""
 
     event_id: str | None
-    status: Literal["accepted", "duplicate", "rejected"]
+    status: Literal["accepted", "duplicate", "waiting", "rejected"]
     detail: str | None = None
 
 
@@ -110,6 +110,7 @@ class EventsOut(BaseModel):
 
     accepted: int
     duplicate: int
+    waiting: int
     rejected: int
     results: list[EventResult]
 

@@ -13,6 +13,7 @@ MARKS_MAX = 1000
 SLATES_MAX = 5
 MERGED_MAX = 1000
 CHANGE_LOG_MAX = 100_000
+WAITING_MAX = 10_000
 
 DAY_S = 86_400
 SEEN_TTL_S = 2 * DAY_S
@@ -60,6 +61,9 @@ KEY_TABLE = (
     KeySpec("{NS:c}:meta", "hash", None, "", "the same articles without body, with embedding"),
     KeySpec("{NS:c}:age", "zset", None, "", "the same articles by age, for the sweep"),
     KeySpec("{NS:c}:changes", "stream", CHANGE_LOG_MAX, "", "change log of the catalogue"),
+    KeySpec(
+        "{NS:c}:waiting", "hash", WAITING_MAX, "", "events whose article has not come, 6 hours"
+    ),
     KeySpec("{NS:c}:pins", "string", None, "", "one value, replaced whole"),
     KeySpec("{NS:c}:experiments", "hash", None, "", "one field for each experiment"),
     KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),

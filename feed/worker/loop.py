@@ -18,7 +18,7 @@ from feed.domain import ConflictError, FeedError
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.signals import SignalsPublisher
-from feed.worker.worker_metrics import COUNTED, COUNTED_AT
+from feed.worker.worker_metrics import COUNTED, COUNTED_AT, WAITING_DROPPED
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,8 @@ RENEWAL_SECONDS = DAY_S
 
 SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
+SETTLE_SECONDS = 30.0
+"""How often events whose article was missing are looked at."""
 
 
 COLLECT_AFTER = (200_000, 20, 50)
@@ -70,7 +72,7 @@ class Worker:
         self._archive_lock = threading.Lock()
         self._leads = False
         self._led_since = 0.0
-        self._swept_at = float("-inf")
+        self._swept_at = self._settled_at = float("-inf")
         self._trimmed: dict[int, str] = {}
         self._make_parts()
 
@@ -86,6 +88,7 @@ class Worker:
         archived = self.archive(now)
         self.trim()
         self.sweep(now)
+        self.settle(now)
         return Progress(counted, archived)
 
     def lead(self, now: float) -> bool:
@@ -162,6 +165,16 @@ class Worker:
         if removed:
             log.info("articles_swept", removed=removed)
 
+    def settle(self, now: float) -> None:
+        """Occasionally take or drop the events that wait for an article."""
+        if not self._leads or 0 <= now - self._settled_at < SETTLE_SECONDS:
+            return
+        self._settled_at = now
+        taken, dropped = self._store.settle_waiting(now)
+        if taken or dropped:
+            log.info("waiting_events_settled", taken=taken, dropped=dropped)
+            WAITING_DROPPED.inc(dropped)
+
     def _make_parts(self) -> None:
         memory_s = self._settings.article_days * DAY_S
         self.publisher = SignalsPublisher(self._store, self._owner, LEASE, memory_s)
@@ -195,6 +208,7 @@ def run_worker(
         worker.count(clock())
         worker.trim()
         worker.sweep(clock())
+        worker.settle(clock())
 
     archiver = threading.Thread(target=archive, name="archiver")
     archiver.start()

@@ -50,6 +50,7 @@ def used_store(store_settings, store):
     store.write_preferences("busy", Preferences(followed_sections=("sport",)))
     store.merge_reader("busier", "busy", NOW + DAYS * DAY)
     store.append_events([an_event(next(numbers), "busier", 1, at, chance)])
+    store.hold_events([replace(an_event(0, "busy", 1, at, chance), article_id="never")])
     store.secret("cursor")
     store.add_key(StoredKey("desk", "read", "0" * 64, NOW))
     store.write_key_uses({"desk": NOW})

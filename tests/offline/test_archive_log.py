@@ -176,6 +176,14 @@ def test_events_of_readers_without_personalisation_are_never_joined(shelf):
     assert log.events.counted.tolist() == [True, False]
 
 
+def test_two_of_them_may_have_given_the_same_event_id(shelf):
+    same = {"user": "", "request_id": "", "event_id": "1"}
+    shelf.commit(
+        [shelf.event("impression", "a", **same), shelf.event("impression", "a", at=NOW + 1, **same)]
+    )
+    assert len(set(shelf.log().users.ids)) == 2
+
+
 def test_the_page_and_the_device_of_a_request_are_numbered_as_the_service_does(shelf):
     context = {"page_article_id": "p", "device": "tablet"}
     shelf.commit(

@@ -318,3 +318,15 @@ def test_old_articles_are_swept_unless_they_are_read(store, store_settings, work
     worker.tick(NOW)
     found = store.read_articles(["a", "b", "c"])
     assert [s is not None for s in found] == [False, True, True]
+
+
+def test_events_that_a_dying_process_left_waiting_are_counted(store, store_settings):
+    store.hold_events(clicks(0, 3, "late"))
+    store.hold_events(clicks(3, 2, "never"))
+    store.write_articles([an_article("late")])  # and the writer died before it took the events
+    worker = Worker(store, store_settings)
+    worker.tick(NOW)
+    assert worker.tick(NOW + 1).counted == 3
+    assert store.count_waiting() == 2
+    worker.tick(NOW + 7 * 3600)
+    assert store.count_waiting() == 0
