@@ -18,9 +18,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from feed.commands.errors import CommandError, one_line_errors
-from feed.commands.opening import chosen_settings
-from feed.config import DAY_S, RankingConfig, TrainingConfig, override
-from feed.domain import GateRefusedError, InvalidInputError, format_time
+from feed.commands.opening import chosen_settings, open_store
+from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig, override
+from feed.domain import FeedError, GateRefusedError, InvalidInputError, format_time
+from feed.experiments.design.lifecycle import named_models, read_experiments
 from feed.models.bundle import ModelBundle
 from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
@@ -87,7 +88,8 @@ def retrain(
     console = Console()
     with one_line_errors():
         config = read_config(assignments, window_days, engine)
-        directory = chosen_settings(data).data_dir
+        settings = chosen_settings(data)
+        directory = settings.data_dir
         registry = ModelRegistry(directory / "models")
         hidden = not console.is_terminal
         bar = Progress(console=console, transient=True, disable=hidden)
@@ -110,6 +112,7 @@ def retrain(
                 console.print("Nothing was published (dry run).")
                 return
             publish(registry, candidate, verdict, force=force)
+            prune(registry, settings, console)
         console.print(f"[bold]{candidate.version}[/bold] is live.")
 
 
@@ -202,7 +205,17 @@ def publish(
         raise GateRefusedError(f"{candidate.version} was not published: {verdict.reason}")
     registry.publish(candidate)
     registry.set_live(candidate.version)
-    registry.prune(KEPT_VERSIONS)
+
+
+def prune(registry: ModelRegistry, settings: Settings, console: Console) -> None:
+    """Delete old models, but none that a running or planned experiment names."""
+    try:
+        with open_store(settings) as store:
+            needed = named_models(read_experiments(store).values())
+    except FeedError as error:
+        console.print(f"No old model was deleted: {error}.")
+        return
+    registry.prune(KEPT_VERSIONS, needed)
 
 
 @contextmanager

@@ -101,6 +101,7 @@ def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) 
         snapshot.experiments,
         reader.moved_to or query.user_id,
         base,
+        models=(snapshot.model_version, *snapshot.others),
         unit=reader.unit,
         platform=query.platform,
         language=query.language or "",

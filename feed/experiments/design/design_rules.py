@@ -1,0 +1,87 @@
+"""Rules for new designs: an experiment that could not tell anything is refused before it is stored.
+
+They do not hold for what was stored before there was a rule, which must still be read and reported.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+from feed.config import RankingConfig, override
+from feed.domain import InvalidInputError
+from feed.experiments.design.assignment import BUCKETS
+from feed.experiments.design.definitions import Experiment, Variant
+
+
+def check_design(design: Experiment, *, retention_days: int) -> None:
+    """Refuse a design that cannot tell its arms apart, or whose data would be gone too soon.
+
+    Args:
+        design: The definition.
+        retention_days: For which the archive keeps events; 0: for ever.
+
+    Raises:
+        InvalidInputError: names the field and the rule.
+    """
+    _check_sizes(design)
+    _check_metrics_named_once(design)
+    _check_arms_differ(design)
+    days = design.pre_days + design.planned_days
+    if retention_days and days > retention_days:
+        raise InvalidInputError(
+            "planned_days",
+            f"and pre_days must be at most the {retention_days} days that the archive keeps,"
+            f" not {days} together",
+        )
+
+
+def _check_sizes(design: Experiment) -> None:
+    readers = round(design.traffic * BUCKETS)
+    if not readers:
+        raise InvalidInputError("traffic", f"must be at least {1 / BUCKETS}")
+    for place, variant in enumerate(design.variants):
+        if variant.share and not round(variant.share * BUCKETS):
+            raise InvalidInputError(
+                f"variants.{place}.share", f"must be 0 or at least {1 / BUCKETS}"
+            )
+
+
+def _check_metrics_named_once(design: Experiment) -> None:
+    named = {
+        "primary_metrics": design.primary_metrics,
+        "secondary_metrics": design.secondary_metrics,
+        "guardrails": tuple(spec.metric for spec in design.guardrails),
+    }
+    for label, names in named.items():
+        if len(set(names)) < len(names):
+            raise InvalidInputError(label, "must name each metric once")
+    both = sorted({*design.primary_metrics} & {*design.secondary_metrics})
+    if both:
+        raise InvalidInputError("secondary_metrics", f"must not name {both[0]}, which is primary")
+
+
+def _check_arms_differ(design: Experiment) -> None:
+    if design.equal_arms:
+        return
+    for variant in design.variants:
+        if len({_served(side) for side in map(design.variant, variant.interleaves)}) == 1:
+            rule = "must name two variants that are served differently"
+            raise InvalidInputError(f"variants.{_place(design, variant)}.interleaves", rule)
+    for one, other in combinations(design.arms, 2):
+        if _served(one) == _served(other):
+            rule = (
+                f"must differ from {one.name} in a setting, the model or what is interleaved;"
+                " for an A/A test, set equal_arms"
+            )
+            raise InvalidInputError(f"variants.{_place(design, other)}", rule)
+
+
+def _served(variant: Variant) -> tuple[Any, ...]:
+    """Return what decides how a variant is served; equal for variants that are served alike."""
+    config = override(RankingConfig(), variant.overrides)
+    return repr(config), variant.model_version, frozenset(variant.interleaves)
+
+
+def _place(design: Experiment, variant: Variant) -> int:
+    return design.variants.index(variant)
