@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 import orjson
 
-from feed.domain import Article, Event, FeedError, InvalidInputError, format_time
+from feed.domain import (
+    Article,
+    Event,
+    FeedError,
+    InvalidInputError,
+    Submission,
+    format_time,
+)
 
 MAX_EVENTS = 500
 MAX_ARTICLES = 100
@@ -21,6 +28,8 @@ TEMPORARY_STATUSES = frozenset({502, 503, 504})
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 FIRST_PAUSE_S = 0.2
 MAX_PAUSE_S = 5.0
+
+_OPTIONAL = ("retracted", "updated_at", "expires_at", "embedding")
 
 T = TypeVar("T")
 
@@ -112,8 +121,15 @@ class FeedClient:
                 counts[name] += int(answer.get(name, 0))
         return counts
 
-    def send_articles(self, articles: Sequence[Article]) -> list[dict[str, Any]]:
+    def send_articles(
+        self, articles: Sequence[Article | Submission], origin: str = ""
+    ) -> list[dict[str, Any]]:
         """Insert or replace articles; return the result of each.
+
+        Args:
+            articles: what to send; of a submission only the given fields.
+            origin: the source from which they were read, such as a feed's address. A source does
+                not change what was set without an origin.
 
         Raises:
             ApiError: the service refused a batch; the batches before it are kept.
@@ -121,7 +137,7 @@ class FeedClient:
         """
         results: list[dict[str, Any]] = []
         for batch in batches(articles, MAX_ARTICLES):
-            body = {"articles": [article_to_json(article) for article in batch]}
+            body = {"articles": [_to_json(one) for one in batch], "origin": origin}
             results += self.call("POST", "/v1/articles", body=body, repeatable=True)["results"]
         return results
 
@@ -226,22 +242,23 @@ def event_to_json(event: Event) -> dict[str, Any]:
     }
 
 
-def article_to_json(article: Article) -> dict[str, Any]:
-    """Return an article as the API takes it."""
-    times = {
-        name: format_time(value)
-        for name in ("published_at", "updated_at", "expires_at")
-        if (value := getattr(article, name)) is not None
-    }
-    vector = {} if article.embedding is None else {"embedding": list(article.embedding)}
-    return {
-        "article_id": article.article_id,
+def article_to_json(article: Article, given: Collection[str] | None = None) -> dict[str, Any]:
+    """Return an article as the API takes it.
+
+    Args:
+        article: the article.
+        given: the fields to send beside the title. None: all but times and vectors that are None
+            and `retracted` if it is false, because an article that an editor retracted must not
+            come back when the newsroom sends it again.
+    """
+    fields: dict[str, Any] = {
         "title": article.title,
         "standfirst": article.standfirst,
         "body": article.body,
         "url": article.url,
         "image_url": article.image_url,
         "section": article.section,
+        "other_sections": list(article.other_sections),
         "tags": list(article.tags),
         "source": article.source,
         "author": article.author,
@@ -250,9 +267,26 @@ def article_to_json(article: Article) -> dict[str, Any]:
         "human_reviewed": article.human_reviewed,
         "sponsored": article.sponsored,
         "retracted": article.retracted,
-        **times,
-        **vector,
+        "published_at": format_time(article.published_at),
+        "updated_at": _time_or_none(article.updated_at),
+        "expires_at": _time_or_none(article.expires_at),
+        "embedding": None if article.embedding is None else list(article.embedding),
     }
+    if given is None:
+        left_out = {name for name in _OPTIONAL if not fields[name]}
+        given = fields.keys() - left_out
+    sent = {name: value for name, value in fields.items() if name == "title" or name in given}
+    return {"article_id": article.article_id, **sent}
+
+
+def _time_or_none(epoch_s: float | None) -> str | None:
+    return None if epoch_s is None else format_time(epoch_s)
+
+
+def _to_json(one: Article | Submission) -> dict[str, Any]:
+    if isinstance(one, Article):
+        return article_to_json(one)
+    return article_to_json(one.article, one.given)
 
 
 def batches(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:

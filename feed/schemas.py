@@ -15,21 +15,26 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from feed.domain import AiGenerated, Article, Event, EventKind, Mode, Pin, Preferences, Submission
+from feed.domain import (
+    Event,
+    EventKind,
+    Mode,
+    Pin,
+    Preferences,
+)
 
 MAX_EVENTS = 500
-MAX_ARTICLES = 500
 MAX_PAGE = 100
 
 ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
 
-_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def _sane(moment: datetime) -> datetime:
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not _EARLIEST <= aware <= _LATEST:
+    if not EARLIEST <= aware <= _LATEST:
         raise ValueError("must be a time between 1970 and 2200")
     return aware
 
@@ -53,9 +58,6 @@ Label = Annotated[str, Field(max_length=128)]
 Language = Annotated[
     str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", examples=["en"])
 ]
-Url = Annotated[str, Field(max_length=2048, pattern=r"^(https?:/)?/\S+$")]
-Tag = Annotated[str, Field(min_length=1, max_length=64)]
-Component = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 ContextKey = Annotated[str, Field(min_length=1, max_length=64)]
 ContextText = Annotated[str, Field(max_length=256)]
 KeyScope = Literal["site", "read", "write", "admin", "metrics"]
@@ -141,70 +143,6 @@ class EventBatchIn(Input):
         "differs from the service's, all of them are corrected by the difference",
         examples=["2026-01-31T08:30:00Z"],
     )
-
-
-class ArticleBody(Input):
-    """An article as the publisher sends it."""
-
-    title: Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"\S")]
-    published_at: Time
-    standfirst: Annotated[str, Field(max_length=4_000)] = ""
-    body: Annotated[str, Field(max_length=400_000)] = ""
-    url: Url | None = None
-    image_url: Url | None = None
-    section: Label = ""
-    tags: Annotated[list[Tag], Field(max_length=50)] = Field(default_factory=list)
-    source: Label = ""
-    author: Annotated[str, Field(max_length=256)] = ""
-    language: Language | Annotated[str, Field(max_length=0)] = ""
-    updated_at: Time | None = None
-    expires_at: Time | None = None
-    ai_generated: AiGenerated = AiGenerated.NONE
-    human_reviewed: bool = False
-    sponsored: bool = False
-    retracted: bool = False
-    embedding: Annotated[list[Component], Field(min_length=1, max_length=4_096)] | None = Field(
-        None, description="the publisher's own vector, any dimension, instead of the encoder's"
-    )
-
-    def to_submission(self, article_id: str) -> Submission:
-        """Return the article under an id, and which fields the body has."""
-        return Submission(self._to_article(article_id), frozenset(self.model_fields_set))
-
-    def _to_article(self, article_id: str) -> Article:
-        return Article(
-            article_id=article_id,
-            title=self.title,
-            published_at=self.published_at.timestamp(),
-            standfirst=self.standfirst,
-            body=self.body,
-            url=self.url,
-            image_url=self.image_url,
-            section=self.section,
-            tags=tuple(self.tags),
-            source=self.source,
-            author=self.author,
-            language=self.language.lower(),
-            updated_at=self.updated_at.timestamp() if self.updated_at else None,
-            expires_at=self.expires_at.timestamp() if self.expires_at else None,
-            ai_generated=self.ai_generated,
-            human_reviewed=self.human_reviewed,
-            sponsored=self.sponsored,
-            retracted=self.retracted,
-            embedding=tuple(self.embedding) if self.embedding is not None else None,
-        )
-
-
-class ArticleIn(ArticleBody):
-    """An article with its id, as one of a batch."""
-
-    article_id: Id
-
-
-class ArticleBatchIn(Input):
-    """One to 500 articles; if one is invalid, none is written."""
-
-    articles: Annotated[list[ArticleIn], Field(min_length=1, max_length=MAX_ARTICLES)]
 
 
 class MergeBody(Input):

@@ -16,6 +16,7 @@ ROOMS = [
     "client",
     "config",
     "schemas",
+    "article_schemas",
     "newsroom",
     "documents",
     "storage",

@@ -1,4 +1,4 @@
-"""ArticleService: encodes articles, writes them, and makes them available for ranking at once."""
+"""ArticleService: the one door into the catalogue, for the API and for sources."""
 
 from __future__ import annotations
 
@@ -10,19 +10,31 @@ from dataclasses import replace
 import numpy as np
 
 from feed.arrays import Matrix
-from feed.domain import Article, NotFoundError, Submission
+from feed.catalogue.freshness import AgeFrom
+from feed.catalogue.merging import change_fields, merge_submission
+from feed.domain import NotFoundError, StoreUnavailableError, Submission
 from feed.features.embeddings import Encoder, article_text
-from feed.storage.records import StoredArticle
+from feed.storage.records import StoredArticle, WriteOutcome
 from feed.storage.redis_store import RedisStore
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
+ATTEMPTS = 50
+"""How often a change is made anew because somebody else changed the article meanwhile."""
+
+CREATED, UPDATED, UNCHANGED, ERASED = "created", "updated", "unchanged", "erased"
 
 _NO_ENCODER = "none"
 
+Revise = Callable[[str, StoredArticle | None], StoredArticle | None]
+"""Returns an article as it is to be, from its id and what there is; None to write nothing."""
+
 
 class ArticleService:
-    """Adds articles to the catalogue and removes them.
+    """Adds articles to the catalogue, changes them and removes them.
+
+    Every change is made to the article that was read: if somebody else, in this process or in
+    another one, has changed it meanwhile, the change is made again to what is there now.
 
     Args:
         store: keeps the catalogue, and the events that wait for an article.
@@ -46,35 +58,63 @@ class ArticleService:
         self,
         submissions: Sequence[Submission],
         now: float,
-        origin: str = "",  # noqa: ARG002 - its meaning comes with the next commits
+        origin: str = "",
+        age_from: AgeFrom = "updated",
     ) -> list[str]:
-        """Insert or replace articles; return created, updated or unchanged for each.
+        """Insert or change articles; return created, updated, unchanged or erased for each.
 
-        Of articles with one id the last counts. Texts are encoded only if they, or the encoder,
-        changed.
+        The API replaces an article, and what it sets is its own from then on: no source changes
+        it. A source changes the other fields. Of several sources, the first supplies the fields,
+        and the others add sections, tags, and fields that are empty. A retraction holds until
+        the API takes it back, and an erased article is not written until it is restored.
+
+        Submissions of one article count one after the other. Texts are encoded only if they, or
+        the encoder, changed.
 
         Args:
             submissions: the articles.
             now: epoch seconds.
             origin: the source that they were read from; empty if a caller of the API wrote them.
+            age_from: whether a real change by this source makes an article young again.
 
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        latest = {one.article.article_id: one.article for one in submissions}
-        ids = list(latest)
-        before = dict(zip(ids, self._store.read_articles(ids), strict=True))
-        with self._lock:
-            prepared = self._prepare(list(latest.values()), before, now)
-        changed = [s for s in prepared if not _same(before[s.article.article_id], s)]
-        if changed:
-            self._store.write_articles(changed)
-            self._on_change()
-            self._store.release_events([i for i in ids if before[i] is None], now)
-        written = {s.article.article_id for s in changed}
-        return [_status(one.article.article_id, before, written) for one in submissions]
+        sent: dict[str, list[Submission]] = {}
+        for one in submissions:
+            sent.setdefault(one.article.article_id, []).append(one)
 
-    def read(self, article_id: str) -> Article:
+        def revise(article_id: str, stored: StoredArticle | None) -> StoredArticle | None:
+            for one in sent[article_id]:
+                stored = merge_submission(stored, one, now, origin, age_from)
+            return stored
+
+        statuses = self._change(list(sent), revise)
+        created = [article_id for article_id, status in statuses.items() if status == CREATED]
+        self._store.release_events(created, now)
+        same = [article_id for article_id, status in statuses.items() if status == UNCHANGED]
+        self._store.keep_articles(same, now)  # the sweep must not forget what a source still has
+        return [statuses[one.article.article_id] for one in submissions]
+
+    def patch(
+        self, submission: Submission, now: float, released: frozenset[str] = frozenset()
+    ) -> str:
+        """Set the given fields of one article for the API; return updated or unchanged.
+
+        Args:
+            submission: the fields; `given` says which.
+            now: epoch seconds.
+            released: fields that sources may change again.
+
+        Raises:
+            NotFoundError: there is no article of that id.
+        """
+        return self._change_one(
+            submission.article.article_id,
+            lambda stored: change_fields(stored, submission, released, now),
+        )
+
+    def read(self, article_id: str) -> StoredArticle:
         """Return one article, retracted or not.
 
         Raises:
@@ -83,7 +123,7 @@ class ArticleService:
         (stored,) = self._store.read_articles([article_id])
         if stored is None:
             raise NotFoundError("no such article")
-        return stored.article
+        return stored
 
     def retract(self, article_id: str) -> None:
         """Remove an article from every feed; it can still be read, marked as retracted.
@@ -91,52 +131,110 @@ class ArticleService:
         Raises:
             NotFoundError: there is none of that id.
         """
-        (stored,) = self._store.read_articles([article_id])
-        if stored is None:
-            raise NotFoundError("no such article")
-        if not stored.article.retracted:
-            self._store.write_articles(
-                [replace(stored, article=replace(stored.article, retracted=True))]
-            )
-            self._on_change()
+        self._change_one(article_id, lambda stored: _with_retracted(stored, retracted=True))
 
-    def erase(self, article_id: str) -> None:
-        """Remove an article for good.
+    def erase(self, article_id: str, now: float) -> None:
+        """Remove an article, and let nobody write it again until it is restored.
 
         Raises:
             NotFoundError: there is none of that id.
         """
-        if not self._store.delete_articles([article_id]):
+        if not self._store.erase_article(article_id, now):
             raise NotFoundError("no such article")
         self._on_change()
 
-    def _prepare(
-        self, articles: Sequence[Article], before: dict[str, StoredArticle | None], now: float
-    ) -> list[StoredArticle]:
-        encoder = self._open() if any(a.embedding is None for a in articles) else None
-        name = encoder.name if encoder else _NO_ENCODER
-        prepared: dict[str, StoredArticle] = {}
-        waiting: list[tuple[Article, str, str]] = []
-        for article in articles:
-            previous = before[article.article_id]
-            added_at = previous.added_at if previous else now
-            text = article_text(article)
-            digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
-            if article.embedding is not None:
-                vector = _unit(np.asarray(article.embedding, np.float32))
-                stored = StoredArticle(article, vector, PUBLISHER, digest, added_at)
-            elif previous and (previous.text_hash, previous.encoder) == (digest, name):
-                stored = StoredArticle(article, previous.embedding, name, digest, added_at)
+    def restore(self, article_id: str) -> bool:
+        """Take back a retraction, or let an erased article be written again; return if it was so.
+
+        Raises:
+            NotFoundError: there is no article of that id, and none was erased.
+        """
+        if self._store.restore_article(article_id):
+            return True
+        restored = self._change_one(
+            article_id, lambda stored: _with_retracted(stored, retracted=False)
+        )
+        return restored != UNCHANGED
+
+    def encode(self, article_ids: Sequence[str]) -> int:
+        """Encode articles again whose vectors are of another encoder; return how many."""
+        statuses = self._change(list(dict.fromkeys(article_ids)), lambda _, stored: stored)
+        return sum(status == UPDATED for status in statuses.values())
+
+    def _change_one(self, article_id: str, change: Callable[[StoredArticle], StoredArticle]) -> str:
+        status = self._change(
+            [article_id], lambda _, stored: None if stored is None else change(stored)
+        )[article_id]
+        if status == ERASED:
+            raise NotFoundError("no such article")
+        return status
+
+    def _change(self, article_ids: Sequence[str], revise: Revise) -> dict[str, str]:
+        """Write revised articles; return the status of each, `erased` where nothing may be."""
+        statuses: dict[str, str] = {}
+        vectors: dict[str, Matrix] = {}
+        waiting = list(article_ids)
+        for _ in range(ATTEMPTS):
+            waiting = self._attempt(waiting, revise, vectors, statuses)
+            if not waiting:
+                break
+        if {CREATED, UPDATED} & set(statuses.values()):
+            self._on_change()
+        if waiting:
+            raise StoreUnavailableError("others change the same articles all the time")
+        return statuses
+
+    def _attempt(
+        self,
+        article_ids: Sequence[str],
+        revise: Revise,
+        vectors: dict[str, Matrix],
+        statuses: dict[str, str],
+    ) -> list[str]:
+        """Try one change of articles; return those that somebody else changed meanwhile."""
+        states = dict(zip(article_ids, self._store.read_states(article_ids), strict=True))
+        drafts: list[StoredArticle] = []
+        for article_id, state in states.items():
+            revised = None if state.is_erased else revise(article_id, state.stored)
+            if revised is None:
+                statuses[article_id] = ERASED
             else:
-                waiting.append((article, text, digest))
-                stored = StoredArticle(article, np.zeros(0, np.float32), name, digest, added_at)
-            prepared[article.article_id] = stored
-        if encoder and waiting:
-            vectors = encoder.encode([text for _, text, _ in waiting])
-            for (article, _, _), vector in zip(waiting, vectors, strict=True):
-                key = article.article_id
-                prepared[key] = replace(prepared[key], embedding=vector)
-        return list(prepared.values())
+                drafts.append(revised)
+        changed: list[StoredArticle] = []
+        for stored in self._encode(drafts, vectors):
+            if stored == states[stored.article.article_id].stored:
+                statuses[stored.article.article_id] = UNCHANGED
+            else:
+                changed.append(stored)
+        ids = [stored.article.article_id for stored in changed]
+        outcomes = self._store.write_articles(changed, [states[one].digest for one in ids])
+        for article_id, outcome in zip(ids, outcomes, strict=True):
+            if outcome is WriteOutcome.WRITTEN:
+                is_new = states[article_id].stored is None
+                statuses[article_id] = CREATED if is_new else UPDATED
+            elif outcome is WriteOutcome.ERASED:
+                statuses[article_id] = ERASED
+        written = zip(ids, outcomes, strict=True)
+        return [one for one, outcome in written if outcome is WriteOutcome.CONFLICT]
+
+    def _encode(
+        self, drafts: Sequence[StoredArticle], vectors: dict[str, Matrix]
+    ) -> list[StoredArticle]:
+        """Return articles with their vectors; `vectors` holds those of this change by hash."""
+        with self._lock:
+            encoder = self._open() if any(d.article.embedding is None for d in drafts) else None
+        described = [_describe(draft, encoder.name if encoder else _NO_ENCODER) for draft in drafts]
+        if encoder is None:
+            return described
+        texts = {d.text_hash: article_text(d.article) for d in described if not d.embedding.size}
+        missing = [digest for digest in texts if digest not in vectors]
+        if missing:
+            with self._lock:
+                made = encoder.encode([texts[digest] for digest in missing])
+            vectors.update(zip(missing, made, strict=True))
+        return [
+            d if d.embedding.size else replace(d, embedding=vectors[d.text_hash]) for d in described
+        ]
 
     def _open(self) -> Encoder | None:
         if self._encoder is None:
@@ -144,27 +242,21 @@ class ArticleService:
         return self._encoder
 
 
-def _unit(vector: Matrix) -> Matrix:
-    largest = float(np.abs(vector).max(initial=0.0))
-    if not 0 < largest < np.inf:
-        return np.zeros_like(vector)
-    scaled = vector / np.float32(largest)
-    unit: Matrix = (scaled / np.linalg.norm(scaled)).astype(np.float32)
-    return unit
+def _describe(draft: StoredArticle, encoder_name: str) -> StoredArticle:
+    """Return an article with what its vector is made from, and an empty one if it must be made."""
+    text = article_text(draft.article).encode("utf-8", "replace")
+    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
+    if draft.article.embedding is not None:
+        vector, encoder_name = np.array(draft.article.embedding, np.float32), PUBLISHER
+    elif (draft.text_hash, draft.encoder) == (digest, encoder_name):
+        vector = draft.embedding
+    else:
+        vector = np.zeros(0, np.float32)
+    return replace(draft, embedding=vector, encoder=encoder_name, text_hash=digest)
 
 
-def _same(previous: StoredArticle | None, stored: StoredArticle) -> bool:
-    if previous is None or previous.encoder != stored.encoder:
-        return False
-    same_text = replace(previous.article, embedding=None) == replace(stored.article, embedding=None)
-    return (
-        same_text
-        and previous.embedding.shape == stored.embedding.shape
-        and bool(np.allclose(previous.embedding, stored.embedding, atol=1e-3))
-    )
-
-
-def _status(article_id: str, before: dict[str, StoredArticle | None], written: set[str]) -> str:
-    if article_id not in written:
-        return "unchanged"
-    return "created" if before[article_id] is None else "updated"
+def _with_retracted(stored: StoredArticle, *, retracted: bool) -> StoredArticle:
+    if stored.article.retracted == retracted:
+        return stored
+    article = replace(stored.article, retracted=retracted)
+    return replace(stored, article=article, owned=stored.owned | {"retracted"})

@@ -18,7 +18,7 @@ from feed.commands.errors import EXIT_GATE
 from feed.commands.ingest import send_documents
 from feed.commands.tour import print_comparison, print_feed, print_trending
 from feed.config import HOUR_S
-from feed.domain import Event, EventKind, Rung, format_time
+from feed.domain import Event, EventKind, Rung, Submission, format_time
 from feed.ingest.documents import Documents
 from feed.storage.archive import Archive
 
@@ -82,7 +82,8 @@ class Tour:
     def load(self) -> None:
         """Send the articles and what readers did, as a newsroom would."""
         self._console.print(f"[bold]Loading[/bold] {self._world.about}")
-        documents = Documents(articles=self._world.articles, events=self._world.events)
+        submissions = [Submission(article) for article in self._world.articles]
+        documents = Documents(submissions, self._world.events)
         self._console.print(send_documents(self._client, documents, Console(stderr=True)))
         self._sent += len(self._world.events)
         write_readers(self._data, self._world.readers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import check_encoder, open_encoder, tfidf_path
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.domain import Article, InvalidInputError, Submission
+from feed.domain import Article, InvalidInputError
 from feed.features.embeddings import TfidfSvdEncoder, article_text
 from feed.storage.redis_store import RedisStore
 
@@ -41,21 +40,21 @@ def encode(data: Path | None, *, fit: bool) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 TfidfSvdEncoder.fit(texts).save(path)
             service = ArticleService(store, lambda: open_encoder(settings), lambda: None)
-            changed = 0
-            for batch in _batches(_articles(store)):
-                statuses = service.upsert([Submission(a, frozenset()) for a in batch], time.time())
-                changed += sum(status != "unchanged" for status in statuses)
+            changed = sum(service.encode(ids) for ids in _batches(_ids(store)))
     click.echo(f"encoded {changed} articles")
 
 
 def _articles(store: RedisStore) -> Iterator[Article]:
-    ids = [stored.article.article_id for stored in store.scan_articles()]
-    for start in range(0, len(ids), BATCH):
-        for stored in store.read_articles(ids[start : start + BATCH]):
+    for ids in _batches(_ids(store)):
+        for stored in store.read_articles(ids):
             if stored is not None:
                 yield stored.article
 
 
-def _batches(articles: Iterator[Article]) -> Iterator[Sequence[Article]]:
-    while batch := list(islice(articles, BATCH)):
+def _ids(store: RedisStore) -> Iterator[str]:
+    return iter([stored.article.article_id for stored in store.scan_articles()])
+
+
+def _batches(ids: Iterator[str]) -> Iterator[Sequence[str]]:
+    while batch := list(islice(ids, BATCH)):
         yield batch

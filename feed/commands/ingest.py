@@ -14,10 +14,11 @@ from rich.text import Text
 
 from feed.client import FeedClient, batches
 from feed.commands.errors import EXIT_INPUT, one_line_errors
+from feed.config import DAY_S
 from feed.ingest.dates import read_zone
 from feed.ingest.documents import Documents, Finding
-from feed.ingest.first_seen import keep_first_seen
 from feed.ingest.reading import read_documents
+from feed.service.intake import MAX_AGE_S, MAX_AHEAD_S
 
 FORMATS = ("jsonl", "rss")
 MAX_SHOWN = 100
@@ -36,10 +37,8 @@ WIDTH_OF_LOGS = 160
 )
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Its address.")
 @click.option("--api-key", envvar="FEED_API_KEY", default="", help="Key with the scope write.")
-@click.option(
-    "--skip-invalid", is_flag=True, help="Send the valid lines even if others are invalid."
-)
-@click.option("--strict", is_flag=True, help="Send nothing if a feed has any fault.")
+@click.option("--skip-invalid", is_flag=True, hidden=True, help="The default now.")
+@click.option("--strict", is_flag=True, help="Send nothing if SOURCE has any fault.")
 @click.option(
     "--zone",
     default="UTC",
@@ -54,7 +53,7 @@ def ingest(
     api_key: str,
     zone: str,
     *,
-    skip_invalid: bool,
+    skip_invalid: bool,  # noqa: ARG001 - accepted for the scripts that give it
     strict: bool,
 ) -> None:
     """Send the articles and events of SOURCE to a running service.
@@ -62,29 +61,45 @@ def ingest(
     SOURCE is a file or an http(s) address. It holds a feed (RSS, RDF, Atom, JSON Feed or a news
     sitemap) or JSON (articles and events in the API's form, as lines, an array or a batch), and
     may be compressed by gzip; "-" reads JSON lines from standard input. Sending a source again
-    changes nothing: articles are replaced and events are counted once.
+    changes nothing: events are counted once, and what an editor or the API has set stays, also
+    that an article is retracted or erased.
 
-    The valid entries of a feed are sent, and a table names what was left out or changed. JSON is
-    sent only if all of it is valid, unless --skip-invalid is given.
+    The valid entries or records are sent, and a table names what was left out or changed. Events
+    from before 30 days ago, or from the future, are left out. With --strict, nothing is sent if
+    there is such a table.
 
-    Exit codes: 0 everything was sent, or all that is valid in a feed; 1 the service could not
-    accept it; 2 the source has errors.
+    Exit codes: 0 all that is valid was sent; 1 the service could not accept it; 2 the source
+    cannot be read, has nothing valid, or has a fault with --strict.
     """
     console = Console(stderr=True)
+    now = time.time()
     with one_line_errors():
-        documents = read_documents(source, form, time.time(), read_zone(zone))
+        documents = read_documents(source, form, now, read_zone(zone))
+    leave_out_misdated_events(documents, now)
     report_findings("left out", documents.faults, console)
     report_findings("changed", documents.notes, console)
-    stops = bool(documents.faults) and not documents.is_feed
-    refused = strict and bool(documents.faults or documents.notes)
-    if refused or (stops and not skip_invalid):
+    is_refused = strict and bool(documents.faults or documents.notes)
+    is_empty = not (documents.submissions or documents.events)
+    if is_refused or (is_empty and documents.faults):
         raise click.exceptions.Exit(EXIT_INPUT)
     with one_line_errors(), FeedClient(url, api_key) as client:
-        keep_first_seen(documents, client)
         summary = send_documents(client, documents, console)
     click.echo(summary)
-    if stops:
-        raise click.exceptions.Exit(EXIT_INPUT)
+
+
+def leave_out_misdated_events(documents: Documents, now: float) -> None:
+    """Turn events into faults for which the service would put the time of arrival."""
+    kept = []
+    for event in documents.events:
+        if event.occurred_at < now - MAX_AGE_S:
+            rule = f"must be at most {MAX_AGE_S / DAY_S:g} days in the past"
+        elif event.occurred_at > now + MAX_AHEAD_S:
+            rule = f"must be at most {MAX_AHEAD_S / 60:g} minutes in the future"
+        else:
+            kept.append(event)
+            continue
+        documents.faults.append(Finding(event.event_id, "occurred_at", rule))
+    documents.events = kept
 
 
 def report_findings(title: str, findings: Sequence[Finding], console: Console) -> None:
@@ -115,14 +130,14 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("articles", total=len(documents.articles))
-        for articles in batches(documents.articles, 25):
-            client.send_articles(articles)
-            progress.advance(task, len(articles))
+        task = progress.add_task("articles", total=len(documents.submissions))
+        for submissions in batches(documents.submissions, 25):
+            client.send_articles(submissions, documents.origin)
+            progress.advance(task, len(submissions))
         task = progress.add_task("events", total=len(documents.events))
         for events in batches(documents.events, 500):
             for name, count in client.send_events(events).items():
                 counts[name] += count
             progress.advance(task, len(events))
     counted = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{len(documents.articles)} articles sent; events: {counted}"
+    return f"{len(documents.submissions)} articles sent; events: {counted}"

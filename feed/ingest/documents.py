@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from feed.domain import Article, Event
+from feed.domain import Article, Event, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,28 @@ class Documents:
     """What a source holds.
 
     Args:
-        articles: in the order of the source.
+        submissions: articles, each with the fields that the source gives, in its order. Those
+            whose time of publication is unknown carry the present.
         events: oldest first.
         faults: of records that were left out.
         notes: of records that were taken with a change, such as a text cut at its limit.
-        undated: ids of articles whose time of publication is unknown; they carry the present.
-        is_feed: whether it is a feed, which nobody can mend by hand: its good entries are taken
-            although others are wrong.
+        origin: what the catalogue knows the source by.
     """
 
-    articles: list[Article] = field(default_factory=list)
+    submissions: list[Submission] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     faults: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
-    undated: set[str] = field(default_factory=set)
-    is_feed: bool = False
+    origin: str = ""
+
+    @property
+    def articles(self) -> list[Article]:
+        """The articles, in the order of the source."""
+        return [one.article for one in self.submissions]
+
+    @property
+    def undated(self) -> set[str]:
+        """Ids of the articles whose time of publication is unknown."""
+        return {
+            one.article.article_id for one in self.submissions if "published_at" not in one.given
+        }

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
-from feed.domain import Article
+from feed.article_schemas import MAX_ORIGIN
+from feed.catalogue.merging import distinct_names
+from feed.domain import Article, Submission
 from feed.ingest.dates import parse_date
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.identity import Marks, choose_ids
@@ -18,6 +20,23 @@ from feed.ingest.urls import full_address, host_of
 
 TITLE_FROM_TEXT = 100
 """Longest title that is made from a text, characters."""
+FIELDS = frozenset(
+    {
+        "title",
+        "published_at",
+        "updated_at",
+        "standfirst",
+        "body",
+        "url",
+        "image_url",
+        "section",
+        "tags",
+        "source",
+        "author",
+        "language",
+    }
+)
+"""The fields of an article that feeds give."""
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
 
 
@@ -28,6 +47,7 @@ class Channel:
     Args:
         title: its name.
         home: the address of its pages.
+        own: the address of the feed itself.
         base: the address that relative addresses begin from.
         language: with its region, as written.
         authors: of the entries that name none.
@@ -35,6 +55,7 @@ class Channel:
 
     title: str = ""
     home: str = ""
+    own: str = ""
     base: str = ""
     language: str = ""
     authors: tuple[str, ...] = ()
@@ -72,7 +93,7 @@ def build_documents(
         now: epoch seconds; stands in for an unknown time of publication.
         zone: of the source, for times without a zone and for ambiguous zone names.
     """
-    documents = Documents(is_feed=True)
+    documents = Documents(origin=_origin(channel))
     titles = [entry.title or _title_from(entry) for entry in entries]
     links = [full_address(entry.link, channel.base) for entry in entries]
     marks = [Marks(e.guid, *more) for e, *more in zip(entries, links, titles, strict=True)]
@@ -88,11 +109,10 @@ def build_documents(
         limits = Limits(_name(entries[first], first), channel.base)
         entry = _merge([entries[number] for number in numbers], limits)
         published, updated = _times(channel, entry, limits, zone)
-        if published is None:
-            documents.undated.add(article_id)
         times = (now if published is None else published, updated)
         article = _build(channel, entry, article_id, titles[first], times, limits)
-        documents.articles.append(article)
+        given = FIELDS - {"published_at"} if published is None else FIELDS
+        documents.submissions.append(Submission(article, given))
         documents.notes += limits.notes
     return documents
 
@@ -111,6 +131,15 @@ def _name(entry: FeedEntry, number: int) -> str:
 def _scope(channel: Channel) -> str:
     """Return what names a source in ids: the host of its pages, else its title."""
     return host_of(channel.home) or host_of(channel.base) or channel.title
+
+
+def _origin(channel: Channel) -> str:
+    """Return what the catalogue knows a feed by: its address, or else its home and its title.
+
+    Several feeds of one site often name the same home.
+    """
+    origin = channel.own or f"{channel.home} {channel.title}".strip()
+    return origin[:MAX_ORIGIN]
 
 
 def _title_from(entry: FeedEntry) -> str:
@@ -142,7 +171,7 @@ def _build(
 ) -> Article:
     if not entry.title:
         limits.note("title", "is missing; made from the text")
-    tags = tuple(dict.fromkeys(tag.lower() for tag in entry.tags if tag))
+    tags = distinct_names(entry.tags)
     body = entry.content.plain or entry.summary.plain
     return Article(
         article_id=article_id,

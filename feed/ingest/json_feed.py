@@ -35,6 +35,7 @@ def parse_json_feed(
     channel = Channel(
         title=read_plain(_string(feed.get("title"))),
         home=home,
+        own=address or _string(feed.get("feed_url")),
         base=address or _string(feed.get("feed_url")) or home,
         language=_string(feed.get("language")),
         authors=_authors(feed),

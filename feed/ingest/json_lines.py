@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from feed.article_schemas import ArticleIn
 from feed.domain import FeedError
 from feed.ingest.documents import Documents, Finding
-from feed.schemas import ArticleIn, EventIn, build_event
+from feed.schemas import EventIn, build_event
+
+ORIGIN = "JSON"
+"""All files in the API's own form are one source: the newsroom itself."""
 
 T = TypeVar("T")
 
@@ -35,9 +40,9 @@ def parse_json_lines(lines: Iterable[bytes], now: float) -> Documents:
 
     Args:
         lines: one JSON object each; empty lines are passed over.
-        now: epoch seconds, for events without a time.
+        now: epoch seconds, for articles and events without a time.
     """
-    documents = Documents()
+    documents = Documents(origin=ORIGIN)
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix(BOM_UTF8) if number == 1 else line
         if text.strip():
@@ -48,7 +53,7 @@ def parse_json_lines(lines: Iterable[bytes], now: float) -> Documents:
 
 def parse_records(records: Sequence[Any], now: float) -> Documents:
     """Return the articles and events of a JSON array; the same rules as for JSON lines."""
-    documents = Documents()
+    documents = Documents(origin=ORIGIN)
     for number, record in enumerate(records, start=1):
         _add(documents, f"record {number}", orjson.dumps(record), now)
     documents.events.sort(key=lambda e: e.occurred_at)
@@ -62,7 +67,11 @@ def _add(documents: Documents, place: str, text: bytes, now: float) -> None:
             documents.events.append(build_event(_check(_EVENT, record), now))
         else:
             article = _check(_ARTICLE, record)
-            documents.articles.append(article.to_submission(article.article_id).article)
+            submission = article.to_submission(article.article_id)
+            if "published_at" not in submission.given:
+                undated = replace(submission.article, published_at=now)
+                submission = replace(submission, article=undated)
+            documents.submissions.append(submission)
     except RecordError as error:
         documents.faults.append(Finding(place, error.field, error.rule))
 

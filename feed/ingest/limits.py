@@ -6,9 +6,9 @@ import re
 import textwrap
 from typing import Any
 
+from feed.article_schemas import ArticleBody
 from feed.ingest.documents import Finding
 from feed.ingest.urls import full_address
-from feed.schemas import ArticleBody
 
 RULES: dict[str, Any] = ArticleBody.model_json_schema()["properties"]
 MAX_URL: int = RULES["url"]["anyOf"][0]["maxLength"]
@@ -70,12 +70,12 @@ class Limits:
         return address or None
 
     def language(self, language: str) -> str:
-        """Return a language without its region, or an empty text if it is not a language."""
-        primary = language.replace("_", "-").split("-")[0].lower()
-        if primary and not LANGUAGE.fullmatch(primary):
+        """Return a language tag in lower case, or an empty text if it is not one."""
+        tag = language.strip().replace("_", "-").lower()
+        if tag and not LANGUAGE.fullmatch(tag):
             self.note_wrong("language", language, "is no language code")
             return ""
-        return primary
+        return tag
 
     def _cut(self, field: str, text: str, limit: int) -> str:
         if len(text) > limit:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from feed.config import DAY_S, HOUR_S
-from feed.domain import Article, Event, EventKind
+from feed.domain import Article, Event, EventKind, Submission
 from feed.features.interactions import KINDS
 from feed.ingest.documents import Documents
 from feed.offline.event_log import EventLog
@@ -45,7 +45,8 @@ def documents_from_log(
     ]
     events.sort(key=lambda e: e.occurred_at)
     named = {e.article_id for e in events}
-    return Documents(articles=list(_articles(log, named, shift)), events=events)
+    submissions = [Submission(article) for article in _articles(log, named, shift)]
+    return Documents(submissions, events)
 
 
 def _engagements(log: EventLog, start: float, shown_from: float, shift: float) -> Iterator[Event]:

@@ -38,7 +38,9 @@ def parse_sitemap(document: FetchedDocument, now: float, zone: tzinfo = UTC) -> 
     if root.tag.endswith("sitemapindex"):
         raise InvalidInputError("source", "is an index; ingest the sitemaps that it names")
     entries = [_entry(url) for url in root.iterfind("{*}url")]
-    return build_documents(Channel(base=document.address), entries, now, zone)
+    title = next((entry.source for entry in entries if entry.source), "")
+    channel = Channel(title=title, own=document.address, base=document.address)
+    return build_documents(channel, entries, now, zone)
 
 
 def _entry(url: ET.Element) -> FeedEntry:

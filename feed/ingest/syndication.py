@@ -125,6 +125,7 @@ def _channel(parsed: Any, address: str) -> Channel:
     return Channel(
         title=read_markup(str(feed.get("title", ""))).plain,
         home=home,
+        own=address or full_address(own, home),
         base=address or home or own,
         language=str(feed.get("language") or ""),
         authors=_authors(feed) if parsed.version.startswith("atom") else (),

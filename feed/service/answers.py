@@ -38,6 +38,7 @@ class ArticleOut(BaseModel):
     url: str | None
     image_url: str | None
     section: str
+    other_sections: list[str]
     tags: list[str]
     source: str
     author: str
@@ -49,6 +50,13 @@ class ArticleOut(BaseModel):
     human_reviewed: bool
     sponsored: bool
     retracted: bool
+
+
+class StoredArticleOut(ArticleOut):
+    """An article, and for callers who may write also whose its fields are."""
+
+    owned_fields: list[str] | None = None
+    origins: list[str] | None = None
 
 
 class ReasonOut(BaseModel):
@@ -119,7 +127,7 @@ class ArticleResult(BaseModel):
     """The outcome of one article."""
 
     article_id: str
-    status: Literal["created", "updated", "unchanged"]
+    status: Literal["created", "updated", "unchanged", "erased"]
 
 
 class ArticlesOut(BaseModel):
@@ -133,6 +141,13 @@ class RetractedOut(BaseModel):
 
     article_id: str
     status: Literal["retracted", "erased"]
+
+
+class RestoredOut(BaseModel):
+    """An article that may be shown or written again."""
+
+    article_id: str
+    status: Literal["restored", "unchanged"]
 
 
 class TrendingItemOut(BaseModel):

@@ -121,6 +121,7 @@ def article_fields(article: Article) -> dict[str, Any]:
         "url": article.url,
         "image_url": article.image_url,
         "section": article.section,
+        "other_sections": list(article.other_sections),
         "tags": list(article.tags),
         "source": article.source,
         "author": article.author,

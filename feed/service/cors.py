@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Request, Response
 
 EVERY = "*"
-_METHODS = "GET, POST, PUT, DELETE"
+_METHODS = "GET, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-Id"
 _ANSWER_HEADERS = "Date, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id"
 PREFLIGHT_S = "7200"

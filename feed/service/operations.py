@@ -24,7 +24,7 @@ from feed.service.problems import MEDIA_TYPE, ProblemError, rules_broken
 M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
 _ATTRIBUTE = "feed_operation"
-_METHODS = ("get", "put", "post", "delete")
+_METHODS = ("get", "put", "post", "patch", "delete")
 
 DESCRIPTION = """\
 A news site sends articles and what readers did with them, and asks for a reader's feed.

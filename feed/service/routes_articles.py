@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
+from feed.article_schemas import ArticleBatchIn, ArticleBody, ArticleChangesIn
 from feed.domain import check_id
-from feed.schemas import ArticleBatchIn, ArticleBody, RelatedQuery, RetractQuery
-from feed.service.answers import ArticleOut, ArticlesOut, RelatedOut, RetractedOut
+from feed.schemas import RelatedQuery, RetractQuery
+from feed.service.answers import (
+    ArticlesOut,
+    RelatedOut,
+    RestoredOut,
+    RetractedOut,
+    StoredArticleOut,
+)
 from feed.service.cards import article_fields
 from feed.service.credentials import Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
@@ -21,18 +30,16 @@ routes = APIBlueprint("articles", __name__, tag="Articles")
 @routes.output(ArticlesOut)
 @operation(Scope.WRITE, body=ArticleBatchIn, queued=False)
 def post_articles() -> Response:
-    """Insert or replace up to 500 articles, either all of them or none.
+    """Insert or replace up to 500 articles; if one is invalid, none is written.
 
     The process that answers can recommend them at once; the other processes can within two
-    seconds.
+    seconds. With an `origin`, the articles are changed as a source changes them. The status
+    `erased` says that an article was erased and is not written until it is restored.
     """
-    submissions = [a.to_submission(a.article_id) for a in read_body(ArticleBatchIn).articles]
-    statuses = current_services().articles.upsert(submissions, current_services().clock())
-    results = [
-        {"article_id": one.article.article_id, "status": status}
-        for one, status in zip(submissions, statuses, strict=True)
-    ]
-    return json_response(orjson.dumps({"results": results}))
+    services, body = current_services(), read_body(ArticleBatchIn)
+    submissions = [one.to_submission(one.article_id) for one in body.articles]
+    statuses = services.articles.upsert(submissions, services.clock(), body.origin)
+    return _results([one.article_id for one in body.articles], statuses)
 
 
 @routes.put("/v1/articles/<id:article_id>")
@@ -42,17 +49,41 @@ def put_article(article_id: str) -> Response:
     """Insert or replace one article. `retracted: true` removes it from the next feed."""
     check_id("article_id", article_id)
     submission = read_body(ArticleBody).to_submission(article_id)
-    (status,) = current_services().articles.upsert([submission], current_services().clock())
-    return json_response(orjson.dumps({"results": [{"article_id": article_id, "status": status}]}))
+    services = current_services()
+    return _results([article_id], services.articles.upsert([submission], services.clock()))
+
+
+@routes.patch("/v1/articles/<id:article_id>")
+@routes.output(ArticlesOut)
+@operation(Scope.WRITE, body=ArticleChangesIn, problems=(404,), queued=False)
+def patch_article(article_id: str) -> Response:
+    """Set some fields of an article, which no source changes from then on.
+
+    `release` names fields that sources may change again.
+    """
+    check_id("article_id", article_id)
+    services, body = current_services(), read_body(ArticleChangesIn)
+    submission, released = body.to_submission(article_id), frozenset(body.release)
+    status = services.articles.patch(submission, services.clock(), released)
+    return _results([article_id], [status])
 
 
 @routes.get("/v1/articles/<id:article_id>")
-@routes.output(ArticleOut)
+@routes.output(StoredArticleOut)
 @operation(Scope.READ, reader=ReaderAccess.ANY, problems=(404,))
 def get_article(article_id: str) -> Response:
-    """Return one article, even if it is retracted."""
+    """Return one article, even if it is retracted.
+
+    A caller who may write also sees `owned_fields`, which no source changes because the API has
+    set them, and `origins`, the sources that sent the article.
+    """
     check_id("article_id", article_id)
-    return json_response(orjson.dumps(article_fields(current_services().articles.read(article_id))))
+    stored = current_services().articles.read(article_id)
+    fields = article_fields(stored.article)
+    if Scope.WRITE in g.principal.grants:
+        fields["owned_fields"] = sorted(stored.owned)
+        fields["origins"] = [one.origin for one in stored.origins]
+    return json_response(orjson.dumps(fields))
 
 
 @routes.delete("/v1/articles/<id:article_id>")
@@ -60,13 +91,28 @@ def get_article(article_id: str) -> Response:
 @routes.output(RetractedOut)
 @operation(Scope.WRITE, problems=(404,))
 def delete_article(article_id: str, query: RetractQuery) -> Response:
-    """Retract an article. From the next request on, no feed shows it."""
+    """Retract an article. From the next request on, no feed shows it.
+
+    Whatever a source sends, it stays retracted, or erased, until it is restored.
+    """
     check_id("article_id", article_id)
+    services = current_services()
     if query.purge:
-        current_services().articles.erase(article_id)
+        services.articles.erase(article_id, services.clock())
     else:
-        current_services().articles.retract(article_id)
+        services.articles.retract(article_id)
     status = "erased" if query.purge else "retracted"
+    return json_response(orjson.dumps({"article_id": article_id, "status": status}))
+
+
+@routes.post("/v1/articles/<id:article_id>/restore")
+@routes.output(RestoredOut)
+@operation(Scope.WRITE, problems=(404,))
+def restore_article(article_id: str) -> Response:
+    """Take back a retraction, or let an erased article be sent again."""
+    check_id("article_id", article_id)
+    restored = current_services().articles.restore(article_id)
+    status = "restored" if restored else "unchanged"
     return json_response(orjson.dumps({"article_id": article_id, "status": status}))
 
 
@@ -80,3 +126,9 @@ def get_related(article_id: str, query: RelatedQuery) -> Response:
     return json_response(
         orjson.dumps(current_services().feeds.get_related(article_id, query.limit))
     )
+
+
+def _results(article_ids: Sequence[str], statuses: Sequence[str]) -> Response:
+    pairs = zip(article_ids, statuses, strict=True)
+    results = [{"article_id": article_id, "status": status} for article_id, status in pairs]
+    return json_response(orjson.dumps({"results": results}))

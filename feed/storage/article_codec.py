@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from feed.domain import AiGenerated, Article, Pin
-from feed.storage.records import StoredArticle
+from feed.storage.records import Contribution, StoredArticle
 
 _LENGTH = struct.Struct("<I")
 _NAMES = tuple(f.name for f in fields(Article) if f.name != "embedding")
@@ -18,13 +18,18 @@ _META_NAMES = tuple(name for name in _NAMES if name != "body")
 
 
 def encode_whole(stored: StoredArticle) -> bytes:
-    """Return an article with its body and vector."""
-    return _encode(stored, _NAMES)
+    """Return an article with its body and vector, and what is known of where it came from."""
+    more = {
+        "owned": sorted(stored.owned),
+        "origins": [[one.origin, one.sections, one.tags] for one in stored.origins],
+        "fillers": dict(sorted(stored.fillers.items())),
+    }
+    return _encode(stored, _NAMES, {name: value for name, value in more.items() if value})
 
 
 def encode_meta(stored: StoredArticle) -> bytes:
     """Return an article without its body, with its vector."""
-    return _encode(stored, _META_NAMES)
+    return _encode(stored, _META_NAMES, {})
 
 
 def decode_article(data: bytes) -> StoredArticle:
@@ -36,15 +41,25 @@ def decode_article(data: bytes) -> StoredArticle:
     (length,) = _LENGTH.unpack_from(data)
     start = _LENGTH.size + length
     values = orjson.loads(data[_LENGTH.size : start])
-    encoder, text_hash, added_at = values.pop("encoder"), values.pop("hash"), values.pop("added")
-    supplied = values.pop("supplied")
     embedding = np.frombuffer(data, np.float16, offset=start).astype(np.float32)
-    if supplied:
+    if values.pop("supplied"):
         values["embedding"] = tuple(embedding.tolist())
     values["tags"] = tuple(values["tags"])
     values["other_sections"] = tuple(values.get("other_sections", ()))
     values["ai_generated"] = AiGenerated(values["ai_generated"])
-    return StoredArticle(Article(**values), embedding, encoder, text_hash, added_at)
+    known = {
+        "encoder": values.pop("encoder"),
+        "text_hash": values.pop("hash"),
+        "added_at": values.pop("added"),
+        "fresh_at": values.pop("fresh", values["published_at"]),
+        "owned": frozenset(values.pop("owned", ())),
+        "origins": tuple(
+            Contribution(origin, tuple(sections), tuple(tags))
+            for origin, sections, tags in values.pop("origins", ())
+        ),
+        "fillers": values.pop("fillers", {}),
+    }
+    return StoredArticle(Article(**values), embedding, **known)
 
 
 def encode_pins(pins: list[Pin]) -> bytes:
@@ -57,13 +72,14 @@ def decode_pins(data: bytes | None) -> list[Pin]:
     return [Pin(**fields_) for fields_ in orjson.loads(data)] if data else []
 
 
-def _encode(stored: StoredArticle, names: tuple[str, ...]) -> bytes:
+def _encode(stored: StoredArticle, names: tuple[str, ...], more: dict[str, Any]) -> bytes:
     article = stored.article
     values: dict[str, Any] = {name: getattr(article, name) for name in names}
     values["encoder"] = stored.encoder
     values["hash"] = stored.text_hash
     values["added"] = stored.added_at
+    values["fresh"] = stored.fresh_at
     values["supplied"] = article.embedding is not None
-    text = orjson.dumps(values)
+    text = orjson.dumps(values | more)
     vector = np.asarray(stored.embedding, np.float16).tobytes()
     return _LENGTH.pack(len(text)) + text + vector

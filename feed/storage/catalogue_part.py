@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,31 +19,55 @@ from feed.storage.article_codec import (
 from feed.storage.key_names import CHANGE_LOG_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import START, StorePart, newest_entry, position_of
-from feed.storage.records import CatalogueChange, ChangeBatch, StoredArticle
+from feed.storage.records import (
+    ArticleState,
+    CatalogueChange,
+    ChangeBatch,
+    StoredArticle,
+    WriteOutcome,
+)
 
 SCAN_COUNT = 500
 ARTICLES_PER_CALL = 100
+ANY_STATE = "*"
+"""Given for a digest where the present state does not matter."""
 
 
 class CataloguePart(StorePart):
-    """Articles, their change log and pins: four keys in one group, changed together by scripts."""
+    """Articles, their change log, ids of erased ones, and pins: one group of keys for scripts."""
 
     change_log_max = CHANGE_LOG_MAX
     changes_max = 5000
     """Log entries that `changes_after` looks at in one go."""
 
-    def write_articles(self, articles: Sequence[StoredArticle]) -> None:
-        """Insert or replace articles and log the changes; atomic for each 100."""
-        for start in range(0, len(articles), ARTICLES_PER_CALL):
+    def write_articles(
+        self, articles: Sequence[StoredArticle], digests: Sequence[str] | None = None
+    ) -> list[WriteOutcome]:
+        """Insert or replace articles and log the changes; atomic for each 100.
+
+        An article that was erased is not written.
+
+        Args:
+            articles: what to write.
+            digests: as `read_states` gave them; an article that has changed since is not written.
+                None: every article is written whatever there was before.
+        """
+        outcomes: list[WriteOutcome] = []
+        expected = digests or [ANY_STATE] * len(articles)
+        pairs = list(zip(articles, expected, strict=True))
+        for start in range(0, len(pairs), ARTICLES_PER_CALL):
             args: list[Any] = [self.change_log_max]
-            for stored in articles[start : start + ARTICLES_PER_CALL]:
+            for stored, digest in pairs[start : start + ARTICLES_PER_CALL]:
                 args += [
                     stored.article.article_id,
+                    digest,
                     encode_whole(stored),
                     encode_meta(stored),
                     _newest_time(stored),
                 ]
-            self._bulk.scripts([self._catalogue_call(scripts.WRITE_ARTICLES, args)])
+            results = self._bulk.scripts([self._catalogue_call(scripts.WRITE_ARTICLES, args)])[0]
+            outcomes += map(WriteOutcome, results)
+        return outcomes
 
     def read_articles(self, article_ids: Sequence[str]) -> list[StoredArticle | None]:
         """Return complete articles (with body) in the given order, None for unknown ones."""
@@ -52,11 +77,45 @@ class CataloguePart(StorePart):
         values = self._link.call(key, "HMGET", key, *article_ids)
         return [None if data is None else decode_article(data) for data in values]
 
+    def read_states(self, article_ids: Sequence[str]) -> list[ArticleState]:
+        """Return complete articles for a change that `write_articles` makes only to these."""
+        if not article_ids:
+            return []
+        articles, erased = self._keys.catalogue("articles"), self._keys.catalogue("erased")
+        values, times = self._link.pipeline(
+            articles, [("HMGET", articles, *article_ids), ("ZMSCORE", erased, *article_ids)]
+        )
+        return [
+            ArticleState(
+                None if data is None else decode_article(data),
+                "" if data is None else hashlib.sha1(data, usedforsecurity=False).hexdigest(),
+                at is not None,
+            )
+            for data, at in zip(values, times, strict=True)
+        ]
+
     def delete_articles(self, article_ids: Sequence[str]) -> int:
-        """Remove articles for good, logging the change; return how many there were."""
+        """Remove articles, logging the change; return how many there were."""
+        return self._delete(article_ids, "")
+
+    def erase_article(self, article_id: str, at: float) -> bool:
+        """Remove an article and keep it out until `restore_article`; return whether there was one.
+
+        Args:
+            article_id: which one.
+            at: epoch seconds.
+        """
+        return self._delete([article_id], repr(at)) == 1
+
+    def restore_article(self, article_id: str) -> bool:
+        """Let an erased article be written again; return whether it was erased."""
+        key = self._keys.catalogue("erased")
+        return bool(self._link.call(key, "ZREM", key, article_id))
+
+    def _delete(self, article_ids: Sequence[str], erased_at: str) -> int:
         if not article_ids:
             return 0
-        args = [self.change_log_max, *dict.fromkeys(article_ids)]
+        args = [self.change_log_max, erased_at, *dict.fromkeys(article_ids)]
         result: int = self._link.scripts([self._catalogue_call(scripts.DELETE_ARTICLES, args)])[0]
         return result
 
@@ -121,11 +180,11 @@ class CataloguePart(StorePart):
         return [article_id.decode() for article_id in ids]
 
     def keep_articles(self, article_ids: Sequence[str], at: float) -> None:
-        """Mark articles as fresh at a time, so that the sweep keeps them."""
+        """Mark articles as fresh at a time or later, so that the sweep keeps them."""
         if article_ids:
             key = self._keys.catalogue("age")
             pairs = [part for article_id in article_ids for part in (at, article_id)]
-            self._link.call(key, "ZADD", key, "XX", *pairs)
+            self._link.call(key, "ZADD", key, "XX", "GT", *pairs)
 
     def _log_was_trimmed(self, key: str) -> bool:
         info = self._link.call(key, "XINFO", "STREAM", key)
@@ -133,7 +192,7 @@ class CataloguePart(StorePart):
         return bool(facts[b"entries-added"] > facts[b"length"])
 
     def _catalogue_call(self, script: scripts.Script, args: list[Any]) -> ScriptCall:
-        names = ("articles", "meta", "age", "changes")
+        names = ("articles", "meta", "age", "changes", "erased")
         return ScriptCall(script, tuple(self._keys.catalogue(n) for n in names), tuple(args))
 
 

@@ -60,6 +60,7 @@ KEY_TABLE = (
     KeySpec("{NS:c}:articles", "hash", None, "", "live catalogue; the worker sweeps old articles"),
     KeySpec("{NS:c}:meta", "hash", None, "", "the same articles without body, with embedding"),
     KeySpec("{NS:c}:age", "zset", None, "", "the same articles by age, for the sweep"),
+    KeySpec("{NS:c}:erased", "zset", None, "", "ids erased by hand, and when; until restored"),
     KeySpec("{NS:c}:changes", "stream", CHANGE_LOG_MAX, "", "change log of the catalogue"),
     KeySpec(
         "{NS:c}:waiting", "hash", WAITING_MAX, "", "events whose article has not come, 6 hours"

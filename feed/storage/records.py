@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple, overload
 
 from feed.arrays import Matrix
@@ -107,19 +107,66 @@ class ReaderState:
 
 
 @dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one source adds to an article beside the fields that it fills.
+
+    `sections` begins with the source's own section for the article (empty if it has none).
+    """
+
+    origin: str
+    sections: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StoredArticle:
     """An article with its vector from the encoder or the publisher.
 
-    `encoder` names the origin of `embedding` (unit length; shape [d], d may be 0). `text_hash` is
-    the hash of the encoded text, so that an unchanged text is not encoded again. `added_at` is
-    when the article was first received (epoch seconds).
+    Of articles that were read without their body, the last three attributes are empty.
+
+    Attributes:
+        article: the article.
+        embedding: unit length; shape [d], d may be 0. Not compared, because the attributes that
+            it is made from are.
+        encoder: what made `embedding`.
+        text_hash: hash of the encoded text, so that an unchanged text is not encoded again.
+        added_at: when the article was first received, epoch seconds.
+        fresh_at: the last real change, or the publication; age counts from it. Epoch seconds.
+        owned: the fields that the API has set, which no source overwrites.
+        origins: the sources that sent the article; the first is the main one.
+        fillers: by field, which source filled it where the main one had nothing. For
+            `published_at` an empty text says that nobody knows it.
     """
 
     article: Article
-    embedding: Matrix
+    embedding: Matrix = field(compare=False)
     encoder: str
     text_hash: str
     added_at: float
+    fresh_at: float = 0.0
+    owned: frozenset[str] = frozenset()
+    origins: tuple[Contribution, ...] = ()
+    fillers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ArticleState(NamedTuple):
+    """An article as it is in the store at one moment, for a change that depends on it.
+
+    `digest` names the bytes of `stored`, and is empty if there is none. `is_erased` says that
+    the article was erased, so that nothing may be written until it is restored.
+    """
+
+    stored: StoredArticle | None
+    digest: str
+    is_erased: bool
+
+
+class WriteOutcome(IntEnum):
+    """What became of one article that was to be written."""
+
+    ERASED = -1
+    CONFLICT = 0
+    WRITTEN = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ import click
 from prometheus_client import REGISTRY
 from pydantic import TypeAdapter
 
+from feed.article_schemas import ArticleIn
 from feed.cli import COMMANDS, feed
 from feed.commands.settings import markdown_table
 from feed.config import Settings
-from feed.schemas import ArticleIn, EventIn
+from feed.schemas import EventIn
 from feed.service.access_table import markdown_access_table
 from feed.service.app import create_app
 from feed.storage.archive_schema import TABLES

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from werkzeug.serving import make_server
 
+from feed.client import FeedClient
 from feed.config import Settings
-from feed.domain import Event, EventKind, format_time
+from feed.domain import AiGenerated, Event, EventKind, format_time
 from feed.features.embeddings import SENTENCE_ENCODER
 from feed.service.app import create_app
 from feed.storage.embedded import EmbeddedStore
@@ -88,17 +89,40 @@ def test_articles_and_events_are_ingested_once(
     assert "0 accepted, 3 duplicate" in again.stdout
 
 
-def test_a_wrong_line_is_named_and_nothing_is_sent(
+def test_a_wrong_line_is_named_and_the_others_are_sent_unless_it_is_strict(
     run: Run, service: str, store: RedisStore, tmp_path: Path
 ) -> None:
     path = lines_file(tmp_path, ARTICLES[0], {**ARTICLES[1], "published_at": "yesterday"})
-    refused = run("ingest", path, "--url", service)
+    refused = run("ingest", path, "--url", service, "--strict")
     assert refused.returncode == 2
     assert "published_at" in refused.stderr
     assert store.read_articles(["a0"]) == [None]
-    partly = run("ingest", path, "--url", service, "--skip-invalid")
-    assert partly.returncode == 2
-    assert store.read_articles(["a0"]) != [None]
+    for option in ([], ["--skip-invalid"]):
+        taken = run("ingest", path, "--url", service, *option)
+        assert (taken.returncode, taken.stdout[:15]) == (0, "1 articles sent"), taken.stderr
+        assert "line 2  published_at" in taken.stderr
+    assert store.read_articles(["a0", "a1"])[1] is None
+
+
+def test_a_file_without_anything_valid_is_refused(run: Run, service: str, tmp_path: Path) -> None:
+    refused = run("ingest", lines_file(tmp_path, {"title": "No id"}), "--url", service)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "article_id" in refused.stderr
+
+
+def test_events_of_another_month_are_left_out(run: Run, service: str, tmp_path: Path) -> None:
+    times = {"old": time.time() - 31 * 86_400, "ahead": time.time() + 3600, "now": time.time()}
+    events = [
+        {**EVENTS[0], "event_id": name, "occurred_at": format_time(at)}
+        for name, at in times.items()
+    ]
+    sent = run("ingest", lines_file(tmp_path, ARTICLES[0], *events), "--url", service)
+    assert (sent.returncode, sent.stdout.split("; ")[1]) == (
+        0,
+        "events: 1 accepted, 0 duplicate, 0 rejected\n",
+    )
+    assert "old     occurred_at  must be at most 30 days in the past" in sent.stderr
+    assert "ahead   occurred_at  must be at most 5 minutes in the future" in sent.stderr
 
 
 FEED = """<rss version="2.0"><channel><title>Quay</title><link>https://quay.example/</link>
@@ -134,6 +158,38 @@ def test_an_undated_entry_keeps_the_time_when_it_was_first_seen(
         assert stored is not None
         times.append(stored.article.published_at)
     assert times[0] == times[1] == pytest.approx(time.time(), abs=60)
+
+
+def test_reading_a_source_again_undoes_no_decision_of_the_desk(
+    run: Run, service: str, store: RedisStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.xml"
+    path.write_text(FEED.format(today=format_time(time.time() - 60)))
+    lines = lines_file(tmp_path, *ARTICLES[:4])
+    for source in (str(path), lines):
+        assert run("ingest", source, "--url", service).returncode == 0
+    with FeedClient(service) as desk:
+        desk.call("DELETE", "/v1/articles/quay.example:1")
+        desk.call("DELETE", "/v1/articles/a0")
+        desk.call("DELETE", "/v1/articles/a1", query={"purge": "true"})
+        desk.call("PATCH", "/v1/articles/a2", body={"sponsored": True})
+        whole = {**ARTICLES[3], "ai_generated": "assisted", "expires_at": "2099-01-01T00:00:00Z"}
+        desk.call("PUT", "/v1/articles/a3", body={k: whole[k] for k in whole if k != "article_id"})
+    for source in (str(path), lines):
+        assert run("ingest", source, "--url", service).returncode == 0
+    dated, first, second, third, fourth = store.read_articles(
+        ["quay.example:1", "a0", "a1", "a2", "a3"]
+    )
+    assert dated is not None
+    assert first is not None
+    assert third is not None
+    assert fourth is not None
+    assert dated.article.retracted
+    assert first.article.retracted
+    assert second is None
+    assert third.article.sponsored
+    assert fourth.article.ai_generated is AiGenerated.ASSISTED
+    assert fourth.article.expires_at is not None
 
 
 def test_an_unknown_zone_is_refused(run: Run, service: str, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def used_store(store_settings, store):
     store.add_key(StoredKey("desk", "read", "0" * 64, NOW))
     store.write_key_uses({"desk": NOW})
     store.daily_salt(20_000)
+    store.erase_article("d1-1", NOW)
     store.write_pins([])
     store.write_experiment("e", {}, version=1)
     return store

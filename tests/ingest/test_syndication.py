@@ -36,7 +36,7 @@ def test_an_rss_item_becomes_an_article_without_markup():
     assert ferry.article_id == "tag:harbour,1"
     assert ferry.title == "Ferry & quay"
     assert ferry.standfirst == "A new ferry."
-    assert (ferry.section, ferry.source, ferry.language) == ("local", "Harbour news", "en")
+    assert (ferry.section, ferry.source, ferry.language) == ("Local", "Harbour news", "en-gb")
     assert ferry.published_at == 1795249800.0
     assert ferry.image_url == "https://example.org/f.jpg"
 

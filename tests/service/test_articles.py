@@ -33,6 +33,7 @@ def test_an_article_comes_back_as_it_was_sent(site: Any) -> None:
         "url": "https://news.example/a",
         "image_url": "/a.jpg",
         "section": "News",
+        "other_sections": ["Local"],
         "tags": ["one", "two"],
         "source": "Desk",
         "author": "Me",
@@ -47,6 +48,8 @@ def test_an_article_comes_back_as_it_was_sent(site: Any) -> None:
     answer = site.client.post("/v1/articles", json={"articles": [sent]})
     assert answer.json == {"results": [{"article_id": "a", "status": "created"}]}
     found = site.client.get("/v1/articles/a").json
+    assert found.pop("owned_fields") == sorted(sent.keys() - {"article_id"})
+    assert found.pop("origins") == []
     assert found == {**sent, "published_at": "2026-09-21T10:00:00.000Z"}
 
 

@@ -28,7 +28,8 @@ def used(store, store_settings, tmp_path, make_event, make_article, make_served)
     worker.tick(NOW)
     worker.stop(NOW)
     store.append_events([make_event(user_id=f"v{n}", event_id=f"f{n}") for n in range(10)])
-    store.write_articles([make_article("a"), make_article("b")])
+    store.write_articles([make_article("a"), make_article("b"), make_article("erased")])
+    store.erase_article("erased", NOW)
     store.write_preferences("u1", Preferences(languages=("de",)))
     store.save_served(make_served(), new_slate=True)
     store.merge_reader("u2", "v1", NOW)
@@ -62,6 +63,7 @@ def test_a_restored_installation_goes_on_where_the_backup_was_made(
             == store.read_for_page("reader", "request")[0]
         )
         assert len(list(restored.scan_articles())) == 2
+        assert restored.read_states(["a", "erased"]) == store.read_states(["a", "erased"])
         assert restored.secret("x") == restored.secret("x")
         key = restored._keys.reader("h", "u1")
         assert 0 < restored._link.call(key, "TTL", key) <= 60 * 86_400

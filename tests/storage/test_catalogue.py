@@ -4,9 +4,11 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import orjson
 
 from feed.domain import AiGenerated, Pin
-from feed.storage.records import ChangeBatch
+from feed.storage.article_codec import decode_article, encode_whole
+from feed.storage.records import ChangeBatch, Contribution, WriteOutcome
 
 NOW = 1_780_000_000.0
 
@@ -80,6 +82,59 @@ def test_deletion_is_a_change_and_counts_what_was_there(store, make_article):
     assert (change.article_id, change.stored) == ("a", None)
     assert store.read_articles(["a"]) == [None]
     assert list(store.scan_articles()) == []
+
+
+def test_only_the_article_that_was_read_is_replaced(store, make_article):
+    (state,) = store.read_states(["a"])
+    assert (state.stored, state.digest, state.is_erased) == (None, "", False)
+    assert store.write_articles([make_article("a")], [state.digest]) == [WriteOutcome.WRITTEN]
+    position = store.catalogue_position()
+    assert store.write_articles([make_article("a")], [state.digest]) == [WriteOutcome.CONFLICT]
+    assert store.catalogue_position() == position
+    (state,) = store.read_states(["a"])
+    better = make_article("a", title="Better")
+    assert store.write_articles([better], [state.digest]) == [WriteOutcome.WRITTEN]
+    assert store.read_articles(["a"])[0].article.title == "Better"
+
+
+def test_an_erased_article_is_not_written_until_it_is_restored(store, make_article):
+    store.write_articles([make_article("a"), make_article("swept")])
+    store.delete_articles(["swept"])
+    assert not store.erase_article("unknown", NOW)
+    assert store.erase_article("a", NOW)
+    outcomes = store.write_articles([make_article(name) for name in ("a", "swept", "unknown")])
+    assert outcomes == [WriteOutcome.ERASED, WriteOutcome.WRITTEN, WriteOutcome.WRITTEN]
+    assert store.read_articles(["a"]) == [None]
+    assert [state.is_erased for state in store.read_states(["a", "swept"])] == [True, False]
+    assert store.restore_article("a")
+    assert not store.restore_article("a")
+    assert store.write_articles([make_article("a")]) == [WriteOutcome.WRITTEN]
+
+
+def test_where_an_article_came_from_is_kept_with_it(store, make_article):
+    full = replace(
+        make_article("a"),
+        fresh_at=NOW + 5,
+        owned=frozenset({"title", "tags"}),
+        origins=(Contribution("https://a.example/", ("Sport", "Local"), ("x",)), Contribution("b")),
+        fillers={"author": "b"},
+    )
+    store.write_articles([full])
+    assert store.read_articles(["a"]) == [full]
+    (scanned,) = store.scan_articles()
+    assert (scanned.fresh_at, scanned.owned, scanned.origins) == (NOW + 5, frozenset(), ())
+
+
+def test_an_article_from_before_there_were_origins_can_be_read(store, make_article):
+    old = encode_whole(make_article("a"))
+    size = int.from_bytes(old[:4], "little")
+    fields = orjson.loads(old[4 : 4 + size])
+    del fields["fresh"], fields["other_sections"]
+    text = orjson.dumps(fields)
+    found = decode_article(len(text).to_bytes(4, "little") + text + old[4 + size :])
+    assert (found.fresh_at, found.owned, found.origins, dict(found.fillers)) == (
+        NOW, frozenset(), (), {},
+    )  # fmt: skip
 
 
 def test_a_position_that_was_trimmed_away_is_a_gap(store, make_article):

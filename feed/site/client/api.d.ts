@@ -42,6 +42,7 @@ export interface Article {
   url: string | null;
   image_url: string | null;
   section: string;
+  other_sections: string[];
   tags: string[];
   source: string;
   author: string;

@@ -1,13 +1,16 @@
 -- Remove articles, logging each that was there. Returns how many there were.
--- KEYS: 1 articles; 2 meta; 3 age; 4 change log
--- ARGV: 1 bound of the change log; then the ids
+-- KEYS: 1 articles; 2 meta; 3 age; 4 change log; 5 erased
+-- ARGV: 1 bound of the change log; 2 when they were erased for good (epoch s), or ''; then the ids
 local removed = 0
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   redis.call('HDEL', KEYS[1], ARGV[i])
   redis.call('ZREM', KEYS[3], ARGV[i])
   if redis.call('HDEL', KEYS[2], ARGV[i]) == 1 then
     removed = removed + 1
     redis.call('XADD', KEYS[4], '*', 'a', ARGV[i])
+    if ARGV[2] ~= '' then
+      redis.call('ZADD', KEYS[5], ARGV[2], ARGV[i])
+    end
   end
 end
 redis.call('XTRIM', KEYS[4], 'MAXLEN', ARGV[1])
