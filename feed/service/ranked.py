@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from feed.config import RankingConfig
-from feed.domain import Mode, Rung, ServedFeed, Slots
+from feed.domain import WINDOW_KEY, Mode, Rung, ServedFeed, Slots
 from feed.experiments.design.resolution import Resolution, Side, resolve
 from feed.features.profile import (
     EMPTY_PROFILE,
@@ -164,6 +164,7 @@ def _as_served(
         "device": query.device,
         "platform": query.platform,
         "page_article_id": query.page_article_id,
+        WINDOW_KEY: _window(slate),
     }
     return ServedFeed(
         request_id=token_hex(16),
@@ -184,6 +185,11 @@ def _as_served(
         counters_at=snapshot.counters_at,
         context={name: text for name, text in stated.items() if text},
     )
+
+
+def _window(slate: Slate) -> str:
+    hours = slate.trace.window_hours
+    return "" if hours is None else f"{hours:g}"
 
 
 def slate_slots(slate: Slate, view: RankingView) -> Slots:
