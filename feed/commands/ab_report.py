@@ -82,6 +82,7 @@ def ab_report(
                 settings.data_dir,
                 chosen,
                 now=now,
+                ranking=settings.ranking,
                 from_at=parse_time("--from", begin) if begin else None,
                 to_at=to_at,
                 command=_command(chosen, data, definition, begin, to_at),

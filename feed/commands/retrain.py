@@ -87,7 +87,8 @@ def retrain(
     console = Console()
     with one_line_errors():
         config = read_config(assignments, window_days, engine)
-        directory = chosen_settings(data).data_dir
+        settings = chosen_settings(data)
+        directory = settings.data_dir
         registry = ModelRegistry(directory / "models")
         hidden = not console.is_terminal
         bar = Progress(console=console, transient=True, disable=hidden)
@@ -96,7 +97,13 @@ def retrain(
             source = read_window(directory / "archive", config, bar)
             live = registry.load_live()
             candidate, verdict = learn(
-                source, live, config, threads or training_threads(), _free_version(registry), bar
+                source,
+                live,
+                config,
+                settings.ranking,
+                threads or training_threads(),
+                _free_version(registry),
+                bar,
             )
             candidate = with_manifest(
                 candidate,
@@ -159,6 +166,7 @@ def learn(
     source: TrainingLog,
     live: ModelBundle | None,
     config: TrainingConfig,
+    ranking: RankingConfig,
     threads: int,
     version: str,
     bar: Progress,
@@ -166,7 +174,6 @@ def learn(
     """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
     live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
     window = hold_out(source.log, live_until)
-    ranking = RankingConfig()
     candidate = train(
         source.log,
         window.start,

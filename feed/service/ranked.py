@@ -10,8 +10,8 @@ from secrets import token_hex
 import numpy as np
 import structlog
 
-from feed.config import RankingConfig
-from feed.domain import WINDOW_KEY, Mode, Rung, ServedFeed, Slots
+from feed.config import RANKING_PREFIX, RankingConfig
+from feed.domain import WINDOW_KEY, InvalidInputError, Mode, Rung, ServedFeed, Slots
 from feed.experiments.design.resolution import Resolution, Side, resolve
 from feed.features.profile import (
     EMPTY_PROFILE,
@@ -25,6 +25,7 @@ from feed.features.request_context import (
     asked_section,
     device_code,
 )
+from feed.models.ranker import default_ranker
 from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
 from feed.ranking.pipeline import recommend
@@ -47,6 +48,20 @@ class FeedRequest:
     query: FeedQuery
     now: float
     reader: ReaderState | None
+
+
+def check_ranking(config: RankingConfig) -> None:
+    """Refuse parameters that no feed can be ranked with.
+
+    Raises:
+        InvalidInputError: a weight is that of a feature that does not exist.
+    """
+    try:
+        default_ranker(config.weights)
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            error.field_name.replace("weights", f"{RANKING_PREFIX}WEIGHTS", 1), error.rule
+        ) from None
 
 
 def rank(

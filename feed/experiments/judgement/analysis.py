@@ -44,6 +44,7 @@ def analyse(
     experiment: Experiment,
     *,
     now: float,
+    ranking: RankingConfig | None = None,
     from_at: float | None = None,
     to_at: float | None = None,
     command: str = "",
@@ -56,6 +57,8 @@ def analyse(
         data_dir: The installation's data directory.
         experiment: As registered; it must have started.
         now: Epoch seconds.
+        ranking: The installation's parameters, which hold where a variant changes nothing; by
+            default the documented ones.
         from_at: Begin of the window; by default, and at the earliest, the start.
         to_at: End of the window, not included; by default the stop or `now`.
         command: How to make the report again, for its last section.
@@ -74,7 +77,8 @@ def analyse(
     window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at)
     with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
         window = _prepare(log.connection, experiment, window)
-        return _compose(log, experiment, window, now=now, command=command)
+        boost = (ranking or RankingConfig()).trending_boost
+        return _compose(log, experiment, window, now=now, default_boost=boost, command=command)
 
 
 def choose_window(
@@ -120,7 +124,13 @@ def _expose(connection: duckdb.DuckDBPyConnection, experiment: Experiment, windo
 
 
 def _compose(
-    log: Log, experiment: Experiment, window: Window, *, now: float, command: str
+    log: Log,
+    experiment: Experiment,
+    window: Window,
+    *,
+    now: float,
+    default_boost: float,
+    command: str,
 ) -> Report:
     connection = log.connection
     arms = _summarise_arms(connection, experiment)
@@ -147,7 +157,7 @@ def _compose(
         courses=trace_time(connection, experiment, window),
         segments=split_segments(connection, experiment, primaries),
         slot_tables=tabulate_slots(connection, experiment),
-        boost=compare_boost(connection, experiment, RankingConfig().trending_boost),
+        boost=compare_boost(connection, experiment, default_boost),
         holdout=compare_holdout(connection, experiment),
         teams=compare_teams(connection, experiment),
         power=summarise_power(experiment, primaries),
