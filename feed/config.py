@@ -178,6 +178,9 @@ class Settings:
     )
     reader_ttl_days: int = setting(60, "days a reader without events is kept in the store")
     slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable")
+    section_aliases: str = setting(
+        "", "further names of sections, such as football=Sport, soccer=Sport"
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     ranking: RankingConfig = field(default_factory=RankingConfig)
 

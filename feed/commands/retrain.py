@@ -19,8 +19,9 @@ from rich.table import Table
 
 from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings
-from feed.config import DAY_S, RankingConfig, TrainingConfig, override
+from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig, override
 from feed.domain import GateRefusedError, InvalidInputError, format_time
+from feed.features.sections import read_aliases
 from feed.models.bundle import ModelBundle
 from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
@@ -94,7 +95,7 @@ def retrain(
         bar = Progress(console=console, transient=True, disable=hidden)
         with one_trainer(directory / "models"), bar:
             registry.sweep()
-            source = read_window(directory / "archive", config, bar)
+            source = read_window(settings, config, bar)
             live = registry.load_live()
             candidate, verdict = learn(
                 source,
@@ -146,18 +147,20 @@ def read_config(
     return replace(config, factors=0) if engine == "none" else config
 
 
-def read_window(archive_dir: Path, config: TrainingConfig, bar: Progress) -> TrainingLog:
-    """Return the last `window_days` of an archive.
+def read_window(settings: Settings, config: TrainingConfig, bar: Progress) -> TrainingLog:
+    """Return the last `window_days` of an installation's archive.
 
     Raises:
         InvalidInputError: the archive holds no event.
     """
     task = bar.add_task("reading the archive", total=None)
+    archive_dir = settings.data_dir / "archive"
     archive = Archive(archive_dir)
     span = archive.span()
     if span is None:
         raise InvalidInputError("--data", f"holds no archived events yet ({archive_dir})")
-    source = TrainingLog(*read_archive(archive, span[1] - config.window_days * DAY_S))
+    since, aliases = span[1] - config.window_days * DAY_S, read_aliases(settings.section_aliases)
+    source = TrainingLog(*read_archive(archive, since, section_aliases=aliases))
     bar.update(task, total=1.0, completed=1.0)
     return source
 

@@ -31,7 +31,7 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
         settings = _chosen(settings_from_environment(), data, host, port, web)
         check_access_settings(settings)
         check_encoder(settings)
-        check_ranking(settings.ranking)
+        check_ranking(settings)
         check_port(settings.host, settings.port)
         configure_logging(settings)
         Supervisor(settings, announce=click.echo).run()

@@ -57,7 +57,8 @@ def find_eligible(
     Live, published, not expired, not older than `max_age_hours`, of the section and languages
     asked for, not the page's own article; and for a reader: not read, not hidden or disliked, not
     of a muted section or source, of a language the reader chose. An article without a language is
-    dropped when languages are asked for.
+    dropped when languages are asked for. An article with several sections is of each of them, but
+    only its own section can be muted.
 
     If these are fewer than `FEWEST` and age alone keeps out others, the age limit is doubled until
     they are enough or no other is left. Only such a request looks at the older articles.
@@ -112,7 +113,7 @@ def _find_within(
         _drop_codes(mask, rows, pool.source, preferences.muted_sources, "muted_source", dropped)
         _keep_languages(mask, rows, pool, tuple(preferences.languages.tolist()), dropped)
     if request.section >= 0:
-        wrong = rows[pool.section[rows] != request.section]
+        wrong = rows[~pool.stand_in(rows, [request.section])]
         dropped["other_section"] = _drop(mask, wrong)
     _keep_languages(mask, rows, pool, request.languages, dropped)
     return Eligibility(mask, rows, dropped)
@@ -124,7 +125,7 @@ def may_be_pinned(
     """Return whether an editor's pick may be shown: every rule counts but age."""
     if not 0 <= row < pool.size or not pool.live[row] or pool.expires_at[row] <= request.now:
         return False
-    if request.section >= 0 and pool.section[row] != request.section:
+    if request.section >= 0 and not pool.stand_in(np.array([row]), [request.section])[0]:
         return False
     if request.languages and pool.language[row] not in request.languages:
         return False

@@ -75,7 +75,7 @@ def application() -> APIFlask:
     settings = settings_from_environment()
     check_access_settings(settings)
     check_encoder(settings)
-    check_ranking(settings.ranking)
+    check_ranking(settings)
     configure_logging(settings)
     await_store(settings)
     app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))

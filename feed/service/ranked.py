@@ -10,7 +10,7 @@ from secrets import token_hex
 import numpy as np
 import structlog
 
-from feed.config import RANKING_PREFIX, RankingConfig
+from feed.config import RANKING_PREFIX, RankingConfig, Settings
 from feed.domain import WINDOW_KEY, InvalidInputError, Mode, Rung, ServedFeed, Slots
 from feed.experiments.design.resolution import Resolution, Side, resolve
 from feed.features.profile import (
@@ -25,6 +25,7 @@ from feed.features.request_context import (
     asked_section,
     device_code,
 )
+from feed.features.sections import read_aliases
 from feed.models.ranker import default_ranker
 from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
@@ -50,14 +51,16 @@ class FeedRequest:
     reader: ReaderState | None
 
 
-def check_ranking(config: RankingConfig) -> None:
-    """Refuse parameters that no feed can be ranked with.
+def check_ranking(settings: Settings) -> None:
+    """Refuse settings with which no feed can be ranked.
 
     Raises:
-        InvalidInputError: a weight is that of a feature that does not exist.
+        InvalidInputError: a weight is that of a feature that does not exist, or the aliases of
+            sections are not pairs of names.
     """
+    read_aliases(settings.section_aliases)
     try:
-        default_ranker(config.weights)
+        default_ranker(settings.ranking.weights)
     except InvalidInputError as error:
         raise InvalidInputError(
             error.field_name.replace("weights", f"{RANKING_PREFIX}WEIGHTS", 1), error.rule
@@ -119,7 +122,7 @@ def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) 
         unit=reader.unit,
         platform=query.platform,
         language=query.language or "",
-        section=query.section,
+        section=snapshot.view.pool.sections.key(query.section),
     )
 
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from feed.config import RankingConfig
 from feed.features.request_context import RequestContext
-from feed.ranking.eligibility import FEWEST, find_eligible
+from feed.ranking.eligibility import FEWEST, find_eligible, may_be_pinned
 from feed.ranking.live_index import EXPLORE_DEPTH, build_index
 
 NOW = 1_700_000_000.0  # that of conftest
@@ -53,6 +53,22 @@ def test_age_limit_is_inclusive(world):
     mask = eligible(world).mask
     assert mask[0]
     assert not mask[1]
+
+
+def test_an_article_stands_in_its_other_sections_but_only_its_own_can_mute_it(world):
+    sport, news = world.pool.sections.rows(["sport", "news"]).tolist()
+    guest = int(np.flatnonzero(world.pool.section == news)[0])
+    world.pool.also_in[sport] = np.array([guest])
+    in_sport = eligible(world, section=sport)
+    assert set(in_sport.rows.tolist()) == {guest, *np.flatnonzero(world.pool.section == sport)}
+    assert guest in eligible(world, section=news).rows
+    no_sport = world.reader(preferences=world.prefer(muted_sections=["sport"]))
+    no_news = world.reader(preferences=world.prefer(muted_sections=["news"]))
+    assert guest in eligible(world, no_sport).rows
+    assert guest not in eligible(world, no_news).rows
+    asked = RequestContext(now=NOW, section=sport)
+    assert may_be_pinned(world.pool, guest, asked, no_sport)
+    assert not may_be_pinned(world.pool, guest, asked, no_news)
 
 
 def test_the_age_limit_is_doubled_until_ten_articles_may_be_shown(world):

@@ -63,6 +63,6 @@ def test_a_variant_overrides_them_and_control_does_not(own_site: Any, clock: Any
 
 
 def test_a_weight_of_no_feature_is_refused_at_the_start() -> None:
-    check_ranking(RankingConfig(weights={"age_published": -2.0}))
+    check_ranking(Settings(ranking=RankingConfig(weights={"age_published": -2.0})))
     with pytest.raises(InvalidInputError, match=r"^FEED_RANKING_WEIGHTS\.popularity: is not a"):
-        check_ranking(RankingConfig(weights={"popularity": 2.0}))
+        check_ranking(Settings(ranking=RankingConfig(weights={"popularity": 2.0})))

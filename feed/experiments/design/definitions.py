@@ -12,6 +12,7 @@ from feed.domain import InvalidInputError, check_id, format_time, parse_time
 from feed.experiments.design.assignment import HOLDOUT, Allocation
 from feed.experiments.design.metrics import METRICS, metric_named
 from feed.experiments.design.parsing import Reader
+from feed.features.sections import section_key
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """Names of experiments, variants and layers: they appear in addresses and file names."""
@@ -80,8 +81,9 @@ class Audience:
 
     def admits(self, *, platform: str = "", language: str = "", section: str = "") -> bool:
         """Whether a request with these properties may enter the experiment."""
-        wanted = (self.platforms, self.languages, self.sections)
-        given = (platform, language, section)
+        sections = tuple(map(section_key, self.sections))
+        wanted = (self.platforms, self.languages, sections)
+        given = (platform, language, section_key(section))
         return all(
             not allowed or value in allowed for allowed, value in zip(wanted, given, strict=True)
         )
