@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -18,16 +19,92 @@ HOUR_S = 3600.0
 DAY_S = 86400.0
 
 
-def setting(default: Any, text: str) -> Any:
+RANKING_PREFIX = "FEED_RANKING_"
+"""How the names of an installation's ranking parameters begin in the environment."""
+
+
+def setting(default: Any, text: str, *, above_zero: bool = False) -> Any:
     """Declare one documented setting; `text` says what it is and in which unit."""
+    metadata = {"doc": text, "above_zero": above_zero}
     if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata={"doc": text})
-    return field(default=default, metadata={"doc": text})
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingConfig:
+    """Every parameter of a feed request.
+
+    `FEED_RANKING_<NAME>` sets one for the whole installation; an experiment's variant overrides
+    any of them.
+    """
+
+    slate_size: int = setting(
+        200, "articles in one ranked list, through which cursors page", above_zero=True
+    )
+    candidates_per_source: int = setting(
+        100, "candidates that one source may propose", above_zero=True
+    )
+    candidate_cap: int = setting(
+        120, "candidates scored, taken from the sources in turn", above_zero=True
+    )
+    max_age_hours: float = setting(
+        72.0, "age above which only pinned articles are candidates, hours", above_zero=True
+    )
+    use_ranker: bool = setting(True, "whether the learned ranker is used when the model has one")
+    use_collaborative: bool = setting(True, "whether collaborative filtering is used")
+    use_content: bool = setting(True, "whether the content sources and features are used")
+    trending_boost: float = setting(
+        0.3, "strength of the trending factor: score * (1 + boost * trend)"
+    )
+    trending_half_life_minutes: float = setting(
+        30.0,
+        "half-life of the trending rate, 30 or 120 minutes; the same for every variant",
+        above_zero=True,
+    )
+    followed_boost: float = setting(
+        0.5, "strength of a follow: score * (1 + boost) in followed sections and sources"
+    )
+    section_decay: float = setting(
+        0.9, "factor on the score for each earlier article of the same section"
+    )
+    source_decay: float = setting(
+        1.0, "factor on the score for each earlier article of the same source"
+    )
+    decay_floor: float = setting(0.5, "lowest value of the section and source factors")
+    mmr_lambda: float = setting(
+        0.9, "1 ranks only by score, 0 only by difference from the articles above (MMR)"
+    )
+    duplicate_similarity: float = setting(
+        0.92, "cosine from which two articles count as the same story"
+    )
+    fatigue_after: int = setting(3, "impressions without a click after which the score is lowered")
+    fatigue_factor: float = setting(0.7, "factor on the score for each further impression")
+    explore_slots: int = setting(
+        1, "slots of the first page drawn at random from the exploration pool"
+    )
+    explore_from: int = setting(4, "first slot (0-based) that exploration may take")
+    first_page: int = setting(20, "number of slots that count as the first page", above_zero=True)
+    session_minutes: float = setting(
+        60.0, "age up to which events belong to the present session, minutes", above_zero=True
+    )
+    profile_half_life_hours: float = setting(
+        72.0, "half-life of an event's weight in a profile, hours", above_zero=True
+    )
+    fold_in_half_life_hours: float = setting(
+        24.0, "half-life of an event's weight in fold-in, hours", above_zero=True
+    )
+    weights: dict[str, float] = setting(
+        {}, "weights of the default linear ranker that differ from the documented ones, by feature"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How one installation runs. Each is read from `FEED_<NAME>` in the environment."""
+    """How one installation runs. Each is read from `FEED_<NAME>` in the environment.
+
+    `ranking` holds what a feed is ranked with where no experiment says otherwise.
+    """
 
     data_dir: Path = setting(Path("data"), "directory of the store, the archive and the models")
     redis_url: str = setting("", "redis:// or unix:// address of the store; empty: feed starts one")
@@ -101,63 +178,11 @@ class Settings:
     )
     reader_ttl_days: int = setting(60, "days a reader without events is kept in the store")
     slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable")
+    section_aliases: str = setting(
+        "", "further names of sections, such as football=Sport, soccer=Sport"
+    )
     log_level: str = setting("info", "debug, info, warning or error")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankingConfig:
-    """Every parameter of a feed request. An experiment's variant overrides any of them."""
-
-    slate_size: int = setting(200, "articles in one ranked list, through which cursors page")
-    candidates_per_source: int = setting(100, "candidates that one source may propose")
-    candidate_cap: int = setting(120, "candidates scored, taken from the sources in turn")
-    max_age_hours: float = setting(
-        72.0, "age above which only pinned articles are candidates, hours"
-    )
-    use_ranker: bool = setting(True, "whether the learned ranker is used when the model has one")
-    use_collaborative: bool = setting(True, "whether collaborative filtering is used")
-    use_content: bool = setting(True, "whether the content sources and features are used")
-    trending_boost: float = setting(
-        0.3, "strength of the trending factor: score * (1 + boost * trend)"
-    )
-    trending_half_life_minutes: float = setting(
-        30.0, "half-life of the trending rate, 30 or 120 minutes; the same for every variant"
-    )
-    followed_boost: float = setting(
-        0.5, "strength of a follow: score * (1 + boost) in followed sections and sources"
-    )
-    section_decay: float = setting(
-        0.9, "factor on the score for each earlier article of the same section"
-    )
-    source_decay: float = setting(
-        1.0, "factor on the score for each earlier article of the same source"
-    )
-    decay_floor: float = setting(0.5, "lowest value of the section and source factors")
-    mmr_lambda: float = setting(
-        0.9, "1 ranks only by score, 0 only by difference from the articles above (MMR)"
-    )
-    duplicate_similarity: float = setting(
-        0.92, "cosine from which two articles count as the same story"
-    )
-    fatigue_after: int = setting(3, "impressions without a click after which the score is lowered")
-    fatigue_factor: float = setting(0.7, "factor on the score for each further impression")
-    explore_slots: int = setting(
-        1, "slots of the first page drawn at random from the exploration pool"
-    )
-    explore_from: int = setting(4, "first slot (0-based) that exploration may take")
-    first_page: int = setting(20, "number of slots that count as the first page")
-    session_minutes: float = setting(
-        60.0, "age up to which events belong to the present session, minutes"
-    )
-    profile_half_life_hours: float = setting(
-        72.0, "half-life of an event's weight in a profile, hours"
-    )
-    fold_in_half_life_hours: float = setting(
-        24.0, "half-life of an event's weight in fold-in, hours"
-    )
-    weights: dict[str, float] = setting(
-        {}, "weights of the default linear ranker that differ from the documented ones, by feature"
-    )
+    ranking: RankingConfig = field(default_factory=RankingConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,12 +241,18 @@ def describe(config: type[Any]) -> list[tuple[str, str, str]]:
     """Return (name, default, description) for every setting of a configuration class."""
     instance = config()
     return [
-        (f.name, _default_text(getattr(instance, f.name)), f.metadata["doc"])
-        for f in fields(config)
+        (f.name, setting_text(getattr(instance, f.name)), f.metadata["doc"])
+        for f in documented(config)
     ]
 
 
-def _default_text(value: Any) -> str:
+def documented(config: Any) -> list[Field[Any]]:
+    """Return the fields of a configuration class, or of one of its objects, that are settings."""
+    return [f for f in fields(config) if "doc" in f.metadata]
+
+
+def setting_text(value: Any) -> str:
+    """Return a value as people read it."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {number:g}" for name, number in value.items())
     return str(value)
@@ -231,14 +262,55 @@ def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settin
     """Return the settings named `FEED_<NAME>` in `environ`, defaults for the rest.
 
     Raises:
-        InvalidInputError: a value does not have the setting's type.
+        InvalidInputError: a value does not have the setting's type, or a name that begins with
+            `FEED_RANKING_` is not that of a ranking parameter.
     """
     given = {
         f.name: environ[f"FEED_{f.name.upper()}"]
-        for f in fields(Settings)
+        for f in documented(Settings)
         if f"FEED_{f.name.upper()}" in environ
     }
-    return override(Settings(), given, prefix="FEED_", upper=True)
+    settings = override(Settings(), given, prefix="FEED_", upper=True)
+    return replace(settings, ranking=_ranking_from_environment(environ))
+
+
+def _ranking_from_environment(environ: Mapping[str, str]) -> RankingConfig:
+    given: dict[str, Any] = {
+        name.removeprefix(RANKING_PREFIX).lower(): text
+        for name, text in environ.items()
+        if name.startswith(RANKING_PREFIX)
+    }
+    if "weights" in given:
+        given["weights"] = _read_object(f"{RANKING_PREFIX}WEIGHTS", given["weights"])
+    config = override(RankingConfig(), given, prefix=RANKING_PREFIX, upper=True)
+    for f in documented(config):
+        value, label = getattr(config, f.name), RANKING_PREFIX + f.name.upper()
+        if f.metadata["above_zero"] and not value > 0:
+            raise InvalidInputError(label, "must be greater than 0")
+        if not isinstance(value, dict) and value < 0:
+            raise InvalidInputError(label, "must not be negative")
+    return config
+
+
+def _read_object(label: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise InvalidInputError(label, 'must be JSON such as {"age_published": -2}') from None
+
+
+def settings_to_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables from which `settings_from_environment` makes these settings."""
+    own = {f"FEED_{f.name.upper()}": getattr(settings, f.name) for f in documented(Settings)}
+    ranking = settings.ranking
+    own |= {RANKING_PREFIX + f.name.upper(): getattr(ranking, f.name) for f in documented(ranking)}
+    return {name: _environment_text(value) for name, value in own.items()}
+
+
+def _environment_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: bool = False) -> T:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 
 from feed.config import (
@@ -9,8 +7,10 @@ from feed.config import (
     Settings,
     TrainingConfig,
     describe,
+    documented,
     override,
     settings_from_environment,
+    settings_to_environment,
 )
 from feed.domain import InvalidInputError
 
@@ -18,7 +18,7 @@ from feed.domain import InvalidInputError
 @pytest.mark.parametrize("config", [Settings, RankingConfig, TrainingConfig])
 def test_every_setting_says_what_it_means(config):
     described = describe(config)
-    assert [name for name, _, _ in described] == [f.name for f in fields(config)]
+    assert [name for name, _, _ in described] == [f.name for f in documented(config)]
     assert all(len(text) > 10 for _, _, text in described)
 
 
@@ -41,6 +41,44 @@ def test_settings_come_from_the_environment():
 def test_a_wrong_setting_is_named_with_its_rule(environment, message):
     with pytest.raises(InvalidInputError, match=message):
         settings_from_environment(environment)
+
+
+RANKING_GIVEN = {
+    "FEED_RANKING_MAX_AGE_HOURS": "168",
+    "FEED_RANKING_USE_RANKER": "no",
+    "FEED_RANKING_WEIGHTS": '{"age_published": 2}',
+}
+
+
+def test_ranking_parameters_of_the_installation_come_from_the_environment():
+    ranking = settings_from_environment(RANKING_GIVEN).ranking
+    assert ranking.max_age_hours == 168.0
+    assert ranking.use_ranker is False
+    assert ranking.weights == {"age_published": 2.0}
+    assert ranking.slate_size == RankingConfig().slate_size
+    assert settings_from_environment({}).ranking == RankingConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("MAX_AGE", "168", "is not a setting"),
+        ("MAX_AGE_HOURS", "a week", "must be a number"),
+        ("MAX_AGE_HOURS", "0", "must be greater than 0"),
+        ("TRENDING_BOOST", "-0.1", "must not be negative"),
+        ("SLATE_SIZE", "2.5", "must be a whole number"),
+        ("WEIGHTS", "popular_2h", "must be JSON"),
+        ("WEIGHTS", "[1]", "must be an object of numbers"),
+    ],
+)
+def test_a_wrong_ranking_parameter_is_named_with_its_rule(name, value, rule):
+    with pytest.raises(InvalidInputError, match=f"^FEED_RANKING_{name}: {rule}"):
+        settings_from_environment({f"FEED_RANKING_{name}": value})
+
+
+def test_settings_written_to_the_environment_are_read_again_as_they_were():
+    settings = settings_from_environment(RANKING_GIVEN | {"FEED_PORT": "9000"})
+    assert settings_from_environment(settings_to_environment(settings)) == settings
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from feed.commands.opening import chosen_settings, open_store
 from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig, override
 from feed.domain import FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments
+from feed.features.sections import read_aliases
 from feed.models.bundle import ModelBundle
 from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
@@ -95,10 +96,16 @@ def retrain(
         bar = Progress(console=console, transient=True, disable=hidden)
         with one_trainer(directory / "models"), bar:
             registry.sweep()
-            source = read_window(directory / "archive", config, bar)
+            source = read_window(settings, config, bar)
             live = registry.load_live()
             candidate, verdict = learn(
-                source, live, config, threads or training_threads(), _free_version(registry), bar
+                source,
+                live,
+                config,
+                settings.ranking,
+                threads or training_threads(),
+                _free_version(registry),
+                bar,
             )
             candidate = with_manifest(
                 candidate,
@@ -142,18 +149,20 @@ def read_config(
     return replace(config, factors=0) if engine == "none" else config
 
 
-def read_window(archive_dir: Path, config: TrainingConfig, bar: Progress) -> TrainingLog:
-    """Return the last `window_days` of an archive.
+def read_window(settings: Settings, config: TrainingConfig, bar: Progress) -> TrainingLog:
+    """Return the last `window_days` of an installation's archive.
 
     Raises:
         InvalidInputError: the archive holds no event.
     """
     task = bar.add_task("reading the archive", total=None)
+    archive_dir = settings.data_dir / "archive"
     archive = Archive(archive_dir)
     span = archive.span()
     if span is None:
         raise InvalidInputError("--data", f"holds no archived events yet ({archive_dir})")
-    source = TrainingLog(*read_archive(archive, span[1] - config.window_days * DAY_S))
+    since, aliases = span[1] - config.window_days * DAY_S, read_aliases(settings.section_aliases)
+    source = TrainingLog(*read_archive(archive, since, section_aliases=aliases))
     bar.update(task, total=1.0, completed=1.0)
     return source
 
@@ -162,6 +171,7 @@ def learn(
     source: TrainingLog,
     live: ModelBundle | None,
     config: TrainingConfig,
+    ranking: RankingConfig,
     threads: int,
     version: str,
     bar: Progress,
@@ -169,7 +179,6 @@ def learn(
     """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
     live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
     window = hold_out(source.log, live_until)
-    ranking = RankingConfig()
     candidate = train(
         source.log,
         window.start,

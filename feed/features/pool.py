@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Codes, Flags, Floats, Vectors
+from feed.arrays import Codes, Flags, Floats, Rows, Vectors
 from feed.domain import AiGenerated, Article
-from feed.features.ids import IdMap, Vocabulary
+from feed.features.ids import IdMap, Vocabulary, find
+from feed.features.sections import SectionVocabulary
 
 _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "published_at": (np.float64, 0.0),
     "first_seen_at": (np.float64, 0.0),
     "expires_at": (np.float64, np.inf),
     "section": (np.int32, -1),
+    "section_name": (np.int32, -1),
     "source": (np.int32, -1),
     "language": (np.int32, -1),
     "live": (np.bool_, False),
@@ -31,14 +34,18 @@ class ArticlePool:
 
     Rows are those of `ids`, which may have grown since: rows from `size` on are unknown here.
     Times are epoch seconds; `expires_at` is inf if none was given; codes are -1 if the article
-    has no section, source or language. `live` means known and neither retracted nor deleted.
+    has no section, source or language. All spellings of a section have one code; `section_name`
+    is the code of the publisher's own spelling. `also_in` has the sorted rows of the articles
+    that have a section, by its code, as another section beside their own.
+    `live` means known and neither retracted nor deleted.
     `embedding` has shape [size, d], and d is 0 while no article has a vector. Its rows have unit
     length, or are zero for an article without a vector. They are float16, as in the store, which
     halves the memory and rounds by 0.0005.
     """
 
     ids: IdMap
-    sections: Vocabulary
+    sections: SectionVocabulary
+    section_names: Vocabulary
     sources: Vocabulary
     languages: Vocabulary
     size: int
@@ -46,12 +53,23 @@ class ArticlePool:
     first_seen_at: Floats
     expires_at: Floats
     section: Codes
+    section_name: Codes
     source: Codes
     language: Codes
     live: Flags
     sponsored: Flags
     ai_generated: Flags
     embedding: Vectors
+    also_in: Mapping[int, Rows]
+
+    def stand_in(self, rows: Rows, sections: Iterable[int]) -> Flags:
+        """Return which rows have one of the sections as their own or as another, bool [k]."""
+        found = np.zeros(len(rows), np.bool_)
+        for code in sections:
+            found |= self.section[rows] == code
+            if code in self.also_in:
+                found |= find(self.also_in[code], rows) >= 0
+        return found
 
 
 class PoolBuilder:
@@ -62,9 +80,13 @@ class PoolBuilder:
     article that a snapshot already holds gets a new vector, the builder first copies the matrix.
     """
 
-    def __init__(self, ids: IdMap | None = None) -> None:
+    def __init__(
+        self, ids: IdMap | None = None, section_aliases: Mapping[str, str] | None = None
+    ) -> None:
         self._ids = IdMap() if ids is None else ids
-        self._sections, self._sources, self._languages = Vocabulary(), Vocabulary(), Vocabulary()
+        self._sections, self._section_names = SectionVocabulary(section_aliases), Vocabulary()
+        self._sources, self._languages = Vocabulary(), Vocabulary()
+        self._other_sections = _Memberships()
         self._size = 0
         self._columns = {name: _filled(name, 64) for name in _COLUMNS}
         self._embedding: Vectors = np.zeros((64, 0), np.float16)
@@ -99,6 +121,7 @@ class PoolBuilder:
             "first_seen_at": min(first, added_at) if known and added_at else added_at or first,
             "expires_at": np.inf if article.expires_at is None else article.expires_at,
             "section": self._sections.add(article.section),
+            "section_name": self._section_names.add(article.section),
             "source": self._sources.add(article.source),
             "language": self._languages.add(article.language),
             "live": not article.retracted,
@@ -107,6 +130,8 @@ class PoolBuilder:
         }
         for name, value in values.items():
             self._columns[name][row] = value
+        others = {self._sections.add(name) for name in article.other_sections}
+        self._other_sections.set(row, others - {-1, int(values["section"])})
         self._write_embedding(row, embedding)
         return row
 
@@ -124,10 +149,12 @@ class PoolBuilder:
         return ArticlePool(
             ids=self._ids,
             sections=self._sections,
+            section_names=self._section_names,
             sources=self._sources,
             languages=self._languages,
             size=size,
             embedding=self._embedding[:size],
+            also_in=self._other_sections.by_code(),
             **columns,
         )
 
@@ -156,6 +183,33 @@ class PoolBuilder:
         if row < self._shared_rows and not np.array_equal(self._embedding[row], new):
             self._embedding, self._shared_rows = self._embedding.copy(), 0
         self._embedding[row] = new
+
+
+class _Memberships:
+    """Rows by code, where a row may have several codes or none."""
+
+    def __init__(self) -> None:
+        self._codes: dict[int, set[int]] = {}
+        self._rows: dict[int, set[int]] = {}
+        self._sorted: dict[int, Rows] = {}
+        self._changed: set[int] = set()
+
+    def set(self, row: int, codes: set[int]) -> None:
+        """Give a row these codes and no others."""
+        before = self._codes.get(row, set())
+        for code in before - codes:
+            self._rows[code].remove(row)
+        for code in codes - before:
+            self._rows.setdefault(code, set()).add(row)
+        self._changed |= before ^ codes
+        self._codes[row] = codes
+
+    def by_code(self) -> dict[int, Rows]:
+        """Return the sorted rows of each code; only those that changed are sorted again."""
+        for code in self._changed:
+            self._sorted[code] = np.array(sorted(self._rows[code]), np.int64)
+        self._changed.clear()
+        return dict(self._sorted)
 
 
 def _filled(name: str, size: int) -> npt.NDArray[np.generic]:

@@ -195,10 +195,13 @@ def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
 
 
 def followed_of(pool: ArticlePool, preferences: PreferenceCodes, rows: Rows) -> tuple[Flags, Flags]:
-    """Return which rows are of a followed section, and which of a followed source, bool [k]."""
+    """Return which rows are of a followed section, and which of a followed source, bool [k].
+
+    An article is also of the sections that it has beside its own.
+    """
     none = np.zeros(len(rows), np.bool_)
     sections, sources = preferences.followed_sections, preferences.followed_sources
-    by_section = np.isin(pool.section[rows], sections) if sections.size else none
+    by_section = pool.stand_in(rows, sections.tolist()) if sections.size else none
     by_source = np.isin(pool.source[rows], sources) if sources.size else none
     return by_section, by_source
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from feed.domain import PAGE_KEY, AiGenerated, ArchiveError, Article
 from feed.features.ids import IdMap
 from feed.features.interactions import CLICK, KINDS, EventColumns
 from feed.features.request_context import device_code
+from feed.features.sections import section_key
 from feed.offline.event_log import (
     EventLog,
     Impressions,
@@ -104,7 +106,10 @@ GROUP BY s.number ORDER BY s.number
 
 
 def read_archive(
-    archive: Archive, from_at: float = float("-inf"), to_at: float = float("inf")
+    archive: Archive,
+    from_at: float = float("-inf"),
+    to_at: float = float("inf"),
+    section_aliases: Mapping[str, str] | None = None,
 ) -> tuple[EventLog, Matrix | None]:
     """Return the log of an archive's window with the vectors of its articles.
 
@@ -118,6 +123,7 @@ def read_archive(
         archive: the archive.
         from_at: begin of the window, epoch seconds.
         to_at: end, itself outside.
+        section_aliases: key -> name of the section that an article of this section is in.
 
     Returns:
         The log, and f32 [articles, d] with zero rows where an article has no vector (None when
@@ -137,7 +143,7 @@ def read_archive(
         merges = read_merges(db, users, articles, from_at)
         if not len(events) and not len(impressions):
             raise ArchiveError("the archive holds no events in this window")
-        catalogue, added_at = _read_catalogue(db)
+        catalogue, added_at = _read_catalogue(db, section_aliases or {})
         embeddings = _read_embeddings(db, articles)
     seen_at = first_appearance(len(articles), impressions, events.columns, {})
     rows = articles.rows([a.article_id for a in catalogue])
@@ -198,7 +204,9 @@ def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:
     )
 
 
-def _read_catalogue(db: duckdb.DuckDBPyConnection) -> tuple[tuple[Article, ...], Floats]:
+def _read_catalogue(
+    db: duckdb.DuckDBPyConnection, section_aliases: Mapping[str, str]
+) -> tuple[tuple[Article, ...], Floats]:
     """Return the articles, and when each first came or was published, f64."""
     rows = db.execute(
         "SELECT article_id, coalesce(title, ''), coalesce(section, ''), coalesce(source, ''),"
@@ -211,7 +219,7 @@ def _read_catalogue(db: duckdb.DuckDBPyConnection) -> tuple[tuple[Article, ...],
         Article(
             article_id=article_id,
             title=title,
-            section=section,
+            section=section_aliases.get(section_key(section), section),
             source=source,
             language=language,
             published_at=published_at,

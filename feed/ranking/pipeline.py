@@ -46,7 +46,7 @@ def recommend(
     if context.request.mode is Mode.TRENDING:
         return rank_trending(context, config, trace, timer)
     situation = build_situation(context, config)
-    trace.dropped, trace.eligible = situation.eligible.dropped, situation.eligible.count
+    trace.note(situation.eligible)
     timer.done("eligibility")
     pin_rows, pin_slots = find_pins(context, config.slate_size)
     candidates = _put_first(pin_rows, generate_candidates(context, situation, config))

@@ -91,6 +91,13 @@ class FeedItemOut(BaseModel):
     my_reaction: Literal["like", "dislike"] | None
 
 
+class WindowOut(BaseModel):
+    """The age limit of a feed that had to take in older articles."""
+
+    max_age_hours: float = Field(description="the age limit that was used, hours")
+    widened: Literal[True]
+
+
 class FeedOut(BaseModel):
     """One page of a reader's feed."""
 
@@ -103,6 +110,9 @@ class FeedOut(BaseModel):
     experiments: dict[str, str]
     items: list[FeedItemOut]
     next_cursor: str | None
+    window: WindowOut | None = Field(
+        None, description="present only if too few articles were young enough for this reader"
+    )
 
 
 class EventResult(BaseModel):

@@ -37,6 +37,7 @@ from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
 from feed.service.problems import register_problems
+from feed.service.ranked import check_ranking
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
@@ -74,6 +75,7 @@ def application() -> APIFlask:
     settings = settings_from_environment()
     check_access_settings(settings)
     check_encoder(settings)
+    check_ranking(settings)
     configure_logging(settings)
     await_store(settings)
     app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))

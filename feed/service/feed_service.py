@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from feed.config import RankingConfig, Settings
+from feed.config import Settings
 from feed.domain import (
     CursorExpiredError,
     Event,
@@ -71,7 +71,7 @@ class FeedService:
         self._rng = rng
         self._logged_at = float("-inf")
         self._cursors = Cursors(settings, store)
-        self._base = RankingConfig()
+        self._base = settings.ranking
         # Only one thread of Python computes at a time: two requests ranked at once would both be
         # late. While one is ranked, another reads or writes the store.
         self._ranking = threading.Lock()
@@ -101,7 +101,7 @@ class FeedService:
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        return show_trending(query, self._present_snapshot(), self._card_cache)
+        return show_trending(query, self._present_snapshot(), self._card_cache, self._base)
 
     def get_related(self, article_id: str, limit: int) -> dict[str, Any]:
         """Return what goes with an article, JSON-ready.

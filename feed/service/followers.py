@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 
 from feed.domain import BundleError, NotFoundError
@@ -24,9 +26,11 @@ _NOTHING = empty_bundle()
 class CatalogueFollower:
     """Keeps an article pool up to date from the change log; reads everything once at the start."""
 
-    def __init__(self, store: CataloguePart, ids: IdMap) -> None:
+    def __init__(
+        self, store: CataloguePart, ids: IdMap, section_aliases: Mapping[str, str] | None = None
+    ) -> None:
         self._store = store
-        self._builder = PoolBuilder(ids)
+        self._builder = PoolBuilder(ids, section_aliases)
         self._position: str | None = None
         self._has_news = False
         self.pool: ArticlePool = self._builder.snapshot()

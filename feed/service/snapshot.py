@@ -16,6 +16,7 @@ from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import parse_experiments, running_experiments
 from feed.features.ids import IdMap
 from feed.features.pool import ArticlePool
+from feed.features.sections import read_aliases
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
 from feed.models.registry import ModelRegistry
@@ -100,7 +101,7 @@ class SnapshotKeeper:
         self._card_cache = card_cache
         self._clock = clock
         self._alongside = alongside
-        self._catalogue = CatalogueFollower(store, ids)
+        self._catalogue = CatalogueFollower(store, ids, read_aliases(settings.section_aliases))
         self._signals = SignalsFollower(store, ids)
         self._model = ModelFollower(ModelRegistry(settings.data_dir / "models"))
         self._trending = TrendingState()

@@ -176,8 +176,9 @@ class Worker:
             WAITING_DROPPED.inc(dropped)
 
     def _make_parts(self) -> None:
-        memory_s = self._settings.article_days * DAY_S
-        self.publisher = SignalsPublisher(self._store, self._owner, LEASE, memory_s)
+        settings = self._settings
+        memory_s, ranking = settings.article_days * DAY_S, settings.ranking
+        self.publisher = SignalsPublisher(self._store, self._owner, LEASE, memory_s, ranking)
         self.feeder = ArchiveFeeder(self._store, self._settings, self._owner)
 
 

@@ -57,13 +57,18 @@ unit.
 ## The service
 
 The service, the worker and every command read these settings from the environment. `feed settings`
-prints them with their present values.
+prints them, with the values that are set.
 
 {markdown_table("settings")}
 
 ## Ranking
 
-A variant of an experiment can override any of these settings.
+Each of these variables sets a parameter for the whole installation: for the service, the worker,
+training, `feed ope` and `feed report`. Evaluation on published data keeps the defaults. After a
+change, restart the service and the worker together. A variant of an experiment can override any of
+them, by its name in lower case and without the prefix (`max_age_hours`). Do not change one while an
+experiment runs: it changes every variant that does not override it. `feed settings --of ranking`
+prints which of them are set.
 
 {markdown_table("ranking")}
 

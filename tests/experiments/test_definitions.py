@@ -106,6 +106,14 @@ def test_a_request_gets_the_overrides_of_its_variants() -> None:
     assert boosts == {0.0, RankingConfig().trending_boost}
 
 
+def test_an_audience_of_sections_has_all_their_spellings() -> None:
+    experiment = replace(design(audience={"sections": ["Arts & Culture"]}), buckets=(0, 10_000))
+    for asked in ("Arts & Culture", " arts &  culture"):
+        assert resolve([experiment], "reader", RankingConfig(), section=asked).variants != {}
+    assert resolve([experiment], "reader", RankingConfig(), section="Arts").variants == {}
+    assert resolve([experiment], "reader", RankingConfig()).variants == {}
+
+
 def test_readers_without_personalization_and_outside_the_audience_are_in_no_experiment() -> None:
     experiment = replace(design(audience={"platforms": ["app"]}), buckets=(0, 10_000))
     assert resolve([experiment], "reader", RankingConfig(), platform="web").variants == {}

@@ -230,6 +230,15 @@ def test_the_catalogue_comes_with_vectors_of_the_commonest_length(shelf):
     assert embeddings[rows].tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
 
 
+def test_aliases_name_the_section_that_is_meant(shelf):
+    shelf.commit(
+        [shelf.event("click", "a")],
+        [added("a", section="Football"), added("b", section="Chess")],
+    )
+    log, _ = read_archive(shelf.archive, section_aliases={"football": "Sport"})
+    assert {a.article_id: a.section for a in log.catalogue} == {"a": "Sport", "b": "Chess"}
+
+
 def test_an_article_is_first_seen_when_published_added_or_read_whichever_was_first(shelf):
     shelf.commit(
         [shelf.event("click", "early", at=NOW - 900), shelf.event("click", "unlisted")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from feed.features.languages import matches
+from feed.features.sections import section_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +22,10 @@ class Audience:
         Upper and lower case are one. A language also matches its varieties (see `languages`).
         """
         return (
-            _is_one_of(platform, self.platforms)
-            and _is_one_of(section, self.sections)
+            (not self.platforms or platform.casefold() in map(str.casefold, self.platforms))
+            and (not self.sections or section_key(section) in map(section_key, self.sections))
             and (
                 not self.languages
                 or any(matches(language.lower(), wanted.lower()) for wanted in self.languages)
             )
         )
-
-
-def _is_one_of(value: str, allowed: tuple[str, ...]) -> bool:
-    return not allowed or value.casefold() in {one.casefold() for one in allowed}
