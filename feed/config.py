@@ -101,6 +101,16 @@ class Settings:
     )
     reader_ttl_days: int = setting(60, "days a reader without events is kept in the store")
     slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable")
+    sources: str = setting(
+        "",
+        "feeds to poll, added at each start: addresses, and files that hold addresses or OPML, "
+        "separated by commas or spaces",
+    )
+    source_networks: str = setting(
+        "",
+        "hosts and networks besides the public ones that may be polled, separated by commas, "
+        "such as 10.0.0.0/8,feeds.intranet",
+    )
     log_level: str = setting("info", "debug, info, warning or error")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import structlog
+from feed_server import FeedServer
 
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
@@ -49,3 +51,15 @@ def store(store_settings: Settings) -> Iterator[RedisStore]:
     opened._link.every_node("FLUSHALL")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def server() -> Iterator[FeedServer]:
+    """A loopback server of feeds."""
+    with FeedServer() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.closing.set()
+        running.shutdown()
+        thread.join()

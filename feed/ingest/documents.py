@@ -38,6 +38,8 @@ class Documents:
         undated: ids of articles whose time of publication is unknown; they carry the present.
         is_feed: whether it is a feed, which nobody can mend by hand: its good entries are taken
             although others are wrong.
+        title: of the feed.
+        wait_s: how long the publisher asks to wait before the feed is fetched again, seconds.
     """
 
     articles: list[Article] = field(default_factory=list)
@@ -46,3 +48,5 @@ class Documents:
     notes: list[Finding] = field(default_factory=list)
     undated: set[str] = field(default_factory=set)
     is_feed: bool = False
+    title: str = ""
+    wait_s: float = 0.0
