@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,10 +55,5 @@ def store(store_settings: Settings) -> Iterator[RedisStore]:
 @pytest.fixture
 def server() -> Iterator[FeedServer]:
     """A loopback server of feeds."""
-    with FeedServer() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
+    with FeedServer.running() as running:
         yield running
-        running.closing.set()
-        running.shutdown()
-        thread.join()

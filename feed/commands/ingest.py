@@ -14,10 +14,10 @@ from rich.text import Text
 
 from feed.client import FeedClient, batches
 from feed.commands.errors import EXIT_INPUT, one_line_errors
-from feed.ingest.dates import read_zone
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.first_seen import keep_first_seen
 from feed.ingest.reading import read_documents
+from feed.ingest.zones import read_zone
 
 FORMATS = ("jsonl", "rss")
 MAX_SHOWN = 100

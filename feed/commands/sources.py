@@ -19,10 +19,10 @@ from feed.commands.errors import CommandError, InputCommandError, one_line_error
 from feed.commands.ingest import report_findings
 from feed.config import settings_from_environment
 from feed.domain import InvalidInputError, NotFoundError
-from feed.ingest.dates import read_zone
 from feed.ingest.documents import Finding
 from feed.ingest.fetching import fetch_document
 from feed.ingest.urls import is_web_address
+from feed.ingest.zones import read_zone
 from feed.sources.checking import SourceChecker
 from feed.sources.outlines import read_list, write_opml
 from feed.sources.reach import AllowedHosts

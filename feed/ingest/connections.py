@@ -24,7 +24,6 @@ class Deadline:
     """
 
     def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
         self._end = time.monotonic() + limit_s
 
     def left(self, at_most_s: float | None = None) -> float:
@@ -35,7 +34,7 @@ class Deadline:
         """
         left_s = self._end - time.monotonic()
         if left_s <= 0:
-            raise httpx.ReadTimeout(f"it takes longer than {self._limit_s:g} seconds")
+            raise httpx.ReadTimeout("the deadline is over")
         return left_s if at_most_s is None else min(left_s, at_most_s)
 
 

@@ -32,7 +32,6 @@ FAILURES = (
     httpx.InvalidURL,
     httpcore.NetworkError,
     httpcore.ProtocolError,
-    httpcore.TimeoutException,
     httpcore.UnsupportedProtocol,
 )
 
@@ -79,6 +78,8 @@ def download(
         with _open_client(check, deadline) as client:
             request = client.build_request("GET", address, headers={**HEADERS, **(headers or {})})
             return _follow(client, request, deadline)
+    except (httpx.TimeoutException, httpcore.TimeoutException):
+        raise InvalidInputError("source", "can't be fetched: the server takes too long") from None
     except FAILURES as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InvalidInputError("source", f"can't be fetched: {reason}") from None

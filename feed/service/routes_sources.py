@@ -10,8 +10,8 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from feed.domain import InvalidInputError, check_id, format_time
-from feed.ingest.dates import read_zone
 from feed.ingest.urls import mask_login
+from feed.ingest.zones import read_zone
 from feed.schemas import SourceIn, SourcesIn
 from feed.service.answers import AddedSourcesOut, SourceOut, SourcesOut
 from feed.service.credentials import Scope

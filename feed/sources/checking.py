@@ -10,7 +10,6 @@ from http import HTTPStatus
 
 from feed.domain import InvalidInputError
 from feed.ingest.connections import CheckAddress
-from feed.ingest.dates import read_zone
 from feed.ingest.documents import Documents
 from feed.ingest.downloading import (
     COMPLETE,
@@ -23,13 +22,14 @@ from feed.ingest.fetching import unpack
 from feed.ingest.reading import parse_document
 from feed.ingest.syndication import WebPageError
 from feed.ingest.urls import lend_login, mask_login
+from feed.ingest.zones import read_zone
 from feed.sources.schedule import read_max_age, read_retry_after
 from feed.sources.subscription import Source, SourceState
 
 MOST_NAMED = 5
 """How many of a page's other feeds a message names."""
 LONGEST_MARK = 1_000
-"""Longest ETag that is kept, characters."""
+"""Longest `ETag` or `Last-Modified` that is kept, characters."""
 
 
 class CheckOutcome(StrEnum):
@@ -139,11 +139,17 @@ class SourceChecker:
             message=_moved(known, source, lasting),
             documents=documents,
             feed_address=lasting,
-            etag=found.headers.get("ETag", "")[:LONGEST_MARK],
-            last_modified=found.headers.get("Last-Modified", "")[:LONGEST_MARK],
+            etag=_mark(found, "ETag"),
+            last_modified=_mark(found, "Last-Modified"),
             digest=digest,
             wait_s=max(fresh_s, documents.wait_s),
         )
+
+
+def _mark(found: Download, name: str) -> str:
+    """Return a header that can be sent back as it is, or an empty text."""
+    mark: str = found.headers.get(name, "")
+    return mark if mark.isascii() and mark.isprintable() and len(mark) <= LONGEST_MARK else ""
 
 
 def _unchanged(known: SourceState, feed_address: str, fresh_s: float) -> SourceCheck:

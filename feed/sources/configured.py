@@ -11,6 +11,7 @@ from feed.ingest.urls import is_web_address
 from feed.sources.outlines import read_list
 from feed.sources.reach import AllowedHosts
 from feed.sources.subscription import FEED_SCHEMES, Source, read_address
+from feed.storage.key_names import SOURCES_MAX
 
 SETTING = "FEED_SOURCES"
 
@@ -25,6 +26,8 @@ def configured_sources(setting: str) -> list[Source]:
     for entry in setting.replace(",", " ").split():
         for source in _read_entry(entry):
             found.setdefault(source.source_id, source)
+    if len(found) > SOURCES_MAX:
+        raise InvalidInputError(SETTING, f"names more than {SOURCES_MAX} sources")
     return list(found.values())
 
 

@@ -17,7 +17,7 @@ import structlog
 from feed.catalogue.article_service import ArticleService
 from feed.client import batches
 from feed.config import Settings
-from feed.domain import StoreUnavailableError
+from feed.domain import FeedError, InvalidInputError, StoreUnavailableError
 from feed.ingest.urls import host_of
 from feed.sources.checking import CheckOutcome, SourceCheck, SourceChecker
 from feed.sources.configured import configured_sources
@@ -48,6 +48,10 @@ class _Finished:
 
     source: Source
     check: SourceCheck
+
+
+class _StoppedError(FeedError):
+    """A document is left to the next poller, which begins it again."""
 
 
 class SourcePoller:
@@ -88,6 +92,7 @@ class SourcePoller:
         self._sources: dict[str, Source] = {}
         self._states: dict[str, SourceState] = {}
         self._leads = False
+        self._stopping = threading.Event()
 
     def tick(self, now: float) -> None:
         """Do what is due: the lease, articles that have arrived, and new checks.
@@ -106,6 +111,10 @@ class SourcePoller:
         while self._busy:
             self._take(self._finished.get(), now)
 
+    def interrupt(self) -> None:
+        """Make a `tick` that takes in a large document end soon; callable from any thread."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Give the lease back; what is still being downloaded is left to the next poller."""
         if self._leads:
@@ -117,11 +126,17 @@ class SourcePoller:
             self._leads = False
             return False
         if not self._leads:
-            self._directory.add(self._configured)
+            self._add_configured()
             self._states = self._directory.states()
             self._leads = True
             log.info("poller_leads", owner=self._owner)
         return True
+
+    def _add_configured(self) -> None:
+        try:
+            self._directory.add(self._configured)
+        except InvalidInputError as error:
+            log.warning("sources_not_added", reason=str(error))
 
     def _start_due(self, now: float) -> None:
         due = [
@@ -158,7 +173,7 @@ class SourcePoller:
             return
         try:
             statuses = self._write_articles(source, check, now)
-        except StoreUnavailableError:
+        except (StoreUnavailableError, _StoppedError):
             raise
         except Exception as error:  # as in _check
             log.warning("source_not_taken", source=key, exc_info=error)
@@ -175,6 +190,8 @@ class SourcePoller:
         submissions = build_submissions(check.documents) if check.documents else []
         statuses: list[str] = []
         for batch in batches(submissions, BATCH):
+            if self._stopping.is_set() or not self._lead():
+                raise _StoppedError("another worker polls, or this one stops")
             statuses += self._articles.upsert(batch, now, origin=source.source_id)
         return statuses
 

@@ -91,12 +91,17 @@ def _sentence(check: SourceCheck, statuses: Iterable[str]) -> str:
         return shorten(check.message, LONGEST_MESSAGE)
     counts = Counter(statuses)
     words = [f"{counts[status]} {status}" for status in ("created", "updated") if counts[status]]
-    parts = [f"{len(documents.articles)} articles: {', '.join(words) or 'nothing new'}"]
+    parts = [f"{_number(len(documents.articles), 'article')}: {', '.join(words) or 'nothing new'}"]
     if documents.faults:
-        parts.append(f"{len(documents.faults)} records left out")
+        parts.append(f"{_number(len(documents.faults), 'record')} left out")
     if documents.events:
-        parts.append(f"{len(documents.events)} events left out: a source gives articles only")
+        events = _number(len(documents.events), "event")
+        parts.append(f"{events} left out, because a source gives articles only")
     return shorten("; ".join(filter(None, [check.message, *parts])), LONGEST_MESSAGE)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _given(article: Article) -> frozenset[str]:

@@ -207,6 +207,7 @@ def run_worker(
         _repeat(count, TICK_SECONDS, stop)
     finally:
         stop.set()
+        poller.interrupt()
         for thread in others:
             thread.join()
         _quietly(lambda: worker.stop(clock()))

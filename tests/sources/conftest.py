@@ -17,7 +17,7 @@ from feed.sources.reach import AllowedHosts
 from feed.sources.subscription import Source, SourceState
 from feed.storage.redis_store import RedisStore
 
-LIMIT_S = 5.0
+LIMIT_S = 1.0
 
 
 class Desk:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 
 NOW = 1_790_000_000.0
 
 
 @dataclass(slots=True)
 class Answer:
-    """What the server says at one path. `drip`: send a byte, and then wait, again and again."""
+    """What the server says at one path. `drip`: what is sent byte by byte, with pauses."""
 
     content: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    drip: bool = False
+    drip: Literal["nothing", "headers", "body"] = "nothing"
 
 
 class FeedServer(ThreadingHTTPServer):
@@ -34,6 +36,18 @@ class FeedServer(ThreadingHTTPServer):
     @property
     def base(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[FeedServer]:
+        """Serve in a thread until the context ends."""
+        with cls() as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            yield server
+            server.closing.set()
+            server.shutdown()
+            thread.join()
 
     def say(self, path: str, content: bytes = b"", status: int = 200, **headers: str) -> str:
         """Answer a path so from now on; return its address."""
@@ -51,19 +65,25 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.heard.append((self.path, dict(self.headers)))
         answer = self.server.answers.get(self.path, Answer(status=404))
+        headers = {**answer.headers, "X-Padding": "x" * 500} if answer.drip == "headers" else {}
         self.send_response(answer.status)
-        for name, value in answer.headers.items():
+        for name, value in (headers or answer.headers).items():
             self.send_header(name, value)
-        self.end_headers()
         try:
-            if not answer.drip:
-                self.wfile.write(answer.content)
-            for at in range(len(answer.content) if answer.drip else 0):
-                self.wfile.write(answer.content[at : at + 1])
-                if self.server.closing.wait(0.05):
-                    return
+            if answer.drip == "headers":
+                self._drip(b"".join(self._headers_buffer))
+            self.end_headers()
+            if answer.drip == "body":
+                self._drip(answer.content)
+            self.wfile.write(answer.content)
         except ConnectionError:
             return
+
+    def _drip(self, content: bytes) -> None:
+        for at in range(len(content)):
+            self.wfile.write(content[at : at + 1])
+            if self.server.closing.wait(0.05):
+                return
 
 
 def rss(*titles: str, channel: str = "", at: float = NOW - 3600) -> bytes:
