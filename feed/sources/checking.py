@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
@@ -19,10 +18,9 @@ from feed.ingest.downloading import (
     download,
 )
 from feed.ingest.fetching import unpack
-from feed.ingest.reading import parse_document
 from feed.ingest.syndication import WebPageError
 from feed.ingest.urls import lend_login, mask_login
-from feed.ingest.zones import read_zone
+from feed.sources.parse_process import Parse, parse_here
 from feed.sources.schedule import read_max_age, read_retry_after
 from feed.sources.subscription import Source, SourceState
 
@@ -69,18 +67,18 @@ class SourceChecker:
 
     Args:
         reach: refuses addresses that must not be reached.
-        parsing: held while a document is parsed, which is pure computation.
+        parse: reads documents.
         limit_s: seconds that fetching one document may take.
     """
 
     def __init__(
         self,
         reach: CheckAddress,
-        parsing: AbstractContextManager[object] | None = None,
+        parse: Parse = parse_here,
         limit_s: float = WHOLE_TIMEOUT_S,
     ) -> None:
         self._reach = reach
-        self._parsing = parsing or nullcontext()
+        self._parse = parse
         self._limit_s = limit_s
 
     def check(self, source: Source, state: SourceState, now: float) -> SourceCheck:
@@ -132,8 +130,7 @@ class SourceChecker:
         lasting = "" if found.lasting_address == source.address else found.lasting_address
         if digest == known.digest and lasting == known.feed_address:
             return _unchanged(known, lasting, fresh_s)
-        with self._parsing:
-            documents = parse_document(document, now, read_zone(source.zone))
+        documents = self._parse(document, now, source.zone)
         return SourceCheck(
             outcome=CheckOutcome.READ,
             message=_moved(known, source, lasting),

@@ -27,6 +27,10 @@ class SourceDirectory:
         """Return every source by id."""
         return {key: Source.from_json(one) for key, one in self._store.read_sources().items()}
 
+    def changes(self) -> int:
+        """Return a number that is another one whenever a source was changed."""
+        return self._store.source_changes()
+
     def states(self) -> dict[str, SourceState]:
         """Return what the poller knows about each source that was checked, by id."""
         stored = self._store.read_source_states()

@@ -10,6 +10,7 @@ from selectolax.lexbor import LexborHTMLParser
 from feed.domain import InvalidInputError
 from feed.ingest.urls import mask_login
 from feed.sources.subscription import Source, read_address
+from feed.storage.key_names import SOURCES_MAX
 
 LONGEST_NAME = 128
 
@@ -47,6 +48,8 @@ def write_opml(sources: Sequence[Source]) -> bytes:
 def _read_opml(text: str) -> list[Source]:
     if "</opml" not in text.lower():
         raise InvalidInputError("list", "breaks off before its end")
+    if text.lower().count("xmlurl") > SOURCES_MAX:
+        raise InvalidInputError("list", f"names more than {SOURCES_MAX} feeds")
     outlines = LexborHTMLParser(text).css("outline[xmlurl]")
     found = []
     for number, outline in enumerate(outlines, start=1):

@@ -22,6 +22,7 @@ from feed.ingest.urls import host_of
 from feed.sources.checking import CheckOutcome, SourceCheck, SourceChecker
 from feed.sources.configured import configured_sources
 from feed.sources.directory import SourceDirectory
+from feed.sources.parse_process import ParseProcess
 from feed.sources.reach import AllowedHosts
 from feed.sources.schedule import is_due
 from feed.sources.source_metrics import ARTICLES, CHECKS, LEFT_OUT, SOURCES
@@ -32,6 +33,7 @@ from feed.storage.redis_store import RedisStore
 LEASE = "sources"
 LEASE_SECONDS = 60.0
 """Far longer than the time to parse the largest document."""
+READ_SECONDS = 60.0
 MOST_AT_ONCE = 8
 """Downloads at one time, each from another host."""
 BATCH = 25
@@ -57,9 +59,9 @@ class _StoppedError(FeedError):
 class SourcePoller:
     """Polls the sources. Several may run: one holds the lease and polls, the others stand by.
 
-    Downloads run in threads of their own. One of them at a time parses, and the thread that calls
-    `tick` takes the articles in. So polling never uses more than two threads that compute. A state
-    is saved after its articles: what fails in between is done again.
+    Downloads run in threads of their own and only wait there, documents are parsed in another
+    process, and the thread that calls `tick` takes the articles in. A state is saved after its
+    articles: what fails in between is done again.
 
     Args:
         store: of sources and articles.
@@ -84,13 +86,15 @@ class SourcePoller:
         self._directory = SourceDirectory(store)
         self._owner = owner or f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
         self._chance = chance
+        self._parse = ParseProcess()
         reach = AllowedHosts(settings.source_networks).check
-        self._checker = checker or SourceChecker(reach, threading.Lock())
+        self._checker = checker or SourceChecker(reach, self._parse)
         self._configured = configured_sources(settings.sources)
         self._finished: queue.Queue[_Finished] = queue.Queue()
         self._busy: dict[str, str] = {}
         self._sources: dict[str, Source] = {}
         self._states: dict[str, SourceState] = {}
+        self._changes, self._read_at = -1, float("-inf")
         self._leads = False
         self._stopping = threading.Event()
 
@@ -101,8 +105,7 @@ class SourcePoller:
             StoreUnavailableError: the store does not answer; call again later.
         """
         if self._lead():
-            self._sources = self._directory.all()
-            self._show_statuses()
+            self._follow(now)
             self._take_finished(now)
             self._start_due(now)
 
@@ -116,7 +119,8 @@ class SourcePoller:
         self._stopping.set()
 
     def stop(self) -> None:
-        """Give the lease back; what is still being downloaded is left to the next poller."""
+        """Give the lease back; what is still being fetched is left to the next poller."""
+        self._parse.close()
         if self._leads:
             self._leads = False
             self._store.release_lease(LEASE, self._owner)
@@ -131,6 +135,16 @@ class SourcePoller:
             self._leads = True
             log.info("poller_leads", owner=self._owner)
         return True
+
+    def _follow(self, now: float) -> None:
+        """Read the sources again if they were changed, and occasionally without that."""
+        changes = self._directory.changes()
+        if changes != self._changes or not 0 <= now - self._read_at < READ_SECONDS:
+            self._sources = self._directory.all()
+            self._changes, self._read_at = changes, now
+            found = Counter(status_of(one, self._state(k)) for k, one in self._sources.items())
+            for status in SourceStatus:
+                SOURCES.labels(status).set(found[status])
 
     def _add_configured(self) -> None:
         try:
@@ -197,11 +211,6 @@ class SourcePoller:
 
     def _state(self, key: str) -> SourceState:
         return self._states.get(key, _NEVER_CHECKED)
-
-    def _show_statuses(self) -> None:
-        found = Counter(status_of(one, self._state(key)) for key, one in self._sources.items())
-        for status in SourceStatus:
-            SOURCES.labels(status).set(found[status])
 
 
 def _unreadable(state: SourceState, error: Exception) -> SourceCheck:

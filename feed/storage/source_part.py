@@ -8,6 +8,7 @@ import orjson
 
 from feed.storage import scripts
 from feed.storage.link import ScriptCall
+from feed.storage.node import Command
 from feed.storage.part import StorePart
 
 
@@ -28,6 +29,11 @@ class SourcePart(StorePart):
         source, state = self._link.pipeline(sources, commands)
         return orjson.loads(source or b"null"), orjson.loads(state or b"null")
 
+    def source_changes(self) -> int:
+        """Return how often sources were added, changed and removed."""
+        key = self._keys.catalogue("sources_changed")
+        return int(self._link.call(key, "GET", key) or 0)
+
     def count_sources(self) -> int:
         """Return the number of sources."""
         key = self._keys.catalogue("sources")
@@ -36,16 +42,19 @@ class SourcePart(StorePart):
     def add_source(self, source_id: str, source: dict[str, Any]) -> bool:
         """Keep a source; return whether there was none of this id."""
         key = self._keys.catalogue("sources")
-        return bool(self._link.call(key, "HSETNX", key, source_id, orjson.dumps(source)))
+        command = ("HSETNX", key, source_id, orjson.dumps(source))
+        return bool(self._link.pipeline(key, [command, self._changed()])[0])
 
     def change_source(self, source_id: str, source: dict[str, Any]) -> bool:
         """Replace a source; return whether there is one of this id."""
-        return self._write_present("sources", source_id, source)
+        is_there = self._write_present("sources", source_id, source)
+        self._link.pipeline(self._keys.catalogue("sources"), [self._changed()])
+        return is_there
 
     def remove_source(self, source_id: str) -> bool:
         """Drop a source and its state; return whether there was one."""
         sources, states = (self._keys.catalogue(name) for name in ("sources", "source_states"))
-        commands = [("HDEL", sources, source_id), ("HDEL", states, source_id)]
+        commands = [("HDEL", sources, source_id), ("HDEL", states, source_id), self._changed()]
         return bool(self._link.pipeline(sources, commands)[0])
 
     def read_source_states(self) -> dict[str, dict[str, Any]]:
@@ -55,6 +64,9 @@ class SourcePart(StorePart):
     def write_source_state(self, source_id: str, state: dict[str, Any]) -> bool:
         """Keep what the poller found, unless the source was removed; return whether it is there."""
         return self._write_present("source_states", source_id, state)
+
+    def _changed(self) -> Command:
+        return ("INCR", self._keys.catalogue("sources_changed"))
 
     def _read_hash(self, name: str) -> dict[str, dict[str, Any]]:
         key = self._keys.catalogue(name)

@@ -60,10 +60,12 @@ def test_entities_are_not_expanded() -> None:
     assert "aaa" not in source.name
 
 
-def test_thousands_of_nested_outlines_are_read() -> None:
+def test_thousands_of_nested_outlines_are_read_and_no_more() -> None:
     outline = '<outline text="x" xmlUrl="https://quay.example/{}">'
-    deep = "".join(outline.format(number) for number in range(20_000))
-    assert len(read_list(f"<opml><body>{deep}</body></opml>".encode())) == 20_000
+    deep = [outline.format(number) for number in range(5_001)]
+    assert len(read_list(f"<opml><body>{''.join(deep[1:])}</body></opml>".encode())) == 5_000
+    with pytest.raises(InvalidInputError, match="names more than 5000 feeds"):
+        read_list(f"<opml><body>{''.join(deep)}</body></opml>".encode())
 
 
 def test_what_is_written_can_be_read_again() -> None:
