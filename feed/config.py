@@ -181,6 +181,16 @@ class Settings:
     section_aliases: str = setting(
         "", "further names of sections, such as football=Sport, soccer=Sport"
     )
+    sources: str = setting(
+        "",
+        "feeds to poll, added at each start: addresses, and files that hold addresses or OPML, "
+        "separated by commas or spaces",
+    )
+    source_networks: str = setting(
+        "",
+        "hosts and networks besides the public ones that may be polled, separated by commas, "
+        "such as 10.0.0.0/8,feeds.intranet",
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     ranking: RankingConfig = field(default_factory=RankingConfig)
 

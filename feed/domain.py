@@ -28,6 +28,13 @@ class AiGenerated(StrEnum):
     GENERATED = "generated"
 
 
+class AgeFrom(StrEnum):
+    """From when the age of a source's articles counts: publication, or the last real change."""
+
+    PUBLISHED = "published"
+    UPDATED = "updated"
+
+
 class EventKind(StrEnum):
     """What a reader did. The `un...` kinds undo the kind they name."""
 

@@ -10,9 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from feed.arrays import Matrix
-from feed.catalogue.freshness import AgeFrom
 from feed.catalogue.merging import change_fields, merge_submission
-from feed.domain import NotFoundError, StoreUnavailableError, Submission
+from feed.domain import AgeFrom, NotFoundError, StoreUnavailableError, Submission
 from feed.features.embeddings import Encoder, article_text
 from feed.storage.records import StoredArticle, WriteOutcome
 from feed.storage.redis_store import RedisStore
@@ -59,7 +58,7 @@ class ArticleService:
         submissions: Sequence[Submission],
         now: float,
         origin: str = "",
-        age_from: AgeFrom = "updated",
+        age_from: AgeFrom = AgeFrom.UPDATED,
     ) -> list[str]:
         """Insert or change articles; return created, updated, unchanged or erased for each.
 

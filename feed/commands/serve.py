@@ -14,6 +14,7 @@ from feed.service.access import check_access_settings
 from feed.service.ranked import check_ranking
 from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
+from feed.sources.configured import check_source_settings
 
 
 @click.command()
@@ -32,6 +33,7 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
         check_access_settings(settings)
         check_encoder(settings)
         check_ranking(settings)
+        check_source_settings(settings)
         check_port(settings.host, settings.port)
         configure_logging(settings)
         Supervisor(settings, announce=click.echo).run()

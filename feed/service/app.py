@@ -26,6 +26,7 @@ from feed.service import (
     routes_control,
     routes_feed,
     routes_ops,
+    routes_sources,
     routes_users,
 )
 from feed.service.access import AccessControl, check_access_settings
@@ -41,6 +42,7 @@ from feed.service.ranked import check_ranking
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
+from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
 
 RUNNING = 2
@@ -137,6 +139,7 @@ def create_app(
         routes_users,
         routes_access,
         routes_control,
+        routes_sources,
         routes_ops,
     ):
         app.register_blueprint(module.routes)
@@ -158,6 +161,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         keeper=keeper,
         card_cache=card_cache,
         feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
+        sources=SourceDirectory(store),
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),

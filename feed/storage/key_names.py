@@ -14,6 +14,7 @@ SLATES_MAX = 5
 MERGED_MAX = 1000
 CHANGE_LOG_MAX = 100_000
 WAITING_MAX = 10_000
+SOURCES_MAX = 5_000
 
 DAY_S = 86_400
 SEEN_TTL_S = 2 * DAY_S
@@ -70,6 +71,9 @@ KEY_TABLE = (
     KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),
     KeySpec("{NS:c}:keys", "hash", None, "", "one field for each API key in the store"),
     KeySpec("{NS:c}:keys_used", "hash", None, "", "one field for each API key ever used"),
+    KeySpec("{NS:c}:sources", "hash", SOURCES_MAX, "", "one field for each source that is polled"),
+    KeySpec("{NS:c}:sources_changed", "string", None, "", "how often the sources were changed"),
+    KeySpec("{NS:c}:source_states", "hash", SOURCES_MAX, "", "what the poller found at each"),
     KeySpec("{NS:c}:layout", "string", None, "", "number of partitions, fixed at first use"),
     KeySpec("{NS:c}:blob:*", "string", None, "", "one for each thing the worker publishes"),
     KeySpec(

@@ -1,4 +1,4 @@
-"""The worker process, which counts and archives the records of the streams, then trims them."""
+"""The worker process: counts and archives the records of the streams, and polls sources."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from feed.catalogue.article_service import ArticleService
+from feed.catalogue.encoder_choice import open_encoder
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
+from feed.sources.poller import SourcePoller
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.signals import SignalsPublisher
@@ -27,6 +30,8 @@ LEASE_SECONDS = 10.0
 TICK_SECONDS = 0.2
 PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
+POLL_SECONDS = 1.0
+"""Between two looks at which sources are due."""
 FAILURE_SECONDS = 0.5
 RENEWAL_SECONDS = DAY_S
 """After this long a worker reloads its checkpoint, which drops articles that nobody reads."""
@@ -185,25 +190,21 @@ class Worker:
 def run_worker(
     settings: Settings, stop: threading.Event, clock: Callable[[], float] = time.time
 ) -> None:
-    """Work until `stop` is set. Counting and archiving run side by side, in two threads.
+    """Work until `stop` is set. Counting, archiving and polling run in a thread each.
 
     The store may be unavailable at any time, even at the start; the worker waits and continues.
 
     Raises:
-        FeedError: archiving ended because of a defect in this code; start the worker again.
+        InvalidInputError: the settings of sources can't be read.
+        FeedError: archiving or polling ended because of a defect in this code; start the worker
+            again.
     """
     patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
     store = RedisStore(patient)
     worker = Worker(store, settings)
-    asked_to_stop = threading.Event()
+    articles = ArticleService(store, lambda: open_encoder(settings), lambda: None)
+    poller = SourcePoller(store, articles, settings)
     gc.set_threshold(*COLLECT_AFTER)
-
-    def archive() -> None:
-        try:
-            _repeat(lambda: worker.archive(clock()), stop)
-            asked_to_stop.set()
-        finally:
-            stop.set()
 
     def count() -> None:
         worker.count(clock())
@@ -211,20 +212,46 @@ def run_worker(
         worker.sweep(clock())
         worker.settle(clock())
 
-    archiver = threading.Thread(target=archive, name="archiver")
-    archiver.start()
+    others = [
+        _Thread("archiver", lambda: worker.archive(clock()), TICK_SECONDS, stop),
+        _Thread("poller", lambda: poller.tick(clock()), POLL_SECONDS, stop),
+    ]
+    for thread in others:
+        thread.start()
     try:
-        _repeat(count, stop)
+        _repeat(count, TICK_SECONDS, stop)
     finally:
         stop.set()
-        archiver.join()
+        poller.interrupt()
+        for thread in others:
+            thread.join()
         _quietly(lambda: worker.stop(clock()))
+        _quietly(poller.stop)
         store.close()
-    if not asked_to_stop.is_set():
-        raise FeedError("archiving ended by itself")
+    for thread in others:
+        if not thread.was_stopped:
+            raise FeedError(f"the {thread.name} ended by itself")
 
 
-def _repeat(step: Callable[[], object], stop: threading.Event) -> None:
+class _Thread(threading.Thread):
+    """Repeats a step until `stop` is set; if it ends by itself, everything stops."""
+
+    def __init__(
+        self, name: str, step: Callable[[], object], pause_s: float, stop: threading.Event
+    ) -> None:
+        super().__init__(name=name)
+        self._step, self._pause_s, self._stopping = step, pause_s, stop
+        self.was_stopped = False
+
+    def run(self) -> None:
+        try:
+            _repeat(self._step, self._pause_s, self._stopping)
+            self.was_stopped = True
+        finally:
+            self._stopping.set()
+
+
+def _repeat(step: Callable[[], object], tick_s: float, stop: threading.Event) -> None:
     failing = False
     while not stop.is_set():
         begun = time.monotonic()
@@ -232,7 +259,7 @@ def _repeat(step: Callable[[], object], stop: threading.Event) -> None:
         if error is not None and not failing:
             log.error("worker_step_failed", error=str(error), kind=type(error).__name__)
         failing = error is not None
-        pause_s = FAILURE_SECONDS if failing else TICK_SECONDS - (time.monotonic() - begun)
+        pause_s = FAILURE_SECONDS if failing else tick_s - (time.monotonic() - begun)
         stop.wait(max(0.0, pause_s))
 
 

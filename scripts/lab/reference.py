@@ -21,9 +21,10 @@ from feed.config import Settings
 from feed.schemas import EventIn
 from feed.service.access_table import markdown_access_table
 from feed.service.app import create_app
+from feed.sources.source_metrics import CHECKS  # noqa: F401 - their metrics are listed, too
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker_metrics import COUNTED  # noqa: F401 - its metrics are listed, too
+from feed.worker.worker_metrics import COUNTED  # noqa: F401
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "<!-- Written by `scripts/lab/run reference`; edit the code, not this page. -->\n"
