@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -19,13 +19,23 @@ HOUR_S = 3600.0
 DAY_S = 86400.0
 
 
+ANY_NUMBER = (float("-inf"), float("inf"))
+LEAST = 1e-6
+"""Lowest value of a setting that must be greater than 0."""
+
 RANKING_PREFIX = "FEED_RANKING_"
 """How the names of an installation's ranking parameters begin in the environment."""
 
 
-def setting(default: Any, text: str, *, above_zero: bool = False) -> Any:
-    """Declare one documented setting; `text` says what it is and in which unit."""
-    metadata = {"doc": text, "above_zero": above_zero}
+def setting(default: Any, text: str, *, between: tuple[float, float] = ANY_NUMBER) -> Any:
+    """Declare one documented setting.
+
+    Args:
+        default: its value where nothing else is said.
+        text: what it is, and in which unit.
+        between: the lowest and the highest value that make sense.
+    """
+    metadata = {"doc": text, "between": between}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -40,59 +50,73 @@ class RankingConfig:
     """
 
     slate_size: int = setting(
-        200, "articles in one ranked list, through which cursors page", above_zero=True
+        200, "articles in one ranked list, through which cursors page", between=(1, 10_000)
     )
     candidates_per_source: int = setting(
-        100, "candidates that one source may propose", above_zero=True
+        100, "candidates that one source may propose", between=(1, 10_000)
     )
     candidate_cap: int = setting(
-        120, "candidates scored, taken from the sources in turn", above_zero=True
+        120, "candidates scored, taken from the sources in turn", between=(1, 10_000)
     )
     max_age_hours: float = setting(
-        72.0, "age above which only pinned articles are candidates, hours", above_zero=True
+        72.0, "age above which only pinned articles are candidates, hours", between=(LEAST, 100_000)
     )
     use_ranker: bool = setting(True, "whether the learned ranker is used when the model has one")
     use_collaborative: bool = setting(True, "whether collaborative filtering is used")
     use_content: bool = setting(True, "whether the content sources and features are used")
     trending_boost: float = setting(
-        0.3, "strength of the trending factor: score * (1 + boost * trend)"
+        0.3, "strength of the trending factor: score * (1 + boost * trend)", between=(0, 100)
     )
     trending_half_life_minutes: float = setting(
         30.0,
         "half-life of the trending rate, 30 or 120 minutes; the same for every variant",
-        above_zero=True,
+        between=(30, 120),
     )
     followed_boost: float = setting(
-        0.5, "strength of a follow: score * (1 + boost) in followed sections and sources"
+        0.5,
+        "strength of a follow: score * (1 + boost) in followed sections and sources",
+        between=(0, 100),
     )
     section_decay: float = setting(
-        0.9, "factor on the score for each earlier article of the same section"
+        0.9, "factor on the score for each earlier article of the same section", between=(0, 1)
     )
     source_decay: float = setting(
-        1.0, "factor on the score for each earlier article of the same source"
+        1.0, "factor on the score for each earlier article of the same source", between=(0, 1)
     )
-    decay_floor: float = setting(0.5, "lowest value of the section and source factors")
+    decay_floor: float = setting(
+        0.5, "lowest value of the section and source factors", between=(0, 1)
+    )
     mmr_lambda: float = setting(
-        0.9, "1 ranks only by score, 0 only by difference from the articles above (MMR)"
+        0.9,
+        "1 ranks only by score, 0 only by difference from the articles above (MMR)",
+        between=(0, 1),
     )
     duplicate_similarity: float = setting(
-        0.92, "cosine from which two articles count as the same story"
+        0.92, "cosine from which two articles count as the same story", between=(0, 1)
     )
-    fatigue_after: int = setting(3, "impressions without a click after which the score is lowered")
-    fatigue_factor: float = setting(0.7, "factor on the score for each further impression")
+    fatigue_after: int = setting(
+        3, "impressions without a click after which the score is lowered", between=(0, 1000)
+    )
+    fatigue_factor: float = setting(
+        0.7, "factor on the score for each further impression", between=(0, 1)
+    )
     explore_slots: int = setting(
-        1, "slots of the first page drawn at random from the exploration pool"
+        1, "slots of the first page drawn at random from the exploration pool", between=(0, 100)
     )
-    explore_from: int = setting(4, "first slot (0-based) that exploration may take")
-    first_page: int = setting(20, "number of slots that count as the first page", above_zero=True)
+    explore_from: int = setting(
+        4, "first slot (0-based) that exploration may take", between=(0, 100)
+    )
+    first_page: int = setting(20, "number of slots that count as the first page", between=(1, 100))
     session_minutes: float = setting(
-        60.0, "age up to which events belong to the present session, minutes", above_zero=True
+        60.0,
+        "age up to which events belong to the present session, minutes",
+        between=(LEAST, 10_000),
     )
     profile_half_life_hours: float = setting(
-        72.0, "half-life of an event's weight in a profile, hours", above_zero=True
+        72.0, "half-life of an event's weight in a profile, hours", between=(LEAST, 100_000)
     )
     fold_in_half_life_hours: float = setting(
-        24.0, "half-life of an event's weight in fold-in, hours", above_zero=True
+        24.0, "half-life of an event's weight in fold-in, hours", between=(LEAST, 100_000)
     )
     weights: dict[str, float] = setting(
         {}, "weights of the default linear ranker that differ from the documented ones, by feature"
@@ -199,23 +223,37 @@ class Settings:
 class TrainingConfig:
     """Every parameter of retraining."""
 
-    window_days: float = setting(28.0, "days of events that enter the interaction matrix")
-    half_life_hours: float = setting(72.0, "half-life of an interaction's weight, hours")
-    factors: int = setting(64, "dimensions of the collaborative factors")
-    iterations: int = setting(15, "iterations of alternating least squares")
-    regularization: float = setting(
-        2.0, "L2 regularisation of the factors, per mean reader of an article"
+    window_days: float = setting(
+        28.0, "days of events that enter the interaction matrix", between=(LEAST, 10_000)
     )
-    alpha: float = setting(10.0, "confidence per unit of interaction weight")
-    content_ridge: float = setting(10.0, "L2 regularisation of the map from embeddings to factors")
+    half_life_hours: float = setting(
+        72.0, "half-life of an interaction's weight, hours", between=(LEAST, 100_000)
+    )
+    factors: int = setting(64, "dimensions of the collaborative factors", between=(0, 1024))
+    iterations: int = setting(15, "iterations of alternating least squares", between=(1, 1000))
+    regularization: float = setting(
+        2.0,
+        "L2 regularisation of the factors, per mean reader of an article",
+        between=(0, 1e9),
+    )
+    alpha: float = setting(10.0, "confidence per unit of interaction weight", between=(LEAST, 1e9))
+    content_ridge: float = setting(
+        10.0,
+        "L2 regularisation of the map from embeddings to factors",
+        between=(LEAST, 1e9),
+    )
     content_min_readers: int = setting(
-        5, "readers that an article needs before that map learns from it"
+        5, "readers that an article needs before that map learns from it", between=(0, 1e9)
     )
     shrinkage_readers: float = setting(
-        2.0, "readers at which an article's own and mapped factors weigh the same"
+        2.0,
+        "readers at which an article's own and mapped factors weigh the same",
+        between=(0, 1e9),
     )
-    content_dimensions: int = setting(128, "dimensions to which embeddings are reduced for ranking")
-    neighbours: int = setting(50, "item-item neighbours kept for an article")
+    content_dimensions: int = setting(
+        128, "dimensions to which embeddings are reduced for ranking", between=(1, 4096)
+    )
+    neighbours: int = setting(50, "item-item neighbours kept for an article", between=(0, 1000))
     kind_weights: dict[str, float] = setting(
         {
             EventKind.CLICK: 1.0,
@@ -228,32 +266,66 @@ class TrainingConfig:
         },
         "weight of one event of each kind in the interaction matrix",
     )
-    accidental_dwell_s: float = setting(3.0, "reads shorter than this count as accidental, seconds")
-    accidental_weight: float = setting(0.2, "factor on the weight of an accidental click")
-    bot_articles_per_minute: float = setting(
-        20.0, "articles per minute above which a reader counts as a bot"
+    accidental_dwell_s: float = setting(
+        3.0, "reads shorter than this count as accidental, seconds", between=(0, 3600)
     )
-    bot_weight: float = setting(0.05, "factor on the weight of a bot's events")
-    ranker_days: float = setting(14.0, "days of feeds from which the ranker learns")
-    ranker_trees: int = setting(150, "trees of the learned ranker")
-    ranker_leaves: int = setting(31, "leaves of one tree")
-    ranker_learning_rate: float = setting(0.06, "shrinkage of one tree")
+    accidental_weight: float = setting(
+        0.2, "factor on the weight of an accidental click", between=(0, 1)
+    )
+    bot_articles_per_minute: float = setting(
+        20.0,
+        "articles per minute above which a reader counts as a bot",
+        between=(LEAST, 1e9),
+    )
+    bot_weight: float = setting(0.05, "factor on the weight of a bot's events", between=(0, 1))
+    ranker_days: float = setting(
+        14.0, "days of feeds from which the ranker learns", between=(0, 10_000)
+    )
+    ranker_trees: int = setting(150, "trees of the learned ranker", between=(0, 10_000))
+    ranker_leaves: int = setting(31, "leaves of one tree", between=(2, 10_000))
+    ranker_learning_rate: float = setting(0.06, "shrinkage of one tree", between=(LEAST, 1))
     ranker_min_impressions: int = setting(
-        300, "clicked feeds below which there is no learned ranker"
+        300, "clicked feeds below which there is no learned ranker", between=(0, 1e9)
     )
     gate_margin: float = setting(
-        0.01, "how much worse (nDCG@10) a candidate model may be and still pass"
+        0.01, "how much worse (nDCG@10) a candidate model may be and still pass", between=(-1, 1)
     )
-    seed: int = setting(7, "seed of all random draws in training")
+    seed: int = setting(7, "seed of all random draws in training", between=(0, 2_147_483_647))
 
 
 def describe(config: type[Any]) -> list[tuple[str, str, str]]:
     """Return (name, default, description) for every setting of a configuration class."""
     instance = config()
     return [
-        (f.name, setting_text(getattr(instance, f.name)), f.metadata["doc"])
+        (f.name, setting_text(getattr(instance, f.name)), f.metadata["doc"] + _range_of(f))
         for f in documented(config)
     ]
+
+
+def _range_of(one: Field[Any]) -> str:
+    low, high = one.metadata["between"]
+    if (low, high) == ANY_NUMBER:
+        return ""
+    return f" (more than 0, up to {high:g})" if low == LEAST else f" ({low:g} to {high:g})"
+
+
+def check_ranges(
+    config: Any, names: Iterable[str], prefix: str = "", *, upper: bool = False
+) -> None:
+    """Refuse settings of a configuration that lie outside their range.
+
+    Raises:
+        InvalidInputError: names the setting and its range.
+    """
+    for one in documented(config):
+        low, high = one.metadata["between"]
+        if one.name in names and (low, high) != ANY_NUMBER:
+            label = prefix + (one.name.upper() if upper else one.name)
+            if not low <= getattr(config, one.name) <= high:
+                rule = f"lie between {low:g} and {high:g}"
+                if low == LEAST:
+                    rule = f"be more than 0 and at most {high:g}"
+                raise InvalidInputError(label, f"must {rule}")
 
 
 def documented(config: Any) -> list[Field[Any]]:
@@ -273,7 +345,7 @@ def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settin
 
     Raises:
         InvalidInputError: a value does not have the setting's type, or a name that begins with
-            `FEED_RANKING_` is not that of a ranking parameter.
+            `FEED_RANKING_` is not that of a ranking parameter, or its value is out of range.
     """
     given = {
         f.name: environ[f"FEED_{f.name.upper()}"]
@@ -293,12 +365,7 @@ def _ranking_from_environment(environ: Mapping[str, str]) -> RankingConfig:
     if "weights" in given:
         given["weights"] = _read_object(f"{RANKING_PREFIX}WEIGHTS", given["weights"])
     config = override(RankingConfig(), given, prefix=RANKING_PREFIX, upper=True)
-    for f in documented(config):
-        value, label = getattr(config, f.name), RANKING_PREFIX + f.name.upper()
-        if f.metadata["above_zero"] and not value > 0:
-            raise InvalidInputError(label, "must be greater than 0")
-        if not isinstance(value, dict) and value < 0:
-            raise InvalidInputError(label, "must not be negative")
+    check_ranges(config, given, RANKING_PREFIX, upper=True)
     return config
 
 

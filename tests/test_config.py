@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from feed.config import (
+    ANY_NUMBER,
     RankingConfig,
     Settings,
     TrainingConfig,
+    check_ranges,
     describe,
     documented,
     override,
@@ -64,8 +68,8 @@ def test_ranking_parameters_of_the_installation_come_from_the_environment():
     [
         ("MAX_AGE", "168", "is not a setting"),
         ("MAX_AGE_HOURS", "a week", "must be a number"),
-        ("MAX_AGE_HOURS", "0", "must be greater than 0"),
-        ("TRENDING_BOOST", "-0.1", "must not be negative"),
+        ("MAX_AGE_HOURS", "0", "must be more than 0 and at most 100000"),
+        ("TRENDING_BOOST", "-0.1", "must lie between 0 and 100"),
         ("SLATE_SIZE", "2.5", "must be a whole number"),
         ("WEIGHTS", "popular_2h", "must be JSON"),
         ("WEIGHTS", "[1]", "must be an object of numbers"),
@@ -74,6 +78,21 @@ def test_ranking_parameters_of_the_installation_come_from_the_environment():
 def test_a_wrong_ranking_parameter_is_named_with_its_rule(name, value, rule):
     with pytest.raises(InvalidInputError, match=f"^FEED_RANKING_{name}: {rule}"):
         settings_from_environment({f"FEED_RANKING_{name}": value})
+
+
+@pytest.mark.parametrize("kind", [RankingConfig, TrainingConfig])
+def test_every_default_lies_in_its_range(kind):
+    config = kind()
+    check_ranges(config, [f.name for f in documented(config)])
+    numbers = [f for f in documented(config) if f.type in {"int", "float"}]
+    assert [f.name for f in numbers if f.metadata["between"] == ANY_NUMBER] == []
+
+
+def test_only_settings_that_were_given_are_checked():
+    odd = replace(RankingConfig(), mmr_lambda=7.0)
+    check_ranges(odd, ["trending_boost"])
+    with pytest.raises(InvalidInputError, match=r"^x\.mmr_lambda: must lie between 0 and 1$"):
+        check_ranges(odd, ["mmr_lambda"], "x.")
 
 
 def test_settings_written_to_the_environment_are_read_again_as_they_were():

@@ -71,9 +71,7 @@ def create(definition: Any, data: Path | None) -> None:
             design = _planned(
                 design, estimate_need(settings.data_dir, design, now=time.time()), missing
             )
-        made = create_experiment(
-            store, design, now=time.time(), retention_days=settings.retention_days
-        )
+        made = create_experiment(store, design, now=time.time(), settings=settings)
     click.echo(f"{made.name}, version {made.version}: a draft; feed experiment start {made.name}")
 
 

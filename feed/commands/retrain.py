@@ -19,7 +19,7 @@ from rich.table import Table
 
 from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig, override
+from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig, check_ranges, override
 from feed.domain import FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments
 from feed.features.sections import read_aliases
@@ -144,6 +144,7 @@ def read_config(
     if window_days is not None:
         values["window_days"] = window_days
     config = override(TrainingConfig(), values, prefix="--set ")
+    check_ranges(config, values, prefix="--set ")
     if config.window_days <= 0:
         raise InvalidInputError("--window-days", "must be more than 0")
     return replace(config, factors=0) if engine == "none" else config

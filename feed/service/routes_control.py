@@ -96,7 +96,7 @@ def post_experiment() -> Response:
         services.store,
         design,
         now=services.clock(),
-        retention_days=services.settings.retention_days,
+        settings=services.settings,
     )
     return _present([stored], 201)
 

@@ -8,25 +8,30 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
-from feed.config import RankingConfig, override
+from feed.config import RankingConfig, Settings, check_ranges, override
 from feed.domain import InvalidInputError
 from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, Variant
 
+SHARED_SETTINGS = frozenset({"trending_half_life_minutes"})
+"""Ranking settings that the worker uses for all readers, so that no variant can change them."""
 
-def check_design(design: Experiment, *, retention_days: int) -> None:
+
+def check_design(design: Experiment, settings: Settings) -> None:
     """Refuse a design that cannot tell its arms apart, or whose data would be gone too soon.
 
     Args:
         design: The definition.
-        retention_days: For which the archive keeps events; 0: for ever.
+        settings: Of the installation: its ranking, and how long the archive keeps events.
 
     Raises:
         InvalidInputError: names the field and the rule.
     """
     _check_sizes(design)
     _check_metrics_named_once(design)
-    _check_arms_differ(design)
+    _check_overrides(design, settings.ranking)
+    _check_arms_differ(design, settings.ranking)
+    retention_days = settings.retention_days
     days = design.pre_days + design.planned_days
     if retention_days and days > retention_days:
         raise InvalidInputError(
@@ -61,15 +66,23 @@ def _check_metrics_named_once(design: Experiment) -> None:
         raise InvalidInputError("secondary_metrics", f"must not name {both[0]}, which is primary")
 
 
-def _check_arms_differ(design: Experiment) -> None:
+def _check_overrides(design: Experiment, base: RankingConfig) -> None:
+    for place, variant in enumerate(design.variants):
+        prefix = f"variants.{place}.overrides."
+        for name in SHARED_SETTINGS & variant.overrides.keys():
+            raise InvalidInputError(prefix + name, "is the same for every variant")
+        check_ranges(override(base, variant.overrides), variant.overrides, prefix)
+
+
+def _check_arms_differ(design: Experiment, base: RankingConfig) -> None:
     if design.equal_arms:
         return
     for variant in design.variants:
-        if len({_served(side) for side in map(design.variant, variant.interleaves)}) == 1:
+        if len({_served(side, base) for side in map(design.variant, variant.interleaves)}) == 1:
             rule = "must name two variants that are served differently"
             raise InvalidInputError(f"variants.{_place(design, variant)}.interleaves", rule)
     for one, other in combinations(design.arms, 2):
-        if _served(one) == _served(other):
+        if _served(one, base) == _served(other, base):
             rule = (
                 f"must differ from {one.name} in a setting, the model or what is interleaved;"
                 " for an A/A test, set equal_arms"
@@ -77,9 +90,9 @@ def _check_arms_differ(design: Experiment) -> None:
             raise InvalidInputError(f"variants.{_place(design, other)}", rule)
 
 
-def _served(variant: Variant) -> tuple[Any, ...]:
+def _served(variant: Variant, base: RankingConfig) -> tuple[Any, ...]:
     """Return what decides how a variant is served; equal for variants that are served alike."""
-    config = override(RankingConfig(), variant.overrides)
+    config = override(base, variant.overrides)
     return repr(config), variant.model_version, frozenset(variant.interleaves)
 
 

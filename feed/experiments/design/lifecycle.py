@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from feed.config import Settings
 from feed.domain import (
     BundleError,
     ConflictError,
@@ -23,6 +24,8 @@ from feed.experiments.design.definitions import (
 from feed.experiments.design.design_rules import check_design
 from feed.models.registry import ModelRegistry
 from feed.storage.control_part import ControlPart
+
+DEFAULTS = Settings()
 
 _DEFINITION, _EARLIER = "definition", "earlier"
 """A stored record: the current definition and those it replaced, oldest first."""
@@ -74,7 +77,7 @@ def read_started(store: ControlPart, name: str) -> Experiment:
 
 
 def create_experiment(
-    store: ControlPart, design: Experiment, *, now: float, retention_days: int = 0
+    store: ControlPart, design: Experiment, *, now: float, settings: Settings = DEFAULTS
 ) -> Experiment:
     """Register a design: new, in place of a draft, or as the next version of a stopped one.
 
@@ -82,7 +85,7 @@ def create_experiment(
         store: Where definitions live.
         design: The definition; its status, times, version and buckets are set here.
         now: Epoch seconds.
-        retention_days: For which the archive keeps events; 0: for ever.
+        settings: Of the installation.
 
     Returns:
         The definition as stored, a draft.
@@ -91,7 +94,7 @@ def create_experiment(
         ConflictError: the experiment is running: what started is frozen until it is stopped.
         InvalidInputError: the design could tell nothing (see `design_rules`).
     """
-    check_design(design, retention_days=retention_days)
+    check_design(design, settings)
     stored = store.read_experiments()
     version, revision, excluded = 1, 1, {*design.excluded, *design.overrides}
     earlier: list[dict[str, Any]] = []
