@@ -103,8 +103,7 @@ class Reader:
             ("feed ingest", f"feed ingest --url http://127.0.0.1:{self.port}"),
         ):
             text = text.replace(theirs, ours)
-        text = re.sub(r"feed sources \w+", rf"\g<0> --url http://127.0.0.1:{self.port}", text)
-        return text
+        return re.sub(r"feed sources \w+", rf"\g<0> --url http://127.0.0.1:{self.port}", text)
 
     def type(self, block: Block) -> str:
         """Run a block to its end; return what it prints."""
