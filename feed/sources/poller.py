@@ -106,7 +106,8 @@ class SourcePoller:
         """
         if self._lead():
             self._follow(now)
-            self._take_finished(now)
+        self._take_finished(now)
+        if self._leads:
             self._start_due(now)
 
     def finish(self, now: float) -> None:

@@ -66,8 +66,9 @@ class Source:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
-        """Return a source of the store."""
-        return cls(**{**record, "age_from": AgeFrom(record["age_from"])})
+        """Return a source of the store; fields of other versions are left out."""
+        known = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        return cls(**{**known, "age_from": AgeFrom(known.get("age_from", AgeFrom.UPDATED))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from feed.sources.subscription import MOST_FINDINGS, Source, SourceState
 LONGEST_TEXT = 200
 LONGEST_MESSAGE = 1_000
 SUCCESSES = {CheckOutcome.READ, CheckOutcome.UNCHANGED}
+NEWS = ("created", "updated")
 
 
 def next_state(
@@ -31,7 +32,7 @@ def next_state(
         source: as it was when the check began.
         state: before the check.
         check: what was found.
-        statuses: created, updated or unchanged for each article.
+        statuses: what became of each article; created and updated are news.
         now: epoch seconds.
         chance: random, from 0 to 1, for the jitter.
     """
@@ -44,7 +45,7 @@ def next_state(
         wait_s = wait_after_failure(source, failures, check.wait_s)
         is_gone = check.outcome is CheckOutcome.GONE
         return replace(state, failures=failures, gone=is_gone, next_at=now + spread(wait_s, chance))
-    changed = any(status != "unchanged" for status in statuses)
+    changed = any(status in NEWS for status in statuses)
     interval_s = interval_after_success(source, state, check.wait_s, changed=changed)
     state = replace(
         state,
@@ -80,7 +81,7 @@ def _sentence(check: SourceCheck, statuses: Iterable[str]) -> str:
     if documents is None:
         return shorten(check.message, LONGEST_MESSAGE)
     counts = Counter(statuses)
-    words = [f"{counts[status]} {status}" for status in ("created", "updated") if counts[status]]
+    words = [f"{counts[status]} {status}" for status in NEWS if counts[status]]
     parts = [f"{_number(len(documents.articles), 'article')}: {', '.join(words) or 'nothing new'}"]
     if documents.faults:
         parts.append(f"{_number(len(documents.faults), 'record')} left out")

@@ -30,7 +30,7 @@ LEASE_SECONDS = 10.0
 TICK_SECONDS = 0.2
 PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 """Between two looks at which sources are due."""
 FAILURE_SECONDS = 0.5
 RENEWAL_SECONDS = DAY_S

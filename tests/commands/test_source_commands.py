@@ -153,3 +153,17 @@ def test_sources_of_the_settings_are_polled_from_the_start(
         stop.wait(0.05)
     stop.set()
     thread.join()
+
+
+@pytest.mark.parametrize("command", ["worker", "serve"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("FEED_SOURCES", "paper.example"), ("FEED_SOURCE_NETWORKS", "10.0.0.0/99")]
+)
+def test_a_wrong_setting_stops_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, store_url: str, command: str, name: str, value: str
+) -> None:
+    monkeypatch.setenv("FEED_REDIS_URL", store_url)
+    monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(feed, [command])
+    assert result.exit_code == 2
+    assert result.output.startswith(f"Error: {name}: {value} is neither")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -71,6 +72,8 @@ def test_a_source_is_added_polled_changed_moved_broken_and_mended(
         (rss("one"), {"Content_Length": "9999"}, "can't be fetched"),
         (gzip.compress(rss("one"))[:-12], {"Content_Encoding": "gzip"}, "not whole"),
         (gzip.compress(rss("one"))[:-12], {}, "not whole"),
+        (zlib.compress(rss("one"))[:-2], {"Content_Encoding": "deflate"}, "not whole"),
+        (rss("one"), {"Content_Encoding": "br"}, "compressed by br"),
         (b"<html><p>Sorry</html>", {}, "must be an RSS"),
         (b"not a feed", {}, "must be an RSS"),
     ],
@@ -165,9 +168,7 @@ def test_one_host_gets_one_request_at_a_time(desk: Any, server: FeedServer) -> N
     for number in range(3):
         desk.add(server.say(f"/{number}", rss(f"t{number}")))
     for asked in (1, 2, 3):
-        desk.poller.tick(desk.now)
-        desk.poller.tick(desk.now) if asked == 1 else None
-        desk.poller.finish(desk.now)
+        desk.poll()
         assert len(server.heard) == asked
     assert len(desk.titles()) == 3
 

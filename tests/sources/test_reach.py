@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import socket
+import ssl
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from feed_server import FeedServer, rss
 
 from feed.domain import InvalidInputError
+from feed.ingest.connections import trusted
 from feed.sources.reach import AllowedHosts
 
 PUBLIC = [
@@ -123,3 +131,52 @@ def test_one_address_of_a_host_that_may_not_be_reached_is_enough_to_refuse_it(
     desk.poll()
     assert "paper.example (10.0.0.1) is not a public address" in desk.state(source).message
     assert server.heard == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Make a certificate for paper.example that the system trusts."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "paper.example")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("paper.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = tmp_path / "paper.pem"
+    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, *plain))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    trusted.cache_clear()
+    yield path
+    trusted.cache_clear()
+
+
+@pytest.mark.parametrize(("host", "is_right"), [("paper.example", True), ("other.example", False)])
+def test_the_certificate_must_be_that_of_the_named_host(
+    desk: Any, certificate: Path, monkeypatch: pytest.MonkeyPatch, host: str, *, is_right: bool
+) -> None:
+    usual = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda _, port, *rest, **more: usual("127.0.0.1", port, *rest, **more),
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with FeedServer.running() as server:
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        server.say("/feed", rss("one"))
+        source = desk.add(f"https://{host}:{server.server_port}/feed")
+        desk.poll()
+    assert desk.titles() == (["one"] if is_right else [])
+    assert ("CERTIFICATE_VERIFY_FAILED" in desk.state(source).message) is not is_right

@@ -30,6 +30,8 @@ def test_only_news_are_asked_for(desk: Any, server: FeedServer) -> None:
     desk.poll()
     assert heard_last(server, "If-None-Match") is None
     assert desk.titles() == ["one", "two"]
+    desk.poll()  # it was asked once and is checked once
+    assert len(server.heard) == 3
 
 
 def test_a_mark_that_cannot_be_sent_back_is_left_out(desk: Any, server: FeedServer) -> None:
@@ -120,7 +122,8 @@ def test_a_drip_ends_with_the_time_limit(desk: Any, server: FeedServer, part: An
 
 
 def test_a_login_in_the_address_is_used_and_shown_nowhere(desk: Any, server: FeedServer) -> None:
-    address = server.say("/feed", status=301, Location="/new").replace("://", "://desk:se%63ret@")
+    address = server.say("/feed", status=301, Location=f"{server.base}/new")
+    address = address.replace("://", "://desk:se%63ret@")
     server.say("/new", rss("one"))
     source = desk.add(address)
     desk.poll()
