@@ -215,6 +215,14 @@ class Settings:
         "hosts and networks besides the public ones that may be polled, separated by commas, "
         "such as 10.0.0.0/8,feeds.intranet",
     )
+    tracking_parameters: str = setting(
+        "utm_*, at_*, mc_*, pk_*, mtm_*, hsa_*, fbclid, gclid, gclsrc, gbraid, wbraid, dclid, "
+        "msclkid, twclid, ttclid, yclid, igshid, igsh, li_fat_id, mkt_tok, cmp, cmpid, icid, "
+        "ocid, ito, ncid, smid, smtyp, xtor, wt_mc, wt_zmc, ref, ref_src, ref_url, referrer, "
+        "src, source, partner, campaign, rss, feed, from, share, _ga, _gl, traffic_source, "
+        "ns_mchannel, ns_source, ns_campaign, spm, guccounter, __twitter_impression",
+        "parameters of an article's address that do not tell which page it is; * is any text",
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     ranking: RankingConfig = field(default_factory=RankingConfig)
 

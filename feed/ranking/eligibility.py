@@ -123,7 +123,7 @@ def may_be_pinned(
     pool: ArticlePool, row: int, request: RequestContext, profile: Profile | None
 ) -> bool:
     """Return whether an editor's pick may be shown: every rule counts but age."""
-    if not 0 <= row < pool.size or not pool.live[row] or pool.expires_at[row] <= request.now:
+    if not 0 <= row < pool.size or not pool.is_live(row) or pool.expires_at[row] <= request.now:
         return False
     if request.section >= 0 and not pool.stand_in(np.array([row]), [request.section])[0]:
         return False
@@ -132,9 +132,10 @@ def may_be_pinned(
     if profile is None:
         return True
     preferences = profile.preferences
+    leader = pool.leaders_of(np.array([row]))[0]
     return not (
-        row in profile.read_rows
-        or row in profile.hidden_rows
+        leader in profile.read_rows
+        or leader in profile.hidden_rows
         or pool.section[row] in preferences.muted_sections
         or pool.source[row] in preferences.muted_sources
         or (preferences.languages.size > 0 and pool.language[row] not in preferences.languages)

@@ -84,12 +84,13 @@ def show_related(
 def _related_rows(
     article_id: str, limit: int, snapshot: LiveSnapshot
 ) -> list[tuple[int, float, Source]]:
-    row = snapshot.view.pool.ids.row(article_id)
-    if not 0 <= row < snapshot.view.pool.size:
+    pool = snapshot.view.pool
+    row = pool.ids.row(article_id)
+    if not 0 <= row < pool.size:
         return []
     showable = np.zeros(snapshot.view.pool.size, np.bool_)
     showable[snapshot.index.newest] = True
-    showable[row] = False
+    showable[[row, *pool.leaders_of(np.array([row]))]] = False
     found: dict[int, tuple[int, float, Source]] = {}
     for near, score in _read_together(row, snapshot):
         if showable[near]:
@@ -106,7 +107,7 @@ def _read_together(row: int, snapshot: LiveSnapshot) -> list[tuple[int, float]]:
         return []
     neighbours = view.bundle.neighbour_index[at]
     weights = view.bundle.neighbour_weights[at][neighbours >= 0]
-    rows = view.pool_rows[neighbours[neighbours >= 0]]
+    rows = view.pool.leaders_of(view.pool_rows[neighbours[neighbours >= 0]])
     return [(r, w) for r, w in zip(rows.tolist(), weights.tolist(), strict=True) if r >= 0]
 
 

@@ -13,6 +13,7 @@ import structlog
 from feed.config import RANKING_PREFIX, RankingConfig, Settings
 from feed.domain import WINDOW_KEY, InvalidInputError, Mode, Rung, ServedFeed, Slots
 from feed.experiments.design.resolution import Resolution, Side, resolve
+from feed.features.canonical_address import read_tracking_parameters
 from feed.features.profile import (
     EMPTY_PROFILE,
     NO_PREFERENCES,
@@ -56,9 +57,10 @@ def check_ranking(settings: Settings) -> None:
 
     Raises:
         InvalidInputError: a weight is that of a feature that does not exist, or the aliases of
-            sections are not pairs of names.
+            sections or the tracking parameters are not written as they must be.
     """
     read_aliases(settings.section_aliases)
+    read_tracking_parameters(settings.tracking_parameters)
     try:
         default_ranker(settings.ranking.weights)
     except InvalidInputError as error:
@@ -161,6 +163,7 @@ def prepare_context(
 def _request_context(request: FeedRequest, view: RankingView, mode: Mode) -> RequestContext:
     query, pool = request.query, view.pool
     page = pool.ids.row(query.page_article_id) if query.page_article_id else -1
+    page = int(pool.leaders_of(np.array([page]))[0])
     return RequestContext(
         now=request.now,
         page_row=page if page < pool.size else -1,
