@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
@@ -22,9 +20,6 @@ DAY_S = 86400.0
 ANY_NUMBER = (float("-inf"), float("inf"))
 LEAST = 1e-6
 """Lowest value of a setting that must be greater than 0."""
-
-RANKING_PREFIX = "FEED_RANKING_"
-"""How the names of an installation's ranking parameters begin in the environment."""
 
 
 def setting(default: Any, text: str, *, between: tuple[float, float] = ANY_NUMBER) -> Any:
@@ -301,22 +296,6 @@ class TrainingConfig:
     seed: int = setting(7, "seed of all random draws in training", between=(0, 2_147_483_647))
 
 
-def describe(config: type[Any]) -> list[tuple[str, str, str]]:
-    """Return (name, default, description) for every setting of a configuration class."""
-    instance = config()
-    return [
-        (f.name, setting_text(getattr(instance, f.name)), f.metadata["doc"] + _range_of(f))
-        for f in documented(config)
-    ]
-
-
-def _range_of(one: Field[Any]) -> str:
-    low, high = one.metadata["between"]
-    if (low, high) == ANY_NUMBER:
-        return ""
-    return f" (more than 0, up to {high:g})" if low == LEAST else f" ({low:g} to {high:g})"
-
-
 def check_ranges(
     config: Any, names: Iterable[str], prefix: str = "", *, upper: bool = False
 ) -> None:
@@ -339,63 +318,6 @@ def check_ranges(
 def documented(config: Any) -> list[Field[Any]]:
     """Return the fields of a configuration class, or of one of its objects, that are settings."""
     return [f for f in fields(config) if "doc" in f.metadata]
-
-
-def setting_text(value: Any) -> str:
-    """Return a value as people read it."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {number:g}" for name, number in value.items())
-    return str(value)
-
-
-def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings named `FEED_<NAME>` in `environ`, defaults for the rest.
-
-    Raises:
-        InvalidInputError: a value does not have the setting's type, or a name that begins with
-            `FEED_RANKING_` is not that of a ranking parameter, or its value is out of range.
-    """
-    given = {
-        f.name: environ[f"FEED_{f.name.upper()}"]
-        for f in documented(Settings)
-        if f"FEED_{f.name.upper()}" in environ
-    }
-    settings = override(Settings(), given, prefix="FEED_", upper=True)
-    return replace(settings, ranking=_ranking_from_environment(environ))
-
-
-def _ranking_from_environment(environ: Mapping[str, str]) -> RankingConfig:
-    given: dict[str, Any] = {
-        name.removeprefix(RANKING_PREFIX).lower(): text
-        for name, text in environ.items()
-        if name.startswith(RANKING_PREFIX)
-    }
-    if "weights" in given:
-        given["weights"] = _read_object(f"{RANKING_PREFIX}WEIGHTS", given["weights"])
-    config = override(RankingConfig(), given, prefix=RANKING_PREFIX, upper=True)
-    check_ranges(config, given, RANKING_PREFIX, upper=True)
-    return config
-
-
-def _read_object(label: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise InvalidInputError(label, 'must be JSON such as {"age_published": -2}') from None
-
-
-def settings_to_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables from which `settings_from_environment` makes these settings."""
-    own = {f"FEED_{f.name.upper()}": getattr(settings, f.name) for f in documented(Settings)}
-    ranking = settings.ranking
-    own |= {RANKING_PREFIX + f.name.upper(): getattr(ranking, f.name) for f in documented(ranking)}
-    return {name: _environment_text(value) for name, value in own.items()}
-
-
-def _environment_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: bool = False) -> T:

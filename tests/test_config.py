@@ -10,13 +10,12 @@ from feed.config import (
     Settings,
     TrainingConfig,
     check_ranges,
-    describe,
     documented,
     override,
-    settings_from_environment,
-    settings_to_environment,
 )
 from feed.domain import InvalidInputError
+from feed.environment import settings_from_environment, settings_to_environment
+from feed.settings_text import describe
 
 
 @pytest.mark.parametrize("config", [Settings, RankingConfig, TrainingConfig])

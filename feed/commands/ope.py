@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.commands.errors import one_line_errors
-from feed.config import override, settings_from_environment
+from feed.config import override
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
+from feed.environment import settings_from_environment
 from feed.experiments.design.definitions import Experiment, experiment_from_json
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
 from feed.experiments.off_policy.estimators import (

@@ -9,7 +9,8 @@ import click
 
 from feed.catalogue.encoder_choice import check_encoder
 from feed.commands.errors import one_line_errors
-from feed.config import Settings, settings_from_environment
+from feed.config import Settings
+from feed.environment import settings_from_environment
 from feed.service.access import check_access_settings
 from feed.service.ranked import check_ranking
 from feed.service.supervisor import Supervisor, check_port

@@ -10,16 +10,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from feed.commands.errors import one_line_errors
-from feed.config import (
-    RANKING_PREFIX,
-    RankingConfig,
-    Settings,
-    TrainingConfig,
-    describe,
-    documented,
-    setting_text,
-    settings_from_environment,
-)
+from feed.config import RankingConfig, Settings, TrainingConfig, documented
+from feed.environment import RANKING_PREFIX, settings_from_environment
+from feed.settings_text import describe, setting_text
 
 CLASSES: dict[str, tuple[type[Any], str]] = {
     "settings": (Settings, "FEED_"),

@@ -17,8 +17,8 @@ from rich.text import Text
 from feed.client import ApiError, FeedClient, batches
 from feed.commands.errors import CommandError, InputCommandError, one_line_errors
 from feed.commands.ingest import report_findings
-from feed.config import settings_from_environment
 from feed.domain import InvalidInputError, NotFoundError
+from feed.environment import settings_from_environment
 from feed.ingest.documents import Finding
 from feed.ingest.fetching import fetch_document
 from feed.ingest.urls import is_web_address

@@ -17,8 +17,9 @@ from numpy.random import default_rng
 
 from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import check_encoder, open_encoder
-from feed.config import Settings, settings_from_environment
+from feed.config import Settings
 from feed.domain import ID_PATTERN, StoreUnavailableError
+from feed.environment import settings_from_environment
 from feed.service import (
     experiments_pages,
     routes_access,

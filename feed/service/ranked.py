@@ -10,8 +10,9 @@ from secrets import token_hex
 import numpy as np
 import structlog
 
-from feed.config import RANKING_PREFIX, RankingConfig, Settings
+from feed.config import RankingConfig, Settings
 from feed.domain import WINDOW_KEY, InvalidInputError, Mode, Rung, ServedFeed, Slots
+from feed.environment import RANKING_PREFIX
 from feed.experiments.design.resolution import Resolution, Side, resolve
 from feed.features.canonical_address import read_tracking_parameters
 from feed.features.profile import (

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import structlog
 
-from feed.config import Settings, settings_to_environment
+from feed.config import Settings
 from feed.domain import FeedError, InvalidInputError
+from feed.environment import settings_to_environment
 from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.lifeline import with_lifeline

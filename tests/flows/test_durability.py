@@ -25,7 +25,7 @@ NOW = 1_780_000_000.0
 
 RUN_WORKER = """
 import signal, threading
-from feed.config import settings_from_environment
+from feed.environment import settings_from_environment
 from feed.worker.loop import run_worker
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())

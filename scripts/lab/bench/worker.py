@@ -46,7 +46,7 @@ SETTLE_S, REST_S = 3.0, 10.0
 KINDS = ["impression"] * 14 + ["click"] * 4 + ["read"] * 2
 RUN_WORKER = """
 import signal, threading
-from feed.config import settings_from_environment
+from feed.environment import settings_from_environment
 from feed.worker.loop import run_worker
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
