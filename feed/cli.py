@@ -28,6 +28,9 @@ COMMANDS = {
     "ingest": CommandEntry(
         "feed.commands.ingest", "ingest", "Send articles and events to a running service."
     ),
+    "sources": CommandEntry(
+        "feed.commands.sources", "sources", "Add, list and check the feeds that are polled."
+    ),
     "encode": CommandEntry(
         "feed.commands.encode", "encode", "Encode articles after a change of encoder."
     ),

@@ -107,18 +107,20 @@ class FeedClient:
         return self.call("GET", "/v1/trending", query=parameters)
 
     def send_events(self, events: Iterable[Event]) -> dict[str, int]:
-        """Send events in batches; return how many were accepted, duplicate and rejected.
+        """Send events in batches; return how many had which outcome.
+
+        An event that is `waiting` is kept until its article comes.
 
         Raises:
             ApiError: the service refused a batch; the batches before it are kept.
             ConnectionError: the service could not be reached.
         """
-        counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
+        counts = {"accepted": 0, "duplicate": 0, "waiting": 0, "rejected": 0}
         for batch in batches(list(events), MAX_EVENTS):
             body = {"events": [event_to_json(event) for event in batch]}
             answer = self.call("POST", "/v1/events", body=body, repeatable=True)
             for name in counts:
-                counts[name] += int(answer[name])
+                counts[name] += int(answer.get(name, 0))
         return counts
 
     def send_articles(

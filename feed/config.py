@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import types
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -18,16 +17,113 @@ HOUR_S = 3600.0
 DAY_S = 86400.0
 
 
-def setting(default: Any, text: str) -> Any:
-    """Declare one documented setting; `text` says what it is and in which unit."""
+ANY_NUMBER = (float("-inf"), float("inf"))
+LEAST = 1e-6
+"""Lowest value of a setting that must be greater than 0."""
+
+
+def setting(default: Any, text: str, *, between: tuple[float, float] = ANY_NUMBER) -> Any:
+    """Declare one documented setting.
+
+    Args:
+        default: its value where nothing else is said.
+        text: what it is, and in which unit.
+        between: the lowest and the highest value that make sense.
+    """
+    metadata = {"doc": text, "between": between}
     if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata={"doc": text})
-    return field(default=default, metadata={"doc": text})
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingConfig:
+    """Every parameter of a feed request.
+
+    `FEED_RANKING_<NAME>` sets one for the whole installation; an experiment's variant overrides
+    any of them.
+    """
+
+    slate_size: int = setting(
+        200, "articles in one ranked list, through which cursors page", between=(1, 10_000)
+    )
+    candidates_per_source: int = setting(
+        100, "candidates that one source may propose", between=(1, 10_000)
+    )
+    candidate_cap: int = setting(
+        120, "candidates scored, taken from the sources in turn", between=(1, 10_000)
+    )
+    max_age_hours: float = setting(
+        72.0, "age above which only pinned articles are candidates, hours", between=(LEAST, 100_000)
+    )
+    use_ranker: bool = setting(True, "whether the learned ranker is used when the model has one")
+    use_collaborative: bool = setting(True, "whether collaborative filtering is used")
+    use_content: bool = setting(True, "whether the content sources and features are used")
+    trending_boost: float = setting(
+        0.3, "strength of the trending factor: score * (1 + boost * trend)", between=(0, 100)
+    )
+    trending_half_life_minutes: float = setting(
+        30.0,
+        "half-life of the trending rate, 30 or 120 minutes; the same for every variant",
+        between=(30, 120),
+    )
+    followed_boost: float = setting(
+        0.5,
+        "strength of a follow: score * (1 + boost) in followed sections and sources",
+        between=(0, 100),
+    )
+    section_decay: float = setting(
+        0.9, "factor on the score for each earlier article of the same section", between=(0, 1)
+    )
+    source_decay: float = setting(
+        1.0, "factor on the score for each earlier article of the same source", between=(0, 1)
+    )
+    decay_floor: float = setting(
+        0.5, "lowest value of the section and source factors", between=(0, 1)
+    )
+    mmr_lambda: float = setting(
+        0.9,
+        "1 ranks only by score, 0 only by difference from the articles above (MMR)",
+        between=(0, 1),
+    )
+    duplicate_similarity: float = setting(
+        0.92, "cosine from which two articles count as the same story", between=(0, 1)
+    )
+    fatigue_after: int = setting(
+        3, "impressions without a click after which the score is lowered", between=(0, 1000)
+    )
+    fatigue_factor: float = setting(
+        0.7, "factor on the score for each further impression", between=(0, 1)
+    )
+    explore_slots: int = setting(
+        1, "slots of the first page drawn at random from the exploration pool", between=(0, 100)
+    )
+    explore_from: int = setting(
+        4, "first slot (0-based) that exploration may take", between=(0, 100)
+    )
+    first_page: int = setting(20, "number of slots that count as the first page", between=(1, 100))
+    session_minutes: float = setting(
+        60.0,
+        "age up to which events belong to the present session, minutes",
+        between=(LEAST, 10_000),
+    )
+    profile_half_life_hours: float = setting(
+        72.0, "half-life of an event's weight in a profile, hours", between=(LEAST, 100_000)
+    )
+    fold_in_half_life_hours: float = setting(
+        24.0, "half-life of an event's weight in fold-in, hours", between=(LEAST, 100_000)
+    )
+    weights: dict[str, float] = setting(
+        {}, "weights of the default linear ranker that differ from the documented ones, by feature"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How one installation runs. Each is read from `FEED_<NAME>` in the environment."""
+    """How one installation runs. Each is read from `FEED_<NAME>` in the environment.
+
+    `ranking` holds what a feed is ranked with where no experiment says otherwise.
+    """
 
     data_dir: Path = setting(Path("data"), "directory of the store, the archive and the models")
     redis_url: str = setting("", "redis:// or unix:// address of the store; empty: feed starts one")
@@ -101,86 +197,66 @@ class Settings:
     )
     reader_ttl_days: int = setting(60, "days a reader without events is kept in the store")
     slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable")
+    section_aliases: str = setting(
+        "", "further names of sections, such as football=Sport, soccer=Sport"
+    )
+    sources: str = setting(
+        "",
+        "feeds to poll, added at each start: addresses, and files that hold addresses or OPML, "
+        "separated by commas or spaces",
+    )
+    source_networks: str = setting(
+        "",
+        "hosts and networks besides the public ones that may be polled, separated by commas, "
+        "such as 10.0.0.0/8,feeds.intranet",
+    )
+    tracking_parameters: str = setting(
+        "utm_*, at_*, mc_*, pk_*, mtm_*, hsa_*, fbclid, gclid, gclsrc, gbraid, wbraid, dclid, "
+        "msclkid, twclid, ttclid, yclid, igshid, igsh, li_fat_id, mkt_tok, cmp, cmpid, icid, "
+        "ocid, ito, ncid, smid, smtyp, xtor, wt_mc, wt_zmc, ref, ref_src, ref_url, referrer, "
+        "src, source, partner, campaign, rss, feed, from, share, _ga, _gl, traffic_source, "
+        "ns_mchannel, ns_source, ns_campaign, spm, guccounter, __twitter_impression",
+        "parameters of an article's address that do not tell which page it is; * is any text",
+    )
     log_level: str = setting("info", "debug, info, warning or error")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankingConfig:
-    """Every parameter of a feed request. An experiment's variant overrides any of them."""
-
-    slate_size: int = setting(200, "articles in one ranked list, through which cursors page")
-    candidates_per_source: int = setting(100, "candidates that one source may propose")
-    candidate_cap: int = setting(120, "candidates scored, taken from the sources in turn")
-    max_age_hours: float = setting(
-        72.0, "age above which only pinned articles are candidates, hours"
-    )
-    use_ranker: bool = setting(True, "whether the learned ranker is used when the model has one")
-    use_collaborative: bool = setting(True, "whether collaborative filtering is used")
-    use_content: bool = setting(True, "whether the content sources and features are used")
-    trending_boost: float = setting(
-        0.3, "strength of the trending factor: score * (1 + boost * trend)"
-    )
-    trending_half_life_minutes: float = setting(
-        30.0, "half-life of the trending rate, 30 or 120 minutes; the same for every variant"
-    )
-    followed_boost: float = setting(
-        0.5, "strength of a follow: score * (1 + boost) in followed sections and sources"
-    )
-    section_decay: float = setting(
-        0.9, "factor on the score for each earlier article of the same section"
-    )
-    source_decay: float = setting(
-        1.0, "factor on the score for each earlier article of the same source"
-    )
-    decay_floor: float = setting(0.5, "lowest value of the section and source factors")
-    mmr_lambda: float = setting(
-        0.9, "1 ranks only by score, 0 only by difference from the articles above (MMR)"
-    )
-    duplicate_similarity: float = setting(
-        0.92, "cosine from which two articles count as the same story"
-    )
-    fatigue_after: int = setting(3, "impressions without a click after which the score is lowered")
-    fatigue_factor: float = setting(0.7, "factor on the score for each further impression")
-    explore_slots: int = setting(
-        1, "slots of the first page drawn at random from the exploration pool"
-    )
-    explore_from: int = setting(4, "first slot (0-based) that exploration may take")
-    first_page: int = setting(20, "number of slots that count as the first page")
-    session_minutes: float = setting(
-        60.0, "age up to which events belong to the present session, minutes"
-    )
-    profile_half_life_hours: float = setting(
-        72.0, "half-life of an event's weight in a profile, hours"
-    )
-    fold_in_half_life_hours: float = setting(
-        24.0, "half-life of an event's weight in fold-in, hours"
-    )
-    weights: dict[str, float] = setting(
-        {}, "weights of the default linear ranker that differ from the documented ones, by feature"
-    )
+    ranking: RankingConfig = field(default_factory=RankingConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """Every parameter of retraining."""
 
-    window_days: float = setting(28.0, "days of events that enter the interaction matrix")
-    half_life_hours: float = setting(72.0, "half-life of an interaction's weight, hours")
-    factors: int = setting(64, "dimensions of the collaborative factors")
-    iterations: int = setting(15, "iterations of alternating least squares")
-    regularization: float = setting(
-        2.0, "L2 regularisation of the factors, per mean reader of an article"
+    window_days: float = setting(
+        28.0, "days of events that enter the interaction matrix", between=(LEAST, 10_000)
     )
-    alpha: float = setting(10.0, "confidence per unit of interaction weight")
-    content_ridge: float = setting(10.0, "L2 regularisation of the map from embeddings to factors")
+    half_life_hours: float = setting(
+        72.0, "half-life of an interaction's weight, hours", between=(LEAST, 100_000)
+    )
+    factors: int = setting(64, "dimensions of the collaborative factors", between=(0, 1024))
+    iterations: int = setting(15, "iterations of alternating least squares", between=(1, 1000))
+    regularization: float = setting(
+        2.0,
+        "L2 regularisation of the factors, per mean reader of an article",
+        between=(0, 1e9),
+    )
+    alpha: float = setting(10.0, "confidence per unit of interaction weight", between=(LEAST, 1e9))
+    content_ridge: float = setting(
+        10.0,
+        "L2 regularisation of the map from embeddings to factors",
+        between=(LEAST, 1e9),
+    )
     content_min_readers: int = setting(
-        5, "readers that an article needs before that map learns from it"
+        5, "readers that an article needs before that map learns from it", between=(0, 1e9)
     )
     shrinkage_readers: float = setting(
-        2.0, "readers at which an article's own and mapped factors weigh the same"
+        2.0,
+        "readers at which an article's own and mapped factors weigh the same",
+        between=(0, 1e9),
     )
-    content_dimensions: int = setting(128, "dimensions to which embeddings are reduced for ranking")
-    neighbours: int = setting(50, "item-item neighbours kept for an article")
+    content_dimensions: int = setting(
+        128, "dimensions to which embeddings are reduced for ranking", between=(1, 4096)
+    )
+    neighbours: int = setting(50, "item-item neighbours kept for an article", between=(0, 1000))
     kind_weights: dict[str, float] = setting(
         {
             EventKind.CLICK: 1.0,
@@ -193,52 +269,55 @@ class TrainingConfig:
         },
         "weight of one event of each kind in the interaction matrix",
     )
-    accidental_dwell_s: float = setting(3.0, "reads shorter than this count as accidental, seconds")
-    accidental_weight: float = setting(0.2, "factor on the weight of an accidental click")
-    bot_articles_per_minute: float = setting(
-        20.0, "articles per minute above which a reader counts as a bot"
+    accidental_dwell_s: float = setting(
+        3.0, "reads shorter than this count as accidental, seconds", between=(0, 3600)
     )
-    bot_weight: float = setting(0.05, "factor on the weight of a bot's events")
-    ranker_days: float = setting(14.0, "days of feeds from which the ranker learns")
-    ranker_trees: int = setting(150, "trees of the learned ranker")
-    ranker_leaves: int = setting(31, "leaves of one tree")
-    ranker_learning_rate: float = setting(0.06, "shrinkage of one tree")
+    accidental_weight: float = setting(
+        0.2, "factor on the weight of an accidental click", between=(0, 1)
+    )
+    bot_articles_per_minute: float = setting(
+        20.0,
+        "articles per minute above which a reader counts as a bot",
+        between=(LEAST, 1e9),
+    )
+    bot_weight: float = setting(0.05, "factor on the weight of a bot's events", between=(0, 1))
+    ranker_days: float = setting(
+        14.0, "days of feeds from which the ranker learns", between=(0, 10_000)
+    )
+    ranker_trees: int = setting(150, "trees of the learned ranker", between=(0, 10_000))
+    ranker_leaves: int = setting(31, "leaves of one tree", between=(2, 10_000))
+    ranker_learning_rate: float = setting(0.06, "shrinkage of one tree", between=(LEAST, 1))
     ranker_min_impressions: int = setting(
-        300, "clicked feeds below which there is no learned ranker"
+        300, "clicked feeds below which there is no learned ranker", between=(0, 1e9)
     )
     gate_margin: float = setting(
-        0.01, "how much worse (nDCG@10) a candidate model may be and still pass"
+        0.01, "how much worse (nDCG@10) a candidate model may be and still pass", between=(-1, 1)
     )
-    seed: int = setting(7, "seed of all random draws in training")
+    seed: int = setting(7, "seed of all random draws in training", between=(0, 2_147_483_647))
 
 
-def describe(config: type[Any]) -> list[tuple[str, str, str]]:
-    """Return (name, default, description) for every setting of a configuration class."""
-    instance = config()
-    return [
-        (f.name, _default_text(getattr(instance, f.name)), f.metadata["doc"])
-        for f in fields(config)
-    ]
-
-
-def _default_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {number:g}" for name, number in value.items())
-    return str(value)
-
-
-def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings named `FEED_<NAME>` in `environ`, defaults for the rest.
+def check_ranges(
+    config: Any, names: Iterable[str], prefix: str = "", *, upper: bool = False
+) -> None:
+    """Refuse settings of a configuration that lie outside their range.
 
     Raises:
-        InvalidInputError: a value does not have the setting's type.
+        InvalidInputError: names the setting and its range.
     """
-    given = {
-        f.name: environ[f"FEED_{f.name.upper()}"]
-        for f in fields(Settings)
-        if f"FEED_{f.name.upper()}" in environ
-    }
-    return override(Settings(), given, prefix="FEED_", upper=True)
+    for one in documented(config):
+        low, high = one.metadata["between"]
+        if one.name in names and (low, high) != ANY_NUMBER:
+            label = prefix + (one.name.upper() if upper else one.name)
+            if not low <= getattr(config, one.name) <= high:
+                rule = f"lie between {low:g} and {high:g}"
+                if low == LEAST:
+                    rule = f"be more than 0 and at most {high:g}"
+                raise InvalidInputError(label, f"must {rule}")
+
+
+def documented(config: Any) -> list[Field[Any]]:
+    """Return the fields of a configuration class, or of one of its objects, that are settings."""
+    return [f for f in fields(config) if "doc" in f.metadata]
 
 
 def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: bool = False) -> T:

@@ -16,12 +16,23 @@ PAGE_KEY = "page_article_id"
 """Key of an event's context that names the article below which the feed stood."""
 
 
+WINDOW_KEY = "window_hours"
+"""Key of a served feed's context with the age limit that had to be raised for it, in hours."""
+
+
 class AiGenerated(StrEnum):
     """How much of an article the publisher says was made with generative AI."""
 
     NONE = "none"
     ASSISTED = "assisted"
     GENERATED = "generated"
+
+
+class AgeFrom(StrEnum):
+    """From when the age of a source's articles counts: publication, or the last real change."""
+
+    PUBLISHED = "published"
+    UPDATED = "updated"
 
 
 class EventKind(StrEnum):

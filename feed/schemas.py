@@ -24,6 +24,7 @@ from feed.domain import (
 )
 
 MAX_EVENTS = 500
+MAX_SOURCES = 500
 MAX_PAGE = 100
 
 ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
@@ -60,6 +61,7 @@ Language = Annotated[
 ]
 ContextKey = Annotated[str, Field(min_length=1, max_length=64)]
 ContextText = Annotated[str, Field(max_length=256)]
+Minutes = Annotated[float, Field(ge=1, le=1440, allow_inf_nan=False)]
 KeyScope = Literal["site", "read", "write", "admin", "metrics"]
 Names = Annotated[list[Name], Field(max_length=200)]
 
@@ -85,8 +87,8 @@ class EventIn(TypedDict):
         Annotated[
             datetime | None,
             Field(
-                description="ISO 8601; by default the time of receipt. "
-                "At most 5 minutes in the future and 30 days in the past.",
+                description="ISO 8601; by default the time of receipt, which also counts instead "
+                "of a time that is more than 5 minutes in the future or 30 days in the past",
                 examples=["2026-01-31T08:30:00Z"],
             ),
         ]
@@ -122,21 +124,27 @@ def build_event(given: EventIn, now: float) -> Event:
 
     `given` names its reader.
     """
-    fields: dict[str, Any] = {**given, "received_at": now}
     moment = given.get("occurred_at")
-    if moment is None:
-        fields["occurred_at"] = now
-    elif moment.tzinfo is None:
-        fields["occurred_at"] = moment.replace(tzinfo=UTC).timestamp()
-    else:
-        fields["occurred_at"] = moment.timestamp()
+    occurred_at = now if moment is None else epoch_seconds(moment)
+    fields: dict[str, Any] = {**given, "received_at": now, "occurred_at": occurred_at}
     return Event(**fields)
+
+
+def epoch_seconds(moment: datetime) -> float:
+    """Return the epoch seconds of a moment; without an offset it is UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 class EventBatchIn(Input):
     """One to 500 events; an invalid event does not affect the others."""
 
     events: Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
+    sent_at: datetime | None = Field(
+        None,
+        description="the time now by the clock that gave the events their occurred_at; if it "
+        "differs from the service's, all of them are corrected by the difference",
+        examples=["2026-01-31T08:30:00Z"],
+    )
 
 
 class MergeBody(Input):
@@ -195,6 +203,41 @@ class KeyIn(Input):
 
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=ID_PATTERN_TEXT)]
     scope: KeyScope
+
+
+class SourceIn(Input):
+    """A feed to poll."""
+
+    address: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=2048,
+            description="http(s) address of the feed, or of a page that names it; a login in it is "
+            "used and never shown",
+            examples=["https://paper.example/feed"],
+        ),
+    ]
+    name: Label = Field("", description="what you call it; empty: the title of the feed")
+    zone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        "UTC",
+        description="IANA zone, for times without one and for ambiguous zone names",
+        examples=["Europe/Berlin"],
+    )
+    age_from: Literal["published", "updated"] = Field(
+        "updated", description="the time from which the age of its articles counts"
+    )
+    min_minutes: Minutes | None = Field(None, description="shortest time between two checks")
+    max_minutes: Minutes | None = Field(
+        None,
+        description="longest time between two checks; it counts more than what the feed asks for",
+    )
+
+
+class SourcesIn(Input):
+    """One to 500 sources; if one is invalid, none is added."""
+
+    sources: Annotated[list[SourceIn], Field(min_length=1, max_length=MAX_SOURCES)]
 
 
 class PinIn(Input):

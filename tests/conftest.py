@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from feed_server import FeedServer
 
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
@@ -49,3 +50,10 @@ def store(store_settings: Settings) -> Iterator[RedisStore]:
     opened._link.every_node("FLUSHALL")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def server() -> Iterator[FeedServer]:
+    """A loopback server of feeds."""
+    with FeedServer.running() as running:
+        yield running

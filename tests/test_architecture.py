@@ -15,6 +15,8 @@ ROOMS = [
     "domain",
     "client",
     "config",
+    "environment",
+    "settings_text",
     "schemas",
     "article_schemas",
     "newsroom",

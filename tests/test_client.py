@@ -150,7 +150,7 @@ def test_a_refusal_is_final(server: Scripted) -> None:
 
 def test_many_events_go_in_batches_and_are_added_up(server: Scripted) -> None:
     counts = send(server, [FINE, BUSY, FINE], count=501)
-    assert counts == {"accepted": 501, "duplicate": 0, "rejected": 0}
+    assert counts == {"accepted": 501, "duplicate": 0, "waiting": 0, "rejected": 0}
     assert [len(body["events"]) for body in server.bodies] == [500, 1, 1]
 
 

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 
 import pytest
 
 from feed.config import (
+    ANY_NUMBER,
     RankingConfig,
     Settings,
     TrainingConfig,
-    describe,
+    check_ranges,
+    documented,
     override,
-    settings_from_environment,
 )
 from feed.domain import InvalidInputError
+from feed.environment import settings_from_environment, settings_to_environment
+from feed.settings_text import describe
 
 
 @pytest.mark.parametrize("config", [Settings, RankingConfig, TrainingConfig])
 def test_every_setting_says_what_it_means(config):
     described = describe(config)
-    assert [name for name, _, _ in described] == [f.name for f in fields(config)]
+    assert [name for name, _, _ in described] == [f.name for f in documented(config)]
     assert all(len(text) > 10 for _, _, text in described)
 
 
@@ -41,6 +44,59 @@ def test_settings_come_from_the_environment():
 def test_a_wrong_setting_is_named_with_its_rule(environment, message):
     with pytest.raises(InvalidInputError, match=message):
         settings_from_environment(environment)
+
+
+RANKING_GIVEN = {
+    "FEED_RANKING_MAX_AGE_HOURS": "168",
+    "FEED_RANKING_USE_RANKER": "no",
+    "FEED_RANKING_WEIGHTS": '{"age_published": 2}',
+}
+
+
+def test_ranking_parameters_of_the_installation_come_from_the_environment():
+    ranking = settings_from_environment(RANKING_GIVEN).ranking
+    assert ranking.max_age_hours == 168.0
+    assert ranking.use_ranker is False
+    assert ranking.weights == {"age_published": 2.0}
+    assert ranking.slate_size == RankingConfig().slate_size
+    assert settings_from_environment({}).ranking == RankingConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("MAX_AGE", "168", "is not a setting"),
+        ("MAX_AGE_HOURS", "a week", "must be a number"),
+        ("MAX_AGE_HOURS", "0", "must be more than 0 and at most 100000"),
+        ("TRENDING_BOOST", "-0.1", "must lie between 0 and 100"),
+        ("SLATE_SIZE", "2.5", "must be a whole number"),
+        ("WEIGHTS", "popular_2h", "must be JSON"),
+        ("WEIGHTS", "[1]", "must be an object of numbers"),
+    ],
+)
+def test_a_wrong_ranking_parameter_is_named_with_its_rule(name, value, rule):
+    with pytest.raises(InvalidInputError, match=f"^FEED_RANKING_{name}: {rule}"):
+        settings_from_environment({f"FEED_RANKING_{name}": value})
+
+
+@pytest.mark.parametrize("kind", [RankingConfig, TrainingConfig])
+def test_every_default_lies_in_its_range(kind):
+    config = kind()
+    check_ranges(config, [f.name for f in documented(config)])
+    numbers = [f for f in documented(config) if f.type in {"int", "float"}]
+    assert [f.name for f in numbers if f.metadata["between"] == ANY_NUMBER] == []
+
+
+def test_only_settings_that_were_given_are_checked():
+    odd = replace(RankingConfig(), mmr_lambda=7.0)
+    check_ranges(odd, ["trending_boost"])
+    with pytest.raises(InvalidInputError, match=r"^x\.mmr_lambda: must lie between 0 and 1$"):
+        check_ranges(odd, ["mmr_lambda"], "x.")
+
+
+def test_settings_written_to_the_environment_are_read_again_as_they_were():
+    settings = settings_from_environment(RANKING_GIVEN | {"FEED_PORT": "9000"})
+    assert settings_from_environment(settings_to_environment(settings)) == settings
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 
 from feed.arrays import Matrix
-from feed.catalogue.freshness import AgeFrom
 from feed.catalogue.merging import change_fields, merge_submission
-from feed.domain import NotFoundError, StoreUnavailableError, Submission
+from feed.domain import AgeFrom, NotFoundError, StoreUnavailableError, Submission
 from feed.features.embeddings import Encoder, article_text
-from feed.storage.catalogue_part import WAITING, CataloguePart
+from feed.storage.catalogue_part import WAITING
 from feed.storage.records import StoredArticle, WriteOutcome
+from feed.storage.redis_store import RedisStore
 
 PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
@@ -41,14 +41,14 @@ class ArticleService:
     another one, has changed it meanwhile, the change is made again to what is there now.
 
     Args:
-        store: the store of the catalogue.
+        store: keeps the catalogue, and the events that wait for an article.
         make_encoder: called when a text has to be encoded, until it returns an encoder.
         on_change: called after the catalogue has changed.
     """
 
     def __init__(
         self,
-        store: CataloguePart,
+        store: RedisStore,
         make_encoder: Callable[[], Encoder | None],
         on_change: Callable[[], None],
     ) -> None:
@@ -63,7 +63,7 @@ class ArticleService:
         submissions: Sequence[Submission],
         now: float,
         origin: str = "",
-        age_from: AgeFrom = "updated",
+        age_from: AgeFrom = AgeFrom.UPDATED,
     ) -> list[str]:
         """Insert or change articles; return created, updated, unchanged or erased for each.
 
@@ -96,6 +96,8 @@ class ArticleService:
 
         most = ENCODED_AT_ONCE if origin else None
         statuses = self._change(list(sent), revise, most)
+        created = [article_id for article_id, status in statuses.items() if status == CREATED]
+        self._store.release_events(created, now)
         same = [article_id for article_id, status in statuses.items() if status == UNCHANGED]
         self._store.keep_articles(same, now)  # the sweep must not forget what a source still has
         return [statuses[one.article.article_id] for one in submissions]

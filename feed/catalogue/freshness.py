@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Literal
 
-from feed.domain import Article
+from feed.domain import AgeFrom, Article
 from feed.storage.records import StoredArticle
 
 NEW_WORDS = 3
 """So many words that the earlier version did not have make a change a real one."""
-
-AgeFrom = Literal["published", "updated"]
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
 """A word; in Chinese and Japanese, which write no spaces, each character counts as one."""
@@ -37,15 +34,15 @@ def fresh_since(
     """
     published_at = min(now, article.published_at)
     if previous is None:
-        is_counted = age_from == "updated" and updated_at is not None
+        is_counted = age_from is AgeFrom.UPDATED and updated_at is not None
         return max(published_at, min(now, updated_at or 0.0)) if is_counted else published_at
     fresh_at, was_published_at = previous.fresh_at, previous.article.published_at
     never_moved = fresh_at <= was_published_at
-    if age_from == "published" and not never_moved:
+    if age_from is AgeFrom.PUBLISHED and not never_moved:
         return published_at
     if never_moved and was_published_at != article.published_at:
         fresh_at = published_at
-    if age_from == "updated" and is_real_change(previous.article, article):
+    if age_from is AgeFrom.UPDATED and is_real_change(previous.article, article):
         fresh_at = max(fresh_at, min(now, now if updated_at is None else updated_at))
     return fresh_at
 

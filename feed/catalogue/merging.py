@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from feed.article_schemas import MAX_OTHER_SECTIONS, MAX_TAGS
-from feed.catalogue.freshness import AgeFrom, fresh_since
-from feed.domain import ALL_FIELDS, AiGenerated, Article, Submission
+from feed.catalogue.freshness import fresh_since
+from feed.domain import ALL_FIELDS, AgeFrom, AiGenerated, Article, Submission
 from feed.storage.catalogue_part import WAITING
 from feed.storage.records import Contribution, StoredArticle
 
@@ -67,7 +67,7 @@ def change_fields(
         previous,
         article=article,
         owned=(previous.owned | given) - frozenset(released),
-        fresh_at=fresh_since(previous, article, updated_at, now, "updated"),
+        fresh_at=fresh_since(previous, article, updated_at, now, AgeFrom.UPDATED),
     )
 
 

@@ -19,6 +19,7 @@ from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import Report, VerdictKind
 from feed.experiments.report.files import REPORTS
 from feed.experiments.report.writing import dump_json, write_report
+from feed.features.sections import read_aliases
 
 _COLOURS = {
     VerdictKind.SHIP: "green",
@@ -82,6 +83,8 @@ def ab_report(
                 settings.data_dir,
                 chosen,
                 now=now,
+                ranking=settings.ranking,
+                section_aliases=read_aliases(settings.section_aliases),
                 from_at=parse_time("--from", begin) if begin else None,
                 to_at=to_at,
                 command=_command(chosen, data, definition, begin, to_at),

@@ -17,6 +17,7 @@ from rich.table import Table
 from feed.commands.ab_report import ab_report
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.config import Settings
 from feed.domain import InvalidInputError, format_time
 from feed.experiments.design.definitions import (
     LONGEST_DAYS,
@@ -34,6 +35,7 @@ from feed.experiments.design.lifecycle import (
 )
 from feed.experiments.judgement.planning import Need, estimate_need
 from feed.experiments.judgement.wording import number
+from feed.models.registry import ModelRegistry
 from feed.storage.redis_store import RedisStore
 
 _PLANNED = ("planned_readers", "planned_days")
@@ -61,13 +63,15 @@ def create(definition: Any, data: Path | None) -> None:
 
     If the file leaves out the planned readers or days, they are computed from the archive.
     """
-    with _opened(data) as (store, folder):
+    with _opened(data) as (store, settings):
         content = _parse(definition.read())
         design = experiment_from_json(content)
         missing = [name for name in _PLANNED if content.get(name) is None]
         if missing:
-            design = _planned(design, estimate_need(folder, design, now=time.time()), missing)
-        made = create_experiment(store, design, now=time.time())
+            design = _planned(
+                design, estimate_need(settings.data_dir, design, now=time.time()), missing
+            )
+        made = create_experiment(store, design, now=time.time(), settings=settings)
     click.echo(f"{made.name}, version {made.version}: a draft; feed experiment start {made.name}")
 
 
@@ -88,8 +92,9 @@ def plan(definition: Any, data: Path | None) -> None:
 @data_option
 def start(name: str, data: Path | None) -> None:
     """Start the draft NAME; all processes apply it within a second."""
-    with _opened(data) as (store, _):
-        running = start_experiment(store, name, now=time.time())
+    with _opened(data) as (store, settings):
+        registry = ModelRegistry(settings.data_dir / "models")
+        running = start_experiment(store, name, registry=registry, now=time.time())
     click.echo(f"{name} runs since {format_time(running.started_at)}")
 
 
@@ -154,11 +159,11 @@ experiment.add_command(ab_report, "report")
 
 
 @contextmanager
-def _opened(data: Path | None) -> Iterator[tuple[RedisStore, Path]]:
+def _opened(data: Path | None) -> Iterator[tuple[RedisStore, Settings]]:
     with one_line_errors():
         settings = chosen_settings(data)
         with open_store(settings) as store:
-            yield store, settings.data_dir
+            yield store, settings
 
 
 def _parse(content: bytes) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import click
 
 from feed.client import FeedClient
 from feed.commands.errors import CommandError, one_line_errors
-from feed.config import Settings, settings_from_environment
+from feed.config import Settings
 from feed.domain import InvalidInputError
+from feed.environment import settings_from_environment
 from feed.storage.redis_store import RedisStore
 from feed.worker.loop import LEASE
 

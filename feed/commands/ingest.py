@@ -15,9 +15,9 @@ from rich.text import Text
 from feed.client import MAX_ARTICLES, FeedClient, batches
 from feed.commands.errors import EXIT_INPUT, one_line_errors
 from feed.config import DAY_S
-from feed.ingest.dates import read_zone
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.reading import read_documents
+from feed.ingest.zones import read_zone
 from feed.service.intake import MAX_AGE_S, MAX_AHEAD_S
 
 FORMATS = ("jsonl", "rss")
@@ -122,7 +122,7 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
         ApiError: the service refused a batch.
         ConnectionError: the service could not be reached.
     """
-    counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
+    counts = {"accepted": 0, "duplicate": 0, "waiting": 0, "rejected": 0}
     columns: Any = (
         TextColumn("{task.description}"),
         BarColumn(),

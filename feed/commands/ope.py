@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.commands.errors import one_line_errors
-from feed.config import RankingConfig, override
+from feed.config import override
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
+from feed.environment import settings_from_environment
 from feed.experiments.design.definitions import Experiment, experiment_from_json
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
 from feed.experiments.off_policy.estimators import (
@@ -88,6 +89,7 @@ def ask_archive(
         models,
         policy,
         rng,
+        base=settings_from_environment().ranking,
         experiments=experiments,
         from_at=window[0],
         to_at=window[1],
@@ -106,7 +108,9 @@ def ask_archive(
 
 def read_policy(directory: Path, changes: Sequence[str], top: float) -> Policy:
     """Read a model from its directory, or the live one of a data directory."""
-    config = override(RankingConfig(), dict(map(parse_change, changes)), prefix="--set ")
+    config = override(
+        settings_from_environment().ranking, dict(map(parse_change, changes)), prefix="--set "
+    )
     return Policy(bundle=read_model(directory), config=config, top=top)
 
 

@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from feed.config import Settings, settings_from_environment
+from feed.config import Settings
 from feed.domain import ConflictError, InvalidInputError
+from feed.environment import settings_from_environment
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 

@@ -18,9 +18,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from feed.commands.errors import CommandError, one_line_errors
-from feed.commands.opening import chosen_settings
-from feed.config import DAY_S, RankingConfig, TrainingConfig, override
-from feed.domain import GateRefusedError, InvalidInputError, format_time
+from feed.commands.opening import chosen_settings, open_store
+from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig, check_ranges, override
+from feed.domain import FeedError, GateRefusedError, InvalidInputError, format_time
+from feed.experiments.design.lifecycle import named_models, read_experiments
+from feed.features.sections import read_aliases
 from feed.models.bundle import ModelBundle
 from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
@@ -87,16 +89,23 @@ def retrain(
     console = Console()
     with one_line_errors():
         config = read_config(assignments, window_days, engine)
-        directory = chosen_settings(data).data_dir
+        settings = chosen_settings(data)
+        directory = settings.data_dir
         registry = ModelRegistry(directory / "models")
         hidden = not console.is_terminal
         bar = Progress(console=console, transient=True, disable=hidden)
         with one_trainer(directory / "models"), bar:
             registry.sweep()
-            source = read_window(directory / "archive", config, bar)
+            source = read_window(settings, config, bar)
             live = registry.load_live()
             candidate, verdict = learn(
-                source, live, config, threads or training_threads(), _free_version(registry), bar
+                source,
+                live,
+                config,
+                settings.ranking,
+                threads or training_threads(),
+                _free_version(registry),
+                bar,
             )
             candidate = with_manifest(
                 candidate,
@@ -110,6 +119,7 @@ def retrain(
                 console.print("Nothing was published (dry run).")
                 return
             publish(registry, candidate, verdict, force=force)
+            prune(registry, settings, console)
         console.print(f"[bold]{candidate.version}[/bold] is live.")
 
 
@@ -134,23 +144,26 @@ def read_config(
     if window_days is not None:
         values["window_days"] = window_days
     config = override(TrainingConfig(), values, prefix="--set ")
+    check_ranges(config, values, prefix="--set ")
     if config.window_days <= 0:
         raise InvalidInputError("--window-days", "must be more than 0")
     return replace(config, factors=0) if engine == "none" else config
 
 
-def read_window(archive_dir: Path, config: TrainingConfig, bar: Progress) -> TrainingLog:
-    """Return the last `window_days` of an archive.
+def read_window(settings: Settings, config: TrainingConfig, bar: Progress) -> TrainingLog:
+    """Return the last `window_days` of an installation's archive.
 
     Raises:
         InvalidInputError: the archive holds no event.
     """
     task = bar.add_task("reading the archive", total=None)
+    archive_dir = settings.data_dir / "archive"
     archive = Archive(archive_dir)
     span = archive.span()
     if span is None:
         raise InvalidInputError("--data", f"holds no archived events yet ({archive_dir})")
-    source = TrainingLog(*read_archive(archive, span[1] - config.window_days * DAY_S))
+    since, aliases = span[1] - config.window_days * DAY_S, read_aliases(settings.section_aliases)
+    source = TrainingLog(*read_archive(archive, since, section_aliases=aliases))
     bar.update(task, total=1.0, completed=1.0)
     return source
 
@@ -159,6 +172,7 @@ def learn(
     source: TrainingLog,
     live: ModelBundle | None,
     config: TrainingConfig,
+    ranking: RankingConfig,
     threads: int,
     version: str,
     bar: Progress,
@@ -166,7 +180,6 @@ def learn(
     """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
     live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
     window = hold_out(source.log, live_until)
-    ranking = RankingConfig()
     candidate = train(
         source.log,
         window.start,
@@ -202,7 +215,17 @@ def publish(
         raise GateRefusedError(f"{candidate.version} was not published: {verdict.reason}")
     registry.publish(candidate)
     registry.set_live(candidate.version)
-    registry.prune(KEPT_VERSIONS)
+
+
+def prune(registry: ModelRegistry, settings: Settings, console: Console) -> None:
+    """Delete old models, but none that a running or planned experiment names."""
+    try:
+        with open_store(settings) as store:
+            needed = named_models(read_experiments(store).values())
+    except FeedError as error:
+        console.print(f"No old model was deleted: {error}.")
+        return
+    registry.prune(KEPT_VERSIONS, needed)
 
 
 @contextmanager

@@ -9,10 +9,13 @@ import click
 
 from feed.catalogue.encoder_choice import check_encoder
 from feed.commands.errors import one_line_errors
-from feed.config import Settings, settings_from_environment
+from feed.config import Settings
+from feed.environment import settings_from_environment
 from feed.service.access import check_access_settings
+from feed.service.ranked import check_ranking
 from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
+from feed.sources.configured import check_source_settings
 
 
 @click.command()
@@ -30,6 +33,8 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
         settings = _chosen(settings_from_environment(), data, host, port, web)
         check_access_settings(settings)
         check_encoder(settings)
+        check_ranking(settings)
+        check_source_settings(settings)
         check_port(settings.host, settings.port)
         configure_logging(settings)
         Supervisor(settings, announce=click.echo).run()

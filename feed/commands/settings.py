@@ -6,28 +6,41 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
-from feed.config import RankingConfig, Settings, TrainingConfig, describe
+from feed.commands.errors import one_line_errors
+from feed.config import RankingConfig, Settings, TrainingConfig, documented
+from feed.environment import RANKING_PREFIX, settings_from_environment
+from feed.settings_text import describe, setting_text
 
 CLASSES: dict[str, tuple[type[Any], str]] = {
     "settings": (Settings, "FEED_"),
-    "ranking": (RankingConfig, ""),
+    "ranking": (RankingConfig, RANKING_PREFIX),
     "training": (TrainingConfig, ""),
 }
+SECRET = frozenset({"api_keys", "token_secret", "cursor_secret", "redis_url"})
+"""Settings that may hold a secret: only whether they are set is shown."""
 
 
 @click.command("settings")
 @click.option("--of", "which", type=click.Choice(list(CLASSES)), default="settings")
-@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
+@click.option("--markdown", is_flag=True, help="Print the table of defaults as Markdown.")
 def settings(which: str, *, markdown: bool) -> None:
-    """List the settings (from the environment), or the ranking or training parameters."""
+    """List the settings, the ranking or the training parameters.
+
+    Settings and ranking parameters come from the environment. The column "value" names what it
+    changes.
+    """
     if markdown:
         click.echo(markdown_table(which))
         return
-    table = Table("name", "default", "meaning", title=which)
+    with one_line_errors():
+        changed = _changed_values(which)
+    table = Table("value", "default", "meaning", title=which)
+    table.columns.insert(0, Column("name", no_wrap=True))
     for name, default, text in rows(which):
-        table.add_row(name, default, text)
+        table.add_row(name, *map(escape, (changed.get(name, ""), default, text)))
     Console().print(table)
 
 
@@ -43,6 +56,23 @@ def rows(which: str) -> list[tuple[str, str, str]]:
     """Return (name, default, meaning) of every setting of a class, as people write them."""
     kind, prefix = CLASSES[which]
     return [
-        (prefix + (name.upper() if prefix else name), default.replace("|", "\\|"), text)
+        (_written(name, prefix), default.replace("|", "\\|"), text)
         for name, default, text in describe(kind)
     ]
+
+
+def _changed_values(which: str) -> dict[str, str]:
+    """Return what the environment sets to something else than the default, by written name."""
+    kind, prefix = CLASSES[which]
+    chosen = settings_from_environment()
+    present = {"settings": chosen, "ranking": chosen.ranking}.get(which, kind())
+    default = kind()
+    return {
+        _written(f.name, prefix): "(set)" if f.name in SECRET else setting_text(value)
+        for f in documented(kind)
+        if (value := getattr(present, f.name)) != getattr(default, f.name)
+    }
+
+
+def _written(name: str, prefix: str) -> str:
+    return prefix + (name.upper() if prefix else name)

@@ -8,8 +8,8 @@ import threading
 import click
 
 from feed.commands.errors import one_line_errors
-from feed.config import settings_from_environment
 from feed.domain import InvalidInputError
+from feed.environment import settings_from_environment
 from feed.service.telemetry import configure_logging
 from feed.worker.loop import run_worker
 

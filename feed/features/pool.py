@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Codes, Flags, Floats, Vectors
+from feed.arrays import Codes, Flags, Floats, Rows, Vectors
 from feed.domain import AiGenerated, Article
-from feed.features.ids import IdMap, Vocabulary
+from feed.features.ids import IdMap, Vocabulary, find
+from feed.features.sections import SectionVocabulary
+from feed.features.twins import TwinColumns, TwinFinder, leader_rows
+
+SCHEDULE_TOLERANCE_S = 300.0
+"""An article dated this far ahead is taken as clock difference; further ahead, as scheduled."""
 
 _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "published_at": (np.float64, 0.0),
@@ -18,6 +24,7 @@ _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "first_seen_at": (np.float64, 0.0),
     "expires_at": (np.float64, np.inf),
     "section": (np.int32, -1),
+    "section_name": (np.int32, -1),
     "source": (np.int32, -1),
     "language": (np.int32, -1),
     "live": (np.bool_, False),
@@ -32,15 +39,21 @@ class ArticlePool:
 
     Rows are those of `ids`, which may have grown since: rows from `size` on are unknown here.
     Times are epoch seconds; age counts from `fresh_at`, which is `published_at` or the last real
-    change after it; `expires_at` is inf if none was given; codes are -1 if the article
-    has no section, source or language. `live` means known and neither retracted nor deleted.
+    change after it; `expires_at` is inf if none was given; codes are -1 if the article has no
+    section, source or language. All spellings of a section have one code; `section_name`
+    is the code of the publisher's own spelling. `also_in` has the sorted rows of the articles
+    that have a section, by its code, as another section beside their own.
+    `live` means known and neither retracted nor deleted.
+    Of twins (one story under several ids) only the leader is live: `leader` has the row of each
+    article's leader, `folded` those that would be live without it. Both are None without twins.
     `embedding` has shape [size, d], and d is 0 while no article has a vector. Its rows have unit
     length, or are zero for an article without a vector. They are float16, as in the store, which
     halves the memory and rounds by 0.0005.
     """
 
     ids: IdMap
-    sections: Vocabulary
+    sections: SectionVocabulary
+    section_names: Vocabulary
     sources: Vocabulary
     languages: Vocabulary
     size: int
@@ -49,12 +62,38 @@ class ArticlePool:
     first_seen_at: Floats
     expires_at: Floats
     section: Codes
+    section_name: Codes
     source: Codes
     language: Codes
     live: Flags
     sponsored: Flags
     ai_generated: Flags
     embedding: Vectors
+    also_in: Mapping[int, Rows]
+    leader: Rows | None = None
+    folded: Flags | None = None
+
+    def leaders_of(self, rows: Rows) -> Rows:
+        """Return the row that is shown for each row (-1 and unknown rows stay), int64 [k]."""
+        if self.leader is None:
+            return rows
+        known = (rows >= 0) & (rows < self.size)
+        leading = rows.copy()
+        leading[known] = self.leader[rows[known]]
+        return leading
+
+    def is_live(self, row: int) -> bool:
+        """Return whether an article may be shown, be it by the editors' wish beside its leader."""
+        return bool(self.live[row]) or (self.folded is not None and bool(self.folded[row]))
+
+    def stand_in(self, rows: Rows, sections: Iterable[int]) -> Flags:
+        """Return which rows have one of the sections as their own or as another, bool [k]."""
+        found = np.zeros(len(rows), np.bool_)
+        for code in sections:
+            found |= self.section[rows] == code
+            if code in self.also_in:
+                found |= find(self.also_in[code], rows) >= 0
+        return found
 
 
 class PoolBuilder:
@@ -65,9 +104,17 @@ class PoolBuilder:
     article that a snapshot already holds gets a new vector, the builder first copies the matrix.
     """
 
-    def __init__(self, ids: IdMap | None = None) -> None:
+    def __init__(
+        self,
+        ids: IdMap | None = None,
+        section_aliases: Mapping[str, str] | None = None,
+        twins: TwinFinder | None = None,
+    ) -> None:
+        self._twins = twins
         self._ids = IdMap() if ids is None else ids
-        self._sections, self._sources, self._languages = Vocabulary(), Vocabulary(), Vocabulary()
+        self._sections, self._section_names = SectionVocabulary(section_aliases), Vocabulary()
+        self._sources, self._languages = Vocabulary(), Vocabulary()
+        self._other_sections = _Memberships()
         self._size = 0
         self._columns = {name: _filled(name, 64) for name in _COLUMNS}
         self._embedding: Vectors = np.zeros((64, 0), np.float16)
@@ -98,16 +145,18 @@ class PoolBuilder:
         """
         row = self._ids.add(article.article_id)
         self._make_room(row + 1)
+        seen_at = added_at
         if 0 < article.published_at < added_at:
-            added_at = article.published_at
+            seen_at = article.published_at
         known = bool(self._columns["first_seen_at"][row])
         first = self._columns["first_seen_at"][row]
         values: dict[str, float] = {
             "published_at": article.published_at,
             "fresh_at": max(article.published_at, fresh_at),
-            "first_seen_at": min(first, added_at) if known and added_at else added_at or first,
+            "first_seen_at": min(first, seen_at) if known and seen_at else seen_at or first,
             "expires_at": np.inf if article.expires_at is None else article.expires_at,
             "section": self._sections.add(article.section),
+            "section_name": self._section_names.add(article.section),
             "source": self._sources.add(article.source),
             "language": self._languages.add(article.language),
             "live": not article.retracted,
@@ -116,7 +165,11 @@ class PoolBuilder:
         }
         for name, value in values.items():
             self._columns[name][row] = value
+        others = {self._sections.add(name) for name in article.other_sections}
+        self._other_sections.put(row, others - {-1, int(values["section"])})
         self._write_embedding(row, embedding)
+        if self._twins is not None:
+            self._twins.put(row, article, added_at)
         return row
 
     def remove(self, article_id: str) -> None:
@@ -124,21 +177,66 @@ class PoolBuilder:
         row = self._ids.row(article_id)
         if 0 <= row < self._size:
             self._columns["live"][row] = False
+            if self._twins is not None:
+                self._twins.note_removal(row)
 
-    def snapshot(self) -> ArticlePool:
-        """Return the pool as it is now."""
+    def live_ids(self) -> list[str]:
+        """Return the ids of all articles that are live, or would be without their twins."""
+        return [self._ids.ids[row] for row in np.flatnonzero(self._columns["live"]).tolist()]
+
+    def is_due(self, now: float) -> bool:
+        """Return whether time alone has changed which of some twins is shown."""
+        return self._twins is not None and self._twins.is_due(now)
+
+    def snapshot(self, now: float = 0.0) -> ArticlePool:
+        """Return the pool as it is now.
+
+        Args:
+            now: epoch seconds; says which of several twins may be shown.
+        """
         size = self._size
         self._shared_rows = size
         columns: dict[str, Any] = {n: c[:size].copy() for n, c in self._columns.items()}
+        also_in = self._other_sections.by_code()
+        led = self._find_twins(now)
+        if led:
+            leader = leader_rows(led, size)
+            folded = columns["live"] & (leader != np.arange(size))
+            columns["live"] &= ~folded
+            columns |= {"leader": leader, "folded": folded}
+            self._lend_sections(also_in, led)
         return ArticlePool(
             ids=self._ids,
             sections=self._sections,
+            section_names=self._section_names,
             sources=self._sources,
             languages=self._languages,
             size=size,
             embedding=self._embedding[:size],
+            also_in=also_in,
             **columns,
         )
+
+    def _find_twins(self, now: float) -> dict[int, int]:
+        if self._twins is None:
+            return {}
+        columns: dict[str, Any] = self._columns
+        return self._twins.find(
+            TwinColumns(
+                live=columns["live"],
+                out_at=columns["published_at"] - SCHEDULE_TOLERANCE_S,
+                expires_at=columns["expires_at"],
+                embedding=self._embedding,
+                now=now,
+            )
+        )
+
+    def _lend_sections(self, also_in: dict[int, Rows], led: Mapping[int, int]) -> None:
+        """Let leaders stand in the sections of their twins, too."""
+        own = self._columns["section"]
+        for row, leader in led.items():
+            for code in {int(own[row]), *self._other_sections.of(row)} - {-1, int(own[leader])}:
+                also_in[code] = np.union1d(also_in.get(code, np.empty(0, np.int64)), [leader])
 
     def _make_room(self, size: int) -> None:
         capacity = len(self._columns["live"])
@@ -165,6 +263,37 @@ class PoolBuilder:
         if row < self._shared_rows and not np.array_equal(self._embedding[row], new):
             self._embedding, self._shared_rows = self._embedding.copy(), 0
         self._embedding[row] = new
+
+
+class _Memberships:
+    """Rows by code, where a row may have several codes or none."""
+
+    def __init__(self) -> None:
+        self._codes: dict[int, set[int]] = {}
+        self._rows: dict[int, set[int]] = {}
+        self._sorted: dict[int, Rows] = {}
+        self._changed: set[int] = set()
+
+    def put(self, row: int, codes: set[int]) -> None:
+        """Give a row these codes and no others."""
+        before = self.of(row)
+        for code in before - codes:
+            self._rows[code].remove(row)
+        for code in codes - before:
+            self._rows.setdefault(code, set()).add(row)
+        self._changed |= before ^ codes
+        self._codes[row] = codes
+
+    def of(self, row: int) -> set[int]:
+        """Return the codes of a row."""
+        return self._codes.get(row, set())
+
+    def by_code(self) -> dict[int, Rows]:
+        """Return the sorted rows of each code; only those that changed are sorted again."""
+        for code in self._changed:
+            self._sorted[code] = np.array(sorted(self._rows[code]), np.int64)
+        self._changed.clear()
+        return dict(self._sorted)
 
 
 def _filled(name: str, size: int) -> npt.NDArray[np.generic]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from feed.arrays import Flags, Floats, Kinds, Rows
 from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind
-from feed.features.ids import Vocabulary, find, first_places
+from feed.features.ids import Vocabulary, find, first_places, sum_by_row
 from feed.features.interactions import CLICK, KIND_CODE, decay, event_weights
 from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
@@ -163,22 +164,42 @@ def build_profile(
 def profile_from_state(
     state: ReaderState, pool: ArticlePool, now: float, config: RankingConfig
 ) -> Profile:
-    """Return the profile of a reader whose state the store gave; unknown articles drop out."""
+    """Return the profile of a reader whose state the store gave; unknown articles drop out.
+
+    What the reader did with one of several twins counts for the one that is shown.
+    """
+
+    def rows_of(article_ids: Sequence[str]) -> Rows:
+        return pool.leaders_of(pool.ids.rows(article_ids))
+
     history = state.history
+    shown_rows = rows_of([shown.article_id for shown in state.shown])
+    counts = np.array([shown.count for shown in state.shown], np.float64)
+    last_at = np.array([shown.last_at for shown in state.shown], np.float64)
+    if pool.leader is not None:
+        shown_rows, counts, last_at = _add_up(shown_rows, counts, last_at)
     return build_profile(
-        pool.ids.rows(history.article_ids),
+        rows_of(history.article_ids),
         np.array([KIND_CODE[kind] for kind in history.kinds], np.int8),
         np.array(history.times, np.float64),
         np.array(history.dwells, np.float64),  # None, no dwell known, becomes NaN
         now=now,
         config=config,
-        read_rows=pool.ids.rows(tuple(state.read_ids)),
-        hidden_rows=pool.ids.rows(tuple(_disliked_or_hidden(state))),
-        shown_rows=pool.ids.rows([shown.article_id for shown in state.shown]),
-        shown_counts=np.array([shown.count for shown in state.shown], np.float64),
-        shown_last_at=np.array([shown.last_at for shown in state.shown], np.float64),
+        read_rows=rows_of(tuple(state.read_ids)),
+        hidden_rows=rows_of(tuple(_disliked_or_hidden(state))),
+        shown_rows=shown_rows,
+        shown_counts=counts,
+        shown_last_at=last_at,
         preferences=preference_codes(state, pool),
     )
+
+
+def _add_up(rows: Rows, counts: Floats, last_at: Floats) -> tuple[Rows, Floats, Floats]:
+    """Return the different rows with the sums of their counts and the last of their times."""
+    different, place = np.unique(rows, return_inverse=True)
+    latest = np.full(len(different), -np.inf)
+    np.maximum.at(latest, place, last_at)
+    return different, sum_by_row(place, counts, len(different)), latest
 
 
 def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
@@ -195,10 +216,13 @@ def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
 
 
 def followed_of(pool: ArticlePool, preferences: PreferenceCodes, rows: Rows) -> tuple[Flags, Flags]:
-    """Return which rows are of a followed section, and which of a followed source, bool [k]."""
+    """Return which rows are of a followed section, and which of a followed source, bool [k].
+
+    An article is also of the sections that it has beside its own.
+    """
     none = np.zeros(len(rows), np.bool_)
     sections, sources = preferences.followed_sections, preferences.followed_sources
-    by_section = np.isin(pool.section[rows], sections) if sections.size else none
+    by_section = pool.stand_in(rows, sections.tolist()) if sections.size else none
     by_source = np.isin(pool.source[rows], sources) if sources.size else none
     return by_section, by_source
 

@@ -16,6 +16,7 @@ from feed.features.counters import HALF_LIVES_S
 from feed.features.ids import IdMap
 from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
+from feed.features.request_context import asked_section
 from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surprise
 
 WEIGHED = 0.5
@@ -96,7 +97,7 @@ class TrendingState:
             return ()
         keep &= pool.live[at]
         if section:
-            keep &= pool.section[at] == pool.sections.row(section)
+            keep &= pool.stand_in(at, [asked_section(pool.sections, section)])
         if language:
             keep &= np.isin(pool.language[at], matching_codes(pool.languages, [language]))
         return tuple(self.entries[i] for i in np.flatnonzero(keep))

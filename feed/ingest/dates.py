@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from dateparser.date import DateDataParser
 
 from feed.config import DAY_S
 from feed.domain import InvalidInputError
+from feed.ingest.zones import read_zone
 
 EARLIEST_S = DAY_S
 """A time on the first day of 1970 is a missing one, written as zero; epoch seconds."""
@@ -54,18 +54,6 @@ _WEEKDAY = re.compile(r"^[^\W\d]+\.?,? +(?=\d{1,2}\.? +[^\W\d])")
 _DAY_FIRST = re.compile(r"\d{1,2}\.")
 _YEAR_FIRST = re.compile(r"\d{4}\D")
 _EPOCH = re.compile(r"\d{10}(\d{3})?")
-
-
-def read_zone(name: str) -> tzinfo:
-    """Return a time zone by its name in the IANA data base, such as `Europe/Berlin`.
-
-    Raises:
-        InvalidInputError: there is no such zone.
-    """
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise InvalidInputError("zone", f"{name} is no zone such as Europe/Berlin") from None
 
 
 @lru_cache(maxsize=4096)

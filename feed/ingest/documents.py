@@ -37,6 +37,9 @@ class Documents:
         faults: of records that were left out.
         notes: of records that were taken with a change, such as a text cut at its limit.
         origin: what the catalogue knows the source by.
+        is_feed: whether it is a feed, not JSON in the API's own form.
+        title: of the feed.
+        wait_s: how long the publisher asks to wait before the feed is fetched again, seconds.
     """
 
     submissions: list[Submission] = field(default_factory=list)
@@ -44,6 +47,9 @@ class Documents:
     faults: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     origin: str = ""
+    is_feed: bool = False
+    title: str = ""
+    wait_s: float = 0.0
 
     @property
     def articles(self) -> list[Article]:

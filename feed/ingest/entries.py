@@ -51,6 +51,7 @@ class Channel:
         base: the address that relative addresses begin from.
         language: with its region, as written.
         authors: of the entries that name none.
+        wait_s: how long it asks to wait before it is fetched again, seconds.
     """
 
     title: str = ""
@@ -59,6 +60,7 @@ class Channel:
     base: str = ""
     language: str = ""
     authors: tuple[str, ...] = ()
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,9 @@ def build_documents(
         now: epoch seconds; stands in for an unknown time of publication.
         zone: of the source, for times without a zone and for ambiguous zone names.
     """
-    documents = Documents(origin=_origin(channel))
+    documents = Documents(
+        origin=_origin(channel), is_feed=True, title=channel.title, wait_s=channel.wait_s
+    )
     titles = [entry.title or _title_from(entry) for entry in entries]
     links = [full_address(entry.link, channel.base) for entry in entries]
     marks = [Marks(e.guid, *more) for e, *more in zip(entries, links, titles, strict=True)]

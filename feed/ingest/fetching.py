@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import gzip
 import io
-import ssl
 import zlib
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 
-import httpx
-
 from feed.domain import InvalidInputError
-from feed.ingest.urls import is_web_address
+from feed.ingest.downloading import (
+    COMPLETE,
+    MAX_DOCUMENT_BYTES,
+    Download,
+    describe_status,
+    download,
+)
+from feed.ingest.urls import is_web_address, mask_login
 
-MAX_DOCUMENT_BYTES = 20_000_000
-FETCH_TIMEOUT_S = 20.0
-USER_AGENT = "Mozilla/5.0 (compatible; feed-ingest)"
-"""Some sites refuse a program that does not begin like a browser."""
 GZIP_MARK = b"\x1f\x8b"
 NOT_WHOLE = (EOFError, gzip.BadGzipFile, zlib.error)
 """Raised by gzip for data that break off or are damaged."""
+CODINGS = {"", "identity", "gzip", "x-gzip", "deflate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,59 +41,62 @@ def fetch_document(source: str) -> FetchedDocument:
         InvalidInputError: it can't be fetched whole, is empty or is too large.
     """
     if is_web_address(source):
-        document = _download(source)
-    elif Path(source).is_file():
-        with Path(source).open("rb") as file:
-            document = FetchedDocument(file.read(MAX_DOCUMENT_BYTES + 1))
-    else:
+        found = download(source)
+        if found.status not in COMPLETE:
+            raise InvalidInputError("source", describe_status(found.status))
+        return unpack(found)
+    if not Path(source).is_file():
         raise InvalidInputError("source", f"{source} is neither a file nor an http(s) address")
-    content = _bounded(document.content)
-    if content.startswith(GZIP_MARK):
-        content = _bounded(_decompress(content))
+    with Path(source).open("rb") as file:
+        content = _bounded(file.read(MAX_DOCUMENT_BYTES + 1))
+    return FetchedDocument(_decompressed(content))
+
+
+def unpack(found: Download) -> FetchedDocument:
+    """Return the document in an answer, decompressed; its address has no login.
+
+    Raises:
+        InvalidInputError: it is not whole, is empty or is too large.
+    """
+    coding = found.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in CODINGS:
+        raise InvalidInputError("source", f"is compressed by {coding}, which nobody asked for")
+    content = _inflate(found.content) if coding == "deflate" else found.content
+    described = Message()
+    described["Content-Type"] = found.headers.get("Content-Type", "")
+    charset = str(described.get_content_charset(""))
+    return FetchedDocument(_decompressed(content), mask_login(found.address, b""), charset)
+
+
+def _decompressed(content: bytes) -> bytes:
+    """Return what gzip data hold, also where a compressed file was compressed once more."""
+    for _ in range(2):
+        if content.startswith(GZIP_MARK):
+            content = _decompress(content)
     if not content.strip():
         raise InvalidInputError("source", "is empty")
-    return FetchedDocument(content, document.address, document.charset)
-
-
-def _download(address: str) -> FetchedDocument:
-    """Return the document at an address, or a part of it that is longer than what is allowed."""
-    content = bytearray()
-    try:
-        with httpx.stream(
-            "GET",
-            address,
-            headers={"User-Agent": USER_AGENT},
-            timeout=FETCH_TIMEOUT_S,
-            follow_redirects=True,
-            verify=ssl.create_default_context(),
-        ) as answer:
-            answer.raise_for_status()
-            for part in answer.iter_bytes():
-                content += part
-                if len(content) > MAX_DOCUMENT_BYTES:
-                    break
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        message = f"{address} can't be fetched: {reason}"
-        raise InvalidInputError("source", _without_password(message, address)) from None
-    return FetchedDocument(
-        bytes(content), _without_password(str(answer.url), address), answer.charset_encoding or ""
-    )
-
-
-def _without_password(text: str, address: str) -> str:
-    """Return a text without the name and the password that stand before an address's host."""
-    login, at, _ = address.partition("://")[2].partition("/")[0].rpartition("@")
-    return text.replace(login + at, "") if at else text
+    return content
 
 
 def _decompress(content: bytes) -> bytes:
-    """Return what gzip data hold, or a part of it that is longer than what is allowed."""
     try:
         with gzip.open(io.BytesIO(content)) as file:
-            return file.read(MAX_DOCUMENT_BYTES + 1)
+            return _bounded(file.read(MAX_DOCUMENT_BYTES + 1))
     except NOT_WHOLE as error:
         raise InvalidInputError("source", f"is not whole: {error}") from None
+
+
+def _inflate(content: bytes) -> bytes:
+    """Return what deflated data hold; half of the servers leave out the header of zlib."""
+    for bits in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
+        stream = zlib.decompressobj(bits)
+        try:
+            inflated = _bounded(stream.decompress(content, MAX_DOCUMENT_BYTES + 1))
+        except zlib.error:
+            continue
+        if stream.eof:
+            return inflated
+    raise InvalidInputError("source", "is not whole: its compressed data break off")
 
 
 def _bounded(content: bytes) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from feed.ingest.pictures import SMALLEST_PICTURE, WIDTH_IN_TEXT, Picture, read_pixels
+from feed.ingest.urls import join_address
 
 INLINE = (
     "a, abbr, b, bdi, bdo, big, cite, code, data, del, dfn, em, font, i, ins, kbd, mark, nobr, q, "
@@ -74,14 +75,17 @@ def read_markup(markup: str) -> Text:
     return Text(_without_footer(plain), pictures)
 
 
-def find_feeds(page: bytes) -> list[str]:
-    """Return the addresses of the feeds that a web page names, as written."""
-    links = LexborHTMLParser(page).css("link[rel~=alternate][href]")
-    return [
-        str(link.attributes["href"])
-        for link in links
-        if (link.attributes.get("type") or "").lower() in FEED_TYPES
+def find_feeds(page: bytes, address: str) -> list[str]:
+    """Return the addresses of the feeds that a web page at an address names, in its order."""
+    tree = LexborHTMLParser(page)
+    own = tree.css_first("base[href]")
+    base = join_address(address, own.attributes["href"] or "") if own else address
+    named = [
+        join_address(base, (link.attributes["href"] or "").strip())
+        for link in tree.css("link[rel~=alternate][href]")
+        if (link.attributes.get("type") or "").strip().lower() in FEED_TYPES
     ]
+    return list(dict.fromkeys(named))
 
 
 def _parse(markup: str) -> LexborHTMLParser:

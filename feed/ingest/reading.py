@@ -17,8 +17,8 @@ from feed.ingest.fetching import NOT_WHOLE, FetchedDocument, fetch_document
 from feed.ingest.json_documents import parse_json
 from feed.ingest.json_lines import parse_json_lines
 from feed.ingest.sitemap import is_sitemap, parse_sitemap
-from feed.ingest.syndication import parse_syndication
-from feed.ingest.urls import is_web_address
+from feed.ingest.syndication import WebPageError, parse_syndication
+from feed.ingest.urls import is_web_address, lend_login, mask_login
 
 LINES = {".jsonl", ".ndjson"}
 
@@ -37,7 +37,9 @@ def read_documents(source: str, form: str | None, now: float, zone: tzinfo = UTC
     """
     name = Path(source.lower().removesuffix(".gz"))
     is_lines = form == "jsonl" or (form is None and (source == "-" or name.suffix in LINES))
-    if is_web_address(source) or (not is_lines and (form == "rss" or name.suffix != ".json")):
+    if is_web_address(source):
+        return _read_address(source, now, zone)
+    if not is_lines and (form == "rss" or name.suffix != ".json"):
         return parse_document(fetch_document(source), now, zone)
     if source != "-" and not Path(source).is_file():
         raise InvalidInputError("source", f"{source} is not a file")
@@ -64,6 +66,20 @@ def parse_document(document: FetchedDocument, now: float, zone: tzinfo = UTC) ->
     if is_sitemap(start):
         return parse_sitemap(document, now, zone)
     return parse_syndication(document, now, zone)
+
+
+def _read_address(address: str, now: float, zone: tzinfo) -> Documents:
+    """Return what an address holds; a web page leads to the first feed that it names.
+
+    The origin is the address, as it is when a source of that address is polled.
+    """
+    try:
+        documents = parse_document(fetch_document(address), now, zone)
+    except WebPageError as page:
+        feed = lend_login(page.feeds[0], address)
+        documents = parse_document(fetch_document(feed), now, zone)
+    documents.origin = mask_login(address, b"")
+    return documents
 
 
 @contextmanager

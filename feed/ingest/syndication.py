@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
 
 import feedparser
 
+from feed.config import DAY_S, HOUR_S
 from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
 from feed.ingest.entries import Channel, FeedEntry, build_documents
@@ -25,6 +26,25 @@ from feed.ingest.urls import full_address, is_web_address, join_address
 
 ENDS = ("</rss", "</rdf", ":rdf>", "</feed", ":feed>")
 """Every complete document contains one of these."""
+PERIODS_S = {
+    "hourly": HOUR_S,
+    "daily": DAY_S,
+    "weekly": 7 * DAY_S,
+    "monthly": 30 * DAY_S,
+    "yearly": 365 * DAY_S,
+}
+
+
+class WebPageError(InvalidInputError):
+    """The document is a web page that names feeds.
+
+    Attributes:
+        feeds: their addresses, the page's first one first.
+    """
+
+    def __init__(self, feeds: Sequence[str]) -> None:
+        super().__init__("source", f"is a web page; its feed is {feeds[0]}")
+        self.feeds = tuple(feeds)
 
 
 class _Corrections:
@@ -78,7 +98,7 @@ def parse_syndication(document: FetchedDocument, now: float, zone: tzinfo = UTC)
     """
     parsed = _parse(document)
     if not parsed.get("version"):
-        raise InvalidInputError("source", _refusal(document))
+        raise _refusal(document)
     if parsed.bozo and not _is_whole(document.content, parsed.encoding):
         raise InvalidInputError("source", "breaks off before its end")
     is_atom = parsed.version.startswith("atom")
@@ -100,14 +120,15 @@ def _parse(document: FetchedDocument) -> Any:
         raise InvalidInputError("source", "is too broken to be read") from None
 
 
-def _refusal(document: FetchedDocument) -> str:
+def _refusal(document: FetchedDocument) -> InvalidInputError:
     """Return what a document is if it is not a feed, and where its feed may be."""
-    feeds = find_feeds(document.content)
+    feeds = find_feeds(document.content, document.address)
     if feeds:
-        return f"is a web page; its feed is {join_address(document.address, feeds[0])}"
+        return WebPageError(feeds)
     if b"<opml" in document.content[:4096]:
-        return "is a list of feeds; ingest the feeds that it names"
-    return "must be an RSS or Atom document, a JSON Feed or a news sitemap"
+        return InvalidInputError("source", "is a list of feeds: `feed sources import` takes it")
+    rule = "must be an RSS or Atom document, a JSON Feed or a news sitemap"
+    return InvalidInputError("source", rule)
 
 
 def _is_whole(content: bytes, encoding: str) -> bool:
@@ -129,7 +150,24 @@ def _channel(parsed: Any, address: str) -> Channel:
         base=address or home or own,
         language=str(feed.get("language") or ""),
         authors=_authors(feed) if parsed.version.startswith("atom") else (),
+        wait_s=_wait_s(feed),
     )
+
+
+def _wait_s(feed: Any) -> float:
+    """Return the longer of `<ttl>`, in minutes, and the period of `sy:updatePeriod`, seconds."""
+    period_s = PERIODS_S.get(str(feed.get("sy_updateperiod") or "").strip().lower(), 0.0)
+    times = max(1.0, _number(feed.get("sy_updatefrequency")))
+    return max(60 * _number(feed.get("ttl")), period_s / times)
+
+
+def _number(text: Any) -> float:
+    """Return a number that is not negative, 0 for anything else."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return 0.0
+    return number if 0 <= number < float("inf") else 0.0
 
 
 def _entry(entry: Any, *, is_atom: bool) -> FeedEntry:

@@ -39,3 +39,22 @@ def host_of(address: str) -> str:
         return (urlsplit(address).hostname or "").removeprefix("www.")
     except ValueError:
         return ""
+
+
+def mask_login(address: str, mask: bytes = b"***") -> str:
+    """Return an address with a mask instead of the name and the password before its host."""
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        return ""
+    return str(url.copy_with(userinfo=mask) if url.userinfo else url)
+
+
+def lend_login(address: str, owner: str) -> str:
+    """Return an address with the login of another one, if both belong to one server."""
+    try:
+        url, lender = httpx.URL(address), httpx.URL(owner)
+    except httpx.InvalidURL:
+        return address
+    one_server = (url.scheme, url.netloc) == (lender.scheme, lender.netloc)
+    return str(url.copy_with(userinfo=lender.userinfo)) if one_server else address

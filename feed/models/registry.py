@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,13 @@ class ModelRegistry:
         self._replace(_POINTER, version)
         return version
 
-    def prune(self, keep: int) -> tuple[str, ...]:
-        """Delete all but the newest `keep` versions; the live one and the one before stay."""
+    def prune(self, keep: int, needed: Collection[str] = ()) -> tuple[str, ...]:
+        """Delete all but the newest `keep` versions, those that are needed, and the last two live.
+
+        Return what was deleted.
+        """
         versions = [str(m["version"]) for m in self.list()]
-        kept = set(versions[:keep]) | set(self._history()[-2:]) | {self.live_version()}
+        kept = {*versions[:keep], *needed, *self._history()[-2:], self.live_version()}
         gone = tuple(v for v in versions if v not in kept)
         for version in gone:
             shutil.rmtree(self._directory / version, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from feed.domain import PAGE_KEY, AiGenerated, ArchiveError, Article
 from feed.features.ids import IdMap
 from feed.features.interactions import CLICK, KINDS, EventColumns
 from feed.features.request_context import device_code
+from feed.features.sections import section_key
 from feed.offline.event_log import (
     EventLog,
     Impressions,
@@ -31,13 +33,17 @@ LATE_S = 3600.0
 # without personalisation nothing joins two events.
 _LOG = f"""
 CREATE TEMP TABLE log AS
-SELECT CASE WHEN logged_user_id = '' THEN 'event ' || event_id ELSE logged_user_id END AS who,
-       CASE WHEN user_id = '' THEN 'event ' || event_id ELSE user_id END AS reader,
-       coalesce(nullif(request_id, ''), 'event ' || event_id) AS list,
+WITH named AS (
+    SELECT *, concat_ws(' ', 'event', event_id, article_id, epoch_us(received_at)) AS itself
+    FROM events WHERE occurred_at >= make_timestamptz(?) AND occurred_at < make_timestamptz(?)
+)
+SELECT CASE WHEN logged_user_id = '' THEN itself ELSE logged_user_id END AS who,
+       CASE WHEN user_id = '' THEN itself ELSE user_id END AS reader,
+       coalesce(nullif(request_id, ''), itself) AS list,
        request_id IS NOT NULL AS answers, article_id, kind,
        epoch_us(occurred_at) / 1e6 AS moment, dwell_s, coalesce(first, true) AS first, device,
        nullif(context ->> '{PAGE_KEY}', '') AS page
-FROM events WHERE occurred_at >= make_timestamptz(?) AND occurred_at < make_timestamptz(?)
+FROM named
 """  # noqa: S608 - a constant
 
 _CATALOGUE = """
@@ -100,7 +106,10 @@ GROUP BY s.number ORDER BY s.number
 
 
 def read_archive(
-    archive: Archive, from_at: float = float("-inf"), to_at: float = float("inf")
+    archive: Archive,
+    from_at: float = float("-inf"),
+    to_at: float = float("inf"),
+    section_aliases: Mapping[str, str] | None = None,
 ) -> tuple[EventLog, Matrix | None]:
     """Return the log of an archive's window with the vectors of its articles.
 
@@ -114,6 +123,7 @@ def read_archive(
         archive: the archive.
         from_at: begin of the window, epoch seconds.
         to_at: end, itself outside.
+        section_aliases: key -> name of the section that an article of this section is in.
 
     Returns:
         The log, and f32 [articles, d] with zero rows where an article has no vector (None when
@@ -133,7 +143,7 @@ def read_archive(
         merges = read_merges(db, users, articles, from_at)
         if not len(events) and not len(impressions):
             raise ArchiveError("the archive holds no events in this window")
-        catalogue, added_at = _read_catalogue(db)
+        catalogue, added_at = _read_catalogue(db, section_aliases or {})
         embeddings = _read_embeddings(db, articles)
     seen_at = first_appearance(len(articles), impressions, events.columns, {})
     rows = articles.rows([a.article_id for a in catalogue])
@@ -194,7 +204,9 @@ def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:
     )
 
 
-def _read_catalogue(db: duckdb.DuckDBPyConnection) -> tuple[tuple[Article, ...], Floats]:
+def _read_catalogue(
+    db: duckdb.DuckDBPyConnection, section_aliases: Mapping[str, str]
+) -> tuple[tuple[Article, ...], Floats]:
     """Return the articles, and when each first came or was published, f64.
 
     `updated_at` is the last real change, from which their ages count.
@@ -211,7 +223,7 @@ def _read_catalogue(db: duckdb.DuckDBPyConnection) -> tuple[tuple[Article, ...],
         Article(
             article_id=article_id,
             title=title,
-            section=section,
+            section=section_aliases.get(section_key(section), section),
             source=source,
             language=language,
             published_at=published_at,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from feed.arrays import Flags, Floats, Rows
 from feed.config import RankingConfig
 from feed.features.ids import first_of_each, first_places
+from feed.features.profile import followed_of
 from feed.ranking.context import RankingContext, Situation
 
 Source = Callable[[RankingContext, Situation, RankingConfig, int], Rows]
@@ -136,9 +137,8 @@ def from_followed(
             situation.eligible.rows,
         ]
     )
-    followed = np.isin(pool.section[rows], preferences.followed_sections)
-    followed |= np.isin(pool.source[rows], preferences.followed_sources)
-    return first_of_each(rows[followed], pool.size)[:limit]
+    by_section, by_source = followed_of(pool, preferences, rows)
+    return first_of_each(rows[by_section | by_source], pool.size)[:limit]
 
 
 def from_exploration(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +15,25 @@ from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
 from feed.ranking.live_index import LiveIndex
 
+FEWEST = 10
+"""Articles below which the age limit is raised, so that a site that publishes little, or a reader
+who has read much of it, still gets a feed."""
+
 
 @dataclass(frozen=True, eq=False)
 class Eligibility:
     """What may be shown: `mask` over the pool's rows, all of them among `newest`.
 
     `dropped` counts the articles that each rule took out, in the order of the rules.
+    `window_hours` is the age limit to which `max_age_hours` had to be raised, None if it held.
     """
 
     mask: Flags
     newest: Rows
     dropped: dict[str, int]
+    window_hours: float | None = None
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many articles may be shown."""
         return int(np.count_nonzero(self.mask))
@@ -51,7 +57,11 @@ def find_eligible(
     Live, published, not expired, not older than `max_age_hours`, of the section and languages
     asked for, not the page's own article; and for a reader: not read, not hidden or disliked, not
     of a muted section or source, of a language the reader chose. An article without a language is
-    dropped when languages are asked for.
+    dropped when languages are asked for. An article with several sections is of each of them, but
+    only its own section can be muted.
+
+    If these are fewer than `FEWEST` and age alone keeps out others, the age limit is doubled until
+    they are enough or no other is left. Only such a request looks at the older articles.
 
     Args:
         pool: the articles.
@@ -61,7 +71,29 @@ def find_eligible(
         config: `max_age_hours`.
         withdrawn: rows that were retracted since the snapshot.
     """
-    oldest = request.now - config.max_age_hours * HOUR_S
+    find = partial(_find_within, pool, index, request, profile, withdrawn)
+    eligible = find(config.max_age_hours)
+    if eligible.count >= FEWEST or not eligible.dropped["too_old"]:
+        return eligible
+    allowed = np.flatnonzero(find(np.inf).mask[index.newest])
+    if len(allowed) <= eligible.count:
+        return eligible
+    oldest = request.now - index.newest_at[allowed[:FEWEST][-1]]
+    hours = max(config.max_age_hours, 1.0)
+    while hours * HOUR_S < oldest:
+        hours *= 2
+    return replace(find(hours), window_hours=hours)
+
+
+def _find_within(
+    pool: ArticlePool,
+    index: LiveIndex,
+    request: RequestContext,
+    profile: Profile | None,
+    withdrawn: Rows,
+    max_age_hours: float,
+) -> Eligibility:
+    oldest = request.now - max_age_hours * HOUR_S
     count = int(np.searchsorted(-index.newest_at, -oldest, side="right"))
     rows = index.newest[:count]
     mask = np.zeros(pool.size, np.bool_)
@@ -81,7 +113,7 @@ def find_eligible(
         _drop_codes(mask, rows, pool.source, preferences.muted_sources, "muted_source", dropped)
         _keep_languages(mask, rows, pool, tuple(preferences.languages.tolist()), dropped)
     if request.section >= 0:
-        wrong = rows[pool.section[rows] != request.section]
+        wrong = rows[~pool.stand_in(rows, [request.section])]
         dropped["other_section"] = _drop(mask, wrong)
     _keep_languages(mask, rows, pool, request.languages, dropped)
     return Eligibility(mask, rows, dropped)
@@ -91,18 +123,19 @@ def may_be_pinned(
     pool: ArticlePool, row: int, request: RequestContext, profile: Profile | None
 ) -> bool:
     """Return whether an editor's pick may be shown: every rule counts but age."""
-    if not 0 <= row < pool.size or not pool.live[row] or pool.expires_at[row] <= request.now:
+    if not 0 <= row < pool.size or not pool.is_live(row) or pool.expires_at[row] <= request.now:
         return False
-    if request.section >= 0 and pool.section[row] != request.section:
+    if request.section >= 0 and not pool.stand_in(np.array([row]), [request.section])[0]:
         return False
     if request.languages and pool.language[row] not in request.languages:
         return False
     if profile is None:
         return True
     preferences = profile.preferences
+    leader = pool.leaders_of(np.array([row]))[0]
     return not (
-        row in profile.read_rows
-        or row in profile.hidden_rows
+        leader in profile.read_rows
+        or leader in profile.hidden_rows
         or pool.section[row] in preferences.muted_sections
         or pool.source[row] in preferences.muted_sources
         or (preferences.languages.size > 0 and pool.language[row] not in preferences.languages)

@@ -21,7 +21,7 @@ def rank_latest(
     """Return the newest articles first; scores halve with every day of age."""
     situation = build_impersonal_situation(context, config)
     rows = situation.eligible.rows[: config.slate_size]
-    trace.dropped, trace.eligible = situation.eligible.dropped, situation.eligible.count
+    trace.note(situation.eligible)
     timer.done("candidates")
     union = unite({"fresh": rows}, context.view.pool.size, len(rows))
     reasons = tuple((age_reason(age),) for age in _ages(context, rows).tolist())
@@ -42,7 +42,7 @@ def rank_trending(
     """
     situation = build_impersonal_situation(context, config)
     eligible, size = situation.eligible, config.slate_size
-    trace.dropped, trace.eligible = eligible.dropped, eligible.count
+    trace.note(eligible)
     proposals = {
         "trending": first_eligible(context.trending.ranked_rows, eligible.mask, size),
         "popular_30m": popular_by(0)(context, situation, config, size),

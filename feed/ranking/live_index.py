@@ -9,10 +9,8 @@ import numpy as np
 from feed.arrays import Flags, Floats, Rows
 from feed.config import HOUR_S
 from feed.features.counters import HALF_LIVES_S, Counters
-from feed.features.pool import ArticlePool
+from feed.features.pool import SCHEDULE_TOLERANCE_S, ArticlePool
 
-SCHEDULE_TOLERANCE_S = 300.0
-"""An article dated this far ahead is taken as clock difference; further ahead, as scheduled."""
 YOUNG_HOURS = 24.0
 """Only articles younger than this are explored."""
 FEWEST_CLICKS = 1e-3

@@ -34,16 +34,17 @@ def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
 
     A pick for a section holds in that section's feed, one without a section in every feed where
     its article may stand. Of two picks for one slot the one that started later takes it, and the
-    other the next free slot. Picks beyond `size` slots are left out.
+    other the next free slot. Picks beyond `size` slots and further twins of a pick are left out.
     """
     pool, request = context.view.pool, context.request
     withdrawn = set(context.withdrawn.tolist())
     slots: dict[int, int] = {}
+    told: set[int] = set()
     for pin in sorted(context.pins, key=lambda p: (p.slot, -p.starts_at, p.article_id)):
         row = pool.ids.row(pin.article_id)
         here = not pin.section or pool.sections.row(pin.section) == request.section >= 0
         holds = here and pin.starts_at <= request.now < pin.ends_at and row not in withdrawn
-        if not holds or row in slots.values():
+        if not holds or pool.leaders_of(np.array([row]))[0] in told:
             continue
         if not may_be_pinned(pool, row, request, context.profile):
             continue
@@ -52,6 +53,7 @@ def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
             slot += 1
         if slot < size:
             slots[slot] = row
+            told.add(int(pool.leaders_of(np.array([row]))[0]))
     ordered = sorted(slots)
     return np.array([slots[s] for s in ordered], np.int64), np.array(ordered, np.int64)
 

@@ -46,10 +46,10 @@ def recommend(
     if context.request.mode is Mode.TRENDING:
         return rank_trending(context, config, trace, timer)
     situation = build_situation(context, config)
-    trace.dropped, trace.eligible = situation.eligible.dropped, situation.eligible.count
+    trace.note(situation.eligible)
     timer.done("eligibility")
     pin_rows, pin_slots = find_pins(context, config.slate_size)
-    candidates = _put_first(pin_rows, generate_candidates(context, situation, config))
+    candidates = _put_first(context, pin_rows, generate_candidates(context, situation, config))
     trace.proposed, trace.candidates = candidates.counts, len(candidates.rows)
     timer.done("candidates")
     ranker = context.choose_ranker(config)
@@ -66,11 +66,15 @@ def recommend(
     return slate
 
 
-def _put_first(pin_rows: Rows, candidates: Candidates) -> Candidates:
-    """Return the candidates with the pins before them; a pin has no source, so its bits are 0."""
+def _put_first(context: RankingContext, pin_rows: Rows, candidates: Candidates) -> Candidates:
+    """Return the candidates with the pins before them; a pin has no source, so its bits are 0.
+
+    A pin also takes the place of the twin that would be shown without it.
+    """
     if not pin_rows.size:
         return candidates
-    others = ~np.isin(candidates.rows, pin_rows)
+    leaders = context.view.pool.leaders_of(pin_rows)
+    others = ~np.isin(candidates.rows, np.concatenate([pin_rows, leaders]))
     rows = np.concatenate([pin_rows, candidates.rows[others]])
     bits = np.concatenate([np.zeros(len(pin_rows), np.int64), candidates.bits[others]])
     return Candidates(rows, bits, candidates.counts)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from functools import cache, lru_cache
 
+import numpy as np
+
 from feed.config import HOUR_S
 from feed.domain import Reason, ReasonCode
 from feed.features.counters import HALF_LIVES_S
@@ -51,8 +53,19 @@ def followed_reason(context: RankingContext, row: int, *, by_section: bool) -> R
     """Return the reason of an article whose section (else: whose source) the reader follows."""
     pool = context.view.pool
     if by_section:
-        return _of_section(pool.sections.ids[pool.section[row]])
+        return _of_section(_followed_name(context, row))
     return _of_source(pool.sources.ids[pool.source[row]])
+
+
+def _followed_name(context: RankingContext, row: int) -> str:
+    """Return the name of the section of an article that the reader follows, as published."""
+    pool = context.view.pool
+    followed: list[int] = context.profile.preferences.followed_sections.tolist()
+    if pool.section[row] in followed:
+        return pool.section_names.ids[int(pool.section_name[row])]
+    alone = np.array([row])
+    code = next(code for code in followed if pool.stand_in(alone, [code])[0])
+    return pool.sections.ids[code]
 
 
 def trending_reason(context: RankingContext, row: int) -> Reason | None:

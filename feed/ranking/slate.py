@@ -9,11 +9,14 @@ import numpy as np
 
 from feed.arrays import Flags, Floats, Rows
 from feed.domain import Mode, Reason, Rung
+from feed.ranking.eligibility import Eligibility
 
 
 @dataclass(slots=True)
 class Trace:
     """How a slate came about: counts, and seconds per stage where a clock was given.
+
+    `window_hours` is the age limit if it had to be raised, None otherwise.
 
     `explore_rows` are the articles that exploration drew from, `explore_chance` the probability
     that one of them comes to one of the slots that are drawn for.
@@ -22,12 +25,18 @@ class Trace:
     dropped: dict[str, int] = field(default_factory=dict)
     proposed: dict[str, int] = field(default_factory=dict)
     eligible: int = 0
+    window_hours: float | None = None
     candidates: int = 0
     duplicates: int = 0
     explore_pool: int = 0
     explore_rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     explore_chance: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def note(self, eligible: Eligibility) -> None:
+        """Keep how many articles the rules left, and why not more."""
+        self.dropped, self.eligible = eligible.dropped, eligible.count
+        self.window_hours = eligible.window_hours
 
 
 class StageTimer:

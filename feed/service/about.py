@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from functools import cache
 from typing import Any
 
-from feed.config import RankingConfig
+from feed.config import RankingConfig, documented
 from feed.models.schema import FEATURES
 
 _SUMMARY = (
@@ -43,13 +41,11 @@ _CHOICES = (
 )
 
 
-@cache
-def about_ranking() -> dict[str, Any]:
-    """Return the description of the ranking, JSON-ready."""
-    config = RankingConfig()
+def about_ranking(config: RankingConfig) -> dict[str, Any]:
+    """Return the description of a ranking with these parameters, JSON-ready."""
     parameters = [
         {"name": f.name, "value": getattr(config, f.name), "text": f.metadata["doc"]}
-        for f in fields(RankingConfig)
+        for f in documented(config)
     ]
     signals = [
         {"name": feature.name, "value": feature.group, "text": feature.doc} for feature in FEATURES

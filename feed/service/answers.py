@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from feed.domain import AiGenerated, Mode, ReasonCode, Rung
 from feed.schemas import KeyScope, PinIn, PreferencesBody
+from feed.sources.subscription import SourceStatus
 
 
 class RuleBroken(BaseModel):
@@ -91,6 +92,13 @@ class FeedItemOut(BaseModel):
     my_reaction: Literal["like", "dislike"] | None
 
 
+class WindowOut(BaseModel):
+    """The age limit of a feed that had to take in older articles."""
+
+    max_age_hours: float = Field(description="the age limit that was used, hours")
+    widened: Literal[True]
+
+
 class FeedOut(BaseModel):
     """One page of a reader's feed."""
 
@@ -103,13 +111,16 @@ class FeedOut(BaseModel):
     experiments: dict[str, str]
     items: list[FeedItemOut]
     next_cursor: str | None
+    window: WindowOut | None = Field(
+        None, description="present only if too few articles were young enough for this reader"
+    )
 
 
 class EventResult(BaseModel):
     """The outcome of one event."""
 
     event_id: str | None
-    status: Literal["accepted", "duplicate", "rejected"]
+    status: Literal["accepted", "duplicate", "waiting", "rejected"]
     detail: str | None = None
 
 
@@ -118,6 +129,7 @@ class EventsOut(BaseModel):
 
     accepted: int
     duplicate: int
+    waiting: int
     rejected: int
     results: list[EventResult]
 
@@ -249,6 +261,58 @@ class NewKeyOut(BaseModel):
     name: str
     scope: KeyScope
     key: str = Field(description="shown only once")
+
+
+class FindingOut(BaseModel):
+    """A record of a source that was left out, or taken with a change."""
+
+    record: str
+    field: str
+    rule: str
+
+
+class SourceOut(BaseModel):
+    """One polled source. A login in an address is shown as `***`."""
+
+    source_id: str
+    address: str
+    feed_address: str = Field(description="where its feed was found")
+    name: str
+    zone: str
+    age_from: Literal["published", "updated"]
+    min_minutes: float | None
+    max_minutes: float | None
+    status: SourceStatus
+    message: str = Field(description="what happened at the last check")
+    checked_at: datetime | None
+    succeeded_at: datetime | None
+    changed_at: datetime | None
+    next_at: datetime | None = Field(description="when it is checked again")
+    check_pending: bool = Field(description="whether a check was asked for and is not done yet")
+    failures: int = Field(description="failed checks in a row")
+    articles: int = Field(description="articles in its last document")
+    left_out: int = Field(description="records of that document that were left out")
+    findings: list[FindingOut] = Field(description="the first records left out or changed")
+
+
+class SourcesOut(BaseModel):
+    """Polled sources."""
+
+    sources: list[SourceOut]
+
+
+class AddedSource(BaseModel):
+    """What became of one source that was to be added."""
+
+    source_id: str
+    address: str
+    status: Literal["added", "known"]
+
+
+class AddedSourcesOut(BaseModel):
+    """What became of sources that were to be added."""
+
+    results: list[AddedSource]
 
 
 class PinsOut(BaseModel):

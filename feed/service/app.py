@@ -17,8 +17,9 @@ from numpy.random import default_rng
 
 from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import check_encoder, open_encoder
-from feed.config import Settings, settings_from_environment
+from feed.config import Settings
 from feed.domain import ID_PATTERN, StoreUnavailableError
+from feed.environment import settings_from_environment
 from feed.service import (
     experiments_pages,
     routes_access,
@@ -26,6 +27,7 @@ from feed.service import (
     routes_control,
     routes_feed,
     routes_ops,
+    routes_sources,
     routes_users,
 )
 from feed.service.access import AccessControl, check_access_settings
@@ -37,9 +39,11 @@ from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
 from feed.service.problems import register_problems
+from feed.service.ranked import check_ranking
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
+from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
 
 RUNNING = 2
@@ -74,6 +78,7 @@ def application() -> APIFlask:
     settings = settings_from_environment()
     check_access_settings(settings)
     check_encoder(settings)
+    check_ranking(settings)
     configure_logging(settings)
     await_store(settings)
     app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))
@@ -135,6 +140,7 @@ def create_app(
         routes_users,
         routes_access,
         routes_control,
+        routes_sources,
         routes_ops,
     ):
         app.register_blueprint(module.routes)
@@ -156,6 +162,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         keeper=keeper,
         card_cache=card_cache,
         feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
+        sources=SourceDirectory(store),
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),

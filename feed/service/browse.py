@@ -14,16 +14,13 @@ from feed.service.cards import CardCache
 from feed.service.snapshot import LiveSnapshot
 from feed.storage.catalogue_part import CataloguePart
 
-WINDOW_MINUTES = round(RankingConfig().trending_half_life_minutes / math.log(2))
-"""Length of the window that a decayed count with the trending half-life stands for."""
-
 Source = Literal["readers_also_read", "similar_text"]
 RELATED_DEPTH = 4
 """Candidates looked at for each related article wanted."""
 
 
 def show_trending(
-    query: TrendingQuery, snapshot: LiveSnapshot, card_cache: CardCache
+    query: TrendingQuery, snapshot: LiveSnapshot, card_cache: CardCache, ranking: RankingConfig
 ) -> dict[str, Any]:
     """Return the trending articles, with the numbers behind each, JSON-ready.
 
@@ -37,7 +34,9 @@ def show_trending(
     card_cache.sync()
     cards = card_cache.take([entry.article_id for entry in entries])
     shown = [(e, c) for e, c in zip(entries, cards, strict=True) if c is not None]
-    minutes = entries[0].window_minutes if entries else WINDOW_MINUTES
+    # A decayed count stands for a window of this length.
+    window_minutes = round(ranking.trending_half_life_minutes / math.log(2))
+    minutes = entries[0].window_minutes if entries else window_minutes
     return {
         "at": format_time(state.at) if state.at else None,
         "window_minutes": minutes,
@@ -85,12 +84,13 @@ def show_related(
 def _related_rows(
     article_id: str, limit: int, snapshot: LiveSnapshot
 ) -> list[tuple[int, float, Source]]:
-    row = snapshot.view.pool.ids.row(article_id)
-    if not 0 <= row < snapshot.view.pool.size:
+    pool = snapshot.view.pool
+    row = pool.ids.row(article_id)
+    if not 0 <= row < pool.size:
         return []
     showable = np.zeros(snapshot.view.pool.size, np.bool_)
     showable[snapshot.index.newest] = True
-    showable[row] = False
+    showable[[row, *pool.leaders_of(np.array([row]))]] = False
     found: dict[int, tuple[int, float, Source]] = {}
     for near, score in _read_together(row, snapshot):
         if showable[near]:
@@ -107,7 +107,7 @@ def _read_together(row: int, snapshot: LiveSnapshot) -> list[tuple[int, float]]:
         return []
     neighbours = view.bundle.neighbour_index[at]
     weights = view.bundle.neighbour_weights[at][neighbours >= 0]
-    rows = view.pool_rows[neighbours[neighbours >= 0]]
+    rows = view.pool.leaders_of(view.pool_rows[neighbours[neighbours >= 0]])
     return [(r, w) for r, w in zip(rows.tolist(), weights.tolist(), strict=True) if r >= 0]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from feed.config import RankingConfig, Settings
+from feed.config import Settings
 from feed.domain import (
     CursorExpiredError,
     Event,
@@ -31,7 +31,7 @@ from feed.service.pages import Page, fill_page, present_page, without_gone
 from feed.service.ranked import FeedRequest, rank
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
-from feed.storage.records import ReaderState
+from feed.storage.records import Outcome, ReaderState
 from feed.storage.redis_store import RedisStore
 
 FRUGAL_FROM = 0.5
@@ -71,7 +71,7 @@ class FeedService:
         self._rng = rng
         self._logged_at = float("-inf")
         self._cursors = Cursors(settings, store)
-        self._base = RankingConfig()
+        self._base = settings.ranking
         # Only one thread of Python computes at a time: two requests ranked at once would both be
         # late. While one is ranked, another reads or writes the store.
         self._ranking = threading.Lock()
@@ -101,7 +101,7 @@ class FeedService:
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        return show_trending(query, self._present_snapshot(), self._card_cache)
+        return show_trending(query, self._present_snapshot(), self._card_cache, self._base)
 
     def get_related(self, article_id: str, limit: int) -> dict[str, Any]:
         """Return what goes with an article, JSON-ready.
@@ -133,18 +133,38 @@ class FeedService:
             ProblemError: the body holds no list of events, or an event of another reader.
             StoreUnavailableError: the store did not take them; none is promised to be kept.
         """
-        found = read_events(body, self._clock(), self._are_articles, reader)
+        found = read_events(body, self._clock(), reader)
         watch.lap("validation")
-        events = [entry for entry in found if isinstance(entry, Event)]
-        outcomes = iter(self._store.append_events(events, origin) if events else ())
+        events = [entry for entry in found.entries if isinstance(entry, Event)]
+        outcomes = iter(self._take(events, origin))
         watch.lap("store_write")
-        results = [describe_outcome(entry, outcomes) for entry in found]
-        counts = dict.fromkeys(("accepted", "duplicate", "rejected"), 0)
+        results = [
+            describe_outcome(
+                entry,
+                next(outcomes) if isinstance(entry, Event) else None,
+                found.notes.get(place, ""),
+            )
+            for place, entry in enumerate(found.entries)
+        ]
+        counts = dict.fromkeys(("accepted", "duplicate", "waiting", "rejected"), 0)
         for result in results:
             counts[result["status"]] += 1
         for name, count in counts.items():
             EVENTS.labels(name).inc(count)
         return {**counts, "results": results}
+
+    def _take(self, events: Sequence[Event], origin: Origin | None) -> list[Outcome]:
+        """Give events to the store; those whose article is unknown wait for it."""
+        article_ids = list({event.article_id for event in events})
+        known = dict(zip(article_ids, self._are_articles(article_ids), strict=True))
+        unknown = [event for event in events if not known[event.article_id]]
+        held = iter(self._store.hold_events(unknown, origin) if unknown else ())
+        outcomes = [None if known[event.article_id] else next(held) for event in events]
+        present = [
+            event for event, outcome in zip(events, outcomes, strict=True) if outcome is None
+        ]
+        appended = iter(self._store.append_events(present, origin) if present else ())
+        return [outcome or next(appended) for outcome in outcomes]
 
     def _present_snapshot(self) -> LiveSnapshot:
         snapshot = self._keeper.current()

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 
 from feed.domain import BundleError, NotFoundError
 from feed.features.ids import IdMap
 from feed.features.pool import ArticlePool, PoolBuilder
+from feed.features.twins import TwinFinder
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
 from feed.service.telemetry import BUNDLES_LOADED, BUNDLES_REFUSED
@@ -24,15 +27,24 @@ _NOTHING = empty_bundle()
 class CatalogueFollower:
     """Keeps an article pool up to date from the change log; reads everything once at the start."""
 
-    def __init__(self, store: CataloguePart, ids: IdMap) -> None:
+    def __init__(
+        self,
+        store: CataloguePart,
+        ids: IdMap,
+        section_aliases: Mapping[str, str] | None = None,
+        twins: TwinFinder | None = None,
+    ) -> None:
         self._store = store
-        self._builder = PoolBuilder(ids)
+        self._builder = PoolBuilder(ids, section_aliases, twins)
         self._position: str | None = None
         self._has_news = False
         self.pool: ArticlePool = self._builder.snapshot()
 
-    def follow(self) -> None:
+    def follow(self, now: float = 0.0) -> None:
         """Read what has changed; replace `pool` if anything has.
+
+        Args:
+            now: epoch seconds, for articles that have expired and let a twin take their place.
 
         Raises:
             StoreUnavailableError: the store does not answer. What was read before is kept and is
@@ -48,8 +60,8 @@ class CatalogueFollower:
             self._apply(batch)
             if not batch.changes:
                 break
-        if self._has_news:
-            self.pool = self._builder.snapshot()
+        if self._has_news or self._builder.is_due(now):
+            self.pool = self._builder.snapshot(now)
             self._has_news = False
 
     def _apply(self, batch: ChangeBatch) -> None:
@@ -70,11 +82,14 @@ class CatalogueFollower:
     def _read_everything(self) -> None:
         self._has_news = True
         position = self._store.catalogue_position()
-        before = self._builder.snapshot()
-        found = {self._add(stored) for stored in self._store.scan_articles()}
-        for row in range(before.size):
-            if before.live[row] and row not in found:
-                self._builder.remove(before.ids.ids[row])
+        before = self._builder.live_ids()
+        found = set()
+        for stored in self._store.scan_articles():
+            self._add(stored)
+            found.add(stored.article.article_id)
+        for article_id in before:
+            if article_id not in found:
+                self._builder.remove(article_id)
         self._position = position
 
 

@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Any
 
-from feed.config import settings_from_environment
+from feed.environment import settings_from_environment
 from feed.service.gunicorn_worker import forget_connections
 from feed.service.telemetry import forget_process
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from feed.domain import Event
-from feed.schemas import MAX_EVENTS, EventBatchIn, EventIn, build_event
+from feed.schemas import MAX_EVENTS, EventBatchIn, EventIn, Input, build_event, epoch_seconds
 from feed.service.problems import ProblemError, rules_broken
+from feed.service.telemetry import RETIMED
 from feed.storage.records import Outcome
+from feed.storage.waiting_part import WAITING_HOURS
 
 MAX_AHEAD_S = 300.0
 MAX_AGE_S = 30 * 86_400.0
+SAME_TIME_S = 5.0
+"""Clocks that differ by less show the same time: a request takes a while, too."""
 
 _ONE = TypeAdapter(EventIn)
+_SENT_AT: TypeAdapter[datetime | None] = TypeAdapter(datetime | None, config=Input.model_config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,45 +34,76 @@ class Rejection:
     detail: str
 
 
-def read_events(
-    body: bytes,
-    now: float,
-    is_known: Callable[[Sequence[str]], list[bool]],
-    reader: str | None = None,
-) -> list[Event | Rejection]:
-    """Return the events of a request body, in its order, each valid or with its fault.
+@dataclass(frozen=True, slots=True)
+class ReadEvents:
+    """The events of a request body.
+
+    Args:
+        entries: in the order of the body, each valid or with its fault.
+        notes: says of entries, by their place, what was done about their time.
+    """
+
+    entries: list[Event | Rejection]
+    notes: dict[int, str]
+
+
+def read_events(body: bytes, now: float, reader: str | None = None) -> ReadEvents:
+    """Read a batch of events.
+
+    Times are corrected by the difference between the service's clock and the sender's, if the body
+    says what that one shows. A time that is still out of bounds becomes the time of arrival.
 
     Args:
         body: JSON, `{"events": [...]}`.
         now: epoch seconds; the default of `occurred_at`, and its upper bound.
-        is_known: says of article ids whether there is such an article.
         reader: the only reader whom the caller may speak for; None: anybody.
 
     Raises:
         ProblemError: the envelope is malformed (400, 422), so none of its events can be read, or
             an event belongs to a reader whom the caller may not speak for (403).
     """
+    given: Sequence[EventIn | Rejection]
     try:
-        given: Sequence[EventIn | Rejection] = EventBatchIn.model_validate_json(body).events
+        batch = EventBatchIn.model_validate_json(body)
+        given, sent_at = batch.events, batch.sent_at
     except ValidationError:
-        given = _read_one_by_one(body)
+        given, sent_at = _read_one_by_one(body)
+    difference = now - epoch_seconds(sent_at) if sent_at else 0.0
+    if abs(difference) < SAME_TIME_S:
+        difference = 0.0
     named = given if reader is None else [_of_reader(e, reader) for e in given]
-    found = [e if isinstance(e, Rejection) else _to_event(e, now) for e in named]
-    return _reject_unknown(_set_back(found, now), is_known)
+    found = [e if isinstance(e, Rejection) else _to_event(e, now, difference) for e in named]
+    entries, notes = _into_bounds(found, now)
+    return ReadEvents(_set_back(entries, now), notes)
 
 
-def describe_outcome(entry: Event | Rejection, outcomes: Iterator[Outcome]) -> dict[str, Any]:
-    """Return the outcome of one event, JSON-ready; one that was stored takes the next outcome."""
+def describe_outcome(
+    entry: Event | Rejection, outcome: Outcome | None, note: str
+) -> dict[str, Any]:
+    """Return the outcome of one entry, JSON-ready.
+
+    Args:
+        entry: the event, or its fault.
+        outcome: of an event that was given to the store.
+        note: what was done about the event's time; empty: nothing.
+    """
     if isinstance(entry, Rejection):
         return {"event_id": entry.event_id, "status": "rejected", "detail": entry.detail}
-    return {"event_id": entry.event_id, "status": next(outcomes).value}
+    if outcome is Outcome.UNKNOWN:
+        detail = "article_id: is not the id of an article, and too many events wait for theirs"
+        return {"event_id": entry.event_id, "status": "rejected", "detail": detail}
+    described = {"event_id": entry.event_id, "status": str(outcome)}
+    if outcome is Outcome.WAITING:
+        note = f"article_id: there is no such article yet; waits {WAITING_HOURS} hours for it"
+    return {**described, "detail": note} if note else described
 
 
-def _read_one_by_one(body: bytes) -> list[EventIn | Rejection]:
-    return [_read_one(item) for item in _read_envelope(body)]
+def _read_one_by_one(body: bytes) -> tuple[list[EventIn | Rejection], datetime | None]:
+    events, sent_at = _read_envelope(body)
+    return [_read_one(item) for item in events], sent_at
 
 
-def _read_envelope(body: bytes) -> list[Any]:
+def _read_envelope(body: bytes) -> tuple[list[Any], datetime | None]:
     try:
         envelope = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -75,14 +112,19 @@ def _read_envelope(body: bytes) -> list[Any]:
         ) from None
     if not isinstance(envelope, dict):
         raise ProblemError(422, "body must be a JSON object", [("body", "must be a JSON object")])
-    extra = sorted(set(envelope) - {"events"})
+    extra = sorted(set(envelope) - {"events", "sent_at"})
     if extra:
         raise ProblemError(422, f"{extra[0]} is not known", [(extra[0], "is not a known field")])
     events = envelope.get("events")
     if not isinstance(events, list) or not 1 <= len(events) <= MAX_EVENTS:
         rule = f"must be a list of 1 to {MAX_EVENTS} events"
         raise ProblemError(422, f"events {rule}", [("events", rule)])
-    return events
+    try:
+        sent_at = _SENT_AT.validate_json(orjson.dumps(envelope.get("sent_at")))
+    except ValidationError:
+        rule = "must be an ISO 8601 time"
+        raise ProblemError(422, f"sent_at {rule}", [("sent_at", rule)]) from None
+    return events, sent_at
 
 
 def _read_one(item: Any) -> EventIn | Rejection:
@@ -106,15 +148,31 @@ def _of_reader(given: EventIn | Rejection, reader: str) -> EventIn | Rejection:
     return {**given, "user_id": reader}
 
 
-def _to_event(given: EventIn, now: float) -> Event | Rejection:
+def _to_event(given: EventIn, now: float, difference: float) -> Event | Rejection:
     if "user_id" not in given:
         return Rejection(given["event_id"], "user_id: is needed unless a reader's token is sent")
     event = build_event(given, now)
-    if event.occurred_at > now + MAX_AHEAD_S:
-        return Rejection(event.event_id, "occurred_at: is more than 5 minutes in the future")
-    if event.occurred_at < now - MAX_AGE_S:
-        return Rejection(event.event_id, "occurred_at: is more than 30 days ago")
+    if difference and given.get("occurred_at") is not None:
+        return replace(event, occurred_at=event.occurred_at + difference)
     return event
+
+
+def _into_bounds(
+    found: Sequence[Event | Rejection], now: float
+) -> tuple[list[Event | Rejection], dict[int, str]]:
+    """Give events from far ahead or long ago the time of arrival, so that none of them is lost."""
+    entries, notes = list(found), {}
+    for place, event in enumerate(found):
+        if (
+            isinstance(event, Event)
+            and not now - MAX_AGE_S <= event.occurred_at <= now + MAX_AHEAD_S
+        ):
+            ahead = event.occurred_at > now
+            RETIMED.labels("ahead" if ahead else "behind").inc()
+            what = "more than 5 minutes in the future" if ahead else "more than 30 days ago"
+            notes[place] = f"occurred_at: is {what}; the time of arrival counts"
+            entries[place] = replace(event, occurred_at=now)
+    return entries, notes
 
 
 def _set_back(found: Sequence[Event | Rejection], now: float) -> list[Event | Rejection]:
@@ -133,19 +191,5 @@ def _set_back(found: Sequence[Event | Rejection], now: float) -> list[Event | Re
         replace(e, occurred_at=min(e.occurred_at - ahead[e.user_id], now))
         if isinstance(e, Event) and e.user_id in ahead
         else e
-        for e in found
-    ]
-
-
-def _reject_unknown(
-    found: Sequence[Event | Rejection], is_known: Callable[[Sequence[str]], list[bool]]
-) -> list[Event | Rejection]:
-    events = [e for e in found if isinstance(e, Event)]
-    article_ids = list({e.article_id for e in events})
-    known = dict(zip(article_ids, is_known(article_ids), strict=True)) if article_ids else {}
-    return [
-        e
-        if isinstance(e, Rejection) or known[e.article_id]
-        else Rejection(e.event_id, "article_id: is not the id of an article")
         for e in found
     ]

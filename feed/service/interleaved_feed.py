@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from feed.domain import Rung, ServedFeed, Slots
+from feed.domain import WINDOW_KEY, Rung, ServedFeed, Slots
 from feed.experiments.statistics.interleaving import interleave
 
 
@@ -17,8 +17,8 @@ def interleave_feeds(
     """Return one feed drafted from two, with what is true of both.
 
     Each slot's sources name the side that picked it. The rung is the lower one, the feed is
-    personalized if a side is, and all model versions are named. The context says what each side
-    was.
+    personalized if a side is, all model versions are named, and the age limit is the higher one.
+    The context says what each side was.
 
     Args:
         names: of the two sides.
@@ -31,6 +31,9 @@ def interleave_feeds(
         described[f"{name}.rung"] = feed.rung.value
         described[f"{name}.personalized"] = str(feed.personalized).lower()
         described[f"{name}.model_version"] = feed.model_version
+    windows = [feed.context[WINDOW_KEY] for feed in feeds if WINDOW_KEY in feed.context]
+    if windows:
+        described[WINDOW_KEY] = max(windows, key=float)
     first, second = feeds
     return replace(
         first,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from feed.domain import EventKind, ServedFeed, Slots
+from feed.domain import WINDOW_KEY, EventKind, ServedFeed, Slots
 from feed.service.cards import Card
 from feed.service.presentation import Reactions, notice_of, present_slots
 from feed.service.snapshot import LiveSnapshot
@@ -77,6 +77,8 @@ def present_page(
 ) -> dict[str, Any]:
     """Return a page in the form that its reader gets, JSON-ready, without the cursor."""
     reactions = _reactions(page.slots.article_ids, reader, snapshot)
+    hours = served.context.get(WINDOW_KEY)
+    window = {"max_age_hours": float(hours), "widened": True} if hours else None
     return {
         "request_id": served.request_id,
         "personalized": served.personalized,
@@ -88,6 +90,7 @@ def present_page(
         "items": present_slots(
             page.slots, page.cards, reactions, page.titles, personalized=served.personalized
         ),
+        **({"window": window} if window else {}),
     }
 
 

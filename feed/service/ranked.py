@@ -10,9 +10,11 @@ from secrets import token_hex
 import numpy as np
 import structlog
 
-from feed.config import RankingConfig
-from feed.domain import Mode, Rung, ServedFeed, Slots
+from feed.config import RankingConfig, Settings
+from feed.domain import WINDOW_KEY, InvalidInputError, Mode, Rung, ServedFeed, Slots
+from feed.environment import RANKING_PREFIX
 from feed.experiments.design.resolution import Resolution, Side, resolve
+from feed.features.canonical_address import read_tracking_parameters
 from feed.features.profile import (
     EMPTY_PROFILE,
     NO_PREFERENCES,
@@ -25,6 +27,8 @@ from feed.features.request_context import (
     asked_section,
     device_code,
 )
+from feed.features.sections import read_aliases
+from feed.models.ranker import default_ranker
 from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
 from feed.ranking.pipeline import recommend
@@ -47,6 +51,23 @@ class FeedRequest:
     query: FeedQuery
     now: float
     reader: ReaderState | None
+
+
+def check_ranking(settings: Settings) -> None:
+    """Refuse settings with which no feed can be ranked.
+
+    Raises:
+        InvalidInputError: a weight is that of a feature that does not exist, or the aliases of
+            sections or the tracking parameters are not written as they must be.
+    """
+    read_aliases(settings.section_aliases)
+    read_tracking_parameters(settings.tracking_parameters)
+    try:
+        default_ranker(settings.ranking.weights)
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            error.field_name.replace("weights", f"{RANKING_PREFIX}WEIGHTS", 1), error.rule
+        ) from None
 
 
 def rank(
@@ -101,10 +122,11 @@ def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) 
         snapshot.experiments,
         reader.moved_to or query.user_id,
         base,
+        models=(snapshot.model_version, *snapshot.others),
         unit=reader.unit,
         platform=query.platform,
         language=query.language or "",
-        section=query.section,
+        section=snapshot.view.pool.sections.key(query.section),
     )
 
 
@@ -142,6 +164,7 @@ def prepare_context(
 def _request_context(request: FeedRequest, view: RankingView, mode: Mode) -> RequestContext:
     query, pool = request.query, view.pool
     page = pool.ids.row(query.page_article_id) if query.page_article_id else -1
+    page = int(pool.leaders_of(np.array([page]))[0])
     return RequestContext(
         now=request.now,
         page_row=page if page < pool.size else -1,
@@ -164,6 +187,7 @@ def _as_served(
         "device": query.device,
         "platform": query.platform,
         "page_article_id": query.page_article_id,
+        WINDOW_KEY: _window(slate),
     }
     return ServedFeed(
         request_id=token_hex(16),
@@ -184,6 +208,11 @@ def _as_served(
         counters_at=snapshot.counters_at,
         context={name: text for name, text in stated.items() if text},
     )
+
+
+def _window(slate: Slate) -> str:
+    hours = slate.trace.window_hours
+    return "" if hours is None else f"{hours:g}"
 
 
 def slate_slots(slate: Slate, view: RankingView) -> Slots:

@@ -16,6 +16,7 @@ from feed.experiments.design.lifecycle import (
     start_experiment,
     stop_experiment,
 )
+from feed.models.registry import ModelRegistry
 from feed.schemas import ExperimentIn, PinsIn
 from feed.service.about import about_ranking
 from feed.service.answers import AboutRankingOut, ExperimentsOut, PinsOut
@@ -31,7 +32,7 @@ routes = APIBlueprint("control", __name__, tag="Newsroom")
 @operation(Scope.METRICS, queued=False)
 def get_about_ranking() -> Response:
     """Return the main parameters of the ranking in plain words, and how to change them."""
-    return json_response(orjson.dumps(about_ranking()))
+    return json_response(orjson.dumps(about_ranking(current_services().settings.ranking)))
 
 
 def _present_pins() -> Response:
@@ -90,7 +91,13 @@ def get_experiments() -> Response:
 def post_experiment() -> Response:
     """Register the design of an experiment as a draft; it takes effect when started."""
     design = experiment_from_json(read_body(ExperimentIn).definition())
-    stored = create_experiment(current_services().store, design, now=current_services().clock())
+    services = current_services()
+    stored = create_experiment(
+        services.store,
+        design,
+        now=services.clock(),
+        settings=services.settings,
+    )
     return _present([stored], 201)
 
 
@@ -100,8 +107,10 @@ def post_experiment() -> Response:
 def start(name: str) -> Response:
     """Start a draft experiment. From then on its definition is frozen."""
     check_id("name", name)
-    started = start_experiment(current_services().store, name, now=current_services().clock())
-    current_services().keeper.wake()
+    services = current_services()
+    registry = ModelRegistry(services.settings.data_dir / "models")
+    started = start_experiment(services.store, name, registry=registry, now=services.clock())
+    services.keeper.wake()
     return _present([started])
 
 

@@ -17,6 +17,7 @@ from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.snapshot import SnapshotKeeper
+from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
 
 
@@ -29,6 +30,7 @@ class Services:
     keeper: SnapshotKeeper
     card_cache: CardCache
     feeds: FeedService
+    sources: SourceDirectory
     articles: ArticleService
     access: AccessControl
     proxies: TrustedProxies

@@ -14,10 +14,13 @@ from feed.config import Settings
 from feed.domain import FeedError, Pin, StoreUnavailableError
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import parse_experiments, running_experiments
+from feed.features.canonical_address import read_tracking_parameters
 from feed.features.ids import IdMap
 from feed.features.pool import ArticlePool
+from feed.features.sections import read_aliases
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
+from feed.features.twins import TwinFinder
 from feed.models.registry import ModelRegistry
 from feed.models.view import RankingView, build_view
 from feed.ranking.live_index import LiveIndex, build_index
@@ -100,7 +103,12 @@ class SnapshotKeeper:
         self._card_cache = card_cache
         self._clock = clock
         self._alongside = alongside
-        self._catalogue = CatalogueFollower(store, ids)
+        self._catalogue = CatalogueFollower(
+            store,
+            ids,
+            read_aliases(settings.section_aliases),
+            TwinFinder(read_tracking_parameters(settings.tracking_parameters)),
+        )
         self._signals = SignalsFollower(store, ids)
         self._model = ModelFollower(ModelRegistry(settings.data_dir / "models"))
         self._trending = TrendingState()
@@ -126,7 +134,7 @@ class SnapshotKeeper:
         with self._lock:
             started = time.perf_counter()
             self._alongside()
-            self._catalogue.follow()
+            self._catalogue.follow(self._clock())
             self._signals.follow()
             self._model.follow()
             self._follow_trending()

@@ -11,14 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from feed.config import Settings
 from feed.domain import FeedError, InvalidInputError
+from feed.environment import settings_to_environment
 from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.lifeline import with_lifeline
@@ -99,7 +99,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._store = None if settings.redis_url else EmbeddedStore.from_settings(settings)
         url = self._store.url if self._store else settings.redis_url
-        environment = settings_to_environment(settings) | {"FEED_REDIS_URL": url}
+        environment = environment_of_child(settings) | {"FEED_REDIS_URL": url}
         environment |= {MULTIPROCESS_VARIABLE: str(self._metrics_dir())}
         self._web = Child("web", _python("gunicorn", *_GUNICORN), environment)
         self._children = [self._web]
@@ -172,9 +172,9 @@ def check_port(host: str, port: int) -> None:
             raise InvalidInputError(f"port {port}", rule) from None
 
 
-def settings_to_environment(settings: Settings) -> dict[str, str]:
+def environment_of_child(settings: Settings) -> dict[str, str]:
     """Return the environment of a child process that is to have these settings."""
-    given = {f"FEED_{f.name.upper()}": _text(getattr(settings, f.name)) for f in fields(Settings)}
+    given = settings_to_environment(settings)
     single_threaded = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     few_heaps = {"MALLOC_ARENA_MAX": "2"}  # not one for each thread: 20 MB less under load
     return {**os.environ, **single_threaded, **few_heaps, **given}
@@ -197,7 +197,3 @@ _GUNICORN = ("--config", "python:feed.service.gunicorn_config", "feed.service.ap
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *arguments)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

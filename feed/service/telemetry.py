@@ -42,6 +42,11 @@ STAGE_SECONDS = Histogram(
 )
 FEEDS = Counter("feed_feeds", "Feeds served", ["mode", "rung"])
 EVENTS = Counter("feed_events", "Events received", ["outcome"])
+RETIMED = Counter(
+    "feed_events_retimed",
+    "Events whose time was out of bounds and became the time of arrival",
+    ["clock"],
+)
 SHED = Counter("feed_requests_shed", "Requests refused because too many were waiting")
 EXPOSURES_LOST = Counter("feed_exposures_lost", "Feeds answered whose record could not be kept")
 BUNDLES_REFUSED = Counter("feed_bundles_refused", "Model bundles refused as corrupt or foreign")

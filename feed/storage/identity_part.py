@@ -21,8 +21,8 @@ DEADLINE_S = 30.0
 PATIENCE_S = 2 * DEADLINE_S
 """How long a merge that has begun keeps its reader from being merged into another one."""
 
-_HELD = ("a", "h", "r", "v", "m", "x", "s")
-_NAMES = ("merged", "history", "read", "shown", "reactions", "hidden", "saved")
+_HELD = ("a", "h", "r", "v", "m", "x", "s", "u")
+_NAMES = ("merged", "history", "read", "shown", "reactions", "hidden", "saved", "undone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class IdentityPart(StorePart):
         return answer
 
     def _finish(self, from_id: str, reader: str) -> None:
-        keys = self._named(from_id, "pref", "slates", *_HELD, "u", "i")
+        keys = self._named(from_id, "pref", "slates", *_HELD, "i")
         self._run(scripts.FINISH_MERGE, keys, (reader, PREFERENCES_TTL_S))
 
     def _cancel(self, from_id: str, to_id: str) -> None:

@@ -13,6 +13,8 @@ MARKS_MAX = 1000
 SLATES_MAX = 5
 MERGED_MAX = 1000
 CHANGE_LOG_MAX = 100_000
+WAITING_MAX = 10_000
+SOURCES_MAX = 5_000
 
 DAY_S = 86_400
 SEEN_TTL_S = 2 * DAY_S
@@ -62,11 +64,17 @@ KEY_TABLE = (
     KeySpec("{NS:c}:erased", "zset", None, "", "ids erased by hand, and when; until restored"),
     KeySpec("{NS:c}:unencoded", "set", None, "", "ids of articles that wait for their vector"),
     KeySpec("{NS:c}:changes", "stream", CHANGE_LOG_MAX, "", "change log of the catalogue"),
+    KeySpec(
+        "{NS:c}:waiting", "hash", WAITING_MAX, "", "events whose article has not come, 6 hours"
+    ),
     KeySpec("{NS:c}:pins", "string", None, "", "one value, replaced whole"),
     KeySpec("{NS:c}:experiments", "hash", None, "", "one field for each experiment"),
     KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),
     KeySpec("{NS:c}:keys", "hash", None, "", "one field for each API key in the store"),
     KeySpec("{NS:c}:keys_used", "hash", None, "", "one field for each API key ever used"),
+    KeySpec("{NS:c}:sources", "hash", SOURCES_MAX, "", "one field for each source that is polled"),
+    KeySpec("{NS:c}:sources_changed", "string", None, "", "how often the sources were changed"),
+    KeySpec("{NS:c}:source_states", "hash", SOURCES_MAX, "", "what the poller found at each"),
     KeySpec("{NS:c}:layout", "string", None, "", "number of partitions, fixed at first use"),
     KeySpec("{NS:c}:blob:*", "string", None, "", "one for each thing the worker publishes"),
     KeySpec(

@@ -12,10 +12,16 @@ from feed.domain import Article, EventKind, Preferences
 
 
 class Outcome(StrEnum):
-    """The outcome of one event that was given to `append_events`."""
+    """The outcome of one event that was given to the store.
+
+    `WAITING` events are kept until their article comes; `UNKNOWN` ones are not, because too many
+    wait already.
+    """
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
+    WAITING = "waiting"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

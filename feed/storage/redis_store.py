@@ -5,10 +5,11 @@ from __future__ import annotations
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.control_part import ControlPart
 from feed.storage.rights_part import RightsPart
+from feed.storage.source_part import SourcePart
 from feed.storage.stream_part import StreamPart
 
 
-class RedisStore(RightsPart, CataloguePart, StreamPart, ControlPart):
+class RedisStore(RightsPart, CataloguePart, SourcePart, StreamPart, ControlPart):
     """Everything that is stored, on Redis or Valkey; the table of keys is in `key_names.py`.
 
     It connects when it is first used, so a process may start before its store does. It is safe to

@@ -13,12 +13,12 @@ from feed.storage import scripts
 from feed.storage.event_codec import decode_noted_ids, decode_slate, decode_undone
 from feed.storage.identity_part import IdentityPart
 from feed.storage.link import ScriptCall
-from feed.storage.reader_part import ReaderPart
+from feed.storage.waiting_part import WaitingPart
 
 _READER_KEYS = ("h", "r", "v", "m", "x", "s", "u", "pref", "i")
 
 
-class RightsPart(ReaderPart, IdentityPart):
+class RightsPart(WaitingPart, IdentityPart):
     """Export and erasure of a reader, together with all ids that were merged into that reader."""
 
     def export_reader(self, user_id: str) -> dict[str, Any]:
@@ -34,13 +34,15 @@ class RightsPart(ReaderPart, IdentityPart):
         slates = self._link.pipeline(key, [("GET", k) for k in slate_keys]) if slate_keys else []
         key = self._keys.reader("u", reader)
         undone = decode_undone(self._link.call(key, "ZRANGE", key, 0, -1, "WITHSCORES"))
+        merged = self.read_merged_ids(reader)
         shown = {name: value for name, value in _as_json(state).items() if name != "moved_to"}
         return {
             "user_id": reader,
             **shown,
             "undone": undone,
-            "merged_ids": self.read_merged_ids(reader),
+            "merged_ids": merged,
             "slates": [_as_json(decode_slate(data)) for data in slates if data],
+            "waiting": self._export_waiting({reader, user_id, *merged}),
         }
 
     def erase_reader(self, user_id: str) -> None:
@@ -52,12 +54,17 @@ class RightsPart(ReaderPart, IdentityPart):
         reader = self.resolve(user_id)
         waiting = [*self._belonging_to(reader, self.read_noted_ids(reader)), reader]
         erased: set[str] = set()
+        self.drop_waiting({*waiting, user_id})
         while waiting:
             one = waiting.pop(0)
             erased.add(one)
             noted = self._erase_one(one)  # some may have come while others were being erased
             found = {*self._belonging_to(reader, noted)} - erased - {*waiting}
             waiting = [*sorted(found), *waiting]
+
+    def _export_waiting(self, ids: set[str]) -> list[Any]:
+        waiting = self.read_waiting() if self.count_waiting() else ()
+        return [_as_json(one.event) for one in waiting if one.event.user_id in ids]
 
     def _belonging_to(self, reader: str, noted: dict[str, float]) -> list[str]:
         """Return the ids whose merge is done, or has begun and made them point to the reader."""

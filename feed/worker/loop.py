@@ -1,4 +1,4 @@
-"""The worker process, which counts and archives the records of the streams, then trims them."""
+"""The worker process: counts and archives the records of the streams, and polls sources."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import open_encoder
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
+from feed.sources.poller import SourcePoller
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.signals import SignalsPublisher
-from feed.worker.worker_metrics import COUNTED, COUNTED_AT
+from feed.worker.worker_metrics import COUNTED, COUNTED_AT, WAITING_DROPPED
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +30,16 @@ LEASE_SECONDS = 10.0
 TICK_SECONDS = 0.2
 PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
+POLL_SECONDS = 0.5
+"""Between two looks at which sources are due."""
 FAILURE_SECONDS = 0.5
 RENEWAL_SECONDS = DAY_S
 """After this long a worker reloads its checkpoint, which drops articles that nobody reads."""
 
 SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
+SETTLE_SECONDS = 30.0
+"""How often events whose article was missing are looked at."""
 
 
 COLLECT_AFTER = (200_000, 20, 50)
@@ -72,7 +77,7 @@ class Worker:
         self._archive_lock = threading.Lock()
         self._leads = False
         self._led_since = 0.0
-        self._swept_at = float("-inf")
+        self._swept_at = self._settled_at = float("-inf")
         self._trimmed: dict[int, str] = {}
         self._make_parts()
 
@@ -88,6 +93,7 @@ class Worker:
         archived = self.archive(now)
         self.trim()
         self.sweep(now)
+        self.settle(now)
         return Progress(counted, archived)
 
     def lead(self, now: float) -> bool:
@@ -169,39 +175,41 @@ class Worker:
         if removed:
             log.info("articles_swept", removed=removed)
 
+    def settle(self, now: float) -> None:
+        """Occasionally take or drop the events that wait for an article."""
+        if not self._leads or 0 <= now - self._settled_at < SETTLE_SECONDS:
+            return
+        self._settled_at = now
+        taken, dropped = self._store.settle_waiting(now)
+        if taken or dropped:
+            log.info("waiting_events_settled", taken=taken, dropped=dropped)
+            WAITING_DROPPED.inc(dropped)
+
     def _make_parts(self) -> None:
-        memory_s = self._settings.article_days * DAY_S
-        self.publisher = SignalsPublisher(self._store, self._owner, LEASE, memory_s)
+        settings = self._settings
+        memory_s, ranking = settings.article_days * DAY_S, settings.ranking
+        self.publisher = SignalsPublisher(self._store, self._owner, LEASE, memory_s, ranking)
         self.feeder = ArchiveFeeder(self._store, self._settings, self._owner)
 
 
 def run_worker(
     settings: Settings, stop: threading.Event, clock: Callable[[], float] = time.time
 ) -> None:
-    """Work until `stop` is set. Counting, archiving and encoding run in a thread each.
+    """Work until `stop` is set. Counting, archiving, polling and encoding run in a thread each.
 
     The store may be unavailable at any time, even at the start; the worker waits and continues.
 
     Raises:
-        FeedError: archiving or encoding ended because of a defect in this code; start the worker
+        InvalidInputError: the settings of sources can't be read.
+        FeedError: a thread ended because of a defect in this code; start the worker
             again.
     """
     patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
     store = RedisStore(patient)
     worker = Worker(store, settings)
     articles = ArticleService(store, lambda: open_encoder(settings), lambda: None)
-    stopped: list[str] = []
+    poller = SourcePoller(store, articles, settings)
     gc.set_threshold(*COLLECT_AFTER)
-
-    def beside(name: str, step: Callable[[], object]) -> threading.Thread:
-        def work() -> None:
-            try:
-                _repeat(step, stop)
-                stopped.append(name)
-            finally:
-                stop.set()
-
-        return threading.Thread(target=work, name=name)
 
     def encode() -> None:
         while worker.leads and not stop.is_set() and articles.encode_waiting():
@@ -211,24 +219,49 @@ def run_worker(
         worker.count(clock())
         worker.trim()
         worker.sweep(clock())
+        worker.settle(clock())
 
-    others = [beside("archiver", lambda: worker.archive(clock())), beside("encoder", encode)]
+    others = [
+        _Thread("archiver", lambda: worker.archive(clock()), TICK_SECONDS, stop),
+        _Thread("poller", lambda: poller.tick(clock()), POLL_SECONDS, stop),
+        _Thread("encoder", encode, POLL_SECONDS, stop),
+    ]
     for thread in others:
         thread.start()
     try:
-        _repeat(count, stop)
+        _repeat(count, TICK_SECONDS, stop)
     finally:
         stop.set()
+        poller.interrupt()
         for thread in others:
             thread.join()
         _quietly(lambda: worker.stop(clock()))
+        _quietly(poller.stop)
         store.close()
     for thread in others:
-        if thread.name not in stopped:
+        if not thread.was_stopped:
             raise FeedError(f"the {thread.name} ended by itself")
 
 
-def _repeat(step: Callable[[], object], stop: threading.Event) -> None:
+class _Thread(threading.Thread):
+    """Repeats a step until `stop` is set; if it ends by itself, everything stops."""
+
+    def __init__(
+        self, name: str, step: Callable[[], object], pause_s: float, stop: threading.Event
+    ) -> None:
+        super().__init__(name=name)
+        self._step, self._pause_s, self._stopping = step, pause_s, stop
+        self.was_stopped = False
+
+    def run(self) -> None:
+        try:
+            _repeat(self._step, self._pause_s, self._stopping)
+            self.was_stopped = True
+        finally:
+            self._stopping.set()
+
+
+def _repeat(step: Callable[[], object], tick_s: float, stop: threading.Event) -> None:
     failing = False
     while not stop.is_set():
         begun = time.monotonic()
@@ -236,7 +269,7 @@ def _repeat(step: Callable[[], object], stop: threading.Event) -> None:
         if error is not None and not failing:
             log.error("worker_step_failed", error=str(error), kind=type(error).__name__)
         failing = error is not None
-        pause_s = FAILURE_SECONDS if failing else TICK_SECONDS - (time.monotonic() - begun)
+        pause_s = FAILURE_SECONDS if failing else tick_s - (time.monotonic() - begun)
         stop.wait(max(0.0, pause_s))
 
 

@@ -59,11 +59,19 @@ class SignalsPublisher:
         lease: name of the lease that must be held for anything to be published.
         memory_s: seconds after which `start` forgets an article that is neither shown nor
             clicked; 0: never.
+        ranking: says which half-life the trending rate has.
     """
 
     deltas_kept = DELTAS_KEPT
 
-    def __init__(self, store: RedisStore, owner: str, lease: str, memory_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        store: RedisStore,
+        owner: str,
+        lease: str,
+        memory_s: float,
+        ranking: RankingConfig,
+    ) -> None:
         self._store = store
         self._memory_s = memory_s
         self._owner = owner
@@ -80,7 +88,8 @@ class SignalsPublisher:
         self._checkpoint_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
         self._uncheckpointed = self._bytes = 0
-        self._detector = TrendingDetector(RankingConfig())
+        self._ranking = ranking
+        self._detector = TrendingDetector(ranking)
 
     @property
     def checkpointed(self) -> Mapping[int, str]:
@@ -100,7 +109,7 @@ class SignalsPublisher:
         trending = self._store.read_blob(TRENDING_BLOB)
         if trending is not None:
             state = TrendingState.from_bytes(trending, self._ids)
-            self._detector = TrendingDetector(RankingConfig(), previous=state)
+            self._detector = TrendingDetector(self._ranking, previous=state)
         self._publish_delta(b"", now)
         self._checkpoint(now)
 

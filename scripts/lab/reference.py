@@ -21,9 +21,10 @@ from feed.config import Settings
 from feed.schemas import EventIn
 from feed.service.access_table import markdown_access_table
 from feed.service.app import create_app
+from feed.sources.source_metrics import CHECKS  # noqa: F401 - their metrics are listed, too
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker_metrics import COUNTED  # noqa: F401 - its metrics are listed, too
+from feed.worker.worker_metrics import COUNTED  # noqa: F401
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "<!-- Written by `scripts/lab/run reference`; edit the code, not this page. -->\n"
@@ -57,13 +58,18 @@ unit.
 ## The service
 
 The service, the worker and every command read these settings from the environment. `feed settings`
-prints them with their present values.
+prints them, with the values that are set.
 
 {markdown_table("settings")}
 
 ## Ranking
 
-A variant of an experiment can override any of these settings.
+Each of these variables sets a parameter for the whole installation: for the service, the worker,
+training, `feed ope` and `feed report`. Evaluation on published data keeps the defaults. After a
+change, restart the service and the worker together. A variant of an experiment can override any of
+them, by its name in lower case and without the prefix (`max_age_hours`). Do not change one while an
+experiment runs: it changes every variant that does not override it. `feed settings --of ranking`
+prints which of them are set.
 
 {markdown_table("ranking")}
 

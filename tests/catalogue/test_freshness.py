@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from feed.catalogue.freshness import is_real_change
-from feed.domain import Article
+from feed.domain import AgeFrom, Article
 
 BLOG, OTHER = "https://paper.example/live", "https://paper.example/all"
 HOUR_S = 3600.0
@@ -76,7 +76,7 @@ def test_a_corrected_time_of_publication_counts_unless_the_article_was_changed(
 def test_a_source_may_count_from_the_publication(catalogue: Any) -> None:
     def send(**fields: Any) -> None:
         one = catalogue.submission(published_at=5e8, updated_at=catalogue.now, **fields)
-        catalogue.service.upsert([one], catalogue.now, BLOG, age_from="published")
+        catalogue.service.upsert([one], catalogue.now, BLOG, AgeFrom.PUBLISHED)
 
     send()
     send(body="One two three")

@@ -25,6 +25,7 @@ DESIGN = {
     "owner": "o",
     "variants": [{"name": "control", "share": 0.5}, {"name": "treatment", "share": 0.5}],
     "pre_days": 2,
+    "equal_arms": True,
 }
 STARTED: dict[str, Any] = {**DESIGN, "status": "running", "started_at": format_time(WORLD.start_at)}
 

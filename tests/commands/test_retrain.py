@@ -10,12 +10,16 @@ import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from feed.cli import feed
-from feed.commands.retrain import read_config
+from feed.commands.retrain import prune, read_config
 from feed.config import TrainingConfig
 from feed.domain import EventKind, InvalidInputError
-from feed.models.registry import ModelRegistry
+from feed.experiments.design.definitions import Experiment, Variant
+from feed.experiments.design.lifecycle import create_experiment
+from feed.models.bundle import empty_bundle
+from feed.models.registry import ModelRegistry, with_manifest
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import build_readers, simulate_history
 from feed.service.followers import ModelFollower
@@ -205,3 +209,39 @@ def test_options_become_training_parameters():
     assert read_config([], None, "none").factors == 0
     with pytest.raises(InvalidInputError):
         read_config(["window_days=soon"], None, "als")
+
+
+@pytest.fixture
+def many_models(tmp_path):
+    """Ten versions, the last one live."""
+    registry = ModelRegistry(tmp_path / "models")
+    (tmp_path / "models").mkdir()
+    for number in range(10):
+        bundle = replace(empty_bundle(), version=f"v{number}")
+        registry.publish(with_manifest(bundle, created_at=f"2026-01-0{number}"))
+    registry.set_live("v9")
+    return registry
+
+
+def versions(registry):
+    return sorted(str(found["version"]) for found in registry.list())
+
+
+def test_old_models_are_deleted_but_none_that_an_experiment_names(
+    store, store_settings, many_models
+):
+    variants = (
+        Variant(name="control", share=0.5),
+        Variant(name="old", share=0.5, model_version="v1"),
+    )
+    design = Experiment(name="models", hypothesis="h", owner="o", variants=variants)
+    create_experiment(store, design, now=NOW)
+    prune(many_models, store_settings, Console(quiet=True))
+    assert versions(many_models) == ["v1", "v5", "v6", "v7", "v8", "v9"]
+
+
+def test_without_the_store_no_model_is_deleted(store_settings, many_models, capsys):
+    away = replace(store_settings, redis_url="unix:///nowhere", store_timeout_ms=10)
+    prune(many_models, away, Console())
+    assert len(versions(many_models)) == 10
+    assert "No old model was deleted" in capsys.readouterr().out

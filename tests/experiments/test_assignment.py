@@ -5,6 +5,8 @@ import sys
 
 import pytest
 import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feed.domain import InvalidInputError
 from feed.experiments.design.assignment import (
@@ -115,6 +117,8 @@ def test_readers_without_personalisation_are_in_no_experiment() -> None:
         {"variants": ("a",), "shares": (1.0,)},
         {"buckets": (0, BUCKETS + 1)},
         {"buckets": (10, 5)},
+        {"buckets": (-1, 5)},
+        {"buckets": (BUCKETS + 1, BUCKETS + 2)},
         {"overrides": {"u1": "nothing"}},
         {"layer": "holdout"},
     ],
@@ -132,8 +136,52 @@ def test_without_a_holdout_nobody_is_held_out() -> None:
     assert is_held_out(first, "site", 1 / BUCKETS)
 
 
-def test_free_buckets_finds_the_first_gap() -> None:
-    assert free_buckets([], 1.0) == (0, BUCKETS)
-    assert free_buckets([(0, 3_000), (5_000, 9_000)], 0.2) == (3_000, 5_000)
-    assert free_buckets([(5_000, 9_000), (0, 3_000)], 0.3) is None
-    assert free_buckets([(0, 3_000)], 0.7) == (3_000, BUCKETS)
+def overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    buckets = [{at % BUCKETS for at in range(*found)} for found in (one, other)]
+    return bool(buckets[0] & buckets[1])
+
+
+def test_an_experiment_gets_a_free_range_of_its_size() -> None:
+    assert free_buckets([], 1.0, "e") == (0, BUCKETS)
+    assert free_buckets([(0, 100)], 1.0, "e") is None
+    for number in range(50):
+        taken = [(0, 3_000), (5_000, 9_000)]
+        found = free_buckets(taken, 0.2, f"e{number}")
+        assert found == (3_000, 5_000)
+        assert free_buckets(taken, 0.25, f"e{number}") is None
+
+
+def test_free_room_goes_on_from_the_end_to_the_begin() -> None:
+    taken = [(4_500, 5_500)]
+    found = free_buckets(taken, 0.9, "e")
+    assert found == (5_500, 14_500)
+    assert not overlap(found, taken[0])
+
+
+def test_small_experiments_do_not_all_get_the_same_readers() -> None:
+    found = [free_buckets([], 0.1, f"e{number}") for number in range(40)]
+    readers = [{at % BUCKETS for at in range(*one)} for one in found if one]
+    assert len(set.union(*readers)) > 0.9 * BUCKETS
+    assert max(sum(at in one for one in readers) for at in range(0, BUCKETS, 100)) < 16
+
+
+@given(st.lists(st.floats(0.001, 0.5), max_size=12))
+def test_experiments_of_one_layer_never_share_a_bucket(shares: list[float]) -> None:
+    taken: list[tuple[int, int]] = []
+    for number, share in enumerate(shares):
+        found = free_buckets(taken, share, f"e{number}")
+        if found is not None:
+            assert not any(overlap(found, other) for other in taken)
+            taken.append(found)
+
+
+def test_a_range_past_the_end_deals_from_the_begin_on() -> None:
+    whole = allocation_of("e1", buckets=(0, BUCKETS))
+    first = allocation_of("e1", buckets=(9_000, 11_000))
+    second = allocation_of("e1", buckets=(1_000, 9_000))
+    readers = [f"reader-{n}" for n in range(2_000)]
+    split = [[assign(r, a).variant for r in readers] for a in (first, second)]
+    assert [one or other for one, other in zip(*split, strict=True)] == [
+        assign(r, whole).variant for r in readers
+    ]
+    assert 0.1 < sum(found is not None for found in split[0]) / len(readers) < 0.3

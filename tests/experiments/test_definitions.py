@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from feed.config import RankingConfig
 from feed.domain import InvalidInputError
-from feed.experiments.design.assignment import HELD_OUT
+from feed.experiments.design.assignment import HELD_OUT, NOT_JOINED
 from feed.experiments.design.definitions import (
     Experiment,
     Variant,
@@ -106,6 +106,14 @@ def test_a_request_gets_the_overrides_of_its_variants() -> None:
     assert boosts == {0.0, RankingConfig().trending_boost}
 
 
+def test_an_audience_of_sections_has_all_their_spellings() -> None:
+    experiment = replace(design(audience={"sections": ["Arts & Culture"]}), buckets=(0, 10_000))
+    for asked in ("Arts & Culture", " arts &  culture"):
+        assert resolve([experiment], "reader", RankingConfig(), section=asked).variants != {}
+    assert resolve([experiment], "reader", RankingConfig(), section="Arts").variants == {}
+    assert resolve([experiment], "reader", RankingConfig()).variants == {}
+
+
 def test_readers_without_personalization_and_outside_the_audience_are_in_no_experiment() -> None:
     experiment = replace(design(audience={"platforms": ["app"]}), buckets=(0, 10_000))
     assert resolve([experiment], "reader", RankingConfig(), platform="web").variants == {}
@@ -134,6 +142,73 @@ def test_an_interleaving_variant_gives_two_rankings() -> None:
     assert answer.interleaving is not None
     assert [side.config.max_age_hours for side in answer.interleaving] == [72.0, 24.0]
     assert [arm.name for arm in experiment.arms] == ["control", "mixed"]
+
+
+def interleaving(name: str, setting: str, layer: str) -> Experiment:
+    variants = (
+        Variant(name="control", share=0.5),
+        Variant(name="other", share=0.0, overrides={setting: 0.25}),
+        Variant(name="mixed", share=0.5, interleaves=("control", "other")),
+    )
+    return Experiment(
+        name=name,
+        hypothesis="h",
+        owner="o",
+        layer=layer,
+        variants=variants,
+        buckets=(0, 10_000),
+        overrides={"tester": "mixed"},
+    )
+
+
+@pytest.mark.parametrize("name", ["a-first", "z-last"])
+def test_both_sides_of_an_interleaving_have_the_settings_of_other_layers(name: str) -> None:
+    mixed = interleaving(name, "mmr_lambda", "diversity")
+    boost = replace(design(), buckets=(0, 10_000), overrides={"tester": "plain"})
+    running = sorted([mixed, boost], key=lambda experiment: experiment.name)
+    answer = resolve(running, "tester", RankingConfig())
+    assert answer.interleaving is not None
+    assert [side.config.trending_boost for side in answer.interleaving] == [0.0, 0.0]
+    assert [side.config.mmr_lambda for side in answer.interleaving] == [0.9, 0.25]
+
+
+def test_of_two_interleavings_the_second_one_is_not_joined() -> None:
+    running = [interleaving("a", "mmr_lambda", "a"), interleaving("b", "section_decay", "b")]
+    answer = resolve(running, "tester", RankingConfig())
+    assert answer.variants == {"a": "mixed", "b": NOT_JOINED}
+    assert answer.interleaved_by == "a"
+
+
+def test_nobody_joins_a_variant_whose_model_the_process_does_not_have() -> None:
+    experiment = replace(
+        design(
+            variants=[
+                {"name": "control", "share": 0.4},
+                {
+                    "name": "new",
+                    "share": 0.3,
+                    "model_version": "v2",
+                    "overrides": {"mmr_lambda": 1},
+                },
+                {"name": "side", "share": 0.0, "model_version": "v3"},
+                {"name": "mixed", "share": 0.3, "interleaves": ["control", "side"]},
+            ]
+        ),
+        buckets=(0, 10_000),
+    )
+    for variant, models, joins in (
+        ("new", ["v1"], False),
+        ("new", ["v1", "v2"], True),
+        ("mixed", ["v1", "v2"], False),
+        ("mixed", ["v1", "v3"], True),
+        ("control", [], True),
+    ):
+        chosen = replace(experiment, overrides={"tester": variant})
+        answer = resolve([chosen], "tester", RankingConfig(), models=models)
+        assert answer.variants == {"no-boost": variant if joins else NOT_JOINED}
+        if not joins:
+            assert (answer.config, answer.model_version) == (RankingConfig(), "")
+            assert answer.interleaving is None
 
 
 def test_variants_are_not_analysed_when_nobody_gets_them() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from feed.domain import ConflictError, InvalidInputError, NotFoundError
 from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.design.lifecycle import (
     create_experiment,
+    named_models,
     read_experiment,
     read_experiments,
     read_started,
@@ -18,9 +20,12 @@ from feed.experiments.design.lifecycle import (
     stop_experiment,
 )
 from feed.experiments.design.resolution import resolve
+from feed.models.bundle import empty_bundle
+from feed.models.registry import ModelRegistry
 from feed.storage.redis_store import RedisStore
 
 NOW = 1_790_000_000.0
+NO_MODELS = ModelRegistry(Path("no models"))
 BOOST = Experiment(
     name="boost",
     hypothesis="h",
@@ -34,7 +39,7 @@ BOOST = Experiment(
 
 def test_a_draft_starts_and_stops(store: RedisStore) -> None:
     assert create_experiment(store, BOOST, now=NOW).status is Status.DRAFT
-    started = start_experiment(store, "boost", now=NOW + 1)
+    started = start_experiment(store, "boost", registry=NO_MODELS, now=NOW + 1)
     assert started.buckets == (0, 10_000)
     assert running_experiments(read_experiments(store).values()) == (started,)
     stopped = stop_experiment(store, "boost", now=NOW + 2)
@@ -45,22 +50,22 @@ def test_a_draft_starts_and_stops(store: RedisStore) -> None:
 
 def test_what_has_started_is_frozen(store: RedisStore) -> None:
     create_experiment(store, BOOST, now=NOW)
-    start_experiment(store, "boost", now=NOW)
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
     with pytest.raises(ConflictError, match="frozen"):
         create_experiment(store, replace(BOOST, alpha=0.1), now=NOW)
     with pytest.raises(ConflictError, match="only a draft"):
-        start_experiment(store, "boost", now=NOW)
+        start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
 
 
 def test_a_change_is_a_new_version_and_the_old_one_stays(store: RedisStore) -> None:
     create_experiment(store, BOOST, now=NOW)
-    first = start_experiment(store, "boost", now=NOW)
+    first = start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
     stop_experiment(store, "boost", now=NOW)
     second = create_experiment(store, replace(BOOST, minimum_effect=0.2), now=NOW)
     assert (first.version, second.version) == (1, 2)
     assert read_started(store, "boost").version == 1
     assert read_experiment(store, "boost", 1).status is Status.STOPPED
-    start_experiment(store, "boost", now=NOW)
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
     assert read_started(store, "boost").version == 2
     assert first.allocation().experiment_id != second.allocation().experiment_id
     with pytest.raises(NotFoundError):
@@ -78,39 +83,43 @@ def test_one_holdout_is_kept_out_of_every_experiment(store: RedisStore) -> None:
     diverse = (BOOST.control, Variant(name="plain", share=0.5, overrides={"mmr_lambda": 1.0}))
     create_experiment(store, BOOST, now=NOW)
     create_experiment(store, replace(BOOST, variants=diverse, **pins), now=NOW)  # type: ignore[arg-type]
-    start_experiment(store, "boost", now=NOW)
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
     with pytest.raises(ConflictError, match="holdout_share"):
-        start_experiment(store, "pins", now=NOW)
+        start_experiment(store, "pins", registry=NO_MODELS, now=NOW)
     stop_experiment(store, "boost", now=NOW)
-    assert start_experiment(store, "pins", now=NOW).status is Status.RUNNING
+    assert start_experiment(store, "pins", registry=NO_MODELS, now=NOW).status is Status.RUNNING
 
 
 def test_experiments_of_one_layer_share_no_reader(store: RedisStore) -> None:
     for name in ("first", "second"):
         create_experiment(store, replace(BOOST, name=name, traffic=0.5), now=NOW)
-        start_experiment(store, name, now=NOW)
+        start_experiment(store, name, registry=NO_MODELS, now=NOW)
     running = running_experiments(read_experiments(store).values())
     seen = [len(resolve(running, f"r{i}", RankingConfig()).variants) for i in range(300)]
     assert set(seen) == {1}
     create_experiment(store, replace(BOOST, name="third", traffic=0.1), now=NOW)
     with pytest.raises(ConflictError, match="no room"):
-        start_experiment(store, "third", now=NOW)
+        start_experiment(store, "third", registry=NO_MODELS, now=NOW)
     stop_experiment(store, "first", now=NOW)
-    assert start_experiment(store, "third", now=NOW).buckets == (0, 1000)
+    third = start_experiment(store, "third", registry=NO_MODELS, now=NOW)
+    running = running_experiments(read_experiments(store).values())
+    seen = [len(resolve(running, f"r{i}", RankingConfig()).variants) for i in range(1000)]
+    assert set(seen) == {0, 1}
+    assert third.buckets[1] - third.buckets[0] == 1000
 
 
 def test_two_layers_may_not_change_one_setting(store: RedisStore) -> None:
     create_experiment(store, BOOST, now=NOW)
-    start_experiment(store, "boost", now=NOW)
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
     other = replace(BOOST, name="other", layer="elsewhere")
     create_experiment(store, other, now=NOW)
     with pytest.raises(ConflictError, match="trending_boost"):
-        start_experiment(store, "other", now=NOW)
+        start_experiment(store, "other", registry=NO_MODELS, now=NOW)
 
 
 def test_an_override_shows_a_variant_and_bars_the_reader_from_analysis(store: RedisStore) -> None:
     create_experiment(store, BOOST, now=NOW)
-    start_experiment(store, "boost", now=NOW)
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
     running = set_override(store, "boost", "tester", "off")
     assert resolve([running], "tester", RankingConfig()).variants == {"boost": "off"}
     after = set_override(store, "boost", "tester", None)
@@ -120,9 +129,10 @@ def test_an_override_shows_a_variant_and_bars_the_reader_from_analysis(store: Re
 
 
 def test_what_does_not_exist_is_not_found(store: RedisStore) -> None:
-    for act in (start_experiment, stop_experiment):
-        with pytest.raises(NotFoundError):
-            act(store, "nothing", now=NOW)
+    with pytest.raises(NotFoundError):
+        start_experiment(store, "nothing", registry=NO_MODELS, now=NOW)
+    with pytest.raises(NotFoundError):
+        stop_experiment(store, "nothing", now=NOW)
     create_experiment(store, BOOST, now=NOW)
     with pytest.raises(ConflictError, match="not started"):
         read_started(store, "boost")
@@ -131,6 +141,71 @@ def test_what_does_not_exist_is_not_found(store: RedisStore) -> None:
 def test_two_hands_on_one_draft_do_not_overwrite_each_other(store: RedisStore) -> None:
     create_experiment(store, BOOST, now=NOW)
     seen = store.read_experiments()["boost"]
-    start_experiment(store, "boost", now=NOW)
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
     with pytest.raises(ConflictError):
         store.write_experiment("boost", seen, version=seen["version"] + 1)
+
+
+def with_model(name: str, version: str, layer: str = "ranking") -> Experiment:
+    variants = (
+        Variant(name="control", share=0.5),
+        Variant(name="new", share=0.5, model_version=version),
+    )
+    return replace(BOOST, name=name, layer=layer, variants=variants)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> ModelRegistry:
+    """Two versions, the second one live."""
+    found = ModelRegistry(tmp_path / "models")
+    (tmp_path / "models").mkdir()
+    for version in ("v1", "v2"):
+        found.set_live(found.publish(replace(empty_bundle(), version=version)))
+    return found
+
+
+def test_a_model_that_does_not_exist_is_refused_at_the_start(
+    store: RedisStore, registry: ModelRegistry
+) -> None:
+    create_experiment(store, with_model("models", "v9"), now=NOW)
+    with pytest.raises(InvalidInputError, match=r"variants\.1\.model_version: .*v9"):
+        start_experiment(store, "models", registry=registry, now=NOW)
+    create_experiment(store, with_model("models", "v1"), now=NOW)
+    assert start_experiment(store, "models", registry=registry, now=NOW).status is Status.RUNNING
+
+
+def test_models_that_planned_and_running_experiments_name_are_needed(
+    store: RedisStore, registry: ModelRegistry
+) -> None:
+    create_experiment(store, with_model("planned", "v7"), now=NOW)
+    create_experiment(store, with_model("running", "v1"), now=NOW)
+    start_experiment(store, "running", registry=registry, now=NOW)
+    assert named_models(read_experiments(store).values()) == {"v1", "v7"}
+    stop_experiment(store, "running", now=NOW)
+    assert named_models(read_experiments(store).values()) == {"v7"}
+
+
+def test_the_live_model_can_be_pinned_for_the_run(
+    store: RedisStore, registry: ModelRegistry
+) -> None:
+    create_experiment(store, replace(BOOST, pin_model=True), now=NOW)
+    started = start_experiment(store, "boost", registry=registry, now=NOW)
+    assert [variant.model_version for variant in started.variants] == ["v2", "v2"]
+    create_experiment(store, replace(BOOST, name="early", pin_model=True), now=NOW)
+    stop_experiment(store, "boost", now=NOW)
+    with pytest.raises(ConflictError, match="no model is live"):
+        start_experiment(store, "early", registry=NO_MODELS, now=NOW)
+
+
+def test_two_layers_may_not_both_interleave(store: RedisStore) -> None:
+    sides = {"first": "trending_boost", "second": "mmr_lambda"}
+    for name, setting in sides.items():
+        variants = (
+            Variant(name="control", share=0.5),
+            Variant(name="other", share=0.0, overrides={setting: 0.5}),
+            Variant(name="mixed", share=0.5, interleaves=("control", "other")),
+        )
+        create_experiment(store, replace(BOOST, name=name, layer=name, variants=variants), now=NOW)
+    start_experiment(store, "first", registry=NO_MODELS, now=NOW)
+    with pytest.raises(ConflictError, match="interleave"):
+        start_experiment(store, "second", registry=NO_MODELS, now=NOW)

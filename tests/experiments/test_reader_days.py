@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from lab.simulation.archive import World
 
@@ -16,7 +17,11 @@ from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.design.metrics import METRICS, PER_READER
 from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
-from feed.experiments.log.reader_days import create_reader_days, create_readers
+from feed.experiments.log.reader_days import (
+    create_reader_days,
+    create_readers,
+    unite_sections,
+)
 from feed.experiments.log.source import Log, open_log
 from feed.experiments.log.summaries import (
     read_cumulative_moments,
@@ -231,3 +236,16 @@ def test_every_declared_metric_has_an_estimate_or_a_reason(log: Log) -> None:
         moments = read_moments(log.connection, metric)
         effect = estimate_effect(moments["control",], moments["treatment",])
         assert effect.p_value is not None or effect.reason
+
+
+def test_all_spellings_of_a_section_count_as_the_commonest() -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE latest_articles AS SELECT unnest(['Sport', 'sport', 'Sport', 'football',"
+            " 'Money', '']) AS section"
+        )
+        unite_sections(connection, {"football": "SPORT"})
+        counted = connection.execute(
+            "SELECT section, count(*) FROM latest_articles GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    assert counted == [("", 1), ("Money", 1), ("Sport", 4)]

@@ -157,3 +157,82 @@ def test_two_primary_metrics_are_compared_each(log: Log) -> None:
     both = replace(DESIGN, primary_metrics=("qualified_reads", "clicks"))
     assert check(log, "Before: qualified_reads", both).state is CheckState.PASSED
     assert check(log, "Before: clicks", both).state is CheckState.PASSED
+
+
+def serve(log: Log, variant: str, version: str, where: str = "true") -> None:
+    """Let some of a variant's feeds have been made by a model."""
+    log.connection.execute(
+        "UPDATE requests SET model_version = ?"
+        f" WHERE json_extract_string(experiments, '$.trusted') = ? AND {where}",
+        [version, variant],
+    )
+
+
+def naming(version: str) -> Experiment:
+    variants = (
+        Variant(name="control", share=0.5),
+        Variant(name="treatment", share=0.5, model_version=version),
+    )
+    return replace(DESIGN, variants=variants)
+
+
+def test_a_variant_served_with_another_model_than_it_names_is_a_fault(log: Log) -> None:
+    serve(log, "treatment", "v9")
+    assert check(log, "Models named", naming("v9")).state is CheckState.PASSED
+    serve(log, "treatment", "v8", "request % 20 = 0")
+    found = check(log, "Models named", naming("v9"))
+    assert found.state is CheckState.FAILED
+    assert "in treatment" in found.finding
+    assert "in control" not in found.finding
+
+
+def test_both_sides_of_an_interleaving_must_be_served_with_their_models(log: Log) -> None:
+    variants = (
+        Variant(name="control", share=0.5),
+        Variant(name="side", share=0.0, model_version="v9"),
+        Variant(name="treatment", share=0.5, interleaves=("control", "side")),
+    )
+    design = replace(DESIGN, variants=variants)
+    serve(log, "treatment", "v1+v9")
+    assert check(log, "Models named", design).state is CheckState.PASSED
+    serve(log, "treatment", "v1")
+    assert check(log, "Models named", design).state is CheckState.FAILED
+
+
+@pytest.mark.parametrize(("every", "state"), [(200, CheckState.WARNING), (10, CheckState.FAILED)])
+def test_feeds_that_could_not_be_served_as_dealt_are_counted(
+    log: Log, every: int, state: CheckState
+) -> None:
+    assert not [c for c in run_checks(log, DESIGN, WINDOW, generated_at=END) if "join" in c.name]
+    log.connection.execute(
+        'UPDATE requests SET experiments = \'{"trusted": "(not joined)"}\''
+        f" WHERE request % {every} = 0 AND moment >= getvariable('from_at')"
+    )
+    found = check(log, "Failed joins")
+    assert found.state is state
+    assert "left out" in found.finding
+
+
+def test_readers_whose_join_failed_are_not_exposed(log: Log) -> None:
+    (before,) = log.connection.execute("SELECT count(*) FROM exposed").fetchone() or (0,)
+    log.connection.execute(
+        'UPDATE requests SET experiments = \'{"trusted": "(not joined)"}\''
+        " WHERE user_id IN (SELECT user_id FROM exposed ORDER BY user_id LIMIT 10)"
+    )
+    log.connection.execute("DROP TABLE bots; DROP TABLE exposed")
+    create_exposed(log.connection)
+    assert log.connection.execute("SELECT count(*) FROM exposed").fetchone() == (before - 10,)
+
+
+def test_a_model_that_changed_for_one_variant_only_is_a_warning(log: Log) -> None:
+    half = f"moment >= {WORLD.start_at + 1.5 * DAY_S}"
+    for variant in ("control", "treatment"):
+        serve(log, variant, "v1")
+    assert not [c for c in run_checks(log, DESIGN, WINDOW, generated_at=END) if "Model" in c.name]
+    serve(log, "control", "v2", half)
+    pinned = check(log, "Model changes", naming("v1"))
+    assert pinned.state is CheckState.WARNING
+    assert "v1 (" in pinned.finding
+    assert "v2 (" in pinned.finding
+    serve(log, "treatment", "v2", half)
+    assert check(log, "Model changes").state is CheckState.PASSED

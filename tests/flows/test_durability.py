@@ -15,7 +15,7 @@ import pytest
 
 from feed.config import Settings
 from feed.domain import Event, EventKind, StoreUnavailableError
-from feed.service.supervisor import settings_to_environment
+from feed.service.supervisor import environment_of_child
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
@@ -25,7 +25,7 @@ NOW = 1_780_000_000.0
 
 RUN_WORKER = """
 import signal, threading
-from feed.config import settings_from_environment
+from feed.environment import settings_from_environment
 from feed.worker.loop import run_worker
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -146,7 +146,7 @@ def test_workers_killed_at_random_moments_archive_and_count_everything_once(inst
     chance = random.Random(7)
     writer = Writer(settings)
     writer.start()
-    environment = settings_to_environment(settings) | {"PYTHONPATH": str(Path.cwd())}
+    environment = environment_of_child(settings) | {"PYTHONPATH": str(Path.cwd())}
     with closing(RedisStore(settings)) as store:
         for _ in range(3):
             process = subprocess.Popen([sys.executable, "-c", RUN_WORKER], env=environment)

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from feed.domain import Article, parse_time
-from feed.ingest.dates import read_zone
 from feed.ingest.fetching import FetchedDocument
 from feed.ingest.reading import parse_document
+from feed.ingest.zones import read_zone
 
 NOW = parse_time("now", "2026-11-27T07:00:00Z")
 USUAL_TIME = "2026-11-27T02:00:00Z"

@@ -7,6 +7,7 @@ import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from feed_server import rss
 
 from feed.domain import InvalidInputError
 from feed.ingest.fetching import MAX_DOCUMENT_BYTES
@@ -151,3 +152,11 @@ def test_a_password_in_the_address_is_used_and_never_shown(serve):
 def test_an_address_without_a_server_is_an_error(address):
     with pytest.raises(InvalidInputError, match="can't be fetched"):
         read(address)
+
+
+def test_a_web_page_leads_to_its_feed(server):
+    page = b"<html><link rel='alternate' type='application/rss+xml' href='/rss'></html>"
+    server.say("/rss", rss("one"))
+    address = server.say("/", page).replace("://", "://desk:secret@")
+    assert [article.title for article in read(address).articles] == ["one"]
+    assert [("Authorization" in headers) for _, headers in server.heard] == [True, True]

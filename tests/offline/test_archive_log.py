@@ -180,6 +180,14 @@ def test_events_of_readers_without_personalisation_are_never_joined(shelf):
     assert log.events.counted.tolist() == [True, False]
 
 
+def test_two_of_them_may_have_given_the_same_event_id(shelf):
+    same = {"user": "", "request_id": "", "event_id": "1"}
+    shelf.commit(
+        [shelf.event("impression", "a", **same), shelf.event("impression", "a", at=NOW + 1, **same)]
+    )
+    assert len(set(shelf.log().users.ids)) == 2
+
+
 def test_the_page_and_the_device_of_a_request_are_numbered_as_the_service_does(shelf):
     context = {"page_article_id": "p", "device": "tablet"}
     shelf.commit(
@@ -224,6 +232,15 @@ def test_the_catalogue_comes_with_vectors_of_the_commonest_length(shelf):
     assert embeddings is not None
     rows = log.articles.rows(["a", "b", "c", "x"])
     assert embeddings[rows].tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+
+
+def test_aliases_name_the_section_that_is_meant(shelf):
+    shelf.commit(
+        [shelf.event("click", "a")],
+        [added("a", section="Football"), added("b", section="Chess")],
+    )
+    log, _ = read_archive(shelf.archive, section_aliases={"football": "Sport"})
+    assert {a.article_id: a.section for a in log.catalogue} == {"a": "Sport", "b": "Chess"}
 
 
 def test_an_article_is_first_seen_when_published_added_or_read_whichever_was_first(shelf):

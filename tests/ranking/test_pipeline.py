@@ -303,6 +303,19 @@ def test_fatigue_lowers_what_was_shown_often(shared_world):
     assert scores(5)[1] < scores(3)[1]
 
 
+def test_a_follow_of_another_section_of_an_article_lifts_it_and_is_named(world):
+    money, news = world.pool.sections.rows(["money", "news"]).tolist()
+    guest = int(np.flatnonzero(world.pool.section == news)[-1])
+    profile = world.reader(preferences=world.prefer(followed_sections=["money"]))
+    before = recommend(world.context(profile), CERTAIN).rows.tolist()
+    world.pool.also_in[money] = np.array([guest])
+    slate = recommend(world.context(profile), CERTAIN)
+    place = slate.rows.tolist().index(guest)
+    assert place < (before.index(guest) if guest in before else len(before))
+    first = slate.reasons[place][0]
+    assert (first.code, first.section) == (ReasonCode.SECTION_YOU_FOLLOW, "money")
+
+
 def test_cold_readers_get_followed_sections_then_what_trends(shared_world):
     world = shared_world
     profile = world.reader(preferences=world.prefer(followed_sections=["money"]))

@@ -168,3 +168,18 @@ def test_a_reader_keeps_one_variant_across_a_login(running: Any) -> None:
         )
         assert answer.status_code == 200, answer.json
         assert variant(f"old-account{number}") == variant(f"other{number}") == own
+
+
+def test_an_experiment_on_a_model_that_does_not_exist_does_not_start(site: Any) -> None:
+    variants = [DESIGN["variants"][0], {"name": "new", "share": 0.5, "model_version": "v404"}]  # type: ignore[index]
+    design = {**DESIGN, "variants": variants}
+    assert site.client.post("/v1/experiments", json=design).status_code == 201
+    answer = site.client.post("/v1/experiments/no-exploration/start")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["field"] == "variants.1.model_version"
+
+
+def test_a_design_that_can_tell_nothing_is_refused_with_its_field(site: Any) -> None:
+    answer = site.client.post("/v1/experiments", json={**DESIGN, "traffic": 0.00001})
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["field"] == "traffic"

@@ -80,10 +80,23 @@ def open_app(server: EmbeddedStore, tmp_path: Path, url: str = "", **fields: Any
     return create_app(settings, RedisStore(settings))
 
 
-def publish(app: Any, count: int) -> None:
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def publish(app: Any, count: int, days_ago: int = 0) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days_ago * 86_400))
     articles = [{"article_id": f"a{n}", "title": "T", "published_at": now} for n in range(count)]
     assert app.test_client().post("/v1/articles", json={"articles": articles}).status_code == 200
+
+
+def test_without_a_store_a_quiet_site_still_has_a_feed(
+    own_store: EmbeddedStore, tmp_path: Path
+) -> None:
+    app = open_app(own_store, tmp_path)
+    app.extensions["feed"].keeper.refresh()
+    publish(app, 12, days_ago=7)
+    own_store.kill()
+    page = app.test_client().get("/v1/feed?user_id=u").json
+    assert page["mode_served"] == "snapshot"
+    assert len(page["items"]) == 12
+    assert page["window"] == {"max_age_hours": 288.0, "widened": True}
 
 
 def test_a_store_that_dies_leaves_the_last_snapshot(

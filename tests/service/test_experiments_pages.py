@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,6 +12,7 @@ from feed.experiments.design.definitions import experiment_from_json
 from feed.experiments.design.lifecycle import create_experiment, start_experiment
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.report.writing import write_report
+from feed.models.registry import ModelRegistry
 from feed.service.app import create_app
 from feed.storage.redis_store import RedisStore
 
@@ -19,8 +21,10 @@ DESIGN = {
     "hypothesis": "<b>Readers</b> read more.",
     "owner": "desk",
     "variants": [{"name": "control", "share": 0.5}, {"name": "new", "share": 0.5}],
+    "equal_arms": True,
 }
 STARTED = 1_700_000_000.0
+NO_MODELS = ModelRegistry(Path("no models"))
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def test_a_draft_is_listed_and_its_text_escaped(client: FlaskClient) -> None:
 def test_a_report_is_listed_with_its_verdict_and_opens_in_three_forms(
     client: FlaskClient, store: RedisStore, store_settings: Settings
 ) -> None:
-    running = start_experiment(store, "trial", now=STARTED)
+    running = start_experiment(store, "trial", registry=NO_MODELS, now=STARTED)
     report = analyse(store_settings.data_dir, running, now=STARTED + 86_400)
     write_report(report, store_settings.data_dir / "reports")
     assert "Broken" in client.get("/experiments").text

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from slates import make_slots
 
-from feed.domain import Mode, Rung, ServedFeed
+from feed.domain import WINDOW_KEY, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
@@ -50,6 +50,13 @@ def side(ids: Sequence[str], **fields: Any) -> ServedFeed:
 
 def draft(first: ServedFeed, second: ServedFeed) -> ServedFeed:
     return interleave_feeds(["control", "new"], [first, second], 6, np.random.default_rng(1))
+
+
+def test_the_higher_of_two_raised_age_limits_is_told() -> None:
+    plain, raised = side("abcdef"), side("fedcba", context={WINDOW_KEY: "96"})
+    assert WINDOW_KEY not in draft(plain, plain).context
+    assert draft(plain, raised).context[WINDOW_KEY] == "96"
+    assert draft(raised, side("abcdef", context={WINDOW_KEY: "144"})).context[WINDOW_KEY] == "144"
 
 
 @pytest.mark.parametrize("first_is_lower", [True, False])

@@ -1,5 +1,6 @@
 """The worker on a real store: counters, archive, trimming, and taking over."""
 
+import threading
 from contextlib import closing
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from slates import make_slots
 
-from feed.domain import Article, Event, EventKind, Mode, Rung, ServedFeed
+from feed.domain import Article, Event, EventKind, FeedError, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
 from feed.features.trending import TrendingState
 from feed.storage.archive import Archive
@@ -15,7 +16,7 @@ from feed.storage.archive_files import table_files
 from feed.storage.records import StoredArticle
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
-from feed.worker.loop import Worker
+from feed.worker.loop import Worker, run_worker
 from feed.worker.publication import SignalsFollower
 
 NOW = 1_780_000_000.0
@@ -318,3 +319,29 @@ def test_old_articles_are_swept_unless_they_are_read(store, store_settings, work
     worker.tick(NOW)
     found = store.read_articles(["a", "b", "c"])
     assert [s is not None for s in found] == [False, True, True]
+
+
+def test_events_that_a_dying_process_left_waiting_are_counted(store, store_settings):
+    store.hold_events(clicks(0, 3, "late"))
+    store.hold_events(clicks(3, 2, "never"))
+    store.write_articles([an_article("late")])  # and the writer died before it took the events
+    worker = Worker(store, store_settings)
+    worker.tick(NOW)
+    assert worker.tick(NOW + 1).counted == 3
+    assert store.count_waiting() == 2
+    worker.tick(NOW + 7 * 3600)
+    assert store.count_waiting() == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("thread", ["archiver", "poller"])
+def test_a_defect_in_one_thread_ends_the_worker(store, store_settings, thread):
+    def clock():
+        if threading.current_thread().name == thread:
+            raise ZeroDivisionError
+        return NOW
+
+    with pytest.raises(FeedError, match=f"the {thread} ended by itself"):
+        run_worker(store_settings, threading.Event(), clock)
+    assert store.lease_holder("worker") is None
+    assert store.lease_holder("sources") is None

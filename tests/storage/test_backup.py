@@ -31,6 +31,8 @@ def used(store, store_settings, tmp_path, make_event, make_article, make_served)
     store.write_articles([make_article("a"), make_article("b"), make_article("erased")])
     store.erase_article("erased", NOW)
     store.write_preferences("u1", Preferences(languages=("de",)))
+    store.add_source("quay", {"address": "https://quay.example/rss"})
+    store.write_source_state("quay", {"etag": "1"})
     store.save_served(make_served(), new_slate=True)
     store.merge_reader("u2", "v1", NOW)
     (store_settings.data_dir / "models" / "v1").mkdir(parents=True)
@@ -56,6 +58,7 @@ def test_a_restored_installation_goes_on_where_the_backup_was_made(
     assert report.records > 40
     assert restore(empty_settings, tmp_path / "copy").records == report.records
     with closing(RedisStore(empty_settings)) as restored:
+        assert restored.read_source("quay") == store.read_source("quay") != (None, None)
         for user_id in ("u1", "u2", "v1", "reader", "stranger"):
             assert restored.read_reader(user_id) == store.read_reader(user_id)
         assert (

@@ -444,3 +444,11 @@ def test_a_merge_interrupted_anywhere_is_completed_by_asking_again(
     everything = records(store, RecordType.EVENT)
     assert len(everything) == len(events) + 1
     assert sum(e["likes"] for e in everything) - 1 == 1
+
+
+def test_what_was_undone_stays_undone_after_the_merge(store, make_event, ids):
+    anonymous, reader = ids
+    store.append_events([make_event("unhide", user_id=anonymous, occurred_at=NOW + 2)])
+    store.merge_reader(anonymous, reader, NOW + 3)
+    store.append_events([make_event("hide", user_id=anonymous, occurred_at=NOW + 1)])
+    assert not store.read_reader(reader).hidden_ids

@@ -68,6 +68,12 @@ def test_an_event_twice_in_one_batch_counts_once(store, make_event):
     assert store.append_events([event, event]) == [Outcome.ACCEPTED, Outcome.DUPLICATE]
 
 
+def test_two_readers_may_give_their_events_the_same_ids(store, make_event):
+    events = [make_event(user_id=f"reader-{n}", event_id="1") for n in range(100)]
+    assert store.append_events(events) == [Outcome.ACCEPTED] * 100
+    assert store.append_events(events) == [Outcome.DUPLICATE] * 100
+
+
 def test_a_duplicate_is_recognised_after_midnight_and_when_the_clock_jumps_back(store, make_event):
     midnight = (NOW // DAY + 1) * DAY
     before, after = midnight - 60, midnight + 60
@@ -142,9 +148,8 @@ def test_an_undo_holds_though_what_it_undoes_arrives_later(store, make_event, do
     state = store.read_reader("reader")
     assert (state.reactions, state.hidden_ids, state.saved_ids) == ({}, frozenset(), frozenset())
     assert [(p["likes"], p["dislikes"]) for p in payloads(store)] == [(0, 0), (0, 0)]
-    assert store.export_reader("reader")["undone"] == [
-        {"kind": f"un{done}", "article_id": "article", "occurred_at": NOW}
-    ]
+    undone = {"kind": f"un{done}", "article_id": "article", "occurred_at": NOW}
+    assert undone in store.export_reader("reader")["undone"]
     store.append_events([make_event(done, occurred_at=NOW + 1)])
     state = store.read_reader("reader")
     assert [*state.reactions, *state.hidden_ids, *state.saved_ids] == ["article"]
@@ -163,6 +168,25 @@ def test_the_newer_of_two_reactions_stands_whichever_arrives_first(store, make_e
     store.append_events([make_event("like", occurred_at=NOW - 60)])
     assert store.read_reader("reader").reactions == {"article": EventKind.DISLIKE}
     assert [(p["likes"], p["dislikes"]) for p in payloads(store)] == [(0, 1), (0, 0)]
+
+
+def test_a_like_that_is_given_again_outlives_the_undo_between(store, make_event):
+    steps = [("like", 1), ("like", 5), ("unlike", 3)]
+    store.append_events([make_event(kind, occurred_at=NOW + at) for kind, at in steps])
+    assert store.read_reader("reader").reactions == {"article": EventKind.LIKE}
+
+
+def test_what_was_replaced_stays_replaced_when_its_successor_was_undone(store, make_event):
+    steps = [("dislike", 1), ("like", 2), ("unlike", 3)]
+    events = [make_event(kind, occurred_at=NOW + at) for kind, at in steps]
+    for number, order in enumerate(itertools.permutations(events)):
+        user_id = f"reader-{number}"
+        for event in order:
+            store.append_events([replace(event, user_id=user_id)])
+        assert store.read_reader(user_id).reactions == {}, order
+        changes = payloads(store, user_id)
+        own = [c for c in changes if c["user_id"] == user_id]
+        assert (sum(c["likes"] for c in own), sum(c["dislikes"] for c in own)) == (0, 0)
 
 
 def test_nothing_undone_is_left_of_an_erased_reader(store, make_event):
@@ -399,3 +423,33 @@ def test_the_state_agrees_with_a_plain_model(store, steps):
     assert {a for a, n in likes.items() if n} == {a for a, k in reactions.items() if k == "like"}
     assert len(mine) == len(steps)
     assert sum(p["first"] for p in mine) == len(clicked)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.sampled_from(["like", "dislike", "unlike", "undislike"]), max_size=6).flatmap(
+        lambda kinds: st.permutations(list(enumerate(kinds)))
+    )
+)
+def test_reactions_come_out_alike_in_whatever_order_they_arrive(store, arrivals):
+    ends = []
+    for order in (sorted(arrivals), arrivals):
+        user = f"order-{next(numbers)}"
+        for number, kind in order:
+            event = Event(
+                event_id=str(number),
+                user_id=user,
+                article_id="article",
+                kind=EventKind(kind),
+                occurred_at=NOW + number,
+                received_at=NOW,
+            )
+            store.append_events([event])
+        own = [p for p in payloads(store, user) if p["user_id"] == user]
+        totals = (sum(p["likes"] for p in own), sum(p["dislikes"] for p in own))
+        ends.append((store.read_reader(user).reactions, totals))
+    assert ends[0] == ends[1]
+    reaction = ends[0][0].get("article")
+    assert ends[0][1] == (int(reaction is EventKind.LIKE), int(reaction is EventKind.DISLIKE))

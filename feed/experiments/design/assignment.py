@@ -20,6 +20,10 @@ HELD_OUT = "(held out)"
 """What a served feed records in place of a variant for a reader of the holdout; no variant can
 have this name."""
 
+NOT_JOINED = "(not joined)"
+"""What a served feed records in place of a variant that the process could not serve, because it
+does not have the model that the variant names; no variant can have this name."""
+
 Why = Literal["assigned", "override", "not_personalized", "holdout", "outside"]
 _NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
@@ -33,7 +37,8 @@ class Allocation:
             same layer do not inherit groups.
         salt: Of the installation; changes every assignment.
         layer: Experiments in one layer share no reader; layers are independent of each other.
-        buckets: Half-open range of the layer's buckets, within [0, ``BUCKETS``].
+        buckets: Half-open range of the layer's buckets, which are a ring: an end of more than
+            ``BUCKETS`` goes on from 0.
         variants: Names, control first.
         shares: One a variant, adding up to 1.
         overrides: Variant by user for testing; such readers never enter the analysis.
@@ -51,8 +56,8 @@ class Allocation:
         if self.layer == HOLDOUT:
             raise InvalidInputError("layer", f"must not be {HOLDOUT!r}")
         low, high = self.buckets
-        if not 0 <= low <= high <= BUCKETS:
-            raise InvalidInputError("buckets", f"must be a range within 0 and {BUCKETS}")
+        if not (0 <= low <= BUCKETS and 0 <= high - low <= BUCKETS):
+            raise InvalidInputError("buckets", f"must be a range of at most {BUCKETS} from 0 on")
         if len(set(self.variants)) != len(self.variants) or len(self.variants) < 2:
             raise InvalidInputError("variants", "must be two or more different names")
         if len(self.shares) != len(self.variants) or min(self.shares) <= 0:
@@ -140,29 +145,43 @@ def assign(
     if is_held_out(unit, allocation.salt, holdout_share):
         return Assignment(None, "holdout")
     low, high = allocation.buckets
-    if not low <= bucket_of(allocation.salt, allocation.layer, unit) < high:
+    if not (bucket_of(allocation.salt, allocation.layer, unit) - low) % BUCKETS < high - low:
         return Assignment(None, "outside")
     bucket = bucket_of(allocation.salt, allocation.layer, allocation.experiment_id, unit)
     return Assignment(_variant_at(bucket, allocation), "assigned")
 
 
-def free_buckets(taken: Sequence[tuple[int, int]], share: float) -> tuple[int, int] | None:
+def free_buckets(
+    taken: Sequence[tuple[int, int]], share: float, seed: str
+) -> tuple[int, int] | None:
     """Find room for one more experiment in a layer.
+
+    The place depends on the experiment: if every small one began at the lowest free bucket, the
+    same few readers would get all of them.
 
     Args:
         taken: Half-open ranges that running experiments of the layer hold.
         share: Share of the layer's traffic wanted, between 0 and 1.
+        seed: Names the experiment.
 
     Returns:
-        The lowest free range of that size; None when there is none.
+        A free range of that size: the one that begins at the seed's bucket, else the first after
+        it that begins where another ends; None when there is none.
     """
     size = round(share * BUCKETS)
-    start = 0
-    for low, high in sorted(taken):
-        if low - start >= size:
-            break
-        start = max(start, high)
-    return (start, start + size) if start + size <= BUCKETS else None
+    if size == BUCKETS:
+        return None if taken else (0, BUCKETS)
+    preferred = bucket_of(seed)
+    ends = sorted((high % BUCKETS for _, high in taken), key=lambda at: (at - preferred) % BUCKETS)
+    for start in (preferred, *ends):
+        if all(_gap(start, size, low, high) for low, high in taken):
+            return start, start + size
+    return None
+
+
+def _gap(start: int, size: int, low: int, high: int) -> bool:
+    """Whether a range of some size shares no bucket with another range, on the ring."""
+    return (start - low) % BUCKETS >= high - low and (low - start) % BUCKETS >= size
 
 
 def _variant_at(bucket: int, allocation: Allocation) -> str:

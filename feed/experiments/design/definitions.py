@@ -10,6 +10,7 @@ from typing import Any
 from feed.config import RankingConfig, override
 from feed.domain import InvalidInputError, check_id, format_time, parse_time
 from feed.experiments.design.assignment import HOLDOUT, Allocation
+from feed.experiments.design.audience import Audience
 from feed.experiments.design.metrics import METRICS, metric_named
 from feed.experiments.design.parsing import Reader
 
@@ -70,23 +71,6 @@ class GuardrailSpec:
     relative: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audience:
-    """Requests that may enter; an empty tuple lets everything pass."""
-
-    platforms: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
-    sections: tuple[str, ...] = ()
-
-    def admits(self, *, platform: str = "", language: str = "", section: str = "") -> bool:
-        """Whether a request with these properties may enter the experiment."""
-        wanted = (self.platforms, self.languages, self.sections)
-        given = (platform, language, section)
-        return all(
-            not allowed or value in allowed for allowed, value in zip(wanted, given, strict=True)
-        )
-
-
 DEFAULT_GUARDRAILS = (
     GuardrailSpec(metric="latency_p95", margin=0.2),
     GuardrailSpec(metric="fallback_share", margin=0.01, relative=False),
@@ -123,6 +107,8 @@ class Experiment:
         alpha: Two-sided error on the primary metrics.
         power: Chance wanted to find ``minimum_effect``.
         pre_days: Days before the start that the covariate is taken from.
+        equal_arms: Whether arms may be served alike, as in an A/A test.
+        pin_model: Whether variants that name no model keep the one that is live at the start.
         overrides: Variant by reader for testing.
         excluded: Readers who ever had an override: never analysed.
         status: Where it stands.
@@ -154,6 +140,8 @@ class Experiment:
     alpha: float = 0.05
     power: float = 0.8
     pre_days: int = 14
+    equal_arms: bool = False
+    pin_model: bool = False
     overrides: dict[str, str] = field(default_factory=dict)
     excluded: tuple[str, ...] = ()
     status: Status = Status.DRAFT
@@ -198,6 +186,11 @@ class Experiment:
         """Return a variant by name; the caller got the name from this definition."""
         return next(variant for variant in self.variants if variant.name == name)
 
+    def models_of(self, variant: Variant) -> frozenset[str]:
+        """Return the model versions that a variant, or the sides that it interleaves, name."""
+        sides = (variant, *map(self.variant, variant.interleaves))
+        return frozenset(side.model_version for side in sides if side.model_version)
+
     def allocation(self) -> Allocation:
         """Return what assignment needs to know."""
         return Allocation(
@@ -236,6 +229,8 @@ def experiment_from_json(data: Any) -> Experiment:
         if reader.has(name):
             values[name] = parse_time(name, reader.text(name))
     reader.take(values, "buckets", reader.pair)
+    for name in ("equal_arms", "pin_model"):
+        reader.take(values, name, reader.flag)
     reader.take(values, "overrides", reader.text_map)
     if reader.has("audience"):
         values["audience"] = _audience_from_json(reader.part("audience"))

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from feed.domain import ConflictError, InvalidInputError, NotFoundError, check_id
+from feed.config import Settings
+from feed.domain import (
+    BundleError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    check_id,
+)
 from feed.experiments.design.assignment import free_buckets
 from feed.experiments.design.definitions import (
     Experiment,
@@ -14,7 +21,11 @@ from feed.experiments.design.definitions import (
     experiment_from_json,
     experiment_to_json,
 )
+from feed.experiments.design.design_rules import check_design
+from feed.models.registry import ModelRegistry
 from feed.storage.control_part import ControlPart
+
+DEFAULTS = Settings()
 
 _DEFINITION, _EARLIER = "definition", "earlier"
 """A stored record: the current definition and those it replaced, oldest first."""
@@ -65,20 +76,25 @@ def read_started(store: ControlPart, name: str) -> Experiment:
     raise ConflictError(f"experiment {name} has not started: there is nothing to report")
 
 
-def create_experiment(store: ControlPart, design: Experiment, *, now: float) -> Experiment:
+def create_experiment(
+    store: ControlPart, design: Experiment, *, now: float, settings: Settings = DEFAULTS
+) -> Experiment:
     """Register a design: new, in place of a draft, or as the next version of a stopped one.
 
     Args:
         store: Where definitions live.
         design: The definition; its status, times, version and buckets are set here.
         now: Epoch seconds.
+        settings: Of the installation.
 
     Returns:
         The definition as stored, a draft.
 
     Raises:
         ConflictError: the experiment is running: what started is frozen until it is stopped.
+        InvalidInputError: the design could tell nothing (see `design_rules`).
     """
+    check_design(design, settings)
     stored = store.read_experiments()
     version, revision, excluded = 1, 1, {*design.excluded, *design.overrides}
     earlier: list[dict[str, Any]] = []
@@ -110,13 +126,23 @@ def create_experiment(store: ControlPart, design: Experiment, *, now: float) -> 
     return draft
 
 
-def start_experiment(store: ControlPart, name: str, *, now: float) -> Experiment:
-    """Let a draft take effect, in the first free range of its layer.
+def start_experiment(
+    store: ControlPart, name: str, *, registry: ModelRegistry, now: float
+) -> Experiment:
+    """Let a draft take effect, in a free range of its layer.
+
+    Args:
+        store: Where definitions live.
+        name: Of the experiment.
+        registry: Of the models that its variants may name.
+        now: Epoch seconds.
 
     Raises:
         NotFoundError: there is no such experiment.
-        ConflictError: it is no draft, its layer has no room, or another running experiment
-            changes the same setting for the same readers or has another holdout.
+        ConflictError: it is no draft, its layer has no room, another running experiment changes
+            the same setting for the same readers, interleaves too, or has another holdout, or no
+            model is live that could be pinned.
+        InvalidInputError: a variant names a model that cannot be loaded.
     """
     experiments = read_experiments(store)
     draft, earlier = _read(store, name)
@@ -124,8 +150,9 @@ def start_experiment(store: ControlPart, name: str, *, now: float) -> Experiment
         raise ConflictError(f"experiment {name} is {draft.status}, only a draft can start")
     others = running_experiments(experiments.values())
     _check_neighbours(draft, others)
+    draft = _with_models(draft, registry)
     taken = [other.buckets for other in others if other.layer == draft.layer]
-    buckets = free_buckets(taken, draft.traffic)
+    buckets = free_buckets(taken, draft.traffic, f"{draft.salt}|{name}|{draft.version}")
     if buckets is None:
         raise ConflictError(
             f"layer {draft.layer} has no room for {draft.traffic:.2%} of its readers beside "
@@ -167,6 +194,34 @@ def set_override(store: ControlPart, name: str, user_id: str, variant: str | Non
     return _advance(store, present, earlier, overrides=overrides, excluded=excluded)
 
 
+def named_models(experiments: Iterable[Experiment]) -> frozenset[str]:
+    """Return the model versions that running and planned experiments name."""
+    present = (e for e in experiments if e.status is not Status.STOPPED)
+    return frozenset(v.model_version for e in present for v in e.variants if v.model_version)
+
+
+def _with_models(draft: Experiment, registry: ModelRegistry) -> Experiment:
+    """Return a draft with the live model in place of none if it pins that; check what it names."""
+    if draft.pin_model:
+        live = registry.live_version()
+        if live is None:
+            raise ConflictError("pin_model: no model is live that could be pinned")
+        draft = replace(
+            draft,
+            variants=tuple(
+                v if v.interleaves else replace(v, model_version=v.model_version or live)
+                for v in draft.variants
+            ),
+        )
+    for place, variant in enumerate(draft.variants):
+        if variant.model_version:
+            try:
+                registry.load(variant.model_version)
+            except (NotFoundError, BundleError) as error:
+                raise InvalidInputError(f"variants.{place}.model_version", str(error)) from error
+    return draft
+
+
 def _check_neighbours(draft: Experiment, others: tuple[Experiment, ...]) -> None:
     changed = _settings_of(draft)
     for other in others:
@@ -181,6 +236,11 @@ def _check_neighbours(draft: Experiment, others: tuple[Experiment, ...]) -> None
                 f" experiment, {draft.name} {draft.holdout_share:.2%}: give both the same"
                 " holdout_share"
             )
+        if other.layer != draft.layer and _interleaves(draft) and _interleaves(other):
+            raise ConflictError(
+                f"{other.name} in layer {other.layer} interleaves too; "
+                "experiments that interleave belong in one layer"
+            )
         common = changed & _settings_of(other)
         if other.layer != draft.layer and common:
             raise ConflictError(
@@ -189,9 +249,13 @@ def _check_neighbours(draft: Experiment, others: tuple[Experiment, ...]) -> None
             )
 
 
+def _interleaves(experiment: Experiment) -> bool:
+    return any(variant.interleaves for variant in experiment.variants)
+
+
 def _settings_of(experiment: Experiment) -> set[str]:
     changed = {name for variant in experiment.variants for name in variant.overrides}
-    if any(variant.model_version for variant in experiment.variants):
+    if experiment.pin_model or any(variant.model_version for variant in experiment.variants):
         changed.add("model_version")
     return changed
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from feed.config import RankingConfig, override
-from feed.experiments.design.assignment import HELD_OUT, assign
+from feed.experiments.design.assignment import HELD_OUT, NOT_JOINED, assign
 from feed.experiments.design.definitions import Experiment, Variant
 
 
@@ -25,7 +25,8 @@ class Resolution:
 
     Attributes:
         variants: Variant by experiment name, as the served record keeps it; `HELD_OUT` where the
-            reader is kept out by the holdout, so that reports can compare with them.
+            reader is kept out by the holdout, so that reports can compare with them, and
+            `NOT_JOINED` where the process cannot serve the reader's variant.
         config: The ranking settings after every override.
         model_version: Model to rank with; empty: the live one.
         interleaving: Two rankings to draft into one slate, or none.
@@ -44,6 +45,7 @@ def resolve(
     user_id: str,
     base: RankingConfig,
     *,
+    models: Collection[str] = (),
     unit: str = "",
     personalized: bool = True,
     platform: str = "",
@@ -56,6 +58,7 @@ def resolve(
         experiments: The running ones.
         user_id: The reader.
         base: The installation's ranking settings.
+        models: Versions that this process can rank with.
         unit: What decides the reader's variants; the reader's own id if empty.
         personalized: Whether the reader allows personalization; others are in no experiment.
         platform: Of the request, for audience filters.
@@ -66,6 +69,7 @@ def resolve(
         The variants and the settings; depends on nothing but the arguments.
     """
     answer = Resolution({}, base)
+    interleaving: tuple[Experiment, Variant] | None = None
     for experiment in experiments:
         admitted = experiment.audience.admits(platform=platform, language=language, section=section)
         if not admitted and user_id not in experiment.overrides:
@@ -77,23 +81,40 @@ def resolve(
             personalized=personalized,
             holdout_share=experiment.holdout_share,
         )
-        if found.variant is not None:
-            answer = _apply(answer, experiment, experiment.variant(found.variant))
-        elif found.why == "holdout":
-            answer = replace(answer, variants=answer.variants | {experiment.name: HELD_OUT})
-    return answer
+        if found.why == "holdout":
+            answer = _noted(answer, experiment, HELD_OUT)
+        if found.variant is None:
+            continue
+        variant = experiment.variant(found.variant)
+        is_second = bool(variant.interleaves and interleaving)
+        if is_second or not experiment.models_of(variant) <= {*models}:
+            answer = _noted(answer, experiment, NOT_JOINED)
+            continue
+        answer = _with_settings(_noted(answer, experiment, variant.name), variant)
+        if variant.interleaves:
+            interleaving = experiment, variant
+    return _interleaved(answer, *interleaving) if interleaving else answer
 
 
-def _apply(answer: Resolution, experiment: Experiment, variant: Variant) -> Resolution:
-    variants = answer.variants | {experiment.name: variant.name}
+def _noted(answer: Resolution, experiment: Experiment, variant: str) -> Resolution:
+    return replace(answer, variants=answer.variants | {experiment.name: variant})
+
+
+def _with_settings(answer: Resolution, variant: Variant) -> Resolution:
     config = override(answer.config, variant.overrides)
-    model = variant.model_version or answer.model_version
-    if not variant.interleaves:
-        return replace(answer, variants=variants, config=config, model_version=model)
+    return replace(
+        answer, config=config, model_version=variant.model_version or answer.model_version
+    )
+
+
+def _interleaved(answer: Resolution, experiment: Experiment, variant: Variant) -> Resolution:
+    """Give both sides the settings that the other experiments left, then each side its own."""
     first, second = (
-        Side(side.name, override(answer.config, side.overrides), side.model_version or model)
+        Side(
+            side.name,
+            override(answer.config, side.overrides),
+            side.model_version or answer.model_version,
+        )
         for side in map(experiment.variant, variant.interleaves)
     )
-    return replace(
-        answer, variants=variants, interleaving=(first, second), interleaved_by=experiment.name
-    )
+    return replace(answer, interleaving=(first, second), interleaved_by=experiment.name)

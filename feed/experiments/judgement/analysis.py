@@ -44,6 +44,8 @@ def analyse(
     experiment: Experiment,
     *,
     now: float,
+    ranking: RankingConfig | None = None,
+    section_aliases: Mapping[str, str] | None = None,
     from_at: float | None = None,
     to_at: float | None = None,
     command: str = "",
@@ -56,6 +58,9 @@ def analyse(
         data_dir: The installation's data directory.
         experiment: As registered; it must have started.
         now: Epoch seconds.
+        ranking: The installation's parameters, which hold where a variant changes nothing; by
+            default the documented ones.
+        section_aliases: Further names of sections, key -> name.
         from_at: Begin of the window; by default, and at the earliest, the start.
         to_at: End of the window, not included; by default the stop or `now`.
         command: How to make the report again, for its last section.
@@ -73,8 +78,9 @@ def analyse(
     """
     window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at)
     with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
-        window = _prepare(log.connection, experiment, window)
-        return _compose(log, experiment, window, now=now, command=command)
+        window = _prepare(log.connection, experiment, window, section_aliases)
+        boost = (ranking or RankingConfig()).trending_boost
+        return _compose(log, experiment, window, now=now, default_boost=boost, command=command)
 
 
 def choose_window(
@@ -97,7 +103,10 @@ def choose_window(
 
 
 def _prepare(
-    connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window
+    connection: duckdb.DuckDBPyConnection,
+    experiment: Experiment,
+    window: Window,
+    section_aliases: Mapping[str, str] | None,
 ) -> Window:
     """Create every table; return the window, cut to the one look that a fixed rule allows."""
     _expose(connection, experiment, window)
@@ -107,7 +116,7 @@ def _prepare(
             window = replace(window, to_at=end)
             connection.execute("DROP TABLE requests; DROP TABLE exposed; DROP TABLE bots")
             _expose(connection, experiment, window)
-    create_reader_days(connection)
+    create_reader_days(connection, section_aliases)
     create_readers(connection)
     count_slots(connection)
     return window
@@ -120,7 +129,13 @@ def _expose(connection: duckdb.DuckDBPyConnection, experiment: Experiment, windo
 
 
 def _compose(
-    log: Log, experiment: Experiment, window: Window, *, now: float, command: str
+    log: Log,
+    experiment: Experiment,
+    window: Window,
+    *,
+    now: float,
+    default_boost: float,
+    command: str,
 ) -> Report:
     connection = log.connection
     arms = _summarise_arms(connection, experiment)
@@ -147,7 +162,7 @@ def _compose(
         courses=trace_time(connection, experiment, window),
         segments=split_segments(connection, experiment, primaries),
         slot_tables=tabulate_slots(connection, experiment),
-        boost=compare_boost(connection, experiment, RankingConfig().trending_boost),
+        boost=compare_boost(connection, experiment, default_boost),
         holdout=compare_holdout(connection, experiment),
         teams=compare_teams(connection, experiment),
         power=summarise_power(experiment, primaries),

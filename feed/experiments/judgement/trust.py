@@ -13,6 +13,7 @@ from feed.experiments.design.definitions import Experiment, StoppingRule
 from feed.experiments.design.metrics import metric_named
 from feed.experiments.judgement.estimates import planned_pair
 from feed.experiments.judgement.login_check import check_logins
+from feed.experiments.judgement.model_check import check_models
 from feed.experiments.judgement.ratio_checks import check_ratios
 from feed.experiments.judgement.results import CheckState, TrustCheck
 from feed.experiments.judgement.wording import number, p_value, percent, points
@@ -59,6 +60,7 @@ def run_checks(
     checks = [check_exposures(connection, experiment)]
     checks += check_ratios(connection, experiment, window)
     checks.append(check_strays(connection))
+    checks += check_models(connection, experiment)
     checks.append(
         _check_share(
             connection,

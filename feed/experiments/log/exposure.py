@@ -9,7 +9,7 @@ import duckdb
 
 from feed.config import DAY_S
 from feed.domain import Mode, Rung
-from feed.experiments.design.assignment import HELD_OUT
+from feed.experiments.design.assignment import HELD_OUT, NOT_JOINED
 from feed.experiments.design.definitions import Experiment
 
 BOT_ACTS_A_MINUTE = 20
@@ -49,6 +49,7 @@ def set_variables(
     values = {
         "experiment": f"$.{json.dumps(experiment.name)}",
         "arms": [*(arm.name for arm in experiment.arms), HELD_OUT],
+        "not_joined": NOT_JOINED,
         "excluded": sorted({*experiment.excluded, *experiment.overrides}),
         "pre_from": window.pre_from,
         "from_at": window.from_at,
@@ -71,7 +72,8 @@ def create_exposed(connection: duckdb.DuckDBPyConnection, *, everyone: str = "")
 
     A served feed exposes its reader when it carries the experiment, was asked for as
     personalized and was made on a rung where the variants' settings apply. Readers who ever had
-    a test override are left out. The first exposure dates the reader; readers seen in several
+    a test override are left out, and so are requests that could not be served as dealt
+    (`NOT_JOINED`). The first exposure dates the reader; readers seen in several
     variants, or in one that the definition does not know, are kept here for the trust checks and
     marked as not `sound`. Readers of the holdout are a group of their own, `HELD_OUT`. With
     `everyone`, readers of any such feed are taken as one group of that name, whatever experiment
@@ -146,7 +148,8 @@ SELECT
     coalesce(arg_min(platform, moment), '') AS platform,
     coalesce(arg_min(language, moment), '') AS language
 FROM dealt
-WHERE variant IS NOT NULL AND NOT list_contains(getvariable('excluded'), user_id)
+WHERE variant IS NOT NULL AND variant <> getvariable('not_joined')
+  AND NOT list_contains(getvariable('excluded'), user_id)
 GROUP BY user_id
 HAVING NOT bool_or(list_contains(getvariable('excluded'), logged_user_id))
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from feed.experiments.design.metrics import (
@@ -12,6 +14,7 @@ from feed.experiments.design.metrics import (
     SESSION_GAP_S,
     SHOWN_COLUMNS,
 )
+from feed.features.sections import section_key
 
 TRUST_COLUMNS: dict[str, str] = {
     "repeats": "count(*) FILTER (kind = 'repeat')",
@@ -28,15 +31,21 @@ HISTORY = ("no click before", "1 to 9 clicks before", "10 or more clicks before"
 _SUMMED = (*BASE_COLUMNS, *TRUST_COLUMNS)
 
 
-def create_reader_days(connection: duckdb.DuckDBPyConnection) -> None:
+def create_reader_days(
+    connection: duckdb.DuckDBPyConnection, section_aliases: Mapping[str, str] | None = None
+) -> None:
     """Create `reader_days`: one row per reader, day and side of the first exposure (`after`).
 
     Rows before count only from before the start of the experiment, rows after only from the first
     exposure on. An event counts at the time it happened, unless the clock that told so is more
     than a day off: then at the time it came. It never counts before the feed that it belongs to.
     A repeated event counts once. Needs `requests` and `exposed`.
+
+    All spellings of a section count as the one that most articles have; `section_aliases` are
+    further names by key.
     """
     connection.execute(_latest_articles())
+    unite_sections(connection, section_aliases or {})
     connection.execute(_activity_days())
     connection.execute(_shown_days())
     connection.execute(_reader_days())
@@ -88,6 +97,23 @@ SELECT
     coalesce(arg_max(ai_generated, logged_at), 'none') AS ai_generated
 FROM articles WHERE NOT deleted GROUP BY article_id
 """
+
+
+def unite_sections(
+    connection: duckdb.DuckDBPyConnection, section_aliases: Mapping[str, str]
+) -> None:
+    """Give all articles of a section in `latest_articles` the spelling that most of them have."""
+    spellings = connection.execute(
+        "SELECT section FROM latest_articles GROUP BY 1 ORDER BY count(*) DESC, section"
+    ).fetchall()
+    chosen: dict[str, str] = {}
+    for (spelling,) in spellings:
+        section = section_aliases.get(section_key(spelling), spelling)
+        name = chosen.setdefault(section_key(section), section)
+        if name != spelling:
+            connection.execute(
+                "UPDATE latest_articles SET section = ? WHERE section = ?", [name, spelling]
+            )
 
 
 def _activity_days() -> str:

@@ -97,6 +97,8 @@ export interface Feed {
   experiments: Record<string, string>;
   items: FeedItem[];
   next_cursor: string | null;
+  /** Present only if too few articles were young enough: the age limit that was used instead. */
+  window?: { max_age_hours: number; widened: true };
 }
 
 /** One article that is read more than usual, with the numbers behind it. */

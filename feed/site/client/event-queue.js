@@ -5,7 +5,7 @@
 
 /** Events kept while the service cannot be reached; beyond that the oldest impressions go. */
 const MOST_EVENTS = 1000;
-/** The service refuses what is older. */
+/** The service takes what is older for something that happened now. */
 const MOST_AGE_MS = 30 * 86_400_000;
 const QUEUE_KEY = "feed-client-queue";
 
@@ -15,7 +15,6 @@ const QUEUE_KEY = "feed-client-queue";
  * @typedef {object} Entry
  * @property {string} owner  whose event it is
  * @property {FeedEvent} event
- * @property {number} offsetMs  what was added to the device's time in `occurred_at`
  */
 
 /**

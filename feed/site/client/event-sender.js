@@ -43,9 +43,9 @@ export class EventSender {
 
   /** An event of whoever reads now. @param {import("./api.js").FeedEvent} event */
   add(event) {
-    const { owner, clock, session } = this.readers;
+    const { owner, session } = this.readers;
     if (!session) return; // nobody reads
-    this.#queue.add({ owner, event, offsetMs: clock.offsetMs });
+    this.#queue.add({ owner, event });
     this.#keepToken(session);
     this.#schedule(FLUSH_AFTER_MS);
   }
@@ -124,7 +124,7 @@ export class EventSender {
   /** @param {Session} session @param {Entry[]} entries @returns {Promise<boolean>} go on? */
   async #deliver(session, entries) {
     try {
-      await this.readers.prepare(session); // with the token comes the service's time
+      await this.readers.prepare(session);
       const options = { body: this.#bodyOf(session, entries), keepalive: true };
       const answer = await this.readers.requestAs(session, "POST", "/v1/events", options);
       this.#keepToken(session);
@@ -155,31 +155,23 @@ export class EventSender {
   /** @param {Entry[]} entries @param {{event_id: string, status: string, detail?: string}[]} results */
   #settle(entries, results) {
     const answers = new Map(results.map((result) => [result.event_id, result]));
-    const refused = entries.filter(({ event }) => answers.get(event.event_id)?.status === "rejected");
-    // A moment told by a wrong clock is told again: the service's time has come with its answer.
-    const { clock } = this.readers;
-    const again = new Set(refused.filter(({ offsetMs }) => clock.isOff(offsetMs)));
-    this.#queue.settle(entries.filter((entry) => !again.has(entry)));
-    for (const entry of refused) {
-      const { event } = entry;
-      if (!again.has(entry)) this.onRejected(event, answers.get(event.event_id)?.detail ?? "");
+    this.#queue.settle(entries);
+    for (const { event } of entries) {
+      const answer = answers.get(event.event_id);
+      if (answer?.status === "rejected") this.onRejected(event, answer.detail ?? "");
     }
   }
 
   /**
-   * Moments are told in the service's time, as well as it is known now.
+   * The device's clock may be wrong. The service learns from `sent_at` what it shows now, and
+   * corrects the times of the events by the difference.
    * @param {Session} session
    * @param {Entry[]} entries
    */
   #bodyOf({ keeper, owner }, entries) {
-    const { offsetMs } = this.readers.clock;
-    for (const entry of entries) {
-      const moment = Date.parse(entry.event.occurred_at) + offsetMs - entry.offsetMs;
-      if (offsetMs !== entry.offsetMs) entry.event.occurred_at = new Date(moment).toISOString();
-      entry.offsetMs = offsetMs;
-    }
     const named = keeper ? {} : { user_id: owner };
-    return { events: entries.map(({ event }) => ({ ...event, ...named })) };
+    const events = entries.map(({ event }) => ({ ...event, ...named }));
+    return { sent_at: new Date().toISOString(), events };
   }
 
   /** Who can send the events of an owner; null if nobody can now. @param {string} owner */

@@ -201,7 +201,7 @@ export class FeedClient {
       event_id: newEventId(),
       article_id: articleId,
       kind,
-      occurred_at: new Date(this.#readers.clock.now()).toISOString(),
+      occurred_at: new Date().toISOString(), // by the device; see sent_at
       context: { ...this.context, ...context },
     };
     if (this.#readers.named) event.user_id = this.userId;

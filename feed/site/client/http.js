@@ -26,11 +26,6 @@ export class ServiceClock {
     this.offsetMs = Math.abs(offsetMs) < SAME_TIME_MS ? 0 : offsetMs;
   }
 
-  /** Was an offset used before that is wrong by what is known now? @param {number} offsetMs */
-  isOff(offsetMs) {
-    return Math.abs(this.offsetMs - offsetMs) >= SAME_TIME_MS;
-  }
-
   /**
    * Learn from an answer that no cache on the way can have kept.
    * @param {string} method

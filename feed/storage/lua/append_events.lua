@@ -123,22 +123,33 @@ local function remember_undo(user, article, kind, ms)
   touched[key] = MARKS
 end
 
+-- A like takes back a dislike and the reverse. That is remembered when the newer of them goes, so
+-- that the older one does not come back if it arrives last.
 local LIKE, DISLIKE = 1, 2
+local CODE = { l = LIKE, d = DISLIKE, L = LIKE, D = DISLIKE }
+local OTHER_UNDO = { l = 'D', d = 'L', L = 'D', D = 'L' }
 local function react(user, article, kind, ms)
   local key = prefix .. 'm:' .. user
   local kept = tonumber(redis.call('ZSCORE', key, article) or '0')
   local old = kept % 4
-  local new = old
-  if not UNDO_OF[kind] then remember_undo(user, article, kind, ms) end
-  if ms < (kept - old) / 4 or (UNDO_OF[kind] and is_undone(user, article, kind, ms)) then
-    return 0, 0
+  local new, since = old, (kept - old) / 4
+  local is_undo = not UNDO_OF[kind]
+  if is_undo then remember_undo(user, article, kind, ms) end
+  if ms < since then return 0, 0 end
+  if is_undo then
+    if old == CODE[kind] then
+      remember_undo(user, article, OTHER_UNDO[kind], since)
+      new = 0
+    end
+  elseif is_undone(user, article, kind, ms) then
+    remember_undo(user, article, OTHER_UNDO[kind], ms)
+    if old ~= CODE[kind] then new = 0 end
+  else
+    new, since = CODE[kind], ms
   end
-  if kind == 'l' then new = LIKE elseif kind == 'd' then new = DISLIKE
-  elseif (kind == 'L' and old == LIKE) or (kind == 'D' and old == DISLIKE) then new = 0 end
-  if new == old then return 0, 0 end
-  if new == 0 then redis.call('ZREM', key, article)
-  else redis.call('ZADD', key, string.format('%.0f', ms * 4 + new), article) end
   touched[key] = MARKS
+  if new == 0 then redis.call('ZREM', key, article)
+  else redis.call('ZADD', key, string.format('%.0f', since * 4 + new), article) end
   local likes = (new == LIKE and 1 or 0) - (old == LIKE and 1 or 0)
   local dislikes = (new == DISLIKE and 1 or 0) - (old == DISLIKE and 1 or 0)
   return likes, dislikes

@@ -1,6 +1,6 @@
 -- Put what was held on a merged id to what is held on its reader, once, and record it.
 -- KEYS: 1 stream; 2 unit; 3 ids merged in; 4 engagements; 5 clicked; 6 shown; 7 reactions;
---       8 hidden; 9 saved; 10 preferences; 11 list of slate keys (all of the reader)
+--       8 hidden; 9 saved; 10 undone; 11 preferences; 12 list of slate keys (all of the reader)
 -- ARGV: 1 merged id; 2 when it was merged, ms; 3 reader; 4 reader TTL s; 5 TTL s of preferences and unit;
 --       6 JSON object of what leave_reader returned of the merged id
 -- Returns `moved` and the other reader, `gone` (erased meanwhile) or `done`; else `joined`.
@@ -9,7 +9,7 @@ local LIKE, DISLIKE, OFF = 1, 2, 48
 local from, at, to, ttl, long_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local held = cjson.decode(ARGV[6])
 
-local own = redis.call('GET', KEYS[10])
+local own = redis.call('GET', KEYS[11])
 if own and string.byte(own) == 62 then return {'moved', string.match(own, '^>%d+ ([^ ]+)')} end
 local noted = redis.call('ZSCORE', KEYS[3], from)
 if not noted then return {'gone'} end
@@ -17,13 +17,13 @@ if tonumber(noted) > 0 then return {'done'} end
 
 local unit = redis.call('GET', KEYS[2])
 local is_fresh = not unit
-for i = 4, 11 do is_fresh = is_fresh and redis.call('EXISTS', KEYS[i]) == 0 end
+for i = 4, 12 do is_fresh = is_fresh and redis.call('EXISTS', KEYS[i]) == 0 end
 
 if not own and held.preferences ~= '' then
   own = held.preferences
   -- A login switches nothing off that a reader with a history has never switched off.
   if not is_fresh then own = '1' .. string.sub(own, 2) end
-  redis.call('SET', KEYS[10], own, 'EX', long_ttl)
+  redis.call('SET', KEYS[11], own, 'EX', long_ttl)
 end
 local is_off = own and string.byte(own) == OFF
 local is_nameless = is_off or string.byte(held.preferences) == OFF
@@ -135,6 +135,7 @@ end
 join_reactions()
 join_marks(KEYS[8], held.hidden)
 join_marks(KEYS[9], held.saved)
+join_marks(KEYS[10], held.undone)
 
 for i = 1, #held.merged, 2 do
   local known = redis.call('ZSCORE', KEYS[3], held.merged[i])

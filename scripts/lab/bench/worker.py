@@ -35,7 +35,7 @@ from feed.domain import (
     ServedFeed,
     Slots,
 )
-from feed.service.supervisor import settings_to_environment
+from feed.service.supervisor import environment_of_child
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
@@ -46,7 +46,7 @@ SETTLE_S, REST_S = 3.0, 10.0
 KINDS = ["impression"] * 14 + ["click"] * 4 + ["read"] * 2
 RUN_WORKER = """
 import signal, threading
-from feed.config import settings_from_environment
+from feed.environment import settings_from_environment
 from feed.worker.loop import run_worker
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -150,7 +150,7 @@ def measure_steady(
 def running_worker(settings: Settings, store: RedisStore) -> Iterator[int]:
     """Run a worker process; give its id when it has begun to work."""
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN_WORKER], env=settings_to_environment(settings)
+        [sys.executable, "-c", RUN_WORKER], env=environment_of_child(settings)
     )
     try:
         while store.read_blob(SIGNALS_BLOB) is None:

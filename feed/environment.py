@@ -1,0 +1,65 @@
+"""Settings as variables of the environment: read at the start, and given to child processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from feed.config import RankingConfig, Settings, check_ranges, documented, override
+from feed.domain import InvalidInputError
+
+RANKING_PREFIX = "FEED_RANKING_"
+"""How the names of an installation's ranking parameters begin in the environment."""
+
+
+def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings named `FEED_<NAME>` in `environ`, defaults for the rest.
+
+    Raises:
+        InvalidInputError: a value does not have the setting's type, or a name that begins with
+            `FEED_RANKING_` is not that of a ranking parameter, or its value is out of range.
+    """
+    given = {
+        f.name: environ[f"FEED_{f.name.upper()}"]
+        for f in documented(Settings)
+        if f"FEED_{f.name.upper()}" in environ
+    }
+    settings = override(Settings(), given, prefix="FEED_", upper=True)
+    return replace(settings, ranking=_ranking_from_environment(environ))
+
+
+def _ranking_from_environment(environ: Mapping[str, str]) -> RankingConfig:
+    given: dict[str, Any] = {
+        name.removeprefix(RANKING_PREFIX).lower(): text
+        for name, text in environ.items()
+        if name.startswith(RANKING_PREFIX)
+    }
+    if "weights" in given:
+        given["weights"] = _read_object(f"{RANKING_PREFIX}WEIGHTS", given["weights"])
+    config = override(RankingConfig(), given, prefix=RANKING_PREFIX, upper=True)
+    check_ranges(config, given, RANKING_PREFIX, upper=True)
+    return config
+
+
+def _read_object(label: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise InvalidInputError(label, 'must be JSON such as {"age_published": -2}') from None
+
+
+def settings_to_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables from which `settings_from_environment` makes these settings."""
+    own = {f"FEED_{f.name.upper()}": getattr(settings, f.name) for f in documented(Settings)}
+    ranking = settings.ranking
+    own |= {RANKING_PREFIX + f.name.upper(): getattr(ranking, f.name) for f in documented(ranking)}
+    return {name: _environment_text(value) for name, value in own.items()}
+
+
+def _environment_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,100 @@
+"""Rules for new designs: an experiment that could not tell anything is refused before it is stored.
+
+They do not hold for what was stored before there was a rule, which must still be read and reported.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+from feed.config import RankingConfig, Settings, check_ranges, override
+from feed.domain import InvalidInputError
+from feed.experiments.design.assignment import BUCKETS
+from feed.experiments.design.definitions import Experiment, Variant
+
+SHARED_SETTINGS = frozenset({"trending_half_life_minutes"})
+"""Ranking settings that the worker uses for all readers, so that no variant can change them."""
+
+
+def check_design(design: Experiment, settings: Settings) -> None:
+    """Refuse a design that cannot tell its arms apart, or whose data would be gone too soon.
+
+    Args:
+        design: The definition.
+        settings: Of the installation: its ranking, and how long the archive keeps events.
+
+    Raises:
+        InvalidInputError: names the field and the rule.
+    """
+    _check_sizes(design)
+    _check_metrics_named_once(design)
+    _check_overrides(design, settings.ranking)
+    _check_arms_differ(design, settings.ranking)
+    retention_days = settings.retention_days
+    days = design.pre_days + design.planned_days
+    if retention_days and days > retention_days:
+        raise InvalidInputError(
+            "planned_days",
+            f"and pre_days must be at most the {retention_days} days that the archive keeps,"
+            f" not {days} together",
+        )
+
+
+def _check_sizes(design: Experiment) -> None:
+    readers = round(design.traffic * BUCKETS)
+    if not readers:
+        raise InvalidInputError("traffic", f"must be at least {1 / BUCKETS}")
+    for place, variant in enumerate(design.variants):
+        if variant.share and not round(variant.share * BUCKETS):
+            raise InvalidInputError(
+                f"variants.{place}.share", f"must be 0 or at least {1 / BUCKETS}"
+            )
+
+
+def _check_metrics_named_once(design: Experiment) -> None:
+    named = {
+        "primary_metrics": design.primary_metrics,
+        "secondary_metrics": design.secondary_metrics,
+        "guardrails": tuple(spec.metric for spec in design.guardrails),
+    }
+    for label, names in named.items():
+        if len(set(names)) < len(names):
+            raise InvalidInputError(label, "must name each metric once")
+    both = sorted({*design.primary_metrics} & {*design.secondary_metrics})
+    if both:
+        raise InvalidInputError("secondary_metrics", f"must not name {both[0]}, which is primary")
+
+
+def _check_overrides(design: Experiment, base: RankingConfig) -> None:
+    for place, variant in enumerate(design.variants):
+        prefix = f"variants.{place}.overrides."
+        for name in SHARED_SETTINGS & variant.overrides.keys():
+            raise InvalidInputError(prefix + name, "is the same for every variant")
+        check_ranges(override(base, variant.overrides), variant.overrides, prefix)
+
+
+def _check_arms_differ(design: Experiment, base: RankingConfig) -> None:
+    if design.equal_arms:
+        return
+    for variant in design.variants:
+        if len({_served(side, base) for side in map(design.variant, variant.interleaves)}) == 1:
+            rule = "must name two variants that are served differently"
+            raise InvalidInputError(f"variants.{_place(design, variant)}.interleaves", rule)
+    for one, other in combinations(design.arms, 2):
+        if _served(one, base) == _served(other, base):
+            rule = (
+                f"must differ from {one.name} in a setting, the model or what is interleaved;"
+                " for an A/A test, set equal_arms"
+            )
+            raise InvalidInputError(f"variants.{_place(design, other)}", rule)
+
+
+def _served(variant: Variant, base: RankingConfig) -> tuple[Any, ...]:
+    """Return what decides how a variant is served; equal for variants that are served alike."""
+    config = override(base, variant.overrides)
+    return repr(config), variant.model_version, frozenset(variant.interleaves)
+
+
+def _place(design: Experiment, variant: Variant) -> int:
+    return design.variants.index(variant)

@@ -1,0 +1,31 @@
+"""Settings as people read them."""
+
+from __future__ import annotations
+
+from dataclasses import Field
+from typing import Any
+
+from feed.config import ANY_NUMBER, LEAST, documented
+
+
+def describe(config: type[Any]) -> list[tuple[str, str, str]]:
+    """Return (name, default, description) for every setting of a configuration class."""
+    instance = config()
+    return [
+        (f.name, setting_text(getattr(instance, f.name)), f.metadata["doc"] + _range_of(f))
+        for f in documented(config)
+    ]
+
+
+def _range_of(one: Field[Any]) -> str:
+    low, high = one.metadata["between"]
+    if (low, high) == ANY_NUMBER:
+        return ""
+    return f" (more than 0, up to {high:g})" if low == LEAST else f" ({low:g} to {high:g})"
+
+
+def setting_text(value: Any) -> str:
+    """Return a value as people read it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:g}" for name, number in value.items())
+    return str(value)

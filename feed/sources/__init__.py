@@ -1,0 +1,1 @@
+"""Polls feeds and keeps the catalogue up to date with them."""
