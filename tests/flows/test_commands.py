@@ -83,7 +83,9 @@ def test_articles_and_events_are_ingested_once(
     path = lines_file(tmp_path, *ARTICLES, *EVENTS)
     first = run("ingest", path, "--url", service)
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout == "24 articles sent; events: 3 accepted, 0 duplicate, 0 rejected\n"
+    assert (
+        first.stdout == "24 articles sent; events: 3 accepted, 0 duplicate, 0 waiting, 0 rejected\n"
+    )
     assert all(store.read_articles([str(a["article_id"]) for a in ARTICLES]))
     again = run("ingest", path, "--url", service)
     assert "0 accepted, 3 duplicate" in again.stdout
@@ -119,7 +121,7 @@ def test_events_of_another_month_are_left_out(run: Run, service: str, tmp_path: 
     sent = run("ingest", lines_file(tmp_path, ARTICLES[0], *events), "--url", service)
     assert (sent.returncode, sent.stdout.split("; ")[1]) == (
         0,
-        "events: 1 accepted, 0 duplicate, 0 rejected\n",
+        "events: 1 accepted, 0 duplicate, 0 waiting, 0 rejected\n",
     )
     assert "old     occurred_at  must be at most 30 days in the past" in sent.stderr
     assert "ahead   occurred_at  must be at most 5 minutes in the future" in sent.stderr
