@@ -69,7 +69,8 @@ class ArticleService:
 
         The API replaces an article, and what it sets is its own from then on: no source changes
         it. A source changes the other fields. Of several sources, the first supplies the fields,
-        and the others add sections, tags, and fields that are empty. A retraction holds until
+        and the others add sections, tags, and fields that are empty, until one of them sends
+        something else than before. A retraction holds until
         the API takes it back, and an erased article is not written until it is restored.
 
         Submissions of one article count one after the other. Texts are encoded only if they, or

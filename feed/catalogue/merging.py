@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,8 @@ SAME_TIME_S = 0.001
 
 _TIMES = ("published_at", "updated_at", "expires_at")
 _JOINED = frozenset({"section", "other_sections", "tags", "retracted"})
+_RENEWED = frozenset({"updated_at"})
+"""Some publishers give a new time with every fetch, so that it is no news by itself."""
 _NOBODY = ""
 _NO_VECTOR = np.zeros(0, np.float32)
 
@@ -43,13 +46,13 @@ def merge_submission(
     """
     given = submission.given & ALL_FIELDS
     article = _rounded(submission.article)
+    leads = previous is None or not origin or _leads(previous, article, given, origin)
     if previous is None:
         merged = _first(article, given, origin, now)
     elif not origin:
         merged = _replaced(previous, article, given)
     else:
         merged = _combined(previous, article, given, origin)
-    leads = not origin or merged.origins[0].origin == origin
     updated_at = article.updated_at if "updated_at" in given else None
     since = fresh_since(previous, merged.article, updated_at, now, age_from if leads else None)
     return replace(merged, fresh_at=since)
@@ -63,10 +66,15 @@ def change_fields(
     source = _rounded(submission.article)
     article = replace(previous.article, **{name: getattr(source, name) for name in given})
     updated_at = article.updated_at if "updated_at" in given else None
+    released = frozenset(released)
+    origins = previous.origins
+    if released:  # the sources' next values count, although they are no news
+        origins = tuple(replace(one, digest="") for one in origins)
     return replace(
         previous,
         article=article,
-        owned=(previous.owned | given) - frozenset(released),
+        origins=origins,
+        owned=(previous.owned | given) - released,
         fresh_at=fresh_since(previous, article, updated_at, now, AgeFrom.UPDATED),
     )
 
@@ -117,9 +125,14 @@ def _combined(
     known = [one.origin for one in previous.origins]
     if origin not in known and len(known) == MAX_ORIGINS:
         return previous
-    is_main = not known or known[0] == origin
+    filled = given - previous.owned - _JOINED
+    if _is_repeated(previous, article, given, origin):
+        filled &= _RENEWED if known[0] == origin else frozenset()
+    elif known and known[0] != origin and _leads(previous, article, given, origin):
+        filled -= {"published_at"}
+    is_main = _leads(previous, article, given, origin)
     origins = _with(previous.origins, article, given, origin)
-    values, fillers = _fill(previous, article, given, origin, is_main=is_main)
+    values, fillers = _fill(previous, article, filled, origin, is_main=is_main)
     values |= _join(previous, origins, given)
     if "retracted" in given - previous.owned:
         values["retracted"] = previous.article.retracted or article.retracted
@@ -127,13 +140,41 @@ def _combined(
     return replace(previous, article=merged, origins=origins, fillers=fillers)
 
 
+def _leads(previous: StoredArticle, article: Article, given: frozenset[str], origin: str) -> bool:
+    """Return whether a source's values count: it is the main one, or it sends other ones now.
+
+    A source that is fetched again and again must not undo what another one has changed since, and
+    one that an article was read from once must not keep it as it was then.
+    """
+    before = _of(previous.origins, origin)
+    if not previous.origins or previous.origins[0].origin == origin:
+        return True
+    return before is not None and before.digest not in ("", _digest(article, given))
+
+
+def _is_repeated(
+    previous: StoredArticle, article: Article, given: frozenset[str], origin: str
+) -> bool:
+    before = _of(previous.origins, origin)
+    return before is not None and before.digest == _digest(article, given)
+
+
+def _of(origins: Sequence[Contribution], origin: str) -> Contribution | None:
+    return next((one for one in origins if one.origin == origin), None)
+
+
+def _digest(article: Article, given: frozenset[str]) -> str:
+    values = [(name, getattr(article, name)) for name in sorted(given - _JOINED - _RENEWED)]
+    return hashlib.blake2b(repr(values).encode(), digest_size=6).hexdigest()
+
+
 def _fill(
-    previous: StoredArticle, article: Article, given: frozenset[str], origin: str, *, is_main: bool
+    previous: StoredArticle, article: Article, filled: frozenset[str], origin: str, *, is_main: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the fields that a source sets, and which source filled what the main one lacks."""
     values: dict[str, Any] = {}
     fillers = dict(previous.fillers)
-    for name in given - previous.owned - _JOINED:
+    for name in filled:
         value, before = getattr(article, name), getattr(previous.article, name)
         if is_main:
             if _is_empty(value) and name in fillers:
@@ -174,7 +215,7 @@ def _join(
 def _with(
     origins: tuple[Contribution, ...], article: Article, given: frozenset[str], origin: str
 ) -> tuple[Contribution, ...]:
-    before = next((one for one in origins if one.origin == origin), None)
+    before = _of(origins, origin)
     new = _contribution(article, given, origin, before)
     if before is None:
         return (*origins, new)
@@ -188,7 +229,8 @@ def _contribution(
     sections, tags = before.sections, before.tags
     if "section" in given or "other_sections" in given:
         sections = (article.section, *article.other_sections)
-    return Contribution(origin, sections, article.tags if "tags" in given else tags)
+    tags = article.tags if "tags" in given else tags
+    return Contribution(origin, sections, tags, _digest(article, given))
 
 
 def _is_empty(value: object) -> bool:

@@ -21,7 +21,7 @@ def encode_whole(stored: StoredArticle) -> bytes:
     """Return an article with its body and vector, and what is known of where it came from."""
     more = {
         "owned": sorted(stored.owned),
-        "origins": [[one.origin, one.sections, one.tags] for one in stored.origins],
+        "origins": [[one.origin, one.sections, one.tags, one.digest] for one in stored.origins],
         "fillers": dict(sorted(stored.fillers.items())),
     }
     return _encode(stored, _NAMES, {name: value for name, value in more.items() if value})
@@ -54,8 +54,8 @@ def decode_article(data: bytes) -> StoredArticle:
         "fresh_at": values.pop("fresh", values["published_at"]),
         "owned": frozenset(values.pop("owned", ())),
         "origins": tuple(
-            Contribution(origin, tuple(sections), tuple(tags))
-            for origin, sections, tags in values.pop("origins", ())
+            Contribution(origin, tuple(sections), tuple(tags), *more)
+            for origin, sections, tags, *more in values.pop("origins", ())
         ),
         "fillers": values.pop("fillers", {}),
     }

@@ -111,11 +111,13 @@ class Contribution:
     """What one source adds to an article beside the fields that it fills.
 
     `sections` begins with the source's own section for the article (empty if it has none).
+    `digest` tells whether the source sends the same as before.
     """
 
     origin: str
     sections: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,36 @@ def test_what_a_second_source_filled_is_its_own_until_the_main_one_has_it(catalo
     assert catalogue.article().standfirst == ""
 
 
+def test_what_a_source_changes_counts_whichever_source_was_first(catalogue: Any) -> None:
+    file, polled = "a file", "https://paper.example/feed"
+    catalogue.send(file, title="Ferry sinks", published_at=5e8)
+    assert catalogue.send(polled, title="Ferry sinks", published_at=6e8) == "updated"
+    assert catalogue.send(polled, title="Ferry raised", published_at=6e8) == "updated"
+    assert (catalogue.article().title, catalogue.article().published_at) == ("Ferry raised", 5e8)
+    for _ in range(3):
+        assert catalogue.send(file, title="Ferry sinks", published_at=5e8) == "unchanged"
+        assert catalogue.send(polled, title="Ferry raised", published_at=6e8) == "unchanged"
+    catalogue.send(file, title="Ferry scrapped", published_at=5e8)
+    assert catalogue.article().title == "Ferry scrapped"
+
+
+def test_a_new_time_of_change_alone_does_not_bring_an_old_text_back(catalogue: Any) -> None:
+    catalogue.send(SPORT, title="One", updated_at=1e8)
+    catalogue.send(LOCAL, title="One", updated_at=1e8)
+    catalogue.send(LOCAL, title="Two", updated_at=2e8)
+    catalogue.send(SPORT, title="One", updated_at=3e8)
+    assert catalogue.article().title == "Two"
+
+
+def test_a_source_gets_back_a_field_that_was_given_back_to_it(catalogue: Any) -> None:
+    catalogue.send(SPORT, title="One")
+    catalogue.patch(title="Desk")
+    catalogue.patch("title")
+    assert catalogue.article().title == "Desk"
+    catalogue.send(SPORT, title="One")
+    assert catalogue.article().title == "One"
+
+
 def test_an_article_remembers_a_bounded_number_of_sources(catalogue: Any) -> None:
     statuses = [
         catalogue.send(f"https://{n}.example/feed", section=f"s{n}") for n in range(MAX_ORIGINS + 1)
