@@ -140,13 +140,17 @@ def test_a_login_in_the_address_is_used_and_shown_nowhere(desk: Any, server: Fee
     assert "cret" not in f"{stored.article.url} {stored.article.article_id}"
 
 
-def test_a_login_does_not_follow_to_another_server(desk: Any, server: FeedServer) -> None:
+@pytest.mark.parametrize("by", ["redirect", "page"])
+def test_a_login_does_not_follow_to_another_server(desk: Any, server: FeedServer, by: str) -> None:
     with FeedServer.running() as other:
-        other.say("/feed", rss("one"))
-        address = server.say("/feed", status=302, Location=f"{other.base}/feed")
+        feed = other.say("/feed", rss("one"))
+        page = f"<link rel='alternate' type='application/rss+xml' href='{feed}'>"
+        moved = server.say("/moved", status=302, Location=feed)
+        address = moved if by == "redirect" else server.say("/page", page.encode())
         desk.add(address.replace("://", "://desk:secret@"))
         desk.poll()
         assert desk.titles() == ["one"]
+        assert server.heard[0][1].get("Authorization") is not None
         assert other.heard[0][1].get("Authorization") is None
 
 
