@@ -20,6 +20,7 @@ from feed.domain import AiGenerated, Article, Event, EventKind, Mode, Pin, Prefe
 MAX_EVENTS = 500
 MAX_ARTICLES = 500
 MAX_PAGE = 100
+MAX_SOURCES = 500
 
 ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
 
@@ -292,7 +293,7 @@ class SourceIn(Input):
 class SourcesIn(Input):
     """One to 500 sources; if one is invalid, none is added."""
 
-    sources: Annotated[list[SourceIn], Field(min_length=1, max_length=MAX_ARTICLES)]
+    sources: Annotated[list[SourceIn], Field(min_length=1, max_length=MAX_SOURCES)]
 
 
 class PinIn(Input):
