@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import socket
 import zlib
 from typing import Any
 
@@ -245,3 +246,22 @@ def test_a_source_gives_articles_and_no_events(desk: Any, server: FeedServer) ->
     assert desk.titles() == ["A"]
     assert sum(desk.store.stream_lengths()) == 0
     assert "1 event left out" in desk.state(source).message
+
+
+def test_a_slow_host_does_not_hold_up_another(
+    desk: Any, server: FeedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _, *rest, **more: usual("127.0.0.1", *rest, **more)
+    )
+    server.say("/fast", rss("one"))
+    server.answers["/slow"] = Answer(rss("never") * 50, drip="body")
+    slow = desk.add(f"http://slow.example:{server.server_port}/slow")
+    fast = desk.add(f"http://fast.example:{server.server_port}/fast")
+    while not desk.state(fast).checked_at:
+        desk.poller.tick(desk.now)
+    assert desk.titles() == ["one"]
+    assert desk.state(slow).checked_at == 0
+    desk.poller.finish(desk.now)
+    assert desk.state(slow).failures == 1
