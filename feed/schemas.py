@@ -26,6 +26,7 @@ from feed.domain import (
 MAX_EVENTS = 500
 MAX_SOURCES = 500
 MAX_PAGE = 100
+MAX_SOURCES = 500
 
 ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
 

@@ -58,7 +58,8 @@ class SourceDirectory:
             new = {one.source_id for one in sources} - known.keys()
             if len(known) + len(new) > self._most:
                 raise InvalidInputError("sources", f"there may be at most {self._most}")
-        return [self._store.add_source(one.source_id, one.to_json()) for one in sources]
+        added = self._store.add_sources({one.source_id: one.to_json() for one in sources})
+        return [added[one.source_id] for one in sources]
 
     def remove(self, source_id: str) -> None:
         """Remove a source; its articles stay.

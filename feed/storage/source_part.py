@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -39,11 +40,12 @@ class SourcePart(StorePart):
         key = self._keys.catalogue("sources")
         return int(self._link.call(key, "HLEN", key))
 
-    def add_source(self, source_id: str, source: dict[str, Any]) -> bool:
-        """Keep a source; return whether there was none of this id."""
+    def add_sources(self, sources: Mapping[str, dict[str, Any]]) -> dict[str, bool]:
+        """Keep sources by id, in one round trip; return for each whether there was none."""
         key = self._keys.catalogue("sources")
-        command = ("HSETNX", key, source_id, orjson.dumps(source))
-        return bool(self._link.pipeline(key, [command, self._changed()])[0])
+        commands = [("HSETNX", key, name, orjson.dumps(one)) for name, one in sources.items()]
+        replies = self._link.pipeline(key, [*commands, self._changed()])
+        return {name: bool(reply) for name, reply in zip(sources, replies, strict=False)}
 
     def change_source(self, source_id: str, source: dict[str, Any]) -> bool:
         """Replace a source; return whether there is one of this id."""

@@ -54,7 +54,7 @@ def used_store(store_settings, store):
     store.secret("cursor")
     store.add_key(StoredKey("desk", "read", "0" * 64, NOW))
     store.write_key_uses({"desk": NOW})
-    store.add_source("paper", {"address": "https://paper.example/feed"})
+    store.add_sources({"paper": {"address": "https://paper.example/feed"}})
     store.write_source_state("paper", {})
     store.daily_salt(20_000)
     store.erase_article("d1-1", NOW)

@@ -185,7 +185,7 @@ def test_a_paused_source_is_left_alone_and_a_removed_one_forgotten(
     desk.directory.remove(source)  # while it is being checked
     desk.poller.tick(desk.now)
     desk.poller.finish(desk.now)
-    assert desk.directory.states() == {}
+    assert (desk.directory.states(), desk.titles()) == ({}, [])
 
 
 def test_configured_sources_are_added_when_a_poller_begins_to_lead(

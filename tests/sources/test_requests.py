@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import socket
 import zlib
 from typing import Any
 
@@ -140,13 +141,17 @@ def test_a_login_in_the_address_is_used_and_shown_nowhere(desk: Any, server: Fee
     assert "cret" not in f"{stored.article.url} {stored.article.article_id}"
 
 
-def test_a_login_does_not_follow_to_another_server(desk: Any, server: FeedServer) -> None:
+@pytest.mark.parametrize("by", ["redirect", "page"])
+def test_a_login_does_not_follow_to_another_server(desk: Any, server: FeedServer, by: str) -> None:
     with FeedServer.running() as other:
-        other.say("/feed", rss("one"))
-        address = server.say("/feed", status=302, Location=f"{other.base}/feed")
+        feed = other.say("/feed", rss("one"))
+        page = f"<link rel='alternate' type='application/rss+xml' href='{feed}'>"
+        moved = server.say("/moved", status=302, Location=feed)
+        address = moved if by == "redirect" else server.say("/page", page.encode())
         desk.add(address.replace("://", "://desk:secret@"))
         desk.poll()
         assert desk.titles() == ["one"]
+        assert server.heard[0][1].get("Authorization") is not None
         assert other.heard[0][1].get("Authorization") is None
 
 
@@ -232,3 +237,22 @@ def test_a_source_gives_articles_and_no_events(desk: Any, server: FeedServer) ->
     assert desk.titles() == ["A"]
     assert sum(desk.store.stream_lengths()) == 0
     assert "1 event left out" in desk.state(source).message
+
+
+def test_a_slow_host_does_not_hold_up_another(
+    desk: Any, server: FeedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _, *rest, **more: usual("127.0.0.1", *rest, **more)
+    )
+    server.say("/fast", rss("one"))
+    server.answers["/slow"] = Answer(rss("never") * 50, drip="body")
+    slow = desk.add(f"http://slow.example:{server.server_port}/slow")
+    fast = desk.add(f"http://fast.example:{server.server_port}/fast")
+    while not desk.state(fast).checked_at:
+        desk.poller.tick(desk.now)
+    assert desk.titles() == ["one"]
+    assert desk.state(slow).checked_at == 0
+    desk.poller.finish(desk.now)
+    assert desk.state(slow).failures == 1
