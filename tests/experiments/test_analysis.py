@@ -91,13 +91,13 @@ def test_the_fixed_rule_says_nothing_before_the_planned_readers(report_on: Repor
 def test_the_fixed_rule_looks_once_however_late_it_is_asked(
     data_dirs: Callable[[World], Path], report_on: ReportOn
 ) -> None:
-    plan = {"stopping_rule": StoppingRule.FIXED, "planned_days": 2, "planned_readers": 2_500}
-    late = report_on(LIFTED, **plan)
+    days = {"planned_days": 2, "minimum_days": 2}
+    late = report_on(LIFTED, stopping_rule=StoppingRule.FIXED, planned_readers=2_500, **days)
     assert late.window.to_at == LIFTED.start_at + 2 * DAY_S
     on_time = analyse(data_dirs(LIFTED), late.experiment, now=late.window.to_at, threads=1)
     assert on_time.primaries == late.primaries
     assert on_time.verdict == late.verdict
-    waiting = report_on(LIFTED, **plan | {"planned_readers": 3_700})
+    waiting = report_on(LIFTED, stopping_rule=StoppingRule.FIXED, planned_readers=3_700, **days)
     assert LIFTED.start_at + 2 * DAY_S < waiting.window.to_at
     assert sum(arm.analysed for arm in waiting.arms) == 3_700
 

@@ -120,7 +120,10 @@ def design_section(experiment: Experiment) -> Section:
         if is_sequential(experiment)
         else "once, at the planned readers and days; what came later is left out"
     )
-    planned = f"{number(experiment.planned_readers)} readers, {experiment.planned_days} days"
+    planned = (
+        f"{number(experiment.planned_readers)} readers, {experiment.planned_days} days; no primary"
+        f" metric decides before day {experiment.minimum_days}"
+    )
     rows = [
         ("Owner", experiment.owner),
         ("Unit", "reader"),
