@@ -23,6 +23,7 @@ from feed.experiments.report.writing import dump_json, write_report
 _COLOURS = {
     VerdictKind.SHIP: "green",
     VerdictKind.DO_NOT_SHIP: "red",
+    VerdictKind.INCONCLUSIVE: "magenta",
     VerdictKind.GO_ON: "blue",
     VerdictKind.BROKEN: "yellow",
 }

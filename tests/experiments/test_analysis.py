@@ -24,6 +24,7 @@ from feed.experiments.design.definitions import (
 )
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
+from feed.experiments.judgement.wording import number
 from feed.experiments.report.writing import dump_json, experiment_document
 from feed.storage.archive_ledger import Commit, Ledger
 
@@ -71,19 +72,29 @@ def test_the_interval_covers_the_true_lift(report_on: ReportOn) -> None:
 
 def test_no_lift_does_not_ship(report_on: ReportOn) -> None:
     report = report_on(SMALL)
-    assert report.verdict.kind in {VerdictKind.GO_ON, VerdictKind.DO_NOT_SHIP}
+    assert report.verdict.kind is VerdictKind.INCONCLUSIVE
     assert failed(report) == set()
 
 
 def test_at_the_end_of_the_plan_without_proof_nothing_ships(report_on: ReportOn) -> None:
     report = report_on(SMALL, planned_readers=100)
-    assert report.verdict.kind is VerdictKind.DO_NOT_SHIP
-    assert "no proven gain" in report.verdict.sentence
+    assert report.verdict.kind is VerdictKind.INCONCLUSIVE
+    assert "and anything beyond is ruled out" in report.verdict.sentence
+    assert any("new readers a day" in reason for reason in report.verdict.reasons)
+
+
+def test_days_that_are_over_without_the_readers_are_inconclusive(report_on: ReportOn) -> None:
+    report = report_on(SMALL, planned_readers=2_000)
+    assert report.verdict.kind is VerdictKind.INCONCLUSIVE
+    missing = 2_000 - sum(arm.analysed for arm in report.arms)
+    forecast = next(r for r in report.verdict.reasons if "more readers are needed" in r)
+    assert number(missing) in forecast
+    assert any("Suggestion: " in reason for reason in report.verdict.reasons)
 
 
 def test_the_fixed_rule_says_nothing_before_the_planned_readers(report_on: ReportOn) -> None:
     early = report_on(LIFTED, stopping_rule=StoppingRule.FIXED, planned_readers=10_000)
-    assert early.verdict.kind is VerdictKind.GO_ON
+    assert early.verdict.kind is VerdictKind.INCONCLUSIVE
     late = report_on(LIFTED, stopping_rule=StoppingRule.FIXED)
     assert late.verdict.kind is VerdictKind.SHIP
 

@@ -79,6 +79,36 @@ def test_both_views_hold_every_table_and_every_sentence(everything: Report) -> N
                 assert " ".join(sentence.split()) in view
 
 
+def test_several_variants_stand_in_one_table_and_intervals_agree_with_the_correction(
+    report_on: ReportOn,
+) -> None:
+    world = replace(SMALL, variants=("control", "b", "c"), lift=0.3, readers=3000)
+    primaries = ("qualified_reads", "clicks", "click_through", "likes")
+    report = report_on(world, primary_metrics=primaries, stopping_rule=StoppingRule.FIXED)
+    document = experiment_document(report)
+    (table,) = tables(document, "variants")
+    assert table.columns == ("Metric", "b", "c")
+    assert [words(row)[0] for row in table.rows[:4]] == [r.metric.title for r in report.primaries]
+    assert len(table.rows) == 4 + len(report.experiment.guardrails)
+    flat = [c for result in report.primaries for c in result.comparisons]
+    assert len(flat) == 8
+    text = " ".join(render_markdown(document).split())
+    shrunk = 0
+    for found in flat:
+        single, together = found.deciding.relative_interval, found.simultaneous
+        assert single is not None
+        assert together is not None
+        assert found.p_adjusted is not None
+        assert together.low < single.low
+        assert single.high < together.high
+        assert together.covers(0.0) or found.p_adjusted < 0.05
+        shrunk += not single.covers(0.0) and found.p_adjusted >= 0.05
+    assert deciding(document) == ["All together"] * 8
+    assert text.count("the effect is not proven") == shrunk
+    facts = [fact.note for fact in document.facts[:8]]
+    assert facts == [percent_interval(found.simultaneous) for found in flat]
+
+
 def test_the_figures_are_those_of_the_sections(everything: Report) -> None:
     document = experiment_document(everything)
     labels = [

@@ -18,7 +18,7 @@ from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, StoppingRule
 from feed.experiments.design.metrics import Metric, metric_named
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
-from feed.experiments.judgement.verdict import deciding_interval
+from feed.experiments.judgement.standings import deciding_interval
 from feed.experiments.judgement.wording import NONE, number, percent, percent_interval
 from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE
 
