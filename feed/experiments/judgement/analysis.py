@@ -70,13 +70,17 @@ def analyse(
 
     Raises:
         ConflictError: the experiment has not started.
-        InvalidInputError: the window is empty.
+        InvalidInputError: the window is empty, or the memory does not suffice.
         ArchiveError: a file of the archive is damaged.
     """
     window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at)
-    with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
-        window = _prepare(log.connection, experiment, window)
-        return _compose(log, experiment, window, now=now, command=command)
+    try:
+        with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
+            window = _prepare(log.connection, experiment, window)
+            return _compose(log, experiment, window, now=now, command=command)
+    except duckdb.OutOfMemoryException as error:
+        rule = f"must be more than {memory_mb}: that is too little for this archive"
+        raise InvalidInputError("memory_mb", rule) from error
 
 
 def choose_window(
