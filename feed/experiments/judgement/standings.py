@@ -19,6 +19,9 @@ from feed.experiments.judgement.wording import (
 )
 from feed.experiments.statistics.effects import Interval
 
+_MOST_NAMED = 2
+"""Primary metrics without proof that are named one by one in a headline."""
+
 
 class State(StrEnum):
     """What the rule says of one treatment; the first that applies, in this order."""
@@ -172,7 +175,9 @@ def describe_state(experiment: Experiment, standing: Standing) -> str:
         case State.FUTILE:
             return _ruled_out(experiment, standing)
         case State.OPEN:
-            return join_words([_describe_open(experiment, r, name) for r in standing.primaries])
+            many = f"none of the {len(standing.primaries)} primary metrics is proven to move"
+            each = [_describe_open(experiment, r, name) for r in standing.primaries]
+            return many if len(each) > _MOST_NAMED else join_words(each)
     effects = join_words([describe_effect(r, name) for r in standing.primaries])
     worse = f", and {breached} got worse by more than tolerated" if breached else ""
     return f"so far {effects}{worse}, which decides nothing at this look"
@@ -188,8 +193,12 @@ def explain_standing(experiment: Experiment, standing: Standing) -> str:
         parts.append(f"not proven unharmed: {unproven}")
     if standing.futile:
         parts.append(_ruled_out(experiment, standing))
-    early = standing.state is State.EARLY
-    return f"{standing.name}{', so far' if early else ''}: {'; '.join(parts)}."
+    level = percent(1.0 - experiment.alpha, digits=0)
+    use = "valid at every look" if experiment.stopping_rule is StoppingRule.SEQUENTIAL else "fixed"
+    if count_comparisons(experiment) > 1:
+        use += ", for all primary comparisons together"
+    early = ", so far" if standing.state is State.EARLY else ""
+    return f"{standing.name}{early} ({level} intervals, {use}): {'; '.join(parts)}."
 
 
 def _ruled_out(experiment: Experiment, standing: Standing) -> str:
@@ -212,14 +221,8 @@ def _describe_interval(experiment: Experiment, result: MetricResult, name: str) 
     interval = deciding_interval(experiment, comparison)
     if interval is None:
         return f"there is no interval for {_lowered(result.metric)} yet"
-    use = "valid at every look" if experiment.stopping_rule is StoppingRule.SEQUENTIAL else "fixed"
-    if count_comparisons(experiment) > 1:
-        use += ", for all primary comparisons together"
-    level = percent(1.0 - experiment.alpha, digits=0)
     terms = _in_reader_terms(result, comparison)
-    return (
-        f"{_lowered(result.metric)}: {percent_interval(interval)} ({level} interval, {use}){terms}"
-    )
+    return f"{_lowered(result.metric)} {percent_interval(interval)}{terms}"
 
 
 def _in_reader_terms(result: MetricResult, comparison: Comparison) -> str:
