@@ -172,6 +172,37 @@ def test_a_page_that_was_loaded_after_midnight_counts_with_its_feed(
     assert after[-1]["ai_slots"] > before[-1]["ai_slots"]
 
 
+def test_a_session_that_was_open_at_the_first_exposure_counts(
+    log: Log, data_dirs: Callable[[World], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(data_dirs(WORLD), tmp_path, dirs_exist_ok=True)
+    last = WINDOW.last_day
+    (chosen,) = rows(
+        log,
+        "SELECT r.user_id, max(q.moment) AS moment FROM readers AS r JOIN requests AS q"
+        f" USING (user_id) GROUP BY 1 HAVING floor(max(q.moment) / 86400) = {last} ORDER BY 1"
+        " LIMIT 1",
+    )
+    again = log.connection.sql(
+        f"SELECT * REPLACE (to_timestamp({chosen['moment'] + 600}) AS served_at, 'again' AS"
+        f" request_id) FROM read_parquet('{tmp_path}/archive/served/*/*.parquet', hive_partitioning"
+        f" = false) WHERE user_id = '{chosen['user_id']}' AND epoch(served_at) = {chosen['moment']}"
+    )
+    (folder,) = (tmp_path / "archive" / "served").glob(f"day={day_name(last)}")
+    again.write_parquet(str(folder / "again.parquet"))
+    window = Window(WINDOW.pre_from, chosen["moment"] + 500, WINDOW.to_at)
+    with open_log(tmp_path, window.pre_from, threads=1) as opened:
+        set_variables(opened.connection, DESIGN, window)
+        create_requests(opened.connection)
+        create_exposed(opened.connection)
+        create_reader_days(opened.connection)
+        create_readers(opened.connection)
+        query = f"SELECT * FROM readers WHERE user_id = '{chosen['user_id']}'"
+        (reader,) = rows(opened, query)
+    assert reader["first_at"] == chosen["moment"] + 600
+    assert reader["sessions"] == 1
+
+
 def test_returns_look_only_at_days_that_are_whole(
     readers: dict[str, Any], served: dict[str, list[dict[str, Any]]]
 ) -> None:

@@ -81,10 +81,13 @@ class _Case:
         explained = (explain_standing(self.experiment, s) for s in self.standings)
         return (self.progress, *explained)
 
-    def clause(self, standing: Standing) -> str:
-        """Say why a treatment stands where it does, with its name where there are several."""
-        text = describe_state(self.experiment, standing)
-        return f"in {standing.name}, {text}" if self.several else text
+    def describe(self, standings: Sequence[Standing]) -> str:
+        """Say why treatments stand where they do, with their names where there are several."""
+        named: dict[str, list[str]] = {}
+        for standing in standings:
+            named.setdefault(describe_state(self.experiment, standing), []).append(standing.name)
+        parts = [f"in {join_words(n)}, {text}" for text, n in named.items()]
+        return _capital("; ".join(parts if self.several else named))
 
 
 def decide(
@@ -169,15 +172,13 @@ def _refuse(case: _Case, remarks: Sequence[str]) -> Verdict:
     proven = {Cause.HARM: "to do harm", Cause.FUTILITY: "to gain too little to matter"}
     each = "each of them" if case.several else case.standings[0].name
     opening = f"{each} is proven {' or '.join(proven[cause] for cause in causes)}"
-    clauses = "; ".join(case.clause(standing) for standing in case.standings)
-    sentence = f"Do not ship: {opening}. {_capital(clauses)}."
+    sentence = f"Do not ship: {opening}. {case.describe(case.standings)}."
     return Verdict(VerdictKind.DO_NOT_SHIP, sentence, (*case.reasons, *remarks), causes=causes)
 
 
 def _leave_open(case: _Case, remarks: Sequence[str]) -> Verdict:
     undecided = [standing for standing in case.standings if standing.state not in _REFUSED]
-    clauses = "; ".join(case.clause(standing) for standing in undecided)
-    sentence = f"Inconclusive: {_why_undecided(case)}. {_capital(clauses)}."
+    sentence = f"Inconclusive: {_why_undecided(case)}. {case.describe(undecided)}."
     sentence += _others(case, *_UNDECIDED)
     forecast: tuple[str, ...] = (_GUARDRAIL,)
     if not any(standing.state is State.WAITING for standing in undecided):
@@ -216,8 +217,7 @@ def _go_on(case: _Case, remarks: Sequence[str]) -> Verdict:
             else f"no primary metric may decide before {least} whole days are over"
         )
     elif waiting:
-        sentence = "; ".join(case.clause(standing) for standing in waiting)
-        sentence = f"a gain is proven, but not yet that nothing suffers. {_capital(sentence)}"
+        sentence = f"a gain is proven, but not yet that nothing suffers. {case.describe(waiting)}"
     else:
         sentence = "nothing is proven yet, either way"
     sentence = f"Go on: {sentence}.{_others(case, *_UNDECIDED)}"

@@ -35,7 +35,8 @@ def create_reader_days(connection: duckdb.DuckDBPyConnection) -> None:
     exposure on. An event counts at the time it happened, unless the clock that told so is more
     than a day off: then at the time it came. It never counts before the feed that it belongs to.
     A repeated event counts once. Slots count at the time of their feed, even those of a page that
-    was loaded after midnight. Needs `requests` and `exposed`.
+    was loaded after midnight. A session that was open at the first exposure counts on both sides.
+    Needs `requests` and `exposed`.
     """
     connection.execute(_latest_articles())
     connection.execute(_activity_days())
@@ -126,7 +127,9 @@ WITH told AS (
     SELECT * EXCLUDE (kind, event),
         CASE WHEN lag(event) OVER neighbours = event AND kind <> 'view' THEN 'repeat'
              ELSE kind END AS kind,
-        coalesce(moment - lag(moment) OVER neighbours > {SESSION_GAP_S}, true) AS opens_session
+        coalesce(moment - lag(moment) OVER neighbours > {SESSION_GAP_S}
+            OR (moment >= first_at AND lag(moment) OVER neighbours < first_at), true)
+            AS opens_session
     FROM placed
     WHERE moment >= getvariable('pre_from') AND moment < getvariable('to_at')
       AND (moment >= first_at OR moment < getvariable('from_at'))

@@ -16,8 +16,10 @@ from feed.experiments.judgement.results import (
     TeamResult,
     VerdictKind,
 )
+from feed.experiments.judgement.standings import of
 from feed.experiments.judgement.wording import (
     NONE,
+    join_words,
     metric_difference,
     metric_value,
     number,
@@ -30,6 +32,8 @@ from feed.experiments.report.front import is_sequential, titled
 from feed.experiments.statistics.effects import Effect, Interval
 from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 
+NEUTRAL = ("share_trending", "feed_views", "impressions", "coverage")
+"""Metrics that describe what was shown, where neither way is better in itself."""
 OUTCOMES = {
     "holds": Cell("✓ holds", tone="good"),
     "breached": Cell("✗ breached", tone="bad"),
@@ -64,7 +68,7 @@ def _primary(report: Report, result: MetricResult, comparison: Comparison) -> li
     if text := _correction(report, comparison):
         blocks.append(Paragraph(text, "note"))
     head = _head(report, "Estimate", comparison.treatment, "p-value")
-    return [*blocks, DataTable(head, [row for _, row in estimates])]
+    return [*blocks, DataTable(head, [row for _, row in estimates], stacked=True)]
 
 
 def _correction(report: Report, comparison: Comparison) -> str:
@@ -132,14 +136,11 @@ def _estimates(
 
 def _corrected_effect(comparison: Comparison) -> Effect:
     """Return the effect without what an early stop adds to it; it has no interval of its own."""
-    effect, relative = comparison.deciding, comparison.corrected
-    share = (relative or 0.0) / effect.relative if effect.relative else 0.0
-    return replace(
-        effect,
-        difference=None if effect.difference is None else share * effect.difference,
-        relative=relative,
-        relative_interval=None,
-        p_value=None,
+    effect, relative = comparison.deciding, comparison.corrected or 0.0
+    control = effect.control.mean or 0.0
+    treatment = replace(effect.treatment, mean=control * (1.0 + relative))
+    return Effect(
+        effect.control, treatment, effect.level, difference=control * relative, relative=relative
     )
 
 
@@ -171,7 +172,12 @@ def guardrails_section(report: Report) -> Section:
     treated = treatments[0] if len(treatments) == 1 else "treatment"
     head = ("Guardrail", "Outcome", control, treated, "Change", "Margin", "p-value")
     block = (
-        DataTable(head, [_guardrail(result) for result in report.guardrails], prose=("Outcome",))
+        DataTable(
+            head,
+            [_guardrail(result) for result in report.guardrails],
+            prose=("Outcome",),
+            stacked=True,
+        )
         if report.guardrails
         else Paragraph("No guardrail was registered.")
     )
@@ -210,18 +216,34 @@ def secondary_section(report: Report) -> Section:
     for arm in report.experiment.treatments:
         if len(report.experiment.treatments) > 1:
             blocks.append(Heading(arm.name))
-        found = [
-            _estimate(Cell(result.metric.title), replace(c.deciding, p_value=c.p_adjusted), result)
-            for result in report.secondaries
-            for c in result.comparisons
-            if c.treatment == arm.name
-        ]
+        mine = [(r, of(r, arm.name)) for r in report.secondaries]
+        measured = [(r, c) for r, c in mine if c.deciding.p_value is not None]
+        found = [_secondary(report, result, comparison) for result, comparison in measured]
         if bars := [bar for bar, _ in found if bar.value is not None and bar.low is not None]:
             label = f"Relative effects on secondary metrics in {arm.name}"
             blocks.append(Figure(effects_chart(bars), label))
         head = _head(report, "Metric", arm.name, "Corrected p")
         blocks.append(DataTable(head, [row for _, row in found]))
+        if constant := [r for r, c in mine if c.deciding.p_value is None]:
+            names = join_words([_constant(r, arm.name) for r in constant])
+            blocks.append(Paragraph(f"Without a difference to measure: {names}.", "note"))
     return Section("What else moved", "Secondary", "secondary", blocks, note)
+
+
+def _secondary(report: Report, result: MetricResult, comparison: Comparison) -> tuple[Bar, Row]:
+    """Return a secondary metric with its corrected p-value; only a proven one has a colour."""
+    p, effect = comparison.p_adjusted, comparison.deciding
+    _, row = _estimate(Cell(result.metric.title), replace(effect, p_value=p), result)
+    sign = 0.0 if result.metric.name in NEUTRAL else sign_of(result)
+    proven = p is not None and p < report.experiment.alpha
+    interval = effect.relative_interval
+    return effect_bar(result.metric.title, effect.relative, interval, sign, proven=proven), row
+
+
+def _constant(result: MetricResult, treatment: str) -> str:
+    effect, form = of(result, treatment).deciding, result.metric.form
+    means = [metric_value(arm.mean, form) for arm in (effect.control, effect.treatment)]
+    return f"{result.metric.title} ({' and '.join(means)})"
 
 
 def holdout_section(report: Report, holdout: HoldoutResult) -> Section:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from feed.documents.document import (
+    Block,
     Cell,
     DataTable,
     Fact,
+    Folded,
     Heading,
     Headline,
     Paragraph,
@@ -96,16 +98,32 @@ def trust_section(report: Report) -> Section:
     )
     if is_sequential(report.experiment):
         note += "; all p-values here are valid at every look"
-    checks = [(check.name, _OUTCOMES[check.state], check.finding) for check in report.checks]
+    found = ("Outcome", "What was found")
+    tables = {
+        passed: DataTable(
+            ("Check", *found),
+            [
+                (check.name, _OUTCOMES[check.state], check.finding)
+                for check in report.checks
+                if (check.state is CheckState.PASSED) == passed
+            ],
+            prose=found,
+            stacked=True,
+        )
+        for passed in (False, True)
+    }
+    blocks: list[Block] = [tables[False]] if tables[False].rows else []
+    if count := len(tables[True].rows):
+        title = f"✓ {count} of {len(report.checks)} trust checks passed"
+        blocks.append(Folded(title, [tables[True]]))
     arms: list[Row] = []
     for arm in report.arms:
         changes = describe_variant(report.experiment, arm.name).split(": ", 1)[1]
         counts = map(number, (arm.exposed, arm.analysed, arm.views, arm.events))
         arms.append((Cell(arm.name, (changes,)), percent(arm.share), *counts))
-    found = ("Outcome", "What was found")
     head = ("Variant", "Share", "Readers exposed", "In the estimates", "Feeds", "Events")
-    tables = DataTable(("Check", *found), checks, prose=found, stacked=True), DataTable(head, arms)
-    return Section("Can these numbers be trusted?", "Trust", "trust", tables, f"{note}.")
+    blocks.append(DataTable(head, arms, stacked=True))
+    return Section("Can these numbers be trusted?", "Trust", "trust", blocks, f"{note}.")
 
 
 def design_section(experiment: Experiment) -> Section:
