@@ -24,6 +24,7 @@ from feed.features.sections import read_aliases
 _COLOURS = {
     VerdictKind.SHIP: "green",
     VerdictKind.DO_NOT_SHIP: "red",
+    VerdictKind.INCONCLUSIVE: "magenta",
     VerdictKind.GO_ON: "blue",
     VerdictKind.BROKEN: "yellow",
 }
@@ -46,7 +47,13 @@ _COLOURS = {
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Read the definition from this JSON file instead of the store.",
 )
-@click.option("--memory-mb", default=1500, show_default=True, help="Memory of the query, MB.")
+@click.option(
+    "--memory-mb",
+    type=click.IntRange(min=1),
+    default=1500,
+    show_default=True,
+    help="Memory of the query, MB.",
+)
 def ab_report(
     experiment: str,
     data: Path | None,

@@ -157,7 +157,8 @@ def show(report: OffPolicyReport, question: Question, console: Console) -> None:
     for heading in ("estimator", "value", "95 % interval", against):
         table.add_column(heading, justify="left" if heading == "estimator" else "right")
     for estimate in (*report.estimates, *report.clipped):
-        table.add_row(*row_of(estimate, question.reward[0]))
+        row = row_of(estimate, question.reward[0])
+        table.add_row(*((row[0], "", "", "") if report.refusal else row))
     table.add_section()
     table.add_row(question.known, f"{question.reward[0]:.5f}", words(question.reward[1]), "")
     console.print(table)

@@ -80,6 +80,11 @@ class Bar:
     strong: bool = False
     heading: bool = False
 
+    def reaches(self, end: float, *, below: bool = False) -> bool:
+        """Return whether the value or a bound lies beyond an end of the axis: an arrow says so."""
+        values = [v for v in (self.value, self.low, self.high) if v is not None]
+        return any(v < end if below else v > end for v in values)
+
 
 @dataclass(frozen=True, slots=True)
 class IntervalChart:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from feed.storage.archive_erasures import add_erased, count_exposed
 from feed.storage.archive_files import (
     DAMAGED,
     day_name,
@@ -131,13 +132,15 @@ def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     """Rewrite every file that holds any of these readers without them; return how many.
 
     Ids that identity records say were merged into one of them are erased too. Lines that could not
-    become rows are searched, too. Damaged files cannot be searched and are deleted. A repeated call
+    become rows are searched, too. How many readers of each experiment's variants were erased is
+    counted. Damaged files cannot be searched and are deleted. A repeated call
     changes nothing, so it may be repeated after a crash. Copies of the archive that others have
     made are not reached.
     """
     if not user_ids:
         return 0
     user_ids = with_merged_ids(archive_dir, user_ids)
+    counts = count_exposed(archive_dir, user_ids)
     shutil.rmtree(archive_dir / DAMAGED, ignore_errors=True)
     rewritten = sum(_erase_lines(path, user_ids) for path in (archive_dir / REJECTED).glob("*"))
     names = ", ".join(_sql_text(user_id) for user_id in sorted(user_ids))
@@ -147,6 +150,7 @@ def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
             source = f"read_parquet({quoted([str(path)])}) WHERE {others}"
             _rewrite(archive_dir, table, source, [path])
             rewritten += 1
+    add_erased(archive_dir, counts)
     return rewritten
 
 

@@ -106,10 +106,21 @@ def test_a_report_is_written_in_three_forms(data: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(ab_report, arguments)
     assert result.exit_code == 0, result.output
     report = json.loads(numbers.read_text())
-    assert report["verdict"]["sentence"].split()[0] in {"Ship", "Do", "Go"}
+    assert report["verdict"]["sentence"].split()[0] in {"Ship", "Do", "Go", "Inconclusive:"}
     assert report["command"].startswith("feed report trial")
     assert "<!DOCTYPE html>" in (tmp_path / "trial.html").read_text()
     assert (tmp_path / "trial.md").read_text().startswith("# trial")
+
+
+@pytest.mark.parametrize("memory", ["1", "0"])
+def test_too_little_memory_is_said_in_one_line(data: Path, tmp_path: Path, memory: str) -> None:
+    design = tmp_path / "trial.json"
+    design.write_text(json.dumps(STARTED))
+    arguments = ["trial", "--data", str(data), "--definition", str(design), "--memory-mb", memory]
+    result = CliRunner().invoke(ab_report, arguments)
+    assert result.exit_code == 2
+    assert "memory" in result.output.splitlines()[-1]
+    assert "Traceback" not in result.output
 
 
 def test_a_missing_directory_is_said_in_one_line() -> None:

@@ -146,6 +146,18 @@ def test_an_interval_wider_than_the_axis_is_cut_off() -> None:
     figure = drawn(IntervalChart((Bar("wide", 9.0, -9.0, 9.0),), PERCENT))
     assert 'x1="0.0%" x2="100.0%"' in figure
     assert "<circle" not in figure
+    for end in ("0", "100%"):
+        assert f'<svg class="mark" x="{end}" y="50%">' in figure
+    within = drawn(IntervalChart((Bar("narrow", 0.0, -0.05, 0.05),), PERCENT))
+    assert '<svg class="mark"' not in within
+
+
+def test_a_narrow_page_names_the_columns_of_a_stacked_table() -> None:
+    for stacked in (True, False):
+        table = DataTable(("name", "said", "n"), [("row", "why", "7")], ("said",), stacked=stacked)
+        page = render_html(document_of(table))
+        assert ('<td data-name="n">7</td>' in page) is stacked
+        assert 'data-name="said"' not in page
 
 
 def test_lines_and_areas_break_where_a_value_is_missing() -> None:

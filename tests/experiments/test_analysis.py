@@ -24,6 +24,7 @@ from feed.experiments.design.definitions import (
 )
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
+from feed.experiments.judgement.wording import number
 from feed.experiments.report.writing import dump_json, experiment_document
 from feed.storage.archive_ledger import Commit, Ledger
 
@@ -71,19 +72,29 @@ def test_the_interval_covers_the_true_lift(report_on: ReportOn) -> None:
 
 def test_no_lift_does_not_ship(report_on: ReportOn) -> None:
     report = report_on(SMALL)
-    assert report.verdict.kind in {VerdictKind.GO_ON, VerdictKind.DO_NOT_SHIP}
+    assert report.verdict.kind is VerdictKind.INCONCLUSIVE
     assert failed(report) == set()
 
 
 def test_at_the_end_of_the_plan_without_proof_nothing_ships(report_on: ReportOn) -> None:
     report = report_on(SMALL, planned_readers=100)
-    assert report.verdict.kind is VerdictKind.DO_NOT_SHIP
-    assert "no proven gain" in report.verdict.sentence
+    assert report.verdict.kind is VerdictKind.INCONCLUSIVE
+    assert "and anything beyond is ruled out" in report.verdict.sentence
+    assert any("new readers a day" in reason for reason in report.verdict.reasons)
+
+
+def test_days_that_are_over_without_the_readers_are_inconclusive(report_on: ReportOn) -> None:
+    report = report_on(SMALL, planned_readers=2_000)
+    assert report.verdict.kind is VerdictKind.INCONCLUSIVE
+    missing = 2_000 - sum(arm.analysed for arm in report.arms)
+    forecast = next(r for r in report.verdict.reasons if "more readers are needed" in r)
+    assert number(missing) in forecast
+    assert any("Suggestion: " in reason for reason in report.verdict.reasons)
 
 
 def test_the_fixed_rule_says_nothing_before_the_planned_readers(report_on: ReportOn) -> None:
     early = report_on(LIFTED, stopping_rule=StoppingRule.FIXED, planned_readers=10_000)
-    assert early.verdict.kind is VerdictKind.GO_ON
+    assert early.verdict.kind is VerdictKind.INCONCLUSIVE
     late = report_on(LIFTED, stopping_rule=StoppingRule.FIXED)
     assert late.verdict.kind is VerdictKind.SHIP
 
@@ -91,13 +102,13 @@ def test_the_fixed_rule_says_nothing_before_the_planned_readers(report_on: Repor
 def test_the_fixed_rule_looks_once_however_late_it_is_asked(
     data_dirs: Callable[[World], Path], report_on: ReportOn
 ) -> None:
-    plan = {"stopping_rule": StoppingRule.FIXED, "planned_days": 2, "planned_readers": 2_500}
-    late = report_on(LIFTED, **plan)
+    days = {"planned_days": 2, "minimum_days": 2}
+    late = report_on(LIFTED, stopping_rule=StoppingRule.FIXED, planned_readers=2_500, **days)
     assert late.window.to_at == LIFTED.start_at + 2 * DAY_S
     on_time = analyse(data_dirs(LIFTED), late.experiment, now=late.window.to_at, threads=1)
     assert on_time.primaries == late.primaries
     assert on_time.verdict == late.verdict
-    waiting = report_on(LIFTED, **plan | {"planned_readers": 3_700})
+    waiting = report_on(LIFTED, stopping_rule=StoppingRule.FIXED, planned_readers=3_700, **days)
     assert LIFTED.start_at + 2 * DAY_S < waiting.window.to_at
     assert sum(arm.analysed for arm in waiting.arms) == 3_700
 

@@ -67,6 +67,9 @@ def test_a_definition_survives_json_and_back() -> None:
         ({"minimum_effect": 0}, "minimum_effect"),
         ({"minimum_effect": float("nan")}, "minimum_effect"),
         ({"planned_readers": 10.5}, "planned_readers"),
+        ({"minimum_days": 0}, "minimum_days"),
+        ({"minimum_days": 1.5}, "minimum_days"),
+        ({"minimum_days": 8, "planned_days": 7}, "minimum_days"),
         ({"stopping_rule": "whenever"}, "stopping_rule"),
         ({"traffic": 0}, "traffic"),
         ({"unit": "session"}, "unit"),
@@ -80,6 +83,19 @@ def test_a_broken_rule_is_named(changes: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         design(**changes)
     assert refused.value.field_name == field
+
+
+@pytest.mark.parametrize(("planned", "least"), [(14, 7), (7, 7), (3, 3), (1, 1)])
+def test_a_primary_metric_waits_for_a_week_or_the_whole_plan(planned: int, least: int) -> None:
+    assert design(planned_days=planned).minimum_days == least
+    assert design(planned_days=planned, minimum_days=1).minimum_days == 1
+
+
+def test_what_started_before_the_minimum_existed_keeps_its_rule() -> None:
+    stored = experiment_to_json(replace(design(), started_at=1_700_000_000.0))
+    assert experiment_from_json(stored).minimum_days == 7
+    del stored["minimum_days"]
+    assert experiment_from_json(stored).minimum_days == 1
 
 
 @given(

@@ -1,10 +1,13 @@
 """Off-policy estimates: worked by hand, exact on the logging policy, honest about overlap."""
 
 import dataclasses
+from io import StringIO
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from feed.commands.ope import Question, show
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
 from feed.experiments.off_policy.estimators import LoggedBandit, OffPolicyReport, evaluate_policy
 
@@ -91,6 +94,21 @@ def test_too_little_overlap_is_refused_in_words() -> None:
     )
     assert "overlap is too small" in evaluate_policy(log, rng).refusal
     assert "too little data" in evaluate_policy(log_of(100), rng).refusal
+
+
+def test_a_refused_estimate_is_printed_without_its_number() -> None:
+    rng = np.random.default_rng(0)
+    log = log_of(100)
+    question = Question("log", "policy", log, "really got", (0.3, None), {}, [])
+    console = Console(file=StringIO(), width=120)
+    report = evaluate_policy(log, rng)
+    assert report.refusal
+    show(report, question, console)
+    assert isinstance(console.file, StringIO)
+    lines = console.file.getvalue().splitlines()
+    for estimate in (*report.estimates, *report.clipped):
+        (line,) = [line for line in lines if line.startswith(f"│ {estimate.name} ")]
+        assert not any(sign.isdigit() for sign in line.replace(estimate.name, ""))
 
 
 def test_wrong_propensities_are_refused_in_words() -> None:

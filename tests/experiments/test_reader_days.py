@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -22,7 +23,7 @@ from feed.experiments.log.reader_days import (
     create_readers,
     unite_sections,
 )
-from feed.experiments.log.source import Log, open_log
+from feed.experiments.log.source import Log, day_name, open_log
 from feed.experiments.log.summaries import (
     read_cumulative_moments,
     read_daily_moments,
@@ -143,6 +144,68 @@ def test_what_was_shown_is_that_of_plain_python(
         assert row["shown_days"] == len(by_day)
         assert row["slots"] == len(served[user])
         assert row["trending_slots"] == sum(slot["trending"] for slot in served[user])
+
+
+def test_a_page_that_was_loaded_after_midnight_counts_with_its_feed(
+    log: Log, data_dirs: Callable[[World], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(data_dirs(WORLD), tmp_path, dirs_exist_ok=True)
+    last = WINDOW.last_day
+    (chosen,) = rows(
+        log,
+        "SELECT r.user_id, max(q.moment) AS moment FROM readers AS r JOIN requests AS q"
+        f" USING (user_id) GROUP BY 1 HAVING floor(max(q.moment) / 86400) = {last - 1}"
+        " ORDER BY 1 LIMIT 1",
+    )
+    page = log.connection.sql(
+        f"SELECT * REPLACE (to_timestamp({last * DAY_S + 600}) AS served_at, 20 + position AS"
+        f" position) FROM read_parquet('{tmp_path}/archive/served/*/*.parquet', hive_partitioning"
+        f" = false) WHERE user_id = '{chosen['user_id']}' AND epoch(served_at) = {chosen['moment']}"
+    )
+    (folder,) = (tmp_path / "archive" / "served").glob(f"day={day_name(last)}")
+    page.write_parquet(str(folder / "page.parquet"))
+    with open_log(tmp_path, WINDOW.pre_from, threads=1) as opened:
+        set_variables(opened.connection, DESIGN, WINDOW)
+        create_requests(opened.connection)
+        create_exposed(opened.connection)
+        create_reader_days(opened.connection)
+        query = "SELECT d.* FROM reader_days AS d JOIN exposed AS x USING (reader) WHERE d.after"
+        query += f" AND x.user_id = '{chosen['user_id']}' ORDER BY day"
+        before, after = rows(log, query), rows(opened, query)
+    assert [row["day"] for row in after] == [row["day"] for row in before]
+    assert after[-1]["slots"] == before[-1]["slots"] + 20
+    assert after[-1]["ai_slots"] > before[-1]["ai_slots"]
+
+
+def test_a_session_that_was_open_at_the_first_exposure_counts(
+    log: Log, data_dirs: Callable[[World], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(data_dirs(WORLD), tmp_path, dirs_exist_ok=True)
+    last = WINDOW.last_day
+    (chosen,) = rows(
+        log,
+        "SELECT r.user_id, max(q.moment) AS moment FROM readers AS r JOIN requests AS q"
+        f" USING (user_id) GROUP BY 1 HAVING floor(max(q.moment) / 86400) = {last} ORDER BY 1"
+        " LIMIT 1",
+    )
+    again = log.connection.sql(
+        f"SELECT * REPLACE (to_timestamp({chosen['moment'] + 600}) AS served_at, 'again' AS"
+        f" request_id) FROM read_parquet('{tmp_path}/archive/served/*/*.parquet', hive_partitioning"
+        f" = false) WHERE user_id = '{chosen['user_id']}' AND epoch(served_at) = {chosen['moment']}"
+    )
+    (folder,) = (tmp_path / "archive" / "served").glob(f"day={day_name(last)}")
+    again.write_parquet(str(folder / "again.parquet"))
+    window = Window(WINDOW.pre_from, chosen["moment"] + 500, WINDOW.to_at)
+    with open_log(tmp_path, window.pre_from, threads=1) as opened:
+        set_variables(opened.connection, DESIGN, window)
+        create_requests(opened.connection)
+        create_exposed(opened.connection)
+        create_reader_days(opened.connection)
+        create_readers(opened.connection)
+        query = f"SELECT * FROM readers WHERE user_id = '{chosen['user_id']}'"
+        (reader,) = rows(opened, query)
+    assert reader["first_at"] == chosen["moment"] + 600
+    assert reader["sessions"] == 1
 
 
 def test_returns_look_only_at_days_that_are_whole(

@@ -10,12 +10,14 @@ from html import unescape
 import pytest
 from lab.simulation.archive import World
 
+from feed.documents.charts import IntervalChart
 from feed.documents.document import Block, Cell, DataTable, Document, Figure, Folded, Row
 from feed.documents.views import render_html, render_markdown
 from feed.experiments.design.definitions import StoppingRule, Variant
 from feed.experiments.judgement.results import CheckState, Report, TeamResult, VerdictKind
 from feed.experiments.judgement.wording import NONE, metric_value, number, percent, percent_interval
 from feed.experiments.report.writing import experiment_document
+from feed.experiments.statistics.effects import Interval
 from feed.experiments.statistics.interleaving import Preference
 
 SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
@@ -77,6 +79,78 @@ def test_both_views_hold_every_table_and_every_sentence(everything: Report) -> N
         for sentence in wanted:
             for view in views:
                 assert " ".join(sentence.split()) in view
+
+
+def test_several_variants_stand_in_one_table_and_intervals_agree_with_the_correction(
+    report_on: ReportOn,
+) -> None:
+    world = replace(SMALL, variants=("control", "b", "c"), lift=0.3, readers=3000)
+    primaries = ("qualified_reads", "clicks", "click_through", "likes")
+    report = report_on(world, primary_metrics=primaries, stopping_rule=StoppingRule.FIXED)
+    document = experiment_document(report)
+    (table,) = tables(document, "variants")
+    assert table.columns == ("Metric", "b", "c")
+    assert [words(row)[0] for row in table.rows[:4]] == [r.metric.title for r in report.primaries]
+    assert len(table.rows) == 4 + len(report.experiment.guardrails)
+    flat = [c for result in report.primaries for c in result.comparisons]
+    assert len(flat) == 8
+    text = " ".join(render_markdown(document).split())
+    shrunk = 0
+    for found in flat:
+        single, together = found.deciding.relative_interval, found.simultaneous
+        assert single is not None
+        assert together is not None
+        assert found.p_adjusted is not None
+        assert together.low < single.low
+        assert single.high < together.high
+        assert together.covers(0.0) or found.p_adjusted < 0.05
+        shrunk += not single.covers(0.0) and found.p_adjusted >= 0.05
+    assert deciding(document) == ["All together"] * 8
+    assert text.count("the effect is not proven") == shrunk
+    facts = [fact.note for fact in document.facts[:8]]
+    assert facts == [percent_interval(found.simultaneous) for found in flat]
+
+
+def test_passed_checks_are_one_line_and_others_stand_open(everything: Report) -> None:
+    fault = replace(everything.checks[0], state=CheckState.FAILED)
+    document = experiment_document(replace(everything, checks=(fault, *everything.checks[1:])))
+    (section,) = [found for found in document.sections if found.anchor == "trust"]
+    shown, folded, _ = section.blocks
+    assert isinstance(shown, DataTable)
+    assert [words(row)[0] for row in shown.rows] == [fault.name]
+    assert isinstance(folded, Folded)
+    passed = sum(check.state is CheckState.PASSED for check in everything.checks[1:])
+    assert f"{passed} of {len(everything.checks)} trust checks passed" in str(folded.title)
+
+
+def test_secondary_metrics_have_a_colour_only_where_they_are_proven(everything: Report) -> None:
+    assert {"share_trending", "clicks"} <= {r.metric.name for r in everything.secondaries}
+    away = Interval(-0.3, -0.1)
+
+    def moved(p: float) -> list[tuple[str, str]]:
+        results = []
+        for result in everything.secondaries:
+            (found,) = result.comparisons
+            raw = replace(found.raw, p_value=p, relative=-0.2, relative_interval=away)
+            changed = replace(found, raw=raw, adjusted=None, p_adjusted=p)
+            results.append(replace(result, comparisons=(changed,)))
+        document = experiment_document(replace(everything, secondaries=tuple(results)))
+        (section,) = [found for found in document.sections if found.anchor == "secondary"]
+        (figure,) = [block for block in section.blocks if isinstance(block, Figure)]
+        assert isinstance(figure.chart, IntervalChart)
+        return [(bar.label, bar.colour) for bar in figure.chart.bars]
+
+    assert {colour for _, colour in moved(0.2)} == {"muted"}
+    colours = dict(moved(0.001))
+    assert colours["Clicks per reader"] == "bad"
+    assert colours["Share trending of what was shown"] == "muted"
+
+
+def test_a_metric_without_a_difference_is_one_line_and_no_empty_row(everything: Report) -> None:
+    (table,) = tables(experiment_document(everything), "secondary")
+    assert all(words(row)[-1] != NONE for row in table.rows)
+    page = render_html(experiment_document(everything))
+    assert "Without a difference to measure: Share trending of what was shown (25.00" in page
 
 
 def test_the_figures_are_those_of_the_sections(everything: Report) -> None:

@@ -90,29 +90,41 @@ def verdict(
 
 
 def test_a_proven_gain_ships_at_any_look_under_the_sequential_rule() -> None:
-    assert verdict(0.2, days=2.0) is VerdictKind.SHIP
+    assert verdict(0.2, days=2.0, minimum_days=1) is VerdictKind.SHIP
+
+
+def test_no_primary_metric_decides_before_the_minimum_of_days() -> None:
+    for lift, effect in ((0.2, 0.05), (-0.2, 0.05), (0.0, 0.3)):
+        days = {"minimum_effect": effect, "planned_days": 14, "minimum_days": 7}
+        assert verdict(lift, days=6.9, **days) is VerdictKind.GO_ON
+        assert verdict(lift, days=7.0, **days) is not VerdictKind.GO_ON
+    early = {"days": 2.0, "minimum_days": 7}
+    assert verdict(0.2, guardrails=(guardrail(0.5, 0.05),), **early) is VerdictKind.DO_NOT_SHIP
+    torn = TrustCheck("Join keys", CheckState.FAILED, "torn")
+    assert verdict(0.2, checks=(torn,), **early) is VerdictKind.BROKEN
 
 
 def test_a_proven_loss_ends_early() -> None:
-    assert verdict(-0.2, days=2.0) is VerdictKind.DO_NOT_SHIP
+    assert verdict(-0.2, days=2.0, minimum_days=1) is VerdictKind.DO_NOT_SHIP
 
 
 def test_a_gain_too_small_to_matter_ends_early() -> None:
-    assert verdict(0.0, days=2.0, minimum_effect=0.3) is VerdictKind.DO_NOT_SHIP
+    assert verdict(0.0, days=2.0, minimum_days=1, minimum_effect=0.3) is VerdictKind.DO_NOT_SHIP
 
 
 def test_an_open_question_goes_on_until_the_plan_is_over() -> None:
     assert verdict(0.0, days=2.0, minimum_effect=0.01) is VerdictKind.GO_ON
-    assert verdict(0.0, days=7.0, minimum_effect=0.01) is VerdictKind.DO_NOT_SHIP
+    assert verdict(0.0, days=7.0, minimum_effect=0.01) is VerdictKind.INCONCLUSIVE
+    assert verdict(0.0, days=40.0, readers=3000, minimum_effect=0.01) is VerdictKind.INCONCLUSIVE
     assert verdict(0.0, days=2.0, minimum_effect=0.01, status=Status.STOPPED) is (
-        VerdictKind.DO_NOT_SHIP
+        VerdictKind.INCONCLUSIVE
     )
 
 
 def test_the_fixed_rule_waits_for_readers_and_days() -> None:
     rule = StoppingRule.FIXED
     assert verdict(0.2, days=2.0, stopping_rule=rule) is VerdictKind.GO_ON
-    assert verdict(0.2, readers=3000, stopping_rule=rule) is VerdictKind.GO_ON
+    assert verdict(0.2, readers=3000, stopping_rule=rule) is VerdictKind.INCONCLUSIVE
     assert verdict(0.2, stopping_rule=rule) is VerdictKind.SHIP
 
 
@@ -124,7 +136,7 @@ def test_a_breached_guardrail_outweighs_a_gain() -> None:
 def test_an_unproven_guardrail_keeps_a_gain_waiting() -> None:
     waiting = (guardrail(0.0, 0.001),)
     assert verdict(0.2, guardrails=waiting, days=2.0) is VerdictKind.GO_ON
-    assert verdict(0.2, guardrails=waiting) is VerdictKind.DO_NOT_SHIP
+    assert verdict(0.2, guardrails=waiting) is VerdictKind.INCONCLUSIVE
 
 
 def test_one_failed_check_forbids_any_verdict() -> None:

@@ -20,6 +20,8 @@ NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 LONGEST_DAYS = 366
 """No experiment is planned for longer."""
+WEEK_DAYS = 7
+"""Days that a verdict by a primary metric waits for, unless the design says otherwise."""
 
 
 class Status(StrEnum):
@@ -103,6 +105,8 @@ class Experiment:
         minimum_effect: Smallest relative effect on a primary metric worth finding.
         planned_readers: Readers planned, every variant together.
         planned_days: Days planned.
+        minimum_days: Whole days before a primary metric may decide. Left out: seven, or
+            ``planned_days`` if those are fewer.
         stopping_rule: When a verdict may fall.
         alpha: Two-sided error on the primary metrics.
         power: Chance wanted to find ``minimum_effect``.
@@ -136,6 +140,7 @@ class Experiment:
     minimum_effect: float = 0.05
     planned_readers: int = 10_000
     planned_days: int = 14
+    minimum_days: int = 0
     stopping_rule: StoppingRule = StoppingRule.SEQUENTIAL
     alpha: float = 0.05
     power: float = 0.8
@@ -150,6 +155,8 @@ class Experiment:
     stopped_at: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.minimum_days == 0:
+            object.__setattr__(self, "minimum_days", min(WEEK_DAYS, self.planned_days))
         _check_names(self)
         _check_variants(self.variants)
         _check_metrics(self)
@@ -207,6 +214,9 @@ class Experiment:
 def experiment_from_json(data: Any) -> Experiment:
     """Build a definition from JSON; times in ISO 8601, fields left out take their defaults.
 
+    An experiment that started before `minimum_days` existed keeps the rule that was registered
+    then: a primary metric may decide from the first day on.
+
     Raises:
         InvalidInputError: a field is unknown, missing, of the wrong type or breaks a rule.
     """
@@ -228,9 +238,13 @@ def experiment_from_json(data: Any) -> Experiment:
     for name in ("created_at", "started_at", "stopped_at"):
         if reader.has(name):
             values[name] = parse_time(name, reader.text(name))
+    if reader.has("minimum_days"):
+        values["minimum_days"] = reader.whole("minimum_days") or -1  # 0 is no number of days
+    elif values.get("started_at"):
+        values["minimum_days"] = 1
     reader.take(values, "buckets", reader.pair)
-    for name in ("equal_arms", "pin_model"):
-        reader.take(values, name, reader.flag)
+    reader.take(values, "equal_arms", reader.flag)
+    reader.take(values, "pin_model", reader.flag)
     reader.take(values, "overrides", reader.text_map)
     if reader.has("audience"):
         values["audience"] = _audience_from_json(reader.part("audience"))
@@ -359,16 +373,14 @@ def _check_metrics(experiment: Experiment) -> None:
 
 
 def _check_numbers(experiment: Experiment) -> None:
+    days, least = experiment.planned_days, experiment.minimum_days
     rules = (
         ("traffic", 0.0 < experiment.traffic <= 1.0, "must lie over 0 and up to 1"),
         ("holdout_share", 0.0 <= experiment.holdout_share < 1.0, "must lie from 0 to under 1"),
         ("minimum_effect", 0.0 < experiment.minimum_effect <= 10.0, "must lie over 0 and up to 10"),
         ("planned_readers", 1 <= experiment.planned_readers <= 10**10, "must be 1 or more"),
-        (
-            "planned_days",
-            1 <= experiment.planned_days <= LONGEST_DAYS,
-            "must lie between 1 and 366",
-        ),
+        ("planned_days", 1 <= days <= LONGEST_DAYS, "must lie between 1 and 366"),
+        ("minimum_days", 1 <= least <= days, "must lie between 1 and planned_days"),
         ("pre_days", 0 <= experiment.pre_days <= 90, "must lie between 0 and 90"),
         ("alpha", 0.0001 <= experiment.alpha <= 0.2, "must lie between 0.0001 and 0.2"),
         ("power", experiment.alpha < experiment.power < 1.0, "must lie over alpha and under 1"),

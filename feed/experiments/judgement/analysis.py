@@ -12,8 +12,10 @@ import duckdb
 
 from feed.config import DAY_S, RankingConfig
 from feed.domain import ConflictError, InvalidInputError
-from feed.experiments.design.definitions import Experiment, StoppingRule
+from feed.experiments.design.definitions import WEEK_DAYS, Experiment, StoppingRule
 from feed.experiments.judgement.breakdowns import compare_teams, split_segments, trace_time
+from feed.experiments.judgement.drifts import add_drifts, describe_drift
+from feed.experiments.judgement.early_gains import correct_early_gains
 from feed.experiments.judgement.estimates import (
     estimate_guardrails,
     estimate_primaries,
@@ -73,14 +75,18 @@ def analyse(
 
     Raises:
         ConflictError: the experiment has not started.
-        InvalidInputError: the window is empty.
+        InvalidInputError: the window is empty, or the memory does not suffice.
         ArchiveError: a file of the archive is damaged.
     """
     window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at)
-    with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
-        window = _prepare(log.connection, experiment, window, section_aliases)
-        boost = (ranking or RankingConfig()).trending_boost
-        return _compose(log, experiment, window, now=now, default_boost=boost, command=command)
+    boost = (ranking or RankingConfig()).trending_boost
+    try:
+        with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
+            window = _prepare(log.connection, experiment, window, section_aliases)
+            return _compose(log, experiment, window, now=now, default_boost=boost, command=command)
+    except duckdb.OutOfMemoryException as error:
+        rule = f"must be more than {memory_mb}: that is too little for this archive"
+        raise InvalidInputError("memory_mb", rule) from error
 
 
 def choose_window(
@@ -146,6 +152,22 @@ def _compose(
     )
     guardrails = estimate_guardrails(connection, experiment)
     days_run = (window.to_at - experiment.started_at) / DAY_S
+    courses = add_drifts(connection, experiment, window, trace_time(connection, experiment, window))
+    readers = sum(arm.analysed for arm in arms)
+    complete = readers >= experiment.planned_readers and days_run >= experiment.planned_days
+    primaries = correct_early_gains(experiment, primaries, complete=complete)
+    power = summarise_power(experiment, primaries)
+    verdict = decide(
+        experiment,
+        checks,
+        arms,
+        primaries,
+        guardrails,
+        days_run=days_run,
+        power=power,
+        arrivals=_count_arrivals(connection, window),
+        remarks=[text for c in courses if (text := describe_drift(c, experiment.alpha))],
+    )
     return Report(
         experiment=experiment,
         window=window,
@@ -153,19 +175,19 @@ def _compose(
         days_run=days_run,
         command=command,
         versions=_read_versions(connection),
-        verdict=decide(experiment, checks, arms, primaries, guardrails, days_run=days_run),
+        verdict=verdict,
         arms=arms,
         checks=checks,
         primaries=primaries,
         guardrails=guardrails,
         secondaries=estimate_secondaries(connection, experiment),
-        courses=trace_time(connection, experiment, window),
+        courses=courses,
         segments=split_segments(connection, experiment, primaries),
         slot_tables=tabulate_slots(connection, experiment),
         boost=compare_boost(connection, experiment, default_boost),
         holdout=compare_holdout(connection, experiment),
         teams=compare_teams(connection, experiment),
-        power=summarise_power(experiment, primaries),
+        power=power,
     )
 
 
@@ -181,6 +203,15 @@ def _summarise_arms(
         ArmSummary(arm.name, arm.share, *found.get(arm.name, (0, 0, 0, 0)))
         for arm in experiment.arms
     )
+
+
+def _count_arrivals(connection: duckdb.DuckDBPyConnection, window: Window) -> float:
+    """Return the new readers a day in the last week of the window."""
+    since = max(window.from_at, window.to_at - WEEK_DAYS * DAY_S)
+    row = connection.execute(
+        "SELECT count(*) FROM readers WHERE analysed AND first_at >= ?", [since]
+    ).fetchone()
+    return float(row[0]) * DAY_S / (window.to_at - since) if row else 0.0
 
 
 def _read_versions(connection: duckdb.DuckDBPyConnection) -> Mapping[str, str]:

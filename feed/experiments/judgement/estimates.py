@@ -49,6 +49,11 @@ def planned_pair(experiment: Experiment, treatment: str) -> int:
     return max(2, round(experiment.planned_readers * share))
 
 
+def count_comparisons(experiment: Experiment) -> int:
+    """Return how many primary comparisons share the error."""
+    return len(experiment.primary_metrics) * len(experiment.treatments)
+
+
 def estimate_metric(
     connection: duckdb.DuckDBPyConnection, experiment: Experiment, metric: Metric
 ) -> MetricResult:
@@ -74,18 +79,31 @@ def estimate_primaries(
     connection: duckdb.DuckDBPyConnection, experiment: Experiment
 ) -> tuple[MetricResult, ...]:
     """Estimate the primary metrics with their sequences, corrected by Holm over all of them."""
-    sequential = experiment.stopping_rule is StoppingRule.SEQUENTIAL
     results = []
     for name in experiment.primary_metrics:
         result = estimate_metric(connection, experiment, metric_named(name))
-        comparisons = []
-        for found in result.comparisons:
-            planned = planned_pair(experiment, found.treatment)
-            sequence = estimate_sequence(found.deciding, planned)
-            p_value = sequence.p_value if sequential else found.deciding.p_value
-            comparisons.append(replace(found, sequence=sequence, p_value=p_value))
+        comparisons = [apply_rule(experiment, found) for found in result.comparisons]
         results.append(MetricResult(result.metric, tuple(comparisons)))
     return _corrected(results, holm=True)
+
+
+def apply_rule(experiment: Experiment, found: Comparison) -> Comparison:
+    """Add the sequence, and the p-value and the interval that the registered rule reads.
+
+    The simultaneous interval is Bonferroni's: where it leaves 0 out, Holm's p-value is under
+    alpha, so the two never contradict each other in favour of the effect.
+    """
+    effect, planned = found.deciding, planned_pair(experiment, found.treatment)
+    count = count_comparisons(experiment)
+    sequence = estimate_sequence(effect, planned)
+    if experiment.stopping_rule is StoppingRule.SEQUENTIAL:
+        together = estimate_sequence(effect, planned, comparisons=count).relative_interval
+        p_value = sequence.p_value
+    else:
+        level = 1.0 - experiment.alpha / count
+        together = compare_means(effect.control, effect.treatment, level).relative_interval
+        p_value = effect.p_value
+    return replace(found, sequence=sequence, p_value=p_value, simultaneous=together)
 
 
 def estimate_secondaries(

@@ -24,25 +24,35 @@ class VerdictKind(StrEnum):
 
     SHIP = "ship"
     DO_NOT_SHIP = "do not ship"
+    INCONCLUSIVE = "inconclusive"
     GO_ON = "go on"
     BROKEN = "broken"
 
 
+class Cause(StrEnum):
+    """Why a variant is not to be shipped."""
+
+    HARM = "harm"
+    FUTILITY = "futility"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome, in a sentence for a product owner.
+    """The outcome, in a few sentences for a product owner.
 
     Attributes:
         kind: What the registered rule says.
         sentence: The verdict with its main number.
         reasons: What led to it, one sentence each.
         variant: The variant to ship, or empty.
+        causes: Why nothing is to be shipped: harm, futility or, of several variants, both.
     """
 
     kind: VerdictKind
     sentence: str
     reasons: tuple[str, ...]
     variant: str = ""
+    causes: tuple[Cause, ...] = ()
 
 
 class CheckState(StrEnum):
@@ -104,6 +114,10 @@ class Comparison:
         sequence: The always-valid interval around the effect that decides; primaries only.
         p_value: Of the registered rule: fixed or always valid.
         p_adjusted: Corrected for the other comparisons of its family (Holm or BH).
+        simultaneous: Relative interval by the registered rule that holds for all primary
+            comparisons together (Bonferroni); of a single one the same as its own interval.
+        corrected: Relative effect with the early stop taken into account, where a gain was found
+            before the planned end.
     """
 
     treatment: str
@@ -112,6 +126,8 @@ class Comparison:
     sequence: SequentialEstimate | None = None
     p_value: float | None = None
     p_adjusted: float | None = None
+    simultaneous: Interval | None = None
+    corrected: float | None = None
 
     @property
     def deciding(self) -> Effect:
@@ -157,6 +173,23 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """Whether the relative effect changes with the days since first exposure.
+
+    Attributes:
+        effect: Difference of the mean day on which the metric comes, in days.
+        p_value: By the registered rule, corrected by Holm for all primary comparisons.
+        early: Relative effect in the first third of the days since exposure.
+        late: Relative effect in the last third.
+    """
+
+    effect: Effect
+    p_value: float | None = None
+    early: float | None = None
+    late: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TimeCourse:
     """A primary metric over time in one treatment, cumulative, by day and by age of exposure."""
 
@@ -165,6 +198,7 @@ class TimeCourse:
     cumulative: tuple[Look, ...]
     daily: tuple[Look, ...]
     since_exposure: tuple[Look, ...]
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import duckdb
 from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, StoppingRule
 from feed.experiments.design.metrics import metric_named
+from feed.experiments.judgement.erasures import check_erasures
 from feed.experiments.judgement.estimates import planned_pair
 from feed.experiments.judgement.login_check import check_logins
 from feed.experiments.judgement.model_check import check_models
@@ -59,6 +60,7 @@ def run_checks(
     connection = log.connection
     checks = [check_exposures(connection, experiment)]
     checks += check_ratios(connection, experiment, window)
+    checks.append(check_erasures(log, experiment, window))
     checks.append(check_strays(connection))
     checks += check_models(connection, experiment)
     checks.append(

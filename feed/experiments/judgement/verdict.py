@@ -6,38 +6,88 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feed.experiments.design.definitions import Experiment, Status, StoppingRule
+from feed.experiments.judgement.forecast import forecast_days
 from feed.experiments.judgement.results import (
     ArmSummary,
+    Cause,
     CheckState,
-    Comparison,
     GuardrailResult,
     MetricResult,
+    PowerSummary,
     TrustCheck,
     Verdict,
     VerdictKind,
 )
-from feed.experiments.judgement.wording import metric_difference, number, percent, percent_interval
-from feed.experiments.statistics.effects import Interval
+from feed.experiments.judgement.standings import (
+    Standing,
+    State,
+    describe_state,
+    explain_standing,
+    judge_treatments,
+    of,
+    relative_gain,
+)
+from feed.experiments.judgement.wording import join_words, number, percent
+
+_REFUSED = {State.HARMED: Cause.HARM, State.FUTILE: Cause.FUTILITY}
+_GUARDRAIL = (
+    "Suggestion: run a new version with more readers, so that the guardrails can be proven to hold,"
+    " or accept their risk and say so."
+)
+_UNDECIDED = (State.WAITING, State.OPEN, State.EARLY)
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """Where one treatment stands."""
+class _Case:
+    """One experiment at one look."""
 
-    name: str
-    wins: tuple[MetricResult, ...]
-    losses: tuple[MetricResult, ...]
-    futile: bool
-    breached: tuple[GuardrailResult, ...]
-    unproven: tuple[GuardrailResult, ...]
-
-    @property
-    def ships(self) -> bool:
-        return bool(self.wins) and not (self.losses or self.breached or self.unproven)
+    experiment: Experiment
+    standings: Sequence[Standing]
+    readers: int
+    days_run: float
+    arrivals: float
+    power: Sequence[PowerSummary]
 
     @property
-    def lost(self) -> bool:
-        return bool(self.losses or self.breached) or (self.futile and not self.wins)
+    def several(self) -> bool:
+        return len(self.standings) > 1
+
+    @property
+    def fixed(self) -> bool:
+        return self.experiment.stopping_rule is StoppingRule.FIXED
+
+    @property
+    def stopped(self) -> bool:
+        return self.experiment.status is Status.STOPPED
+
+    @property
+    def days_over(self) -> bool:
+        return self.days_run >= self.experiment.planned_days
+
+    @property
+    def complete(self) -> bool:
+        return self.readers >= self.experiment.planned_readers and self.days_over
+
+    @property
+    def progress(self) -> str:
+        experiment = self.experiment
+        return (
+            f"{number(self.readers)} of {number(experiment.planned_readers)} planned readers,"
+            f" day {number(self.days_run, 1)} of {experiment.planned_days}."
+        )
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        explained = (explain_standing(self.experiment, s) for s in self.standings)
+        return (self.progress, *explained)
+
+    def describe(self, standings: Sequence[Standing]) -> str:
+        """Say why treatments stand where they do, with their names where there are several."""
+        named: dict[str, list[str]] = {}
+        for standing in standings:
+            named.setdefault(describe_state(self.experiment, standing), []).append(standing.name)
+        parts = [f"in {join_words(n)}, {text}" for text, n in named.items()]
+        return _capital("; ".join(parts if self.several else named))
 
 
 def decide(
@@ -48,190 +98,161 @@ def decide(
     guardrails: Sequence[GuardrailResult],
     *,
     days_run: float,
+    power: Sequence[PowerSummary] = (),
+    arrivals: float = 0.0,
+    remarks: Sequence[str] = (),
 ) -> Verdict:
     """Apply the registered rule.
 
-    Broken when a trust check failed. Ship a treatment when a primary metric is proven better
-    (p-value corrected by Holm under alpha), none is proven worse and every guardrail holds. Do
-    not ship when every treatment is proven worse, has breached a guardrail or is proven to gain
-    less than the minimum effect, or when the plan is over without a proof. Else go on. Under the
-    fixed rule nothing but "broken" and "go on" is said before the planned readers and days.
+    `docs/experiments.md` has the table of all cases. Broken when a trust check failed. Ship a
+    treatment when a primary metric is proven better (p-value corrected by Holm under alpha), none
+    is proven worse and every guardrail holds. Do not ship when every treatment is proven to harm
+    (a breached guardrail, a primary metric proven worse) or to gain less than the minimum effect.
+    Else inconclusive when the planned days are over or the experiment was stopped, and go on
+    before. `Standing` says when the rule lets a metric count.
+
+    Args:
+        experiment: As registered.
+        checks: Trust checks.
+        arms: For the number of readers.
+        primaries: What decides.
+        guardrails: What must not get worse.
+        days_run: Days since the start, in whole and parts.
+        power: Of the primaries, for the forecast of an undecided experiment.
+        arrivals: New readers a day in the last week, for the same.
+        remarks: Sentences that belong beside the verdict, such as that an effect wears off.
+
+    Returns:
+        The verdict.
     """
     failed = [check for check in checks if check.state is CheckState.FAILED]
     if failed:
-        faults = list(dict.fromkeys(check.fault or check.name.lower() for check in failed))
-        more = "" if len(faults) < 3 else ", and more"
-        return Verdict(
-            VerdictKind.BROKEN,
-            f"Broken: {' and '.join(faults[:2])}{more}.",
-            tuple(f"{check.name}: {check.finding}" for check in failed),
-        )
+        return _call_broken(failed)
     readers = sum(arm.analysed for arm in arms)
     complete = readers >= experiment.planned_readers and days_run >= experiment.planned_days
-    over = complete or experiment.status is Status.STOPPED
-    progress = (
-        f"{number(readers)} of {number(experiment.planned_readers)} planned readers,"
-        f" day {number(days_run, 1)} of {experiment.planned_days}."
+    standings = judge_treatments(
+        experiment, primaries, guardrails, complete=complete, days_run=days_run
     )
-    standings = [
-        _standing(experiment, arm.name, primaries, guardrails) for arm in experiment.treatments
-    ]
-    may_decide = complete or experiment.stopping_rule is StoppingRule.SEQUENTIAL
-    winners = [standing for standing in standings if standing.ships]
-    if may_decide and winners:
-        return _ship(experiment, winners, primaries, progress)
-    if over or (may_decide and all(standing.lost for standing in standings)):
-        return _refuse(experiment, standings, primaries, progress, complete=complete)
-    reasons = [progress, *(_state_of(experiment, s, primaries) for s in standings)]
-    return Verdict(VerdictKind.GO_ON, _go_on_sentence(experiment, standings), tuple(reasons))
+    case = _Case(experiment, standings, readers, days_run, arrivals, power)
+    states = {standing.state for standing in standings}
+    if State.SHIPS in states:
+        return _ship(case, remarks)
+    if states <= set(_REFUSED):
+        return _refuse(case, remarks)
+    if case.days_over or case.stopped:
+        return _leave_open(case, remarks)
+    return _go_on(case, remarks)
 
 
-def deciding_interval(experiment: Experiment, comparison: Comparison) -> Interval | None:
-    """Return the relative interval that the registered rule reads."""
-    if experiment.stopping_rule is StoppingRule.FIXED:
-        return comparison.deciding.relative_interval
-    return comparison.sequence.relative_interval if comparison.sequence else None
-
-
-def describe_effect(result: MetricResult, treatment: str) -> str:
-    """Say what a metric did in a treatment."""
-    comparison = _of(result, treatment)
-    effect = comparison.deciding
-    title = result.metric.title
-    lowered = title[0].lower() + title[1:]
-    if effect.relative is None:
-        return f"{lowered} cannot be compared ({effect.reason or 'control is zero'})"
-    verb = "rose" if effect.relative > 0 else "fell" if effect.relative < 0 else "moved"
-    return f"{lowered} {verb} by {percent(abs(effect.relative))}"
-
-
-def describe_interval(experiment: Experiment, result: MetricResult, treatment: str) -> str:
-    """Give the interval that decides, with what it may be used for."""
-    interval = deciding_interval(experiment, _of(result, treatment))
-    if interval is None:
-        return f"{treatment}: there is no interval for {result.metric.title.lower()} yet"
-    level = percent(1.0 - experiment.alpha, digits=0)
-    use = "valid at every look" if experiment.stopping_rule is StoppingRule.SEQUENTIAL else "fixed"
-    return (
-        f"{treatment}, {result.metric.title.lower()}: {percent_interval(interval)}"
-        f" ({level} interval, {use})"
-    )
-
-
-def _standing(
-    experiment: Experiment,
-    name: str,
-    primaries: Sequence[MetricResult],
-    guardrails: Sequence[GuardrailResult],
-) -> _Standing:
-    wins: list[MetricResult] = []
-    losses: list[MetricResult] = []
-    bounded: list[bool] = []
-    for result in primaries:
-        comparison = _of(result, name)
-        sign = 1.0 if result.metric.direction == "higher_is_better" else -1.0
-        proven = comparison.p_adjusted is not None and comparison.p_adjusted < experiment.alpha
-        if proven:
-            better = sign * (comparison.deciding.difference or 0.0) > 0
-            (wins if better else losses).append(result)
-        interval = deciding_interval(experiment, comparison)
-        if interval is not None:
-            best = interval.high if sign > 0 else -interval.low
-            bounded.append(best < experiment.minimum_effect)
-    mine = [g for g in guardrails if g.comparison.treatment == name]
-    return _Standing(
-        name,
-        tuple(wins),
-        tuple(losses),
-        futile=len(bounded) == len(primaries) and all(bounded),
-        breached=tuple(g for g in mine if g.outcome.verdict == "breached"),
-        unproven=tuple(g for g in mine if g.outcome.verdict in {"unproven", "no_estimate"}),
-    )
-
-
-def _ship(
-    experiment: Experiment,
-    winners: Sequence[_Standing],
-    primaries: Sequence[MetricResult],
-    progress: str,
-) -> Verdict:
-    best = max(winners, key=lambda standing: _gain(standing.wins[0], standing.name))
-    effect = describe_effect(best.wins[0], best.name)
+def _call_broken(failed: Sequence[TrustCheck]) -> Verdict:
+    faults = list(dict.fromkeys(check.fault or check.name.lower() for check in failed))
+    more = "" if len(faults) < 3 else ", and more"
     return Verdict(
-        VerdictKind.SHIP,
-        f"Ship {best.name}: {effect}, and every guardrail holds.",
-        (progress, *(_state_of(experiment, standing, primaries) for standing in winners)),
-        best.name,
+        VerdictKind.BROKEN,
+        f"Broken: {' and '.join(faults[:2])}{more}.",
+        tuple(f"{check.name}: {check.finding}" for check in failed),
     )
 
 
-def _refuse(
-    experiment: Experiment,
-    standings: Sequence[_Standing],
-    primaries: Sequence[MetricResult],
-    progress: str,
-    *,
-    complete: bool,
-) -> Verdict:
-    first = standings[0]
-    if first.losses:
-        why = describe_effect(first.losses[0], first.name)
-    elif first.breached:
-        why = f"{first.breached[0].metric.title} got worse by more than its margin"
-    elif first.wins:
-        why = f"{first.unproven[0].metric.title} is not proven to be unharmed"
+def _ship(case: _Case, remarks: Sequence[str]) -> Verdict:
+    ready = [standing for standing in case.standings if standing.state is State.SHIPS]
+    ready.sort(key=lambda s: -relative_gain(s.wins[0], s.name))
+    best, *others = ready
+    sentence = f"Ship {best.name}: {describe_state(case.experiment, best)}."
+    if others:
+        sentence += f" {join_words([s.name for s in others])} could be shipped too, with less gain."
+    sentence += " The effect changes with time: see below." if remarks else ""
+    sentence += _others(case)
+    early = tuple(_early_remark(standing) for standing in ready if _was_early(standing))
+    return Verdict(VerdictKind.SHIP, sentence, (*case.reasons, *early, *remarks), variant=best.name)
+
+
+def _refuse(case: _Case, remarks: Sequence[str]) -> Verdict:
+    causes = tuple(cause for state, cause in _REFUSED.items() if _in_state(case, state))
+    proven = {Cause.HARM: "to do harm", Cause.FUTILITY: "to gain too little to matter"}
+    each = "each of them" if case.several else case.standings[0].name
+    opening = f"{each} is proven {' or '.join(proven[cause] for cause in causes)}"
+    sentence = f"Do not ship: {opening}. {case.describe(case.standings)}."
+    return Verdict(VerdictKind.DO_NOT_SHIP, sentence, (*case.reasons, *remarks), causes=causes)
+
+
+def _leave_open(case: _Case, remarks: Sequence[str]) -> Verdict:
+    undecided = [standing for standing in case.standings if standing.state not in _REFUSED]
+    sentence = f"Inconclusive: {_why_undecided(case)}. {case.describe(undecided)}."
+    sentence += _others(case, *_UNDECIDED)
+    forecast: tuple[str, ...] = (_GUARDRAIL,)
+    if not any(standing.state is State.WAITING for standing in undecided):
+        forecast = forecast_days(
+            case.experiment, case.power, readers=case.readers, arrivals=case.arrivals
+        )
+    return Verdict(VerdictKind.INCONCLUSIVE, sentence, (*case.reasons, *forecast, *remarks))
+
+
+def _why_undecided(case: _Case) -> str:
+    experiment = case.experiment
+    came = f"only {number(case.readers)} of {number(experiment.planned_readers)} planned readers"
+    if case.complete:
+        return "the planned readers and days are over"
+    if case.days_over and case.readers < experiment.planned_readers:
+        unless = ", and the fixed rule decides only with all of them" if case.fixed else ""
+        return f"the planned days are over, but {came} came{unless}"
+    if case.fixed:
+        return "it was stopped before its plan was complete, and the fixed rule decides only then"
+    if case.days_run < experiment.minimum_days:
+        return (
+            f"it was stopped on day {number(case.days_run, 1)}, before the"
+            f" {experiment.minimum_days} days that a verdict waits for"
+        )
+    return "it was stopped before its planned end"
+
+
+def _go_on(case: _Case, remarks: Sequence[str]) -> Verdict:
+    undecided = [standing for standing in case.standings if standing.state not in _REFUSED]
+    waiting = [standing for standing in undecided if standing.state is State.WAITING]
+    if undecided[0].state is State.EARLY:
+        least = case.experiment.minimum_days
+        sentence = (
+            "the plan allows no verdict before its planned readers and days"
+            if case.fixed
+            else f"no primary metric may decide before {least} whole days are over"
+        )
+    elif waiting:
+        sentence = f"a gain is proven, but not yet that nothing suffers. {case.describe(waiting)}"
     else:
-        why = f"no proven gain: {describe_effect(primaries[0], first.name)}"
-    cut_short = not complete and experiment.status is Status.STOPPED
-    early = " The experiment ended before its planned end." if cut_short else ""
-    return Verdict(
-        VerdictKind.DO_NOT_SHIP,
-        f"Do not ship: {why}.{early}",
-        (progress, *(_state_of(experiment, standing, primaries) for standing in standings)),
+        sentence = "nothing is proven yet, either way"
+    sentence = f"Go on: {sentence}.{_others(case, *_UNDECIDED)}"
+    return Verdict(VerdictKind.GO_ON, sentence, (*case.reasons, *remarks))
+
+
+def _others(case: _Case, *shown: State) -> str:
+    """Name the treatments in states that the sentence does not tell of."""
+    words = {
+        State.HARMED: "Out for harm",
+        State.FUTILE: "Out for too small a gain",
+        State.WAITING: "Waiting for a guardrail",
+        State.OPEN: "Not decided",
+        State.EARLY: "Not decided",
+    }
+    named = [(text, _in_state(case, state)) for state, text in words.items() if state not in shown]
+    return "".join(f" {text}: {join_words(names)}." for text, names in named if names)
+
+
+def _in_state(case: _Case, state: State) -> list[str]:
+    return [standing.name for standing in case.standings if standing.state is state]
+
+
+def _was_early(standing: Standing) -> bool:
+    return of(standing.wins[0], standing.name).corrected is not None
+
+
+def _early_remark(standing: Standing) -> str:
+    comparison = of(standing.wins[0], standing.name)
+    return (
+        f"{standing.name}: an experiment that stops as soon as a gain is proven overstates it."
+        f" With that taken into account, {percent(comparison.deciding.relative, signed=True)} is"
+        f" more likely about {percent(comparison.corrected, signed=True)}."
     )
 
 
-def _go_on_sentence(experiment: Experiment, standings: Sequence[_Standing]) -> str:
-    waiting = [standing for standing in standings if standing.wins and not standing.lost]
-    if experiment.stopping_rule is StoppingRule.FIXED:
-        return "Go on: the plan allows no verdict before its planned readers and days."
-    if waiting:
-        missing = ", ".join(g.metric.title.lower() for g in waiting[0].unproven)
-        return f"Go on: the gain is proven, but it is not yet proven that {missing} is unharmed."
-    return "Go on: nothing is proven yet, either way."
-
-
-def _state_of(
-    experiment: Experiment, standing: _Standing, primaries: Sequence[MetricResult]
-) -> str:
-    parts = [
-        describe_interval(experiment, result, standing.name)
-        + _in_reader_terms(experiment, result, standing)
-        for result in primaries
-    ]
-    if standing.breached:
-        parts.append("breached: " + ", ".join(g.metric.title for g in standing.breached))
-    if standing.unproven:
-        parts.append("not proven unharmed: " + ", ".join(g.metric.title for g in standing.unproven))
-    if standing.futile and not standing.wins:
-        parts.append(f"a gain of {percent(experiment.minimum_effect)} or more is ruled out")
-    return f"{'; '.join(parts)}."
-
-
-def _in_reader_terms(experiment: Experiment, result: MetricResult, standing: _Standing) -> str:
-    comparison = _of(result, standing.name)
-    difference = comparison.deciding.difference
-    if deciding_interval(experiment, comparison) is None:
-        return ""
-    if result.metric.form != "number" or result.metric.denominator or not difference:
-        return ""
-    return f", {metric_difference(1000 * difference, 'count')} for every {number(1000)} readers"
-
-
-def _gain(result: MetricResult, treatment: str) -> float:
-    relative = _of(result, treatment).deciding.relative or 0.0
-    return relative if result.metric.direction == "higher_is_better" else -relative
-
-
-def _of(result: MetricResult, treatment: str) -> Comparison:
-    return next(found for found in result.comparisons if found.treatment == treatment)
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

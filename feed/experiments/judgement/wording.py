@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from feed.experiments.design.metrics import Form
 from feed.experiments.statistics.effects import Interval
 
@@ -74,12 +76,18 @@ def share_range(interval: Interval | None) -> str:
     return f"{low} to {high}{THIN}%"
 
 
-def percent_interval(interval: Interval | None) -> str:
+def percent_interval(interval: Interval | None, between: str = "to") -> str:
     """Write an interval of relative effects."""
     if interval is None:
         return NONE
     low, high = (percent(bound, signed=True) for bound in interval)
-    return f"{low} to {high}"
+    return f"{low} {between} {high}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Join words or clauses by commas and a last "and"."""
+    *most, last = words or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _signed(value: float, digits: int) -> str:

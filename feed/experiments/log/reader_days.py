@@ -39,10 +39,10 @@ def create_reader_days(
     Rows before count only from before the start of the experiment, rows after only from the first
     exposure on. An event counts at the time it happened, unless the clock that told so is more
     than a day off: then at the time it came. It never counts before the feed that it belongs to.
-    A repeated event counts once. Needs `requests` and `exposed`.
-
+    A repeated event counts once. Slots count at the time of their feed, even those of a page that
+    was loaded after midnight. A session that was open at the first exposure counts on both sides.
     All spellings of a section count as the one that most articles have; `section_aliases` are
-    further names by key.
+    further names by key. Needs `requests` and `exposed`.
     """
     connection.execute(_latest_articles())
     unite_sections(connection, section_aliases or {})
@@ -151,7 +151,9 @@ WITH told AS (
     SELECT * EXCLUDE (kind, event),
         CASE WHEN lag(event) OVER neighbours = event AND kind <> 'view' THEN 'repeat'
              ELSE kind END AS kind,
-        coalesce(moment - lag(moment) OVER neighbours > {SESSION_GAP_S}, true) AS opens_session
+        coalesce(moment - lag(moment) OVER neighbours > {SESSION_GAP_S}
+            OR (moment >= first_at AND lag(moment) OVER neighbours < first_at), true)
+            AS opens_session
     FROM placed
     WHERE moment >= getvariable('pre_from') AND moment < getvariable('to_at')
       AND (moment >= first_at OR moment < getvariable('from_at'))
@@ -171,18 +173,19 @@ def _shown_days() -> str:
 CREATE TABLE shown_days_table AS
 WITH by_section AS (
     SELECT
-        x.reader, CAST(floor(epoch(s.served_at) / 86400) AS INTEGER) AS day,
-        epoch(s.served_at) >= x.first_at AS after,
+        x.reader, CAST(floor(q.moment / 86400) AS INTEGER) AS day,
+        q.moment >= x.first_at AS after,
         a.section,
         count(*) AS slots,
         count(*) FILTER (s.trending) AS trending_slots,
         count(*) FILTER (a.ai_generated = 'generated') AS ai_slots,
         count(*) FILTER (s.explored) AS explored_slots
     FROM served AS s JOIN exposed AS x USING (user_id)
+    JOIN requests AS q ON q.request = hash(s.request_id) AND q.user_id = s.user_id
     LEFT JOIN latest_articles AS a USING (article_id)
     WHERE s.served_at >= to_timestamp(getvariable('pre_from'))
       AND s.served_at < to_timestamp(getvariable('to_at'))
-      AND (epoch(s.served_at) >= x.first_at OR epoch(s.served_at) < getvariable('from_at'))
+      AND (q.moment >= x.first_at OR epoch(s.served_at) < getvariable('from_at'))
     GROUP BY ALL
 )
 SELECT reader, day, after,

@@ -13,6 +13,7 @@ import duckdb
 
 from feed.config import DAY_S
 from feed.storage.archive import Archive
+from feed.storage.archive_erasures import Erased, read_erased
 from feed.storage.archive_files import day_name as day_of_file
 from feed.storage.archive_files import table_files
 from feed.storage.archive_ledger import Ledger
@@ -31,6 +32,7 @@ class Log:
         commits: Numbers of the first and last commit of every file, by day, in any table.
         held_commits: Numbers of all commits that files of those days may hold.
         empty_commits: Numbers of recent commits that left none.
+        erased: Erased readers by experiment, day of first exposure and variant.
         last_commit: The newest commit's number; 0 where the archive keeps no ledger.
     """
 
@@ -40,6 +42,7 @@ class Log:
     held_commits: Mapping[str, frozenset[int]] = field(default_factory=dict)
     empty_commits: frozenset[int] = frozenset()
     last_commit: int = 0
+    erased: Erased = field(default_factory=dict)
 
     def was_quiet(self, day: str) -> bool:
         """Whether nothing was ever archived of a day that has no file.
@@ -109,6 +112,7 @@ def open_log(
             },
             frozenset(entry.number for entry in entries if not entry.files),
             entries[-1].number if entries else 0,
+            read_erased(folder),
         )
 
 

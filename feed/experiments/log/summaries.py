@@ -168,6 +168,33 @@ WHERE d.after AND r.analysed AND d.day < $full GROUP BY ALL
     return found
 
 
+def read_drift_moments(
+    connection: duckdb.DuckDBPyConnection, metric: Metric, window: Window
+) -> dict[str, Moments]:
+    """Return by variant the moments of when the metric came, in days since first exposure.
+
+    Each reader has two sums over the days since first exposure that the window holds in full: of
+    the metric's numerator, weighted by the day less the middle of the reader's days, and not
+    weighted; likewise of its denominator. Readers with fewer than two such days are left out.
+    """
+    day = "(d.day - r.first_day - ($full - r.first_day - 1) / 2.0)"
+    sums = [f"sum({day} * d.{metric.numerator})", f"sum(d.{metric.numerator})"]
+    if metric.denominator:
+        sums += [f"sum({day} * d.{metric.denominator})", f"sum(d.{metric.denominator})"]
+    else:
+        sums += ["0.0", "1.0"]
+    named = ", ".join(f"CAST(coalesce({sql}, 0) AS DOUBLE) AS v{i}" for i, sql in enumerate(sums))
+    rows = connection.execute(
+        f"WITH chosen AS (SELECT r.reader, any_value(r.variant) AS variant, {named}"  # noqa: S608
+        " FROM readers AS r LEFT JOIN reader_days AS d"
+        " ON d.reader = r.reader AND d.after AND d.day < $full"
+        " WHERE r.analysed AND r.first_day <= $full - 2 GROUP BY r.reader)"
+        f" SELECT variant, count(*), {_moment_sums()} FROM chosen GROUP BY variant",
+        {"full": int(window.to_at // DAY_S)},
+    ).fetchall()
+    return {str(name): _from_row(np.asarray(row, dtype=float)) for name, *row in rows}
+
+
 def count_analysed(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Return the readers in the estimates, by variant."""
     rows = connection.execute(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from feed.documents.charts import Bar
 from feed.documents.document import Block, Cell, DataTable, Figure, Heading, Paragraph, Row, Section
+from feed.experiments.judgement.estimates import count_comparisons
 from feed.experiments.judgement.results import (
     Comparison,
     GuardrailResult,
@@ -15,8 +16,10 @@ from feed.experiments.judgement.results import (
     TeamResult,
     VerdictKind,
 )
+from feed.experiments.judgement.standings import of
 from feed.experiments.judgement.wording import (
     NONE,
+    join_words,
     metric_difference,
     metric_value,
     number,
@@ -26,10 +29,12 @@ from feed.experiments.judgement.wording import (
 )
 from feed.experiments.report.figures import effect_bar, effects_chart
 from feed.experiments.report.front import is_sequential, titled
-from feed.experiments.statistics.effects import Effect
+from feed.experiments.statistics.effects import Effect, Interval
 from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 
-_OUTCOMES = {
+NEUTRAL = ("share_trending", "feed_views", "impressions", "coverage")
+"""Metrics that describe what was shown, where neither way is better in itself."""
+OUTCOMES = {
     "holds": Cell("✓ holds", tone="good"),
     "breached": Cell("✗ breached", tone="bad"),
     "unproven": Cell("? not proven", tone="warn"),
@@ -60,12 +65,41 @@ def _primary(report: Report, result: MetricResult, comparison: Comparison) -> li
         target = sign_of(result) * report.experiment.minimum_effect
         chart = effects_chart([bar for bar, _ in estimates], target, "worth finding")
         blocks.append(Figure(chart, f"{title}: intervals of the relative effect"))
-    compared = sum(len(found.comparisons) for found in report.primaries)
-    if compared > 1 and comparison.p_adjusted is not None:
-        corrected = f"Corrected for {compared} comparisons (Holm)"
-        blocks.append(Paragraph(f"{corrected}: {p_value(comparison.p_adjusted)}.", "note"))
+    if text := _correction(report, comparison):
+        blocks.append(Paragraph(text, "note"))
     head = _head(report, "Estimate", comparison.treatment, "p-value")
-    return [*blocks, DataTable(head, [row for _, row in estimates])]
+    return [*blocks, DataTable(head, [row for _, row in estimates], stacked=True)]
+
+
+def _correction(report: Report, comparison: Comparison) -> str:
+    """Connect the intervals with the p-value that is corrected for all primary comparisons."""
+    count, alpha = count_comparisons(report.experiment), report.experiment.alpha
+    together, single = comparison.simultaneous, _single_interval(report, comparison)
+    if count < 2 or comparison.p_adjusted is None or together is None:
+        return ""
+    text = (
+        f"There are {count} primary comparisons. Corrected for all of them (Holm):"
+        f" {p_value(comparison.p_adjusted)}. The interval “all together” holds for all of them at"
+        " once (Bonferroni), the others each for itself."
+    )
+    proven = comparison.p_adjusted < alpha
+    if proven and together.covers(0.0):
+        text += (
+            " Holm's correction proves the effect although this interval still includes 0: it is"
+            " a little stronger than any interval for all at once."
+        )
+    if not proven and single is not None and not single.covers(0.0):
+        text += (
+            f" An interval of one comparison leaves out 0, but among {count} that happens too"
+            " often by chance: the effect is not proven."
+        )
+    return text
+
+
+def _single_interval(report: Report, comparison: Comparison) -> Interval | None:
+    if is_sequential(report.experiment):
+        return comparison.sequence.relative_interval if comparison.sequence else None
+    return comparison.deciding.relative_interval
 
 
 def _estimates(
@@ -74,21 +108,40 @@ def _estimates(
     """Return the raw, adjusted and always-valid estimates of a primary metric."""
     adjusted, sequence = comparison.adjusted, comparison.sequence
     sequential = is_sequential(report.experiment)
-    decides = not sequential and adjusted is None
+    several = count_comparisons(report.experiment) > 1
+    decides = not (sequential or several) and adjusted is None
     raw = Cell("Raw", (comparison.raw.reason,), strong=decides)
     found = [_estimate(raw, comparison.raw, result)]
     if adjusted is not None:
         saved = adjusted.variance_reduction
         note = adjusted.effect.reason if saved is None else f"variance reduced by {percent(saved)}"
-        name = Cell("Adjusted (CUPED)", (note,), strong=not sequential)
+        name = Cell("Adjusted (CUPED)", (note,), strong=not (sequential or several))
         found.append(_estimate(name, adjusted.effect, result))
     if sequence is not None:
         note = sequence.reason or "may be read at every look"
-        name = Cell("Always valid", (note,), strong=sequential)
+        name = Cell("Always valid", (note,), strong=sequential and not several)
         interval, p = sequence.relative_interval, sequence.p_value
         effect = replace(comparison.deciding, relative_interval=interval, p_value=p)
         found.append(_estimate(name, effect, result))
+    if several:
+        name = Cell("All together", ("corrected for all primary comparisons",), strong=True)
+        interval, p = comparison.simultaneous, comparison.p_adjusted
+        effect = replace(comparison.deciding, relative_interval=interval, p_value=p)
+        found.append(_estimate(name, effect, result))
+    if comparison.corrected is not None:
+        name = Cell("Early stop taken into account", ("an early stop overstates the effect",))
+        found.append(_estimate(name, _corrected_effect(comparison), result))
     return found
+
+
+def _corrected_effect(comparison: Comparison) -> Effect:
+    """Return the effect without what an early stop adds to it; it has no interval of its own."""
+    effect, relative = comparison.deciding, comparison.corrected or 0.0
+    control = effect.control.mean or 0.0
+    treatment = replace(effect.treatment, mean=control * (1.0 + relative))
+    return Effect(
+        effect.control, treatment, effect.level, difference=control * relative, relative=relative
+    )
 
 
 def _estimate(name: Cell, effect: Effect, result: MetricResult) -> tuple[Bar, Row]:
@@ -119,7 +172,12 @@ def guardrails_section(report: Report) -> Section:
     treated = treatments[0] if len(treatments) == 1 else "treatment"
     head = ("Guardrail", "Outcome", control, treated, "Change", "Margin", "p-value")
     block = (
-        DataTable(head, [_guardrail(result) for result in report.guardrails], prose=("Outcome",))
+        DataTable(
+            head,
+            [_guardrail(result) for result in report.guardrails],
+            prose=("Outcome",),
+            stacked=True,
+        )
         if report.guardrails
         else Paragraph("No guardrail was registered.")
     )
@@ -138,7 +196,7 @@ def _guardrail(result: GuardrailResult) -> Row:
         interval = " to ".join(metric_difference(end, form) for end in effect.interval or ())
     return (
         Cell(result.metric.title, (result.comparison.treatment,)),
-        replace(_OUTCOMES[result.outcome.verdict], notes=(result.outcome.reason,)),
+        replace(OUTCOMES[result.outcome.verdict], notes=(result.outcome.reason,)),
         metric_value(effect.control.mean, form),
         metric_value(effect.treatment.mean, form),
         Cell(change, ("" if interval == NONE else interval,)),
@@ -151,24 +209,41 @@ def secondary_section(report: Report) -> Section:
     """Return the metrics that decide nothing."""
     note = (
         "Secondary metrics decide nothing. Their p-values are corrected for each other (Benjamini"
-        " and Hochberg); their intervals are not corrected."
+        " and Hochberg). Their intervals are not: one that leaves out 0 proves nothing beside a"
+        " large corrected p."
     )
     blocks: list[Block] = []
     for arm in report.experiment.treatments:
         if len(report.experiment.treatments) > 1:
             blocks.append(Heading(arm.name))
-        found = [
-            _estimate(Cell(result.metric.title), replace(c.deciding, p_value=c.p_adjusted), result)
-            for result in report.secondaries
-            for c in result.comparisons
-            if c.treatment == arm.name
-        ]
+        mine = [(r, of(r, arm.name)) for r in report.secondaries]
+        measured = [(r, c) for r, c in mine if c.deciding.p_value is not None]
+        found = [_secondary(report, result, comparison) for result, comparison in measured]
         if bars := [bar for bar, _ in found if bar.value is not None and bar.low is not None]:
             label = f"Relative effects on secondary metrics in {arm.name}"
             blocks.append(Figure(effects_chart(bars), label))
         head = _head(report, "Metric", arm.name, "Corrected p")
         blocks.append(DataTable(head, [row for _, row in found]))
+        if constant := [r for r, c in mine if c.deciding.p_value is None]:
+            names = join_words([_constant(r, arm.name) for r in constant])
+            blocks.append(Paragraph(f"Without a difference to measure: {names}.", "note"))
     return Section("What else moved", "Secondary", "secondary", blocks, note)
+
+
+def _secondary(report: Report, result: MetricResult, comparison: Comparison) -> tuple[Bar, Row]:
+    """Return a secondary metric with its corrected p-value; only a proven one has a colour."""
+    p, effect = comparison.p_adjusted, comparison.deciding
+    _, row = _estimate(Cell(result.metric.title), replace(effect, p_value=p), result)
+    sign = 0.0 if result.metric.name in NEUTRAL else sign_of(result)
+    proven = p is not None and p < report.experiment.alpha
+    interval = effect.relative_interval
+    return effect_bar(result.metric.title, effect.relative, interval, sign, proven=proven), row
+
+
+def _constant(result: MetricResult, treatment: str) -> str:
+    effect, form = of(result, treatment).deciding, result.metric.form
+    means = [metric_value(arm.mean, form) for arm in (effect.control, effect.treatment)]
+    return f"{result.metric.title} ({' and '.join(means)})"
 
 
 def holdout_section(report: Report, holdout: HoldoutResult) -> Section:

@@ -15,6 +15,8 @@ from feed.documents.document import (
     Paragraph,
     Section,
 )
+from feed.experiments.design.definitions import Experiment
+from feed.experiments.judgement.drifts import describe_drift
 from feed.experiments.judgement.results import (
     BoostComparison,
     Look,
@@ -54,13 +56,16 @@ def time_section(report: Report) -> Section:
         title = titled(report, course.metric, course.treatment)
         blocks.append(Heading(title))
         if any(look.effect.relative is not None for look in course.cumulative):
-            blocks += _course(course, title, report.experiment.minimum_effect)
+            blocks += _course(course, title, report.experiment)
         else:
             blocks.append(Paragraph("There is no day with readers in both variants yet."))
     return Section("Over time", "Over time", "time", blocks)
 
 
-def _course(course: TimeCourse, title: str, target: float) -> list[Block]:
+def _course(course: TimeCourse, title: str, experiment: Experiment) -> list[Block]:
+    target = experiment.minimum_effect
+    drift = describe_drift(course, experiment.alpha)
+    said = [Paragraph(drift, "warning")] if drift else []
     if course.metric.direction == "lower_is_better":
         target = -target
     cumulative = course_chart(course, target)
@@ -80,6 +85,7 @@ def _course(course: TimeCourse, title: str, target: float) -> list[Block]:
         Paragraph("Each day by itself; readers without activity count as zero.", "note"),
         Folded("All single days", [_looks_table(course.daily)]),
         Heading("By days since first exposure"),
+        *said,
         Figure(
             since,
             f"{title}, effect by days since exposure",

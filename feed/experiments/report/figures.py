@@ -19,13 +19,18 @@ def effect_bar(
     sign: float,
     *,
     strong: bool = False,
+    proven: bool = True,
 ) -> Bar:
-    """Return a relative effect as a line of a figure; `sign` is -1 where lower is better."""
+    """Return a relative effect as a line of a figure.
+
+    `sign` is -1 where lower is better and 0 where neither way is. An interval that leaves out 0
+    has a colour, unless a correction says that it is not `proven`.
+    """
     text = percent(value, signed=True) if value is not None else NONE
     colour = "ink" if strong else "muted"
     if interval is None:
         return Bar(label, value, text=text, colour=colour, strong=strong)
-    if interval.low > 0 or interval.high < 0:
+    if proven and sign and (interval.low > 0 or interval.high < 0):
         colour = "good" if sign * interval.low > 0 else "bad"
     low, high = (percent(bound, signed=True)[:-2] for bound in interval)
     bounds = f"({low} to {high})" if value is not None else ""

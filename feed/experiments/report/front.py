@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from feed.documents.document import (
+    Block,
     Cell,
     DataTable,
     Fact,
+    Folded,
     Heading,
     Headline,
     Paragraph,
@@ -18,7 +20,7 @@ from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, StoppingRule
 from feed.experiments.design.metrics import Metric, metric_named
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
-from feed.experiments.judgement.verdict import deciding_interval
+from feed.experiments.judgement.standings import deciding_interval
 from feed.experiments.judgement.wording import NONE, number, percent, percent_interval
 from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE
 
@@ -96,16 +98,32 @@ def trust_section(report: Report) -> Section:
     )
     if is_sequential(report.experiment):
         note += "; all p-values here are valid at every look"
-    checks = [(check.name, _OUTCOMES[check.state], check.finding) for check in report.checks]
+    found = ("Outcome", "What was found")
+    tables = {
+        passed: DataTable(
+            ("Check", *found),
+            [
+                (check.name, _OUTCOMES[check.state], check.finding)
+                for check in report.checks
+                if (check.state is CheckState.PASSED) == passed
+            ],
+            prose=found,
+            stacked=True,
+        )
+        for passed in (False, True)
+    }
+    blocks: list[Block] = [tables[False]] if tables[False].rows else []
+    if count := len(tables[True].rows):
+        title = f"✓ {count} of {len(report.checks)} trust checks passed"
+        blocks.append(Folded(title, [tables[True]]))
     arms: list[Row] = []
     for arm in report.arms:
         changes = describe_variant(report.experiment, arm.name).split(": ", 1)[1]
         counts = map(number, (arm.exposed, arm.analysed, arm.views, arm.events))
         arms.append((Cell(arm.name, (changes,)), percent(arm.share), *counts))
-    found = ("Outcome", "What was found")
     head = ("Variant", "Share", "Readers exposed", "In the estimates", "Feeds", "Events")
-    tables = DataTable(("Check", *found), checks, prose=found, stacked=True), DataTable(head, arms)
-    return Section("Can these numbers be trusted?", "Trust", "trust", tables, f"{note}.")
+    blocks.append(DataTable(head, arms, stacked=True))
+    return Section("Can these numbers be trusted?", "Trust", "trust", blocks, f"{note}.")
 
 
 def design_section(experiment: Experiment) -> Section:
@@ -120,7 +138,10 @@ def design_section(experiment: Experiment) -> Section:
         if is_sequential(experiment)
         else "once, at the planned readers and days; what came later is left out"
     )
-    planned = f"{number(experiment.planned_readers)} readers, {experiment.planned_days} days"
+    planned = (
+        f"{number(experiment.planned_readers)} readers, {experiment.planned_days} days; no primary"
+        f" metric decides before day {experiment.minimum_days}"
+    )
     rows = [
         ("Owner", experiment.owner),
         ("Unit", "reader"),

@@ -33,12 +33,14 @@ from feed.experiments.report.front import (
     reproduction_section,
     trust_section,
 )
+from feed.experiments.report.overview import overview_section
 
 
 def experiment_document(report: Report) -> Document:
     """Return what a report says, as sections of text, tables and figures."""
     experiment = report.experiment
     sections = [
+        *([overview_section(report)] if len(experiment.treatments) > 1 else []),
         trust_section(report),
         primary_section(report),
         guardrails_section(report),

@@ -51,11 +51,13 @@ def mixing_scale(n_planned: int, alpha: float) -> float:
     return math.sqrt((twice_log + math.log(twice_log + 1.0)) / max(n_planned, 1))
 
 
-def critical_value(n: int, n_planned: int, alpha: float) -> float:
+def critical_value(n: int, n_planned: int, alpha: float, comparisons: int = 1) -> float:
     """Half-width of the sequence at n readers, in standard errors.
 
     sqrt(2 (n rho^2 + 1) / (n rho^2) * ln(sqrt(n rho^2 + 1) / alpha)): theorem 2.2 of the source
-    with the variance of one reader written as n times that of the effect.
+    with the variance of one reader written as n times that of the effect. With several
+    comparisons each gets its part of alpha (Bonferroni) while rho stays, so that the interval
+    leaves 0 out exactly when the p-value lies under that part.
 
     Source: as ``mixing_scale``.
 
@@ -63,16 +65,18 @@ def critical_value(n: int, n_planned: int, alpha: float) -> float:
         n: Readers so far, both variants.
         n_planned: Readers planned, both variants.
         alpha: Error over all looks.
+        comparisons: That share the error.
 
     Returns:
         The critical value; about 3.03 at the planned size and 5 %.
     """
     clock = n * mixing_scale(n_planned, alpha) ** 2
-    return math.sqrt(2.0 * (clock + 1.0) / clock * math.log(math.sqrt(clock + 1.0) / alpha))
+    log_width = math.log(comparisons * math.sqrt(clock + 1.0) / alpha)
+    return math.sqrt(2.0 * (clock + 1.0) / clock * log_width)
 
 
 def estimate_sequence(
-    effect: Effect, n_planned: int, *, burn_in: int = DEFAULT_BURN_IN
+    effect: Effect, n_planned: int, *, burn_in: int = DEFAULT_BURN_IN, comparisons: int = 1
 ) -> SequentialEstimate:
     """Turn the effect at one look into a statement that is valid over all looks.
 
@@ -82,6 +86,7 @@ def estimate_sequence(
         effect: The effect at this look; its level sets the error over all looks.
         n_planned: Readers planned in both variants together, fixed before the start.
         burn_in: Readers in each variant below which nothing is said.
+        comparisons: That the interval has to hold for all together; the p-value is that of one.
 
     Returns:
         The estimate.
@@ -92,7 +97,8 @@ def estimate_sequence(
         return SequentialEstimate(reason=f"fewer than {burn_in} readers in a variant")
     n = effect.control.n + effect.treatment.n
     score = effect.difference / effect.standard_error
-    return _sequence(effect, score, n, n_planned, critical_value(n, n_planned, 1.0 - effect.level))
+    critical = critical_value(n, n_planned, 1.0 - effect.level, comparisons)
+    return _sequence(effect, score, n, n_planned, critical)
 
 
 def estimate_group_sequence(

@@ -27,6 +27,7 @@ class World:
         days: Days of the experiment.
         pre_days: Days before it.
         lift: Relative change of clicks, and with them of everything read, outside control.
+        lifted_days: Days of the experiment after which the change is gone; all of them if 0.
         held_out: Share of all readers kept out of the experiment.
         visits: Chance that a reader comes on a day.
         lost_exposures: Share of treatment's readers whose served feeds were never logged.
@@ -43,6 +44,7 @@ class World:
     days: int = 14
     pre_days: int = 14
     lift: float = 0.0
+    lifted_days: int = 0
     held_out: float = 0.0
     visits: float = 0.5
     lost_exposures: float = 0.0
@@ -74,6 +76,8 @@ def write_simulated_log(data_dir: Path, world: World) -> None:
     for day in range(first_day - world.pre_days, first_day + world.days):
         connection.execute("SET VARIABLE day = ?", [day])
         connection.execute("SET VARIABLE running = ?", [day >= first_day])
+        lifted = not world.lifted_days or day < first_day + world.lifted_days
+        connection.execute("SET VARIABLE lift = ?", [world.lift if lifted else 0.0])
         connection.execute(_SLOTS)
         _copy(connection, _SERVED, archive / "served", day * DAY_S)
         _copy(connection, _EVENTS, archive / "events", day * DAY_S)

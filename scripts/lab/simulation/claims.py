@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal
 
 from lab.simulation.bandits import try_off_policy
+from lab.simulation.drifts import try_constant_effects
 from lab.simulation.fixed import (
     try_effects,
     try_guardrails,
@@ -17,6 +18,7 @@ from lab.simulation.fixed import (
 )
 from lab.simulation.looks import (
     try_arriving_readers,
+    try_early_stops,
     try_group_metric,
     try_planned_sequence,
     try_returning_readers,
@@ -46,6 +48,9 @@ TRIALS: dict[str, Trial] = {
     "A/A, latency": try_group_metric,
     "planned, daily": try_planned_sequence,
     "sample ratio": try_sample_ratio,
+    "planned effect, early stop": partial(try_early_stops, share=1.0),
+    "half the planned effect, early stop": partial(try_early_stops, share=0.5),
+    "days since exposure": try_constant_effects,
     "off-policy": try_off_policy,
 }
 """Worlds, by name, with what is tried in them."""
@@ -133,6 +138,7 @@ def _each(section: str, wanted: tuple[float, float] | None, *names: str) -> list
     return [Claim(section, name, wanted) for name in names]
 
 
+_EARLY = "Gains found before the planned end"
 _EFFECTS = ("mean", "mean, CUPED", "ratio", "ratio, CUPED")
 
 CLAIMS: tuple[Claim, ...] = (
@@ -146,6 +152,8 @@ CLAIMS: tuple[Claim, ...] = (
         "loss of the margin | guardrail at its margin: breached",
         "many metrics | one false claim or more in 3, Holm",
         "sample ratio | p < .05, three variants",
+        "days since exposure | constant effect: drift found",
+        "days since exposure | constant effect, ratio: drift found",
     ),
     *_each(
         "False positives",
@@ -205,6 +213,23 @@ CLAIMS: tuple[Claim, ...] = (
         *(f"off-policy | {name}: covered" for name in ("replay", "ips", "snips", "doubly_robust")),
     ),
     *_each(
+        _EARLY,
+        None,
+        "planned effect, early stop | gain found before the end",
+        "planned effect, early stop | as it looks: over the truth",
+        "planned effect, early stop | as it looks: over 1.5 times the truth",
+        "half the planned effect, early stop | gain found before the end",
+        "half the planned effect, early stop | as it looks: over the truth",
+        "half the planned effect, early stop | as it looks: over 1.5 times the truth",
+    ),
+    Claim(_EARLY, "planned effect, early stop | corrected: over the truth", (0.2, 0.5)),
+    Claim(_EARLY, "planned effect, early stop | corrected: over 1.5 times the truth", (0.0, 0.2)),
+    Claim(
+        _EARLY,
+        "half the planned effect, early stop | corrected: over 1.5 times the truth",
+        (0.0, 0.55),
+    ),
+    *_each(
         "Power",
         (0.77, 0.83),
         "planned | power at the planned size",
@@ -216,6 +241,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("Power", "A/A, heavy tail | a twentieth: warned", (0.95, 1.0)),
     Claim("Power", "sample ratio | alarm, a tenth of an arm lost", (0.9, 1.0)),
     Claim("Power", "sample ratio | sequence alarm, a tenth of an arm lost", None),
+    Claim("Power", "days since exposure | effect gone after two days: drift found", (0.9, 1.0)),
     Claim("Power", "off-policy | fair log refused", (0.0, 0.01)),
     Claim("Power", "off-policy | log with wrong propensities refused", (0.99, 1.0)),
 )

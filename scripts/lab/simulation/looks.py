@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
@@ -9,13 +10,18 @@ import numpy as np
 
 from feed.arrays import Floats
 from feed.experiments.statistics.aggregates import NO_READERS, Moments
+from feed.experiments.statistics.early_stop import shrink_early_effect
 from feed.experiments.statistics.effects import Effect, estimate_effect
 from feed.experiments.statistics.sample_ratio import (
     ALARM_BELOW,
     always_valid_p_value,
     check_sample_ratio,
 )
-from feed.experiments.statistics.sequential import estimate_group_sequence, estimate_sequence
+from feed.experiments.statistics.sequential import (
+    critical_value,
+    estimate_group_sequence,
+    estimate_sequence,
+)
 from lab.simulation.fixed import ALPHA, PLANNED_LIFT, plan
 from lab.simulation.tally import Counter, Tally
 from lab.simulation.worlds import (
@@ -26,6 +32,7 @@ from lab.simulation.worlds import (
 )
 
 DAYS = 28
+MINIMUM_DAYS = 7
 NEW_A_DAY = 60
 """Readers who come for the first time on a day, in each variant."""
 
@@ -92,6 +99,50 @@ def try_planned_sequence(seed: int, runs: int) -> dict[str, Tally]:
         counter.note("power at the planned size, a look every day", end is not None)
         counter.note("share of the planned readers used", (end or planned) / planned)
     return counter.tallies()
+
+
+def try_early_stops(seed: int, runs: int, share: float) -> dict[str, Tally]:
+    """Stop at the first look with a proven gain, and hold what is reported against the truth.
+
+    Args:
+        seed: Of the chance.
+        runs: Experiments.
+        share: True effect as a share of the planned one.
+
+    Returns:
+        How often a gain is found before the planned end, and of those gains how many are over the
+        truth, and how many over the truth by half, as they look and corrected.
+    """
+    rng = np.random.default_rng(seed)
+    counter = Counter()
+    for factors in _early_gains(rng, runs, share * PLANNED_LIFT):
+        counter.note("gain found before the end", factors is not None)
+        for name, factor in zip(("as it looks", "corrected"), factors or (), strict=False):
+            counter.note(f"{name}: over the truth", factor > 1.0)
+            counter.note(f"{name}: over 1.5 times the truth", factor > 1.5)
+    return counter.tallies()
+
+
+def _early_gains(
+    rng: np.random.Generator, runs: int, lift: float
+) -> Iterator[tuple[float, float] | None]:
+    """Give each run's early gain over the true one, as it looks and corrected; None without."""
+    planned = plan(sequential=True).control or 0
+    days = range(MINIMUM_DAYS, DAYS + 1)
+    looks = [day / DAYS for day in days]
+    critical = [critical_value(round(2 * planned * x), 2 * planned, ALPHA) for x in looks]
+    for _ in range(runs):
+        reads = [draw_readers(rng, planned, side).reads for side in (0.0, lift)]
+        found = None
+        for look, bound in list(zip(looks, critical, strict=True))[:-1]:
+            size = round(planned * look)
+            effect = estimate_effect(*(Moments.from_arrays(arm[:size]) for arm in reads))
+            score = (effect.difference or 0.0) / (effect.standard_error or 1.0)
+            if score > bound:
+                naive = (effect.relative or 0.0) / lift
+                found = naive, naive * shrink_early_effect(score, look, looks, critical)
+                break
+        yield found
 
 
 def try_sample_ratio(seed: int, runs: int) -> dict[str, Tally]:

@@ -1,0 +1,73 @@
+"""Whether an effect wears off or grows with the days since first exposure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import duckdb
+
+from feed.experiments.design.definitions import Experiment, StoppingRule
+from feed.experiments.judgement.estimates import planned_pair
+from feed.experiments.judgement.results import Drift, Look, TimeCourse
+from feed.experiments.judgement.wording import p_value, percent
+from feed.experiments.log.exposure import Window
+from feed.experiments.log.summaries import read_drift_moments
+from feed.experiments.statistics.aggregates import NO_READERS
+from feed.experiments.statistics.multiplicity import adjust_holm
+from feed.experiments.statistics.novelty import estimate_drift
+from feed.experiments.statistics.sequential import estimate_sequence
+
+_LEAST_DAYS = 3
+"""Whole days since first exposure below which there is no first and last third."""
+
+
+def add_drifts(
+    connection: duckdb.DuckDBPyConnection,
+    experiment: Experiment,
+    window: Window,
+    courses: Sequence[TimeCourse],
+) -> tuple[TimeCourse, ...]:
+    """Test every course for a change of its effect, corrected by Holm over all courses."""
+    sequential = experiment.stopping_rule is StoppingRule.SEQUENTIAL
+    drifts = []
+    for course in courses:
+        moments = read_drift_moments(connection, course.metric, window)
+        control = moments.get(experiment.control.name, NO_READERS)
+        treatment = moments.get(course.treatment, NO_READERS)
+        effect = estimate_drift(control, treatment, level=1.0 - experiment.alpha)
+        planned = planned_pair(experiment, course.treatment)
+        p = estimate_sequence(effect, planned).p_value if sequential else effect.p_value
+        third = len(course.since_exposure) // _LEAST_DAYS
+        early = _pool(course.since_exposure[:third])
+        late = _pool(course.since_exposure[len(course.since_exposure) - third :])
+        drifts.append(Drift(effect, p, early, late))
+    corrected = adjust_holm([drift.p_value for drift in drifts])
+    return tuple(
+        replace(course, drift=replace(drift, p_value=p))
+        for course, drift, p in zip(courses, drifts, corrected, strict=True)
+    )
+
+
+def describe_drift(course: TimeCourse, alpha: float) -> str:
+    """Say how the effect changes where that is proven; else nothing."""
+    drift = course.drift
+    if drift is None or drift.p_value is None or drift.p_value >= alpha:
+        return ""
+    if drift.early is None or drift.late is None:
+        return ""
+    falls = (drift.effect.difference or 0.0) < 0
+    what = "wears off" if falls == (drift.early > 0) else "grows"
+    title = course.metric.title[0].lower() + course.metric.title[1:]
+    return (
+        f"{course.treatment}: the effect on {title} {what} with the days since first exposure"
+        f" ({p_value(drift.p_value)}): {percent(drift.early, signed=True)} in the first third of"
+        f" these days, {percent(drift.late, signed=True)} in the last."
+    )
+
+
+def _pool(looks: Sequence[Look]) -> float | None:
+    """Return the relative effect of several days together."""
+    pairs = [(look.effect.control.mean, look.effect.treatment.mean) for look in looks]
+    control = sum(mean or 0.0 for mean, _ in pairs)
+    return sum(mean or 0.0 for _, mean in pairs) / control - 1.0 if control > 0 else None

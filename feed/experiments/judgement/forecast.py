@@ -1,0 +1,68 @@
+"""How much longer an undecided experiment would need, and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from feed.experiments.design.definitions import Experiment, Status
+from feed.experiments.judgement.results import PowerSummary
+from feed.experiments.judgement.wording import number, percent
+
+
+def forecast_days(
+    experiment: Experiment,
+    power: Sequence[PowerSummary],
+    *,
+    readers: int,
+    arrivals: float,
+) -> tuple[str, ...]:
+    """Say how many readers and days are still needed, and suggest what to do.
+
+    The readers needed are those planned or, where they have come already, those with whom the
+    smallest effect worth finding would be found with the registered power: an interval shrinks
+    with the root of their number. New readers are expected to go on coming as in the last week.
+
+    Args:
+        experiment: As registered.
+        power: Of the primary metrics, with the readers so far.
+        readers: In the estimates so far.
+        arrivals: New readers a day in the last week.
+
+    Returns:
+        Sentences: the forecast and the suggestion.
+    """
+    needed = _readers_needed(experiment, power, readers)
+    worth = percent(experiment.minimum_effect)
+    if needed <= readers:
+        return _ENOUGH.format(worth=worth), _SMALLER
+    missing = f"About {number(needed - readers)} more readers are needed to find {worth}"
+    if arrivals <= 0:
+        return f"{missing}, and no new reader came in the last week.", _MORE_TRAFFIC
+    days = math.ceil((needed - readers) / arrivals)
+    more = f"{number(days)} more {'day' if days == 1 else 'days'}"
+    rate = number(arrivals, 0 if arrivals >= 10 else 1)
+    forecast = f"{missing}: {more} at the last week's {rate} new readers a day."
+    if days > experiment.planned_days:
+        return forecast, f"That is longer than the whole plan. {_MORE_TRAFFIC}"
+    if experiment.status is Status.STOPPED:
+        return forecast, "Suggestion: run it again as a new version, planned for these readers."
+    return forecast, f"Suggestion: let it run for {more}, then look again."
+
+
+def _readers_needed(experiment: Experiment, power: Sequence[PowerSummary], readers: int) -> int:
+    if readers < experiment.planned_readers:
+        return experiment.planned_readers
+    ratios = [p.detectable / p.registered_effect for p in power if p.detectable is not None]
+    return math.ceil(readers * max(ratios, default=1.0) ** 2)
+
+
+_ENOUGH = (
+    "The readers so far are enough to find an effect of {worth} with the planned chance; more of"
+    " them would only narrow the interval."
+)
+_SMALLER = "Suggestion: keep the control, or plan a new experiment for a smaller effect."
+_MORE_TRAFFIC = (
+    "Suggestion: plan a new experiment with more traffic, a wider audience, a metric that varies"
+    " less or a larger minimum effect."
+)

@@ -1,0 +1,256 @@
+"""Where each treatment stands under the registered rule, as a state and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from feed.experiments.design.definitions import Experiment, StoppingRule
+from feed.experiments.design.metrics import Metric
+from feed.experiments.judgement.estimates import count_comparisons
+from feed.experiments.judgement.results import Comparison, GuardrailResult, MetricResult
+from feed.experiments.judgement.wording import (
+    join_words,
+    metric_difference,
+    number,
+    percent,
+    percent_interval,
+)
+from feed.experiments.statistics.effects import Interval
+
+_MOST_NAMED = 2
+"""Primary metrics without proof that are named one by one in a headline."""
+
+
+class State(StrEnum):
+    """What the rule says of one treatment; the first that applies, in this order."""
+
+    HARMED = "harmed"
+    """A guardrail is breached, or a primary metric is proven worse."""
+    EARLY = "early"
+    """The rule allows no primary metric to decide yet."""
+    WAITING = "waiting"
+    """A gain is proven, but not that every guardrail holds."""
+    SHIPS = "ships"
+    """A gain is proven and every guardrail holds."""
+    FUTILE = "futile"
+    """A gain that is worth finding is ruled out in every primary metric."""
+    OPEN = "open"
+    """Nothing is proven."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one treatment stands.
+
+    Attributes:
+        name: Of the treatment.
+        primaries: Every primary metric.
+        wins: Primaries proven better, however early it is.
+        losses: Primaries proven worse.
+        futile: Whether a gain worth finding is ruled out in every primary.
+        breached: Guardrails that got worse by more than their margin.
+        unproven: Guardrails that are not proven to hold.
+        may_decide: Whether the rule allows primaries to decide at this look.
+        may_breach: Whether it allows guardrails to.
+    """
+
+    name: str
+    primaries: tuple[MetricResult, ...]
+    wins: tuple[MetricResult, ...]
+    losses: tuple[MetricResult, ...]
+    futile: bool
+    breached: tuple[GuardrailResult, ...]
+    unproven: tuple[GuardrailResult, ...]
+    may_decide: bool
+    may_breach: bool
+
+    @property
+    def state(self) -> State:
+        """What the rule says."""
+        if (self.breached and self.may_breach) or (self.losses and self.may_decide):
+            return State.HARMED
+        if not self.may_decide:
+            return State.EARLY
+        if self.wins:
+            return State.WAITING if self.unproven else State.SHIPS
+        return State.FUTILE if self.futile else State.OPEN
+
+
+def judge_treatments(
+    experiment: Experiment,
+    primaries: Sequence[MetricResult],
+    guardrails: Sequence[GuardrailResult],
+    *,
+    complete: bool,
+    days_run: float,
+) -> list[Standing]:
+    """Apply the registered rule to every treatment by itself.
+
+    Under the fixed rule nothing counts before the plan is complete. Under the sequential rule a
+    guardrail counts at any look, a primary metric from the registered minimum of days on.
+    """
+    sequential = experiment.stopping_rule is StoppingRule.SEQUENTIAL
+    may_decide = days_run >= experiment.minimum_days if sequential else complete
+    found = []
+    for arm in experiment.treatments:
+        proven = [r for r in primaries if _is_proven(experiment, of(r, arm.name))]
+        mine = [g for g in guardrails if g.comparison.treatment == arm.name]
+        found.append(
+            Standing(
+                arm.name,
+                tuple(primaries),
+                tuple(r for r in proven if _gain(r, arm.name) > 0),
+                tuple(r for r in proven if _gain(r, arm.name) < 0),
+                all(_rules_out_gain(experiment, r, arm.name) for r in primaries),
+                tuple(g for g in mine if g.outcome.verdict == "breached"),
+                tuple(g for g in mine if g.outcome.verdict in {"unproven", "no_estimate"}),
+                may_decide,
+                may_breach=sequential or complete,
+            )
+        )
+    return found
+
+
+def of(result: MetricResult, treatment: str) -> Comparison:
+    """Return the comparison of one treatment."""
+    return next(found for found in result.comparisons if found.treatment == treatment)
+
+
+def deciding_interval(experiment: Experiment, comparison: Comparison) -> Interval | None:
+    """Return the relative interval that the registered rule reads.
+
+    It holds for all primary comparisons together, as the correction of their p-values does.
+    """
+    if comparison.simultaneous is not None:
+        return comparison.simultaneous
+    if experiment.stopping_rule is StoppingRule.FIXED:
+        return comparison.deciding.relative_interval
+    return comparison.sequence.relative_interval if comparison.sequence else None
+
+
+def relative_gain(result: MetricResult, treatment: str) -> float:
+    """Return the relative effect, positive where it is for the better; 0 without one."""
+    return _sign(result) * (of(result, treatment).deciding.relative or 0.0)
+
+
+def describe_effect(result: MetricResult, treatment: str) -> str:
+    """Say what a metric did in a treatment."""
+    effect = of(result, treatment).deciding
+    size = effect.difference if effect.relative is None else effect.relative
+    if size is None:
+        return f"{_lowered(result.metric)} cannot be estimated ({effect.reason or 'no data'})"
+    if size == 0:
+        return f"{_lowered(result.metric)} did not move"
+    if effect.relative is None:
+        by = metric_difference(abs(size), result.metric.form).removeprefix("+")
+    else:
+        by = percent(abs(size))
+    return f"{_lowered(result.metric)} {'rose' if size > 0 else 'fell'} by {by}"
+
+
+def describe_state(experiment: Experiment, standing: Standing) -> str:
+    """Say in a clause why a treatment stands where it stands."""
+    name = standing.name
+    wins = join_words([describe_effect(r, name) for r in standing.wins])
+    losses = join_words([describe_effect(r, name) for r in standing.losses])
+    breached = join_words([_lowered(g.metric) for g in standing.breached])
+    unproven = join_words([_lowered(g.metric) for g in standing.unproven])
+    match standing.state:
+        case State.HARMED:
+            harms = [losses] if losses and standing.may_decide else []
+            if breached and standing.may_breach:
+                harms.append(f"{breached} got worse by more than tolerated")
+            though = f", although {wins}" if wins and standing.may_decide else ""
+            return f"{join_words(harms)}{though}"
+        case State.WAITING:
+            return f"{wins}, but it is not proven that {unproven} did not suffer"
+        case State.SHIPS:
+            held = (
+                "every guardrail holds" if experiment.guardrails else "no guardrail was registered"
+            )
+            small = f", though {_ruled_out(experiment, standing)}" if standing.futile else ""
+            return f"{wins}{small}, and {held}"
+        case State.FUTILE:
+            return _ruled_out(experiment, standing)
+        case State.OPEN:
+            many = f"none of the {len(standing.primaries)} primary metrics is proven to move"
+            each = [_describe_open(experiment, r, name) for r in standing.primaries]
+            return many if len(each) > _MOST_NAMED else join_words(each)
+    effects = join_words([describe_effect(r, name) for r in standing.primaries])
+    worse = f", and {breached} got worse by more than tolerated" if breached else ""
+    return f"so far {effects}{worse}, which decides nothing at this look"
+
+
+def explain_standing(experiment: Experiment, standing: Standing) -> str:
+    """Give the numbers behind a treatment's state, for the list of reasons."""
+    parts = [_describe_interval(experiment, r, standing.name) for r in standing.primaries]
+    if standing.breached:
+        parts.append(f"breached: {join_words([g.metric.title for g in standing.breached])}")
+    if standing.unproven:
+        unproven = join_words([g.metric.title for g in standing.unproven])
+        parts.append(f"not proven unharmed: {unproven}")
+    if standing.futile:
+        parts.append(_ruled_out(experiment, standing))
+    level = percent(1.0 - experiment.alpha, digits=0)
+    use = "valid at every look" if experiment.stopping_rule is StoppingRule.SEQUENTIAL else "fixed"
+    if count_comparisons(experiment) > 1:
+        use += ", for all primary comparisons together"
+    early = ", so far" if standing.state is State.EARLY else ""
+    return f"{standing.name}{early} ({level} intervals, {use}): {'; '.join(parts)}."
+
+
+def _ruled_out(experiment: Experiment, standing: Standing) -> str:
+    metrics = join_words([_lowered(r.metric) for r in standing.primaries])
+    return f"a gain of {percent(experiment.minimum_effect)} or more in {metrics} is ruled out"
+
+
+def _describe_open(experiment: Experiment, result: MetricResult, name: str) -> str:
+    interval = deciding_interval(experiment, of(result, name))
+    if interval is None:
+        return f"{describe_effect(result, name)}, with no interval yet that could prove anything"
+    return (
+        f"the effect on {_lowered(result.metric)} is between {percent_interval(interval, 'and')},"
+        " and anything beyond is ruled out"
+    )
+
+
+def _describe_interval(experiment: Experiment, result: MetricResult, name: str) -> str:
+    comparison = of(result, name)
+    interval = deciding_interval(experiment, comparison)
+    if interval is None:
+        return f"there is no interval for {_lowered(result.metric)} yet"
+    terms = _in_reader_terms(result, comparison)
+    return f"{_lowered(result.metric)} {percent_interval(interval)}{terms}"
+
+
+def _in_reader_terms(result: MetricResult, comparison: Comparison) -> str:
+    difference = comparison.deciding.difference
+    if result.metric.form != "number" or result.metric.denominator or not difference:
+        return ""
+    return f", {metric_difference(1000 * difference, 'count')} for every {number(1000)} readers"
+
+
+def _is_proven(experiment: Experiment, comparison: Comparison) -> bool:
+    return comparison.p_adjusted is not None and comparison.p_adjusted < experiment.alpha
+
+
+def _rules_out_gain(experiment: Experiment, result: MetricResult, name: str) -> bool:
+    interval = deciding_interval(experiment, of(result, name))
+    if interval is None:
+        return False
+    best = interval.high if _sign(result) > 0 else -interval.low
+    return best < experiment.minimum_effect
+
+
+def _gain(result: MetricResult, name: str) -> float:
+    return _sign(result) * (of(result, name).deciding.difference or 0.0)
+
+
+def _sign(result: MetricResult) -> float:
+    return 1.0 if result.metric.direction == "higher_is_better" else -1.0
+
+
+def _lowered(metric: Metric) -> str:
+    return metric.title[0].lower() + metric.title[1:]

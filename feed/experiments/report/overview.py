@@ -1,0 +1,57 @@
+"""The table of all treatments by all metrics that decide, where there are several treatments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from feed.documents.document import Cell, DataTable, Row, Section
+from feed.experiments.design.metrics import Metric
+from feed.experiments.judgement.results import Comparison, GuardrailResult, MetricResult, Report
+from feed.experiments.judgement.standings import deciding_interval, of, relative_gain
+from feed.experiments.judgement.wording import NONE, metric_difference, percent, percent_interval
+from feed.experiments.report.comparisons import OUTCOMES
+
+
+def overview_section(report: Report) -> Section:
+    """Return every primary metric and every guardrail in every treatment."""
+    names = [arm.name for arm in report.experiment.treatments]
+    rows: list[Row] = [
+        (Cell(result.metric.title, ("primary",)), *(_primary(report, result, n) for n in names))
+        for result in report.primaries
+    ]
+    for spec in report.experiment.guardrails:
+        mine = {g.comparison.treatment: g for g in report.guardrails if g.spec == spec}
+        found = [mine[name] for name in names if name in mine]
+        if found:
+            title = Cell(found[0].metric.title, ("guardrail",))
+            cells = [replace(OUTCOMES[g.outcome.verdict], notes=(_guarded(g),)) for g in found]
+            rows.append((title, *cells))
+    note = (
+        "Each variant against control. A primary metric is marked where its effect is proven after"
+        " the correction for all primary comparisons."
+    )
+    table = DataTable(("Metric", *names), rows)
+    return Section("All variants at a glance", "Variants", "variants", [table], note)
+
+
+def _primary(report: Report, result: MetricResult, treatment: str) -> Cell:
+    comparison, experiment = of(result, treatment), report.experiment
+    interval = percent_interval(deciding_interval(experiment, comparison))
+    change = _change(comparison, result.metric)
+    proven = comparison.p_adjusted is not None and comparison.p_adjusted < experiment.alpha
+    if not proven:
+        return Cell(change, ("" if interval == NONE else interval, "not proven"))
+    better = relative_gain(result, treatment) > 0
+    verdict = "proven better" if better else "proven worse"
+    return Cell(change, (interval, verdict), tone="good" if better else "bad")
+
+
+def _guarded(result: GuardrailResult) -> str:
+    return _change(result.comparison, result.metric)
+
+
+def _change(comparison: Comparison, metric: Metric) -> str:
+    effect = comparison.deciding
+    if effect.relative is None:
+        return metric_difference(effect.difference, metric.form)
+    return percent(effect.relative, signed=True)

@@ -1,0 +1,76 @@
+"""An effect that wears off is told from one that stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import unescape
+
+import numpy as np
+import pytest
+from lab.simulation.archive import World
+from lab.simulation.drifts import try_constant_effects
+
+from feed.documents.views import render_markdown
+from feed.experiments.design.definitions import StoppingRule
+from feed.experiments.judgement.results import Report
+from feed.experiments.report.writing import experiment_document
+from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.statistics.novelty import estimate_drift
+
+STEADY = World(experiment="trial", readers=4000, days=9, pre_days=2, visits=0.6, lift=0.4)
+NOVEL = World(
+    experiment="trial", readers=4000, days=9, pre_days=2, visits=0.6, lift=0.8, lifted_days=3
+)
+
+ReportOn = Callable[..., Report]
+
+
+@pytest.mark.parametrize("rule", list(StoppingRule))
+def test_an_effect_that_wears_off_is_said_to(report_on: ReportOn, rule: StoppingRule) -> None:
+    report = report_on(NOVEL, stopping_rule=rule)
+    (course,) = report.courses
+    assert course.drift is not None
+    assert course.drift.early is not None
+    assert course.drift.late is not None
+    assert course.drift.early > 0.5
+    assert abs(course.drift.late) < 0.2
+    (remark,) = [reason for reason in report.verdict.reasons if "wears off" in reason]
+    assert "changes with time" in report.verdict.sentence
+    text = unescape(render_markdown(experiment_document(report)))
+    assert " ".join(text.split()).count(" ".join(remark.split())) == 2
+
+
+def test_an_effect_that_stays_is_not(report_on: ReportOn) -> None:
+    report = report_on(STEADY, stopping_rule=StoppingRule.FIXED)
+    assert report.courses[0].drift is not None
+    assert not any("first exposure" in reason for reason in report.verdict.reasons)
+
+
+def test_the_mean_day_of_a_ratio_is_that_beside_its_denominator() -> None:
+    rng = np.random.default_rng(3)
+    impressions = rng.poisson(5.0, (2, 900, 6)) + 1
+    clicks = rng.binomial(impressions, 0.2)
+    days = np.arange(6) - 2.5
+    control, treatment = (
+        Moments.from_arrays(c @ days, c.sum(axis=1), i @ days, i.sum(axis=1))
+        for c, i in zip(clicks, impressions, strict=True)
+    )
+    found = estimate_drift(control, treatment)
+    expected = [
+        (c @ days).sum() / c.sum() - (i @ days).sum() / i.sum()
+        for c, i in zip(clicks, impressions, strict=True)
+    ]
+    assert found.difference == pytest.approx(expected[1] - expected[0])
+    assert found.p_value is not None
+    assert found.p_value > 0.01
+
+
+def test_a_constant_relative_effect_raises_no_false_alarm() -> None:
+    tallies = try_constant_effects(seed=5, runs=600)
+    for name in ("constant effect: drift found", "constant effect, ratio: drift found"):
+        interval = tallies[name].interval(0.999)
+        assert interval is not None
+        assert interval.covers(0.05)
+    rate = tallies["effect gone after two days: drift found"].rate
+    assert rate is not None
+    assert rate > 0.9
