@@ -44,10 +44,12 @@ class FeedServer(ThreadingHTTPServer):
         with cls() as server:
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
-            yield server
-            server.closing.set()
-            server.shutdown()
-            thread.join()
+            try:
+                yield server
+            finally:
+                server.closing.set()
+                server.shutdown()
+                thread.join()
 
     def say(self, path: str, content: bytes = b"", status: int = 200, **headers: str) -> str:
         """Answer a path so from now on; return its address."""
