@@ -407,3 +407,20 @@ def test_experiments_that_never_started_and_empty_windows_are_refused(
         analyse(tmp_path, replace(trial, started_at=0.0, status=Status.DRAFT), now=1.0)
     with pytest.raises(InvalidInputError):
         analyse(tmp_path, trial, now=trial.started_at)
+
+
+def test_a_window_that_begins_later_takes_no_covariate_from_treated_days(
+    report_on: ReportOn, data_dirs: Callable[[World], Path]
+) -> None:
+    """The days from the start to the window are treated: adjusting by them hides the effect."""
+    world = World(experiment="late", readers=3000, days=10, pre_days=7, lift=0.3)
+    whole = report_on(world)
+    begin, end = world.start_at + 5 * DAY_S, world.start_at + world.days * DAY_S
+    late = analyse(data_dirs(world), whole.experiment, now=end, from_at=begin, threads=1)
+    (comparison,) = late.primaries[0].comparisons
+    assert late.window.pre_to == world.start_at
+    assert comparison.adjusted is not None
+    adjusted, raw = comparison.adjusted.effect, comparison.raw
+    assert adjusted.relative is not None
+    assert raw.relative is not None
+    assert adjusted.relative > 0.85 * raw.relative

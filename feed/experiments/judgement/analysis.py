@@ -105,7 +105,7 @@ def choose_window(
     end = min(now, experiment.stopped_at or now, to_at if to_at is not None else now)
     if end <= begin:
         raise InvalidInputError("window", "must end after it begins, within the experiment")
-    return Window(begin - experiment.pre_days * DAY_S, begin, end)
+    return Window(started - experiment.pre_days * DAY_S, begin, end, started)
 
 
 def _prepare(

@@ -23,13 +23,20 @@ class Window:
 
     Attributes:
         pre_from: Begin of the period before the start, where the covariate comes from.
-        from_at: Begin of the experiment.
+        from_at: Begin of the analysis.
         to_at: End of the analysis.
+        started_at: Begin of the experiment, if the analysis begins later; 0: both begin at once.
     """
 
     pre_from: float
     from_at: float
     to_at: float
+    started_at: float = 0.0
+
+    @property
+    def pre_to(self) -> float:
+        """End of the period before the start: nobody had been treated by then."""
+        return self.started_at or self.from_at
 
     @property
     def first_day(self) -> int:
@@ -52,6 +59,7 @@ def set_variables(
         "not_joined": NOT_JOINED,
         "excluded": sorted({*experiment.excluded, *experiment.overrides}),
         "pre_from": window.pre_from,
+        "pre_to": window.pre_to,
         "from_at": window.from_at,
         "to_at": window.to_at,
         "rungs": [Rung.PERSONALIZED.value, Rung.WITHOUT_MODEL.value],

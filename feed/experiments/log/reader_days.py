@@ -156,7 +156,7 @@ WITH told AS (
             AS opens_session
     FROM placed
     WHERE moment >= getvariable('pre_from') AND moment < getvariable('to_at')
-      AND (moment >= first_at OR moment < getvariable('from_at'))
+      AND (moment >= first_at OR moment < getvariable('pre_to'))
     WINDOW neighbours AS (PARTITION BY reader ORDER BY moment, event)
 )
 SELECT reader, CAST(floor(moment / 86400) AS INTEGER) AS day, moment >= first_at AS after,
@@ -185,7 +185,7 @@ WITH by_section AS (
     LEFT JOIN latest_articles AS a USING (article_id)
     WHERE s.served_at >= to_timestamp(getvariable('pre_from'))
       AND s.served_at < to_timestamp(getvariable('to_at'))
-      AND (q.moment >= x.first_at OR epoch(s.served_at) < getvariable('from_at'))
+      AND (q.moment >= x.first_at OR epoch(s.served_at) < getvariable('pre_to'))
     GROUP BY ALL
 )
 SELECT reader, day, after,
@@ -211,7 +211,7 @@ WINDOW following AS (PARTITION BY a.reader, a.after ORDER BY a.day)
 
 _NEXT_DAY = (
     "((a.day + 2) * 86400 <= "
-    "CASE WHEN a.after THEN getvariable('to_at') ELSE getvariable('from_at') END)"
+    "CASE WHEN a.after THEN getvariable('to_at') ELSE getvariable('pre_to') END)"
 )
 
 _FAVOURITES = """
@@ -222,7 +222,7 @@ WITH counted AS (
     JOIN exposed AS x USING (user_id)
     JOIN latest_articles AS a USING (article_id)
     WHERE e.kind = 'click' AND a.section <> ''
-      AND epoch(e.occurred_at) < getvariable('from_at')
+      AND epoch(e.occurred_at) < getvariable('pre_to')
     GROUP BY ALL
 )
 SELECT reader, arg_max(section, (clicks, section)) AS section FROM counted GROUP BY reader
