@@ -200,6 +200,9 @@ class Settings:
     section_aliases: str = setting(
         "", "further names of sections, such as football=Sport, soccer=Sport"
     )
+    time_zone: str = setting(
+        "UTC", "time zone of the newsroom, such as America/New_York; experiments count its days"
+    )
     sources: str = setting(
         "",
         "feeds to poll, added at each start: addresses, and files that hold addresses or OPML, "

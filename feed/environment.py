@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from feed.config import RankingConfig, Settings, check_ranges, documented, override
 from feed.domain import InvalidInputError
@@ -28,6 +29,12 @@ def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settin
         if f"FEED_{f.name.upper()}" in environ
     }
     settings = override(Settings(), given, prefix="FEED_", upper=True)
+    try:
+        ZoneInfo(settings.time_zone)
+    except (ValueError, OSError, KeyError):  # a malformed name, a directory, an unknown name
+        raise InvalidInputError(
+            "FEED_TIME_ZONE", "must be a time zone such as Europe/Berlin"
+        ) from None
     return replace(settings, ranking=_ranking_from_environment(environ))
 
 

@@ -91,6 +91,7 @@ def ab_report(
                 chosen,
                 now=now,
                 ranking=settings.ranking,
+                time_zone=settings.time_zone,
                 section_aliases=read_aliases(settings.section_aliases),
                 from_at=parse_time("--from", begin) if begin else None,
                 to_at=to_at,

@@ -69,7 +69,11 @@ def create(definition: Any, data: Path | None) -> None:
         missing = [name for name in _PLANNED if content.get(name) is None]
         if missing:
             design = _planned(
-                design, estimate_need(settings.data_dir, design, now=time.time()), missing
+                design,
+                estimate_need(
+                    settings.data_dir, design, now=time.time(), time_zone=settings.time_zone
+                ),
+                missing,
             )
         made = create_experiment(store, design, now=time.time(), settings=settings)
     click.echo(f"{made.name}, version {made.version}: a draft; feed experiment start {made.name}")
@@ -83,7 +87,9 @@ def plan(definition: Any, data: Path | None) -> None:
     with one_line_errors():
         settings = chosen_settings(data)
         design = experiment_from_json(_parse(definition.read()))
-        need = estimate_need(settings.data_dir, design, now=time.time())
+        need = estimate_need(
+            settings.data_dir, design, now=time.time(), time_zone=settings.time_zone
+        )
     click.echo(_describe_need(design, need))
 
 

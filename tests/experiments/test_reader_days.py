@@ -18,12 +18,13 @@ from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.design.metrics import METRICS, PER_READER
 from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.log.local_days import day_name
 from feed.experiments.log.reader_days import (
     create_reader_days,
     create_readers,
     unite_sections,
 )
-from feed.experiments.log.source import Log, day_name, open_log
+from feed.experiments.log.source import Log, open_log
 from feed.experiments.log.summaries import (
     read_cumulative_moments,
     read_daily_moments,

@@ -48,6 +48,7 @@ def analyse(
     now: float,
     ranking: RankingConfig | None = None,
     section_aliases: Mapping[str, str] | None = None,
+    time_zone: str = "UTC",
     from_at: float | None = None,
     to_at: float | None = None,
     command: str = "",
@@ -63,6 +64,7 @@ def analyse(
         ranking: The installation's parameters, which hold where a variant changes nothing; by
             default the documented ones.
         section_aliases: Further names of sections, key -> name.
+        time_zone: IANA name of the newsroom's time zone, whose days are counted.
         from_at: Begin of the window; by default, and at the earliest, the start.
         to_at: End of the window, not included; by default the stop or `now`.
         command: How to make the report again, for its last section.
@@ -78,7 +80,7 @@ def analyse(
         InvalidInputError: the window is empty, or the memory does not suffice.
         ArchiveError: a file of the archive is damaged.
     """
-    window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at)
+    window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at, time_zone=time_zone)
     boost = (ranking or RankingConfig()).trending_boost
     try:
         with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
@@ -90,7 +92,12 @@ def analyse(
 
 
 def choose_window(
-    experiment: Experiment, *, now: float, from_at: float | None, to_at: float | None
+    experiment: Experiment,
+    *,
+    now: float,
+    from_at: float | None,
+    to_at: float | None,
+    time_zone: str = "UTC",
 ) -> Window:
     """Return the window of an analysis, within the life of the experiment.
 
@@ -105,7 +112,7 @@ def choose_window(
     end = min(now, experiment.stopped_at or now, to_at if to_at is not None else now)
     if end <= begin:
         raise InvalidInputError("window", "must end after it begins, within the experiment")
-    return Window(started - experiment.pre_days * DAY_S, begin, end, started)
+    return Window(started - experiment.pre_days * DAY_S, begin, end, started, time_zone)
 
 
 def _prepare(

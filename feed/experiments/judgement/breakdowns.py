@@ -19,8 +19,8 @@ from feed.experiments.judgement.results import (
     TimeCourse,
 )
 from feed.experiments.log.exposure import Window
+from feed.experiments.log.local_days import day_name
 from feed.experiments.log.reader_days import HISTORY
-from feed.experiments.log.source import day_name
 from feed.experiments.log.summaries import (
     read_cumulative_moments,
     read_daily_moments,

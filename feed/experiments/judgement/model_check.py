@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import duckdb
 
-from feed.config import DAY_S
 from feed.experiments.design.assignment import NOT_JOINED
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.judgement.results import CheckState, TrustCheck
 from feed.experiments.judgement.wording import number, percent
-from feed.experiments.log.source import day_name
+from feed.experiments.log.local_days import day_name
 
 WRONG_TOLERATED = 0.001
 """Share of a variant's feeds with another model beyond which it is not what was designed."""
@@ -23,7 +22,7 @@ MOST_NAMED = 6
 
 _SERVED = """
 SELECT json_extract_string(experiments, getvariable('experiment')) AS variant,
-       coalesce(model_version, ''), count(*), min(moment), max(moment)
+       coalesce(model_version, ''), count(*), day_of(min(moment)), day_of(max(moment))
 FROM requests
 WHERE moment >= getvariable('from_at') AND mode = getvariable('mode')
   AND list_contains(getvariable('rungs'), rung)
@@ -38,8 +37,8 @@ class _Served(NamedTuple):
     variant: str
     version: str
     feeds: int
-    first_at: float
-    last_at: float
+    first_day: int
+    last_day: int
 
 
 def check_models(connection: duckdb.DuckDBPyConnection, experiment: Experiment) -> list[TrustCheck]:
@@ -99,15 +98,15 @@ def _check_joins(rows: Sequence[_Served]) -> list[TrustCheck]:
 def _check_changes(rows: Sequence[_Served], experiment: Experiment) -> list[TrustCheck]:
     """A model that changes in mid-run for some variants only changes what is compared."""
     free = {arm.name for arm in experiment.arms if not experiment.models_of(arm)}
-    spans: dict[str, tuple[float, float]] = {}
+    spans: dict[str, tuple[int, int]] = {}
     for row in rows:
         if row.variant in free:
-            first, last = spans.get(row.version, (row.first_at, row.last_at))
-            spans[row.version] = min(first, row.first_at), max(last, row.last_at)
+            first, last = spans.get(row.version, (row.first_day, row.last_day))
+            spans[row.version] = min(first, row.first_day), max(last, row.last_day)
     if len(spans) < 2:
         return []
     shown = [
-        f"{version or 'none'} ({_day(first)} to {_day(last)})"
+        f"{version or 'none'} ({day_name(first)} to {day_name(last)})"
         for version, (first, last) in list(spans.items())[:MOST_NAMED]
     ]
     more = f" and {len(spans) - MOST_NAMED} more" if len(spans) > MOST_NAMED else ""
@@ -119,7 +118,3 @@ def _check_changes(rows: Sequence[_Served], experiment: Experiment) -> list[Trus
         " pin_model keeps the model for the run."
     )
     return [TrustCheck("Model changes", CheckState.WARNING, finding)]
-
-
-def _day(moment: float) -> str:
-    return day_name(int(moment // DAY_S))

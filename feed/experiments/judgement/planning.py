@@ -34,7 +34,9 @@ class Need:
     reason: str = ""
 
 
-def estimate_need(data_dir: Path, design: Experiment, *, now: float) -> Need:
+def estimate_need(
+    data_dir: Path, design: Experiment, *, now: float, time_zone: str = "UTC"
+) -> Need:
     """Estimate from the archive what it takes to find the smallest effect worth finding.
 
     Readers of the last `planned_days` days stand for those to come, with the days before them as
@@ -44,12 +46,13 @@ def estimate_need(data_dir: Path, design: Experiment, *, now: float) -> Need:
         data_dir: The installation's data directory.
         design: Hypothesis, variants, metrics and minimum effect.
         now: Epoch seconds.
+        time_zone: IANA name; whose days are counted.
 
     Raises:
         ArchiveError: a file of the archive is damaged.
     """
     length = design.planned_days * DAY_S
-    window = Window(now - length - design.pre_days * DAY_S, now - length, now)
+    window = Window(now - length - design.pre_days * DAY_S, now - length, now, zone=time_zone)
     with open_log(data_dir, window.pre_from) as log:
         connection = log.connection
         set_variables(connection, _baseline(design), window)

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import duckdb
 
-from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, StoppingRule
 from feed.experiments.judgement.results import CheckState, TrustCheck
 from feed.experiments.judgement.wording import number, p_value
 from feed.experiments.log.exposure import Window
-from feed.experiments.log.source import day_name
+from feed.experiments.log.local_days import day_name
 from feed.experiments.statistics.sample_ratio import (
     SampleRatio,
     check_sample_ratio,
@@ -45,7 +44,7 @@ def check_ratios(
         return []
     if experiment.stopping_rule is StoppingRule.SEQUENTIAL:
         overall = follow_sample_ratio(_in_order(days), shares)
-        whole = {day: row for day, row in days.items() if (day + 1) * DAY_S <= window.to_at}
+        whole = {day: row for day, row in days.items() if day + 1 <= window.full_day}
         by_day = check_strata(_named(whole), shares, tests=experiment.planned_days)
         by_platform = correct_strata(
             {name: follow_sample_ratio(_in_order(rows), shares) for name, rows in platforms.items()}

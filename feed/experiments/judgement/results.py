@@ -380,6 +380,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "pre_from": format_time(window.pre_from),
         "from": format_time(window.from_at),
         "to": format_time(window.to_at),
+        "time_zone": window.zone,
     }
     return data
 

@@ -19,7 +19,8 @@ from feed.experiments.judgement.ratio_checks import check_ratios
 from feed.experiments.judgement.results import CheckState, TrustCheck
 from feed.experiments.judgement.wording import number, p_value, percent, points
 from feed.experiments.log.exposure import Window
-from feed.experiments.log.source import TABLES, Log, day_name
+from feed.experiments.log.local_days import day_name
+from feed.experiments.log.source import TABLES, Log
 from feed.experiments.log.summaries import read_covariate_moments, read_share_moments
 from feed.experiments.statistics.aggregates import Moments
 from feed.experiments.statistics.effects import Effect, estimate_effect

@@ -11,6 +11,7 @@ from feed.config import DAY_S
 from feed.domain import Mode, Rung
 from feed.experiments.design.assignment import HELD_OUT, NOT_JOINED
 from feed.experiments.design.definitions import Experiment
+from feed.experiments.log.local_days import create_day_macro, day_of
 
 BOT_ACTS_A_MINUTE = 20
 """A reader with this many clicks, or reads, or likes ... in one minute is taken for a program,
@@ -26,12 +27,14 @@ class Window:
         from_at: Begin of the analysis.
         to_at: End of the analysis.
         started_at: Begin of the experiment, if the analysis begins later; 0: both begin at once.
+        zone: IANA name of the newsroom's time zone, whose days are counted.
     """
 
     pre_from: float
     from_at: float
     to_at: float
     started_at: float = 0.0
+    zone: str = "UTC"
 
     @property
     def pre_to(self) -> float:
@@ -41,12 +44,17 @@ class Window:
     @property
     def first_day(self) -> int:
         """The first day, counted from the epoch."""
-        return int(self.from_at // DAY_S)
+        return day_of(self.from_at, self.zone)
+
+    @property
+    def full_day(self) -> int:
+        """The first day that the window does not hold to its end."""
+        return day_of(self.to_at, self.zone)
 
     @property
     def last_day(self) -> int:
         """The day that holds the last moment."""
-        return int((self.to_at - 1e-6) // DAY_S)
+        return day_of(self.to_at - 1e-6, self.zone)
 
 
 def set_variables(
@@ -66,6 +74,7 @@ def set_variables(
         "mode": Mode.PERSONALIZED.value,
         "bot_acts": BOT_ACTS_A_MINUTE,
     }
+    create_day_macro(connection, window.zone)
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
 
@@ -152,7 +161,7 @@ SELECT
     count(DISTINCT variant) = 1
         AND list_contains(getvariable('arms'), arg_min(variant, moment)) AS sound,
     min(moment) AS first_at,
-    CAST(floor(min(moment) / 86400) AS INTEGER) AS first_day,
+    day_of(min(moment)) AS first_day,
     coalesce(arg_min(platform, moment), '') AS platform,
     coalesce(arg_min(language, moment), '') AS language
 FROM dealt

@@ -159,7 +159,7 @@ WITH told AS (
       AND (moment >= first_at OR moment < getvariable('pre_to'))
     WINDOW neighbours AS (PARTITION BY reader ORDER BY moment, event)
 )
-SELECT reader, CAST(floor(moment / 86400) AS INTEGER) AS day, moment >= first_at AS after,
+SELECT reader, day_of(moment) AS day, moment >= first_at AS after,
     {columns}
 FROM ordered GROUP BY ALL
 """  # noqa: S608
@@ -173,7 +173,7 @@ def _shown_days() -> str:
 CREATE TABLE shown_days_table AS
 WITH by_section AS (
     SELECT
-        x.reader, CAST(floor(q.moment / 86400) AS INTEGER) AS day,
+        x.reader, day_of(q.moment) AS day,
         q.moment >= x.first_at AS after,
         a.section,
         count(*) AS slots,
@@ -210,8 +210,8 @@ WINDOW following AS (PARTITION BY a.reader, a.after ORDER BY a.day)
 
 
 _NEXT_DAY = (
-    "((a.day + 2) * 86400 <= "
-    "CASE WHEN a.after THEN getvariable('to_at') ELSE getvariable('pre_to') END)"
+    "(a.day + 2 <= day_of("
+    "CASE WHEN a.after THEN getvariable('to_at') ELSE getvariable('pre_to') END))"
 )
 
 _FAVOURITES = """

@@ -6,12 +6,10 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from feed.config import DAY_S
 from feed.storage.archive import Archive
 from feed.storage.archive_erasures import Erased, read_erased
 from feed.storage.archive_files import day_name as day_of_file
@@ -114,11 +112,6 @@ def open_log(
             entries[-1].number if entries else 0,
             read_erased(folder),
         )
-
-
-def day_name(day: int) -> str:
-    """Return the ISO date of a day counted from the epoch."""
-    return datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
 
 
 def _numbered_files(folder: Path) -> dict[str, set[tuple[int, int]]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from feed.config import DAY_S
 from feed.experiments.design.metrics import Metric
 from feed.experiments.log.exposure import Window
 from feed.experiments.statistics.aggregates import NO_READERS, PAIRS, Moments
@@ -146,12 +145,12 @@ SELECT r.variant, {step} AS step, sum({above}), sum({below}),
 FROM reader_days AS d JOIN readers AS r USING (reader)
 WHERE d.after AND r.analysed AND d.day < $full GROUP BY ALL
 """,  # noqa: S608
-        {"full": int(window.to_at // DAY_S)},
+        {"full": window.full_day},
     ).fetchall()
     arrivals = connection.execute(
         "SELECT variant, first_day, count(*) FROM readers WHERE analysed GROUP BY ALL"
     ).fetchall()
-    full_days = int(window.to_at // DAY_S) - window.first_day
+    full_days = window.full_day - window.first_day
     offset = 0 if since_exposure else window.first_day
     found: dict[str, list[Moments]] = {}
     for variant in {row[0] for row in arrivals}:
@@ -190,7 +189,7 @@ def read_drift_moments(
         " ON d.reader = r.reader AND d.after AND d.day < $full"
         " WHERE r.analysed AND r.first_day <= $full - 2 GROUP BY r.reader)"
         f" SELECT variant, count(*), {_moment_sums()} FROM chosen GROUP BY variant",
-        {"full": int(window.to_at // DAY_S)},
+        {"full": window.full_day},
     ).fetchall()
     return {str(name): _from_row(np.asarray(row, dtype=float)) for name, *row in rows}
 

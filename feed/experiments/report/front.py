@@ -22,7 +22,7 @@ from feed.experiments.design.metrics import Metric, metric_named
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
 from feed.experiments.judgement.standings import deciding_interval
 from feed.experiments.judgement.wording import NONE, number, percent, percent_interval
-from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE
+from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE, Window
 
 _OUTCOMES = {
     CheckState.PASSED: Cell("✓ passed", tone="good"),
@@ -126,7 +126,7 @@ def trust_section(report: Report) -> Section:
     return Section("Can these numbers be trusted?", "Trust", "trust", blocks, f"{note}.")
 
 
-def design_section(experiment: Experiment) -> Section:
+def design_section(experiment: Experiment, window: Window) -> Section:
     """Return the definition as it was registered."""
     limits = ("platforms", "languages", "sections")
     chosen = [(name, getattr(experiment.audience, name)) for name in limits]
@@ -153,6 +153,7 @@ def design_section(experiment: Experiment) -> Section:
         ("Smallest effect worth finding", percent(experiment.minimum_effect)),
         ("Error and power", f"{percent(experiment.alpha)} and {percent(experiment.power)}"),
         ("Planned", planned),
+        ("Days are those of", window.zone),
         ("A verdict is given", rule),
         ("Started", format_time(experiment.started_at)),
         ("Stopped", format_time(experiment.stopped_at) if experiment.stopped_at else "not yet"),

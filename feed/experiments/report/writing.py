@@ -55,7 +55,11 @@ def experiment_document(report: Report) -> Document:
         sections.append(holdout_section(report, report.holdout))
     if report.teams:
         sections.append(teams_section(report))
-    sections += [power_section(report), design_section(experiment), reproduction_section(report)]
+    sections += [
+        power_section(report),
+        design_section(experiment, report.window),
+        reproduction_section(report),
+    ]
     made = format_time(report.generated_at)[:19].replace("T", " ")
     return Document(
         f"{experiment.name}: {report.verdict.kind.value}",

@@ -77,7 +77,8 @@ def miscounted_articles(archive: Archive, signals: LiveSignals) -> list[str]:
     """Return the articles whose live counters are not those recomputed from the archive.
 
     Recomputed in SQL, not with the code that counts: distinct readers, impressions, each
-    reader's last word on an article, and clicks that halve at every half-life.
+    reader's last word on an article (the one that happened last; of two at the same moment, the one
+    that came last), and clicks that halve at every half-life.
     """
     span = archive.span()
     if span is None:
@@ -97,7 +98,7 @@ def miscounted_articles(archive: Archive, signals: LiveSignals) -> list[str]:
             "SELECT article_id, count(*) FILTER (kind = 'like'), count(*) FILTER (kind = 'dislike')"
             " FROM (SELECT article_id, kind FROM events WHERE kind IN ('like', 'dislike')"
             " QUALIFY row_number() OVER (PARTITION BY user_id, article_id ORDER BY"
-            " split_part(stream_id, '-', 1)::BIGINT DESC,"
+            " occurred_at DESC, split_part(stream_id, '-', 1)::BIGINT DESC,"
             " split_part(stream_id, '-', 2)::BIGINT DESC) = 1) GROUP BY article_id"
         ).fetchall()
     last_words = {article_id: (likes, dislikes) for article_id, likes, dislikes in words}
