@@ -40,8 +40,8 @@ def setting(default: Any, text: str, *, between: tuple[float, float] = ANY_NUMBE
 class RankingConfig:
     """Every parameter of a feed request.
 
-    `FEED_RANKING_<NAME>` sets one for the whole installation; an experiment's variant overrides
-    any of them.
+    `FEED_RANKING_<NAME>` sets one for the whole installation; an experiment's variant can
+    override most of them.
     """
 
     slate_size: int = setting(
