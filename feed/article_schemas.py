@@ -45,7 +45,8 @@ class ArticleBody(Input):
     image_url: Url | None = None
     section: Label = ""
     other_sections: Annotated[list[Section], Field(max_length=MAX_OTHER_SECTIONS)] = Field(
-        default_factory=list, description="sections in which it stands beside its own"
+        default_factory=list,
+        description="further sections in which the article stands, beside its own",
     )
     tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = Field(default_factory=list)
     source: Label = ""
@@ -57,7 +58,7 @@ class ArticleBody(Input):
     human_reviewed: bool = False
     sponsored: bool = False
     retracted: bool = Field(
-        False, description="once true, it stays so until the API says false or restores the article"
+        False, description="once true, it stays true until the API sends false or restores it"
     )
     embedding: Annotated[list[Component], Field(min_length=1, max_length=4_096)] | None = Field(
         None, description="the publisher's own vector, any dimension, instead of the encoder's"

@@ -40,8 +40,8 @@ def setting(default: Any, text: str, *, between: tuple[float, float] = ANY_NUMBE
 class RankingConfig:
     """Every parameter of a feed request.
 
-    `FEED_RANKING_<NAME>` sets one for the whole installation; an experiment's variant overrides
-    any of them.
+    `FEED_RANKING_<NAME>` sets one for the whole installation; an experiment's variant can
+    override most of them.
     """
 
     slate_size: int = setting(
@@ -54,7 +54,10 @@ class RankingConfig:
         120, "candidates scored, taken from the sources in turn", between=(1, 10_000)
     )
     max_age_hours: float = setting(
-        72.0, "age above which only pinned articles are candidates, hours", between=(LEAST, 100_000)
+        72.0,
+        "age above which only pinned articles are candidates, hours; doubled while fewer than ten "
+        "articles are young enough",
+        between=(LEAST, 100_000),
     )
     use_ranker: bool = setting(True, "whether the learned ranker is used when the model has one")
     use_collaborative: bool = setting(True, "whether collaborative filtering is used")

@@ -26,7 +26,6 @@ from feed.domain import (
 MAX_EVENTS = 500
 MAX_SOURCES = 500
 MAX_PAGE = 100
-MAX_SOURCES = 500
 
 ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
 
@@ -142,8 +141,8 @@ class EventBatchIn(Input):
     events: Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
     sent_at: datetime | None = Field(
         None,
-        description="the time now by the clock that gave the events their occurred_at; if it "
-        "differs from the service's, all of them are corrected by the difference",
+        description="the present time on the clock that gave the events their occurred_at; if it "
+        "differs from the service's, all these times are corrected by the difference",
         examples=["2026-01-31T08:30:00Z"],
     )
 
@@ -222,16 +221,18 @@ class SourceIn(Input):
     name: Label = Field("", description="what you call it; empty: the title of the feed")
     zone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         "UTC",
-        description="IANA zone, for times without one and for ambiguous zone names",
+        description="IANA time zone, for times without one and for ambiguous zone names",
         examples=["Europe/Berlin"],
     )
     age_from: Literal["published", "updated"] = Field(
-        "updated", description="the time from which the age of its articles counts"
+        "updated",
+        description="what the age of its articles counts from: their publication, or their last "
+        "real change",
     )
     min_minutes: Minutes | None = Field(None, description="shortest time between two checks")
     max_minutes: Minutes | None = Field(
         None,
-        description="longest time between two checks; it counts more than what the feed asks for",
+        description="longest time between two checks; it overrides what the feed asks for",
     )
 
 

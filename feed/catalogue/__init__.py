@@ -1,1 +1,1 @@
-"""Takes in articles: who may change what, and when an encoder reads them."""
+"""Takes in articles: decides who may change what, and when a text is encoded."""

@@ -22,16 +22,16 @@ PUBLISHER = "publisher"
 ENCODED_AT_ONCE = 10
 """Texts that are encoded while a source's batch is taken in; those of a larger one wait."""
 ENCODED_IN_TURN = 16
-"""Waiting articles that are encoded in one go; a text takes some 50 ms."""
+"""Waiting articles that are encoded in one go; a text takes about 50 ms."""
 ATTEMPTS = 50
-"""How often a change is made anew because somebody else changed the article meanwhile."""
+"""How often a change is tried, because somebody else may change the article meanwhile."""
 
 CREATED, UPDATED, UNCHANGED, ERASED = "created", "updated", "unchanged", "erased"
 
 _NO_ENCODER = "none"
 
 Revise = Callable[[str, StoredArticle | None], StoredArticle | None]
-"""Returns an article as it is to be, from its id and what there is; None to write nothing."""
+"""Takes an id and the article as it is; returns it as it is to be, None to write nothing."""
 
 
 class ArticleService:
@@ -67,11 +67,11 @@ class ArticleService:
     ) -> list[str]:
         """Insert or change articles; return created, updated, unchanged or erased for each.
 
-        The API replaces an article, and what it sets is its own from then on: no source changes
-        it. A source changes the other fields. Of several sources, the first supplies the fields,
-        and the others add sections, tags, and fields that are empty, until one of them sends
-        something else than before. A retraction holds until
-        the API takes it back, and an erased article is not written until it is restored.
+        The API replaces an article and owns what it sets from then on: no source changes it. A
+        source changes the other fields. Of several sources, the first supplies the fields,
+        and the others add sections and tags and fill empty fields, until one of them sends
+        something else than before. A retraction holds until the API takes it back, and an
+        erased article is not written until it is restored.
 
         Submissions of one article count one after the other. Texts are encoded only if they, or
         the encoder, changed. The vectors of a source's large batch are made later, by
@@ -151,7 +151,9 @@ class ArticleService:
         self._on_change()
 
     def restore(self, article_id: str) -> bool:
-        """Take back a retraction, or let an erased article be written again; return if it was so.
+        """Take back a retraction or an erasure; return whether there was one.
+
+        An erased article may be written again from then on.
 
         Raises:
             NotFoundError: there is no article of that id, and none was erased.
@@ -164,12 +166,12 @@ class ArticleService:
         return restored != UNCHANGED
 
     def encode(self, article_ids: Sequence[str]) -> int:
-        """Encode articles again whose vectors are of another encoder; return how many."""
+        """Encode again those articles whose vectors come from another encoder; return how many."""
         statuses = self._change(list(dict.fromkeys(article_ids)), lambda _, stored: stored)
         return sum(status == UPDATED for status in statuses.values())
 
     def encode_waiting(self) -> int:
-        """Encode some of the articles that wait for it; return how many."""
+        """Encode some of the articles that wait to be encoded; return how many."""
         return self.encode(self._store.unencoded_articles(ENCODED_IN_TURN))
 
     def _change_one(self, article_id: str, change: Callable[[StoredArticle], StoredArticle]) -> str:
@@ -183,9 +185,9 @@ class ArticleService:
     def _change(
         self, article_ids: Sequence[str], revise: Revise, most_texts: int | None = None
     ) -> dict[str, str]:
-        """Write revised articles; return the status of each, `erased` where nothing may be.
+        """Write revised articles; return the status of each, `erased` if it must not be written.
 
-        If more than `most_texts` have to be encoded, they wait for it.
+        If more than `most_texts` have to be encoded, they are left for `encode_waiting`.
         """
         statuses: dict[str, str] = {}
         vectors: dict[str, Matrix] = {}
@@ -197,7 +199,7 @@ class ArticleService:
         if {CREATED, UPDATED} & set(statuses.values()):
             self._on_change()
         if waiting:
-            raise StoreUnavailableError("others change the same articles all the time")
+            raise StoreUnavailableError("others keep changing the same articles")
         return statuses
 
     def _attempt(
@@ -268,7 +270,7 @@ class ArticleService:
 
 
 def _describe(draft: StoredArticle, encoder_name: str) -> StoredArticle:
-    """Return an article with what its vector is made from, and an empty one if it must be made."""
+    """Return an article with the hash of its text, and without a vector if one must be made."""
     text = article_text(draft.article).encode("utf-8", "replace")
     digest = hashlib.blake2b(text, digest_size=16).hexdigest()
     if draft.article.embedding is not None:

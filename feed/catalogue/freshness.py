@@ -1,4 +1,4 @@
-"""Finds from when the age of an article counts: its publication, or its last real change."""
+"""Finds what the age of an article counts from: its publication, or its last real change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from feed.domain import AgeFrom, Article
 from feed.storage.records import StoredArticle
 
 NEW_WORDS = 3
-"""So many words that the earlier version did not have make a change a real one."""
+"""A change is real if it brings this many words that the earlier version did not have."""
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
 """A word; in Chinese and Japanese, which write no spaces, each character counts as one."""
@@ -27,7 +27,7 @@ def fresh_since(
     Args:
         previous: the article before the change; None if it is new.
         article: the article after the change.
-        updated_at: when its sender says that it changed it; None if the sender does not say.
+        updated_at: the time of the change according to the sender; None if the sender names none.
         now: epoch seconds.
         age_from: `updated` lets a real change make the article young again, `published` does
             not; None: the sender has no say in this article's age.

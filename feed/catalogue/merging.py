@@ -1,4 +1,4 @@
-"""Decides whose value each field of an article has: the API's, or that of one of its sources."""
+"""Decides whose value each field of an article takes: the API's, or that of one of its sources."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from feed.storage.records import Contribution, StoredArticle
 MAX_ORIGINS = 8
 """Sources that one article remembers; what further ones send is left out."""
 SAME_TIME_S = 0.001
-"""Times are shown to callers in milliseconds, and come back so."""
+"""Callers see times rounded to milliseconds, and send them back like that."""
 
 _TIMES = ("published_at", "updated_at", "expires_at")
 _JOINED = frozenset({"section", "other_sections", "tags", "retracted"})
 _RENEWED = frozenset({"updated_at"})
-"""Some publishers give a new time with every fetch, so that it is no news by itself."""
+"""Some publishers give a new time at every fetch, so a new one alone does not count as news."""
 _NOBODY = ""
 _NO_VECTOR = np.zeros(0, np.float32)
 
@@ -68,7 +68,7 @@ def change_fields(
     updated_at = article.updated_at if "updated_at" in given else None
     released = frozenset(released)
     origins = previous.origins
-    if released:  # the sources' next values count, although they are no news
+    if released:  # the sources' next values count even if they are unchanged
         origins = tuple(replace(one, digest="") for one in origins)
     return replace(
         previous,
@@ -141,10 +141,10 @@ def _combined(
 
 
 def _leads(previous: StoredArticle, article: Article, given: frozenset[str], origin: str) -> bool:
-    """Return whether a source's values count: it is the main one, or it sends other ones now.
+    """Return whether a source's values count: it is the main one, or it now sends other values.
 
     A source that is fetched again and again must not undo what another one has changed since, and
-    one that an article was read from once must not keep it as it was then.
+    a source from which the article was read only once must not keep it as it was then.
     """
     before = _of(previous.origins, origin)
     if not previous.origins or previous.origins[0].origin == origin:
@@ -193,7 +193,7 @@ def _fill(
 def _join(
     previous: StoredArticle, origins: Sequence[Contribution], given: frozenset[str]
 ) -> dict[str, Any]:
-    """Return sections and tags as all sources together give them."""
+    """Return the sections and tags that all sources together give."""
     values: dict[str, Any] = {}
     owned, main = previous.owned, origins[0]
     if "section" in given or "other_sections" in given:

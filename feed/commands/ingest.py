@@ -35,7 +35,9 @@ WIDTH_OF_LOGS = 160
     help="Format of SOURCE. By default files ending in .jsonl or .ndjson are JSON lines, and "
     "everything else is recognised by its content.",
 )
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Its address.")
+@click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of the service."
+)
 @click.option("--api-key", envvar="FEED_API_KEY", default="", help="Key with the scope write.")
 @click.option("--skip-invalid", is_flag=True, hidden=True, help="The default now.")
 @click.option("--strict", is_flag=True, help="Send nothing if SOURCE has any fault.")
@@ -53,7 +55,7 @@ def ingest(
     api_key: str,
     zone: str,
     *,
-    skip_invalid: bool,  # noqa: ARG001 - accepted for the scripts that give it
+    skip_invalid: bool,  # noqa: ARG001 - accepted for scripts that still pass it
     strict: bool,
 ) -> None:
     """Send the articles and events of SOURCE to a running service.
@@ -61,15 +63,15 @@ def ingest(
     SOURCE is a file or an http(s) address. It holds a feed (RSS, RDF, Atom, JSON Feed or a news
     sitemap) or JSON (articles and events in the API's form, as lines, an array or a batch), and
     may be compressed by gzip; "-" reads JSON lines from standard input. Sending a source again
-    changes nothing: events are counted once, and what an editor or the API has set stays, also
-    that an article is retracted or erased.
+    changes nothing: events are counted once, and what an editor or the API has set stays as it
+    is. Retracted and erased articles stay so, too.
 
     The valid entries or records are sent, and a table names what was left out or changed. Events
-    from before 30 days ago, or from the future, are left out. With --strict, nothing is sent if
-    there is such a table.
+    from more than 30 days ago or from the future are left out. With --strict, nothing is sent if
+    anything would be left out or changed.
 
-    Exit codes: 0 all that is valid was sent; 1 the service could not accept it; 2 the source
-    cannot be read, has nothing valid, or has a fault with --strict.
+    Exit codes: 0 everything valid was sent; 1 the service could not accept it; 2 the source
+    cannot be read or has nothing valid, or it has a fault and --strict was given.
     """
     console = Console(stderr=True)
     now = time.time()
@@ -88,7 +90,7 @@ def ingest(
 
 
 def leave_out_misdated_events(documents: Documents, now: float) -> None:
-    """Turn events into faults for which the service would put the time of arrival."""
+    """Turn events whose time the service would replace by the time of arrival into faults."""
     kept = []
     for event in documents.events:
         if event.occurred_at < now - MAX_AGE_S:

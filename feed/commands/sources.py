@@ -36,11 +36,13 @@ from feed.sources.subscription import (
 
 BATCH = 500
 PATIENCE_S = 90.0
-"""How long `check` waits for the service: longer than one download may take."""
+"""How long `check` waits for the service, seconds: longer than one download may take."""
 PAUSE_S = 0.3
 
 SERVICE = [
-    click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Its address."),
+    click.option(
+        "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of the service."
+    ),
     click.option("--api-key", envvar="FEED_API_KEY", default="", help="Key with the scope admin."),
 ]
 
@@ -76,7 +78,7 @@ def sources() -> None:
     type=click.Choice(["published", "updated"]),
     default="updated",
     show_default=True,
-    help="The time from which the age of its articles counts.",
+    help="What the age of its articles counts from: their publication, or their last real change.",
 )
 @click.option(
     "--min-minutes", type=click.FloatRange(1, 1440), help="Shortest time between two checks."
@@ -84,7 +86,7 @@ def sources() -> None:
 @click.option(
     "--max-minutes",
     type=click.FloatRange(1, 1440),
-    help="Longest time between two checks. It counts more than what the feed asks for.",
+    help="Longest time between two checks. It overrides what the feed asks for.",
 )
 @service_options
 def add(address: str, url: str, api_key: str, **options: Any) -> None:
@@ -96,7 +98,7 @@ def add(address: str, url: str, api_key: str, **options: Any) -> None:
     body = {name: value for name, value in options.items() if value is not None}
     with one_line_errors(), FeedClient(url, api_key) as client:
         (result,) = _send(client, [{"address": address, **body}])
-    verb = "added" if result["status"] == "added" else "was a source before"
+    verb = "added" if result["status"] == "added" else "is a source already"
     click.echo(f"{result['source_id']}: {result['address']} {verb}")
 
 
@@ -141,7 +143,7 @@ def remove(source: str, url: str, api_key: str) -> None:
 @click.argument("source")
 @service_options
 def pause(source: str, url: str, api_key: str) -> None:
-    """Leave SOURCE alone until it is resumed."""
+    """Stop polling SOURCE until it is resumed."""
     source_id = _change(url, api_key, "POST", source, "/pause")
     click.echo(f"paused: {source_id}")
 
@@ -150,19 +152,22 @@ def pause(source: str, url: str, api_key: str) -> None:
 @click.argument("source")
 @service_options
 def resume(source: str, url: str, api_key: str) -> None:
-    """Poll SOURCE again, if it was paused, or if its server had said that it is gone."""
+    """Poll SOURCE again that was paused, or whose server said that it was gone."""
     source_id = _change(url, api_key, "POST", source, "/resume")
     click.echo(f"resumed: {source_id}")
 
 
 @sources.command()
 @click.argument("source")
-@click.option("--zone", default="UTC", show_default=True, help="Time zone of an unknown feed.")
+@click.option(
+    "--zone", default="UTC", show_default=True, help="Time zone of an address that is not a source."
+)
 @service_options
 def check(source: str, zone: str, url: str, api_key: str) -> None:
-    """Poll SOURCE now; or show what polling an address would take, without taking it.
+    """Poll SOURCE now, or show what polling a new address would take.
 
-    Exit code 2 if the feed can't be read.
+    For an address that is not a source, nothing is taken, and this machine fetches it. Exit code
+    2 if the feed can't be read.
     """
     console = Console(stderr=True)
     with one_line_errors():
@@ -182,13 +187,16 @@ def check(source: str, zone: str, url: str, api_key: str) -> None:
 @click.argument("source_list", metavar="FILE")
 @service_options
 def import_list(source_list: str, url: str, api_key: str) -> None:
-    """Add the feeds in FILE: OPML, or one address in each line. It may be an address, too."""
+    """Add the feeds in FILE, which holds OPML or one address per line.
+
+    FILE may also be a web address.
+    """
     with one_line_errors(), FeedClient(url, api_key) as client:
         found = read_list(fetch_document(source_list).content)
         bodies = [{"address": one.address, "name": one.name} for one in found]
         results = [result for batch in batches(bodies, BATCH) for result in _send(client, batch)]
     added = sum(result["status"] == "added" for result in results)
-    click.echo(f"{added} sources added, {len(results) - added} known before")
+    click.echo(f"{added} sources added, {len(results) - added} already known")
 
 
 @sources.command()
@@ -224,7 +232,7 @@ def _path(source_id: str, action: str = "") -> str:
 
 
 def _call(client: FeedClient, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """Call the service, which every one of these calls may reach twice.
+    """Call the service; each of these calls changes nothing when it arrives twice.
 
     Raises:
         NotFoundError: there is no such source.
@@ -255,7 +263,9 @@ def _poll_now(client: FeedClient, source: str) -> dict[str, Any] | None:
         deadline = time.monotonic() + PATIENCE_S
         while found["check_pending"]:
             if time.monotonic() > deadline:
-                raise CommandError("the service has not checked it: does its worker run?")
+                raise CommandError(
+                    "the service has not checked the source yet: is its worker running?"
+                )
             time.sleep(PAUSE_S)
             found = _call(client, "GET", _path(source_id))
     except (ConnectionError, NotFoundError):

@@ -45,7 +45,7 @@ def canonical_address(url: str | None, tracking: Sequence[str] = ()) -> str:
 
     The scheme, `www.`, mobile and AMP forms, default ports, tracking parameters, the fragment, the
     order of parameters, and a slash or index page at the end make no difference. The root of a
-    site is no page's address.
+    site does not count as the address of a page.
 
     Args:
         url: the address of an article.
@@ -62,8 +62,8 @@ def canonical_address(url: str | None, tracking: Sequence[str] = ()) -> str:
             return ""
         netloc = host if port in {None, 80, 443} else f"{host}:{port}"
         if not query and _PLAIN_PATH.fullmatch(path) and host.isascii():
-            return netloc + path  # what w3lib would say, in a third of the time
-        # The scheme is dropped, and w3lib needs one to tell the host.
+            return netloc + path  # what w3lib would return, in a third of the time
+        # The scheme is dropped afterwards; w3lib needs one to find the host.
         return canonicalize_url(f"http://{netloc}{path or '/'}?{query}").removeprefix("http://")
     except (ValueError, UnicodeError):
         return ""

@@ -83,7 +83,7 @@ class ArticlePool:
         return leading
 
     def is_live(self, row: int) -> bool:
-        """Return whether an article may be shown, be it by the editors' wish beside its leader."""
+        """Return whether an article may be shown, even if only because an editor pinned it."""
         return bool(self.live[row]) or (self.folded is not None and bool(self.folded[row]))
 
     def stand_in(self, rows: Rows, sections: Iterable[int]) -> Flags:

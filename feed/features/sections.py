@@ -30,8 +30,8 @@ def read_aliases(text: str) -> dict[str, str]:
     """Return key -> name of the section that is meant, from `FEED_SECTION_ALIASES`.
 
     Raises:
-        InvalidInputError: a pair has no two names, a name has two meanings, or a meaning is itself
-            an alias.
+        InvalidInputError: an entry is not a pair of names, a name has two meanings, or a meaning is
+            itself an alias.
     """
     aliases: dict[str, str] = {}
     for pair in filter(str.strip, text.split(",")):

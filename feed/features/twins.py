@@ -15,12 +15,12 @@ from feed.domain import Article
 from feed.features.canonical_address import canonical_address
 
 ALIKE_WORDS = 0.6
-"""Share of common words (Jaccard) from which two titles of one address tell the same story."""
+"""Share of words in common (Jaccard) from which two titles of one address tell the same story."""
 ALIKE_COSINE = 0.7
 """Cosine from which two articles of one address tell the same story; docs/design.md measures it."""
 CROWD = 20
-"""Articles of one address above which it belongs to no story (a podcast's page, a live ticker):
-only those with the same title are twins."""
+"""If more articles share an address, it is not that of one story (but of a podcast or a ticker):
+then only those with the same title are twins."""
 
 _WORD = re.compile(r"\w+")
 
@@ -59,8 +59,7 @@ class TwinFinder:
 
     The twins of an article have its address, and the same title, or nearly: most words in common
     or a similar text, and the same numbers ("episode 12" is not "episode 13") and anchor. Only
-    addresses that have changed, or of which an article has expired or come out, are looked at
-    again.
+    addresses whose articles have changed, expired or been published are looked at again.
 
     Args:
         tracking: parameters of addresses to drop, see `read_tracking_parameters`.
@@ -98,7 +97,7 @@ class TwinFinder:
             self._changed.add(self._pages[row].address)
 
     def is_due(self, now: float) -> bool:
-        """Return whether an article with twins has expired or come out since they were found."""
+        """Return whether an article with twins has expired or been published since last time."""
         return any(at <= now for at in self._due.values())
 
     def find(self, columns: TwinColumns) -> dict[int, int]:

@@ -13,7 +13,8 @@ import httpcore
 import httpx
 
 CheckAddress = Callable[[str, str], None]
-"""Called with a host and each address it has; raises InvalidInputError for one not to reach."""
+"""Called with a host and each address it has; raises InvalidInputError for one that must not be
+reached."""
 
 
 class Deadline:

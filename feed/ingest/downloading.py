@@ -26,7 +26,7 @@ HEADERS = {
     "application/xml;q=0.9, text/xml;q=0.9, text/html;q=0.8, */*;q=0.5",
     "Accept-Encoding": "gzip, deflate",
 }
-"""Some sites refuse a program that does not begin like a browser."""
+"""Some sites refuse a client whose name does not begin like a browser's."""
 FAILURES = (
     httpx.HTTPError,
     httpx.InvalidURL,
@@ -67,7 +67,8 @@ def download(
     Args:
         address: of http or https; a name and a password in it become basic authentication.
         headers: further headers.
-        check: refuses addresses of hosts, at the beginning and at each redirect; None: none are.
+        check: refuses addresses of hosts, at the beginning and at each redirect; None:
+            none is refused.
         limit_s: seconds that everything together may take.
 
     Raises:

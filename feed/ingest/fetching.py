@@ -60,7 +60,7 @@ def unpack(found: Download) -> FetchedDocument:
     """
     coding = found.headers.get("Content-Encoding", "").strip().lower()
     if coding not in CODINGS:
-        raise InvalidInputError("source", f"is compressed by {coding}, which nobody asked for")
+        raise InvalidInputError("source", f"is compressed by {coding}, which was not asked for")
     content = _inflate(found.content) if coding == "deflate" else found.content
     described = Message()
     described["Content-Type"] = found.headers.get("Content-Type", "")

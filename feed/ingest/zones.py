@@ -9,7 +9,7 @@ from feed.domain import InvalidInputError
 
 
 def read_zone(name: str) -> tzinfo:
-    """Return a time zone by its name in the IANA data base, such as `Europe/Berlin`.
+    """Return a time zone by its name in the IANA database, such as `Europe/Berlin`.
 
     Raises:
         InvalidInputError: there is no such zone.
@@ -17,4 +17,6 @@ def read_zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise InvalidInputError("zone", f"{name} is no zone such as Europe/Berlin") from None
+        raise InvalidInputError(
+            "zone", f"{name} is not a time zone such as Europe/Berlin"
+        ) from None

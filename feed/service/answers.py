@@ -54,7 +54,7 @@ class ArticleOut(BaseModel):
 
 
 class StoredArticleOut(ArticleOut):
-    """An article, and for callers who may write also whose its fields are."""
+    """An article. Callers who may write also see who owns its fields."""
 
     owned_fields: list[str] | None = None
     origins: list[str] | None = None
@@ -287,10 +287,12 @@ class SourceOut(BaseModel):
     checked_at: datetime | None
     succeeded_at: datetime | None
     changed_at: datetime | None
-    next_at: datetime | None = Field(description="when it is checked again")
-    check_pending: bool = Field(description="whether a check was asked for and is not done yet")
+    next_at: datetime | None = Field(description="when it will be checked next")
+    check_pending: bool = Field(
+        description="whether a check was asked for and has not been done yet"
+    )
     failures: int = Field(description="failed checks in a row")
-    articles: int = Field(description="articles in its last document")
+    articles: int = Field(description="articles in the document that was read last")
     left_out: int = Field(description="records of that document that were left out")
     findings: list[FindingOut] = Field(description="the first records left out or changed")
 
@@ -302,7 +304,7 @@ class SourcesOut(BaseModel):
 
 
 class AddedSource(BaseModel):
-    """What became of one source that was to be added."""
+    """The outcome of adding one source."""
 
     source_id: str
     address: str
@@ -310,7 +312,7 @@ class AddedSource(BaseModel):
 
 
 class AddedSourcesOut(BaseModel):
-    """What became of sources that were to be added."""
+    """The outcome of adding sources."""
 
     results: list[AddedSource]
 

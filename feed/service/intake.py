@@ -20,7 +20,7 @@ from feed.storage.waiting_part import WAITING_HOURS
 MAX_AHEAD_S = 300.0
 MAX_AGE_S = 30 * 86_400.0
 SAME_TIME_S = 5.0
-"""Clocks that differ by less show the same time: a request takes a while, too."""
+"""Clocks that differ by less count as equal, because the request takes some time, too."""
 
 _ONE = TypeAdapter(EventIn)
 _SENT_AT: TypeAdapter[datetime | None] = TypeAdapter(datetime | None, config=Input.model_config)
@@ -40,7 +40,7 @@ class ReadEvents:
 
     Args:
         entries: in the order of the body, each valid or with its fault.
-        notes: says of entries, by their place, what was done about their time.
+        notes: what was done about the time of an entry, by the place of the entry.
     """
 
     entries: list[Event | Rejection]
@@ -51,7 +51,7 @@ def read_events(body: bytes, now: float, reader: str | None = None) -> ReadEvent
     """Read a batch of events.
 
     Times are corrected by the difference between the service's clock and the sender's, if the body
-    says what that one shows. A time that is still out of bounds becomes the time of arrival.
+    says what the latter shows. A time that is still out of bounds becomes the time of arrival.
 
     Args:
         body: JSON, `{"events": [...]}`.
@@ -83,18 +83,21 @@ def describe_outcome(
     """Return the outcome of one entry, JSON-ready.
 
     Args:
-        entry: the event, or its fault.
+        entry: the event, or why it was rejected.
         outcome: of an event that was given to the store.
         note: what was done about the event's time; empty: nothing.
     """
     if isinstance(entry, Rejection):
         return {"event_id": entry.event_id, "status": "rejected", "detail": entry.detail}
     if outcome is Outcome.UNKNOWN:
-        detail = "article_id: is not the id of an article, and too many events wait for theirs"
+        detail = (
+            "article_id: is not the id of an article, and too many events are waiting for theirs"
+        )
         return {"event_id": entry.event_id, "status": "rejected", "detail": detail}
     described = {"event_id": entry.event_id, "status": str(outcome)}
     if outcome is Outcome.WAITING:
-        note = f"article_id: there is no such article yet; waits {WAITING_HOURS} hours for it"
+        rule = f"there is no such article yet; the event waits {WAITING_HOURS} hours for it"
+        note = f"article_id: {rule}"
     return {**described, "detail": note} if note else described
 
 

@@ -91,7 +91,7 @@ def pause_source(source_id: str) -> Response:
 @routes.output(SourceOut)
 @operation(Scope.ADMIN, problems=(404,))
 def resume_source(source_id: str) -> Response:
-    """Poll a source again that was paused, or whose server had said that it is gone."""
+    """Poll a source again that was paused, or whose server said that it was gone."""
     check_id("source_id", source_id)
     current_services().sources.resume(source_id)
     return _answer(source_id)
@@ -101,7 +101,7 @@ def resume_source(source_id: str) -> Response:
 @routes.output(SourceOut)
 @operation(Scope.ADMIN, problems=(404,))
 def check_one_source(source_id: str) -> Response:
-    """Have a source checked at once. `check_pending` becomes false when that is done."""
+    """Have a source checked at once. `check_pending` turns false when that is done."""
     check_id("source_id", source_id)
     current_services().sources.ask(source_id)
     return _answer(source_id)

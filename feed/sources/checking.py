@@ -31,7 +31,7 @@ LONGEST_MARK = 1_000
 
 
 class CheckOutcome(StrEnum):
-    """What a check came to."""
+    """How a check ended."""
 
     READ = "read"
     UNCHANGED = "unchanged"
@@ -44,11 +44,11 @@ class SourceCheck:
     """What one check of a source found.
 
     Args:
-        outcome: what it came to.
+        outcome: how it ended.
         message: what happened, in words.
         documents: what the source holds, where it was read.
         feed_address: where the feed is, if that is not the address of the source.
-        etag, last_modified, digest: of the answer.
+        etag, last_modified, digest: those of the answer.
         wait_s: how long the publisher asks to wait, seconds.
     """
 
@@ -82,7 +82,7 @@ class SourceChecker:
         self._limit_s = limit_s
 
     def check(self, source: Source, state: SourceState, now: float) -> SourceCheck:
-        """Return what a source holds now. An operator's own check reads it even if it is known.
+        """Return what a source holds now. If an operator asked, even a known document is read.
 
         Args:
             source: what to fetch.
@@ -162,7 +162,7 @@ def _unchanged(known: SourceState, feed_address: str, fresh_s: float) -> SourceC
 
 
 def _refused(known: SourceState, found: Download, now: float) -> SourceCheck:
-    """Return what a server refused; one that moved and is not there is sought where it was."""
+    """Return what a server refused. A feed that is not where it moved to is sought where it was."""
     is_lost = found.status == HTTPStatus.NOT_FOUND
     return SourceCheck(
         outcome=CheckOutcome.GONE if found.status == HTTPStatus.GONE else CheckOutcome.FAILED,

@@ -28,7 +28,7 @@ class SourceDirectory:
         return {key: Source.from_json(one) for key, one in self._store.read_sources().items()}
 
     def changes(self) -> int:
-        """Return a number that is another one whenever a source was changed."""
+        """Return a number that changes whenever a source is changed."""
         return self._store.source_changes()
 
     def states(self) -> dict[str, SourceState]:
@@ -40,7 +40,7 @@ class SourceDirectory:
         """Return one source, and what the poller knows about it.
 
         Raises:
-            NotFoundError: there is none of this id.
+            NotFoundError: there is no source with this id.
         """
         source, state = self._store.read_source(source_id)
         if source is None:
@@ -57,7 +57,7 @@ class SourceDirectory:
             known = self.all()
             new = {one.source_id for one in sources} - known.keys()
             if len(known) + len(new) > self._most:
-                raise InvalidInputError("sources", f"there may be at most {self._most}")
+                raise InvalidInputError("sources", f"must not be more than {self._most} in all")
         added = self._store.add_sources({one.source_id: one.to_json() for one in sources})
         return [added[one.source_id] for one in sources]
 
@@ -65,13 +65,13 @@ class SourceDirectory:
         """Remove a source; its articles stay.
 
         Raises:
-            NotFoundError: there is none of this id.
+            NotFoundError: there is no source with this id.
         """
         if not self._store.remove_source(source_id):
             raise NotFoundError(f"there is no source {source_id}")
 
     def pause(self, source_id: str) -> None:
-        """Leave a source alone until it is resumed."""
+        """Stop polling a source until it is resumed."""
         self._change(replace(self.get(source_id)[0], paused=True))
 
     def resume(self, source_id: str) -> None:
@@ -80,7 +80,7 @@ class SourceDirectory:
         self._change(replace(source, paused=False, asked=source.asked + 1))
 
     def ask(self, source_id: str) -> None:
-        """Have a source checked at once, and read whole even if it is unchanged."""
+        """Have a source checked at once, and its document read even if it is unchanged."""
         source, _ = self.get(source_id)
         self._change(replace(source, asked=source.asked + 1))
 

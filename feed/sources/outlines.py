@@ -16,12 +16,12 @@ LONGEST_NAME = 128
 
 
 def read_list(content: bytes) -> list[Source]:
-    """Return the sources in an OPML document, or in a text with one address in each line.
+    """Return the sources in an OPML document, or in a text with one address per line.
 
-    OPML is read by an HTML parser, because many programs write `&` in addresses as it is.
+    OPML is read by an HTML parser, because many programs do not escape `&` in addresses.
 
     Raises:
-        InvalidInputError: there is no address in it, one is wrong, or it is not whole.
+        InvalidInputError: it holds no address or a wrong one, or it is not complete.
     """
     text = _decode(content)
     if "<opml" in text[:4096].lower():

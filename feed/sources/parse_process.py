@@ -1,4 +1,4 @@
-"""Parses documents in a process of its own, which no document can harm."""
+"""Parses documents in a separate process, so that no document can harm this one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from feed.ingest.zones import read_zone
 Parse = Callable[[FetchedDocument, float, str], Documents]
 """Takes a document, epoch seconds and the name of a zone; raises InvalidInputError."""
 LIMIT_S = 120.0
-"""How long one document may take; the largest that is fetched takes a tenth of that."""
+"""How long parsing may take; the largest document that is fetched takes a tenth of that."""
 
 
 def parse_here(document: FetchedDocument, now: float, zone: str) -> Documents:
@@ -31,8 +31,8 @@ def parse_here(document: FetchedDocument, now: float, zone: str) -> Documents:
 class ParseProcess:
     """Parses one document at a time in another process, which starts at first use.
 
-    Parsing a large document is seconds of pure Python, which would delay whatever else this
-    process computes. A document that takes for ever, or all the memory, ends that process alone.
+    Parsing a large document takes seconds of pure Python, which would delay whatever else this
+    process computes. A document that takes too long, or all the memory, ends only that process.
 
     Args:
         parse: what that process runs; a function of a module.
@@ -50,7 +50,7 @@ class ParseProcess:
         """Return what a document holds, as `parse_here`.
 
         Raises:
-            InvalidInputError: it can't be read, or not in time.
+            InvalidInputError: it can't be read, or takes too long.
         """
         with self._lock:
             kind, result = self._ask(document, now, zone)
@@ -80,7 +80,7 @@ class ParseProcess:
                     return answer
             reason = f"can't be read within {self._limit_s:g} seconds"
         except (EOFError, OSError):
-            reason = "can't be read: it ends the process that reads it"
+            reason = "can't be read: it ends the process that parses it"
         self.close()
         return "refused", ("source", reason)
 

@@ -53,7 +53,7 @@ class _Finished:
 
 
 class _StoppedError(FeedError):
-    """A document is left to the next poller, which begins it again."""
+    """The document is left to the next poller, which starts it again."""
 
 
 class SourcePoller:
@@ -61,13 +61,13 @@ class SourcePoller:
 
     Downloads run in threads of their own and only wait there, documents are parsed in another
     process, and the thread that calls `tick` takes the articles in. A state is saved after its
-    articles: what fails in between is done again.
+    articles, so that what fails in between is done again.
 
     Args:
         store: of sources and articles.
         articles: takes the articles in.
         settings: `source_networks`, and `sources`, which are added when this poller begins to lead.
-        owner: name of this run; made up if not given.
+        owner: name of this run; generated if not given.
         chance: gives numbers from 0 to 1 for the jitter.
         checker: fetches and reads; None: one that keeps to `source_networks`.
     """
@@ -99,7 +99,7 @@ class SourcePoller:
         self._stopping = threading.Event()
 
     def tick(self, now: float) -> None:
-        """Do what is due: the lease, articles that have arrived, and new checks.
+        """Do what is due: renew the lease, take in what has arrived, and start new checks.
 
         Raises:
             StoreUnavailableError: the store does not answer; call again later.
@@ -138,7 +138,7 @@ class SourcePoller:
         return True
 
     def _follow(self, now: float) -> None:
-        """Read the sources again if they were changed, and occasionally without that."""
+        """Read the sources again if they were changed, and otherwise once a minute."""
         changes = self._directory.changes()
         if changes != self._changes or not 0 <= now - self._read_at < READ_SECONDS:
             self._sources = self._directory.all()

@@ -1,4 +1,4 @@
-"""Decides when a source is checked again; pure functions of what was found."""
+"""Decides when a source is checked again, by pure functions of what was found."""
 
 from __future__ import annotations
 

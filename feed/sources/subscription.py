@@ -18,7 +18,7 @@ MOST_FINDINGS = 20
 
 
 class SourceStatus(StrEnum):
-    """What becomes of a source at present."""
+    """The present state of a source."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -28,16 +28,16 @@ class SourceStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What people say about one source.
+    """What people have set for one source.
 
     Args:
         address: as given, with a login if it has one.
         name: what people call it; empty: the title of its feed.
-        zone: IANA name of the zone of times without one.
-        age_from: the time from which the age of its articles counts.
+        zone: IANA name of the time zone that applies to times without one.
+        age_from: what the age of its articles counts from.
         min_minutes: shortest time between two checks; None: the default.
         max_minutes: longest time between two checks, whatever the feed asks; None: the default.
-        paused: whether it is left alone.
+        paused: whether it is not polled for now.
         asked: how often somebody has asked to check it at once.
     """
 
@@ -52,7 +52,7 @@ class Source:
 
     @property
     def origin(self) -> str:
-        """What the catalogue knows the source by: its address without a login."""
+        """Return the name by which the catalogue knows the source: its address without a login."""
         return mask_login(self.address, b"")
 
     @property
@@ -78,7 +78,7 @@ class SourceState:
     Args:
         feed_address: where the feed is, if that is not the address of the source.
         title: of the feed.
-        etag, last_modified: of the last answer, to be asked only for news.
+        etag, last_modified: of the last answer; sent back so that only news is returned.
         digest: of the last document.
         wait_s: how long the feed itself asks to wait between two checks, seconds.
         checked_at, succeeded_at, changed_at: when it was last fetched, read, and found changed.
@@ -125,7 +125,7 @@ class SourceState:
 
 
 def status_of(source: Source, state: SourceState) -> SourceStatus:
-    """Return what becomes of a source at present."""
+    """Return the present status of a source."""
     if source.paused:
         return SourceStatus.PAUSED
     if state.gone:

@@ -82,7 +82,7 @@ def _sentence(check: SourceCheck, statuses: Iterable[str]) -> str:
         return shorten(check.message, LONGEST_MESSAGE)
     counts = Counter(statuses)
     words = [f"{counts[status]} {status}" for status in NEWS if counts[status]]
-    parts = [f"{_number(len(documents.articles), 'article')}: {', '.join(words) or 'nothing new'}"]
+    parts = [f"{_number(len(documents.articles), 'article')} ({', '.join(words) or 'nothing new'})"]
     if documents.faults:
         parts.append(f"{_number(len(documents.faults), 'record')} left out")
     if documents.events:

@@ -36,21 +36,21 @@ class WaitingEvent:
 
 
 class WaitingPart(ReaderPart):
-    """Keeps events without an article for some hours, and takes them when the article comes.
+    """Keeps events without an article for some hours, and takes them in when the article comes.
 
-    An event is appended first and forgotten then. If that is interrupted, it is done again, and
-    the digest of the event keeps it from counting twice.
+    An event is first appended to the log and then forgotten here. If that is interrupted, it is
+    done again, and the digest of the event keeps it from counting twice.
     """
 
     waiting_max = WAITING_MAX
-    """Events that wait at most."""
+    """How many events may wait."""
 
     def hold_events(
         self, events: Sequence[Event], origin: Origin | None = None
     ) -> list[Outcome | None]:
         """Keep events whose article is unknown; return None for those whose article has come.
 
-        Those are for `append_events`. An event that is held already goes on waiting.
+        The caller appends those. An event that waits already goes on waiting.
 
         Args:
             events: of any readers.
@@ -67,7 +67,7 @@ class WaitingPart(ReaderPart):
         return [_HELD.get(flag) for flag in flags]
 
     def release_events(self, article_ids: Collection[str], now: float) -> int:
-        """Take the events that wait for articles which are there now; return how many.
+        """Append the events that wait for articles which now exist; return how many.
 
         Each keeps the time at which it occurred, and counts as received now.
 
@@ -79,10 +79,10 @@ class WaitingPart(ReaderPart):
         return sum(self._take(list(self._waiting_for(one)), now) for one in article_ids)
 
     def settle_waiting(self, now: float) -> tuple[int, int]:
-        """Take what was not taken when its article came, and drop what has waited too long.
+        """Append what was left when its article came, and drop what has waited too long.
 
         Returns:
-            How many events were taken, and how many were dropped.
+            How many events were appended, and how many were dropped.
 
         Raises:
             StoreUnavailableError: the store is away or full; call again later.

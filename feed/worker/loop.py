@@ -31,7 +31,7 @@ TICK_SECONDS = 0.2
 PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
 POLL_SECONDS = 0.5
-"""Between two looks at which sources are due."""
+"""Time between two looks at which sources are due."""
 FAILURE_SECONDS = 0.5
 RENEWAL_SECONDS = DAY_S
 """After this long a worker reloads its checkpoint, which drops articles that nobody reads."""
@@ -39,7 +39,7 @@ RENEWAL_SECONDS = DAY_S
 SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
 SETTLE_SECONDS = 30.0
-"""How often events whose article was missing are looked at."""
+"""Time between two looks at the events that wait for an article."""
 
 
 COLLECT_AFTER = (200_000, 20, 50)
@@ -176,7 +176,7 @@ class Worker:
             log.info("articles_swept", removed=removed)
 
     def settle(self, now: float) -> None:
-        """Occasionally take or drop the events that wait for an article."""
+        """Now and then, append or drop the events that wait for an article."""
         if not self._leads or 0 <= now - self._settled_at < SETTLE_SECONDS:
             return
         self._settled_at = now

@@ -66,10 +66,10 @@ prints them, with the values that are set.
 
 Each of these variables sets a parameter for the whole installation: for the service, the worker,
 training, `feed ope` and `feed report`. Evaluation on published data keeps the defaults. After a
-change, restart the service and the worker together. A variant of an experiment can override any of
-them, by its name in lower case and without the prefix (`max_age_hours`). Do not change one while an
-experiment runs: it changes every variant that does not override it. `feed settings --of ranking`
-prints which of them are set.
+change, restart the service and the worker together. A variant of an experiment can override all of
+them but the half-life of trending, by the name in lower case and without the prefix
+(`max_age_hours`). Do not change one while an experiment runs: it changes every variant that does
+not override it. `feed settings --of ranking` prints which of them are set.
 
 {markdown_table("ranking")}
 

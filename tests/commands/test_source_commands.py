@@ -80,7 +80,7 @@ def test_a_source_is_added_checked_listed_and_removed(
     assert orjson.loads(run("list", "--json").output)["sources"][0]["articles"] == 2
     assert "paused" in run("pause", source_id).output
     assert "paused" in run("list").output
-    assert "was a source before" in run("add", address).output
+    assert "is a source already" in run("add", address).output
     server.say("/feed", status=500)
     broken = run("check", source_id)
     assert (broken.exit_code, "500" in broken.output) == (2, True)
@@ -108,7 +108,7 @@ def test_sources_go_out_as_opml_and_come_in_again(run: Run, tmp_path: Path) -> N
     assert "***" not in path.read_text()
     for source in orjson.loads(run("list", "--json").output)["sources"]:
         run("remove", source["source_id"])
-    assert run("import", str(path)).output == "2 sources added, 0 known before\n"
+    assert run("import", str(path)).output == "2 sources added, 0 already known\n"
     sources = orjson.loads(run("list", "--json").output)["sources"]
     assert [(one["name"], one["address"]) for one in sources] == [
         ("A & B", "https://paper.example/feed"),

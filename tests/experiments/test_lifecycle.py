@@ -193,7 +193,7 @@ def test_the_live_model_can_be_pinned_for_the_run(
     assert [variant.model_version for variant in started.variants] == ["v2", "v2"]
     create_experiment(store, replace(BOOST, name="early", pin_model=True), now=NOW)
     stop_experiment(store, "boost", now=NOW)
-    with pytest.raises(ConflictError, match="no model is live"):
+    with pytest.raises(ConflictError, match="no live model"):
         start_experiment(store, "early", registry=NO_MODELS, now=NOW)
 
 

@@ -18,7 +18,7 @@ def test_there_is_a_bound_and_one_too_many_adds_nothing(store: RedisStore) -> No
     directory = SourceDirectory(store, most=3)
     assert directory.add([a_source(0), a_source(1)]) == [True, True]
     assert directory.add([a_source(1), a_source(2)]) == [False, True]
-    with pytest.raises(InvalidInputError, match="at most 3"):
+    with pytest.raises(InvalidInputError, match="more than 3"):
         directory.add([a_source(2), a_source(3)])
     assert len(directory.all()) == 3
 

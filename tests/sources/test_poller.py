@@ -27,7 +27,7 @@ def test_a_source_is_added_polled_changed_moved_broken_and_mended(
     source = desk.add(server.say("/feed", rss("one")))
     desk.poll()
     assert desk.titles() == ["one"]
-    assert desk.state(source).message == "1 article: 1 created"
+    assert desk.state(source).message == "1 article (1 created)"
     assert desk.state(source).title == "Quay"
 
     server.say("/feed", rss("one", "two"))  # changed
@@ -131,7 +131,7 @@ def test_what_the_store_did_not_take_is_fetched_again(desk: Any, server: FeedSer
     assert desk.state(source).checked_at == 0
     desk.poll()
     assert len(desk.titles()) == 60
-    assert desk.state(source).message == "60 articles: 35 created"
+    assert desk.state(source).message == "60 articles (35 created)"
 
 
 def test_a_large_document_is_left_off_when_the_worker_stops(desk: Any, server: FeedServer) -> None:
@@ -221,7 +221,7 @@ def test_findings_are_shown_and_bounded(desk: Any, server: FeedServer) -> None:
     assert (state.articles, state.left_out, len(state.findings)) == (0, 100, 20)
     assert state.findings[0][1:] == ("title", "has neither a title nor a text")
     assert max(len(record) for record, *_ in state.findings) <= 200
-    assert state.message == "0 articles: nothing new; 100 records left out"
+    assert state.message == "0 articles (nothing new); 100 records left out"
 
 
 def test_polling_shows_in_the_metrics(desk: Any, server: FeedServer) -> None:

@@ -19,7 +19,8 @@ class Audience:
     def admits(self, *, platform: str = "", language: str = "", section: str = "") -> bool:
         """Whether a request with these properties may enter the experiment.
 
-        Upper and lower case are one. A language also matches its varieties (see `languages`).
+        Upper and lower case make no difference. A language also matches its varieties (see
+        `languages`).
         """
         return (
             (not self.platforms or platform.casefold() in map(str.casefold, self.platforms))

@@ -1,6 +1,6 @@
-"""Rules for new designs: an experiment that could not tell anything is refused before it is stored.
+"""Rules for new designs: one from which nothing could be learnt is refused before it is stored.
 
-They do not hold for what was stored before there was a rule, which must still be read and reported.
+They do not apply to what was stored before a rule existed, which must still be read and reported.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def check_design(design: Experiment, settings: Settings) -> None:
     if retention_days and days > retention_days:
         raise InvalidInputError(
             "planned_days",
-            f"and pre_days must be at most the {retention_days} days that the archive keeps,"
-            f" not {days} together",
+            f"and pre_days together must be at most the {retention_days} days that the archive"
+            f" keeps, not {days}",
         )
 
 
@@ -70,7 +70,7 @@ def _check_overrides(design: Experiment, base: RankingConfig) -> None:
     for place, variant in enumerate(design.variants):
         prefix = f"variants.{place}.overrides."
         for name in SHARED_SETTINGS & variant.overrides.keys():
-            raise InvalidInputError(prefix + name, "is the same for every variant")
+            raise InvalidInputError(prefix + name, "cannot differ between variants")
         check_ranges(override(base, variant.overrides), variant.overrides, prefix)
 
 

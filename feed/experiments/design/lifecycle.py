@@ -92,7 +92,7 @@ def create_experiment(
 
     Raises:
         ConflictError: the experiment is running: what started is frozen until it is stopped.
-        InvalidInputError: the design could tell nothing (see `design_rules`).
+        InvalidInputError: nothing could be learnt from the design (see `design_rules`).
     """
     check_design(design, settings)
     stored = store.read_experiments()
@@ -201,11 +201,11 @@ def named_models(experiments: Iterable[Experiment]) -> frozenset[str]:
 
 
 def _with_models(draft: Experiment, registry: ModelRegistry) -> Experiment:
-    """Return a draft with the live model in place of none if it pins that; check what it names."""
+    """Return a draft whose models were checked, and pinned to the live one if it asks for that."""
     if draft.pin_model:
         live = registry.live_version()
         if live is None:
-            raise ConflictError("pin_model: no model is live that could be pinned")
+            raise ConflictError("pin_model: there is no live model to pin")
         draft = replace(
             draft,
             variants=tuple(

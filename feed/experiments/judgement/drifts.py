@@ -19,7 +19,7 @@ from feed.experiments.statistics.novelty import estimate_drift
 from feed.experiments.statistics.sequential import estimate_sequence
 
 _LEAST_DAYS = 3
-"""Whole days since first exposure below which there is no first and last third."""
+"""Fewest whole days since first exposure that have a first and a last third."""
 
 
 def add_drifts(
@@ -50,7 +50,7 @@ def add_drifts(
 
 
 def describe_drift(course: TimeCourse, alpha: float) -> str:
-    """Say how the effect changes where that is proven; else nothing."""
+    """Say how the effect changes if that is proven; otherwise return an empty text."""
     drift = course.drift
     if drift is None or drift.p_value is None or drift.p_value >= alpha:
         return ""

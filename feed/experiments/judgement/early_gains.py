@@ -1,4 +1,4 @@
-"""Gains found before the planned end, with what an early stop adds to them taken away."""
+"""Corrects gains that were found before the planned end for the bias of an early stop."""
 
 from __future__ import annotations
 

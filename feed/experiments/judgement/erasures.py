@@ -24,7 +24,7 @@ def count_erased(log: Log, experiment: Experiment, window: Window) -> list[list[
 
 
 def check_erasures(log: Log, experiment: Experiment, window: Window) -> TrustCheck:
-    """Erased readers came from the variants as their shares say."""
+    """Check that readers were erased from the variants in proportion to the planned shares."""
     days = count_erased(log, experiment, window)
     totals = [sum(day[place] for day in days) for place in range(len(experiment.arms))]
     if not any(totals):

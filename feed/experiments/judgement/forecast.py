@@ -20,13 +20,14 @@ def forecast_days(
     """Say how many readers and days are still needed, and suggest what to do.
 
     The readers needed are those planned or, where they have come already, those with whom the
-    smallest effect worth finding would be found with the registered power: an interval shrinks
-    with the root of their number. New readers are expected to go on coming as in the last week.
+    smallest effect worth finding would be found with the registered power: the width of an
+    interval falls with the square root of their number. New readers are expected to go on coming
+    as in the last week.
 
     Args:
         experiment: As registered.
-        power: Of the primary metrics, with the readers so far.
-        readers: In the estimates so far.
+        power: What each primary metric could detect with the readers so far.
+        readers: Readers in the estimates so far.
         arrivals: New readers a day in the last week.
 
     Returns:
@@ -36,7 +37,9 @@ def forecast_days(
     worth = percent(experiment.minimum_effect)
     if needed <= readers:
         return _ENOUGH.format(worth=worth), _SMALLER
-    missing = f"About {number(needed - readers)} more readers are needed to find {worth}"
+    missing = (
+        f"About {number(needed - readers)} more readers are needed to find an effect of {worth}"
+    )
     if arrivals <= 0:
         return f"{missing}, and no new reader came in the last week.", _MORE_TRAFFIC
     days = math.ceil((needed - readers) / arrivals)
@@ -58,7 +61,7 @@ def _readers_needed(experiment: Experiment, power: Sequence[PowerSummary], reade
 
 
 _ENOUGH = (
-    "The readers so far are enough to find an effect of {worth} with the planned chance; more of"
+    "The readers so far are enough to find an effect of {worth} with the planned power; more of"
     " them would only narrow the interval."
 )
 _SMALLER = "Suggestion: keep the control, or plan a new experiment for a smaller effect."

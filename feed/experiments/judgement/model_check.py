@@ -14,11 +14,11 @@ from feed.experiments.judgement.wording import number, percent
 from feed.experiments.log.local_days import day_name
 
 WRONG_TOLERATED = 0.001
-"""Share of a variant's feeds with another model beyond which it is not what was designed."""
+"""Share of a variant's feeds made by another model beyond which the numbers are not trusted."""
 MISSED_TOLERATED = 0.01
-"""Share of feeds that could not be served as dealt beyond which the variants are not alike."""
+"""Share of feeds that could not be served as assigned beyond which the numbers are not trusted."""
 MOST_NAMED = 6
-"""Versions that a finding names."""
+"""Largest number of versions that a finding names."""
 
 _SERVED = """
 SELECT json_extract_string(experiments, getvariable('experiment')) AS variant,
@@ -50,7 +50,7 @@ def check_models(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
 
     Returns:
         No check where no variant names a model, one model served throughout, and every feed was
-        served as dealt.
+        served as assigned.
     """
     rows = [_Served(*row) for row in connection.execute(_SERVED).fetchall()]
     return [
@@ -72,7 +72,7 @@ def _check_named(rows: Sequence[_Served], experiment: Experiment) -> list[TrustC
         return []
     worst = max(wrong.values())
     finding = (
-        "Share of feeds that another model made than the one named: "
+        "Share of feeds that were made by another model than the one named: "
         + ", ".join(f"{percent(share, digits=2)} in {name}" for name, share in wrong.items())
         + "."
     )
@@ -87,16 +87,16 @@ def _check_joins(rows: Sequence[_Served]) -> list[TrustCheck]:
         return []
     share = missed / sum(row.feeds for row in rows)
     finding = (
-        f"{number(missed)} feeds ({percent(share, digits=2)}) could not be served as dealt, because"
-        " a web process did not have the variant's model; they are left out."
+        f"{number(missed)} feeds ({percent(share, digits=2)}) could not be served as assigned,"
+        " because a web process did not have the variant's model; they are left out."
     )
     state = CheckState.FAILED if share > MISSED_TOLERATED else CheckState.WARNING
-    fault = "readers could not be served as they were dealt"
+    fault = "readers could not be served as they were assigned"
     return [TrustCheck("Failed joins", state, finding, fault=fault)]
 
 
 def _check_changes(rows: Sequence[_Served], experiment: Experiment) -> list[TrustCheck]:
-    """A model that changes in mid-run for some variants only changes what is compared."""
+    """Warn if the live model changed during the run for some of the variants only."""
     free = {arm.name for arm in experiment.arms if not experiment.models_of(arm)}
     spans: dict[str, tuple[int, int]] = {}
     for row in rows:
@@ -114,7 +114,7 @@ def _check_changes(rows: Sequence[_Served], experiment: Experiment) -> list[Trus
     if len(free) == len(experiment.arms):
         return [TrustCheck("Model changes", CheckState.PASSED, finding)]
     finding += (
-        " Only variants that name no model changed with it, so the comparison is not of one thing."
-        " pin_model keeps the model for the run."
+        " Only variants that name no model changed with it, so the variants differ in more than"
+        " planned. pin_model keeps one model for the whole run."
     )
     return [TrustCheck("Model changes", CheckState.WARNING, finding)]

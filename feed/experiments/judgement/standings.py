@@ -20,7 +20,7 @@ from feed.experiments.judgement.wording import (
 from feed.experiments.statistics.effects import Interval
 
 _MOST_NAMED = 2
-"""Primary metrics without proof that are named one by one in a headline."""
+"""Largest number of undecided primary metrics that a headline names one by one."""
 
 
 class State(StrEnum):
@@ -35,7 +35,7 @@ class State(StrEnum):
     SHIPS = "ships"
     """A gain is proven and every guardrail holds."""
     FUTILE = "futile"
-    """A gain that is worth finding is ruled out in every primary metric."""
+    """A gain as large as the minimum effect is ruled out in every primary metric."""
     OPEN = "open"
     """Nothing is proven."""
 
@@ -49,7 +49,7 @@ class Standing:
         primaries: Every primary metric.
         wins: Primaries proven better, however early it is.
         losses: Primaries proven worse.
-        futile: Whether a gain worth finding is ruled out in every primary.
+        futile: Whether a gain as large as the minimum effect is ruled out in every primary.
         breached: Guardrails that got worse by more than their margin.
         unproven: Guardrails that are not proven to hold.
         may_decide: Whether the rule allows primaries to decide at this look.
@@ -88,8 +88,8 @@ def judge_treatments(
 ) -> list[Standing]:
     """Apply the registered rule to every treatment by itself.
 
-    Under the fixed rule nothing counts before the plan is complete. Under the sequential rule a
-    guardrail counts at any look, a primary metric from the registered minimum of days on.
+    Under the fixed rule, nothing counts before the plan is complete. Under the sequential rule, a
+    guardrail counts at any look, and a primary metric from the registered minimum of days on.
     """
     sequential = experiment.stopping_rule is StoppingRule.SEQUENTIAL
     may_decide = days_run >= experiment.minimum_days if sequential else complete
@@ -190,7 +190,7 @@ def explain_standing(experiment: Experiment, standing: Standing) -> str:
         parts.append(f"breached: {join_words([g.metric.title for g in standing.breached])}")
     if standing.unproven:
         unproven = join_words([g.metric.title for g in standing.unproven])
-        parts.append(f"not proven unharmed: {unproven}")
+        parts.append(f"not proven to hold: {unproven}")
     if standing.futile:
         parts.append(_ruled_out(experiment, standing))
     level = percent(1.0 - experiment.alpha, digits=0)

@@ -32,7 +32,7 @@ from feed.experiments.judgement.wording import join_words, number, percent
 _REFUSED = {State.HARMED: Cause.HARM, State.FUTILE: Cause.FUTILITY}
 _GUARDRAIL = (
     "Suggestion: run a new version with more readers, so that the guardrails can be proven to hold,"
-    " or accept their risk and say so."
+    " or accept the risk and say so."
 )
 _UNDECIDED = (State.WAITING, State.OPEN, State.EARLY)
 
@@ -217,7 +217,9 @@ def _go_on(case: _Case, remarks: Sequence[str]) -> Verdict:
             else f"no primary metric may decide before {least} whole days are over"
         )
     elif waiting:
-        sentence = f"a gain is proven, but not yet that nothing suffers. {case.describe(waiting)}"
+        sentence = (
+            f"a gain is proven, but not yet that every guardrail holds. {case.describe(waiting)}"
+        )
     else:
         sentence = "nothing is proven yet, either way"
     sentence = f"Go on: {sentence}.{_others(case, *_UNDECIDED)}"
@@ -225,7 +227,7 @@ def _go_on(case: _Case, remarks: Sequence[str]) -> Verdict:
 
 
 def _others(case: _Case, *shown: State) -> str:
-    """Name the treatments in states that the sentence does not tell of."""
+    """Name the treatments whose state the sentence does not tell."""
     words = {
         State.HARMED: "Out for harm",
         State.FUTILE: "Out for too small a gain",
@@ -249,8 +251,8 @@ def _early_remark(standing: Standing) -> str:
     comparison = of(standing.wins[0], standing.name)
     return (
         f"{standing.name}: an experiment that stops as soon as a gain is proven overstates it."
-        f" With that taken into account, {percent(comparison.deciding.relative, signed=True)} is"
-        f" more likely about {percent(comparison.corrected, signed=True)}."
+        f" If this is taken into account, {percent(comparison.deciding.relative, signed=True)}"
+        f" becomes about {percent(comparison.corrected, signed=True)}."
     )
 
 

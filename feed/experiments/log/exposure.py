@@ -89,7 +89,7 @@ def create_exposed(connection: duckdb.DuckDBPyConnection, *, everyone: str = "")
 
     A served feed exposes its reader when it carries the experiment, was asked for as
     personalized and was made on a rung where the variants' settings apply. Readers who ever had
-    a test override are left out, and so are requests that could not be served as dealt
+    a test override are left out, and so are requests that could not be served as assigned
     (`NOT_JOINED`). The first exposure dates the reader; readers seen in several
     variants, or in one that the definition does not know, are kept here for the trust checks and
     marked as not `sound`. Readers of the holdout are a group of their own, `HELD_OUT`. With

@@ -33,7 +33,7 @@ from feed.experiments.statistics.effects import Effect, Interval
 from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 
 NEUTRAL = ("share_trending", "feed_views", "impressions", "coverage")
-"""Metrics that describe what was shown, where neither way is better in itself."""
+"""Metrics that describe what was shown, for which neither direction is better in itself."""
 OUTCOMES = {
     "holds": Cell("✓ holds", tone="good"),
     "breached": Cell("✗ breached", tone="bad"),
@@ -80,7 +80,7 @@ def _correction(report: Report, comparison: Comparison) -> str:
     text = (
         f"There are {count} primary comparisons. Corrected for all of them (Holm):"
         f" {p_value(comparison.p_adjusted)}. The interval “all together” holds for all of them at"
-        " once (Bonferroni), the others each for itself."
+        " once (Bonferroni), and each of the others for one comparison only."
     )
     proven = comparison.p_adjusted < alpha
     if proven and together.covers(0.0):
@@ -90,8 +90,8 @@ def _correction(report: Report, comparison: Comparison) -> str:
         )
     if not proven and single is not None and not single.covers(0.0):
         text += (
-            f" An interval of one comparison leaves out 0, but among {count} that happens too"
-            " often by chance: the effect is not proven."
+            f" The interval for this comparison alone leaves out 0, but among {count} comparisons"
+            " that happens too often by chance, so the effect is not proven."
         )
     return text
 

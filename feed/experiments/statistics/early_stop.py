@@ -1,4 +1,4 @@
-"""The effect of an experiment that stopped early because it was found: less than it looks."""
+"""Corrects the effect of an experiment that stopped early for the bias of the early stop."""
 
 from __future__ import annotations
 

@@ -9,14 +9,14 @@ _METRIC, _BELOW = 0, 2
 
 
 def estimate_drift(control: Moments, treatment: Moments, *, level: float = 0.95) -> Effect:
-    """Compare when the metric came, in days since first exposure, between two variants.
+    """Compare when the metric occurred, in days since first exposure, between two variants.
 
     Each reader counts once, with sums over the days since first exposure that the window holds in
     full: of what the metric counts, weighted by the day less the middle of the reader's days, and
-    unweighted. The ratio of the two is the day on which the metric comes in the mean. A variant
-    whose relative effect is the same on all days leaves it where it is; a novelty that wears off
-    brings it forward. Readers are independent, days of one reader need not be, so the variance is
-    that of a ratio over readers. Of a ratio metric, the day of what it divides by is taken away.
+    unweighted. The ratio of the two is the mean day on which the metric occurs. A relative effect
+    that is the same on all days leaves this day where it is; a novelty that wears off makes it
+    earlier. Readers are independent, but the days of one reader need not be, so the variance is
+    that of a ratio over readers. For a ratio metric, the mean day of its denominator is subtracted.
 
     Source: a reader's trend as one number, Matthews, Altman, Campbell and Royston (1990), Analysis
     of serial measurements in medical research; trends since first exposure, Hohnhold, O'Brien and
