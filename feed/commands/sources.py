@@ -113,19 +113,17 @@ def list_sources(url: str, api_key: str, *, as_json: bool) -> None:
         click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2))
         return
     table = Table()
-    for heading in ("id", "status", "articles", "last read", "next check"):
+    for heading in ("id", "status", "articles"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("source", overflow="fold")
-    table.add_column("what happened", overflow="fold")
+    table.add_column("source, and what happened", overflow="fold")
     for one in answer["sources"]:
         table.add_row(
             one["source_id"],
             one["status"],
             str(one["articles"]),
-            _when(one["succeeded_at"]),
-            _when(one["next_at"]),
-            Text("\n".join(filter(None, (one["name"], one["address"])))),
-            Text(one["message"]),
+            Text(
+                "\n".join(filter(None, (one["name"], one["address"], one["message"], _times(one))))
+            ),
         )
     Console().print(table)
 
@@ -290,5 +288,7 @@ def _preview(address: str, zone: str, console: Console) -> None:
     click.echo("; ".join(filter(None, parts)))
 
 
-def _when(text: str | None) -> str:
-    return text[5:16].replace("T", " ") if text else ""
+def _times(one: dict[str, Any]) -> str:
+    """Return when a source was last read and when it will be checked, in UTC."""
+    known = (("read", one["succeeded_at"]), ("next check", one["next_at"]))
+    return ", ".join(f"{what} {at[5:16].replace('T', ' ')}" for what, at in known if at)
