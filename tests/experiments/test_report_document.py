@@ -13,9 +13,10 @@ from lab.simulation.archive import World
 from feed.documents.charts import IntervalChart
 from feed.documents.document import Block, Cell, DataTable, Document, Figure, Folded, Row
 from feed.documents.views import render_html, render_markdown
-from feed.experiments.design.definitions import StoppingRule, Variant
+from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
 from feed.experiments.judgement.results import CheckState, Report, TeamResult, VerdictKind
 from feed.experiments.judgement.wording import NONE, metric_value, number, percent, percent_interval
+from feed.experiments.report.front import shared_parts
 from feed.experiments.report.writing import experiment_document
 from feed.experiments.statistics.effects import Interval
 from feed.experiments.statistics.interleaving import Preference
@@ -236,3 +237,14 @@ def test_a_broken_report_withholds_the_effect(everything: Report) -> None:
     assert document.headline.sentence == "A | b."
     assert "The numbers from here on are for finding the fault" in render_markdown(document)
     assert '<td class="state bad">✗ failed</td>' in render_html(document)
+
+
+def test_what_the_variants_share_is_said_where_one_changes_what_is_counted() -> None:
+    plain = Variant(name="control", share=0.5), Variant(name="new", share=0.5)
+    design = Experiment(name="e", hypothesis="h", owner="o", variants=plain)
+    assert shared_parts(design) == []
+    for change in ({"overrides": {"trending_boost": 0.0}}, {"model_version": "v2"}):
+        variants = plain[0], replace(plain[1], **change)  # type: ignore[arg-type]
+        ((label, text),) = shared_parts(replace(design, variants=variants))
+        assert label == "Shared by all variants"
+        assert "counters" in text

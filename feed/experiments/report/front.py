@@ -126,6 +126,18 @@ def trust_section(report: Report) -> Section:
     return Section("Can these numbers be trusted?", "Trust", "trust", blocks, f"{note}.")
 
 
+def shared_parts(experiment: Experiment) -> list[tuple[str, str]]:
+    """Say what all variants share, where a variant changes what is counted; nothing elsewhere."""
+    changed = any(v.overrides or v.model_version or v.interleaves for v in experiment.variants)
+    if not changed:
+        return []
+    text = (
+        "the counters, what is trending, and the live model: what the readers of one variant read"
+        " moves the ranking of the others, so the effect on a whole site may be larger"
+    )
+    return [("Shared by all variants", text)]
+
+
 def design_section(experiment: Experiment, window: Window) -> Section:
     """Return the definition as it was registered."""
     limits = ("platforms", "languages", "sections")
@@ -154,6 +166,7 @@ def design_section(experiment: Experiment, window: Window) -> Section:
         ("Error and power", f"{percent(experiment.alpha)} and {percent(experiment.power)}"),
         ("Planned", planned),
         ("Days are those of", window.zone),
+        *shared_parts(experiment),
         ("A verdict is given", rule),
         ("Started", format_time(experiment.started_at)),
         ("Stopped", format_time(experiment.stopped_at) if experiment.stopped_at else "not yet"),
