@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from feed.domain import ALL_FIELDS, AiGenerated, Article, Submission
-from feed.schemas import EARLIEST, Id, Input, Label, Language, Time
+from feed.schemas import EARLIEST, Id, Input, Label, OptionalLanguage, Time
 
 MAX_ARTICLES = 500
 MAX_ORIGIN = 2_048
@@ -51,7 +51,7 @@ class ArticleBody(Input):
     tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = Field(default_factory=list)
     source: Label = ""
     author: Annotated[str, Field(max_length=256)] = ""
-    language: Language | Annotated[str, Field(max_length=0)] = ""
+    language: OptionalLanguage = ""
     updated_at: Time | None = None
     expires_at: Time | None = None
     ai_generated: AiGenerated = AiGenerated.NONE

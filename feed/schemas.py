@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     model_validator,
@@ -40,6 +41,11 @@ def _sane(moment: datetime) -> datetime:
     return aware
 
 
+def _hyphenated(tag: Any) -> Any:
+    """Return a language tag such as `en_GB`, as many devices write it, in the form of BCP 47."""
+    return tag.replace("_", "-") if isinstance(tag, str) else tag
+
+
 Id = Annotated[
     str,
     Field(
@@ -56,8 +62,16 @@ Time = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\S")]
 Label = Annotated[str, Field(max_length=128)]
+_LANGUAGE_TAG = "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"
 Language = Annotated[
-    str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", examples=["en"])
+    str,
+    Field(max_length=35, pattern=f"^{_LANGUAGE_TAG}$", examples=["en"]),
+    BeforeValidator(_hyphenated),
+]
+OptionalLanguage = Annotated[
+    str,
+    Field(max_length=35, pattern=f"^({_LANGUAGE_TAG})?$", examples=["en"]),
+    BeforeValidator(_hyphenated),
 ]
 ContextKey = Annotated[str, Field(min_length=1, max_length=64)]
 ContextText = Annotated[str, Field(max_length=256)]

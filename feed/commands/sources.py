@@ -39,6 +39,13 @@ PATIENCE_S = 90.0
 """How long `check` waits for the service, seconds: longer than one download may take."""
 PAUSE_S = 0.3
 
+WORDS = {
+    "added": "added",
+    "known": "is a source already",
+    "new_login": "is a source already; the new login is used from now on",
+}
+"""What is said about each status of a source that was to be added."""
+
 SERVICE = [
     click.option(
         "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of the service."
@@ -98,8 +105,7 @@ def add(address: str, url: str, api_key: str, **options: Any) -> None:
     body = {name: value for name, value in options.items() if value is not None}
     with one_line_errors(), FeedClient(url, api_key) as client:
         (result,) = _send(client, [{"address": address, **body}])
-    verb = "added" if result["status"] == "added" else "is a source already"
-    click.echo(f"{result['source_id']}: {result['address']} {verb}")
+    click.echo(f"{result['source_id']}: {result['address']} {WORDS[result['status']]}")
 
 
 @sources.command("list")
@@ -176,7 +182,7 @@ def check(source: str, zone: str, url: str, api_key: str) -> None:
             return
     findings = [Finding(**finding) for finding in found["findings"]]
     report_findings("left out or changed", findings, console)
-    click.echo(f"{found['name']}: {found['message']}")
+    click.echo(f"{found['name'] or found['address']}: {found['message']}")
     if found["failures"]:
         raise click.exceptions.Exit(2)
 

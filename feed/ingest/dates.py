@@ -53,7 +53,10 @@ _WEEKDAY = re.compile(r"^[^\W\d]+\.?,? +(?=\d{1,2}\.? +[^\W\d])")
 """Left out, because it is often in another language than the month."""
 _DAY_FIRST = re.compile(r"\d{1,2}\.")
 _YEAR_FIRST = re.compile(r"\d{4}\D")
-_EPOCH = re.compile(r"\d{10}(\d{3})?")
+_EPOCH = re.compile(r"\d{10}(\d{3})?(\.\d+)?")
+_COMPACT = re.compile(r"(\d{8})(\d{6})")
+_NO_YEAR = re.compile(r"(?<![\d+])(?<! -)(?<!:\d\d-)000[01](?!\d)")
+"""The year of a missing time in several programs; it must not become 2001."""
 
 
 @lru_cache(maxsize=4096)
@@ -66,11 +69,12 @@ def parse_date(text: str, language: str = "", zone: tzinfo = UTC) -> float | Non
         zone: of the source; for times without any zone, and for ambiguous zone names.
     """
     text = " ".join(text.split())
-    if len(text) > LONGEST_TEXT or not any(map(str.isdigit, text)):
+    has_digits = any(map(str.isdigit, text))
+    if len(text) > LONGEST_TEXT or not has_digits or _NO_YEAR.search(text):
         return None
     if _EPOCH.fullmatch(text):
         return _sane(float(text[:10]))
-    text, named = _take_zone(text, zone)
+    text, named = _take_zone(_COMPACT.sub(r"\1T\2", text), zone)
     text, days = _take_midnight(text)
     moment = _read_standard(text) or _read_any(text, language)
     if moment is None:

@@ -37,6 +37,8 @@ FIELDS = frozenset(
     }
 )
 """The fields of an article that feeds give."""
+SHORTEST_SENTENCE = 15
+"""What ends sooner is no sentence but `Mr.` or `U.S.`, characters."""
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
 
 
@@ -148,7 +150,8 @@ def _origin(channel: Channel) -> str:
 
 def _title_from(entry: FeedEntry) -> str:
     text = entry.summary.plain or entry.content.plain
-    return shorten(_SENTENCE_END.split(text, maxsplit=1)[0], TITLE_FROM_TEXT) if text else ""
+    end = _SENTENCE_END.search(text, SHORTEST_SENTENCE)
+    return shorten(text[: end.start()] if end else text, TITLE_FROM_TEXT) if text else ""
 
 
 def _times(
@@ -208,8 +211,9 @@ def _authors(authors: tuple[str, ...]) -> str:
 
 def _names(author: str) -> list[str]:
     """Return the names in a list of authors; a word such as `@desk` is a name, too."""
-    words = (" ".join(w for w in part.split() if "@" not in w[1:]) for part in author.split(","))
-    return [name for name in (text.strip(" <>()[]") for text in words) if name]
+    parts = author.replace(";", "," if "@" in author else ";").split(",")
+    words = (" ".join(w for w in part.split() if "@" not in w[1:]) for part in parts)
+    return [name for name in (text.strip(' <>()[]"') for text in words) if name]
 
 
 def _image(entry: FeedEntry, base: str, limits: Limits) -> str | None:

@@ -9,7 +9,7 @@ import orjson
 
 from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
-from feed.ingest.json_feed import is_json_feed, parse_json_feed
+from feed.ingest.json_feed import VERSION, is_json_feed, parse_json_feed
 from feed.ingest.json_lines import parse_json_lines, parse_records
 
 
@@ -23,15 +23,20 @@ def parse_json(content: bytes, address: str, now: float, zone: tzinfo = UTC) -> 
         zone: of a feed.
 
     Raises:
-        InvalidInputError: an array is not whole.
+        InvalidInputError: a document is not whole.
     """
     content = content.removeprefix(BOM_UTF8).strip()
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        if content.startswith(b"["):
+        lines = content.splitlines()
+        if (
+            content.startswith(b"[")
+            or VERSION.encode() in content
+            or not any(map(_is_object, lines))
+        ):
             raise InvalidInputError("source", f"is no whole JSON ({error})") from None
-        return parse_json_lines(content.splitlines(), now)
+        return parse_json_lines(lines, now)
     if is_json_feed(document):
         return parse_json_feed(document, address, now, zone)
     if isinstance(document, dict):
@@ -39,3 +44,10 @@ def parse_json(content: bytes, address: str, now: float, zone: tzinfo = UTC) -> 
         lists = [batch for batch in batches if isinstance(batch, list)]
         document = [record for batch in lists for record in batch] if lists else [document]
     return parse_records(document if isinstance(document, list) else [document], now)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False

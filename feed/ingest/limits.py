@@ -12,7 +12,7 @@ from feed.ingest.urls import full_address
 
 RULES: dict[str, Any] = ArticleBody.model_json_schema()["properties"]
 MAX_URL: int = RULES["url"]["anyOf"][0]["maxLength"]
-LANGUAGE = re.compile(RULES["language"]["anyOf"][0]["pattern"])
+LANGUAGE = re.compile(RULES["language"]["pattern"])
 CUT_MARK = "…"
 LONGEST_QUOTE = 40
 """How much of a wrong value is shown, characters."""

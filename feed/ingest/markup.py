@@ -20,8 +20,11 @@ NOT_TEXT = (
     "script, style, template, noscript, iframe, object, svg, video, audio, figcaption, "
     ".wp-caption-text"
 )
-RAW_TEXT = ("style", "script", "iframe", "textarea", "noembed", "noframes", "xmp", "title")
-"""Elements whose content runs to their end tag, whatever stands in it."""
+HIDING = (
+    "style", "script", "iframe", "textarea", "noembed", "noframes", "xmp", "title", "object",
+    "video", "audio", "template",
+)  # fmt: skip
+"""Elements that take in all that follows them if they lack their end tag."""
 CODE = ("style", "script")
 FEED_TYPES = {
     "application/rss+xml",
@@ -43,6 +46,9 @@ FOOTERS = (
 )
 """What WordPress writes below each text of a feed."""
 LONGEST_FOOTER = 400
+USUAL_ADDRESSES = ("data-src", "data-lazy-src", "data-original", "src")
+ADDRESSES = {"video": ("poster",), "source": ()}
+"""The attributes that hold a picture's address, by element."""
 SYMBOLS = ".wp-smiley, .emoji"
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 
@@ -90,9 +96,12 @@ def find_feeds(page: bytes, address: str) -> list[str]:
 
 def _parse(markup: str) -> LexborHTMLParser:
     """Parse HTML; an element that lacks its end tag does not take in all that follows it."""
+    opened, mark, unclosed = markup.rpartition("<!--")
+    if mark and "-->" not in unclosed:
+        markup = f"{opened} {''.join(unclosed.partition('<')[1:])}"
     source = markup.encode(errors="replace")
     tree = LexborHTMLParser(source)
-    for tag in RAW_TEXT:
+    for tag in HIDING:
         for _ in range(MOST_REPAIRS):
             if source.lower().count(f"</{tag}".encode()) >= len(tree.css(tag)):
                 break
@@ -109,19 +118,30 @@ def _parse(markup: str) -> LexborHTMLParser:
 
 
 def _pictures(body: LexborNode) -> Iterator[Picture]:
-    for node in body.css(f"img:not({SYMBOLS})"):
+    for node in body.css(f"img:not({SYMBOLS}), amp-img, picture source, video[poster]"):
         attributes = {name: value or "" for name, value in node.attributes.items()}
         width, height = (read_pixels(attributes.get(side)) for side in ("width", "height"))
         if 0 < width < SMALLEST_PICTURE or 0 < height < SMALLEST_PICTURE:
             continue
-        for name in ("data-src", "data-lazy-src", "data-original", "src"):
+        for name in ADDRESSES.get(node.tag or "", USUAL_ADDRESSES):
             if attributes.get(name) and not attributes[name].startswith("data:"):
                 yield Picture(attributes[name], width or WIDTH_IN_TEXT)
         for name in ("data-srcset", "srcset"):
-            for choice in attributes.get(name, "").split(", "):
-                address, _, size = choice.strip().partition(" ")
-                if size.endswith("w"):
-                    yield Picture(address, read_pixels(size[:-1]) or WIDTH_IN_TEXT)
+            yield from _choices(attributes.get(name, ""))
+
+
+def _choices(text: str) -> Iterator[Picture]:
+    """Read a `srcset`: addresses, which may contain commas, each with a width or a density."""
+    while text := text.strip(" \t\r\n,"):
+        address, *more = text.split(maxsplit=1)
+        size, _, text = "".join(more).partition(",")
+        if address.endswith(","):
+            address, size, text = address.rstrip(","), "", "".join(more)
+        number, unit = size.strip()[:-1], size.strip()[-1:]
+        width = read_pixels(number) if unit == "w" else 0
+        times = read_pixels(number) if unit == "x" else 1
+        if not address.startswith("data:"):
+            yield Picture(address, width or WIDTH_IN_TEXT * max(times, 1))
 
 
 def _without_footer(text: str) -> str:

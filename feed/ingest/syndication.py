@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
+from html.entities import name2codepoint
 from typing import Any
 
 import feedparser
@@ -70,6 +71,13 @@ class _Corrections:
             self._end_caption()
         else:
             super()._end_title()  # type: ignore[misc]
+
+    def handle_entityref(self, ref: str) -> None:
+        """Keep an ampersand that begins no entity, as in `R&D`, where feedparser adds `;`."""
+        if ref in name2codepoint or ref == "apos" or ref in self.entities:  # type: ignore[attr-defined]
+            super().handle_entityref(ref)  # type: ignore[misc]
+        else:
+            self.handle_data(f"&{ref}")  # type: ignore[attr-defined]
 
     def _sync_author_detail(self, key: str = "author") -> None:
         """Keep a name as written: feedparser knows few of the addresses' endings."""
@@ -183,7 +191,9 @@ def _entry(entry: Any, *, is_atom: bool) -> FeedEntry:
         content=max(contents, key=lambda text: len(text.plain), default=Text()),
         published=_first(entry, "published", "created", "prism_publicationdate", "date"),
         updated=_first(entry, "updated"),
-        tags=tuple(_section(t["term"]) for t in entry.get("tags", []) if t["term"]),
+        tags=tuple(
+            _section(name) for t in entry.get("tags", []) if (name := t["label"] or t["term"])
+        ),
         authors=_authors(entry),
         language=str(entry.get("language") or _language_of(entry)),
         pictures=tuple(_pictures(entry)),

@@ -308,7 +308,7 @@ class AddedSource(BaseModel):
 
     source_id: str
     address: str
-    status: Literal["added", "known"]
+    status: Literal["added", "known", "new_login"]
 
 
 class AddedSourcesOut(BaseModel):

@@ -42,7 +42,11 @@ def get_sources() -> Response:
 @routes.output(AddedSourcesOut)
 @operation(Scope.ADMIN, body=SourcesIn)
 def post_sources() -> Response:
-    """Add sources to poll. A source whose address is known already stays as it is."""
+    """Add sources to poll.
+
+    A source whose address is known already stays as it is, but a login in the address that is new
+    is used from now on.
+    """
     allowed = AllowedHosts(current_services().settings.source_networks)
     given = read_body(SourcesIn).sources
     sources = [_read(one, f"sources.{number}", allowed) for number, one in enumerate(given)]
@@ -51,9 +55,9 @@ def post_sources() -> Response:
         {
             "source_id": source.source_id,
             "address": mask_login(source.address),
-            "status": "added" if is_new else "known",
+            "status": status,
         }
-        for source, is_new in zip(sources, added, strict=True)
+        for source, status in zip(sources, added, strict=True)
     ]
     return json_response(orjson.dumps({"results": results}))
 

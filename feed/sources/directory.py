@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
 
 from feed.domain import InvalidInputError, NotFoundError
-from feed.sources.subscription import Source, SourceState
+from feed.sources.subscription import Source, SourceState, has_login
 from feed.storage.key_names import SOURCES_MAX
 from feed.storage.source_part import SourcePart
+
+
+class Addition(StrEnum):
+    """What became of a source that was to be added."""
+
+    ADDED = "added"
+    KNOWN = "known"
+    NEW_LOGIN = "new_login"
 
 
 class SourceDirectory:
@@ -47,8 +56,8 @@ class SourceDirectory:
             raise NotFoundError(f"there is no source {source_id}")
         return Source.from_json(source), SourceState.from_json(state or {})
 
-    def add(self, sources: Sequence[Source]) -> list[bool]:
-        """Add sources; return for each whether it is new.
+    def add(self, sources: Sequence[Source]) -> list[Addition]:
+        """Add sources; a known one stays as it is, but for another login in its address.
 
         Raises:
             InvalidInputError: there would be too many; none was added.
@@ -59,7 +68,20 @@ class SourceDirectory:
             if len(known) + len(new) > self._most:
                 raise InvalidInputError("sources", f"must not be more than {self._most} in all")
         added = self._store.add_sources({one.source_id: one.to_json() for one in sources})
-        return [added[one.source_id] for one in sources]
+        return [
+            Addition.ADDED if added[one.source_id] else self._take_login(one) for one in sources
+        ]
+
+    def _take_login(self, given: Source) -> Addition:
+        """Poll a known source with the login that is given now, as if it had just been added."""
+        if not has_login(given.address):
+            return Addition.KNOWN
+        known, _ = self.get(given.source_id)
+        if known.address == given.address:
+            return Addition.KNOWN
+        self._change(replace(known, address=given.address, asked=0))
+        self._store.drop_source_state(given.source_id)
+        return Addition.NEW_LOGIN
 
     def remove(self, source_id: str) -> None:
         """Remove a source; its articles stay.

@@ -132,7 +132,7 @@ class SourcePoller:
             return False
         if not self._leads:
             self._add_configured()
-            self._states = self._directory.states()
+            self._changes = -1
             self._leads = True
             log.info("poller_leads", owner=self._owner)
         return True
@@ -142,6 +142,7 @@ class SourcePoller:
         changes = self._directory.changes()
         if changes != self._changes or not 0 <= now - self._read_at < READ_SECONDS:
             self._sources = self._directory.all()
+            self._states = self._directory.states()
             self._changes, self._read_at = changes, now
             found = Counter(status_of(one, self._state(k)) for k, one in self._sources.items())
             for status in SourceStatus:

@@ -156,6 +156,11 @@ def read_address(text: str, field: str = "address") -> str:
     return str(address.copy_with(fragment=None))
 
 
+def has_login(address: str) -> bool:
+    """Return whether an address in its normal form has a name or a password before its host."""
+    return bool(httpx.URL(address).userinfo)
+
+
 def id_of_address(address: str) -> str:
     """Return the id of the source at an address in its normal form."""
     public = mask_login(address, b"").encode()

@@ -59,6 +59,11 @@ class SourcePart(StorePart):
         commands = [("HDEL", sources, source_id), ("HDEL", states, source_id), self._changed()]
         return bool(self._link.pipeline(sources, commands)[0])
 
+    def drop_source_state(self, source_id: str) -> None:
+        """Forget what the poller found at a source."""
+        states = self._keys.catalogue("source_states")
+        self._link.pipeline(states, [("HDEL", states, source_id), self._changed()])
+
     def read_source_states(self) -> dict[str, dict[str, Any]]:
         """Return what the poller found at each source, by id."""
         return self._read_hash("source_states")

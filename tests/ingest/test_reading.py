@@ -104,3 +104,16 @@ def test_a_feed_that_is_whole_but_not_well_formed_is_taken():
         FetchedDocument(RSS.replace(b"One", b"Fish & chips<br>")), now=0.0
     ).articles
     assert article.title == "Fish & chips"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"version": "https://jsonfeed.org/version/1.1", "title": "Quay", "items": [{"id": "1"',
+        b'{"version": "https://jsonfeed.org/version/1.1",\n"items": [\n{"id": "1"}\n',
+        b'{"articles": [',
+    ],
+)
+def test_json_that_breaks_off_is_refused_whole(content):
+    with pytest.raises(InvalidInputError, match="no whole JSON"):
+        parse_document(FetchedDocument(content), now=1_000.0)

@@ -234,6 +234,17 @@ def test_a_feed_can_be_of_one_section_or_language(site: Any) -> None:
     assert len(site.feed(language="en")["items"]) == 20
 
 
+def test_a_language_tag_may_be_written_as_devices_write_it(site: Any) -> None:
+    article = {"article_id": "a", "title": "Ferry", "language": "EN_gb"}
+    assert site.client.post("/v1/articles", json={"articles": [article]}).status_code == 200
+    assert site.client.get("/v1/articles/a").json["language"] == "en-gb"
+    preferences = {"languages": ["en_GB", "zh_Hant_TW"]}
+    answer = site.client.put("/v1/users/reader/preferences", json=preferences)
+    assert answer.json["languages"] == ["en-gb", "zh-hant-tw"]
+    site.work()
+    assert ids_of(site.feed(language="en_GB")) == ["a"]
+
+
 @pytest.mark.parametrize("mode", ["personalized", "latest", "trending"])
 def test_muted_sections_are_not_shown(site: Any, mode: str) -> None:
     site.publish(20)

@@ -11,7 +11,7 @@ from feed_server import NOW
 from feed.catalogue.article_service import ArticleService
 from feed.config import Settings
 from feed.sources.checking import SourceChecker
-from feed.sources.directory import SourceDirectory
+from feed.sources.directory import Addition, SourceDirectory
 from feed.sources.poller import SourcePoller
 from feed.sources.reach import AllowedHosts
 from feed.sources.subscription import Source, SourceState
@@ -37,7 +37,7 @@ class Desk:
 
     def add(self, address: str, **fields: Any) -> str:
         source = Source(address=address, **fields)
-        assert self.directory.add([source]) == [True]
+        assert self.directory.add([source]) == [Addition.ADDED]
         return source.source_id
 
     def poll(self, after_s: float = 0.0) -> None:

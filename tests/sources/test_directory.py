@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from feed.domain import InvalidInputError
-from feed.sources.directory import SourceDirectory
+from feed.sources.directory import Addition, SourceDirectory
 from feed.sources.subscription import Source, read_address
 from feed.storage.redis_store import RedisStore
 
@@ -16,8 +16,8 @@ def a_source(number: int) -> Source:
 
 def test_there_is_a_bound_and_one_too_many_adds_nothing(store: RedisStore) -> None:
     directory = SourceDirectory(store, most=3)
-    assert directory.add([a_source(0), a_source(1)]) == [True, True]
-    assert directory.add([a_source(1), a_source(2)]) == [False, True]
+    assert directory.add([a_source(0), a_source(1)]) == [Addition.ADDED, Addition.ADDED]
+    assert directory.add([a_source(1), a_source(2)]) == [Addition.KNOWN, Addition.ADDED]
     with pytest.raises(InvalidInputError, match="more than 3"):
         directory.add([a_source(2), a_source(3)])
     assert len(directory.all()) == 3

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from feed_server import Answer, FeedServer, rss
 
+from feed.sources.directory import Addition
+from feed.sources.subscription import Source
+
 
 def heard_last(server: FeedServer, name: str) -> str | None:
     return server.heard[-1][1].get(name)
@@ -139,6 +142,47 @@ def test_a_login_in_the_address_is_used_and_shown_nowhere(desk: Any, server: Fee
     assert "cret" not in state.message
     (stored,) = desk.store.scan_articles()
     assert "cret" not in f"{stored.article.url} {stored.article.article_id}"
+
+
+def test_a_login_that_is_added_later_counts_at_once(desk: Any, server: FeedServer) -> None:
+    plain = server.say("/feed", status=401)
+    source = desk.add(plain)
+    desk.poll()
+    assert desk.state(source).failures == 1
+    server.say("/feed", rss("one"))
+    for login in ("mia:old", "mia:new"):
+        address = plain.replace("//", f"//{login}@")
+        assert desk.directory.add([Source(address=address)]) == [Addition.NEW_LOGIN]
+        assert desk.directory.add([Source(address=address)]) == [Addition.KNOWN]
+        desk.poll()
+        sent = base64.b64encode(login.encode()).decode()
+        assert heard_last(server, "Authorization") == f"Basic {sent}"
+    assert desk.state(source).failures == 0
+    assert desk.directory.add([Source(address=plain)]) == [Addition.KNOWN]  # an exported list
+    assert desk.directory.get(source)[0].address == address
+
+
+def test_a_new_login_leaves_a_paused_source_alone(desk: Any, server: FeedServer) -> None:
+    plain = server.say("/feed", rss("one"))
+    source = desk.add(plain, name="Quay")
+    desk.directory.pause(source)
+    desk.directory.add([Source(address=plain.replace("//", "//mia:new@"))])
+    desk.poll()
+    assert server.heard == []
+    assert desk.directory.get(source)[0].name == "Quay"
+
+
+def test_a_source_that_is_removed_and_added_again_is_polled_at_once(
+    desk: Any, server: FeedServer
+) -> None:
+    address = server.say("/feed", rss("one"), ETag='"a"')
+    source = desk.add(address)
+    desk.poll()
+    desk.directory.remove(source)
+    desk.add(address)
+    desk.poll()
+    assert len(server.heard) == 2
+    assert heard_last(server, "If-None-Match") is None
 
 
 @pytest.mark.parametrize("by", ["redirect", "page"])
