@@ -139,6 +139,8 @@ class ModelRegistry:
         for path in self._directory.glob(f"{_ASIDE}*"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+            elif not _is_running(path.name.rpartition("-")[2]):  # a rollback may be at work now
+                path.unlink(missing_ok=True)
 
     def _versions(self) -> set[str]:
         if not self._directory.is_dir():
@@ -168,6 +170,16 @@ class ModelRegistry:
 def with_manifest(bundle: ModelBundle, **entries: Any) -> ModelBundle:
     """Return a bundle whose manifest has more entries (the gate's verdict, metrics ...)."""
     return replace(bundle, manifest=bundle.manifest | entries)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,5 +1,8 @@
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import lightgbm
@@ -210,6 +213,11 @@ def test_sweeping_removes_what_a_dead_trainer_left_and_nothing_else(tmp_path):
     registry.set_live(registry.publish(make_bundle("v1")))
     (tmp_path / ".writing-v2-999").mkdir()
     (tmp_path / ".writing-v2-999" / "factors.npy").write_bytes(b"half")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f".writing-LIVE-{ended.pid}").write_text("v1\n")
+    at_work = tmp_path / f".writing-HISTORY-{os.getpid()}"
+    at_work.write_text("v1\n")
     registry.sweep()
-    assert not list(tmp_path.glob(".writing-*"))
+    assert list(tmp_path.glob(".writing-*")) == [at_work]
     assert registry.load_live().version == "v1"
