@@ -14,6 +14,7 @@ import orjson
 
 from feed.config import Settings
 from feed.domain import ArchiveError, ConflictError
+from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.archive_files import reading, settled, table_files
 from feed.storage.archive_ledger import (
     START,
@@ -126,6 +127,7 @@ def copy_archive(archive: Path, target: Path, ends: Mapping[int, str]) -> None:
     with settled(archive):  # nothing is half committed at this moment
         entries = Ledger(archive).entries()
         files = table_files(archive)
+        erased = read_erased(archive)
     kept = list(takewhile(lambda entry: _is_within(entry, ends), entries))
     if not kept and entries and entries[0].number > 1:
         kept = entries  # the ledger does not go back so far: better too much than too little
@@ -137,6 +139,9 @@ def copy_archive(archive: Path, target: Path, ends: Mapping[int, str]) -> None:
             shutil.copy2(path, target / name)
     for entry in kept[-1:]:
         Ledger(target).add(entry)
+    if erased:
+        target.mkdir(parents=True, exist_ok=True)
+        add_erased(target, erased)
 
 
 def _is_within(entry: Commit, ends: Mapping[int, str]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from feed.domain import ArchiveError, ConflictError, Preferences
 from feed.storage.archive import Archive
+from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.installation_backup import backup, copy_archive, restore
 from feed.storage.key_names import Keys
@@ -17,6 +18,7 @@ from feed.storage.store_dump import StoreDump
 from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
+ERASED = {"boost": {"2026-05-01": {"control": 3, "off": 1}}}
 
 
 @pytest.fixture
@@ -35,6 +37,7 @@ def used(store, store_settings, tmp_path, make_event, make_article, make_served)
     store.write_source_state("quay", {"etag": "1"})
     store.save_served(make_served(), new_slate=True)
     store.merge_reader("u2", "v1", NOW)
+    add_erased(store_settings.data_dir / "archive", ERASED)
     (store_settings.data_dir / "models" / "v1").mkdir(parents=True)
     (store_settings.data_dir / "models" / "v1" / "factors.npy").write_bytes(b"numbers")
     return store_settings
@@ -78,6 +81,7 @@ def test_a_restored_installation_goes_on_where_the_backup_was_made(
     assert event_ids(empty_settings) == sorted(
         [f"e{n}" for n in range(40)] + [f"f{n}" for n in range(10)]
     )
+    assert read_erased(empty_settings.data_dir / "archive") == ERASED
     assert (empty_settings.data_dir / "models" / "v1" / "factors.npy").read_bytes() == b"numbers"
 
 
