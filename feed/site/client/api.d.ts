@@ -98,7 +98,7 @@ export interface Feed {
   items: FeedItem[];
   next_cursor: string | null;
   /** Present only if too few articles were young enough: the age limit that was used instead. */
-  window?: { max_age_hours: number; widened: true };
+  window?: { max_age_hours: number; widened: true } | null;
 }
 
 /** One article that is read more than usual, with the numbers behind it. */
