@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from feed.config import RankingConfig, Settings, check_ranges, documented, override
 from feed.domain import InvalidInputError
+from feed.zones import read_zone
 
 RANKING_PREFIX = "FEED_RANKING_"
 """How the names of an installation's ranking parameters begin in the environment."""
@@ -30,11 +30,9 @@ def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settin
     }
     settings = override(Settings(), given, prefix="FEED_", upper=True)
     try:
-        ZoneInfo(settings.time_zone)
-    except (ValueError, OSError, KeyError):  # a malformed name, a directory, an unknown name
-        raise InvalidInputError(
-            "FEED_TIME_ZONE", "must be a time zone such as Europe/Berlin"
-        ) from None
+        read_zone(settings.time_zone)
+    except InvalidInputError as error:
+        raise InvalidInputError("FEED_TIME_ZONE", error.rule) from None
     return replace(settings, ranking=_ranking_from_environment(environ))
 
 

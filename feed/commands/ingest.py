@@ -17,11 +17,12 @@ from feed.commands.errors import EXIT_INPUT, one_line_errors
 from feed.config import DAY_S
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.reading import read_documents
-from feed.ingest.zones import read_zone
 from feed.service.intake import MAX_AGE_S, MAX_AHEAD_S
+from feed.zones import read_zone
 
 FORMATS = ("jsonl", "rss")
 MAX_SHOWN = 100
+ERASED_RULE = "was erased, and is not taken until it is restored"
 WIDTH_OF_LOGS = 160
 """Columns of a table that is written to a file."""
 
@@ -124,6 +125,7 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
         ApiError: the service refused a batch.
         ConnectionError: the service could not be reached.
     """
+    erased: list[str] = []
     counts = {"accepted": 0, "duplicate": 0, "waiting": 0, "rejected": 0}
     columns: Any = (
         TextColumn("{task.description}"),
@@ -134,7 +136,8 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("articles", total=len(documents.submissions))
         for submissions in batches(documents.submissions, MAX_ARTICLES):
-            client.send_articles(submissions, documents.origin)
+            results = client.send_articles(submissions, documents.origin)
+            erased += [one["article_id"] for one in results if one["status"] == "erased"]
             progress.advance(task, len(submissions))
         task = progress.add_task("events", total=len(documents.events))
         for events in batches(documents.events, 500):
@@ -142,4 +145,6 @@ def send_documents(client: FeedClient, documents: Documents, console: Console) -
                 counts[name] += count
             progress.advance(task, len(events))
     counted = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{len(documents.submissions)} articles sent; events: {counted}"
+    report_findings("left out", [Finding(one, "", ERASED_RULE) for one in erased], console)
+    taken = len(documents.submissions) - len(erased)
+    return f"{taken} articles sent; events: {counted}"

@@ -22,7 +22,6 @@ from feed.environment import settings_from_environment
 from feed.ingest.documents import Finding
 from feed.ingest.fetching import fetch_document
 from feed.ingest.urls import is_web_address
-from feed.ingest.zones import read_zone
 from feed.sources.checking import SourceChecker
 from feed.sources.outlines import read_list, write_opml
 from feed.sources.reach import AllowedHosts
@@ -33,6 +32,7 @@ from feed.sources.subscription import (
     id_of_address,
     read_address,
 )
+from feed.zones import read_zone
 
 BATCH = 500
 PATIENCE_S = 90.0

@@ -82,6 +82,12 @@ class ArticlePool:
         leading[known] = self.leader[rows[known]]
         return leading
 
+    def leader_of(self, row: int) -> int:
+        """Return the row that is shown for a row; -1 and unknown rows stay."""
+        if self.leader is None or not 0 <= row < self.size:
+            return row
+        return int(self.leader[row])
+
     def is_live(self, row: int) -> bool:
         """Return whether an article may be shown, even if only because an editor pinned it."""
         return bool(self.live[row]) or (self.folded is not None and bool(self.folded[row]))

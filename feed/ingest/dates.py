@@ -13,7 +13,7 @@ from dateparser.date import DateDataParser
 
 from feed.config import DAY_S
 from feed.domain import InvalidInputError
-from feed.ingest.zones import read_zone
+from feed.zones import read_zone
 
 EARLIEST_S = DAY_S
 """A time on the first day of 1970 is a missing one, written as zero; epoch seconds."""

@@ -132,7 +132,7 @@ def may_be_pinned(
     if profile is None:
         return True
     preferences = profile.preferences
-    leader = pool.leaders_of(np.array([row]))[0]
+    leader = pool.leader_of(row)
     return not (
         leader in profile.read_rows
         or leader in profile.hidden_rows

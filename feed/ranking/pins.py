@@ -44,7 +44,7 @@ def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
         row = pool.ids.row(pin.article_id)
         here = not pin.section or pool.sections.row(pin.section) == request.section >= 0
         holds = here and pin.starts_at <= request.now < pin.ends_at and row not in withdrawn
-        if not holds or pool.leaders_of(np.array([row]))[0] in told:
+        if not holds or pool.leader_of(row) in told:
             continue
         if not may_be_pinned(pool, row, request, context.profile):
             continue
@@ -53,7 +53,7 @@ def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
             slot += 1
         if slot < size:
             slots[slot] = row
-            told.add(int(pool.leaders_of(np.array([row]))[0]))
+            told.add(pool.leader_of(row))
     ordered = sorted(slots)
     return np.array([slots[s] for s in ordered], np.int64), np.array(ordered, np.int64)
 

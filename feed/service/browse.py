@@ -90,7 +90,7 @@ def _related_rows(
         return []
     showable = np.zeros(snapshot.view.pool.size, np.bool_)
     showable[snapshot.index.newest] = True
-    showable[[row, *pool.leaders_of(np.array([row]))]] = False
+    showable[[row, pool.leader_of(row)]] = False
     found: dict[int, tuple[int, float, Source]] = {}
     for near, score in _read_together(row, snapshot):
         if showable[near]:

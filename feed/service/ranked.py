@@ -164,7 +164,7 @@ def prepare_context(
 def _request_context(request: FeedRequest, view: RankingView, mode: Mode) -> RequestContext:
     query, pool = request.query, view.pool
     page = pool.ids.row(query.page_article_id) if query.page_article_id else -1
-    page = int(pool.leaders_of(np.array([page]))[0])
+    page = pool.leader_of(page)
     return RequestContext(
         now=request.now,
         page_row=page if page < pool.size else -1,

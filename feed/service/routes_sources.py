@@ -11,7 +11,6 @@ from flask import Response
 
 from feed.domain import AgeFrom, InvalidInputError, check_id, format_time
 from feed.ingest.urls import mask_login
-from feed.ingest.zones import read_zone
 from feed.schemas import SourceIn, SourcesIn
 from feed.service.answers import AddedSourcesOut, SourceOut, SourcesOut
 from feed.service.credentials import Scope
@@ -19,6 +18,7 @@ from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services
 from feed.sources.reach import AllowedHosts
 from feed.sources.subscription import Source, SourceState, read_address, status_of
+from feed.zones import read_zone
 
 routes = APIBlueprint("sources", __name__, tag="Sources")
 

@@ -15,7 +15,7 @@ from feed.ingest.documents import Documents
 from feed.ingest.fetching import FetchedDocument
 from feed.ingest.reading import parse_document
 from feed.ingest.syndication import WebPageError
-from feed.ingest.zones import read_zone
+from feed.zones import read_zone
 
 Parse = Callable[[FetchedDocument, float, str], Documents]
 """Takes a document, epoch seconds and the name of a zone; raises InvalidInputError."""

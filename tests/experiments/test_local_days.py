@@ -10,16 +10,16 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 from lab.simulation.archive import World
+from prepared_log import prepared_log
 
 from feed.config import DAY_S, Settings
 from feed.domain import InvalidInputError
 from feed.environment import settings_from_environment
 from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.judgement.analysis import analyse
-from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.log.exposure import Window
 from feed.experiments.log.local_days import create_day_macro, day_name, day_of
-from feed.experiments.log.reader_days import create_reader_days, create_readers
-from feed.experiments.log.source import Log, open_log
+from feed.experiments.log.source import Log
 from feed.experiments.report.front import design_section
 
 ZONES = ("UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kolkata")
@@ -44,12 +44,7 @@ DESIGN = Experiment(
 
 @pytest.fixture(scope="module")
 def log(data_dirs: Callable[[World], Path]) -> Iterator[Log]:
-    with open_log(data_dirs(WORLD), WINDOW.pre_from, threads=1) as opened:
-        set_variables(opened.connection, DESIGN, WINDOW)
-        create_requests(opened.connection)
-        create_exposed(opened.connection)
-        create_reader_days(opened.connection)
-        create_readers(opened.connection)
+    with prepared_log(data_dirs(WORLD), DESIGN, WINDOW) as opened:
         yield opened
 
 
@@ -107,6 +102,6 @@ def test_a_wrong_zone_is_named() -> None:
     assert settings_from_environment({"FEED_TIME_ZONE": "Asia/Tokyo"}).time_zone == "Asia/Tokyo"
     assert Settings().time_zone == "UTC"
     for name in ("Mars/Olympus", "../etc/passwd", "Europe", ""):
-        with pytest.raises(InvalidInputError, match=r"^FEED_TIME_ZONE: must be a time zone"):
+        with pytest.raises(InvalidInputError, match=r"^FEED_TIME_ZONE: .* is not a time zone"):
             settings_from_environment({"FEED_TIME_ZONE": name})
     assert day_name(20_000) == "2024-10-04"

@@ -13,18 +13,17 @@ from typing import Any
 import duckdb
 import pytest
 from lab.simulation.archive import World
+from prepared_log import prepared_log
 
 from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.design.metrics import METRICS, PER_READER
-from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
+from feed.experiments.log.exposure import Window
 from feed.experiments.log.local_days import day_name
 from feed.experiments.log.reader_days import (
-    create_reader_days,
-    create_readers,
     unite_sections,
 )
-from feed.experiments.log.source import Log, open_log
+from feed.experiments.log.source import Log
 from feed.experiments.log.summaries import (
     read_cumulative_moments,
     read_daily_moments,
@@ -49,12 +48,7 @@ DESIGN = Experiment(
 
 @pytest.fixture(scope="module")
 def log(data_dirs: Callable[[World], Path]) -> Iterator[Log]:
-    with open_log(data_dirs(WORLD), WINDOW.pre_from, threads=1) as opened:
-        set_variables(opened.connection, DESIGN, WINDOW)
-        create_requests(opened.connection)
-        create_exposed(opened.connection)
-        create_reader_days(opened.connection)
-        create_readers(opened.connection)
+    with prepared_log(data_dirs(WORLD), DESIGN, WINDOW) as opened:
         yield opened
 
 
@@ -165,11 +159,7 @@ def test_a_page_that_was_loaded_after_midnight_counts_with_its_feed(
     )
     (folder,) = (tmp_path / "archive" / "served").glob(f"day={day_name(last)}")
     page.write_parquet(str(folder / "page.parquet"))
-    with open_log(tmp_path, WINDOW.pre_from, threads=1) as opened:
-        set_variables(opened.connection, DESIGN, WINDOW)
-        create_requests(opened.connection)
-        create_exposed(opened.connection)
-        create_reader_days(opened.connection)
+    with prepared_log(tmp_path, DESIGN, WINDOW) as opened:
         query = "SELECT d.* FROM reader_days AS d JOIN exposed AS x USING (reader) WHERE d.after"
         query += f" AND x.user_id = '{chosen['user_id']}' ORDER BY day"
         before, after = rows(log, query), rows(opened, query)
@@ -197,12 +187,7 @@ def test_a_session_that_was_open_at_the_first_exposure_counts(
     (folder,) = (tmp_path / "archive" / "served").glob(f"day={day_name(last)}")
     again.write_parquet(str(folder / "again.parquet"))
     window = Window(WINDOW.pre_from, chosen["moment"] + 500, WINDOW.to_at)
-    with open_log(tmp_path, window.pre_from, threads=1) as opened:
-        set_variables(opened.connection, DESIGN, window)
-        create_requests(opened.connection)
-        create_exposed(opened.connection)
-        create_reader_days(opened.connection)
-        create_readers(opened.connection)
+    with prepared_log(tmp_path, DESIGN, window) as opened:
         query = f"SELECT * FROM readers WHERE user_id = '{chosen['user_id']}'"
         (reader,) = rows(opened, query)
     assert reader["first_at"] == chosen["moment"] + 600
@@ -245,12 +230,7 @@ def test_a_look_in_the_middle_is_the_analysis_that_ends_there(
     metric = METRICS["qualified_reads"]
     middle = read_cumulative_moments(log.connection, metric, WINDOW)
     early = Window(WINDOW.pre_from, WINDOW.from_at, WINDOW.from_at + 2 * DAY_S)
-    with open_log(data_dirs(WORLD), early.pre_from, threads=1) as opened:
-        set_variables(opened.connection, DESIGN, early)
-        create_requests(opened.connection)
-        create_exposed(opened.connection)
-        create_reader_days(opened.connection)
-        create_readers(opened.connection)
+    with prepared_log(data_dirs(WORLD), DESIGN, early) as opened:
         then = read_moments(opened.connection, metric)
     for name in ("control", "treatment"):
         assert middle[name][1].n == then[name,].n

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from lab.simulation.archive import World
+from prepared_log import prepared_log
 
 from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.judgement.results import CheckState, TrustCheck
 from feed.experiments.judgement.trust import run_checks
-from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
-from feed.experiments.log.reader_days import create_reader_days, create_readers
-from feed.experiments.log.source import Log, open_log
+from feed.experiments.log.exposure import Window, create_exposed
+from feed.experiments.log.source import Log
 
 WORLD = World(experiment="trusted", readers=900, days=3, pre_days=4, visits=0.7)
 END = WORLD.start_at + WORLD.days * DAY_S
@@ -33,12 +33,7 @@ DESIGN = Experiment(
 
 @pytest.fixture(scope="module")
 def sound(data_dirs: Callable[[World], Path]) -> Iterator[Log]:
-    with open_log(data_dirs(WORLD), WINDOW.pre_from, threads=1) as opened:
-        set_variables(opened.connection, DESIGN, WINDOW)
-        create_requests(opened.connection)
-        create_exposed(opened.connection)
-        create_reader_days(opened.connection)
-        create_readers(opened.connection)
+    with prepared_log(data_dirs(WORLD), DESIGN, WINDOW) as opened:
         yield opened
 
 

@@ -91,6 +91,19 @@ def test_articles_and_events_are_ingested_once(
     assert "0 accepted, 3 duplicate" in again.stdout
 
 
+def test_an_erased_article_is_named_and_not_counted_as_sent(
+    run: Run, service: str, store: RedisStore, tmp_path: Path
+) -> None:
+    path = lines_file(tmp_path, *ARTICLES)
+    assert run("ingest", path, "--url", service).returncode == 0
+    assert store.erase_article(str(ARTICLES[0]["article_id"]), 1.0)
+    again = run("ingest", path, "--url", service)
+    assert again.returncode == 0
+    assert again.stdout.startswith(f"{len(ARTICLES) - 1} articles sent;")
+    assert str(ARTICLES[0]["article_id"]) in again.stderr
+    assert "was erased" in again.stderr
+
+
 def test_a_wrong_line_is_named_and_the_others_are_sent_unless_it_is_strict(
     run: Run, service: str, store: RedisStore, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import yaml
 from feed.domain import Article, parse_time
 from feed.ingest.fetching import FetchedDocument
 from feed.ingest.reading import parse_document
-from feed.ingest.zones import read_zone
+from feed.zones import read_zone
 
 NOW = parse_time("now", "2026-11-27T07:00:00Z")
 USUAL_TIME = "2026-11-27T02:00:00Z"

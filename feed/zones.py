@@ -18,5 +18,5 @@ def read_zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise InvalidInputError(
-            "zone", f"{name} is not a time zone such as Europe/Berlin"
+            "zone", f"{name!r} is not a time zone such as Europe/Berlin"
         ) from None
