@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields, replace
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from feed.domain import EventKind, InvalidInputError
-
-T = TypeVar("T")
+from feed.domain import EventKind
+from feed.setting_fields import LEAST, setting
 
 HOUR_S = 3600.0
 DAY_S = 86400.0
-
-
-ANY_NUMBER = (float("-inf"), float("inf"))
-LEAST = 1e-6
-"""Lowest value of a setting that must be greater than 0."""
-
-
-def setting(default: Any, text: str, *, between: tuple[float, float] = ANY_NUMBER) -> Any:
-    """Declare one documented setting.
-
-    Args:
-        default: its value where nothing else is said.
-        text: what it is, and in which unit.
-        between: the lowest and the highest value that make sense.
-    """
-    metadata = {"doc": text, "between": between}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,90 +276,3 @@ class TrainingConfig:
         0.01, "how much worse (nDCG@10) a candidate model may be and still pass", between=(-1, 1)
     )
     seed: int = setting(7, "seed of all random draws in training", between=(0, 2_147_483_647))
-
-
-def check_ranges(
-    config: Any, names: Iterable[str], prefix: str = "", *, upper: bool = False
-) -> None:
-    """Refuse settings of a configuration that lie outside their range.
-
-    Raises:
-        InvalidInputError: names the setting and its range.
-    """
-    for one in documented(config):
-        low, high = one.metadata["between"]
-        if one.name in names and (low, high) != ANY_NUMBER:
-            label = prefix + (one.name.upper() if upper else one.name)
-            if not low <= getattr(config, one.name) <= high:
-                rule = f"lie between {low:g} and {high:g}"
-                if low == LEAST:
-                    rule = f"be more than 0 and at most {high:g}"
-                raise InvalidInputError(label, f"must {rule}")
-
-
-def documented(config: Any) -> list[Field[Any]]:
-    """Return the fields of a configuration class, or of one of its objects, that are settings."""
-    return [f for f in fields(config) if "doc" in f.metadata]
-
-
-def override(config: T, values: Mapping[str, Any], prefix: str = "", *, upper: bool = False) -> T:
-    """Return `config` with some fields replaced, each converted to the field's type.
-
-    Raises:
-        InvalidInputError: a name is unknown or a value has the wrong type.
-    """
-    kind: Any = type(config)
-    hints = _type_hints(kind)
-    known = {f.name for f in fields(config)}  # type: ignore[arg-type]
-    changes = {}
-    for name, value in values.items():
-        label = prefix + (name.upper() if upper else name)
-        if name not in known:
-            raise InvalidInputError(label, "is not a setting")
-        changes[name] = _convert(label, hints[name], value)
-    return replace(config, **changes)  # type: ignore[type-var]
-
-
-@cache
-def _type_hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _convert(label: str, kind: Any, value: Any) -> Any:
-    if get_origin(kind) in {Union, types.UnionType}:
-        kind = next(k for k in get_args(kind) if k is not type(None))
-    if kind is bool:
-        return _convert_bool(label, value)
-    if get_origin(kind) is dict:
-        return _convert_weights(label, value)
-    if isinstance(value, bool):
-        raise InvalidInputError(label, f"must be {_words(kind)}")
-    try:
-        number = kind(value)
-    except (TypeError, ValueError):
-        raise InvalidInputError(label, f"must be {_words(kind)}") from None
-    if kind is int and isinstance(value, float) and value != number:
-        raise InvalidInputError(label, "must be a whole number")
-    if kind is float and not abs(number) < float("inf"):
-        raise InvalidInputError(label, "must be a finite number")
-    return number
-
-
-def _convert_bool(label: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    answer = words.get(str(value).lower())
-    if answer is None:
-        raise InvalidInputError(label, "must be true or false")
-    return answer
-
-
-def _convert_weights(label: str, value: Any) -> dict[str, float]:
-    if not isinstance(value, Mapping):
-        raise InvalidInputError(label, "must be an object of numbers")
-    return {str(k): _convert(f"{label}.{k}", float, v) for k, v in value.items()}
-
-
-def _words(kind: Any) -> str:
-    return {int: "a whole number", float: "a number", Path: "a path"}.get(kind, "text")

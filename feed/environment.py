@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from feed.config import RankingConfig, Settings, check_ranges, documented, override
+from feed.config import RankingConfig, Settings
 from feed.domain import InvalidInputError
+from feed.setting_fields import check_ranges, documented, override
 from feed.zones import read_zone
 
 RANKING_PREFIX = "FEED_RANKING_"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import Field
 from typing import Any
 
-from feed.config import ANY_NUMBER, LEAST, documented
+from feed.setting_fields import ANY_NUMBER, LEAST, documented
 
 
 def describe(config: type[Any]) -> list[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ ROOMS = [
     "domain",
     "zones",
     "client",
+    "setting_fields",
     "config",
     "environment",
     "settings_text",

@@ -4,17 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from feed.config import (
-    ANY_NUMBER,
-    RankingConfig,
-    Settings,
-    TrainingConfig,
-    check_ranges,
-    documented,
-    override,
-)
+from feed.config import RankingConfig, Settings, TrainingConfig
 from feed.domain import InvalidInputError
 from feed.environment import settings_from_environment, settings_to_environment
+from feed.setting_fields import ANY_NUMBER, check_ranges, documented, override
 from feed.settings_text import describe
 
 

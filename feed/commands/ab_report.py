@@ -13,7 +13,8 @@ from rich.console import Console
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.domain import InvalidInputError, format_time, parse_time
-from feed.experiments.design.definitions import Experiment, experiment_from_json
+from feed.experiments.design.definition_json import experiment_from_json
+from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import read_experiment, read_started
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import Report, VerdictKind

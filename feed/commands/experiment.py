@@ -19,12 +19,8 @@ from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time
-from feed.experiments.design.definitions import (
-    LONGEST_DAYS,
-    Experiment,
-    experiment_from_json,
-    experiment_to_json,
-)
+from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
+from feed.experiments.design.definitions import LONGEST_DAYS, Experiment
 from feed.experiments.design.lifecycle import (
     create_experiment,
     read_experiment,

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.commands.errors import one_line_errors
-from feed.config import override
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
 from feed.environment import settings_from_environment
-from feed.experiments.design.definitions import Experiment, experiment_from_json
+from feed.experiments.design.definition_json import experiment_from_json
+from feed.experiments.design.definitions import Experiment
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
 from feed.experiments.off_policy.estimators import (
     Estimate,
@@ -32,6 +32,7 @@ from feed.experiments.statistics.effects import Interval
 from feed.models.bundle import ModelBundle, empty_bundle, load_bundle
 from feed.models.registry import ModelRegistry
 from feed.offline.explored import Policy, read_explored
+from feed.setting_fields import override
 from feed.storage.archive import Archive
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig, check_ranges, override
+from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig
 from feed.domain import FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments
 from feed.features.sections import read_aliases
@@ -31,6 +31,7 @@ from feed.offline.event_log import EventLog
 from feed.offline.gate import GateVerdict, judge
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.training import hold_out, train
+from feed.setting_fields import check_ranges, override
 from feed.storage.archive import Archive
 
 ENGINES = ("als", "none")

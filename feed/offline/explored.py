@@ -13,7 +13,7 @@ import numpy.typing as npt
 import orjson
 
 from feed.arrays import Floats, Rows
-from feed.config import RankingConfig, override
+from feed.config import RankingConfig
 from feed.domain import Mode
 from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import Experiment, Variant
@@ -34,6 +34,7 @@ from feed.ranking.context import RankingContext, build_situation
 from feed.ranking.live_index import LiveIndex, build_index
 from feed.ranking.pipeline import recommend
 from feed.ranking.scoring import score_candidates
+from feed.setting_fields import override
 from feed.storage.archive import Archive
 
 BINS = 5

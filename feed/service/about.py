@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from feed.config import RankingConfig, documented
+from feed.config import RankingConfig
 from feed.models.schema import FEATURES
+from feed.setting_fields import documented
 
 _SUMMARY = (
     "A feed is made anew for each request, from the articles of the last days.",

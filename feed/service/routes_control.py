@@ -9,7 +9,8 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from feed.domain import InvalidInputError, check_id, format_time
-from feed.experiments.design.definitions import Experiment, experiment_from_json, experiment_to_json
+from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
+from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import (
     create_experiment,
     read_experiments,

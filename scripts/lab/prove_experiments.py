@@ -39,7 +39,7 @@ from feed.client import FeedClient
 from feed.commands.demo_service import running_service, wait_for
 from feed.config import DAY_S
 from feed.domain import Event, EventKind
-from feed.experiments.design.definitions import experiment_from_json
+from feed.experiments.design.definition_json import experiment_from_json
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import Report, VerdictKind
 from feed.experiments.report.writing import write_report

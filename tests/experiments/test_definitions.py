@@ -9,12 +9,8 @@ from hypothesis import strategies as st
 from feed.config import RankingConfig
 from feed.domain import InvalidInputError
 from feed.experiments.design.assignment import HELD_OUT, NOT_JOINED
-from feed.experiments.design.definitions import (
-    Experiment,
-    Variant,
-    experiment_from_json,
-    experiment_to_json,
-)
+from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
+from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.design.resolution import resolve
 
 MINIMAL = {

@@ -4,7 +4,7 @@ from implicit.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from feed.config import TrainingConfig, override
+from feed.config import TrainingConfig
 from feed.models.factors import (
     confidences,
     fit_als,
@@ -12,6 +12,7 @@ from feed.models.factors import (
     item_neighbours,
 )
 from feed.models.fold_in import blend_factors, fold_in
+from feed.setting_fields import override
 
 CONFIG = override(TrainingConfig(), {"factors": 16, "iterations": 8})
 

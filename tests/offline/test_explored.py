@@ -15,13 +15,14 @@ import duckdb
 import numpy as np
 import pytest
 
-from feed.config import RankingConfig, Settings, override
+from feed.config import RankingConfig, Settings
 from feed.domain import ArchiveError, format_time
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.off_policy.estimators import evaluate_policy
 from feed.models.bundle import empty_bundle
 from feed.offline.explored import ExploredSlots, Policy, moment_of_counters, read_explored
 from feed.service.app import create_app
+from feed.setting_fields import override
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
 from feed.worker.loop import Worker

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feed.config import RankingConfig, TrainingConfig, override
+from feed.config import RankingConfig, TrainingConfig
 from feed.offline.evaluation import evaluate
 from feed.offline.event_log import sort_events
 from feed.offline.log_source import PART_S, StoredLog, parts
@@ -13,6 +13,7 @@ from feed.offline.reader_log import HISTORY_EVENTS, READ_CLICKS, SHOWN_ENTRIES, 
 from feed.offline.replay import Replay
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
+from feed.setting_fields import override
 
 T0 = 1_700_000_000.0
 HOUR = 3600.0

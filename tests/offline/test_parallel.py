@@ -2,13 +2,14 @@
 
 import duckdb
 
-from feed.config import TrainingConfig, override
+from feed.config import TrainingConfig
 from feed.offline.evaluation import evaluate
 from feed.offline.log_source import StoredLog
 from feed.offline.parallel import evaluate_protocols
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
+from feed.setting_fields import override
 
 T0 = 1_700_000_000.0
 HOUR = 3600.0

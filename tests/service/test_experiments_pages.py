@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from feed.config import Settings
-from feed.experiments.design.definitions import experiment_from_json
+from feed.experiments.design.definition_json import experiment_from_json
 from feed.experiments.design.lifecycle import create_experiment, start_experiment
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.report.writing import write_report

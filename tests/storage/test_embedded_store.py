@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from feed.config import Settings, override
+from feed.config import Settings
 from feed.domain import ConflictError, Event, EventKind, StoreUnavailableError
+from feed.setting_fields import override
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 

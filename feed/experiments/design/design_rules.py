@@ -8,10 +8,11 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
-from feed.config import RankingConfig, Settings, check_ranges, override
+from feed.config import RankingConfig, Settings
 from feed.domain import InvalidInputError
 from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, Variant
+from feed.setting_fields import check_ranges, override
 
 SHARED_SETTINGS = frozenset({"trending_half_life_minutes"})
 """Ranking settings that the worker uses for all readers, so that no variant can change them."""

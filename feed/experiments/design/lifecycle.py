@@ -15,12 +15,8 @@ from feed.domain import (
     check_id,
 )
 from feed.experiments.design.assignment import free_buckets
-from feed.experiments.design.definitions import (
-    Experiment,
-    Status,
-    experiment_from_json,
-    experiment_to_json,
-)
+from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
+from feed.experiments.design.definitions import Experiment, Status
 from feed.experiments.design.design_rules import check_design
 from feed.models.registry import ModelRegistry
 from feed.storage.control_part import ControlPart

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from feed.config import RankingConfig, override
+from feed.config import RankingConfig
 from feed.experiments.design.assignment import HELD_OUT, NOT_JOINED, assign
 from feed.experiments.design.definitions import Experiment, Variant
+from feed.setting_fields import override
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import orjson
 from feed.documents.document import Document
 from feed.documents.views import render_html, render_markdown
 from feed.domain import format_time
-from feed.experiments.judgement.results import Report, report_to_json
+from feed.experiments.judgement.report_json import report_to_json
+from feed.experiments.judgement.results import Report
 from feed.experiments.report.comparisons import (
     guardrails_section,
     holdout_section,
