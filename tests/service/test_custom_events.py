@@ -43,13 +43,14 @@ def test_it_changes_no_feed_no_counter_and_no_history(site: Any) -> None:
     site.work()
     before = site.feed()
     site.send(*[custom(n, article_id="a3", value=n) for n in range(40)])
+    site.send(custom(40, article_id="unheard-of"))
     site.work()
     after = site.feed()
     assert after["items"] == before["items"]
     assert not site.store.read_reader("reader").history
     signals = site.worker.publisher.signals
     assert not signals.counters.all_totals(signals.ids.rows(["a3"])).any()
-    assert "" not in signals.ids.ids
+    assert "unheard-of" not in signals.ids
 
 
 def test_the_archive_has_its_name_and_value(site: Any) -> None:
