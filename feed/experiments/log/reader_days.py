@@ -39,7 +39,9 @@ def create_reader_days(
     Rows before count only from before the start of the experiment, rows after only from the first
     exposure on. An event counts at the time it happened, unless the clock that told so is more
     than a day off: then at the time it came. It never counts before the feed that it belongs to.
-    A repeated event counts once. Slots count at the time of their feed, even those of a page that
+    A repeated event counts once. Custom events are not activity: a page or a backend may send them
+    at any time, and sessions, returns and the trust checks must not change with what is tracked.
+    Slots count at the time of their feed, even those of a page that
     was loaded after midnight. A session that was open at the first exposure counts on both sides.
     All spellings of a section count as the one that most articles have; `section_aliases` are
     further names by key. The site's own `metrics` get further columns. Needs `requests` and
@@ -134,6 +136,7 @@ WITH told AS (
         CASE WHEN isfinite(e.dwell_s) AND e.dwell_s > 0
              THEN least(e.dwell_s, {LONGEST_DWELL_S}) ELSE 0 END AS amount
     FROM events AS e JOIN exposed AS x USING (user_id)
+    WHERE e.kind <> 'custom'
 ), asked AS (
     SELECT request, min(moment) AS moment FROM requests GROUP BY request
 )
