@@ -11,7 +11,7 @@ from flask import Response, g
 
 from feed.domain import check_id, format_time
 from feed.experiment_schemas import AuditQuery, DuplicateIn, ExperimentIn, ExperimentsQuery, RampIn
-from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
+from feed.experiments.design.definition_json import experiment_to_json
 from feed.experiments.design.definitions import Experiment, Status
 from feed.experiments.design.lifecycle import (
     archive_experiment,
@@ -24,6 +24,7 @@ from feed.experiments.design.lifecycle import (
     stop_experiment,
     unarchive_experiment,
 )
+from feed.experiments.design.own_metrics import design_from_json
 from feed.experiments.design.ramp import ramp_experiment
 from feed.models.registry import ModelRegistry
 from feed.service.answers import ExperimentsOut
@@ -51,8 +52,8 @@ def get_experiments(query: ExperimentsQuery) -> Response:
 @operation(Scope.ADMIN, body=ExperimentIn, problems=(409,))
 def post_experiment() -> Response:
     """Register the design of an experiment as a draft; it takes effect when started."""
-    design = experiment_from_json(read_body(ExperimentIn).definition())
     services = current_services()
+    design = design_from_json(read_body(ExperimentIn).definition(), services.settings)
     stored = create_experiment(
         services.store,
         design,

@@ -142,7 +142,8 @@ accepts.
 {_field_table(event)}
 
 Kinds: {", ".join(f"`{kind}`" for kind in event["$defs"]["EventKind"]["enum"])}. A kind that
-begins with `un` takes back an earlier event; `unlike`, for example, takes back `like`.
+begins with `un` takes back an earlier event; `unlike`, for example, takes back `like`. `custom` is
+for [events of your own](../integrate.md#events).
 
 ## An article
 

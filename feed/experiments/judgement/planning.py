@@ -8,7 +8,6 @@ from pathlib import Path
 
 from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
-from feed.experiments.design.metrics import metric_named
 from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.log.reader_days import create_reader_days, create_readers
 from feed.experiments.log.source import open_log
@@ -58,10 +57,10 @@ def estimate_need(
         set_variables(connection, _baseline(design), window)
         create_requests(connection)
         create_exposed(connection, everyone=EVERYONE)
-        create_reader_days(connection)
+        create_reader_days(connection, design.metrics.values())
         create_readers(connection)
         moments = [
-            read_moments(connection, metric_named(name)).get((EVERYONE,))
+            read_moments(connection, design.metric(name)).get((EVERYONE,))
             for name in design.primary_metrics
         ]
         arrivals = connection.execute(
