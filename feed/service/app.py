@@ -27,6 +27,7 @@ from feed.service import (
     routes_control,
     routes_feed,
     routes_ops,
+    routes_plan,
     routes_sources,
     routes_users,
 )
@@ -38,6 +39,7 @@ from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
+from feed.service.plans import PlanDesk, read_in_process
 from feed.service.problems import register_problems
 from feed.service.ranked import check_ranking
 from feed.service.services import Services
@@ -140,6 +142,7 @@ def create_app(
         routes_users,
         routes_access,
         routes_control,
+        routes_plan,
         routes_sources,
         routes_ops,
     ):
@@ -169,6 +172,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         networks=NetworkNames(store, clock),
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
+        plans=PlanDesk(read_in_process(settings), clock),
         clock=clock,
     )
 
