@@ -42,6 +42,9 @@ COMMANDS = {
         "feed.commands.experiment_metrics", "metrics", "List what experiments can measure."
     ),
     "report": CommandEntry("feed.commands.ab_report", "ab_report", "Report one experiment."),
+    "export": CommandEntry(
+        "feed.commands.export", "export", "Write an experiment's readers for a notebook."
+    ),
     "ope": CommandEntry("feed.commands.ope", "ope", "Estimate another policy from the log."),
     "audit": CommandEntry("feed.commands.audit", "audit", "Show who changed what."),
     "backup": CommandEntry("feed.commands.backup", "backup_command", "Copy a whole installation."),

@@ -28,6 +28,7 @@ from feed.service import (
     routes_experiments,
     routes_feed,
     routes_ops,
+    routes_plan,
     routes_sources,
     routes_users,
 )
@@ -39,6 +40,7 @@ from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
+from feed.service.plans import PlanDesk, read_in_process
 from feed.service.problems import register_problems
 from feed.service.ranked import check_ranking
 from feed.service.services import Services
@@ -142,6 +144,7 @@ def create_app(
         routes_access,
         routes_control,
         routes_experiments,
+        routes_plan,
         routes_sources,
         routes_ops,
     ):
@@ -171,6 +174,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         networks=NetworkNames(store, clock),
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
+        plans=PlanDesk(read_in_process(settings), clock),
         clock=clock,
     )
 

@@ -18,6 +18,8 @@ from feed.article_schemas import ArticleIn
 from feed.cli import COMMANDS, feed
 from feed.commands.settings import markdown_table
 from feed.config import Settings
+from feed.experiments.design.metrics import PER_READER
+from feed.experiments.judgement.reader_table import READER_TABLE
 from feed.schemas import EventIn
 from feed.service.access_table import markdown_access_table
 from feed.service.app import create_app
@@ -45,6 +47,23 @@ query it. The worker writes these tables as Parquet files under `archive/` in th
 with one folder for each UTC day. DuckDB, pandas and Spark can read them directly. Times are
 timestamps with a time zone, in UTC.
 """
+
+EXPORT_HEAD = """## The export of an experiment's readers
+
+`feed export readers NAME` writes one row per reader whom NAME exposed, from the same tables that
+its report is made from. Readers with a test override are not in it.
+"""
+
+EXPORT_METRICS = """
+Each metric that single readers have, own metrics included, adds the column `METRIC_numerator`, and
+a ratio also `METRIC_denominator`. They count from the reader's first exposure to the end of the
+report's window. The same columns with `_before` at the end count the days before the start: they
+are the covariate. A metric is the sum of its numerators over the sum of its denominators; without
+a denominator it is the mean over readers. Values are winsorised where the report winsorises. The
+built-in metrics:
+
+| metric | title | ratio |
+|---|---|---|"""
 
 
 def settings_page() -> str:
@@ -179,7 +198,18 @@ def archive_page() -> str:
     for table in TABLES.values():
         lines = [f"| `{column.name}` | `{column.type}` |" for column in table.columns]
         parts.append(f"## {table.name}\n\n| column | type |\n|---|---|\n" + "\n".join(lines) + "\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, _readers_section()])
+
+
+def _readers_section() -> str:
+    """Return the columns of the file that `feed export readers` writes."""
+    columns = [f"| `{column.name}` | {column.meaning} |" for column in READER_TABLE]
+    metrics = [
+        f"| `{metric.name}` | {metric.title} | {'yes' if metric.denominator else ''} |"
+        for metric in PER_READER
+    ]
+    head = EXPORT_HEAD, "| column | meaning |\n|---|---|"
+    return "\n".join([*head, *columns, EXPORT_METRICS, *metrics]) + "\n"
 
 
 def metrics_page() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from click.testing import CliRunner, Result
 from lab.simulation.archive import World, write_simulated_log
@@ -15,7 +16,11 @@ from lab.simulation.archive import World, write_simulated_log
 from feed.commands.ab_report import ab_report
 from feed.commands.audit import audit
 from feed.commands.experiment import experiment
+from feed.commands.export import export
 from feed.domain import format_time
+from feed.experiments.design.definition_json import experiment_from_json
+from feed.experiments.design.lifecycle import create_experiment, start_experiment
+from feed.models.registry import ModelRegistry
 
 DAY = 86_400
 TODAY = time.time() // DAY * DAY
@@ -181,3 +186,18 @@ def test_a_damaged_archive_is_said_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(ab_report, arguments)
     assert result.exit_code == 1
     assert "cannot be read" in result.output
+
+
+@pytest.mark.usefixtures("configured")
+def test_the_readers_of_an_experiment_are_exported(data: Path, tmp_path: Path, store: Any) -> None:
+    arguments = ["readers", "trial", "--data", str(data), "--out", str(tmp_path / "r.parquet")]
+    create_experiment(store, experiment_from_json(DESIGN), now=WORLD.start_at - 1)
+    early = CliRunner().invoke(export, arguments)
+    assert early.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+    start_experiment(store, "trial", registry=ModelRegistry(data / "models"), now=WORLD.start_at)
+    made = CliRunner().invoke(export, arguments)
+    assert made.exit_code == 0, made.output
+    rows = duckdb.sql(f"FROM '{tmp_path}/r.parquet'").fetchall()
+    assert len(rows) > 300
+    assert f"r.parquet: {len(rows)} readers" in made.output

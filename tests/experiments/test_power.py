@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tea_tasting as tt
+from scipy.stats import norm
 from statsmodels.stats.power import NormalIndPower
 
 from feed.experiments.statistics.aggregates import NO_READERS, Moments
@@ -11,9 +12,11 @@ from feed.experiments.statistics.power import (
     adjusted_variance,
     minimum_detectable_effect,
     plan_days,
+    plan_noninferiority,
     plan_readers,
     power_reached,
 )
+from feed.experiments.statistics.sequential import critical_value
 
 RNG = np.random.default_rng(4)
 BEFORE = RNG.gamma(2.0, 2.0, 5_000)
@@ -98,3 +101,62 @@ def test_readers_that_never_come_give_no_date() -> None:
 def test_without_a_standard_error_nothing_is_reached() -> None:
     assert power_reached(0.0, 1.0) is None
     assert minimum_detectable_effect(0.0) is None
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_several_comparisons_are_planned_at_their_part_of_the_error(share: float) -> None:
+    plan = plan_readers(BASELINE, 0.05, treatment_share=share, equal_variance=True, comparisons=4)
+    control = NormalIndPower().solve_power(
+        0.05 * AFTER.mean() / AFTER.std(ddof=1),
+        alpha=0.05 / 4,
+        power=0.8,
+        ratio=share / (1 - share),
+        alternative="two-sided",
+    )
+    assert plan.control == int(np.ceil(control))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_readers_of_a_guardrail_with_an_absolute_margin_are_those_of_statsmodels(
+    share: float,
+) -> None:
+    plan = plan_noninferiority(BASELINE, 0.3, relative=False, treatment_share=share)
+    control = NormalIndPower().solve_power(
+        0.3 / AFTER.std(ddof=1),
+        alpha=0.05,
+        power=0.8,
+        ratio=share / (1 - share),
+        alternative="larger",
+    )
+    assert plan.control == int(np.ceil(control))
+    assert plan.treatment == int(np.ceil(control * share / (1 - share)))
+
+
+def test_a_relative_margin_is_cheaper_where_more_is_better() -> None:
+    """Control enters the contrast times 1 - margin, or 1 + margin where less is better."""
+    more, less = (
+        plan_noninferiority(BASELINE, 0.2, lower_is_better=lower).control or 0
+        for lower in (False, True)
+    )
+    assert less / more == pytest.approx((1 + 1.2**2) / (1 + 0.8**2), rel=0.01)
+    total = 2 * NormalIndPower().solve_power(
+        0.2 * AFTER.mean() / AFTER.std(ddof=1), alpha=0.05, power=0.8, alternative="larger"
+    )
+    assert more == pytest.approx(total * (1 + 0.8**2) / 4, rel=0.01)
+
+
+def test_few_groups_and_a_sequence_cost_readers() -> None:
+    plain, grouped, sequence = (
+        plan_noninferiority(BASELINE, 0.1, **changes).control or 0
+        for changes in ({}, {"freedom": 38.0}, {"sequential": True})
+    )
+    assert 1.0 < grouped / plain < 1.1
+    width = critical_value(1, 1, 0.1)
+    assert sequence / plain == pytest.approx(
+        ((width + norm.ppf(0.8)) / (norm.ppf(0.95) + norm.ppf(0.8))) ** 2, rel=0.01
+    )
+
+
+def test_a_margin_of_nothing_has_no_plan() -> None:
+    assert "can never be ruled out" in plan_noninferiority(BASELINE, 0.0).reason
+    assert plan_noninferiority(NO_READERS, 0.1).reason

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from feed.domain import format_time
+from feed.domain import format_time, parse_time
 from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import (
     Experiment,

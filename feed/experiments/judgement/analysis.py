@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -82,10 +83,33 @@ def analyse(
     """
     window = choose_window(experiment, now=now, from_at=from_at, to_at=to_at, time_zone=time_zone)
     boost = (ranking or RankingConfig()).trending_boost
+    with open_tables(
+        data_dir, experiment, window, section_aliases, memory_mb=memory_mb, threads=threads
+    ) as (log, window):
+        return _compose(log, experiment, window, now=now, default_boost=boost, command=command)
+
+
+@contextmanager
+def open_tables(
+    data_dir: Path,
+    experiment: Experiment,
+    window: Window,
+    section_aliases: Mapping[str, str] | None,
+    *,
+    memory_mb: int,
+    threads: int,
+) -> Iterator[tuple[Log, Window]]:
+    """Open the archive with every table that an analysis reads, `readers` above all.
+
+    Gives the log, and the window, cut to the one look that a fixed rule allows.
+
+    Raises:
+        InvalidInputError: the memory does not suffice.
+        ArchiveError: a file of the archive is damaged.
+    """
     try:
         with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
-            window = _prepare(log.connection, experiment, window, section_aliases)
-            return _compose(log, experiment, window, now=now, default_boost=boost, command=command)
+            yield log, _prepare(log.connection, experiment, window, section_aliases)
     except duckdb.OutOfMemoryException as error:
         rule = f"must be more than {memory_mb}: that is too little for this archive"
         raise InvalidInputError("memory_mb", rule) from error
