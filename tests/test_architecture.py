@@ -32,6 +32,7 @@ ROOMS = [
     "catalogue",
     "ingest",
     "sources",
+    "watching",
     "worker",
     "service",
     "commands",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from feed.domain import format_time, parse_time
@@ -10,11 +12,18 @@ from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import (
     Experiment,
     GuardrailSpec,
+    OnBreach,
     Status,
     StoppingRule,
     Variant,
 )
 from feed.experiments.design.parsing import Reader
+
+_CHOICES: dict[str, type[StrEnum]] = {
+    "stopping_rule": StoppingRule,
+    "on_breach": OnBreach,
+    "status": Status,
+}
 
 
 def experiment_from_json(data: Any) -> Experiment:
@@ -56,10 +65,8 @@ def experiment_from_json(data: Any) -> Experiment:
         values["audience"] = _audience_from_json(reader.part("audience"))
     if reader.has("guardrails"):
         values["guardrails"] = tuple(_guardrail_from_json(p) for p in reader.parts("guardrails"))
-    if reader.has("stopping_rule"):
-        values["stopping_rule"] = reader.choice("stopping_rule", StoppingRule)
-    if reader.has("status"):
-        values["status"] = reader.choice("status", Status)
+    for name, options in _CHOICES.items():
+        reader.take(values, name, partial(reader.choice, options=options))
     return Experiment(**values)
 
 
