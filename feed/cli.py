@@ -43,6 +43,7 @@ COMMANDS = {
         "feed.commands.watch", "watch", "Look at running experiments, and tell what is wrong."
     ),
     "ope": CommandEntry("feed.commands.ope", "ope", "Estimate another policy from the log."),
+    "audit": CommandEntry("feed.commands.audit", "audit", "Show who changed what."),
     "backup": CommandEntry("feed.commands.backup", "backup_command", "Copy a whole installation."),
     "restore": CommandEntry("feed.commands.backup", "restore_command", "Bring a copy back."),
     "health": CommandEntry(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feed.commands.errors import one_line_errors
-from feed.commands.opening import chosen_settings, open_store
+from feed.commands.opening import chosen_settings, command_line_user, open_store
 from feed.experiments.judgement.wording import number
 from feed.service.telemetry import configure_logging
 from feed.watching.watcher import MINUTE_S, LookOutcome, Watcher
@@ -41,7 +40,7 @@ def watch(data: Path | None, minutes: float | None) -> None:
         settings = chosen_settings(data)
         configure_logging(settings)
         with open_store(settings) as store:
-            watcher = Watcher(store, settings, by=f"command line ({getpass.getuser()})")
+            watcher = Watcher(store, settings, by=command_line_user())
             show(watcher.look_now(), watcher.waiting())
             while minutes is not None:
                 _wait(watcher, minutes)

@@ -25,6 +25,7 @@ from feed.service import (
     routes_access,
     routes_articles,
     routes_control,
+    routes_experiments,
     routes_feed,
     routes_ops,
     routes_sources,
@@ -140,6 +141,7 @@ def create_app(
         routes_users,
         routes_access,
         routes_control,
+        routes_experiments,
         routes_sources,
         routes_ops,
     ):

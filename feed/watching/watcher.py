@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,9 +19,11 @@ from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, NotFoundError, StoreUnavailableError
 from feed.experiments.design.definitions import Experiment, OnBreach, Status
 from feed.experiments.design.lifecycle import read_experiment, read_experiments, stop_experiment
+from feed.experiments.design.ramp import due_step, ramp_experiment
+from feed.experiments.judgement.wording import percent
 from feed.storage.redis_store import RedisStore
 from feed.watching.alerts import LONGEST_WAIT_S, Alert, pause_after
-from feed.watching.findings import FindingKind, WatchLook, failed_look
+from feed.watching.findings import FindingKind, WatchFinding, WatchLook, failed_look
 from feed.watching.look_process import LookProcess
 from feed.watching.memory import Watched
 from feed.watching.watch_metrics import ALERTS, DELIVERIES, FINDINGS, LOOKED_AT, LOOKS, STOPS
@@ -30,6 +32,9 @@ from feed.watching.webhook import Webhook
 LEASE = "watch"
 LEASE_SECONDS = 30.0
 MINUTE_S = 60.0
+
+HOLDING = frozenset({FindingKind.GUARDRAIL, FindingKind.TRUST, FindingKind.REPORT})
+"""Findings that hold back a planned step of the traffic."""
 
 LookOnce = Callable[[Settings, Experiment, float, Callable[[], bool]], WatchLook | None]
 """As `LookProcess`."""
@@ -163,6 +168,9 @@ class Watcher:
         LOOKS.labels("made" if look.verdict else "failed").inc()
         LOOKED_AT.set(look.at)
         stopped = self._must_stop(experiment, look) and self._stop(experiment)
+        step = None if stopped else due_step(experiment, look.at)
+        if step is not None:
+            look = self._take_step(experiment, step, look)
         before = self._known().get(experiment.name, Watched(open={}))
         after, alerts = before.remember(experiment, look, stopped=stopped)
         self._store.write_watched(
@@ -192,13 +200,32 @@ class Watcher:
     def _stop(self, experiment: Experiment) -> bool:
         """Stop an experiment, unless somebody was faster."""
         try:
-            stop_experiment(self._store, experiment.name, now=self._clock())
+            stop_experiment(self._store, experiment.name, now=self._clock(), by=self._by)
         except (ConflictError, NotFoundError) as error:
             log.warning("experiment_not_stopped", experiment=experiment.name, reason=str(error))
             return False
         STOPS.inc()
         log.warning("experiment_stopped", experiment=experiment.name)
         return True
+
+    def _take_step(self, experiment: Experiment, traffic: float, look: WatchLook) -> WatchLook:
+        """Carry out a planned step of the traffic; return the look, with why the step waits."""
+        reason = "a guardrail is breached, a trust check is red, or there is no report"
+        if not any(finding.kind in HOLDING for finding in look.findings):
+            try:
+                ramp_experiment(
+                    self._store, experiment.name, traffic, now=self._clock(), by=self._by
+                )
+            except (ConflictError, NotFoundError) as error:
+                reason = str(error)
+            else:
+                log.info("experiment_ramped", experiment=experiment.name, traffic=traffic)
+                return look
+        sentence = f"The planned step to {percent(traffic)} of the readers waits: {reason}."
+        waits = WatchFinding(
+            kind=FindingKind.RAMP, subject=f"step to {percent(traffic)}", sentence=sentence
+        )
+        return replace(look, findings=(*look.findings, waits))
 
     def _deliver(self) -> None:
         """Send what is due, oldest first; the first failure ends it until the next call."""

@@ -29,7 +29,7 @@ NO_MODELS = ModelRegistry(Path("no models"))
 
 @pytest.fixture
 def client(store_settings: Settings, store: RedisStore) -> Iterator[FlaskClient]:
-    create_experiment(store, experiment_from_json(DESIGN), now=STARTED)
+    create_experiment(store, experiment_from_json(DESIGN), now=STARTED, by="desk")
     with create_app(store_settings, store).test_client() as opened:
         yield opened
 
@@ -44,7 +44,7 @@ def test_a_draft_is_listed_and_its_text_escaped(client: FlaskClient) -> None:
 def test_a_report_is_listed_with_its_verdict_and_opens_in_three_forms(
     client: FlaskClient, store: RedisStore, store_settings: Settings
 ) -> None:
-    running = start_experiment(store, "trial", registry=NO_MODELS, now=STARTED)
+    running = start_experiment(store, "trial", registry=NO_MODELS, now=STARTED, by="desk")
     report = analyse(store_settings.data_dir, running, now=STARTED + 86_400)
     write_report(report, store_settings.data_dir / "reports")
     assert "Broken" in client.get("/experiments").text

@@ -10,9 +10,12 @@ import pytest
 from receiver import CUT, SECRET
 from watched_desk import BREACH, HOUR, MISSING, START, Desk
 
+from feed.config import DAY_S
 from feed.domain import ConflictError, InvalidInputError
+from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import OnBreach, Status
 from feed.experiments.design.lifecycle import read_experiment, stop_experiment
+from feed.experiments.design.traffic import RampStep
 from feed.watching.findings import FindingKind, WatchFinding, WatchLook
 from feed.watching.memory import QUIET_S, WAITING_MAX
 from feed.watching.watcher import LEASE, Watcher
@@ -118,7 +121,7 @@ def test_a_verdict_is_told_once_for_each_version(desk: Desk) -> None:
     desk.watcher().tick()
     desk.watcher().tick()
     assert said(desk) == [("verdict_reached", "new")]
-    stop_experiment(desk.store, NAME, now=desk.now)
+    stop_experiment(desk.store, NAME, now=desk.now, by="desk")
     desk.begin()
     desk.later(2 * QUIET_S)
     desk.watcher().tick()
@@ -153,9 +156,68 @@ def test_it_stops_only_where_the_design_says_so_for_what_may_stop(
     assert ("The experiment was stopped." in body["text"]) == (status is Status.STOPPED)
 
 
+def test_a_stop_is_in_the_audit_log(desk: Desk) -> None:
+    desk.begin(on_breach=OnBreach.STOP)
+    desk.findings[NAME] = [BREACH]
+    desk.watcher().tick()
+    entry = desk.store.read_audit(1)[0]
+    assert (entry.by, entry.action, entry.at) == ("worker", "stopped", desk.now)
+
+
+RAMP = {"traffic": 0.1, "ramp": (RampStep(after_days=1.0, traffic=0.5),)}
+
+
+def open_share(desk: Desk) -> float:
+    low, high = read_experiment(desk.store, NAME).buckets
+    return (high - low) / BUCKETS
+
+
+def test_a_planned_step_is_taken_when_it_is_due(desk: Desk) -> None:
+    desk.begin(**RAMP)
+    desk.now = START + DAY_S - 1
+    desk.watcher().tick()
+    assert open_share(desk) == 0.1
+    desk.later()
+    desk.watcher().tick()
+    assert open_share(desk) == 0.5
+    assert desk.store.read_audit(1)[0].action == "ramped"
+    desk.later()
+    desk.watcher().tick()
+    desk.watcher().tick()
+    assert desk.receiver.heard == []
+
+
+@pytest.mark.parametrize("finding", [BREACH, MISSING])
+def test_a_planned_step_waits_while_something_is_wrong(desk: Desk, finding: WatchFinding) -> None:
+    desk.begin(**RAMP)
+    desk.now = START + DAY_S
+    desk.findings[NAME] = [finding]
+    desk.watcher().tick()
+    desk.watcher().tick()
+    assert open_share(desk) == 0.1
+    assert said(desk) == [(finding.kind.value, "new"), ("ramp_waits", "new")]
+    assert "The planned step to 50.0" in desk.receiver.bodies[1]["sentence"]
+    desk.later()
+    desk.findings[NAME] = []
+    desk.watcher().tick()
+    desk.watcher().tick()
+    assert open_share(desk) == 0.5
+    assert said(desk)[2:] == [("ramp_waits", "over")]
+
+
+def test_a_verdict_holds_no_step_back(desk: Desk) -> None:
+    desk.begin(**RAMP)
+    desk.now = START + DAY_S
+    desk.findings[NAME] = [
+        WatchFinding(kind=FindingKind.VERDICT, subject="ship calmer", sentence="Ship calmer: x.")
+    ]
+    desk.watcher().tick()
+    assert open_share(desk) == 0.5
+
+
 def test_a_look_at_an_old_version_does_not_stop_the_new_one(desk: Desk) -> None:
     old = desk.begin(on_breach=OnBreach.STOP)
-    stop_experiment(desk.store, NAME, now=desk.now)
+    stop_experiment(desk.store, NAME, now=desk.now, by="desk")
     desk.begin(on_breach=OnBreach.STOP)
     look = WatchLook(at=desk.now, day=1.0, verdict="go on", findings=(BREACH,))
     assert not desk.watcher()._must_stop(old, look)
@@ -166,7 +228,7 @@ def test_a_stopped_experiment_gets_one_last_look(desk: Desk) -> None:
     desk.begin()
     desk.watcher().tick()
     desk.later(60)
-    stop_experiment(desk.store, NAME, now=desk.now)
+    stop_experiment(desk.store, NAME, now=desk.now, by="desk")
     desk.later(60)
     for _ in range(3):
         desk.watcher().tick()
