@@ -42,6 +42,9 @@ COMMANDS = {
         "feed.commands.experiment_metrics", "metrics", "List what experiments can measure."
     ),
     "report": CommandEntry("feed.commands.ab_report", "ab_report", "Report one experiment."),
+    "watch": CommandEntry(
+        "feed.commands.watch", "watch", "Look at running experiments, and tell what is wrong."
+    ),
     "export": CommandEntry(
         "feed.commands.export", "export", "Write an experiment's readers for a notebook."
     ),

@@ -34,6 +34,7 @@ ROOMS = [
     "catalogue",
     "ingest",
     "sources",
+    "watching",
     "worker",
     "service",
     "commands",

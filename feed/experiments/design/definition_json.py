@@ -11,6 +11,7 @@ from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import (
     Experiment,
     GuardrailSpec,
+    OnBreach,
     Status,
     StoppingRule,
     Variant,
@@ -65,6 +66,7 @@ def experiment_from_json(
     reader.take(values, "overrides", reader.text_map)
     reader.take(values, "audience", lambda name: _audience_from_json(reader.part(name)))
     reader.take(values, "stopping_rule", lambda name: reader.choice(name, StoppingRule))
+    reader.take(values, "on_breach", lambda name: reader.choice(name, OnBreach))
     reader.take(values, "status", lambda name: reader.choice(name, Status))
     declared = reader.mapping("metrics") if reader.has("metrics") else {}
     metrics = {name: metric_from_json(name, part, "metrics.") for name, part in declared.items()}
