@@ -27,6 +27,7 @@ from feed.service import (
     routes_control,
     routes_feed,
     routes_ops,
+    routes_reports,
     routes_sources,
     routes_users,
 )
@@ -141,6 +142,7 @@ def create_app(
         routes_access,
         routes_control,
         routes_sources,
+        routes_reports,
         routes_ops,
     ):
         app.register_blueprint(module.routes)
