@@ -40,6 +40,7 @@ COMMANDS = {
     ),
     "report": CommandEntry("feed.commands.ab_report", "ab_report", "Report one experiment."),
     "ope": CommandEntry("feed.commands.ope", "ope", "Estimate another policy from the log."),
+    "audit": CommandEntry("feed.commands.audit", "audit", "Show who changed what."),
     "backup": CommandEntry("feed.commands.backup", "backup_command", "Copy a whole installation."),
     "restore": CommandEntry("feed.commands.backup", "restore_command", "Bring a copy back."),
     "health": CommandEntry(

@@ -286,18 +286,6 @@ class PinsIn(Input):
     pins: Annotated[list[PinIn], Field(max_length=200)]
 
 
-class ExperimentIn(BaseModel):
-    """The definition of an experiment; `feed experiment create --help` says what it may hold."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-
-    def definition(self) -> dict[str, Any]:
-        """Return the definition as plain values."""
-        return self.model_dump(mode="json")
-
-
 class Query(BaseModel):
     """Base of query strings; unknown parameters are ignored."""
 

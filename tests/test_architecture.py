@@ -21,6 +21,7 @@ ROOMS = [
     "settings_text",
     "schemas",
     "article_schemas",
+    "experiment_schemas",
     "newsroom",
     "documents",
     "storage",

@@ -1,4 +1,4 @@
-"""`feed experiment`: design, start, stop, list and report experiments."""
+"""`feed experiment`: design, start, ramp, stop, list, archive and report experiments."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ from rich.table import Table
 
 from feed.commands.ab_report import ab_report
 from feed.commands.errors import one_line_errors
-from feed.commands.opening import chosen_settings, open_store
+from feed.commands.opening import chosen_settings, command_line_user, open_store
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time
 from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
-from feed.experiments.design.definitions import LONGEST_DAYS, Experiment
+from feed.experiments.design.definitions import LONGEST_DAYS, Experiment, Status
 from feed.experiments.design.lifecycle import (
+    archive_experiment,
     create_experiment,
+    duplicate_experiment,
+    listed_experiments,
     read_experiment,
     read_experiments,
     set_override,
     start_experiment,
     stop_experiment,
+    unarchive_experiment,
 )
+from feed.experiments.design.ramp import ramp_experiment
 from feed.experiments.judgement.planning import Need, estimate_need
 from feed.experiments.judgement.wording import number
 from feed.models.registry import ModelRegistry
@@ -43,7 +48,7 @@ data_option = click.option(
 
 @click.group("experiment")
 def experiment() -> None:
-    """Design, start, stop, list and report A/B experiments.
+    """Design, start, ramp, stop, list and report A/B experiments.
 
     A definition is a JSON file. It needs a name, a hypothesis, an owner and variants (the control
     first); every other field has a default. `feed experiment show` prints all fields. When an
@@ -71,7 +76,9 @@ def create(definition: Any, data: Path | None) -> None:
                 ),
                 missing,
             )
-        made = create_experiment(store, design, now=time.time(), settings=settings)
+        made = create_experiment(
+            store, design, now=time.time(), by=command_line_user(), settings=settings
+        )
     click.echo(f"{made.name}, version {made.version}: a draft; feed experiment start {made.name}")
 
 
@@ -96,8 +103,57 @@ def start(name: str, data: Path | None) -> None:
     """Start the draft NAME; all processes apply it within a second."""
     with _opened(data) as (store, settings):
         registry = ModelRegistry(settings.data_dir / "models")
-        running = start_experiment(store, name, registry=registry, now=time.time())
+        running = start_experiment(
+            store, name, registry=registry, now=time.time(), by=command_line_user()
+        )
     click.echo(f"{name} runs since {format_time(running.started_at)}")
+
+
+@experiment.command()
+@click.argument("name")
+@click.option("--traffic", type=float, required=True, help="Share of the layer's readers, 0 to 1.")
+@data_option
+def ramp(name: str, traffic: float, data: Path | None) -> None:
+    """Let more readers into the running experiment NAME.
+
+    Those who are in stay in and keep their variants. Traffic cannot shrink.
+    """
+    with _opened(data) as (store, _):
+        grown = ramp_experiment(store, name, traffic, now=time.time(), by=command_line_user())
+    click.echo(f"{name} has {grown.opened[-1].traffic:.2%} of the readers of layer {grown.layer}")
+
+
+@experiment.command()
+@click.argument("name")
+@click.argument("new_name")
+@data_option
+def duplicate(name: str, new_name: str, data: Path | None) -> None:
+    """Register the design of NAME once more, as a draft called NEW_NAME."""
+    with _opened(data) as (store, settings):
+        duplicate_experiment(
+            store, name, new_name, now=time.time(), by=command_line_user(), settings=settings
+        )
+    click.echo(f"{new_name}: a draft with the design of {name}")
+
+
+@experiment.command()
+@click.argument("name")
+@data_option
+def archive(name: str, data: Path | None) -> None:
+    """Hide NAME, a draft or a stopped experiment, from lists; nothing is deleted."""
+    with _opened(data) as (store, _):
+        archive_experiment(store, name, now=time.time(), by=command_line_user())
+    click.echo(f"{name} is archived")
+
+
+@experiment.command()
+@click.argument("name")
+@data_option
+def unarchive(name: str, data: Path | None) -> None:
+    """Show the archived experiment NAME in lists again."""
+    with _opened(data) as (store, _):
+        unarchive_experiment(store, name, now=time.time(), by=command_line_user())
+    click.echo(f"{name} is no longer archived")
 
 
 @experiment.command()
@@ -106,7 +162,7 @@ def start(name: str, data: Path | None) -> None:
 def stop(name: str, data: Path | None) -> None:
     """End the running experiment NAME; its readers get the usual ranking again."""
     with _opened(data) as (store, _):
-        stopped = stop_experiment(store, name, now=time.time())
+        stopped = stop_experiment(store, name, now=time.time(), by=command_line_user())
     click.echo(f"{name} stopped at {format_time(stopped.stopped_at)}")
 
 
@@ -121,25 +177,28 @@ def override_reader(name: str, user_id: str, variant: str | None, data: Path | N
     The report never includes this reader, not even afterwards.
     """
     with _opened(data) as (store, _):
-        set_override(store, name, user_id, variant)
+        set_override(store, name, user_id, variant, now=time.time(), by=command_line_user())
     click.echo(f"{user_id}: {variant or 'no override'} in {name}, never analysed")
 
 
 @experiment.command("list")
+@click.option("--archived", is_flag=True, help="List archived experiments, too.")
+@click.option("--status", type=click.Choice([s.value for s in Status]), help="Only these.")
 @data_option
-def list_experiments(data: Path | None) -> None:
-    """List every experiment."""
+def list_experiments(*, archived: bool, status: str | None, data: Path | None) -> None:
+    """List the experiments that are not archived."""
     with _opened(data) as (store, _):
         found = read_experiments(store)
+    chosen = Status(status) if status else None
     table = Table()
     for heading in ("name", "version", "status", "started", "stopped"):
         table.add_column(heading, no_wrap=True)
     table.add_column("variants")
-    for one in found.values():
+    for one in listed_experiments(found.values(), archived=archived, status=chosen):
         table.add_row(
             one.name,
             str(one.version),
-            one.status.value,
+            f"{one.status}, archived" if one.archived else one.status.value,
             *(format_time(at)[:10] if at else "" for at in (one.started_at, one.stopped_at)),
             ", ".join(f"{arm.name} {arm.share:.0%}" for arm in one.arms),
         )

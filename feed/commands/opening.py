@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -28,6 +30,15 @@ def chosen_settings(data: Path | None) -> Settings:
     if not folder.is_dir():
         raise InvalidInputError("--data", f"must be the directory of an installation, not {folder}")
     return replace(settings, data_dir=folder)
+
+
+def command_line_user() -> str:
+    """Return how the audit log names who runs a command."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user often has no name
+        user = str(os.getuid())
+    return f"command line ({user})"
 
 
 @contextmanager

@@ -62,6 +62,11 @@ class Principal:
     anonymous: bool = False
     since: float | None = None
 
+    @property
+    def signature(self) -> str:
+        """How the audit log names the caller of a route that changes something."""
+        return self.name or "open access"
+
 
 NOBODY = Principal(Caller.ANYONE)
 """A caller without any credential."""

@@ -1,26 +1,15 @@
-"""Routes for the newsroom's desk: pins, experiments, and the description of the ranking."""
+"""Routes for the newsroom's desk: pins, and the description of the ranking."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import orjson
 from apiflask import APIBlueprint
 from flask import Response
 
-from feed.domain import InvalidInputError, check_id, format_time
-from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
-from feed.experiments.design.definitions import Experiment
-from feed.experiments.design.lifecycle import (
-    create_experiment,
-    read_experiments,
-    start_experiment,
-    stop_experiment,
-)
-from feed.models.registry import ModelRegistry
-from feed.schemas import ExperimentIn, PinsIn
+from feed.domain import InvalidInputError, format_time
+from feed.schemas import PinsIn
 from feed.service.about import about_ranking
-from feed.service.answers import AboutRankingOut, ExperimentsOut, PinsOut
+from feed.service.answers import AboutRankingOut, PinsOut
 from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services
@@ -71,56 +60,3 @@ def put_pins() -> Response:
     current_services().store.write_pins(pins)
     current_services().keeper.wake()
     return _present_pins()
-
-
-def _present(experiments: list[Experiment], status: int = 200) -> Response:
-    body: dict[str, list[Any]] = {"experiments": [experiment_to_json(e) for e in experiments]}
-    return json_response(orjson.dumps(body), status)
-
-
-@routes.get("/v1/experiments")
-@routes.output(ExperimentsOut)
-@operation(Scope.READ)
-def get_experiments() -> Response:
-    """Return every experiment."""
-    return _present(list(read_experiments(current_services().store).values()))
-
-
-@routes.post("/v1/experiments")
-@routes.output(ExperimentsOut, status_code=201)
-@operation(Scope.ADMIN, body=ExperimentIn, problems=(409,))
-def post_experiment() -> Response:
-    """Register the design of an experiment as a draft; it takes effect when started."""
-    design = experiment_from_json(read_body(ExperimentIn).definition())
-    services = current_services()
-    stored = create_experiment(
-        services.store,
-        design,
-        now=services.clock(),
-        settings=services.settings,
-    )
-    return _present([stored], 201)
-
-
-@routes.post("/v1/experiments/<id:name>/start")
-@routes.output(ExperimentsOut)
-@operation(Scope.ADMIN, problems=(404, 409))
-def start(name: str) -> Response:
-    """Start a draft experiment. From then on its definition is frozen."""
-    check_id("name", name)
-    services = current_services()
-    registry = ModelRegistry(services.settings.data_dir / "models")
-    started = start_experiment(services.store, name, registry=registry, now=services.clock())
-    services.keeper.wake()
-    return _present([started])
-
-
-@routes.post("/v1/experiments/<id:name>/stop")
-@routes.output(ExperimentsOut)
-@operation(Scope.ADMIN, problems=(404, 409))
-def stop(name: str) -> Response:
-    """Stop a running experiment."""
-    check_id("name", name)
-    stopped = stop_experiment(current_services().store, name, now=current_services().clock())
-    current_services().keeper.wake()
-    return _present([stopped])

@@ -11,12 +11,14 @@ import orjson
 
 from feed.domain import ConflictError
 from feed.storage import scripts
+from feed.storage.audit_part import audit_arguments
 from feed.storage.key_names import HIT_WINDOWS_KEPT, SALT_TTL_S
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
-from feed.storage.records import StoredKey
+from feed.storage.records import AuditEntry, StoredKey
 
 SECRET_BYTES = 32
+OTHERS_CHANGED = -2
 
 
 class ControlPart(StorePart):
@@ -32,15 +34,34 @@ class ControlPart(StorePart):
             definitions[name.decode()] = {**orjson.loads(text), "version": int(version)}
         return definitions
 
-    def write_experiment(self, name: str, definition: dict[str, Any], *, version: int) -> None:
-        """Write a definition if the stored version is `version - 1`.
+    def write_experiment(
+        self,
+        name: str,
+        definition: dict[str, Any],
+        *,
+        version: int,
+        entry: AuditEntry,
+        writes: int | None = None,
+    ) -> None:
+        """Write a definition if the stored version is `version - 1`, and an audit entry with it.
+
+        Args:
+            name: of the experiment.
+            definition: the record.
+            version: of the record, one more than the stored one.
+            entry: for the audit log.
+            writes: the sum of all stored versions, if the change depends on every experiment:
+                each write raises that sum by one.
 
         Raises:
-            ConflictError: somebody else changed it meanwhile.
+            ConflictError: somebody else changed it, or another experiment, meanwhile.
         """
-        key = self._keys.catalogue("experiments")
-        args = (name, version, orjson.dumps(definition))
-        found = self._link.scripts([ScriptCall(scripts.WRITE_EXPERIMENT, (key,), args)])[0]
+        keys = tuple(map(self._keys.catalogue, ("experiments", "audit")))
+        relied_on = -1 if writes is None else writes
+        args = (name, version, orjson.dumps(definition), *audit_arguments(entry), relied_on)
+        found = self._link.scripts([ScriptCall(scripts.WRITE_EXPERIMENT, keys, args)])[0]
+        if found == OTHERS_CHANGED:
+            raise ConflictError("another experiment was changed meanwhile: try again")
         if found >= 0:
             raise ConflictError(
                 f"experiment {name} is at version {found}, not {version - 1}: read it again"

@@ -15,6 +15,7 @@ MERGED_MAX = 1000
 CHANGE_LOG_MAX = 100_000
 WAITING_MAX = 10_000
 SOURCES_MAX = 5_000
+AUDIT_MAX = 10_000
 
 DAY_S = 86_400
 SEEN_TTL_S = 2 * DAY_S
@@ -69,6 +70,7 @@ KEY_TABLE = (
     ),
     KeySpec("{NS:c}:pins", "string", None, "", "one value, replaced whole"),
     KeySpec("{NS:c}:experiments", "hash", None, "", "one field for each experiment"),
+    KeySpec("{NS:c}:audit", "list", AUDIT_MAX, "", "who changed what, the newest entry first"),
     KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),
     KeySpec("{NS:c}:keys", "hash", None, "", "one field for each API key in the store"),
     KeySpec("{NS:c}:keys_used", "hash", None, "", "one field for each API key ever used"),

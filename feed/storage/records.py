@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from feed.arrays import Matrix
 from feed.domain import Article, EventKind, Preferences
@@ -22,6 +22,27 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     WAITING = "waiting"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log.
+
+    Attributes:
+        at: When it was done, epoch seconds.
+        by: Who did it: name of an API key, `open access`, `command line (USER)` or `worker`.
+        action: What was done, as a past participle.
+        subject: To what, as in the address of its route: `experiments/NAME`.
+        before: What changed, as it was: a small JSON object; None for something new.
+        after: What changed, as it is now; None for something that is gone.
+    """
+
+    at: float
+    by: str
+    action: str
+    subject: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from feed.storage.audit_part import AuditPart
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.control_part import ControlPart
 from feed.storage.rights_part import RightsPart
@@ -9,7 +10,7 @@ from feed.storage.source_part import SourcePart
 from feed.storage.stream_part import StreamPart
 
 
-class RedisStore(RightsPart, CataloguePart, SourcePart, StreamPart, ControlPart):
+class RedisStore(RightsPart, CataloguePart, SourcePart, StreamPart, ControlPart, AuditPart):
     """Everything that is stored, on Redis or Valkey; the table of keys is in `key_names.py`.
 
     It connects when it is first used, so a process may start before its store does. It is safe to

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from lab.simulation.archive import World, write_simulated_log
 
 from feed.commands.ab_report import ab_report
+from feed.commands.audit import audit
 from feed.commands.experiment import experiment
 from feed.domain import format_time
 
@@ -48,6 +49,11 @@ def run(*arguments: str, given: Any = None) -> Result:
     return CliRunner().invoke(experiment, list(arguments), input=text)
 
 
+def shown(name: str, data: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run("show", name, "--data", str(data)).stdout)
+    return found
+
+
 @pytest.mark.usefixtures("configured")
 def test_the_life_of_an_experiment_from_the_command_line(data: Path) -> None:
     where = ("--data", str(data))
@@ -58,8 +64,8 @@ def test_the_life_of_an_experiment_from_the_command_line(data: Path) -> None:
     assert run("start", "trial", *where).exit_code == 0
     assert "running" in run("list", *where).output
     assert "never analysed" in run("override", "trial", "qa", "treatment", *where).output
-    shown = json.loads(run("show", "trial", *where).stdout)
-    assert (shown["status"], shown["excluded"]) == ("running", ["qa"])
+    running = shown("trial", data)
+    assert (running["status"], running["excluded"]) == ("running", ["qa"])
     again = run("create", "-", *where, given=planned)
     assert again.exit_code == 2
     assert "frozen" in again.output
@@ -67,13 +73,42 @@ def test_the_life_of_an_experiment_from_the_command_line(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("configured")
+def test_ramping_copying_and_archiving_from_the_command_line(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ida")
+    where = ("--data", str(data))
+    planned = {**DESIGN, "planned_readers": 1000, "planned_days": 7, "traffic": 0.05}
+    run("create", "-", *where, given=planned)
+    run("start", "trial", *where)
+    grown = run("ramp", "trial", "--traffic", "0.2", *where)
+    assert "20.00%" in grown.output
+    assert [step["traffic"] for step in shown("trial", data)["steps"]] == [0.05, 0.2]
+    smaller = run("ramp", "trial", "--traffic", "0.1", *where)
+    assert (smaller.exit_code, smaller.output.count("\n")) == (2, 1)
+    assert run("archive", "trial", *where).exit_code == 2
+    assert run("duplicate", "trial", "again", *where).exit_code == 0
+    assert run("archive", "again", *where).exit_code == 0
+    assert "again" not in run("list", *where).output
+    assert "draft, archived" in run("list", "--archived", *where).output
+    assert "trial" not in run("list", "--status", "draft", *where).output
+    assert run("unarchive", "again", *where).exit_code == 0
+    assert "again" in run("list", *where).output
+    lines = CliRunner().invoke(audit, ["--subject", "experiments/trial", *where]).output
+    assert "command line (ida)" in lines
+    for action in ("created", "started", "ramped"):
+        assert action in lines
+    assert "duplicated" not in lines
+
+
+@pytest.mark.usefixtures("configured")
 def test_readers_and_days_are_planned_from_the_archive(data: Path) -> None:
     planned = {**DESIGN, "planned_days": 2, "minimum_effect": 0.2}
     made = run("create", "-", "--data", str(data), given=planned)
     assert "readers, about" in made.output
-    small = json.loads(run("show", "trial", "--data", str(data)).stdout)["planned_readers"]
+    small = shown("trial", data)["planned_readers"]
     run("create", "-", "--data", str(data), given={**planned, "minimum_effect": 0.1})
-    large = json.loads(run("show", "trial", "--data", str(data)).stdout)["planned_readers"]
+    large = shown("trial", data)["planned_readers"]
     assert large > 3 * small > 0
     assert "readers" in run("plan", "-", "--data", str(data), given=planned).output
 

@@ -235,7 +235,7 @@ def test_old_models_are_deleted_but_none_that_an_experiment_names(
         Variant(name="old", share=0.5, model_version="v1"),
     )
     design = Experiment(name="models", hypothesis="h", owner="o", variants=variants)
-    create_experiment(store, design, now=NOW)
+    create_experiment(store, design, now=NOW, by="desk")
     prune(many_models, store_settings, Console(quiet=True))
     assert versions(many_models) == ["v1", "v5", "v6", "v7", "v8", "v9"]
 

@@ -22,9 +22,11 @@ from feed.experiments.design.lifecycle import (
 from feed.experiments.design.resolution import resolve
 from feed.models.bundle import empty_bundle
 from feed.models.registry import ModelRegistry
+from feed.storage.records import AuditEntry
 from feed.storage.redis_store import RedisStore
 
 NOW = 1_790_000_000.0
+ENTRY = AuditEntry(NOW, "desk", "changed", "experiments/boost")
 NO_MODELS = ModelRegistry(Path("no models"))
 BOOST = Experiment(
     name="boost",
@@ -38,34 +40,34 @@ BOOST = Experiment(
 
 
 def test_a_draft_starts_and_stops(store: RedisStore) -> None:
-    assert create_experiment(store, BOOST, now=NOW).status is Status.DRAFT
-    started = start_experiment(store, "boost", registry=NO_MODELS, now=NOW + 1)
-    assert started.buckets == (0, 10_000)
+    assert create_experiment(store, BOOST, now=NOW, by="desk").status is Status.DRAFT
+    started = start_experiment(store, "boost", registry=NO_MODELS, now=NOW + 1, by="desk")
+    assert started.buckets[1] - started.buckets[0] == 10_000
     assert running_experiments(read_experiments(store).values()) == (started,)
-    stopped = stop_experiment(store, "boost", now=NOW + 2)
+    stopped = stop_experiment(store, "boost", now=NOW + 2, by="desk")
     assert (stopped.started_at, stopped.stopped_at) == (NOW + 1, NOW + 2)
     assert running_experiments(read_experiments(store).values()) == ()
     assert read_experiment(store, "boost") == stopped
 
 
 def test_what_has_started_is_frozen(store: RedisStore) -> None:
-    create_experiment(store, BOOST, now=NOW)
-    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
+    create_experiment(store, BOOST, now=NOW, by="desk")
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
     with pytest.raises(ConflictError, match="frozen"):
-        create_experiment(store, replace(BOOST, alpha=0.1), now=NOW)
+        create_experiment(store, replace(BOOST, alpha=0.1), now=NOW, by="desk")
     with pytest.raises(ConflictError, match="only a draft"):
-        start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
+        start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
 
 
 def test_a_change_is_a_new_version_and_the_old_one_stays(store: RedisStore) -> None:
-    create_experiment(store, BOOST, now=NOW)
-    first = start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
-    stop_experiment(store, "boost", now=NOW)
-    second = create_experiment(store, replace(BOOST, minimum_effect=0.2), now=NOW)
+    create_experiment(store, BOOST, now=NOW, by="desk")
+    first = start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
+    stop_experiment(store, "boost", now=NOW, by="desk")
+    second = create_experiment(store, replace(BOOST, minimum_effect=0.2), now=NOW, by="desk")
     assert (first.version, second.version) == (1, 2)
     assert read_started(store, "boost").version == 1
     assert read_experiment(store, "boost", 1).status is Status.STOPPED
-    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
     assert read_started(store, "boost").version == 2
     assert first.allocation().experiment_id != second.allocation().experiment_id
     with pytest.raises(NotFoundError):
@@ -73,35 +75,38 @@ def test_a_change_is_a_new_version_and_the_old_one_stays(store: RedisStore) -> N
 
 
 def test_a_draft_may_be_rewritten(store: RedisStore) -> None:
-    create_experiment(store, BOOST, now=NOW)
-    changed = create_experiment(store, replace(BOOST, alpha=0.1), now=NOW)
+    create_experiment(store, BOOST, now=NOW, by="desk")
+    changed = create_experiment(store, replace(BOOST, alpha=0.1), now=NOW, by="desk")
     assert (changed.version, read_experiment(store, "boost").alpha) == (1, 0.1)
 
 
 def test_one_holdout_is_kept_out_of_every_experiment(store: RedisStore) -> None:
     pins = {"name": "pins", "layer": "desk", "holdout_share": 0.1}
     diverse = (BOOST.control, Variant(name="plain", share=0.5, overrides={"mmr_lambda": 1.0}))
-    create_experiment(store, BOOST, now=NOW)
-    create_experiment(store, replace(BOOST, variants=diverse, **pins), now=NOW)  # type: ignore[arg-type]
-    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
+    create_experiment(store, BOOST, now=NOW, by="desk")
+    create_experiment(store, replace(BOOST, variants=diverse, **pins), now=NOW, by="desk")  # type: ignore[arg-type]
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
     with pytest.raises(ConflictError, match="holdout_share"):
-        start_experiment(store, "pins", registry=NO_MODELS, now=NOW)
-    stop_experiment(store, "boost", now=NOW)
-    assert start_experiment(store, "pins", registry=NO_MODELS, now=NOW).status is Status.RUNNING
+        start_experiment(store, "pins", registry=NO_MODELS, now=NOW, by="desk")
+    stop_experiment(store, "boost", now=NOW, by="desk")
+    assert (
+        start_experiment(store, "pins", registry=NO_MODELS, now=NOW, by="desk").status
+        is Status.RUNNING
+    )
 
 
 def test_experiments_of_one_layer_share_no_reader(store: RedisStore) -> None:
     for name in ("first", "second"):
-        create_experiment(store, replace(BOOST, name=name, traffic=0.5), now=NOW)
-        start_experiment(store, name, registry=NO_MODELS, now=NOW)
+        create_experiment(store, replace(BOOST, name=name, traffic=0.5), now=NOW, by="desk")
+        start_experiment(store, name, registry=NO_MODELS, now=NOW, by="desk")
     running = running_experiments(read_experiments(store).values())
     seen = [len(resolve(running, f"r{i}", RankingConfig()).variants) for i in range(300)]
     assert set(seen) == {1}
-    create_experiment(store, replace(BOOST, name="third", traffic=0.1), now=NOW)
+    create_experiment(store, replace(BOOST, name="third", traffic=0.1), now=NOW, by="desk")
     with pytest.raises(ConflictError, match="no room"):
-        start_experiment(store, "third", registry=NO_MODELS, now=NOW)
-    stop_experiment(store, "first", now=NOW)
-    third = start_experiment(store, "third", registry=NO_MODELS, now=NOW)
+        start_experiment(store, "third", registry=NO_MODELS, now=NOW, by="desk")
+    stop_experiment(store, "first", now=NOW, by="desk")
+    third = start_experiment(store, "third", registry=NO_MODELS, now=NOW, by="desk")
     running = running_experiments(read_experiments(store).values())
     seen = [len(resolve(running, f"r{i}", RankingConfig()).variants) for i in range(1000)]
     assert set(seen) == {0, 1}
@@ -109,41 +114,41 @@ def test_experiments_of_one_layer_share_no_reader(store: RedisStore) -> None:
 
 
 def test_two_layers_may_not_change_one_setting(store: RedisStore) -> None:
-    create_experiment(store, BOOST, now=NOW)
-    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
+    create_experiment(store, BOOST, now=NOW, by="desk")
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
     other = replace(BOOST, name="other", layer="elsewhere")
-    create_experiment(store, other, now=NOW)
+    create_experiment(store, other, now=NOW, by="desk")
     with pytest.raises(ConflictError, match="trending_boost"):
-        start_experiment(store, "other", registry=NO_MODELS, now=NOW)
+        start_experiment(store, "other", registry=NO_MODELS, now=NOW, by="desk")
 
 
 def test_an_override_shows_a_variant_and_bars_the_reader_from_analysis(store: RedisStore) -> None:
-    create_experiment(store, BOOST, now=NOW)
-    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
-    running = set_override(store, "boost", "tester", "off")
+    create_experiment(store, BOOST, now=NOW, by="desk")
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
+    running = set_override(store, "boost", "tester", "off", now=NOW, by="desk")
     assert resolve([running], "tester", RankingConfig()).variants == {"boost": "off"}
-    after = set_override(store, "boost", "tester", None)
+    after = set_override(store, "boost", "tester", None, now=NOW, by="desk")
     assert (after.overrides, after.excluded) == ({}, ("tester",))
     with pytest.raises(InvalidInputError):
-        set_override(store, "boost", "tester", "nowhere")
+        set_override(store, "boost", "tester", "nowhere", now=NOW, by="desk")
 
 
 def test_what_does_not_exist_is_not_found(store: RedisStore) -> None:
     with pytest.raises(NotFoundError):
-        start_experiment(store, "nothing", registry=NO_MODELS, now=NOW)
+        start_experiment(store, "nothing", registry=NO_MODELS, now=NOW, by="desk")
     with pytest.raises(NotFoundError):
-        stop_experiment(store, "nothing", now=NOW)
-    create_experiment(store, BOOST, now=NOW)
+        stop_experiment(store, "nothing", now=NOW, by="desk")
+    create_experiment(store, BOOST, now=NOW, by="desk")
     with pytest.raises(ConflictError, match="not started"):
         read_started(store, "boost")
 
 
 def test_two_hands_on_one_draft_do_not_overwrite_each_other(store: RedisStore) -> None:
-    create_experiment(store, BOOST, now=NOW)
+    create_experiment(store, BOOST, now=NOW, by="desk")
     seen = store.read_experiments()["boost"]
-    start_experiment(store, "boost", registry=NO_MODELS, now=NOW)
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
     with pytest.raises(ConflictError):
-        store.write_experiment("boost", seen, version=seen["version"] + 1)
+        store.write_experiment("boost", seen, version=seen["version"] + 1, entry=ENTRY)
 
 
 def with_model(name: str, version: str, layer: str = "ranking") -> Experiment:
@@ -167,34 +172,37 @@ def registry(tmp_path: Path) -> ModelRegistry:
 def test_a_model_that_does_not_exist_is_refused_at_the_start(
     store: RedisStore, registry: ModelRegistry
 ) -> None:
-    create_experiment(store, with_model("models", "v9"), now=NOW)
+    create_experiment(store, with_model("models", "v9"), now=NOW, by="desk")
     with pytest.raises(InvalidInputError, match=r"variants\.1\.model_version: .*v9"):
-        start_experiment(store, "models", registry=registry, now=NOW)
-    create_experiment(store, with_model("models", "v1"), now=NOW)
-    assert start_experiment(store, "models", registry=registry, now=NOW).status is Status.RUNNING
+        start_experiment(store, "models", registry=registry, now=NOW, by="desk")
+    create_experiment(store, with_model("models", "v1"), now=NOW, by="desk")
+    assert (
+        start_experiment(store, "models", registry=registry, now=NOW, by="desk").status
+        is Status.RUNNING
+    )
 
 
 def test_models_that_planned_and_running_experiments_name_are_needed(
     store: RedisStore, registry: ModelRegistry
 ) -> None:
-    create_experiment(store, with_model("planned", "v7"), now=NOW)
-    create_experiment(store, with_model("running", "v1"), now=NOW)
-    start_experiment(store, "running", registry=registry, now=NOW)
+    create_experiment(store, with_model("planned", "v7"), now=NOW, by="desk")
+    create_experiment(store, with_model("running", "v1"), now=NOW, by="desk")
+    start_experiment(store, "running", registry=registry, now=NOW, by="desk")
     assert named_models(read_experiments(store).values()) == {"v1", "v7"}
-    stop_experiment(store, "running", now=NOW)
+    stop_experiment(store, "running", now=NOW, by="desk")
     assert named_models(read_experiments(store).values()) == {"v7"}
 
 
 def test_the_live_model_can_be_pinned_for_the_run(
     store: RedisStore, registry: ModelRegistry
 ) -> None:
-    create_experiment(store, replace(BOOST, pin_model=True), now=NOW)
-    started = start_experiment(store, "boost", registry=registry, now=NOW)
+    create_experiment(store, replace(BOOST, pin_model=True), now=NOW, by="desk")
+    started = start_experiment(store, "boost", registry=registry, now=NOW, by="desk")
     assert [variant.model_version for variant in started.variants] == ["v2", "v2"]
-    create_experiment(store, replace(BOOST, name="early", pin_model=True), now=NOW)
-    stop_experiment(store, "boost", now=NOW)
+    create_experiment(store, replace(BOOST, name="early", pin_model=True), now=NOW, by="desk")
+    stop_experiment(store, "boost", now=NOW, by="desk")
     with pytest.raises(ConflictError, match="no live model"):
-        start_experiment(store, "early", registry=NO_MODELS, now=NOW)
+        start_experiment(store, "early", registry=NO_MODELS, now=NOW, by="desk")
 
 
 def test_two_layers_may_not_both_interleave(store: RedisStore) -> None:
@@ -205,7 +213,9 @@ def test_two_layers_may_not_both_interleave(store: RedisStore) -> None:
             Variant(name="other", share=0.0, overrides={setting: 0.5}),
             Variant(name="mixed", share=0.5, interleaves=("control", "other")),
         )
-        create_experiment(store, replace(BOOST, name=name, layer=name, variants=variants), now=NOW)
-    start_experiment(store, "first", registry=NO_MODELS, now=NOW)
+        create_experiment(
+            store, replace(BOOST, name=name, layer=name, variants=variants), now=NOW, by="desk"
+        )
+    start_experiment(store, "first", registry=NO_MODELS, now=NOW, by="desk")
     with pytest.raises(ConflictError, match="interleave"):
-        start_experiment(store, "second", registry=NO_MODELS, now=NOW)
+        start_experiment(store, "second", registry=NO_MODELS, now=NOW, by="desk")

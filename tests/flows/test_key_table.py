@@ -10,7 +10,7 @@ from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
 from feed.storage.key_names import KEY_TABLE, KeySpec
-from feed.storage.records import StoredArticle, StoredKey
+from feed.storage.records import AuditEntry, StoredArticle, StoredKey
 from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
@@ -60,7 +60,9 @@ def used_store(store_settings, store):
     store.erase_article("d1-1", NOW)
     store.write_articles([replace(an_article("waiting", NOW), encoder="")])
     store.write_pins([])
-    store.write_experiment("e", {}, version=1)
+    store.write_experiment(
+        "e", {}, version=1, entry=AuditEntry(NOW, "desk", "created", "experiments/e")
+    )
     return store
 
 

@@ -52,7 +52,7 @@ def test_what_was_served_and_done_is_what_the_report_counts(site: Any) -> None:
     site.publish(30)
     site.work()
     begin(site)
-    set_override(site.store, "no-boost", "tester", "plain")
+    set_override(site.store, "no-boost", "tester", "plain", now=site.clock.now, by="desk")
     site.services.keeper.refresh()
     variants: dict[str, int] = {}
     site.clock.now += 1

@@ -34,13 +34,13 @@ NO_MODELS = ModelRegistry(Path("no models"))
 
 @pytest.fixture
 def client(store_settings: Settings, store: RedisStore) -> Iterator[FlaskClient]:
-    create_experiment(store, experiment_from_json(DESIGN), now=STARTED)
+    create_experiment(store, experiment_from_json(DESIGN), now=STARTED, by="desk")
     with create_app(store_settings, store).test_client() as opened:
         yield opened
 
 
 def write_first_report(store: RedisStore, settings: Settings) -> None:
-    running = start_experiment(store, "trial", registry=NO_MODELS, now=STARTED)
+    running = start_experiment(store, "trial", registry=NO_MODELS, now=STARTED, by="desk")
     report = analyse(settings.data_dir, running, now=STARTED + 86_400)
     write_report(report, settings.data_dir / "reports")
 
@@ -141,4 +141,4 @@ def test_a_design_of_nothing_but_the_defaults_offered_is_what_leaving_them_out_g
 
 def test_the_address_of_the_form_is_no_name(store: RedisStore) -> None:
     with pytest.raises(InvalidInputError, match="must not be new"):
-        create_experiment(store, experiment_from_json({**DESIGN, "name": "new"}), now=STARTED)
+        create_experiment(store, experiment_from_json({**DESIGN, "name": "new"}), now=STARTED, by="desk")

@@ -2,13 +2,18 @@
 
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import orjson
 import pytest
 
 from feed.config import Settings
 from feed.domain import ConflictError, InvalidInputError, StoreUnavailableError
+from feed.storage.key_names import AUDIT_MAX
+from feed.storage.records import AuditEntry
 from feed.storage.redis_store import RedisStore
+
+ENTRY = AuditEntry(1.0, "desk", "changed", "experiments/boost", {"a": 1}, {"a": 2})
 
 
 def test_a_stream_is_read_in_order_and_trimmed(store, make_event):
@@ -73,12 +78,12 @@ def test_deltas_are_read_after_an_id_and_bounded(store):
 
 
 def test_experiments_are_written_by_version(store):
-    store.write_experiment("boost", {"shares": [0.5, 0.5]}, version=1)
+    store.write_experiment("boost", {"shares": [0.5, 0.5]}, version=1, entry=ENTRY)
     with pytest.raises(ConflictError, match="version 1"):
-        store.write_experiment("boost", {}, version=1)
+        store.write_experiment("boost", {}, version=1, entry=ENTRY)
     with pytest.raises(ConflictError, match="version 0"):
-        store.write_experiment("new", {}, version=2)
-    store.write_experiment("boost", {"shares": [0.9, 0.1]}, version=2)
+        store.write_experiment("new", {}, version=2, entry=ENTRY)
+    store.write_experiment("boost", {"shares": [0.9, 0.1]}, version=2, entry=ENTRY)
     assert store.read_experiments() == {"boost": {"shares": [0.9, 0.1], "version": 2}}
 
 
@@ -157,3 +162,33 @@ def test_many_threads_share_a_store(store, make_event):
     for thread in threads:
         thread.join()
     assert sum(store.stream_lengths()) == 160
+
+
+def test_an_experiment_and_its_audit_entry_are_written_together_or_not_at_all(store):
+    store.write_experiment("boost", {}, version=1, entry=ENTRY)
+    with pytest.raises(ConflictError):
+        store.write_experiment("boost", {}, version=1, entry=replace(ENTRY, action="late"))
+    assert store.read_audit(10) == [ENTRY]
+
+
+def test_a_change_that_depends_on_other_experiments_is_refused_if_one_was_changed(store):
+    store.write_experiment("boost", {}, version=1, entry=ENTRY)
+    store.write_experiment("pins", {}, version=1, entry=ENTRY)
+    with pytest.raises(ConflictError, match="another experiment"):
+        store.write_experiment("boost", {"a": 1}, version=2, entry=ENTRY, writes=1)
+    assert len(store.read_audit(10)) == 2
+    store.write_experiment("boost", {"a": 1}, version=2, entry=ENTRY, writes=2)
+    assert store.read_experiments()["boost"] == {"a": 1, "version": 2}
+
+
+def test_the_audit_log_keeps_the_newest_entries_and_finds_a_subject(store):
+    key = store._keys.catalogue("audit")
+    old = orjson.dumps(asdict(replace(ENTRY, subject="keys/desk")))
+    store._link.pipeline(key, [("LPUSH", key, *[old] * AUDIT_MAX)])
+    for n, subject in enumerate(("experiments/boost", "experiments/boost-2", "pins")):
+        store.append_audit(replace(ENTRY, at=float(n), subject=subject))
+    assert [entry.at for entry in store.read_audit(3)] == [2.0, 1.0, 0.0]
+    assert len(store.read_audit(2 * AUDIT_MAX)) == AUDIT_MAX
+    found = {w: len(store.read_audit(9999, w)) for w in ("experiments", "experiments/boost", "key")}
+    assert found == {"experiments": 2, "experiments/boost": 1, "key": 0}
+    assert len(store.read_audit(2500, "keys/desk")) == 2500

@@ -169,14 +169,17 @@ def free_buckets(
         it that begins where another ends; None when there is none.
     """
     size = round(share * BUCKETS)
-    if size == BUCKETS:
-        return None if taken else (0, BUCKETS)
     preferred = bucket_of(seed)
     ends = sorted((high % BUCKETS for _, high in taken), key=lambda at: (at - preferred) % BUCKETS)
     for start in (preferred, *ends):
         if all(_gap(start, size, low, high) for low, high in taken):
             return start, start + size
     return None
+
+
+def room_from(start: int, taken: Sequence[tuple[int, int]]) -> int:
+    """Return how many buckets from one on, in the order of the ring, no range of `taken` holds."""
+    return min(((low - start) % BUCKETS for low, _ in taken), default=BUCKETS)
 
 
 def _gap(start: int, size: int, low: int, high: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -15,6 +16,7 @@ from feed.experiments.design.definitions import (
     Variant,
 )
 from feed.experiments.design.parsing import Reader
+from feed.experiments.design.traffic import RampStep, TrafficStep
 
 
 def experiment_from_json(data: Any) -> Experiment:
@@ -48,18 +50,17 @@ def experiment_from_json(data: Any) -> Experiment:
         values["minimum_days"] = reader.whole("minimum_days") or -1  # 0 is no number of days
     elif values.get("started_at"):
         values["minimum_days"] = 1
-    reader.take(values, "buckets", reader.pair)
-    reader.take(values, "equal_arms", reader.flag)
-    reader.take(values, "pin_model", reader.flag)
+    for name in ("buckets", "reserved"):
+        reader.take(values, name, reader.pair)
+    for name in ("equal_arms", "pin_model", "archived"):
+        reader.take(values, name, reader.flag)
+    for name, build in _PARTS.items():
+        if reader.has(name):
+            values[name] = tuple(build(part) for part in reader.parts(name))
     reader.take(values, "overrides", reader.text_map)
-    if reader.has("audience"):
-        values["audience"] = _audience_from_json(reader.part("audience"))
-    if reader.has("guardrails"):
-        values["guardrails"] = tuple(_guardrail_from_json(p) for p in reader.parts("guardrails"))
-    if reader.has("stopping_rule"):
-        values["stopping_rule"] = reader.choice("stopping_rule", StoppingRule)
-    if reader.has("status"):
-        values["status"] = reader.choice("status", Status)
+    reader.take(values, "audience", lambda name: _audience_from_json(reader.part(name)))
+    reader.take(values, "stopping_rule", lambda name: reader.choice(name, StoppingRule))
+    reader.take(values, "status", lambda name: reader.choice(name, Status))
     return Experiment(**values)
 
 
@@ -82,10 +83,16 @@ def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
         {"metric": spec.metric, "margin": spec.margin, "relative": spec.relative}
         for spec in experiment.guardrails
     ]
+    data["ramp"] = [
+        {"after_days": step.after_days, "traffic": step.traffic} for step in experiment.ramp
+    ]
+    data["steps"] = [
+        {"at": format_time(step.at), "traffic": step.traffic} for step in experiment.steps
+    ]
     audience = experiment.audience
     data["audience"] = {f.name: list(getattr(audience, f.name)) for f in fields(Audience)}
     data["overrides"] = dict(experiment.overrides)
-    for name in ("primary_metrics", "secondary_metrics", "excluded", "buckets"):
+    for name in ("primary_metrics", "secondary_metrics", "excluded", "buckets", "reserved"):
         data[name] = list(data[name])
     return data
 
@@ -104,6 +111,24 @@ def _guardrail_from_json(part: Reader) -> GuardrailSpec:
     values: dict[str, Any] = {"metric": part.text("metric"), "margin": part.number("margin")}
     part.take(values, "relative", part.flag)
     return GuardrailSpec(**values)
+
+
+def _ramp_step_from_json(part: Reader) -> RampStep:
+    part.only({f.name for f in fields(RampStep)})
+    return RampStep(part.number("after_days"), part.number("traffic"))
+
+
+def _traffic_step_from_json(part: Reader) -> TrafficStep:
+    part.only({f.name for f in fields(TrafficStep)})
+    return TrafficStep(parse_time("steps", part.text("at")), part.number("traffic"))
+
+
+_PARTS: dict[str, Callable[[Reader], Any]] = {
+    "guardrails": _guardrail_from_json,
+    "ramp": _ramp_step_from_json,
+    "steps": _traffic_step_from_json,
+}
+"""Fields that are lists of objects."""
 
 
 def _audience_from_json(part: Reader) -> Audience:

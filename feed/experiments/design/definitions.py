@@ -9,9 +9,10 @@ from typing import Any
 
 from feed.config import RankingConfig
 from feed.domain import InvalidInputError, check_id
-from feed.experiments.design.assignment import HOLDOUT, Allocation
+from feed.experiments.design.assignment import BUCKETS, HOLDOUT, Allocation
 from feed.experiments.design.audience import Audience
 from feed.experiments.design.metrics import METRICS, metric_named
+from feed.experiments.design.traffic import RampStep, TrafficStep, check_ramp
 from feed.setting_fields import override
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -95,8 +96,11 @@ class Experiment:
         variants: Control first.
         layer: Experiments of one layer share no reader.
         salt: Of the layer's hash; the same for every experiment of a layer.
-        traffic: Share of the layer's readers wanted, 0 to 1.
-        buckets: Half-open range within the layer that the experiment got at its start.
+        traffic: Share of the layer's readers from the start on, 0 to 1.
+        ramp: Planned steps by which the traffic grows.
+        buckets: Half-open range within the layer whose readers are in the experiment.
+        reserved: The range that is kept free for it; begins where ``buckets`` does.
+        steps: The steps by which the traffic grew, the start first.
         audience: Requests that may enter.
         holdout_share: Readers kept out of every experiment, 0 to 1.
         primary_metrics: What decides; several are corrected by Holm.
@@ -119,6 +123,7 @@ class Experiment:
         created_at: When the design was written.
         started_at: When it took effect.
         stopped_at: When it ended.
+        archived: Whether lists leave it out.
     """
 
     name: str
@@ -131,7 +136,10 @@ class Experiment:
     layer: str = "ranking"
     salt: str = "feed"
     traffic: float = 1.0
+    ramp: tuple[RampStep, ...] = ()
     buckets: tuple[int, int] = (0, 0)
+    reserved: tuple[int, int] = (0, 0)
+    steps: tuple[TrafficStep, ...] = ()
     audience: Audience = Audience()
     holdout_share: float = 0.0
     primary_metrics: tuple[str, ...] = ("qualified_reads",)
@@ -153,6 +161,7 @@ class Experiment:
     created_at: float = 0.0
     started_at: float = 0.0
     stopped_at: float = 0.0
+    archived: bool = False
 
     def __post_init__(self) -> None:
         if self.minimum_days == 0:
@@ -161,6 +170,7 @@ class Experiment:
         _check_variants(self.variants)
         _check_metrics(self)
         _check_numbers(self)
+        check_ramp(self.traffic, self.ramp, self.planned_days)
         for user_id, variant in self.overrides.items():
             check_id("overrides", user_id)
             if variant not in {arm.name for arm in self.arms}:
@@ -188,6 +198,23 @@ class Experiment:
             return self.secondary_metrics
         taken = {*self.primary_metrics, *(spec.metric for spec in self.guardrails)}
         return tuple(name for name in METRICS if name not in taken)
+
+    @property
+    def planned_traffic(self) -> float:
+        """The largest share of the layer's readers that the design plans."""
+        return self.ramp[-1].traffic if self.ramp else self.traffic
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """The range of the layer's buckets that no other experiment may have."""
+        return max(self.buckets, self.reserved, key=lambda found: found[1] - found[0])
+
+    @property
+    def opened(self) -> tuple[TrafficStep, ...]:
+        """The steps by which the traffic grew; of records from before they were kept, the start."""
+        low, high = self.buckets
+        traffic = (high - low) / BUCKETS or self.traffic
+        return self.steps or (TrafficStep(self.started_at, traffic),)
 
     def variant(self, name: str) -> Variant:
         """Return a variant by name; the caller got the name from this definition."""

@@ -1,9 +1,9 @@
-"""The lifecycle of an experiment in the store: create, start, stop, override for tests."""
+"""The lifecycle of an experiment in the store: create, start, stop, archive, override for tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 from feed.config import Settings
@@ -14,22 +14,31 @@ from feed.domain import (
     NotFoundError,
     check_id,
 )
-from feed.experiments.design.assignment import free_buckets
+from feed.experiments.design.assignment import BUCKETS, free_buckets
 from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
 from feed.experiments.design.definitions import Experiment, Status
 from feed.experiments.design.design_rules import check_design
+from feed.experiments.design.neighbours import check_neighbours
+from feed.experiments.design.stored_experiments import (
+    Act,
+    StoredExperiment,
+    advance,
+    audit_entry,
+    essentials,
+    find_stored,
+    parse_stored,
+    write_stored,
+)
+from feed.experiments.design.traffic import TrafficStep, count_buckets
 from feed.models.registry import ModelRegistry
 from feed.storage.control_part import ControlPart
 
 DEFAULTS = Settings()
 
-_DEFINITION, _EARLIER = "definition", "earlier"
-"""A stored record: the current definition and those it replaced, oldest first."""
 
-
-def parse_experiments(stored: dict[str, dict[str, Any]]) -> dict[str, Experiment]:
+def parse_experiments(stored: Mapping[str, dict[str, Any]]) -> dict[str, Experiment]:
     """Return the current version of every experiment as `ControlPart.read_experiments` gave it."""
-    return {name: _current(data) for name, data in sorted(stored.items())}
+    return {name: parse_stored(data).current for name, data in sorted(stored.items())}
 
 
 def read_experiments(store: ControlPart) -> dict[str, Experiment]:
@@ -43,16 +52,23 @@ def running_experiments(experiments: Iterable[Experiment]) -> tuple[Experiment, 
     return tuple(sorted(running, key=lambda e: e.name))
 
 
+def listed_experiments(
+    experiments: Iterable[Experiment], *, archived: bool = False, status: Status | None = None
+) -> list[Experiment]:
+    """Return those that a list shows: with `archived`, these too; with `status`, only such."""
+    return [e for e in experiments if (archived or not e.archived) and status in {None, e.status}]
+
+
 def read_experiment(store: ControlPart, name: str, version: int | None = None) -> Experiment:
     """Return one experiment, its current version or an earlier one.
 
     Raises:
         NotFoundError: there is no such experiment or version.
     """
-    current, earlier = _read(store, name)
-    if version in {None, current.version}:
-        return current
-    for data in earlier:
+    found = find_stored(store.read_experiments(), name)
+    if version in {None, found.current.version}:
+        return found.current
+    for data in found.earlier:
         if data["version"] == version:
             return experiment_from_json(data)
     raise NotFoundError(f"experiment {name} has no version {version}")
@@ -65,15 +81,15 @@ def read_started(store: ControlPart, name: str) -> Experiment:
         NotFoundError: there is no such experiment.
         ConflictError: no version of it has started.
     """
-    current, earlier = _read(store, name)
-    for experiment in (current, *(experiment_from_json(data) for data in reversed(earlier))):
+    found = find_stored(store.read_experiments(), name)
+    for experiment in (found.current, *map(experiment_from_json, reversed(found.earlier))):
         if experiment.started_at:
             return experiment
     raise ConflictError(f"experiment {name} has not started: there is nothing to report")
 
 
 def create_experiment(
-    store: ControlPart, design: Experiment, *, now: float, settings: Settings = DEFAULTS
+    store: ControlPart, design: Experiment, *, now: float, by: str, settings: Settings = DEFAULTS
 ) -> Experiment:
     """Register a design: new, in place of a draft, or as the next version of a stopped one.
 
@@ -81,6 +97,7 @@ def create_experiment(
         store: Where definitions live.
         design: The definition; its status, times, version and buckets are set here.
         now: Epoch seconds.
+        by: Who does it, for the audit log.
         settings: Of the installation.
 
     Returns:
@@ -91,109 +108,213 @@ def create_experiment(
         InvalidInputError: nothing could be learnt from the design (see `design_rules`).
     """
     check_design(design, settings)
+    excluded = {*design.excluded, *design.overrides}
     stored = store.read_experiments()
-    version, revision, excluded = 1, 1, {*design.excluded, *design.overrides}
-    earlier: list[dict[str, Any]] = []
-    if design.name in stored:
-        present = _current(stored[design.name])
-        earlier = list(stored[design.name].get(_EARLIER, []))
-        if present.status is Status.RUNNING:
-            raise ConflictError(
-                f"experiment {design.name} is running and frozen; stop it, then create the change"
-                " as a new version"
-            )
-        if present.status is Status.STOPPED:
-            earlier.append(experiment_to_json(present))
-        version = present.version + (present.status is Status.STOPPED)
-        revision = present.revision + 1
-        excluded |= set(present.excluded)
-    draft = replace(
+    if design.name not in stored:
+        draft = _drafted(design, now=now, excluded=tuple(sorted(excluded)))
+        entry = audit_entry(Act("created", by, now), draft.name, None, essentials(draft))
+        write_stored(store, StoredExperiment(draft), entry)
+        return draft
+    found = parse_stored(stored[design.name])
+    present, earlier = found.current, found.earlier
+    if present.status is Status.RUNNING:
+        raise ConflictError(
+            f"experiment {design.name} is running and frozen; stop it, then create the change"
+            " as a new version"
+        )
+    is_stopped = present.status is Status.STOPPED
+    if is_stopped:
+        earlier = (*earlier, experiment_to_json(present))
+    draft = _drafted(
         design,
-        version=version,
-        revision=revision,
-        status=Status.DRAFT,
-        created_at=now,
-        started_at=0.0,
-        stopped_at=0.0,
-        buckets=(0, 0),
-        excluded=tuple(sorted(excluded)),
+        now=now,
+        version=present.version + is_stopped,
+        excluded=tuple(sorted(excluded | {*present.excluded})),
     )
-    _write(store, draft, earlier)
+    act = Act("created" if is_stopped else "changed", by, now)
+    changes = {f.name: getattr(draft, f.name) for f in fields(draft) if f.name != "revision"}
+    return advance(store, StoredExperiment(present, earlier), act, **changes)
+
+
+def duplicate_experiment(
+    store: ControlPart,
+    name: str,
+    new_name: str,
+    *,
+    now: float,
+    by: str,
+    settings: Settings = DEFAULTS,
+) -> Experiment:
+    """Register the design of an experiment as a draft of another name.
+
+    Test overrides stay behind, and with them the readers who are never analysed.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+        ConflictError: there is an experiment of the new name.
+        InvalidInputError: the new name is malformed, or as `create_experiment`.
+    """
+    stored = store.read_experiments()
+    source = find_stored(stored, name).current
+    design = replace(source, name=new_name, overrides={}, excluded=())
+    if new_name in stored:
+        raise ConflictError(f"there is an experiment named {new_name} already")
+    check_design(design, settings)
+    draft = _drafted(design, now=now)
+    told = {"copy_of": name, **essentials(draft)}
+    entry = audit_entry(Act("duplicated", by, now), new_name, None, told)
+    write_stored(store, StoredExperiment(draft), entry)
     return draft
 
 
 def start_experiment(
-    store: ControlPart, name: str, *, registry: ModelRegistry, now: float
+    store: ControlPart, name: str, *, registry: ModelRegistry, now: float, by: str
 ) -> Experiment:
     """Let a draft take effect, in a free range of its layer.
+
+    The range is as large as the largest planned traffic; the first part of it is open from now on.
 
     Args:
         store: Where definitions live.
         name: Of the experiment.
         registry: Of the models that its variants may name.
         now: Epoch seconds.
+        by: Who does it, for the audit log.
 
     Raises:
         NotFoundError: there is no such experiment.
-        ConflictError: it is no draft, its layer has no room, another running experiment changes
-            the same setting for the same readers, interleaves too, or has another holdout, or no
-            model is live that could be pinned.
+        ConflictError: it is no draft, or archived, its layer has no room, another running
+            experiment changes the same setting for the same readers, interleaves too, or has
+            another holdout, or no model is live that could be pinned.
         InvalidInputError: a variant names a model that cannot be loaded.
     """
-    experiments = read_experiments(store)
-    draft, earlier = _read(store, name)
+    stored = store.read_experiments()
+    present = find_stored(stored, name)
+    draft = present.current
     if draft.status is not Status.DRAFT:
         raise ConflictError(f"experiment {name} is {draft.status}, only a draft can start")
-    others = running_experiments(experiments.values())
-    _check_neighbours(draft, others)
+    if draft.archived:
+        raise ConflictError(f"experiment {name} is archived: take it out of the archive first")
+    others = running_experiments(parse_experiments(stored).values())
+    check_neighbours(draft, others)
     draft = _with_models(draft, registry)
-    taken = [other.buckets for other in others if other.layer == draft.layer]
-    buckets = free_buckets(taken, draft.traffic, f"{draft.salt}|{name}|{draft.version}")
-    if buckets is None:
+    beside = [other for other in others if other.layer == draft.layer]
+    seed = f"{draft.salt}|{name}|{draft.version}"
+    reserved = free_buckets([other.held for other in beside], draft.planned_traffic, seed)
+    if reserved is None:
         raise ConflictError(
-            f"layer {draft.layer} has no room for {draft.traffic:.2%} of its readers beside "
-            + ", ".join(other.name for other in others if other.layer == draft.layer)
+            f"layer {draft.layer} has no room for {draft.planned_traffic:.2%} of its readers"
+            f" beside {', '.join(other.name for other in beside)}"
         )
-    return _advance(store, draft, earlier, status=Status.RUNNING, started_at=now, buckets=buckets)
+    size = count_buckets(draft.traffic)
+    return advance(
+        store,
+        present,
+        Act("started", by, now),
+        relies_on=stored,
+        variants=draft.variants,
+        status=Status.RUNNING,
+        started_at=now,
+        reserved=reserved,
+        buckets=(reserved[0], reserved[0] + size),
+        steps=(TrafficStep(now, size / BUCKETS),),
+    )
 
 
-def stop_experiment(store: ControlPart, name: str, *, now: float) -> Experiment:
+def stop_experiment(store: ControlPart, name: str, *, now: float, by: str) -> Experiment:
     """End a running experiment; its readers get the installation's ranking from now on.
 
     Raises:
         NotFoundError: there is no such experiment.
         ConflictError: it is not running.
     """
-    running, earlier = _read(store, name)
-    if running.status is not Status.RUNNING:
-        raise ConflictError(f"experiment {name} is {running.status}, only a running one can stop")
-    return _advance(store, running, earlier, status=Status.STOPPED, stopped_at=now)
+    present = find_stored(store.read_experiments(), name)
+    if present.current.status is not Status.RUNNING:
+        raise ConflictError(
+            f"experiment {name} is {present.current.status}, only a running one can stop"
+        )
+    return advance(store, present, Act("stopped", by, now), status=Status.STOPPED, stopped_at=now)
 
 
-def set_override(store: ControlPart, name: str, user_id: str, variant: str | None) -> Experiment:
+def archive_experiment(store: ControlPart, name: str, *, now: float, by: str) -> Experiment:
+    """Hide a draft or a stopped experiment from lists; nothing is deleted.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+        ConflictError: it is running, or archived already.
+    """
+    present = find_stored(store.read_experiments(), name)
+    if present.current.status is Status.RUNNING:
+        raise ConflictError(f"experiment {name} is running: stop it before it is archived")
+    if present.current.archived:
+        raise ConflictError(f"experiment {name} is archived already")
+    return advance(store, present, Act("archived", by, now), archived=True)
+
+
+def unarchive_experiment(store: ControlPart, name: str, *, now: float, by: str) -> Experiment:
+    """Show an archived experiment in lists again.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+        ConflictError: it is not archived.
+    """
+    present = find_stored(store.read_experiments(), name)
+    if not present.current.archived:
+        raise ConflictError(f"experiment {name} is not archived")
+    return advance(store, present, Act("unarchived", by, now), archived=False)
+
+
+def set_override(
+    store: ControlPart, name: str, user_id: str, variant: str | None, *, now: float, by: str
+) -> Experiment:
     """Show one reader a chosen variant for testing; None takes the override back.
 
-    The reader never enters the analysis, not even after the override is gone.
+    The reader never enters the analysis, not even after the override is gone. The audit log names
+    the variant and not the reader: nothing in it is about readers, so it needs no erasure.
 
     Raises:
         NotFoundError: there is no such experiment.
         InvalidInputError: the experiment has no such variant, or the id is malformed.
     """
     check_id("user_id", user_id)
-    present, earlier = _read(store, name)
-    if variant is not None and variant not in {arm.name for arm in present.arms}:
+    present = find_stored(store.read_experiments(), name)
+    experiment = present.current
+    if variant is not None and variant not in {arm.name for arm in experiment.arms}:
         raise InvalidInputError("variant", "must name a variant that readers are dealt to")
-    overrides = {u: v for u, v in present.overrides.items() if u != user_id}
+    overrides = {u: v for u, v in experiment.overrides.items() if u != user_id}
     if variant is not None:
         overrides[user_id] = variant
-    excluded = tuple(sorted({*present.excluded, user_id}))
-    return _advance(store, present, earlier, overrides=overrides, excluded=excluded)
+    return advance(
+        store,
+        present,
+        Act("override removed" if variant is None else "override set", by, now),
+        told=({"variant": experiment.overrides.get(user_id)}, {"variant": variant}),
+        overrides=overrides,
+        excluded=tuple(sorted({*experiment.excluded, user_id})),
+    )
 
 
 def named_models(experiments: Iterable[Experiment]) -> frozenset[str]:
     """Return the model versions that running and planned experiments name."""
-    present = (e for e in experiments if e.status is not Status.STOPPED)
+    present = (e for e in experiments if e.status is not Status.STOPPED and not e.archived)
     return frozenset(v.model_version for e in present for v in e.variants if v.model_version)
+
+
+def _drafted(design: Experiment, *, now: float, **changes: Any) -> Experiment:
+    """Return a design as a draft of its first version, with nothing that a start decides."""
+    fresh: dict[str, Any] = {
+        "version": 1,
+        "revision": 1,
+        "status": Status.DRAFT,
+        "created_at": now,
+        "started_at": 0.0,
+        "stopped_at": 0.0,
+        "buckets": (0, 0),
+        "reserved": (0, 0),
+        "steps": (),
+        "archived": False,
+    }
+    return replace(design, **{**fresh, **changes})
 
 
 def _with_models(draft: Experiment, registry: ModelRegistry) -> Experiment:
@@ -216,65 +337,3 @@ def _with_models(draft: Experiment, registry: ModelRegistry) -> Experiment:
             except (NotFoundError, BundleError) as error:
                 raise InvalidInputError(f"variants.{place}.model_version", str(error)) from error
     return draft
-
-
-def _check_neighbours(draft: Experiment, others: tuple[Experiment, ...]) -> None:
-    changed = _settings_of(draft)
-    for other in others:
-        if other.layer == draft.layer and other.salt != draft.salt:
-            raise ConflictError(
-                f"layer {draft.layer} is dealt with another salt by {other.name}; "
-                "one layer has one salt"
-            )
-        if other.salt == draft.salt and other.holdout_share != draft.holdout_share:
-            raise ConflictError(
-                f"{other.name} holds {other.holdout_share:.2%} of the readers out of every"
-                f" experiment, {draft.name} {draft.holdout_share:.2%}: give both the same"
-                " holdout_share"
-            )
-        if other.layer != draft.layer and _interleaves(draft) and _interleaves(other):
-            raise ConflictError(
-                f"{other.name} in layer {other.layer} interleaves too; "
-                "experiments that interleave belong in one layer"
-            )
-        common = changed & _settings_of(other)
-        if other.layer != draft.layer and common:
-            raise ConflictError(
-                f"{other.name} in layer {other.layer} changes {', '.join(sorted(common))} too; "
-                "experiments on one setting belong in one layer"
-            )
-
-
-def _interleaves(experiment: Experiment) -> bool:
-    return any(variant.interleaves for variant in experiment.variants)
-
-
-def _settings_of(experiment: Experiment) -> set[str]:
-    changed = {name for variant in experiment.variants for name in variant.overrides}
-    if experiment.pin_model or any(variant.model_version for variant in experiment.variants):
-        changed.add("model_version")
-    return changed
-
-
-def _advance(
-    store: ControlPart, present: Experiment, earlier: list[dict[str, Any]], **changes: Any
-) -> Experiment:
-    following = replace(present, revision=present.revision + 1, **changes)
-    _write(store, following, earlier)
-    return following
-
-
-def _write(store: ControlPart, experiment: Experiment, earlier: list[dict[str, Any]]) -> None:
-    data = {_DEFINITION: experiment_to_json(experiment), _EARLIER: earlier}
-    store.write_experiment(experiment.name, data, version=experiment.revision)
-
-
-def _read(store: ControlPart, name: str) -> tuple[Experiment, list[dict[str, Any]]]:
-    stored = store.read_experiments()
-    if name not in stored:
-        raise NotFoundError(f"there is no experiment named {name}")
-    return _current(stored[name]), list(stored[name].get(_EARLIER, []))
-
-
-def _current(data: dict[str, Any]) -> Experiment:
-    return experiment_from_json(data[_DEFINITION])

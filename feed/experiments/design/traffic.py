@@ -1,0 +1,68 @@
+"""The traffic of an experiment over time: the steps that are planned, and those that were taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from feed.domain import InvalidInputError
+from feed.experiments.design.assignment import BUCKETS
+
+MOST_STEPS = 20
+"""Steps that a ramp may plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class RampStep:
+    """A planned step.
+
+    Attributes:
+        after_days: Days since the start, in whole and parts.
+        traffic: Share of the layer's readers from then on, 0 to 1.
+    """
+
+    after_days: float
+    traffic: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficStep:
+    """A step that was taken.
+
+    Attributes:
+        at: Epoch seconds.
+        traffic: Share of the layer's readers from then on, 0 to 1.
+    """
+
+    at: float
+    traffic: float
+
+
+def count_buckets(traffic: float) -> int:
+    """Return how many of the layer's buckets a share of its readers is."""
+    return round(traffic * BUCKETS)
+
+
+def check_ramp(traffic: float, ramp: tuple[RampStep, ...], planned_days: int) -> None:
+    """Check that planned steps come one after another, each larger than what is open by then.
+
+    Args:
+        traffic: Share that is open from the start on.
+        ramp: The planned steps.
+        planned_days: Of the experiment.
+
+    Raises:
+        InvalidInputError: names the step and the rule.
+    """
+    if len(ramp) > MOST_STEPS:
+        raise InvalidInputError("ramp", f"must have at most {MOST_STEPS} steps")
+    for place, (before, step) in enumerate(pairwise((RampStep(0.0, traffic), *ramp))):
+        if not before.after_days < step.after_days < planned_days:
+            raise InvalidInputError(
+                f"ramp.{place}.after_days", "must grow from step to step, within planned_days"
+            )
+        if not count_buckets(before.traffic) < count_buckets(step.traffic) <= BUCKETS:
+            raise InvalidInputError(
+                f"ramp.{place}.traffic",
+                f"must grow from step to step by {1 / BUCKETS} or more, to at most 1",
+            )

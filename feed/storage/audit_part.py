@@ -1,0 +1,54 @@
+"""The audit log in the store: who changed what, newest first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import orjson
+
+from feed.storage.key_names import AUDIT_MAX
+from feed.storage.part import StorePart
+from feed.storage.records import AuditEntry
+
+_CHUNK = 1000
+
+
+class AuditPart(StorePart):
+    """The audit log, which keeps the newest entries.
+
+    A change and its entry are written by one script: the script takes `audit_arguments` and pushes
+    the entry as `append_audit` does, so that neither exists without the other.
+    """
+
+    def append_audit(self, entry: AuditEntry) -> None:
+        """Add an entry on its own, for a change that is made outside the store."""
+        text, most = audit_arguments(entry)
+        key = self._keys.catalogue("audit")
+        self._link.pipeline(key, [("LPUSH", key, text), ("LTRIM", key, 0, most - 1)])
+
+    def read_audit(self, limit: int, subject: str = "") -> list[AuditEntry]:
+        """Return the newest entries, the newest first.
+
+        Args:
+            limit: How many at most.
+            subject: Only entries on this subject or on what lies below it: `experiments` also
+                finds `experiments/boost`.
+        """
+        key, found, start = self._keys.catalogue("audit"), list[AuditEntry](), 0
+        while len(found) < limit:
+            texts = self._link.call(key, "LRANGE", key, start, start + _CHUNK - 1)
+            entries = [AuditEntry(**orjson.loads(text)) for text in texts]
+            found += [entry for entry in entries if _is_about(entry.subject, subject)]
+            start += _CHUNK
+            if len(texts) < _CHUNK:
+                break
+        return found[:limit]
+
+
+def audit_arguments(entry: AuditEntry) -> tuple[bytes, int]:
+    """Return what a script needs to keep an entry: the entry, and how many entries are kept."""
+    return orjson.dumps(asdict(entry)), AUDIT_MAX
+
+
+def _is_about(subject: str, wanted: str) -> bool:
+    return not wanted or subject == wanted or subject.startswith(f"{wanted}/")
