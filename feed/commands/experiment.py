@@ -34,7 +34,8 @@ from feed.experiments.design.lifecycle import (
     unarchive_experiment,
 )
 from feed.experiments.design.ramp import ramp_experiment
-from feed.experiments.judgement.planning import Need, estimate_need
+from feed.experiments.judgement.baseline_reading import estimate_need
+from feed.experiments.judgement.planning import Need
 from feed.experiments.judgement.wording import number
 from feed.models.registry import ModelRegistry
 from feed.storage.redis_store import RedisStore
@@ -86,7 +87,10 @@ def create(definition: Any, data: Path | None) -> None:
 @click.argument("definition", type=click.File("rb"))
 @data_option
 def plan(definition: Any, data: Path | None) -> None:
-    """Say how many readers and days the experiment in DEFINITION needs."""
+    """Say how many readers and days the experiment in DEFINITION needs, metric by metric.
+
+    Means and spreads are those of the archive's own readers in the last planned days.
+    """
     with one_line_errors():
         settings = chosen_settings(data)
         design = experiment_from_json(_parse(definition.read()))
@@ -94,6 +98,8 @@ def plan(definition: Any, data: Path | None) -> None:
             settings.data_dir, design, now=time.time(), time_zone=settings.time_zone
         )
     click.echo(_describe_need(design, need))
+    if need.metrics:
+        _show_need(need, Console())
 
 
 @experiment.command()
@@ -248,6 +254,35 @@ def _planned(design: Experiment, need: Need, missing: list[str]) -> Experiment:
     if need.days and "planned_days" in missing:
         design = replace(design, planned_days=need.days)
     return design
+
+
+def _show_need(need: Need, console: Console) -> None:
+    table = Table(title="What each metric needs", title_justify="left")
+    for heading in ("metric", "role"):
+        table.add_column(heading)
+    for heading in ("mean", "std. deviation", "saved by covariate", "readers"):
+        table.add_column(heading, justify="right")
+    for row in need.metrics:
+        numbers = [
+            "" if value is None else f"{value:.4g}" for value in (row.mean, row.standard_deviation)
+        ]
+        saved = "" if row.variance_saved is None else f"{row.variance_saved:.0%}"
+        readers = row.reason if row.readers is None else number(row.readers)
+        table.add_row(row.metric, row.role, *numbers, saved, readers)
+    console.print(table)
+    curve = Table(title="Other effects", title_justify="left")
+    for heading in ("effect", "readers", "days"):
+        curve.add_column(heading, justify="right")
+    for point in need.curve:
+        known = [number(n) if n else "unknown" for n in (point.readers, point.days)]
+        curve.add_row(f"{point.effect:.1%}", *known)
+    console.print(curve)
+    console.print(
+        f"{need.readers_a_day:.0f} readers join on a day. The primary metrics are planned for "
+        f"{need.comparisons} comparisons (Bonferroni), and each guardrail metric for a treatment "
+        f"that changes nothing. The covariate is from {need.covariate_days} days of the archive.",
+        highlight=False,
+    )
 
 
 def _describe_need(design: Experiment, need: Need) -> str:

@@ -28,6 +28,7 @@ from feed.service import (
     routes_experiments,
     routes_feed,
     routes_ops,
+    routes_plan,
     routes_reports,
     routes_sources,
     routes_users,
@@ -40,6 +41,7 @@ from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
+from feed.service.plans import PlanDesk, read_in_process
 from feed.service.problems import register_problems
 from feed.service.ranked import check_ranking
 from feed.service.services import Services
@@ -143,6 +145,7 @@ def create_app(
         routes_access,
         routes_control,
         routes_experiments,
+        routes_plan,
         routes_sources,
         routes_reports,
         routes_ops,
@@ -173,6 +176,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         networks=NetworkNames(store, clock),
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
+        plans=PlanDesk(read_in_process(settings), clock),
         clock=clock,
     )
 

@@ -16,6 +16,7 @@ from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
+from feed.service.plans import PlanDesk
 from feed.service.snapshot import SnapshotKeeper
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
@@ -37,6 +38,7 @@ class Services:
     networks: NetworkNames
     cross_origin: CrossOrigin
     admission: AdmissionQueue
+    plans: PlanDesk
     clock: Callable[[], float]
 
 

@@ -141,4 +141,6 @@ def test_a_design_of_nothing_but_the_defaults_offered_is_what_leaving_them_out_g
 
 def test_the_address_of_the_form_is_no_name(store: RedisStore) -> None:
     with pytest.raises(InvalidInputError, match="must not be new"):
-        create_experiment(store, experiment_from_json({**DESIGN, "name": "new"}), now=STARTED, by="desk")
+        create_experiment(
+            store, experiment_from_json({**DESIGN, "name": "new"}), now=STARTED, by="desk"
+        )

@@ -192,6 +192,11 @@ class Experiment:
         return self.arms[1:]
 
     @property
+    def comparisons(self) -> int:
+        """How many primary comparisons share the error."""
+        return len(self.primary_metrics) * len(self.treatments)
+
+    @property
     def secondaries(self) -> tuple[str, ...]:
         """Metrics reported beside the primary ones."""
         if self.secondary_metrics:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.judgement.estimates import count_comparisons, planned_pair
+from feed.experiments.judgement.estimates import planned_pair
 from feed.experiments.judgement.results import Comparison, MetricResult
 from feed.experiments.statistics.early_stop import shrink_early_effect
 from feed.experiments.statistics.sequential import critical_value
@@ -34,7 +34,7 @@ def _correct(experiment: Experiment, found: Comparison) -> Comparison:
     looks = [day / experiment.planned_days for day in days]
     critical = [
         critical_value(
-            max(1, round(look * planned)), planned, experiment.alpha, count_comparisons(experiment)
+            max(1, round(look * planned)), planned, experiment.alpha, experiment.comparisons
         )
         for look in looks
     ]

@@ -49,11 +49,6 @@ def planned_pair(experiment: Experiment, treatment: str) -> int:
     return max(2, round(experiment.planned_readers * share))
 
 
-def count_comparisons(experiment: Experiment) -> int:
-    """Return how many primary comparisons share the error."""
-    return len(experiment.primary_metrics) * len(experiment.treatments)
-
-
 def estimate_metric(
     connection: duckdb.DuckDBPyConnection, experiment: Experiment, metric: Metric
 ) -> MetricResult:
@@ -94,7 +89,7 @@ def apply_rule(experiment: Experiment, found: Comparison) -> Comparison:
     alpha, so the two never contradict each other in favour of the effect.
     """
     effect, planned = found.deciding, planned_pair(experiment, found.treatment)
-    count = count_comparisons(experiment)
+    count = experiment.comparisons
     sequence = estimate_sequence(effect, planned)
     if experiment.stopping_rule is StoppingRule.SEQUENTIAL:
         together = estimate_sequence(effect, planned, comparisons=count).relative_interval

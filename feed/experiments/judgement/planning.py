@@ -1,22 +1,62 @@
-"""How many readers and days a design needs, from the archive's own readers."""
+"""How many readers and days a design needs: the fast half of planning, pure arithmetic."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 
-from feed.config import DAY_S
-from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
+from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule, Variant
 from feed.experiments.design.metrics import metric_named
-from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
-from feed.experiments.log.reader_days import create_reader_days, create_readers
-from feed.experiments.log.source import open_log
-from feed.experiments.log.summaries import read_moments
-from feed.experiments.statistics.power import plan_days, plan_readers
+from feed.experiments.judgement.baseline import Baseline
+from feed.experiments.statistics.aggregates import GROUPS, NO_READERS, Moments
+from feed.experiments.statistics.effects import ArmMean, welch_freedom
+from feed.experiments.statistics.power import (
+    DAYS_A_WEEK,
+    Plan,
+    adjusted_variance,
+    plan_days,
+    plan_noninferiority,
+    plan_readers,
+    whole_weeks,
+)
+from feed.experiments.statistics.sequential import DEFAULT_BURN_IN
 
-EVERYONE = "everyone"
-"""The one group of readers that a plan is made from."""
+CURVE = (0.5, 0.75, 1.0, 1.5, 2.0)
+"""Effects of the curve, as multiples of the smallest one that matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricNeed:
+    """What one metric needs; None where the archive cannot tell.
+
+    Attributes:
+        metric: Its name.
+        role: `primary` or `guardrail`.
+        mean: Per reader, or the ratio.
+        standard_deviation: Of one reader, without the covariate; for a ratio by the delta method.
+        variance_saved: Share of the variance that the covariate takes away.
+        readers: Every variant together, in the treatment that needs most.
+        reason: Why there is no number; empty otherwise.
+    """
+
+    metric: str
+    role: str
+    mean: float | None = None
+    standard_deviation: float | None = None
+    variance_saved: float | None = None
+    readers: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What it takes to find another effect; the guardrails' need stays."""
+
+    effect: float
+    readers: int | None
+    days: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,76 +64,141 @@ class Need:
     """What a design needs; None where the archive cannot tell.
 
     Attributes:
-        readers: Every variant together.
+        readers: Every variant together, so that each primary metric is proven, and each guardrail
+            metric proven to hold, with the power wanted.
         days: In whole weeks.
         reason: Why there is no number; empty otherwise.
+        readers_a_day: Readers who join on a day, in the last week of the archive.
+        comparisons: Primary metrics times treatments, which share the error (Bonferroni).
+        covariate_days: Days of the archive that the covariate was taken from.
+        metrics: Each primary and each guardrail metric.
+        curve: Effects against readers and days.
     """
 
     readers: int | None = None
     days: int | None = None
     reason: str = ""
+    readers_a_day: float = 0.0
+    comparisons: int = 1
+    covariate_days: int = 0
+    metrics: tuple[MetricNeed, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
 
 
-def estimate_need(
-    data_dir: Path, design: Experiment, *, now: float, time_zone: str = "UTC"
-) -> Need:
-    """Estimate from the archive what it takes to find the smallest effect worth finding.
+def compute_need(design: Experiment, baseline: Baseline) -> Need:
+    """Compute what it takes to find the smallest effect worth finding.
 
-    Readers of the last `planned_days` days stand for those to come, with the days before them as
-    covariate; the largest need among the primary metrics counts.
-
-    Args:
-        data_dir: The installation's data directory.
-        design: Hypothesis, variants, metrics and minimum effect.
-        now: Epoch seconds.
-        time_zone: IANA name; whose days are counted.
-
-    Raises:
-        ArchiveError: a file of the archive is damaged.
+    The metric that needs most decides. Primary metrics are planned with the correction that the
+    report uses, guardrail metrics for a treatment that changes nothing; each single one then has
+    the power wanted, not all of them together.
     """
-    length = design.planned_days * DAY_S
-    window = Window(now - length - design.pre_days * DAY_S, now - length, now, zone=time_zone)
-    with open_log(data_dir, window.pre_from) as log:
-        connection = log.connection
-        set_variables(connection, _baseline(design), window)
-        create_requests(connection)
-        create_exposed(connection, everyone=EVERYONE)
-        create_reader_days(connection)
-        create_readers(connection)
-        moments = [
-            read_moments(connection, metric_named(name)).get((EVERYONE,))
-            for name in design.primary_metrics
-        ]
-        arrivals = connection.execute(
-            "SELECT first_day, count(*) FROM readers WHERE analysed GROUP BY 1 ORDER BY 1"
-        ).fetchall()
-    if not arrivals or None in moments:
+    joined = design.traffic * (1.0 - design.holdout_share)
+    arrivals = [came * joined for came in baseline.arrivals]
+    if not arrivals:
         return Need(reason="the archive holds no personalized feeds to plan from")
-    readers = 0
-    for found in moments:
-        for arm in design.treatments:
-            pair = design.control.share + arm.share
-            plan = plan_readers(
-                found,  # type: ignore[arg-type]
-                design.minimum_effect,
+    primaries = _plan_primaries(design, baseline, design.minimum_effect)
+    guardrails = [_plan_guardrail(design, spec, baseline) for spec in design.guardrails]
+    unknown = next((need.reason for need in primaries if need.readers is None), "")
+    held = [need.readers for need in guardrails if need.readers is not None]
+    cumulative = list(accumulate(arrivals))
+    curve = []
+    for factor in CURVE:
+        effect = factor * design.minimum_effect
+        wanted = [need.readers for need in _plan_primaries(design, baseline, effect)]
+        readers = None if unknown else max(held + [n for n in wanted if n is not None])
+        curve.append(CurvePoint(effect, readers, _days_for(design, readers, cumulative)))
+    planned = curve[CURVE.index(1.0)]
+    week = arrivals[-DAYS_A_WEEK:]
+    return Need(
+        planned.readers,
+        planned.days,
+        unknown
+        or ("" if planned.days else "the archive's readers do not grow towards that number"),
+        readers_a_day=sum(week) / len(week),
+        comparisons=design.comparisons,
+        covariate_days=baseline.covariate_days,
+        metrics=(*primaries, *guardrails),
+        curve=tuple(curve),
+    )
+
+
+def _plan_primaries(design: Experiment, baseline: Baseline, effect: float) -> list[MetricNeed]:
+    found = []
+    for name in design.primary_metrics:
+        moments = baseline.moments.get(name, NO_READERS)
+        plans = [
+            plan_readers(
+                moments,
+                effect,
                 alpha=design.alpha,
                 power=design.power,
-                treatment_share=arm.share / pair,
+                treatment_share=arm.share / (design.control.share + arm.share),
                 sequential=design.stopping_rule is StoppingRule.SEQUENTIAL,
+                comparisons=design.comparisons,
             )
-            if plan.control is None or plan.treatment is None:
-                return Need(reason=plan.reason)
-            readers = max(readers, math.ceil((plan.control + plan.treatment) / pair))
-    came = dict(arrivals)
-    first, seen, cumulative = min(came), 0.0, []
-    for day in range(first, window.last_day + 1):
-        seen += came.get(day, 0) * design.traffic * (1.0 - design.holdout_share)
-        cumulative.append(seen)
-    days = plan_days(readers, cumulative)
-    reason = "" if days else "the archive's readers do not grow towards that number"
-    return Need(readers, days, reason)
+            for arm in design.treatments
+        ]
+        found.append(_need_of(design, name, "primary", moments, plans))
+    return found
 
 
-def _baseline(design: Experiment) -> Experiment:
-    variants = (Variant(name=EVERYONE, share=0.5), Variant(name="nobody", share=0.5))
-    return replace(design, variants=variants, overrides={}, secondary_metrics=())
+def _plan_guardrail(design: Experiment, spec: GuardrailSpec, baseline: Baseline) -> MetricNeed:
+    metric = metric_named(spec.metric)
+    moments = baseline.moments.get(spec.metric, NO_READERS)
+    plans = [
+        plan_noninferiority(
+            moments,
+            spec.margin,
+            relative=spec.relative,
+            lower_is_better=metric.direction == "lower_is_better",
+            alpha=design.alpha,
+            power=design.power,
+            treatment_share=arm.share / (design.control.share + arm.share),
+            sequential=design.stopping_rule is StoppingRule.SEQUENTIAL,
+            freedom=_freedom_of_groups(design, arm) if metric.grouped else math.inf,
+        )
+        for arm in design.treatments
+    ]
+    return _need_of(design, spec.metric, "guardrail", moments, plans)
+
+
+def _freedom_of_groups(design: Experiment, arm: Variant) -> float:
+    """Return the degrees of freedom of a metric that groups have, when all groups vary alike."""
+    smallest = min(other.share for other in design.arms)
+    control, treatment = (
+        ArmMean(groups := max(2, round(GROUPS * share / smallest)), 0.0, 1.0 / groups)
+        for share in (design.control.share, arm.share)
+    )
+    return welch_freedom(control, treatment)
+
+
+def _need_of(
+    design: Experiment, metric: str, role: str, moments: Moments, plans: Sequence[Plan]
+) -> MetricNeed:
+    if moments.n == 0:
+        return MetricNeed(metric, role, reason="the archive does not show how it varies")
+    variance = moments.linear_covariance(0, 0)
+    readers, reason = 0, ""
+    for plan, arm in zip(plans, design.treatments, strict=True):
+        if plan.control is None or plan.treatment is None:
+            reason = plan.reason
+            continue
+        pair = design.control.share + arm.share
+        readers = max(readers, math.ceil((plan.control + plan.treatment) / pair))
+    if design.stopping_rule is StoppingRule.SEQUENTIAL:
+        least = min(arm.share for arm in design.arms)
+        readers = max(readers, math.ceil(DEFAULT_BURN_IN / least))
+    return MetricNeed(
+        metric,
+        role,
+        mean=moments.ratio,
+        standard_deviation=math.sqrt(max(variance, 0.0)),
+        variance_saved=1.0 - adjusted_variance(moments) / variance if variance > 0 else None,
+        readers=None if reason else readers,
+        reason=reason,
+    )
+
+
+def _days_for(design: Experiment, readers: int | None, cumulative: Sequence[float]) -> int | None:
+    days = None if readers is None else plan_days(readers, cumulative)
+    return None if days is None else max(days, whole_weeks(design.minimum_days))

@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from feed.experiments.design.definitions import Experiment, StoppingRule
 from feed.experiments.design.metrics import Metric
-from feed.experiments.judgement.estimates import count_comparisons
 from feed.experiments.judgement.results import Comparison, GuardrailResult, MetricResult
 from feed.experiments.judgement.wording import (
     join_words,
@@ -195,7 +194,7 @@ def explain_standing(experiment: Experiment, standing: Standing) -> str:
         parts.append(_ruled_out(experiment, standing))
     level = percent(1.0 - experiment.alpha, digits=0)
     use = "valid at every look" if experiment.stopping_rule is StoppingRule.SEQUENTIAL else "fixed"
-    if count_comparisons(experiment) > 1:
+    if experiment.comparisons > 1:
         use += ", for all primary comparisons together"
     early = ", so far" if standing.state is State.EARLY else ""
     return f"{standing.name}{early} ({level} intervals, {use}): {'; '.join(parts)}."

@@ -84,7 +84,7 @@ def create_requests(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_REQUESTS)
 
 
-def create_exposed(connection: duckdb.DuckDBPyConnection, *, everyone: str = "") -> None:
+def create_exposed(connection: duckdb.DuckDBPyConnection) -> None:
     """Create `exposed`: one row per reader whose feed a variant could have changed.
 
     A served feed exposes its reader when it carries the experiment, was asked for as
@@ -92,11 +92,8 @@ def create_exposed(connection: duckdb.DuckDBPyConnection, *, everyone: str = "")
     a test override are left out, and so are requests that could not be served as assigned
     (`NOT_JOINED`). The first exposure dates the reader; readers seen in several
     variants, or in one that the definition does not know, are kept here for the trust checks and
-    marked as not `sound`. Readers of the holdout are a group of their own, `HELD_OUT`. With
-    `everyone`, readers of any such feed are taken as one group of that name, whatever experiment
-    they were in.
+    marked as not `sound`. Readers of the holdout are a group of their own, `HELD_OUT`.
     """
-    connection.execute("SET VARIABLE everyone = ?", [everyone])
     connection.execute(_EXPOSED)
     connection.execute(_BOTS)
 
@@ -133,6 +130,7 @@ SELECT
     any_value(model_version) AS model_version,
     any_value(platform) AS platform,
     any_value(language) AS language,
+    any_value(section) AS section,
     arg_min(latency_ms, served_at) AS latency_ms
 FROM served
 WHERE served_at >= to_timestamp(getvariable('pre_from'))
@@ -145,8 +143,7 @@ CREATE TABLE exposed AS
 WITH dealt AS (
     SELECT
         user_id, logged_user_id, moment, platform, language,
-        CASE WHEN getvariable('everyone') <> '' THEN getvariable('everyone')
-             WHEN json_valid(experiments)
+        CASE WHEN json_valid(experiments)
              THEN json_extract_string(experiments, getvariable('experiment')) END AS variant
     FROM requests
     WHERE moment >= getvariable('from_at')

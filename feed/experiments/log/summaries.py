@@ -10,13 +10,10 @@ import numpy as np
 
 from feed.experiments.design.metrics import Metric
 from feed.experiments.log.exposure import Window
-from feed.experiments.statistics.aggregates import NO_READERS, PAIRS, Moments
+from feed.experiments.statistics.aggregates import GROUPS, NO_READERS, PAIRS, Moments
 
 WINSORISED_AT = 0.99
 """Readers above this quantile of the positive values, all variants together, are pulled down."""
-
-GROUPS = 20
-"""Groups of readers that the smallest variant is cut into for numbers that only groups have."""
 
 _LEAST_IN_GROUP = 20
 
@@ -203,16 +200,21 @@ def count_analysed(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def read_group_values(
-    connection: duckdb.DuckDBPyConnection, metric: Metric, shares: dict[str, float]
+    connection: duckdb.DuckDBPyConnection,
+    metric: Metric,
+    shares: dict[str, float],
+    *,
+    most: int = GROUPS,
 ) -> dict[str, list[float]]:
     """Return the values of a grouped metric by variant, one for each group of readers.
 
-    The variants' numbers of groups follow their shares, so that groups are of equal size; without
-    twenty readers in each of two groups there are none.
+    The variants' numbers of groups follow their shares, so that groups are of equal size; the
+    smallest variant has `most` groups, or fewer so that each has twenty readers. Without two such
+    groups there are none.
     """
     counts = count_analysed(connection)
     smallest = min(shares, key=lambda name: shares[name])
-    groups = min(GROUPS, counts.get(smallest, 0) // _LEAST_IN_GROUP)
+    groups = min(most, counts.get(smallest, 0) // _LEAST_IN_GROUP)
     if groups < 2:
         return {}
     for name, share in shares.items():

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from feed.documents.charts import Bar
 from feed.documents.document import Block, Cell, DataTable, Figure, Heading, Paragraph, Row, Section
-from feed.experiments.judgement.estimates import count_comparisons
 from feed.experiments.judgement.results import (
     Comparison,
     GuardrailResult,
@@ -73,7 +72,7 @@ def _primary(report: Report, result: MetricResult, comparison: Comparison) -> li
 
 def _correction(report: Report, comparison: Comparison) -> str:
     """Connect the intervals with the p-value that is corrected for all primary comparisons."""
-    count, alpha = count_comparisons(report.experiment), report.experiment.alpha
+    count, alpha = report.experiment.comparisons, report.experiment.alpha
     together, single = comparison.simultaneous, _single_interval(report, comparison)
     if count < 2 or comparison.p_adjusted is None or together is None:
         return ""
@@ -108,7 +107,7 @@ def _estimates(
     """Return the raw, adjusted and always-valid estimates of a primary metric."""
     adjusted, sequence = comparison.adjusted, comparison.sequence
     sequential = is_sequential(report.experiment)
-    several = count_comparisons(report.experiment) > 1
+    several = report.experiment.comparisons > 1
     decides = not (sequential or several) and adjusted is None
     raw = Cell("Raw", (comparison.raw.reason,), strong=decides)
     found = [_estimate(raw, comparison.raw, result)]

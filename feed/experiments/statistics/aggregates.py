@@ -15,6 +15,9 @@ VARIABLES = ("numerator", "denominator", "covariate", "covariate_denominator")
 PAIRS = tuple((row, column) for row in range(4) for column in range(row, 4))
 """The upper triangle of the four by four table of products, row by row."""
 
+GROUPS = 20
+"""Groups of readers that the smallest variant is cut into for numbers that only groups have."""
+
 _ROUNDING = 1e-12
 _CONSTANT = 1e-24
 

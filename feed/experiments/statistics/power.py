@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 from feed.experiments.statistics.aggregates import Moments
 from feed.experiments.statistics.sequential import critical_value
 
 DAYS_A_WEEK = 7
+_NEWTON_STEPS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,16 @@ def plan_readers(
     treatment_share: float = 0.5,
     sequential: bool = False,
     equal_variance: bool = False,
+    comparisons: int = 1,
 ) -> Plan:
-    """Plan the readers for a two-sided test of one metric.
+    """Plan the readers for a two-sided test of one metric, a mean or a ratio of means.
 
     Source: normal approximation, as in van Belle (2008), Statistical rules of thumb, 2.1, with
-    both tails. For a sequence, the last-look rule: the critical value of the sequence at its
-    planned size takes the place of the fixed one, which errs on the safe side.
+    both tails; for a ratio with the variance of the delta method, as `linear_covariance`. For a
+    sequence, the last-look rule: the critical value of the sequence at its planned size takes the
+    place of the fixed one, which errs on the safe side. Several comparisons are planned by
+    Bonferroni, the first step of Holm's correction: each one then has the power wanted even if no
+    other is proven.
 
     Args:
         baseline: Moments of readers like those to come, none of them treated; with a covariate,
@@ -67,6 +71,7 @@ def plan_readers(
         equal_variance: Whether treatment leaves the variance alone. By default a gain stretches
             it with the square of the mean, as it does for counts and times; planning without
             that loses 4 points of power at an effect of 15 %.
+        comparisons: That share the error.
 
     Returns:
         The plan.
@@ -77,7 +82,11 @@ def plan_readers(
         reason = "the baseline has no positive mean and variance to plan from"
         return Plan(relative_effect, None, alpha, power, sequential, reason=reason)
     difference = abs(relative_effect * mean)
-    critical = critical_value(1, 1, alpha) if sequential else -float(ndtri(alpha / 2.0))
+    critical = (
+        critical_value(1, 1, alpha, comparisons)
+        if sequential
+        else -float(ndtri(alpha / comparisons / 2.0))
+    )
     signal = _signal_for(power, critical)
     stretch = 1.0 if equal_variance else max(1.0, (1.0 + relative_effect) ** 2)
     spread = 1.0 / (1.0 - treatment_share) + stretch / treatment_share
@@ -85,6 +94,65 @@ def plan_readers(
     return Plan(
         relative_effect,
         math.copysign(difference, relative_effect),
+        alpha,
+        power,
+        sequential,
+        control=max(2, math.ceil(total * (1.0 - treatment_share))),
+        treatment=max(2, math.ceil(total * treatment_share)),
+    )
+
+
+def plan_noninferiority(
+    baseline: Moments,
+    margin: float,
+    *,
+    relative: bool = True,
+    lower_is_better: bool = False,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    treatment_share: float = 0.5,
+    sequential: bool = False,
+    freedom: float = math.inf,
+) -> Plan:
+    """Plan the readers for a proof that a guardrail metric holds where nothing has changed.
+
+    The contrast is that of `check_guardrail`, treatment - (1 - margin) control; without an effect
+    it lies margin times control over 0. For a sequence, the last-look rule as in `plan_readers`.
+
+    Source: Chow, Shao, Wang and Lokhnygina (2017), Sample size calculations in clinical research,
+    section 3.2.2, with the variance of the contrast of Laster and Johnson (2003).
+
+    Args:
+        baseline: Moments of readers like those to come, none of them treated.
+        margin: Tolerated loss: a share of control, or in the metric's unit if not ``relative``.
+        relative: Which of the two.
+        lower_is_better: Whether a loss is a rise.
+        alpha: One-sided error.
+        power: Chance wanted that the guardrail is proven to hold.
+        treatment_share: Share of treatment among the readers of both variants.
+        sequential: Plan for the confidence sequence.
+        freedom: Degrees of freedom of the estimate, where groups of readers show the spread.
+
+    Returns:
+        The plan, for a difference of 0.
+    """
+    mean, variance = baseline.ratio, adjusted_variance(baseline)
+    gap = 0.0 if mean is None else abs(margin * mean) if relative else margin
+    if gap <= 0 or variance <= 0:
+        reason = (
+            "no margin: a loss of 0 can never be ruled out"
+            if margin == 0
+            else "the baseline has no mean and spread to plan from"
+        )
+        return Plan(0.0, None, alpha, power, sequential, reason=reason)
+    scale = 1.0 if not relative else 1.0 + margin if lower_is_better else 1.0 - margin
+    tail = float(ndtr(-critical_value(1, 1, 2.0 * alpha))) if sequential else alpha
+    signal = float(stdtrit(freedom, 1.0 - tail) + stdtrit(freedom, power))
+    spread = scale**2 / (1.0 - treatment_share) + 1.0 / treatment_share
+    total = variance * spread * (signal / gap) ** 2
+    return Plan(
+        0.0,
+        0.0,
         alpha,
         power,
         sequential,
@@ -123,7 +191,7 @@ def plan_days(readers: int, cumulative_readers: Sequence[float]) -> int | None:
     """
     for day, seen in enumerate(cumulative_readers, start=1):
         if seen >= readers:
-            return _whole_weeks(day)
+            return whole_weeks(day)
     if not cumulative_readers:
         return None
     window = min(DAYS_A_WEEK, len(cumulative_readers))
@@ -132,7 +200,7 @@ def plan_days(readers: int, cumulative_readers: Sequence[float]) -> int | None:
     if growth <= 0:
         return None
     rest = math.ceil((readers - cumulative_readers[-1]) / growth)
-    return _whole_weeks(len(cumulative_readers) + rest)
+    return whole_weeks(len(cumulative_readers) + rest)
 
 
 def power_reached(
@@ -184,7 +252,8 @@ def minimum_detectable_effect(
     return _signal_for(power, width) * standard_error
 
 
-def _whole_weeks(days: int) -> int:
+def whole_weeks(days: int) -> int:
+    """Return a number of days rounded up to whole weeks."""
     return math.ceil(days / DAYS_A_WEEK) * DAYS_A_WEEK
 
 
@@ -193,5 +262,16 @@ def _power(signal: float, critical: float) -> float:
 
 
 def _signal_for(power: float, critical: float) -> float:
-    highest = critical + float(ndtri(power)) + 1.0
-    return float(brentq(lambda signal: _power(signal, critical) - power, 0.0, highest, xtol=1e-13))
+    """Return the signal that has a power, by Newton's method from above, where it converges."""
+    signal = critical + float(ndtri(power))
+    for _ in range(_NEWTON_STEPS):
+        slope = _density(signal - critical) - _density(signal + critical)
+        step = (_power(signal, critical) - power) / slope
+        signal -= step
+        if abs(step) < 1e-13:
+            break
+    return signal
+
+
+def _density(value: float) -> float:
+    return math.exp(-(value**2) / 2.0) / math.sqrt(2.0 * math.pi)
