@@ -28,7 +28,7 @@ _BETTER = {"higher_is_better": "up", "lower_is_better": "down"}
 _SET_BY_THE_SERVICE = frozenset(
     {
         *("name", "hypothesis", "owner", "variants", "version", "revision", "buckets", "status"),
-        *("excluded", "steps", "archived", "created_at", "started_at", "stopped_at"),
+        *("excluded", "reserved", "steps", "archived", "created_at", "started_at", "stopped_at"),
     }
 )
 _KINDS = {bool: "flag", int: "whole", float: "number"}

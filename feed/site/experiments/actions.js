@@ -6,7 +6,7 @@
 import { el } from "../dom.js";
 import { ask } from "./ask.js";
 import { field, readForm } from "./fields.js";
-import { apiPath, count, percent } from "./words.js";
+import { apiPath, count, percent, trafficOf } from "./words.js";
 
 /**
  * The buttons that fit the state of an experiment.
@@ -58,11 +58,11 @@ function start(api, experiment) {
 }
 
 function ramp(api, experiment) {
-  const { name, traffic } = experiment;
+  const { name } = experiment;
   return ask({
     title: `Ramp ${name}`,
     says: [
-      `Now ${percent(traffic)} of the readers of its layer take part.`,
+      `Now ${percent(trafficOf(experiment))} of the readers of its layer take part.`,
       "Readers who take part keep their variant. Others join from their next request on, and each is analysed from their own start.",
     ],
     fields: [field({ name: "traffic", label: "New share of readers", kind: "percent" })],

@@ -6,6 +6,9 @@
 import { el } from "../dom.js";
 import { addressOf, moment, number, percent, spelled } from "./words.js";
 
+const SUBJECTS = "experiments/";
+const MOST = 100;
+
 /**
  * A section that reads the log when somebody opens it.
  * @param {import("./api.js").Api} api
@@ -17,7 +20,8 @@ export function auditSection(api, subject = "") {
     if (!section.open || body.hasChildNodes()) return;
     body.append(el("p.note", {}, "…"));
     try {
-      const { entries } = await api.get("/v1/audit", { limit: 100, subject });
+      const query = { limit: MOST, subject: subject && SUBJECTS + subject };
+      const { entries } = await api.get("/v1/audit", query);
       body.replaceChildren(entries.length ? table(entries, subject) : nothing());
     } catch (problem) {
       body.replaceChildren(el("p.error", {}, problem.message));
@@ -52,7 +56,7 @@ function table(entries, subject) {
           el("td", {}, moment(entry.at)),
           el("td", {}, entry.by),
           el("td", {}, spelled(entry.action)),
-          !subject && el("td", {}, el("a", { href: addressOf(entry.subject) }, entry.subject)),
+          !subject && el("td", {}, where(entry.subject)),
           el("td", {}, ...changes(entry.before, entry.after)),
         ),
       ),
@@ -60,14 +64,20 @@ function table(entries, subject) {
   );
 }
 
-/** Nobody needs to read these: they change with every entry. */
-const PLUMBING = new Set(["revision", "buckets", "created_at"]);
+function where(subject) {
+  if (!subject.startsWith(SUBJECTS)) return subject;
+  const name = subject.slice(SUBJECTS.length);
+  return el("a", { href: addressOf(name) }, name);
+}
+
+/** The time and the action of an entry say these. */
+const SAID = new Set(["buckets", "reserved", "created_at", "started_at", "stopped_at"]);
 
 function changes(before, after) {
   if (!before || !after) return [el("span.note", {}, after ? "new" : "–")];
   const names = Object.keys({ ...before, ...after }).filter(
     (name) =>
-      !PLUMBING.has(name) && JSON.stringify(before[name]) !== JSON.stringify(after[name]),
+      !SAID.has(name) && JSON.stringify(before[name]) !== JSON.stringify(after[name]),
   );
   return names.map((name) =>
     el(
@@ -82,6 +92,7 @@ function changes(before, after) {
 }
 
 function short(name, value) {
+  if (name === "steps") return value.map((step) => percent(step.traffic)).join(", ") || "none";
   if (value == null || value === "") return "none";
   if (name === "traffic") return percent(value);
   if (typeof value === "number") return number(value);

@@ -4,20 +4,18 @@
  */
 
 import { el } from "../dom.js";
-import { FeedProblem } from "../client/problem.js";
+import { apiPath } from "./words.js";
 
 /** What the service sets itself: no definition says it. */
 const SET_BY_THE_SERVICE = new Set([
-  ...["version", "revision", "buckets", "status", "steps", "archived"],
+  ...["version", "revision", "buckets", "reserved", "status", "steps", "archived"],
   ...["excluded", "created_at", "started_at", "stopped_at"],
 ]);
 
 /** @param {import("./api.js").Api} api @param {string} name */
 export async function readExperiment(api, name) {
-  const { experiments } = await api.get("/v1/experiments");
-  const found = experiments.find((one) => one.name === name);
-  if (!found) throw new FeedProblem({ status: 404, title: `There is no experiment named ${name}.` });
-  return found;
+  const { experiments } = await api.get(apiPath(name));
+  return experiments[0];
 }
 
 /** The part of an experiment that a person writes. @param {Object<string, any>} experiment */

@@ -237,7 +237,9 @@ function mark(place, name, rule) {
   const box = place.querySelector("[data-kind], select, input, button");
   const id = `e${++made}`;
   const exact = pathOf(place).join(".") === name || /^\d+$/.test(name.split(".").at(-1));
-  const words = exact ? `This ${rule}.` : `${name} ${rule}.`;
+  const missing = rule === "must be text" && box?.value === "";
+  const said = missing ? "must be given" : rule;
+  const words = exact ? `This ${said}.` : `${name} ${said}.`;
   const error = el("p.error", { id }, words);
   if (place.matches(".field")) place.append(error);
   else place.prepend(error);

@@ -18,7 +18,7 @@ export async function showForm(api) {
   const [options, { metrics }, { experiments }, edited] = await Promise.all([
     api.get("/v1/design-options"),
     api.get("/v1/metrics"),
-    api.get("/v1/experiments"),
+    api.get("/v1/experiments", { archived: true }),
     draft && readExperiment(api, draft),
   ]);
   const written = draft ? null : kept();

@@ -15,7 +15,7 @@ const ORDER = Object.fromEntries(STATUSES.map((status, at) => [status, at]));
 /** @param {import("./api.js").Api} api */
 export async function showList(api) {
   const [{ experiments }, summaries] = await Promise.all([
-    api.get("/v1/experiments"),
+    api.get("/v1/experiments", { archived: true }),
     api.get("/v1/reports"),
   ]);
   experiments.sort(

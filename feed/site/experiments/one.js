@@ -8,7 +8,7 @@ import { actionButtons } from "./actions.js";
 import { auditSection } from "./audit.js";
 import { jsonView, readExperiment } from "./definition.js";
 import { addressOf, count, date, moment, number, percent, spelled } from "./words.js";
-import { progress, sentenceOf, statusMark, verdictMark } from "./words.js";
+import { progress, sentenceOf, statusMark, trafficOf, verdictMark } from "./words.js";
 
 /** @param {import("./api.js").Api} api @param {string} name */
 export async function showOne(api, name) {
@@ -75,7 +75,7 @@ function registered(experiment) {
     ],
     ["Smallest effect that matters", percent(experiment.minimum_effect)],
     ["Rule", `${experiment.stopping_rule}, α ${experiment.alpha}, power ${percent(experiment.power)}`],
-    ["Traffic", `${percent(experiment.traffic)} of layer “${experiment.layer}”`],
+    ["Traffic", `${percent(trafficOf(experiment))} of layer “${experiment.layer}”`],
     ["Audience", audience(experiment.audience)],
     experiment.on_breach && [
       "On a breach",

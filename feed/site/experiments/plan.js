@@ -10,6 +10,7 @@ import { measured, number, spelled } from "./words.js";
 
 /** Ask once somebody pauses, not at every key. */
 const PAUSE_MS = 400;
+const RETRY_S = 5;
 
 /** A plan does not depend on these, and they may still be empty. */
 const NAMELESS = { name: "planned", hypothesis: "planned", owner: "planned" };
@@ -20,7 +21,7 @@ const NAMELESS = { name: "planned", hypothesis: "planned", owner: "planned" };
  * @param {(need: {readers: number, days: number}) => void} onUse
  */
 export function planPanel(api, definition, onUse) {
-  const body = el("div", { "aria-live": "polite" });
+  const body = el("div", { "aria-live": "polite" }, el("p.note", {}, "Reading the archive …"));
   const element = el(
     "aside.plan",
     { "aria-labelledby": "plan-title" },
@@ -31,7 +32,7 @@ export function planPanel(api, definition, onUse) {
   let asked = new AbortController();
   let last = "";
   const load = async () => {
-    const design = { ...definition(), ...NAMELESS };
+    const design = named(definition());
     const text = JSON.stringify(design);
     if (text === last) return;
     last = text;
@@ -45,6 +46,10 @@ export function planPanel(api, definition, onUse) {
     } catch (problem) {
       if (signal.aborted) return;
       body.replaceChildren(...waiting(problem));
+      if (problem.temporary) {
+        last = "";
+        timer = setTimeout(load, 1000 * (problem.retryAfterS ?? RETRY_S));
+      }
     }
     element.setAttribute("aria-busy", "false");
   };
@@ -53,6 +58,11 @@ export function planPanel(api, definition, onUse) {
     timer = setTimeout(load, PAUSE_MS);
   };
   return { element, refresh };
+}
+
+function named(definition) {
+  const variants = definition.variants.map((one, at) => ({ name: `variant-${at}`, ...one }));
+  return { ...definition, ...NAMELESS, variants };
 }
 
 function waiting(problem) {
@@ -109,7 +119,7 @@ function baselines(metrics) {
           el("th", { scope: "row" }, spelled(one.metric), el("span.note", {}, ` ${one.role}`)),
           el("td", {}, measured(one.mean)),
           el("td", {}, measured(one.standard_deviation)),
-          el("td", {}, one.readers == null ? "–" : number(one.readers)),
+          el("td", { title: one.reason || null }, one.readers == null ? "–" : number(one.readers)),
         ),
       ),
     ),

@@ -94,6 +94,11 @@ export function progress(experiment, report) {
   );
 }
 
+/** The share of its layer that takes part now. @param {Object<string, any>} experiment */
+export function trafficOf({ steps = [], traffic }) {
+  return steps.at(-1)?.traffic ?? traffic;
+}
+
 /** Address of the page of an experiment. @param {string} name */
 export const addressOf = (name) => `/experiments/${encodeURIComponent(name)}`;
 
