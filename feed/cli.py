@@ -39,6 +39,9 @@ COMMANDS = {
         "feed.commands.experiment", "experiment", "Create, start, stop and report experiments."
     ),
     "report": CommandEntry("feed.commands.ab_report", "ab_report", "Report one experiment."),
+    "watch": CommandEntry(
+        "feed.commands.watch", "watch", "Look at running experiments, and tell what is wrong."
+    ),
     "ope": CommandEntry("feed.commands.ope", "ope", "Estimate another policy from the log."),
     "audit": CommandEntry("feed.commands.audit", "audit", "Show who changed what."),
     "backup": CommandEntry("feed.commands.backup", "backup_command", "Copy a whole installation."),

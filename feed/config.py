@@ -200,6 +200,17 @@ class Settings:
         "ns_mchannel, ns_source, ns_campaign, spm, guccounter, __twitter_impression",
         "parameters of an article's address that do not tell which page it is; * is any text",
     )
+    watch_minutes: float = setting(
+        60.0,
+        "minutes between two reports of a running experiment that the worker makes; 0: never",
+    )
+    alert_url: str = setting(
+        "", "http:// or https:// address of the webhook that gets the alerts of experiments"
+    )
+    alert_secret: str = setting(
+        "", "secret that signs these alerts, 32 bytes or more; empty: they are not signed"
+    )
+    public_url: str = setting("", "address at which people reach this service, for links in alerts")
     log_level: str = setting("info", "debug, info, warning or error")
     ranking: RankingConfig = field(default_factory=RankingConfig)
 

@@ -33,6 +33,7 @@ ROOMS = [
     "catalogue",
     "ingest",
     "sources",
+    "watching",
     "worker",
     "service",
     "commands",

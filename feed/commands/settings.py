@@ -20,7 +20,9 @@ CLASSES: dict[str, tuple[type[Any], str]] = {
     "ranking": (RankingConfig, RANKING_PREFIX),
     "training": (TrainingConfig, ""),
 }
-SECRET = frozenset({"api_keys", "token_secret", "cursor_secret", "redis_url"})
+SECRET = frozenset(
+    {"api_keys", "token_secret", "cursor_secret", "redis_url", "alert_secret", "alert_url"}
+)
 """Settings that may hold a secret: only whether they are set is shown."""
 
 

@@ -59,3 +59,6 @@ class ReportsOut(BaseModel):
     """What the last report of each experiment says."""
 
     reports: list[ReportSummaryOut]
+    watch_minutes: float = Field(
+        description="from one report of a running experiment to the next; 0: none is made by itself"
+    )

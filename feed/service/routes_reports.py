@@ -104,7 +104,8 @@ def get_reports() -> Response:
     folder = services.settings.data_dir / REPORTS
     found = (read_summary(folder, name) for name in read_experiments(services.store))
     reports = [one.model_dump() for one in found if one is not None]
-    return json_response(orjson.dumps({"reports": reports}))
+    watch_minutes = services.settings.watch_minutes
+    return json_response(orjson.dumps({"reports": reports, "watch_minutes": watch_minutes}))
 
 
 def read_summary(folder: Path, name: str) -> ReportSummaryOut | None:

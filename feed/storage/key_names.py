@@ -77,6 +77,7 @@ KEY_TABLE = (
     KeySpec("{NS:c}:sources", "hash", SOURCES_MAX, "", "one field for each source that is polled"),
     KeySpec("{NS:c}:sources_changed", "string", None, "", "how often the sources were changed"),
     KeySpec("{NS:c}:source_states", "hash", SOURCES_MAX, "", "what the poller found at each"),
+    KeySpec("{NS:c}:watched", "hash", None, "", "what was found in each experiment, and alerts"),
     KeySpec("{NS:c}:layout", "string", None, "", "number of partitions, fixed at first use"),
     KeySpec("{NS:c}:blob:*", "string", None, "", "one for each thing the worker publishes"),
     KeySpec(

@@ -8,9 +8,12 @@ from feed.storage.control_part import ControlPart
 from feed.storage.rights_part import RightsPart
 from feed.storage.source_part import SourcePart
 from feed.storage.stream_part import StreamPart
+from feed.storage.watch_part import WatchPart
 
 
-class RedisStore(RightsPart, CataloguePart, SourcePart, StreamPart, ControlPart, AuditPart):
+class RedisStore(
+    RightsPart, CataloguePart, SourcePart, StreamPart, WatchPart, ControlPart, AuditPart
+):
     """Everything that is stored, on Redis or Valkey; the table of keys is in `key_names.py`.
 
     It connects when it is first used, so a process may start before its store does. It is safe to

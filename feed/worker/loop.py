@@ -19,6 +19,7 @@ from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
 from feed.sources.poller import SourcePoller
 from feed.storage.redis_store import RedisStore
+from feed.watching.watcher import Watcher
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.signals import SignalsPublisher
 from feed.worker.worker_metrics import COUNTED, COUNTED_AT, WAITING_DROPPED
@@ -32,6 +33,8 @@ PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
 POLL_SECONDS = 0.5
 """Time between two looks at which sources are due."""
+WATCH_SECONDS = 10.0
+"""Time between two looks at which experiments are due, and which alerts."""
 FAILURE_SECONDS = 0.5
 RENEWAL_SECONDS = DAY_S
 """After this long a worker reloads its checkpoint, which drops articles that nobody reads."""
@@ -195,12 +198,12 @@ class Worker:
 def run_worker(
     settings: Settings, stop: threading.Event, clock: Callable[[], float] = time.time
 ) -> None:
-    """Work until `stop` is set. Counting, archiving, polling and encoding run in a thread each.
+    """Work until `stop` is set. Each task runs in a thread of its own.
 
     The store may be unavailable at any time, even at the start; the worker waits and continues.
 
     Raises:
-        InvalidInputError: the settings of sources can't be read.
+        InvalidInputError: the settings of sources or of alerts can't be read.
         FeedError: a thread ended because of a defect in this code; start the worker
             again.
     """
@@ -209,6 +212,7 @@ def run_worker(
     worker = Worker(store, settings)
     articles = ArticleService(store, lambda: open_encoder(settings), lambda: None)
     poller = SourcePoller(store, articles, settings)
+    watcher = Watcher(store, settings, clock=clock)
     gc.set_threshold(*COLLECT_AFTER)
 
     def encode() -> None:
@@ -226,6 +230,8 @@ def run_worker(
         _Thread("poller", lambda: poller.tick(clock()), POLL_SECONDS, stop),
         _Thread("encoder", encode, POLL_SECONDS, stop),
     ]
+    if settings.watch_minutes > 0:
+        others.append(_Thread("watcher", watcher.tick, WATCH_SECONDS, stop))
     for thread in others:
         thread.start()
     try:
@@ -233,6 +239,7 @@ def run_worker(
     finally:
         stop.set()
         poller.interrupt()
+        watcher.interrupt()
         for thread in others:
             thread.join()
         _quietly(lambda: worker.stop(clock()))

@@ -56,6 +56,7 @@ def used_store(store_settings, store):
     store.write_key_uses({"desk": NOW})
     store.add_sources({"paper": {"address": "https://paper.example/feed"}})
     store.write_source_state("paper", {})
+    store.write_watched("e", {})
     store.daily_salt(20_000)
     store.erase_article("d1-1", NOW)
     store.write_articles([replace(an_article("waiting", NOW), encoder="")])

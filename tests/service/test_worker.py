@@ -334,7 +334,7 @@ def test_events_that_a_dying_process_left_waiting_are_counted(store, store_setti
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("thread", ["archiver", "poller"])
+@pytest.mark.parametrize("thread", ["archiver", "poller", "watcher"])
 def test_a_defect_in_one_thread_ends_the_worker(store, store_settings, thread):
     def clock():
         if threading.current_thread().name == thread:

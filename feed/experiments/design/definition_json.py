@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from feed.domain import format_time, parse_time
@@ -11,12 +13,19 @@ from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import (
     Experiment,
     GuardrailSpec,
+    OnBreach,
     Status,
     StoppingRule,
     Variant,
 )
 from feed.experiments.design.parsing import Reader
 from feed.experiments.design.traffic import RampStep, TrafficStep
+
+_CHOICES: dict[str, type[StrEnum]] = {
+    "stopping_rule": StoppingRule,
+    "on_breach": OnBreach,
+    "status": Status,
+}
 
 
 def experiment_from_json(data: Any) -> Experiment:
@@ -59,8 +68,8 @@ def experiment_from_json(data: Any) -> Experiment:
             values[name] = tuple(build(part) for part in reader.parts(name))
     reader.take(values, "overrides", reader.text_map)
     reader.take(values, "audience", lambda name: _audience_from_json(reader.part(name)))
-    reader.take(values, "stopping_rule", lambda name: reader.choice(name, StoppingRule))
-    reader.take(values, "status", lambda name: reader.choice(name, Status))
+    for name, options in _CHOICES.items():
+        reader.take(values, name, partial(reader.choice, options=options))
     return Experiment(**values)
 
 

@@ -40,6 +40,13 @@ class StoppingRule(StrEnum):
     SEQUENTIAL = "sequential"
 
 
+class OnBreach(StrEnum):
+    """What the watch does when a guardrail is breached or readers are dealt unevenly."""
+
+    ALERT = "alert"
+    STOP = "stop"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """One way to serve.
@@ -114,6 +121,7 @@ class Experiment:
         stopping_rule: When a verdict may fall.
         alpha: Two-sided error on the primary metrics.
         power: Chance wanted to find ``minimum_effect``.
+        on_breach: Whether the watch stops the experiment on a breach, or only says so.
         pre_days: Days before the start that the covariate is taken from.
         equal_arms: Whether arms may be served alike, as in an A/A test.
         pin_model: Whether variants that name no model keep the one that is live at the start.
@@ -152,6 +160,7 @@ class Experiment:
     stopping_rule: StoppingRule = StoppingRule.SEQUENTIAL
     alpha: float = 0.05
     power: float = 0.8
+    on_breach: OnBreach = OnBreach.ALERT
     pre_days: int = 14
     equal_arms: bool = False
     pin_model: bool = False

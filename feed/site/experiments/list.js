@@ -7,7 +7,7 @@ import { announce, el } from "../dom.js";
 import { actionButtons } from "./actions.js";
 import { auditSection } from "./audit.js";
 import { addressOf, capital, count, date, moment } from "./words.js";
-import { progress, sentenceOf, statusMark, verdictMark } from "./words.js";
+import { nextLook, progress, sentenceOf, statusMark, verdictMark } from "./words.js";
 
 const STATUSES = ["running", "draft", "stopped"];
 const ORDER = Object.fromEntries(STATUSES.map((status, at) => [status, at]));
@@ -27,7 +27,7 @@ export async function showList(api) {
   if (!experiments.length) return [heading(), nothingYet()];
   const rows = experiments.map((experiment) => ({
     experiment,
-    row: tableRow(api, experiment, reportOn(experiment, reports)),
+    row: tableRow(api, experiment, reportOn(experiment, reports), summaries.watch_minutes),
   }));
   return [heading(), filters(rows), table(rows), auditSection(api)];
 }
@@ -151,7 +151,7 @@ function table(rows) {
   );
 }
 
-function tableRow(api, experiment, report) {
+function tableRow(api, experiment, report, watchMinutes) {
   const cell = (label, ...contents) => el("td", { "data-label": label }, ...contents);
   const changed = (row) => row.dispatchEvent(new Event("changed", { bubbles: true }));
   const row = el(
@@ -171,7 +171,7 @@ function tableRow(api, experiment, report) {
     ),
     cell("Progress", progress(experiment, report)),
     cell("Verdict", ...verdictOf(experiment, report)),
-    cell("Next look", ...nextLook(experiment, report)),
+    cell("Next look", ...lookOf(experiment, report, watchMinutes)),
     cell("Owner", experiment.owner),
     cell(
       "Actions",
@@ -189,9 +189,9 @@ function verdictOf(experiment, report) {
   return [verdictMark(report.verdict), el("span.sentence", {}, sentenceOf(report))];
 }
 
-function nextLook(experiment, report) {
+function lookOf(experiment, report, watchMinutes) {
   if (experiment.status !== "running") return [el("span.note", {}, "–")];
+  const next = nextLook(experiment, report, watchMinutes);
   const last = report && el("span.note", {}, "last ", moment(report.made_at));
-  if (report?.next_look_at) return [moment(report.next_look_at), last];
-  return [el("span.note", {}, report ? "on request" : "–"), last].filter(Boolean);
+  return [next ? moment(next) : el("span.note", {}, "on request"), last].filter(Boolean);
 }

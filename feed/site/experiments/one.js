@@ -8,11 +8,11 @@ import { actionButtons } from "./actions.js";
 import { auditSection } from "./audit.js";
 import { jsonView, readExperiment } from "./definition.js";
 import { addressOf, count, date, moment, number, percent, spelled } from "./words.js";
-import { progress, sentenceOf, statusMark, trafficOf, verdictMark } from "./words.js";
+import { nextLook, progress, sentenceOf, statusMark, trafficOf, verdictMark } from "./words.js";
 
 /** @param {import("./api.js").Api} api @param {string} name */
 export async function showOne(api, name) {
-  const [experiment, { reports }] = await Promise.all([
+  const [experiment, { reports, watch_minutes: watchMinutes }] = await Promise.all([
     readExperiment(api, name),
     api.get("/v1/reports"),
   ]);
@@ -35,29 +35,28 @@ export async function showOne(api, name) {
   );
   return [
     head,
-    verdictCard(experiment, current),
+    verdictCard(experiment, current, nextLook(experiment, current, watchMinutes)),
     el("div.two", {}, registered(experiment), el("div", {}, steps(experiment), jsonView(experiment))),
     report && (await reportSection(api, name, report, experiment)),
     auditSection(api, name),
   ].filter(Boolean);
 }
 
-function verdictCard(experiment, report) {
+function verdictCard(experiment, report, next) {
   if (!experiment.started_at) {
     const words = "A draft. Nothing is shown to readers until it is started.";
     return el("div.card-box", {}, el("p", {}, words));
   }
-  const next = report?.next_look_at;
   const look = [
     report && ["Report of ", moment(report.made_at)],
-    experiment.status === "running" && next && ["next look ", moment(next)],
+    next && ["next look ", moment(next)],
   ].filter(Boolean);
   return el(
     "div.card-box",
     {},
     report
       ? el("p.verdict", {}, verdictMark(report.verdict), " ", el("strong", {}, sentenceOf(report)))
-      : el("p", {}, "There is no report yet. ", el("code", {}, `feed report ${experiment.name}`), " makes one."),
+      : el("p", {}, "There is no report yet. ", el("code", {}, `feed report ${experiment.name}`), " makes one now."),
     progress(experiment, report),
     look.length > 0 && el("p.note", {}, ...look.flatMap((part, at) => (at ? ["; ", ...part] : part))),
   );

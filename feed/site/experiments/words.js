@@ -94,6 +94,18 @@ export function progress(experiment, report) {
   );
 }
 
+/**
+ * When the watch looks next; null if nobody does by themselves.
+ * @param {Object<string, any>} experiment
+ * @param {?{made_at: string}} report
+ * @param {number} watchMinutes
+ */
+export function nextLook(experiment, report, watchMinutes) {
+  if (experiment.status !== "running" || !watchMinutes) return null;
+  const last = Math.max(Date.parse(experiment.started_at), Date.parse(report?.made_at ?? 0));
+  return new Date(Math.max(last + watchMinutes * 60_000, Date.now())).toISOString();
+}
+
 /** The share of its layer that takes part now. @param {Object<string, any>} experiment */
 export function trafficOf({ steps = [], traffic }) {
   return steps.at(-1)?.traffic ?? traffic;

@@ -1,0 +1,265 @@
+"""The watch: looks at running experiments when it is time, stops harm, and tells people."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from feed.config import DAY_S, Settings
+from feed.domain import ConflictError, NotFoundError, StoreUnavailableError
+from feed.experiments.design.definitions import Experiment, OnBreach, Status
+from feed.experiments.design.lifecycle import read_experiment, read_experiments, stop_experiment
+from feed.storage.redis_store import RedisStore
+from feed.watching.alerts import LONGEST_WAIT_S, Alert, pause_after
+from feed.watching.findings import FindingKind, WatchLook, failed_look
+from feed.watching.look_process import LookProcess
+from feed.watching.memory import Watched
+from feed.watching.watch_metrics import ALERTS, DELIVERIES, FINDINGS, LOOKED_AT, LOOKS, STOPS
+from feed.watching.webhook import Webhook
+
+LEASE = "watch"
+LEASE_SECONDS = 30.0
+MINUTE_S = 60.0
+
+LookOnce = Callable[[Settings, Experiment, float, Callable[[], bool]], WatchLook | None]
+"""As `LookProcess`."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LookOutcome:
+    """What became of one look: its findings, the alerts that it made, and what was done."""
+
+    experiment: Experiment
+    look: WatchLook
+    alerts: tuple[Alert, ...] = ()
+    stopped: bool = False
+
+
+class Watcher:
+    """Watches experiments. Several may run: whoever holds the lease works, and only meanwhile.
+
+    All that it must remember is in the store, so that after a restart, or on another machine, it
+    goes on where it was: no report is made too early and nothing is told twice.
+
+    Args:
+        store: Of experiments and of what was found in them.
+        settings: `watch_minutes`, `alert_url`, `alert_secret`, and what reports need.
+        by: Who stops experiments, for the record.
+        clock: Epoch seconds.
+        look: Makes one look.
+        chance: Gives numbers from 0 to 1 for the pauses between attempts.
+
+    Raises:
+        InvalidInputError: the webhook's settings are at fault.
+    """
+
+    def __init__(
+        self,
+        store: RedisStore,
+        settings: Settings,
+        *,
+        by: str = "worker",
+        clock: Callable[[], float] = time.time,
+        look: LookOnce | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._store, self._settings = store, settings
+        self._by, self._clock, self._chance = by, clock, chance
+        self._look: LookOnce = look or LookProcess()
+        self._webhook = Webhook(settings)
+        self._owner = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
+        self._stopping = threading.Event()
+
+    def tick(self) -> list[LookOutcome]:
+        """Send the alerts that are due, and look at the experiments that are due.
+
+        Raises:
+            StoreUnavailableError: the store does not answer; call again later.
+        """
+        now, known = self._clock(), self._known()
+        to_send = any(a.due_at <= now for one in known.values() for a in one.waiting)
+        due = [name for name, e in read_experiments(self._store).items() if self._is_due(e, known)]
+        if not due and not (to_send and self._webhook.is_set):
+            return []
+        with self._leading() as leads:
+            if not leads:
+                return []
+            self._deliver()
+            return self._look_at_each(due, lambda e: self._is_due(e, self._known()))
+
+    def look_now(self) -> list[LookOutcome]:
+        """Look at every running experiment, whenever the last look was, and send all alerts.
+
+        Raises:
+            ConflictError: another process is at it.
+            StoreUnavailableError: the store does not answer.
+        """
+        with self._leading() as leads:
+            if not leads:
+                raise ConflictError("another watch is at work: wait until it has finished")
+            found = self._look_at_each(list(read_experiments(self._store)), self._can_be_seen)
+            self._deliver()
+            return found
+
+    def deliver(self) -> None:
+        """Send the alerts that are due, if nobody else is at it."""
+        with self._leading() as leads:
+            if leads:
+                self._deliver()
+
+    def waiting(self) -> int:
+        """Return the number of alerts that wait for their delivery."""
+        return sum(len(one.waiting) for one in self._known().values())
+
+    def interrupt(self) -> None:
+        """Make a call that is at work end soon; callable from any thread."""
+        self._stopping.set()
+
+    def _known(self) -> dict[str, Watched]:
+        return {k: Watched.from_json(data) for k, data in self._store.read_watched().items()}
+
+    def _can_be_seen(self, experiment: Experiment) -> bool:
+        return experiment.status is Status.RUNNING and experiment.started_at < self._clock()
+
+    def _is_due(self, experiment: Experiment, known: dict[str, Watched]) -> bool:
+        """Whether it is time for a look: one an interval, and a last one after the stop."""
+        before = known.get(experiment.name)
+        seen_at = before.at if before and before.version == experiment.version else 0.0
+        if experiment.status is Status.STOPPED:
+            return seen_at < experiment.stopped_at > self._clock() - DAY_S
+        pause_s = self._settings.watch_minutes * MINUTE_S
+        waited_s = self._clock() - max(seen_at, experiment.started_at)
+        return experiment.status is Status.RUNNING and not 0.0 <= waited_s < pause_s
+
+    def _look_at_each(
+        self, names: list[str], wanted: Callable[[Experiment], bool]
+    ) -> list[LookOutcome]:
+        found = []
+        for name in names:
+            experiment = read_experiment(self._store, name)
+            if self._may_go_on() and wanted(experiment):
+                outcome = self._look_at(experiment)
+                found += [outcome] if outcome else []
+        if found:
+            self._show_findings()
+        return found
+
+    def _look_at(self, experiment: Experiment) -> LookOutcome | None:
+        look = self._try_to_look(experiment)
+        if look is None or not self._may_go_on():
+            return None
+        LOOKS.labels("made" if look.verdict else "failed").inc()
+        LOOKED_AT.set(look.at)
+        stopped = self._must_stop(experiment, look) and self._stop(experiment)
+        before = self._known().get(experiment.name, Watched(open={}))
+        after, alerts = before.remember(experiment, look, stopped=stopped)
+        self._store.write_watched(
+            experiment.name, (after.queue(alerts) if self._webhook.is_set else after).to_json()
+        )
+        for alert in alerts:
+            _tell(alert)
+        return LookOutcome(experiment, look, alerts, stopped)
+
+    def _try_to_look(self, experiment: Experiment) -> WatchLook | None:
+        now = self._clock()
+        try:
+            return self._look(self._settings, experiment, now, self._may_go_on)
+        except StoreUnavailableError:
+            raise
+        except Exception as error:  # whatever fails here, the other experiments are looked at
+            log.warning("look_failed", experiment=experiment.name, exc_info=error)
+            return failed_look(now, f"a defect ({type(error).__name__})")
+
+    def _must_stop(self, experiment: Experiment, look: WatchLook) -> bool:
+        return (
+            experiment.on_breach is OnBreach.STOP
+            and any(finding.may_stop for finding in look.findings)
+            and read_experiment(self._store, experiment.name).version == experiment.version
+        )
+
+    def _stop(self, experiment: Experiment) -> bool:
+        """Stop an experiment, unless somebody was faster."""
+        try:
+            stop_experiment(self._store, experiment.name, now=self._clock(), by=self._by)
+        except (ConflictError, NotFoundError) as error:
+            log.warning("experiment_not_stopped", experiment=experiment.name, reason=str(error))
+            return False
+        STOPS.inc()
+        log.warning("experiment_stopped", experiment=experiment.name)
+        return True
+
+    def _deliver(self) -> None:
+        """Send what is due, oldest first; the first failure ends it until the next call."""
+        if not self._webhook.is_set:
+            return
+        due = [a for one in self._known().values() for a in one.waiting if self._is_to_send(a)]
+        for alert in sorted(due, key=lambda a: a.at):
+            if not self._may_go_on() or not self._send(alert):
+                return
+
+    def _is_to_send(self, alert: Alert) -> bool:
+        return alert.due_at <= self._clock()
+
+    def _send(self, alert: Alert) -> bool:
+        now = self._clock()
+        dropped = now - alert.at > LONGEST_WAIT_S
+        body = alert.body(self._settings.public_url)
+        reason = "" if dropped else self._webhook.post(body, now)
+        known = self._known().get(alert.experiment, Watched(open={}))
+        pause_s = pause_after(alert.tries, self._chance())
+        after = known.delay(alert, now + pause_s) if reason else known.without(alert)
+        self._store.write_watched(alert.experiment, after.to_json())
+        outcome = "dropped" if dropped else "failed" if reason else "delivered"
+        DELIVERIES.labels(outcome).inc()
+        if reason or dropped:
+            log.warning("alert_not_delivered", alert=alert.id, dropped=dropped, reason=reason)
+        return not reason
+
+    def _show_findings(self) -> None:
+        running = {
+            e.name for e in read_experiments(self._store).values() if e.status is Status.RUNNING
+        }
+        known = self._known().items()
+        found = Counter(f.kind for name, one in known if name in running for f in one.open.values())
+        for kind in FindingKind:
+            FINDINGS.labels(kind.value).set(found[kind.value])
+
+    @contextmanager
+    def _leading(self) -> Iterator[bool]:
+        leads = self._may_go_on()
+        try:
+            yield leads
+        finally:
+            if leads:
+                self._store.release_lease(LEASE, self._owner)
+
+    def _may_go_on(self) -> bool:
+        """Take or renew the lease, unless this watch should end."""
+        return not self._stopping.is_set() and self._store.acquire_lease(
+            LEASE, self._owner, LEASE_SECONDS
+        )
+
+
+def _tell(alert: Alert) -> None:
+    ALERTS.labels(alert.kind).inc()
+    log.warning(
+        "experiment_alert",
+        alert=alert.id,
+        experiment=alert.experiment,
+        kind=alert.kind,
+        state=alert.state,
+        sentence=alert.sentence,
+        stopped=alert.stopped,
+    )
