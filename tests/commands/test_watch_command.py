@@ -62,9 +62,9 @@ def begin(store: Any, data: Path, name: str = "trial", **changes: Any) -> None:
         equal_arms=True,
         pre_days=2,
     )
-    create_experiment(store, replace(design, **changes), now=WORLD.start_at)
+    create_experiment(store, replace(design, **changes), now=WORLD.start_at, by="desk")
     registry = ModelRegistry(data / "models")
-    start_experiment(store, name, registry=registry, now=WORLD.start_at)
+    start_experiment(store, name, registry=registry, now=WORLD.start_at, by="desk")
 
 
 def run(data: Path, *arguments: str) -> Result:

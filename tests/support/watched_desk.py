@@ -55,9 +55,9 @@ class Desk:
             ),
             equal_arms=True,
         )
-        create_experiment(self.store, replace(design, **changes), now=START)
+        create_experiment(self.store, replace(design, **changes), now=START, by="desk")
         registry = ModelRegistry(self.settings.data_dir / "models")
-        return start_experiment(self.store, name, registry=registry, now=START)
+        return start_experiment(self.store, name, registry=registry, now=START, by="desk")
 
     def watcher(self, **changes: Any) -> Watcher:
         """A watch as a process that has just started would make it."""

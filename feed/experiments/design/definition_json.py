@@ -53,8 +53,7 @@ def experiment_from_json(data: Any) -> Experiment:
     for name in ("primary_metrics", "secondary_metrics", "excluded"):
         reader.take(values, name, reader.texts)
     for name in ("created_at", "started_at", "stopped_at"):
-        if reader.has(name):
-            values[name] = parse_time(name, reader.text(name))
+        reader.take(values, name, lambda label: parse_time(label, reader.text(label)))
     if reader.has("minimum_days"):
         values["minimum_days"] = reader.whole("minimum_days") or -1  # 0 is no number of days
     elif values.get("started_at"):
