@@ -29,6 +29,7 @@ from feed.service import (
     routes_feed,
     routes_ops,
     routes_plan,
+    routes_reports,
     routes_sources,
     routes_users,
 )
@@ -146,6 +147,7 @@ def create_app(
         routes_experiments,
         routes_plan,
         routes_sources,
+        routes_reports,
         routes_ops,
     ):
         app.register_blueprint(module.routes)

@@ -1,21 +1,26 @@
-"""The pages about experiments: a list with the latest verdicts, and the reports."""
+"""The pages about experiments, and the reports that they show."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 from apiflask import APIBlueprint
-from flask import Response, render_template
+from flask import Response
 
-from feed.domain import NotFoundError, format_time
-from feed.experiments.design.definitions import NAME_PATTERN, Experiment, Status
-from feed.experiments.design.lifecycle import read_experiments
+from feed.domain import NotFoundError
+from feed.experiments.design.definitions import NAME_PATTERN
 from feed.experiments.report.files import REPORTS, report_files
 from feed.service.credentials import Scope
 from feed.service.operations import operation
 from feed.service.services import current_services
+
+SHELL = Path(__file__).parents[1] / "site" / "experiments.html"
+
+SHELL_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-src blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""A report inherits the policy of the page that shows it, and its styles are inside it."""
 
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
@@ -23,53 +28,28 @@ REPORT_POLICY = (
 )
 """A report is one file: its styles are inside, and it runs nothing."""
 
-_ORDER = (Status.RUNNING, Status.DRAFT, Status.STOPPED)
-
-pages = APIBlueprint("experiments", __name__, enable_openapi=False, template_folder="templates")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the list.
-
-    `verdict` and `sentence` come from the latest report and are empty if there is none; `made` is
-    the time of that report.
-    """
-
-    experiment: Experiment
-    started: str
-    stopped: str
-    verdict: str = ""
-    sentence: str = ""
-    made: str = ""
+pages = APIBlueprint("experiments", __name__, enable_openapi=False)
 
 
 @pages.get("/experiments")
-@operation(Scope.READ, queued=False)
-def list_experiments() -> str:
-    """List running and past experiments with the verdict of their last report."""
-    services = current_services()
-    folder = services.settings.data_dir / REPORTS
-    entries = [_entry(found, folder) for found in read_experiments(services.store).values()]
-    entries.sort(key=lambda e: (_ORDER.index(e.experiment.status), -e.experiment.started_at))
-    return render_template("experiments.html", entries=entries)
-
-
+@pages.get("/experiments/new")
 @pages.get("/experiments/<name>")
-@operation(Scope.READ, queued=False)
-def show_report(name: str) -> Response:
-    """Show the last report of an experiment."""
-    return _send(name, "html")
+def show_experiments(name: str = "") -> Response:  # noqa: ARG001 - the script reads the address
+    """Show the pages about experiments.
+
+    The page is the same for everybody and holds no data. Its script asks the API, with the key of
+    the person who uses it.
+    """
+    response = Response(SHELL.read_bytes(), mimetype="text/html")
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Content-Security-Policy"] = SHELL_POLICY
+    return response
 
 
 @pages.get("/experiments/<name>/report.<form>")
 @operation(Scope.READ, queued=False)
 def send_report(name: str, form: str) -> Response:
-    """Return the last report of an experiment as `md` or `json`."""
-    return _send(name, form)
-
-
-def _send(name: str, form: str) -> Response:
+    """Return the last report of an experiment as `html`, `md` or `json`."""
     files = report_files(current_services().settings.data_dir.resolve() / REPORTS, name)
     forms = {"html": files.html, "md": files.markdown, "json": files.json}
     path = forms.get(form)
@@ -78,18 +58,5 @@ def _send(name: str, form: str) -> Response:
     types = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
     response = Response(path.read_bytes(), mimetype=types[form])
     response.headers["Content-Security-Policy"] = REPORT_POLICY
+    response.headers["Cache-Control"] = "private, no-store"
     return response
-
-
-def _entry(experiment: Experiment, folder: Path) -> Entry:
-    started, stopped = (
-        format_time(at)[:10] if at else "" for at in (experiment.started_at, experiment.stopped_at)
-    )
-    try:
-        report = orjson.loads(report_files(folder, experiment.name).json.read_bytes())
-        verdict = report["verdict"]
-        made = str(report["generated_at"])[:16].replace("T", " ")
-        found = str(verdict["kind"]), str(verdict["sentence"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return Entry(experiment, started, stopped)
-    return Entry(experiment, started, stopped, *found, made)

@@ -18,6 +18,15 @@ export function rememberedKey() {
   }
 }
 
+/** Forget the key given in this tab. */
+export function forgetKey() {
+  try {
+    sessionStorage.removeItem(STORED);
+  } catch {
+    // forbidden by the browser's settings: nothing was kept
+  }
+}
+
 /**
  * A form that asks for a key.
  * @param {import("./client/feed-client.js").FeedClient} client  gets the key

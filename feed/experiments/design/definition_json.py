@@ -11,9 +11,6 @@ from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import (
     Experiment,
     GuardrailSpec,
-    OnBreach,
-    Status,
-    StoppingRule,
     Variant,
 )
 from feed.experiments.design.metrics import METRICS, Metric, metric_from_json, metric_to_json
@@ -65,9 +62,8 @@ def experiment_from_json(
             values[name] = tuple(build(part) for part in reader.parts(name))
     reader.take(values, "overrides", reader.text_map)
     reader.take(values, "audience", lambda name: _audience_from_json(reader.part(name)))
-    reader.take(values, "stopping_rule", lambda name: reader.choice(name, StoppingRule))
-    reader.take(values, "on_breach", lambda name: reader.choice(name, OnBreach))
-    reader.take(values, "status", lambda name: reader.choice(name, Status))
+    for name, options in _CHOICES.items():
+        reader.take(values, name, partial(reader.choice, options=options))
     declared = reader.mapping("metrics") if reader.has("metrics") else {}
     metrics = {name: metric_from_json(name, part, "metrics.") for name, part in declared.items()}
     if not _named_metrics(values) <= METRICS.keys() | metrics.keys():

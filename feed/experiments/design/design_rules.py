@@ -29,6 +29,10 @@ def check_design(design: Experiment, settings: Settings) -> None:
     Raises:
         InvalidInputError: names the field and the rule.
     """
+    if design.name == "new":
+        raise InvalidInputError(
+            "name", "must not be new: the form for experiments is at that address"
+        )
     _check_sizes(design)
     _check_metrics_named_once(design)
     _check_roles_of_metrics(design)

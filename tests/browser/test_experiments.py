@@ -1,0 +1,223 @@
+"""The pages about experiments: designed, started, read and stopped by people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
+from feed.service.api_keys import hash_key
+
+from .conftest import Visit, Visitor, running_site
+from .test_access import assert_fits_the_width, assert_sound
+
+pytestmark = pytest.mark.browser
+
+ADMIN_KEY, READ_KEY = "the key of somebody who may", "the key of somebody who may only look"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an open service whose archive is empty."""
+    with running_site(tmp_path_factory.mktemp("desk")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def guarded_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service that wants keys."""
+    keys = f"ada:admin:{hash_key(ADMIN_KEY)},bob:read:{hash_key(READ_KEY)}"
+    with running_site(tmp_path_factory.mktemp("guarded-desk"), api_keys=keys) as address:
+        yield address
+
+
+def design(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "hypothesis": "Less of what trends brings readers back.",
+        "owner": "front page desk",
+        "variants": [
+            {"name": "control", "share": 0.5},
+            {"name": "calmer", "share": 0.5, "overrides": {"trending_boost": 0.1}},
+        ],
+        "layer": name,
+        **changes,
+    }
+
+
+def register(address: str, name: str, **changes: Any) -> None:
+    answer = httpx.post(f"{address}/v1/experiments", json=design(name, **changes))
+    assert answer.status_code == 201, answer.text
+
+
+def stored(address: str, name: str) -> dict[str, Any]:
+    experiments = httpx.get(f"{address}/v1/experiments").json()["experiments"]
+    found: dict[str, Any] = next(one for one in experiments if one["name"] == name)
+    return found
+
+
+def go(visit: Visit, path: str = "") -> Page:
+    visit.page.goto(f"{visit.site}/experiments{path}")
+    visit.page.wait_for_selector("#main[aria-busy=false]")
+    return visit.page
+
+
+def fill_the_essentials(page: Page, name: str) -> None:
+    page.get_by_label("Name", exact=True).first.fill(name)
+    page.get_by_label("Hypothesis").fill("Less of what trends brings readers back.")
+    page.get_by_label("Owner").fill("front page desk")
+    page.get_by_label("Name", exact=True).nth(2).fill("calmer")
+    page.get_by_role("button", name="Change a setting", exact=True).click()
+    page.get_by_label("Setting").select_option("trending_boost")
+    page.get_by_label("Value").fill("0.1")
+
+
+def row_of(page: Page, name: str) -> Any:
+    return page.locator(f"tr[data-name={name}]")
+
+
+def confirm(page: Page, words: str) -> None:
+    page.locator("#ask").get_by_role("button", name=words, exact=True).click()
+
+
+def test_a_form_filled_in_is_the_draft_that_is_stored(visitor: Visitor, desk: str) -> None:
+    visit = visitor(at=desk, expected_complaints=("422", "404"))
+    page = go(visit, "/new")
+    fill_the_essentials(page, "calmer")
+    page.get_by_label("Smallest effect that matters").fill("7")
+    page.get_by_label("Readers", exact=True).fill("4000")
+    page.get_by_text("Audience, statistics and layers").click()
+    page.get_by_label("Platforms").fill("web, app")
+    page.get_by_text("The definition as JSON").click()
+    shown = json.loads(page.locator("details pre").inner_text())
+    page.get_by_role("button", name="Create the draft").click()
+    expect(page.get_by_role("heading", name="calmer", level=1)).to_be_visible()
+    found = stored(desk, "calmer")
+    assert found["variants"][1]["overrides"] == {"trending_boost": 0.1}
+    assert found["minimum_effect"] == 0.07
+    assert found["planned_readers"] == 4000
+    assert found["audience"]["platforms"] == ["web", "app"]
+    assert experiment_to_json(experiment_from_json(shown)) == {**found, "created_at": None}
+
+
+def test_an_error_stands_at_its_field_and_nothing_typed_is_lost(
+    visitor: Visitor, desk: str
+) -> None:
+    visit = visitor(at=desk, expected_complaints=("422", "404"))
+    page = go(visit, "/new")
+    fill_the_essentials(page, "typed")
+    page.get_by_label("Value").fill("101")
+    page.get_by_role("button", name="Create the draft").click()
+    value = page.get_by_label("Value")
+    expect(value).to_be_focused()
+    expect(value).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".slot .error")).to_have_text("This must lie between 0 and 100.")
+    value.fill("0.1")
+    page.get_by_text("Audience, statistics and layers").click()
+    page.get_by_label("Chance of a false alarm").fill("50")
+    page.get_by_text("Audience, statistics and layers").click()
+    page.get_by_role("button", name="Create the draft").click()
+    expect(page.get_by_label("Chance of a false alarm")).to_be_focused()
+    page.reload()
+    page.get_by_text("What you had typed is back.").wait_for()
+    expect(page.get_by_label("Hypothesis")).to_have_value(re.compile("^Less of what trends"))
+    expect(page.get_by_label("Value")).to_have_value("0.1")
+    expect(page.get_by_label("Name", exact=True).first).to_have_value("typed")
+
+
+def test_a_draft_is_edited_and_keeps_what_the_form_does_not_show(
+    visitor: Visitor, desk: str
+) -> None:
+    register(desk, "edited", salt="other", overrides={"tester": "calmer"})
+    before = stored(desk, "edited")
+    page = go(visitor(at=desk, expected_complaints=("422", "404")))
+    row_of(page, "edited").get_by_role("link", name="Edit edited").click()
+    page.get_by_label("Owner").fill("somebody else")
+    page.get_by_role("button", name="Add a variant").click()
+    page.get_by_label("Name", exact=True).nth(3).fill("wilder")
+    page.get_by_role("button", name="Change a setting", exact=True).nth(1).click()
+    page.get_by_label("Setting").nth(1).select_option("use_ranker")
+    page.get_by_role("button", name="Give all the same share").click()
+    page.get_by_role("button", name="Save the draft").click()
+    expect(page.get_by_role("heading", name="edited", level=1)).to_be_visible()
+    after = stored(desk, "edited")
+    assert [variant["share"] for variant in after["variants"]] == [0.3334, 0.3333, 0.3333]
+    assert after["variants"][2]["overrides"] == {"use_ranker": False}
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"owner", "variants", "revision", "created_at"}
+
+
+def test_the_list_is_filtered_by_status_and_words_and_the_address_keeps_it(
+    visitor: Visitor, desk: str
+) -> None:
+    register(desk, "planned", owner="sports")
+    register(desk, "begun", owner="sports")
+    assert httpx.post(f"{desk}/v1/experiments/begun/start").status_code == 200
+    page = go(visitor(at=desk, expected_complaints=("404",)))
+    page.get_by_label("Search").fill("sports")
+    expect(page.locator("tbody tr:visible")).to_have_count(2)
+    page.get_by_role("button", name="Running", exact=True).click()
+    expect(page.locator("tbody tr:visible")).to_have_count(1)
+    expect(row_of(page, "begun")).to_contain_text("day 1 of 14; 10,000 readers planned")
+    page.reload()
+    expect(page.locator("tbody tr:visible")).to_have_count(1)
+    page.get_by_label("Search").fill("nobody")
+    expect(page.get_by_text("No experiment fits")).to_be_visible()
+
+
+def test_a_key_is_asked_for_where_it_is_needed_and_typing_goes_on(
+    visitor: Visitor, guarded_desk: str
+) -> None:
+    visit = visitor(at=guarded_desk, expected_complaints=("401", "403", "404", "422"))
+    page = visit.page
+    key = page.get_by_label("This service answers only with an API key.")
+    page.goto(f"{guarded_desk}/experiments/new")
+    key.fill(READ_KEY)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("this needs a key with scope admin")).to_be_visible()
+    key.fill(ADMIN_KEY)
+    page.get_by_role("button", name="Go on").click()
+    page.wait_for_selector("#main[aria-busy=false]")
+    fill_the_essentials(page, "guarded")
+    page.get_by_role("button", name="Create the draft").click()
+    expect(page.get_by_role("heading", name="guarded", level=1)).to_be_visible()
+    page.get_by_role("button", name="Forget my key").click()
+    expect(key).to_be_visible()
+    expect(page.get_by_role("heading", name="guarded", level=1)).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_pages_are_sound_for_everyone(
+    visitor: Visitor, desk: str, scheme: str, width: int
+) -> None:
+    name = f"sound-{scheme}-{width}"
+    register(desk, name)
+    view = {"width": width, "height": 840}
+    visit = visitor(at=desk, color_scheme=scheme, viewport=view, expected_complaints=("422", "404"))
+    for path in ("", "/new", f"/{name}"):
+        page = go(visit, path)
+        for fold in page.locator("#main > details, form > details").all():
+            fold.locator("summary").first.click()
+        expect(page.locator("h1")).to_have_count(1)
+        assert_sound(page)
+        assert_fits_the_width(page)
+    page.get_by_role("button", name=f"Start {name}").click()
+    assert_sound(page)
+    assert_fits_the_width(page)
+
+
+def test_what_an_experiment_says_stays_text(visitor: Visitor, desk: str) -> None:
+    hostile = "<img src=x onerror=window.pwned=1><script>window.pwned=2</script>"
+    register(desk, "hostile", hypothesis=hostile, owner=hostile)
+    page = go(visitor(at=desk, expected_complaints=("404",)))
+    expect(row_of(page, "hostile")).to_contain_text(hostile)
+    page = go(visitor(at=desk, expected_complaints=("404",)), "/hostile")
+    expect(page.locator(".lead")).to_have_text(hostile)
+    assert page.evaluate("window.pwned === undefined")
