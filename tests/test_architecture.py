@@ -22,6 +22,7 @@ ROOMS = [
     "settings_text",
     "schemas",
     "article_schemas",
+    "reader_schemas",
     "newsroom",
     "documents",
     "storage",

@@ -39,7 +39,7 @@ def experiment_from_json(data: Any) -> Experiment:
         reader.take(values, name, reader.whole)
     for name in ("traffic", "holdout_share", "minimum_effect", "alpha", "power"):
         reader.take(values, name, reader.number)
-    for name in ("primary_metrics", "secondary_metrics", "excluded"):
+    for name in ("primary_metrics", "secondary_metrics", "excluded", "segments"):
         reader.take(values, name, reader.texts)
     for name in ("created_at", "started_at", "stopped_at"):
         if reader.has(name):
@@ -83,9 +83,10 @@ def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
         for spec in experiment.guardrails
     ]
     audience = experiment.audience
-    data["audience"] = {f.name: list(getattr(audience, f.name)) for f in fields(Audience)}
+    data["audience"] = {name: list(getattr(audience, name)) for name in _LISTS}
+    data["audience"]["attributes"] = {n: list(v) for n, v in audience.attributes.items()}
     data["overrides"] = dict(experiment.overrides)
-    for name in ("primary_metrics", "secondary_metrics", "excluded", "buckets"):
+    for name in ("primary_metrics", "secondary_metrics", "excluded", "segments", "buckets"):
         data[name] = list(data[name])
     return data
 
@@ -107,9 +108,15 @@ def _guardrail_from_json(part: Reader) -> GuardrailSpec:
 
 
 def _audience_from_json(part: Reader) -> Audience:
-    names = [f.name for f in fields(Audience)]
-    part.only(set(names))
+    part.only({*_LISTS, "attributes"})
     values: dict[str, Any] = {}
-    for name in names:
+    for name in _LISTS:
         part.take(values, name, part.texts)
+    if part.has("attributes"):
+        attributes = part.part("attributes")
+        values["attributes"] = {n: attributes.texts(n) for n in part.mapping("attributes")}
     return Audience(**values)
+
+
+_LISTS = ("platforms", "languages", "sections")
+"""Fields of an audience that are lists of values."""
