@@ -1,8 +1,9 @@
-"""The rules of what a newsroom defines itself: its own events."""
+"""The rules of what a newsroom defines itself: its own events and attributes of readers."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from feed.domain import Event, EventKind, InvalidInputError
 
@@ -10,6 +11,15 @@ EVENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """What the name of a custom event may be."""
 LARGEST_VALUE = 1e12
 """Largest absolute value of a custom event: sums of squares stay far from the end of a float."""
+
+ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+"""What the name of an attribute may be."""
+MOST_ATTRIBUTES = 16
+"""Attributes of one reader."""
+LONGEST_VALUE = 64
+"""Characters of an attribute's value."""
+LONGEST_TEXT = MOST_ATTRIBUTES * (32 + LONGEST_VALUE + 2)
+"""Characters of all attributes as a query writes them."""
 
 _NAME_RULE = (
     "must be 1 to 64 lower-case letters, digits and _, starting with a letter, for kind custom"
@@ -34,3 +44,50 @@ def check_event(event: Event) -> Event:
     if event.value is not None and not abs(event.value) <= LARGEST_VALUE:
         raise InvalidInputError("value", f"must be a number from -{LARGEST_VALUE:g} to 1e+12")
     return event
+
+
+def check_attribute(field: str, name: str, value: str) -> str:
+    """Return the value of an attribute as it is kept: trimmed, in lower case.
+
+    Raises:
+        InvalidInputError: the name or the value breaks a rule; `field` is what holds them.
+    """
+    if not ATTRIBUTE_NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"{field}.{name[:64]}",
+            "must be a name of 1 to 32 lower-case letters, digits and _, starting with a letter",
+        )
+    kept = value.strip().lower()
+    if not 1 <= len(kept) <= LONGEST_VALUE or "," in kept or not kept.isprintable():
+        raise InvalidInputError(
+            f"{field}.{name}",
+            f"must be text of 1 to {LONGEST_VALUE} printable characters without commas",
+        )
+    return kept
+
+
+def check_attributes(field: str, attributes: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes of a reader as they are kept.
+
+    Raises:
+        InvalidInputError: there are too many, or one of them breaks a rule.
+    """
+    if len(attributes) > MOST_ATTRIBUTES:
+        raise InvalidInputError(field, f"must be at most {MOST_ATTRIBUTES} attributes")
+    return {name: check_attribute(field, name, value) for name, value in attributes.items()}
+
+
+def read_attributes(field: str, text: str) -> dict[str, str]:
+    """Return the attributes that a query states, as `name:value,name:value`.
+
+    Raises:
+        InvalidInputError: it is written in another way, or one of them breaks a rule.
+    """
+    pairs = [part.partition(":") for part in text.split(",")] if text.strip() else []
+    if any(not colon for _, colon, _ in pairs):
+        raise InvalidInputError(field, "must be written as name:value,name:value")
+    names = [name.strip() for name, _, _ in pairs]
+    if len(set(names)) < len(names):
+        raise InvalidInputError(field, "must name each attribute once")
+    values = (value for _, _, value in pairs)
+    return check_attributes(field, dict(zip(names, values, strict=True)))

@@ -11,10 +11,8 @@ from enum import StrEnum
 ID_PATTERN = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
 """What an identifier may be: 1 to 128 characters, none of them white space or control."""
 
-
 PAGE_KEY = "page_article_id"
 """Key of an event's context that names the article below which the feed stood."""
-
 
 WINDOW_KEY = "window_hours"
 """Key of a served feed's context with the age limit that had to be raised for it, in hours."""
@@ -283,7 +281,8 @@ class ServedFeed:
     """What was served to whom, when, by which model and variants: the exposure record.
 
     `counters_at` is the store position of the counters used, `experiments` maps experiment name
-    to variant, `personalized` is true only if the reader's history changed the order.
+    to variant, `attributes` are those of the reader, as far as they may be used,
+    `personalized` is true only if the reader's history changed the order.
     `slots` is the whole slate, of which the slots from `shown_from` to `shown_to` were given out.
     An interleaved feed has two sides: `rung` is the lower one, `personalized` is true if either
     side is, `model_version` names both versions ("m1+m2") if they differ, and `context` holds what
@@ -306,6 +305,7 @@ class ServedFeed:
     latency_ms: float = 0.0
     counters_at: str = ""
     context: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 class FeedError(Exception):

@@ -11,13 +11,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    model_validator,
+    WithJsonSchema,
     with_config,
 )
 from typing_extensions import TypedDict
 
-from feed.custom_data import LARGEST_VALUE, check_event
-from feed.domain import Event, EventKind, Mode, Pin, Preferences
+from feed.custom_data import (
+    LARGEST_VALUE,
+    LONGEST_TEXT,
+    check_event,
+    read_attributes,
+)
+from feed.domain import Event, EventKind, Mode, Pin
 
 MAX_EVENTS = 500
 MAX_SOURCES = 500
@@ -179,57 +184,6 @@ class EventBatchIn(Input):
     )
 
 
-class MergeBody(Input):
-    """The anonymous id that becomes a reader's, or a token that speaks for it."""
-
-    from_id: Id | None = Field(None, alias="from")
-    token: Annotated[str, Field(min_length=1, max_length=4_096)] | None = None
-
-    @model_validator(mode="after")
-    def _names_one(self) -> MergeBody:
-        if (self.from_id is None) == (self.token is None):
-            raise ValueError("must hold either from or token")
-        return self
-
-
-class PreferencesBody(Input):
-    """The preferences that a reader has stated."""
-
-    followed_sections: Names = Field(default_factory=list)
-    muted_sections: Names = Field(default_factory=list)
-    followed_sources: Names = Field(default_factory=list)
-    muted_sources: Names = Field(default_factory=list)
-    languages: Annotated[list[Language], Field(max_length=50)] = Field(
-        default_factory=list, description="empty: every language"
-    )
-    personalization: bool = Field(
-        True, description="false: no history is stored or read, and the feed says so"
-    )
-
-    def to_preferences(self) -> Preferences:
-        """Return the preferences of the domain."""
-        return Preferences(
-            followed_sections=tuple(self.followed_sections),
-            muted_sections=tuple(self.muted_sections),
-            followed_sources=tuple(self.followed_sources),
-            muted_sources=tuple(self.muted_sources),
-            languages=tuple(language.lower() for language in self.languages),
-            personalization=self.personalization,
-        )
-
-    @classmethod
-    def of(cls, preferences: Preferences) -> PreferencesBody:
-        """Return preferences as a body."""
-        return cls(
-            followed_sections=list(preferences.followed_sections),
-            muted_sections=list(preferences.muted_sections),
-            followed_sources=list(preferences.followed_sources),
-            muted_sources=list(preferences.muted_sources),
-            languages=list(preferences.languages),
-            personalization=preferences.personalization,
-        )
-
-
 class KeyIn(Input):
     """A name for a new API key, and what it may do."""
 
@@ -326,6 +280,19 @@ class FeedQuery(Query):
     )
     device: Annotated[str, Field(max_length=64)] = ""
     platform: Annotated[str, Field(max_length=64)] = ""
+    attributes: Annotated[
+        dict[str, str],
+        BeforeValidator(lambda text: read_attributes("attributes", text)),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "maxLength": LONGEST_TEXT,
+                "description": "attributes of the reader, for experiments, as "
+                "name:value,name:value; what the newsroom has stored counts before it",
+                "examples": ["subscriber:yes,region:north"],
+            }
+        ),
+    ] = Field(default_factory=dict)
 
 
 class TrendingQuery(Query):

@@ -23,6 +23,7 @@ ROOMS = [
     "schemas",
     "article_schemas",
     "experiment_schemas",
+    "reader_schemas",
     "newsroom",
     "documents",
     "storage",

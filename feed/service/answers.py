@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from feed.domain import AiGenerated, Mode, ReasonCode, Rung
-from feed.schemas import KeyScope, PinIn, PreferencesBody
+from feed.reader_schemas import PreferencesBody
+from feed.schemas import KeyScope, PinIn
 from feed.sources.subscription import SourceStatus
 
 
@@ -205,6 +206,13 @@ class PreferencesOut(PreferencesBody):
     """A reader's preferences."""
 
     user_id: str
+
+
+class AttributesOut(BaseModel):
+    """What the newsroom knows of a reader."""
+
+    user_id: str
+    attributes: dict[str, str]
 
 
 class ErasedOut(BaseModel):

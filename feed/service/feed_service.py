@@ -372,4 +372,9 @@ def _usable(state: ReaderState, mode: Mode) -> ReaderState:
     """Return what a mode, and the reader, allow to be used of a reader's state."""
     if mode is Mode.PERSONALIZED and state.preferences.personalization:
         return state
-    return ReaderState(preferences=state.preferences, moved_to=state.moved_to, unit=state.unit)
+    return ReaderState(
+        preferences=state.preferences,
+        moved_to=state.moved_to,
+        unit=state.unit,
+        attributes=state.attributes,
+    )

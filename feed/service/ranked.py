@@ -52,6 +52,16 @@ class FeedRequest:
     now: float
     reader: ReaderState | None
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What is known of the reader: what the newsroom stored counts before what is stated.
+
+        Nothing of a reader without personalisation, or while the store cannot say so.
+        """
+        if self.reader is None or not self.reader.preferences.personalization:
+            return {}
+        return {**self.query.attributes, **self.reader.attributes}
+
 
 def check_ranking(settings: Settings) -> None:
     """Refuse settings with which no feed can be ranked.
@@ -127,6 +137,7 @@ def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) 
         platform=query.platform,
         language=query.language or "",
         section=snapshot.view.pool.sections.key(query.section),
+        attributes=request.attributes,
     )
 
 
@@ -207,6 +218,7 @@ def _as_served(
         language=query.language or "",
         counters_at=snapshot.counters_at,
         context={name: text for name, text in stated.items() if text},
+        attributes=request.attributes,
     )
 
 

@@ -15,6 +15,7 @@ from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.design.design_rules import SHARED_SETTINGS
 from feed.experiments.design.lifecycle import read_experiments
 from feed.experiments.design.metrics import METRICS
+from feed.experiments.design.own_metrics import own_metrics
 from feed.experiments.report.files import REPORTS, report_files
 from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation
@@ -24,7 +25,6 @@ from feed.setting_fields import ANY_NUMBER, LEAST, documented
 
 routes = APIBlueprint("reports", __name__, tag="Newsroom")
 
-_BETTER = {"higher_is_better": "up", "lower_is_better": "down"}
 _SET_BY_THE_SERVICE = frozenset(
     {
         *("name", "hypothesis", "owner", "variants", "version", "revision", "buckets", "status"),
@@ -44,10 +44,10 @@ def get_metrics() -> Response:
             "name": metric.name,
             "title": metric.title,
             "note": metric.note,
-            "better": _BETTER[metric.direction],
-            "can_decide": not metric.grouped,
+            "better": metric.better,
+            "can_decide": not metric.grouped and metric.better != "neither",
         }
-        for metric in METRICS.values()
+        for metric in (*METRICS.values(), *own_metrics(current_services().settings).values())
     ]
     return json_response(orjson.dumps({"metrics": metrics}))
 

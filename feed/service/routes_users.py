@@ -1,15 +1,17 @@
-"""Routes for one reader's rights: preferences, export, erasure, and merging at login."""
+"""Routes for one reader: preferences, attributes, export, erasure, and merging at login."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import orjson
 from apiflask import APIBlueprint
 from flask import Response, g
 
 from feed.domain import Preferences, check_id
-from feed.schemas import MergeBody, PreferencesBody
+from feed.reader_schemas import AttributesBody, MergeBody, PreferencesBody
 from feed.service.access import refuse_merged
-from feed.service.answers import ErasedOut, ExportOut, MergedOut, PreferencesOut
+from feed.service.answers import AttributesOut, ErasedOut, ExportOut, MergedOut, PreferencesOut
 from feed.service.credentials import Caller, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.problems import ProblemError
@@ -29,6 +31,10 @@ def _check_reader(user_id: str) -> None:
 def _present(user_id: str, preferences: Preferences) -> Response:
     body = PreferencesBody.of(preferences).model_dump(mode="json")
     return json_response(orjson.dumps({"user_id": user_id, **body}))
+
+
+def _present_attributes(user_id: str, attributes: Mapping[str, str]) -> Response:
+    return json_response(orjson.dumps({"user_id": user_id, "attributes": attributes}))
 
 
 @routes.get("/v1/users/<id:user_id>/preferences")
@@ -53,6 +59,40 @@ def put_preferences(user_id: str) -> Response:
     preferences = read_body(PreferencesBody).to_preferences()
     current_services().store.write_preferences(user_id, preferences)
     return _present(user_id, preferences)
+
+
+@routes.get("/v1/users/<id:user_id>/attributes")
+@routes.output(AttributesOut)
+@operation(Scope.READ, reader=ReaderAccess.OWN)
+def get_attributes(user_id: str) -> Response:
+    """Return what the newsroom knows of a reader."""
+    _check_reader(user_id)
+    return _present_attributes(user_id, current_services().store.read_choices(user_id).attributes)
+
+
+@routes.put("/v1/users/<id:user_id>/attributes")
+@routes.output(AttributesOut)
+@operation(Scope.WRITE, body=AttributesBody)
+def put_attributes(user_id: str) -> Response:
+    """Replace what the newsroom knows of a reader, for audiences and segments of experiments.
+
+    It counts before what a feed request states. It is kept for 400 days. A reader's own token may
+    not set it, because only the newsroom can say, for example, who is a subscriber.
+    """
+    _check_reader(user_id)
+    attributes = read_body(AttributesBody).attributes
+    current_services().store.write_attributes(user_id, attributes)
+    return _present_attributes(user_id, attributes)
+
+
+@routes.delete("/v1/users/<id:user_id>/attributes")
+@routes.output(AttributesOut)
+@operation(Scope.WRITE)
+def delete_attributes(user_id: str) -> Response:
+    """Forget what the newsroom knows of a reader."""
+    _check_reader(user_id)
+    current_services().store.write_attributes(user_id, {})
+    return _present_attributes(user_id, {})
 
 
 @routes.get("/v1/users/<id:user_id>/export")

@@ -176,6 +176,7 @@ SERVED_TABLE = Table(
         _plain("latency_ms", "DOUBLE"),
         _plain("counters_at", "VARCHAR"),
         _CONTEXT,
+        Column("attributes", "VARCHAR", "coalesce(attributes::VARCHAR, '{}')", "'{}'"),
         *_ORIGIN,
     ),
     {
@@ -193,6 +194,7 @@ SERVED_TABLE = Table(
         "latency_ms": "DOUBLE",
         "counters_at": "VARCHAR",
         "context": "JSON",
+        "attributes": "JSON",
         **_ORIGIN_LINE,
     },
     day="served_at",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -188,6 +188,17 @@ def decode_preferences(data: bytes | None) -> Preferences:
     return Preferences(personalization=data[:1] == b"1", **lists)
 
 
+def encode_attributes(attributes: Mapping[str, str]) -> bytes:
+    """Return a reader's attributes as JSON, empty if there are none."""
+    return orjson.dumps(attributes) if attributes else b""
+
+
+def decode_attributes(data: bytes | None) -> dict[str, str]:
+    """Return the attributes that `encode_attributes` wrote."""
+    attributes: dict[str, str] = orjson.loads(data) if data else {}
+    return attributes
+
+
 def reader_moved_to(preferences: bytes | None) -> str:
     """Return the reader that an id was merged into, kept in place of its preferences, or ""."""
     if not preferences or preferences[:1] != b">":
@@ -254,4 +265,5 @@ def _head(served: ServedFeed) -> dict[str, Any]:
         "latency_ms": served.latency_ms,
         "counters_at": served.counters_at,
         "context": served.context,
+        "attributes": served.attributes,
     }

@@ -71,7 +71,8 @@ class IdentityPart(StorePart):
     def merge_reader(self, from_id: str, to_id: str, at: float) -> Merge:
         """Move everything held on one id to a reader; a repeated call changes nothing.
 
-        History, clicks, impressions, reactions, marks and preferences move; slates are dropped. If
+        History, clicks, impressions, reactions, marks, preferences and attributes move (what was
+        known of the reader already counts before the id's attributes); slates are dropped. If
         the reader was merged into another, that other reader gets everything. If this raises
         `StoreUnavailableError`, some steps may be done; another call does the rest.
 
@@ -136,30 +137,31 @@ class IdentityPart(StorePart):
         if time.monotonic() > deadline:
             self._cancel(from_id, to_id)
             raise ConflictError(f"merging {from_id} took too long; try again")
-        keys = self._named(from_id, "pref", *_HELD, "i")
+        keys = self._named(from_id, "pref", *_HELD, "i", "t")
         args = (to_id, at_ms, MERGED_MAX, PREFERENCES_TTL_S, round(PATIENCE_S * 1000))
         word, *rest = self._run(scripts.LEAVE_READER, keys, args)
         if word != b"left":
             self._cancel(from_id, to_id)
             raise ConflictError(_REFUSALS[word].format(from_id=from_id, to_id=to_id))
-        reader, left_ms, unit, preferences, *lists = rest
+        reader, left_ms, unit, preferences, attributes, *lists = rest
         data: dict[str, Any] = {
             name: [entry.decode() for entry in entries]
             for name, entries in zip(_NAMES, lists, strict=True)
         }
         data |= {"unit": unit.decode(), "preferences": preferences.decode()}
+        data["attributes"] = attributes.decode()
         return _Held(reader.decode(), int(left_ms), orjson.dumps(data))
 
     def _join(self, from_id: str, to_id: str, held: _Held) -> list[bytes]:
         stream = self._keys.stream(self._keys.partition(to_id))
-        keys = (stream, *self._named(to_id, "i", *_HELD, "pref", "slates"))
+        keys = (stream, *self._named(to_id, "i", *_HELD, "pref", "slates", "t"))
         ttl_s = self._settings.reader_ttl_days * DAY_S
         args = (from_id, held.at_ms, to_id, ttl_s, PREFERENCES_TTL_S, held.data)
         answer: list[bytes] = self._run(scripts.JOIN_READERS, keys, args)
         return answer
 
     def _finish(self, from_id: str, reader: str) -> None:
-        keys = self._named(from_id, "pref", "slates", *_HELD, "i")
+        keys = self._named(from_id, "pref", "slates", *_HELD, "i", "t")
         self._run(scripts.FINISH_MERGE, keys, (reader, PREFERENCES_TTL_S))
 
     def _cancel(self, from_id: str, to_id: str) -> None:

@@ -20,7 +20,7 @@ AUDIT_MAX = 10_000
 DAY_S = 86_400
 SEEN_TTL_S = 2 * DAY_S
 PREFERENCES_TTL_S = 400 * DAY_S
-"""Also of what says that an id was merged into another."""
+"""Also of attributes, and of what says that an id was merged into another."""
 
 HIT_WINDOWS_KEPT = 2
 SALT_TTL_S = DAY_S
@@ -55,6 +55,7 @@ KEY_TABLE = (
     KeySpec("{NS:pP}:s:*", "zset", MARKS_MAX, "reader_ttl_days", "saved articles"),
     KeySpec("{NS:pP}:u:*", "zset", MARKS_MAX, "reader_ttl_days", "what was undone, and when"),
     KeySpec("{NS:pP}:pref:*", "string", None, "400 days", "preferences, or whose the id is now"),
+    KeySpec("{NS:pP}:t:*", "string", None, "400 days", "a reader's attributes, at most 16"),
     KeySpec("{NS:pP}:i:*", "string", None, "400 days", "what experiments know a reader by"),
     KeySpec("{NS:pP}:a:*", "zset", MERGED_MAX, "400 days", "ids merged into a reader, and when"),
     KeySpec("{NS:pP}:slate:*", "string", None, "slate_ttl_minutes", "one ranked slate"),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from feed.domain import ConflictError, Event, Origin, Preferences, ServedFeed
 from feed.storage import scripts
 from feed.storage.event_codec import (
+    decode_attributes,
     decode_history,
     decode_preferences,
     decode_reactions,
     decode_shown,
     decode_slate,
+    encode_attributes,
     encode_exposure,
     encode_preferences,
     encode_slate,
@@ -42,7 +44,7 @@ _OUTCOMES = {
 class ReaderPart(StorePart):
     """What feed requests and events read and write about one reader.
 
-    A reader has up to nine small keys in one partition. If an id was merged into another reader,
+    A reader has up to ten small keys in one partition. If an id was merged into another reader,
     one more round trip finds that reader.
     """
 
@@ -53,7 +55,7 @@ class ReaderPart(StorePart):
     def read_for_feed(self, user_id: str) -> tuple[ReaderState, str | None]:
         """Return `read_reader` and the catalogue's position, None if another node holds that."""
         replies, position, reader = self._read_following(user_id, self._read_commands)
-        history, read, shown, marks, hidden, saved, (preferences, unit) = replies
+        history, read, shown, marks, hidden, saved, (preferences, unit, attributes) = replies
         kinds, times = decode_reactions(marks)
         state = ReaderState(
             preferences=decode_preferences(preferences),
@@ -66,6 +68,7 @@ class ReaderPart(StorePart):
             saved_ids=_texts(saved),
             moved_to=reader if reader != user_id else "",
             unit=unit.decode() if unit else "",
+            attributes=decode_attributes(attributes),
         )
         return state, position
 
@@ -94,7 +97,7 @@ class ReaderPart(StorePart):
         return self.read_choices(user_id).preferences
 
     def read_choices(self, user_id: str) -> ReaderState:
-        """Return a reader's preferences, `moved_to` and `unit`, without reading any history."""
+        """Return a reader's preferences, attributes, `moved_to` and `unit`, without any history."""
         (choices,), _, reader = self._read_following(
             user_id, lambda reader: [self._choices_command(reader)], positioned=False
         )
@@ -102,11 +105,22 @@ class ReaderPart(StorePart):
 
     def write_preferences(self, user_id: str, preferences: Preferences) -> None:
         """Replace a reader's preferences; switching personalisation off deletes the history."""
+        data = encode_preferences(preferences)
+        self._write(user_id, scripts.WRITE_PREFERENCES, ("pref", "h", "r", "v"), data)
+
+    def write_attributes(self, user_id: str, attributes: Mapping[str, str]) -> None:
+        """Replace what the newsroom knows of a reader; it is kept for 400 days."""
+        data = encode_attributes(attributes)
+        self._write(user_id, scripts.WRITE_ATTRIBUTES, ("pref", "t"), data)
+
+    def _write(
+        self, user_id: str, script: scripts.Script, kinds: Sequence[str], data: bytes
+    ) -> None:
+        """Replace something of the reader that an id is; the script answers where it moved."""
         self._check_layout()
-        args = (encode_preferences(preferences), PREFERENCES_TTL_S)
         for _ in range(HOPS_MAX):
-            names = tuple(self._keys.reader(kind, user_id) for kind in ("pref", "h", "r", "v"))
-            call = ScriptCall(scripts.WRITE_PREFERENCES, names, args)
+            names = tuple(self._keys.reader(kind, user_id) for kind in kinds)
+            call = ScriptCall(script, names, (data, PREFERENCES_TTL_S))
             user_id = reader_moved_to(self._link.scripts([call])[0])
             if not user_id:
                 return
@@ -257,12 +271,12 @@ class ReaderPart(StorePart):
             ("ZRANGE", f"{prefix}m:{user_id}", 0, -1, "WITHSCORES"),
             ("ZRANGE", f"{prefix}x:{user_id}", 0, -1),
             ("ZRANGE", f"{prefix}s:{user_id}", 0, -1),
-            ("MGET", f"{prefix}pref:{user_id}", f"{prefix}i:{user_id}"),
+            self._choices_command(user_id),
         ]
 
-    def _choices_command(self, user_id: str) -> tuple[str, str, str]:
+    def _choices_command(self, user_id: str) -> tuple[str, ...]:
         prefix = self._keys.reader_prefix(self._keys.partition(user_id))
-        return ("MGET", f"{prefix}pref:{user_id}", f"{prefix}i:{user_id}")
+        return ("MGET", *(f"{prefix}{kind}:{user_id}" for kind in ("pref", "i", "t")))
 
     def _append_call(
         self, partition: int, events: list[Event], origin: Origin | None
@@ -291,8 +305,8 @@ def _texts(members: list[bytes]) -> frozenset[str]:
 def _chosen(
     user_id: str, reader: str, choices: list[bytes | None], marks: Sequence[bytes] = ()
 ) -> ReaderState:
-    """Return the light part of a reader's state: preferences, identity and reactions."""
-    preferences, unit = choices
+    """Return the light part of a reader's state: preferences, identity, attributes, reactions."""
+    preferences, unit, attributes = choices
     kinds, times = decode_reactions(marks)
     return ReaderState(
         preferences=decode_preferences(preferences),
@@ -300,4 +314,5 @@ def _chosen(
         reacted_at=times,
         moved_to=reader if reader != user_id else "",
         unit=unit.decode() if unit else "",
+        attributes=decode_attributes(attributes),
     )

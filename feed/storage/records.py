@@ -112,7 +112,7 @@ class ReaderState:
     last 30 days (at most 1,000). `reactions` maps each article to like or dislike, and
     `reacted_at` maps it to the time. `moved_to` names the reader to whom this state belongs, if
     the requested id was merged into another. `unit` is the reader's unit in experiments, if that
-    is not the reader's id.
+    is not the reader's id. `attributes` are what the newsroom has stored about the reader.
     """
 
     preferences: Preferences = field(default_factory=Preferences)
@@ -125,6 +125,7 @@ class ReaderState:
     saved_ids: frozenset[str] = frozenset()
     moved_to: str = ""
     unit: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

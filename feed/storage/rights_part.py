@@ -15,7 +15,7 @@ from feed.storage.identity_part import IdentityPart
 from feed.storage.link import ScriptCall
 from feed.storage.waiting_part import WaitingPart
 
-_READER_KEYS = ("h", "r", "v", "m", "x", "s", "u", "pref", "i")
+_READER_KEYS = ("h", "r", "v", "m", "x", "s", "u", "pref", "i", "t")
 
 
 class RightsPart(WaitingPart, IdentityPart):

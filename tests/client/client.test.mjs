@@ -354,6 +354,16 @@ test("a limit on new guests is respected for as long as the service says", async
   assert.deepEqual(service.recorded(client.userId), ["kept"]);
 });
 
+test("what the page knows of the reader goes with every feed request", async () => {
+  const service = new Service();
+  const client = open(service, { siteKey: SITE_KEY });
+  await client.getFeed();
+  client.attributes = { subscriber: true, region: "north", plan: null, visits: 0, city: "" };
+  await client.getFeed();
+  const sent = service.sent("/v1/feed").map(({ query }) => query.attributes);
+  assert.deepEqual(sent, [undefined, "subscriber:true,region:north,visits:0"]);
+});
+
 // Events
 
 test("events wait while the service is away, and none is sent twice for that", async () => {

@@ -13,7 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from feed.domain import EventKind, Mode, Rung
-from feed.schemas import EventIn, PreferencesBody
+from feed.reader_schemas import PreferencesBody
+from feed.schemas import EventIn
 from feed.service import answers
 
 from .conftest import CLIENT_DIR, HERE, ROOT, Run

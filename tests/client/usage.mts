@@ -8,6 +8,7 @@ const options: FeedClientOptions = {
   baseUrl: "https://feed.example",
   siteKey: "site-key",
   context: { platform: "web", device: "phone" },
+  attributes: { subscriber: true, region: "north", visits: 3, plan: null },
   headers: { "X-Trace": "1" },
   storage: null,
   guestStorage: { getItem: () => null, setItem: () => {}, removeItem: () => {} },

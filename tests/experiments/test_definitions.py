@@ -30,7 +30,11 @@ def design(**changes: object) -> Experiment:
 
 def test_a_definition_survives_json_and_back() -> None:
     experiment = replace(
-        design(guardrails=[{"metric": "hides", "margin": 0.1}], audience={"platforms": ["web"]}),
+        design(
+            guardrails=[{"metric": "hides", "margin": 0.1}],
+            audience={"platforms": ["web"], "attributes": {"subscriber": ["yes", ""]}},
+            segments=["region"],
+        ),
         started_at=1_700_000_000.5,
         overrides={"qa-1": "plain"},
         buckets=(0, 5000),
@@ -73,6 +77,17 @@ def test_a_definition_survives_json_and_back() -> None:
         ({"hypothesis": " "}, "hypothesis"),
         ({"buckets": [1]}, "buckets"),
         ({"salt": "a|b"}, "salt"),
+        ({"segments": ["Region"]}, "segments.0"),
+        ({"segments": ["region", "region"]}, "segments"),
+        ({"segments": list("abcdef")}, "segments"),
+        ({"segments": "region"}, "segments"),
+        ({"audience": {"attributes": {"Region": ["x"]}}}, "audience.attributes.Region"),
+        ({"audience": {"attributes": {"region": []}}}, "audience.attributes.region"),
+        ({"audience": {"attributes": {"region": "x"}}}, "audience.attributes.region"),
+        ({"audience": {"attributes": {"region": ["x"] * 51}}}, "audience.attributes.region"),
+        ({"audience": {"attributes": {"region": ["x" * 65]}}}, "audience.attributes.region"),
+        ({"audience": {"attributes": ["region"]}}, "audience.attributes"),
+        ({"audience": {"attributes": {f"a{n}": ["x"] for n in range(17)}}}, "audience.attributes"),
     ],
 )  # fmt: skip
 def test_a_broken_rule_is_named(changes: dict[str, object], field: str) -> None:

@@ -84,10 +84,15 @@ def test_an_archive_without_end_keeps_every_plan() -> None:
         ({"platforms": ("iOS",)}, {"platform": "ios"}, True),
         ({"sections": ("sport",)}, {"section": "Sport"}, True),
         ({"sections": ("sport",), "platforms": ("web",)}, {"section": "Sport"}, False),
+        ({"attributes": {"region": ("North",)}}, {"attributes": {"region": "north"}}, True),
+        ({"attributes": {"region": ("north",)}}, {"attributes": {"region": "south"}}, False),
+        ({"attributes": {"region": ("north",)}}, {"attributes": {"plan": "north"}}, False),
+        ({"attributes": {"region": ("north", "")}}, {}, True),
+        ({"attributes": {"a": ("x",), "b": ("y",)}}, {"attributes": {"a": "x"}}, False),
     ],
 )
 def test_an_audience_does_not_depend_on_how_its_names_are_written(
-    audience: dict[str, Any], request_: dict[str, str], enters: bool
+    audience: dict[str, Any], request_: dict[str, Any], enters: bool
 ) -> None:
     limits = replace(DESIGN.audience, **audience)
     assert limits.admits(**request_) == enters

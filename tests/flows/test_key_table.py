@@ -48,6 +48,7 @@ def used_store(store_settings, store):
         if day % 5 == 4:
             worker.tick(at)
     store.write_preferences("busy", Preferences(followed_sections=("sport",)))
+    store.write_attributes("busy", {"subscriber": "yes"})
     store.merge_reader("busier", "busy", NOW + DAYS * DAY)
     store.append_events([an_event(next(numbers), "busier", 1, at, chance)])
     store.hold_events([replace(an_event(0, "busy", 1, at, chance), article_id="never")])

@@ -16,20 +16,32 @@ from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.records import RecordType, StreamRecord
 
 NOW = 1_780_000_000.0
-LATER = {"events": ("name", "value")}
+LATER = {"events": ("name", "value"), "served": ("attributes",)}
 """Columns that the tables did not have at first."""
 
 
 def commit(directory: Path, number: int, **fields: object) -> None:
-    payload = {
+    event = {
         "event_id": f"e{number}", "user_id": f"u{number}", "article_id": "a", "kind": "click",
         "occurred_at": NOW, "received_at": NOW, "dwell_s": None, "request_id": None,
         "position": None, "context": {}, "first": True, **fields,
     }  # fmt: skip
+    attributes = {"region": "north"} if "name" in fields else {}
+    served = {
+        "request_id": f"r{number}", "user_id": f"u{number}", "served_at": NOW, "mode": "latest",
+        "rung": "latest", "personalized": False, "model_version": "", "experiments": {},
+        "section": "", "language": "", "latency_ms": 1.0, "counters_at": "", "context": {},
+        "positions": [0], "article_ids": ["a"], "scores": [0.5], "sources_lists": [""],
+        "reasons": [""], "are_trending": [False], "are_explored": [False], "are_pinned": [False],
+        "propensities": [1.0], "attributes": attributes,
+    }  # fmt: skip
     writer = ArchiveWriter(directory, "w")
     writer.recover(lambda *_: [])
-    record = StreamRecord(f"{number}-0", RecordType.EVENT, orjson.dumps(payload))
-    writer.commit(Batch({0: [record]}))
+    records = [
+        StreamRecord(f"{number}-0", RecordType.EVENT, orjson.dumps(event)),
+        StreamRecord(f"{number}-1", RecordType.SERVED, orjson.dumps(served)),
+    ]
+    writer.commit(Batch({0: records}))
 
 
 def make_old(directory: Path) -> None:
@@ -58,12 +70,13 @@ def directory(tmp_path: Path) -> Path:
 def named(directory: Path) -> list[tuple[object, ...]]:
     with Archive(directory).query() as connection:
         return connection.execute(
-            "SELECT event_id, name, value FROM events ORDER BY event_id"
+            "SELECT event_id, name, value, attributes FROM events JOIN served USING (user_id)"
+            " ORDER BY event_id"
         ).fetchall()
 
 
-OLD = [("e1", "", None), ("e2", "", None)]
-MIXED = [*OLD, ("e3", "subscribed", 4.5)]
+OLD = [("e1", "", None, "{}"), ("e2", "", None, "{}")]
+MIXED = [*OLD, ("e3", "subscribed", 4.5, '{"region":"north"}')]
 
 
 def test_old_files_have_every_column(directory: Path) -> None:
@@ -76,22 +89,25 @@ def test_old_files_have_every_column(directory: Path) -> None:
 def test_old_and_new_files_are_read_together(directory: Path) -> None:
     commit(directory, 3, kind="custom", name="subscribed", value=4.5)
     assert named(directory) == MIXED
-    (row,) = Archive(directory).export_user("u1")["events"]
-    assert (row["name"], row["value"]) == ("", None)
+    export = Archive(directory).export_user("u1")
+    assert [(row["name"], row["value"]) for row in export["events"]] == [("", None)]
+    assert [row["attributes"] for row in export["served"]] == ["{}"]
 
 
 @pytest.mark.parametrize("newer", [False, True])
 def test_old_files_are_compacted(directory: Path, newer: bool) -> None:
     if newer:
         commit(directory, 3, kind="custom", name="subscribed", value=4.5)
-    assert compact(directory, "2100-01-01") == 2 + newer
+    for _ in LATER:
+        assert compact(directory, "2100-01-01") == 2 + newer
     assert named(directory) == (MIXED if newer else OLD)
-    with duckdb.connect() as connection:
-        (path,) = table_files(directory, "events")
-        found = connection.execute(f"DESCRIBE FROM read_parquet('{path}')").fetchall()
-    assert {column[0] for column in found} >= {"name", "value"}
+    for table, columns in LATER.items():
+        (path,) = table_files(directory, table)
+        with duckdb.connect() as connection:
+            found = connection.execute(f"DESCRIBE FROM read_parquet('{path}')").fetchall()
+        assert {column[0] for column in found} >= {*columns}
 
 
 def test_a_reader_is_erased_from_old_files(directory: Path) -> None:
-    assert erase_users(directory, ["u1"]) == 1
+    assert erase_users(directory, ["u1"]) == 2
     assert named(directory) == OLD[1:]

@@ -18,7 +18,7 @@ def prepared_log(data_dir: Path, design: Experiment, window: Window) -> Iterator
     with open_log(data_dir, window.pre_from, threads=1) as log:
         set_variables(log.connection, design, window)
         create_requests(log.connection)
-        create_exposed(log.connection)
+        create_exposed(log.connection, design.segments)
         create_reader_days(log.connection, design.metrics.values())
         create_readers(log.connection)
         yield log

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from feed.domain import format_time, parse_time
@@ -11,6 +13,9 @@ from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import (
     Experiment,
     GuardrailSpec,
+    OnBreach,
+    Status,
+    StoppingRule,
     Variant,
 )
 from feed.experiments.design.metrics import METRICS, Metric, metric_from_json, metric_to_json
@@ -45,7 +50,7 @@ def experiment_from_json(
         reader.take(values, name, reader.whole)
     for name in ("traffic", "holdout_share", "minimum_effect", "alpha", "power"):
         reader.take(values, name, reader.number)
-    for name in ("primary_metrics", "secondary_metrics", "excluded"):
+    for name in ("primary_metrics", "secondary_metrics", "excluded", "segments"):
         reader.take(values, name, reader.texts)
     for name in ("created_at", "started_at", "stopped_at"):
         reader.take(values, name, reader.time)
@@ -64,6 +69,13 @@ def experiment_from_json(
     reader.take(values, "audience", lambda name: _audience_from_json(reader.part(name)))
     for name, options in _CHOICES.items():
         reader.take(values, name, partial(reader.choice, options=options))
+    return _with_metrics(reader, values, own)
+
+
+def _with_metrics(
+    reader: Reader, values: dict[str, Any], own: Callable[[], Mapping[str, Metric]]
+) -> Experiment:
+    """Build a definition with the declarations of those own metrics that it names."""
     declared = reader.mapping("metrics") if reader.has("metrics") else {}
     metrics = {name: metric_from_json(name, part, "metrics.") for name, part in declared.items()}
     if not _named_metrics(values) <= METRICS.keys() | metrics.keys():
@@ -100,9 +112,11 @@ def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
     ]
     data["metrics"] = {name: metric_to_json(metric) for name, metric in data["metrics"].items()}
     audience = experiment.audience
-    data["audience"] = {f.name: list(getattr(audience, f.name)) for f in fields(Audience)}
+    data["audience"] = {name: list(getattr(audience, name)) for name in _LISTS}
+    data["audience"]["attributes"] = {n: list(v) for n, v in audience.attributes.items()}
     data["overrides"] = dict(experiment.overrides)
-    for name in ("primary_metrics", "secondary_metrics", "excluded", "buckets", "reserved"):
+    lists = ("primary_metrics", "secondary_metrics", "excluded", "segments", "buckets", "reserved")
+    for name in lists:
         data[name] = list(data[name])
     return data
 
@@ -145,11 +159,24 @@ _PARTS: dict[str, Callable[[Reader], Any]] = {
 }
 """Fields that are lists of objects."""
 
+_CHOICES: dict[str, type[StrEnum]] = {
+    "stopping_rule": StoppingRule,
+    "on_breach": OnBreach,
+    "status": Status,
+}
+"""Fields with a few possible values."""
+
 
 def _audience_from_json(part: Reader) -> Audience:
-    names = [f.name for f in fields(Audience)]
-    part.only(set(names))
+    part.only({*_LISTS, "attributes"})
     values: dict[str, Any] = {}
-    for name in names:
+    for name in _LISTS:
         part.take(values, name, part.texts)
+    if part.has("attributes"):
+        attributes = part.part("attributes")
+        values["attributes"] = {n: attributes.texts(n) for n in part.mapping("attributes")}
     return Audience(**values)
+
+
+_LISTS = ("platforms", "languages", "sections")
+"""Fields of an audience that are lists of values."""

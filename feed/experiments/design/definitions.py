@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from feed.config import RankingConfig
+from feed.custom_data import ATTRIBUTE_NAME
 from feed.domain import InvalidInputError, check_id
 from feed.experiments.design.assignment import BUCKETS, HOLDOUT, Allocation
 from feed.experiments.design.audience import Audience
@@ -23,6 +24,10 @@ LONGEST_DAYS = 366
 """No experiment is planned for longer."""
 WEEK_DAYS = 7
 """Days that a verdict by a primary metric waits for, unless the design says otherwise."""
+
+
+MOST_SEGMENTS = 5
+"""Attributes that the report of one experiment may split its readers by."""
 
 
 class Status(StrEnum):
@@ -109,6 +114,7 @@ class Experiment:
         reserved: The range that is kept free for it; begins where ``buckets`` does.
         steps: The steps by which the traffic grew, the start first.
         audience: Requests that may enter.
+        segments: Attributes of readers whose values the report splits readers by.
         holdout_share: Readers kept out of every experiment, 0 to 1.
         primary_metrics: What decides; several are corrected by Holm.
         secondary_metrics: What is reported beside; empty: every other metric.
@@ -150,6 +156,7 @@ class Experiment:
     reserved: tuple[int, int] = (0, 0)
     steps: tuple[TrafficStep, ...] = ()
     audience: Audience = Audience()
+    segments: tuple[str, ...] = ()
     holdout_share: float = 0.0
     primary_metrics: tuple[str, ...] = ("qualified_reads",)
     secondary_metrics: tuple[str, ...] = ()
@@ -182,6 +189,7 @@ class Experiment:
         _check_metrics(self)
         _check_numbers(self)
         check_ramp(self.traffic, self.ramp, self.planned_days)
+        _check_segments(self.segments)
         for user_id, variant in self.overrides.items():
             check_id("overrides", user_id)
             if variant not in {arm.name for arm in self.arms}:
@@ -329,6 +337,16 @@ def _check_metrics(experiment: Experiment) -> None:
         experiment.metric(spec.metric, f"guardrails.{place}.metric")
         if not 0 <= spec.margin < (1 if spec.relative else float("inf")):
             raise InvalidInputError(f"guardrails.{place}.margin", "must be 0 or more, a share < 1")
+
+
+def _check_segments(segments: tuple[str, ...]) -> None:
+    if len(segments) > MOST_SEGMENTS or len(set(segments)) < len(segments):
+        raise InvalidInputError(
+            "segments", f"must name at most {MOST_SEGMENTS} attributes, each once"
+        )
+    for place, name in enumerate(segments):
+        if not ATTRIBUTE_NAME.fullmatch(name):
+            raise InvalidInputError(f"segments.{place}", "must be the name of an attribute")
 
 
 def _check_numbers(experiment: Experiment) -> None:

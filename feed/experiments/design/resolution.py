@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from feed.config import RankingConfig
 from feed.experiments.design.assignment import HELD_OUT, NOT_JOINED, assign
+from feed.experiments.design.audience import NO_ATTRIBUTES
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.setting_fields import override
 
@@ -52,6 +53,7 @@ def resolve(
     platform: str = "",
     language: str = "",
     section: str = "",
+    attributes: Mapping[str, str] = NO_ATTRIBUTES,
 ) -> Resolution:
     """Return what a reader's request gets from the running experiments.
 
@@ -65,6 +67,7 @@ def resolve(
         platform: Of the request, for audience filters.
         language: Of the request.
         section: Of the request.
+        attributes: Of the reader, for audience filters.
 
     Returns:
         The variants and the settings; depends on nothing but the arguments.
@@ -72,7 +75,9 @@ def resolve(
     answer = Resolution({}, base)
     interleaving: tuple[Experiment, Variant] | None = None
     for experiment in experiments:
-        admitted = experiment.audience.admits(platform=platform, language=language, section=section)
+        admitted = experiment.audience.admits(
+            platform=platform, language=language, section=section, attributes=attributes
+        )
         if not admitted and user_id not in experiment.overrides:
             continue
         found = assign(

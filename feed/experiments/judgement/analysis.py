@@ -162,7 +162,7 @@ def _prepare(
 def _expose(connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window) -> None:
     set_variables(connection, experiment, window)
     create_requests(connection)
-    create_exposed(connection)
+    create_exposed(connection, experiment.segments)
 
 
 def _compose(

@@ -112,26 +112,35 @@ def _offer(connection: duckdb.DuckDBPyConnection, design: Experiment) -> None:
     """Let each request that the audience admits carry the one variant, and no other request."""
     admitted = "true"
     if design.audience != Audience():
-        found = connection.execute(
-            "SELECT DISTINCT platform, language, section FROM requests"
-        ).fetchall()
+        columns = ("platform", "language", "section", "attributes")
+        found = connection.execute(f"SELECT DISTINCT {', '.join(columns)} FROM requests").fetchall()
+        rows = [row for row in found if _admits(design.audience, *row)]
+        lists = ", ".join(f"unnest(${name}::VARCHAR[]) AS {name}" for name in columns)
         connection.execute(
-            "CREATE TEMP TABLE admitted (platform VARCHAR, language VARCHAR, section VARCHAR)"
+            f"CREATE TEMP TABLE admitted AS SELECT {lists}",
+            {name: [row[place] for row in rows] for place, name in enumerate(columns)},
         )
-        names = ("platform", "language", "section")
-        rows = [
-            row
-            for row in found
-            if design.audience.admits(**{k: v or "" for k, v in zip(names, row, strict=True)})
-        ]
-        if rows:
-            connection.executemany("INSERT INTO admitted VALUES (?, ?, ?)", rows)
-        same = " AND ".join(f"a.{name} IS NOT DISTINCT FROM r.{name}" for name in names)
+        same = " AND ".join(f"a.{name} IS NOT DISTINCT FROM r.{name}" for name in columns)
         admitted = f"EXISTS (SELECT 1 FROM admitted AS a WHERE {same})"  # noqa: S608
     connection.execute(
         "CREATE OR REPLACE TABLE requests AS SELECT r.* REPLACE"  # noqa: S608
         f" (CASE WHEN {admitted} THEN $carried END AS experiments) FROM requests AS r",
         {"carried": orjson.dumps({design.name: EVERYONE}).decode()},
+    )
+
+
+def _admits(
+    audience: Audience,
+    platform: str | None,
+    language: str | None,
+    section: str | None,
+    attributes: str | None,
+) -> bool:
+    return audience.admits(
+        platform=platform or "",
+        language=language or "",
+        section=section or "",
+        attributes=orjson.loads(attributes or "{}"),
     )
 
 

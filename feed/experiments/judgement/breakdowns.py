@@ -17,7 +17,7 @@ from feed.experiments.judgement.results import (
     TeamResult,
     TimeCourse,
 )
-from feed.experiments.log.exposure import Window
+from feed.experiments.log.exposure import MOST_VALUES, Window, segment_column
 from feed.experiments.log.local_days import day_name
 from feed.experiments.log.reader_days import HISTORY
 from feed.experiments.log.summaries import (
@@ -44,7 +44,7 @@ ORDERED = ("new", "returning", *HISTORY)
 """Values that have an order of their own; others come by size."""
 
 LARGEST_SEGMENTS = 10
-"""Values of one property that are shown; smaller ones are left out."""
+"""Values of a built-in property that are shown; smaller ones are left out."""
 
 LEAST_READERS = 50
 """Readers a segment needs in both variants to be shown."""
@@ -87,7 +87,9 @@ def split_segments(
         return ()
     metric = primaries[0].metric
     families = []
-    for column, title in SEGMENTS.items():
+    own = {segment_column(name): f"Attribute “{name}”" for name in experiment.segments}
+    for column, title in (SEGMENTS | own).items():
+        most = MOST_VALUES + 2 if column in own else LARGEST_SEGMENTS
         moments = {
             key: value
             for key, value in read_moments(connection, metric, [column]).items()
@@ -101,7 +103,7 @@ def split_segments(
                 name
                 for name, effect in effects.items()
                 if min(effect.control.n, effect.treatment.n) >= LEAST_READERS
-            ][:LARGEST_SEGMENTS]
+            ][:most]
             largest.sort(key=lambda name: ORDERED.index(name) if name in ORDERED else -1)
             shown = {name: effects[name] for name in largest}
             if len(shown) < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -17,6 +18,10 @@ BOT_ACTS_A_MINUTE = 20
 """A reader with this many clicks, or reads, or likes ... in one minute is taken for a program,
 not a person. Impressions do not count, because scrolling makes many, and neither do custom events,
 which a page or a backend may send by itself."""
+
+MOST_VALUES = 20
+"""Values of one attribute by which readers are split; the rest are `OTHER`."""
+NOT_KNOWN, OTHER = "not known", "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +90,44 @@ def create_requests(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_REQUESTS)
 
 
-def create_exposed(connection: duckdb.DuckDBPyConnection) -> None:
+def create_exposed(connection: duckdb.DuckDBPyConnection, segments: Sequence[str] = ()) -> None:
     """Create `exposed`: one row per reader whose feed a variant could have changed.
 
     A served feed exposes its reader when it carries the experiment, was asked for as
     personalized and was made on a rung where the variants' settings apply. Readers who ever had
     a test override are left out, and so are requests that could not be served as assigned
-    (`NOT_JOINED`). The first exposure dates the reader; readers seen in several
+    (`NOT_JOINED`). The first exposure dates the reader. It also says which attributes the reader
+    has: for each of `segments` there is a column (see `segment_column`) with the value,
+    `NOT_KNOWN`, or `OTHER` for all values but the `MOST_VALUES` that most readers have. Readers
+    seen in several
     variants, or in one that the definition does not know, are kept here for the trust checks and
     marked as not `sound`. Readers of the holdout are a group of their own, `HELD_OUT`.
     """
     connection.execute(_EXPOSED)
+    for name in segments:
+        connection.execute(_add_segment(name))
+    connection.execute("ALTER TABLE exposed DROP attributes")
     connection.execute(_BOTS)
+
+
+def segment_column(name: str) -> str:
+    """Return the column of `exposed`, and so of `readers`, that holds an attribute."""
+    return f"attribute_{name}"
+
+
+def _add_segment(name: str) -> str:
+    column, value = segment_column(name), f"json_extract_string(attributes, '$.{name}')"
+    return f"""
+ALTER TABLE exposed ADD COLUMN {column} VARCHAR;
+WITH largest AS (
+    SELECT {value} AS value FROM exposed
+    WHERE value IS NOT NULL GROUP BY value ORDER BY count(*) DESC, value LIMIT {MOST_VALUES}
+)
+UPDATE exposed SET {column} = CASE
+    WHEN {value} IS NULL THEN '{NOT_KNOWN}'
+    WHEN {value} IN (SELECT value FROM largest) THEN {value}
+    ELSE '{OTHER}' END
+"""  # noqa: S608 - the name was checked, the rest are constants
 
 
 def find_planned_look(
@@ -132,6 +163,7 @@ SELECT
     any_value(platform) AS platform,
     any_value(language) AS language,
     any_value(section) AS section,
+    any_value(attributes) AS attributes,
     arg_min(latency_ms, served_at) AS latency_ms
 FROM served
 WHERE served_at >= to_timestamp(getvariable('pre_from'))
@@ -143,7 +175,7 @@ _EXPOSED = """
 CREATE TABLE exposed AS
 WITH dealt AS (
     SELECT
-        user_id, logged_user_id, moment, platform, language,
+        user_id, logged_user_id, moment, platform, language, attributes,
         CASE WHEN json_valid(experiments)
              THEN json_extract_string(experiments, getvariable('experiment')) END AS variant
     FROM requests
@@ -161,7 +193,8 @@ SELECT
     min(moment) AS first_at,
     day_of(min(moment)) AS first_day,
     coalesce(arg_min(platform, moment), '') AS platform,
-    coalesce(arg_min(language, moment), '') AS language
+    coalesce(arg_min(language, moment), '') AS language,
+    arg_min(attributes, moment) AS attributes
 FROM dealt
 WHERE variant IS NOT NULL AND variant <> getvariable('not_joined')
   AND NOT list_contains(getvariable('excluded'), user_id)

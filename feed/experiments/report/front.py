@@ -142,6 +142,10 @@ def design_section(experiment: Experiment, window: Window) -> Section:
     """Return the definition as it was registered."""
     limits = ("platforms", "languages", "sections")
     chosen = [(name, getattr(experiment.audience, name)) for name in limits]
+    chosen += [
+        (name, [value or "not known" for value in values])
+        for name, values in experiment.audience.attributes.items()
+    ]
     audience = "; ".join(f"{name} {', '.join(values)}" for name, values in chosen if values)
     low, high = experiment.buckets
     traffic = (high - low) / BUCKETS or experiment.traffic

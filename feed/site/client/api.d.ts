@@ -145,6 +145,12 @@ export interface Preferences {
   personalization: boolean;
 }
 
+/**
+ * At most 16 attributes. A name has 1 to 32 lower-case letters, digits and `_`, and starts with a
+ * letter; a value has 1 to 64 characters and no comma. Null and "" are left out.
+ */
+export type ReaderAttributes = Record<string, string | number | boolean | null>;
+
 /** A reader's preferences, and the reader's id. */
 export interface ReaderPreferences extends Preferences {
   user_id: string;
@@ -239,6 +245,12 @@ export interface FeedClientOptions {
   headers?: Record<string, string>;
   /** Sent with every event; device and platform are also sent with every feed request. */
   context?: Record<string, string>;
+  /**
+   * What the page knows of the reader, for experiments, as `{ subscriber: "yes" }`; sent with every
+   * feed request. Change it with `client.attributes = ...`. What the newsroom has stored about the
+   * reader counts before it.
+   */
+  attributes?: ReaderAttributes;
   /**
    * Keeps unsent events across a reload. Each tab needs its own, so the default is
    * `sessionStorage`.

@@ -5,6 +5,7 @@ export class FeedClient {
     baseUrl: string;
     headers: Record<string, string>;
     context: Record<string, string>;
+    attributes: import("./api.js").ReaderAttributes;
     onReader: (userId: string, who: {
         guest: boolean;
     }) => void;

@@ -38,12 +38,13 @@ export class FeedClient {
 
   /** @param {import("./api.js").FeedClientOptions} options */
   constructor(options) {
-    const { baseUrl = "", headers = {}, context = {} } = options;
+    const { baseUrl = "", headers = {}, context = {}, attributes = {} } = options;
     const { storage = storageNamed("sessionStorage") } = options;
     const { guestStorage = storageNamed("localStorage"), fetch } = options;
     this.baseUrl = baseUrl;
     this.headers = headers;
     this.context = context;
+    this.attributes = attributes;
     this.onReader = options.onReader ?? (() => {});
     this.onProblem = options.onProblem ?? (() => {});
     this.onRejected = options.onRejected ?? (() => {});
@@ -118,7 +119,9 @@ export class FeedClient {
     await within(FLUSH_BEFORE_MS, this.flush());
     const { device, platform } = this.context;
     const named = this.#readers.named ? { user_id: this.userId } : {};
-    const query = { ...named, limit, cursor, section, language, mode, device, platform };
+    const attributes = attributesText(this.attributes);
+    const stated = { device, platform, attributes };
+    const query = { ...named, limit, cursor, section, language, mode, ...stated };
     return this.request("GET", "/v1/feed", { query, signal });
   }
 
@@ -284,6 +287,12 @@ export class FeedClient {
       options,
     );
   }
+}
+
+/** As the service reads them. @param {import("./api.js").ReaderAttributes} attributes */
+function attributesText(attributes) {
+  const known = Object.entries(attributes).filter(([, value]) => value != null && value !== "");
+  return known.map(([name, value]) => `${name}:${value}`).join();
 }
 
 /** Wait for something, but not for long. @param {number} ms @param {Promise<unknown>} work */

@@ -1,10 +1,11 @@
 -- Put what was held on a merged id to what is held on its reader, once, and record it.
 -- KEYS: 1 stream; 2 unit; 3 ids merged in; 4 engagements; 5 clicked; 6 shown; 7 reactions;
---       8 hidden; 9 saved; 10 undone; 11 preferences; 12 list of slate keys (all of the reader)
--- ARGV: 1 merged id; 2 when it was merged, ms; 3 reader; 4 reader TTL s; 5 TTL s of preferences and unit;
---       6 JSON object of what leave_reader returned of the merged id
+--       8 hidden; 9 saved; 10 undone; 11 preferences; 12 list of slate keys; 13 attributes (all of
+--       the reader)
+-- ARGV: 1 merged id; 2 when it was merged, ms; 3 reader; 4 reader TTL s;
+--       5 TTL s of preferences, unit and attributes; 6 JSON object of what leave_reader returned of the merged id
 -- Returns `moved` and the other reader, `gone` (erased meanwhile) or `done`; else `joined`.
-local HISTORY, SHOWN, READ, MARKS = 200, 300, 1000, 1000
+local HISTORY, SHOWN, READ, MARKS, ATTRIBUTES = 200, 300, 1000, 1000, 16
 local LIKE, DISLIKE, OFF = 1, 2, 48
 local from, at, to, ttl, long_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local held = cjson.decode(ARGV[6])
@@ -127,6 +128,19 @@ local function join_marks(key, pairs_held)
   keep(key, MARKS)
 end
 
+-- What is known of the reader counts before what was known of the id.
+local function join_attributes()
+  local known, count = cjson.decode(redis.call('GET', KEYS[13]) or '{}'), 0
+  for _ in pairs(known) do count = count + 1 end
+  for name, value in pairs(cjson.decode(held.attributes)) do
+    if not known[name] and count < ATTRIBUTES then
+      known[name], count = value, count + 1
+    end
+  end
+  redis.call('SET', KEYS[13], cjson.encode(known), 'EX', long_ttl)
+end
+
+if held.attributes ~= '' then join_attributes() end
 if not is_off then
   if #held.read > 0 then join_clicks() end
   if #held.history > 0 then join_history() end
