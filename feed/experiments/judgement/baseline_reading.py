@@ -113,8 +113,8 @@ def _offer(connection: duckdb.DuckDBPyConnection, design: Experiment) -> None:
     admitted = "true"
     if design.audience != Audience():
         columns = ("platform", "language", "section", "attributes")
-        found = connection.execute(f"SELECT DISTINCT {', '.join(columns)} FROM requests").fetchall()
-        rows = [row for row in found if _admits(design.audience, *row)]
+        found = connection.table("requests").project(", ".join(columns)).distinct()
+        rows = [row for row in found.fetchall() if _admits(design.audience, *row)]
         lists = ", ".join(f"unnest(${name}::VARCHAR[]) AS {name}" for name in columns)
         connection.execute(
             f"CREATE TEMP TABLE admitted AS SELECT {lists}",
