@@ -35,8 +35,11 @@ def test_a_definition_survives_json_and_back() -> None:
             audience={"platforms": ["web"], "attributes": {"subscriber": ["yes", ""]}},
             segments=["region"],
         ),
+        created_at=1_690_000_000.25,
         started_at=1_700_000_000.5,
+        stopped_at=1_710_000_000.75,
         overrides={"qa-1": "plain"},
+        excluded=("qa-2",),
         buckets=(0, 5000),
     )
     assert (

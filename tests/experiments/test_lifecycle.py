@@ -219,3 +219,13 @@ def test_two_layers_may_not_both_interleave(store: RedisStore) -> None:
     start_experiment(store, "first", registry=NO_MODELS, now=NOW, by="desk")
     with pytest.raises(ConflictError, match="interleave"):
         start_experiment(store, "second", registry=NO_MODELS, now=NOW, by="desk")
+
+
+def test_readers_of_old_and_new_overrides_are_left_out_of_the_next_version(
+    store: RedisStore,
+) -> None:
+    create_experiment(store, BOOST, now=NOW, by="desk")
+    set_override(store, "boost", "old-tester", "off", now=NOW, by="desk")
+    changed = replace(BOOST, alpha=0.1, overrides={"new-tester": "off"}, excluded=("desk-phone",))
+    stored = create_experiment(store, changed, now=NOW + 1, by="desk")
+    assert stored.excluded == ("desk-phone", "new-tester", "old-tester")
