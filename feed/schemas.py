@@ -162,8 +162,10 @@ def build_event(given: EventIn, now: float) -> Event:
     moment = given.get("occurred_at")
     occurred_at = now if moment is None else epoch_seconds(moment)
     fields: dict[str, Any] = {**given, "received_at": now, "occurred_at": occurred_at}
-    fields["article_id"] = given.get("article_id") or ""
-    fields["name"] = given.get("name") or ""
+    has_own = given["kind"] is EventKind.CUSTOM or "name" in given or "value" in given
+    if given.get("article_id") and not has_own:
+        return Event(**fields)  # most are so: they need no further check
+    fields |= {name: given.get(name) or "" for name in ("article_id", "name")}
     return check_event(Event(**fields))
 
 

@@ -154,7 +154,15 @@ def test_they_are_exported_and_erased(site: Any) -> None:
     assert site.client.get(PATH).json["attributes"] == {}
 
 
-def test_a_login_adds_those_of_the_guest_to_what_is_not_known_of_the_reader(site: Any) -> None:
+def test_what_is_known_of_the_reader_counts_before_what_was_known_of_the_guest(site: Any) -> None:
+    put(site, subscriber="yes")
+    guest = {"subscriber": "no", "region": "north"}
+    site.client.put("/v1/users/guest/attributes", json={"attributes": guest})
+    site.client.post("/v1/users/reader/merge", json={"from": "guest"})
+    assert site.client.get(PATH).json["attributes"] == {"subscriber": "yes", "region": "north"}
+
+
+def test_a_login_adds_those_of_the_guest_up_to_the_limit(site: Any) -> None:
     put(site, subscriber="yes", **{f"a{n:02}": "x" for n in range(13)})
     guest = "/v1/users/guest/attributes"
     others = {"subscriber": "no", "region": 'n/ø"', "city": "y", "zone": "z"}

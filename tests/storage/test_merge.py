@@ -56,8 +56,10 @@ def test_everything_of_the_id_becomes_the_readers(store, make_event, make_served
         ]
     )
     store.save_served(make_served(user_id=anon), new_slate=True)
+    store.write_attributes(anon, {"region": "north"})
     assert store.merge_reader(anon, reader, LATER) == Merge(reader, is_new=True)
     state = store.read_reader(reader)
+    assert state.attributes == {"region": "north"}
     assert [(e.kind, e.article_id, e.occurred_at, e.dwell_s) for e in state.history] == [
         (EventKind.CLICK, "a", NOW + 1, None),
         (EventKind.CLICK, "b", NOW + 2, None),
