@@ -24,7 +24,7 @@ from feed.experiments.design.lifecycle import (
     stop_experiment,
 )
 from feed.experiments.design.ramp import due_step, ramp_experiment
-from feed.experiments.design.traffic import RampStep, TrafficStep
+from feed.experiments.design.traffic import RampStep, TrafficStep, cumulate_joined
 from feed.models.registry import ModelRegistry
 from feed.storage.redis_store import RedisStore
 
@@ -220,3 +220,10 @@ def test_layers_stay_exclusive_and_nobody_is_dealt_anew_in_any_order(
         for key, readers in now_dealt.items():
             assert before.get(key, {}).items() <= readers.items()
         before = now_dealt
+
+
+def test_readers_join_each_part_of_the_traffic_from_its_opening_on() -> None:
+    arrivals = [100.0, 50.0, 25.0]
+    assert cumulate_joined(arrivals, 0.1, ()) == pytest.approx([10.0, 15.0, 17.5])
+    assert cumulate_joined(arrivals, 0.1, (RampStep(1.0, 0.5),)) == pytest.approx([10, 55, 77.5])
+    assert cumulate_joined(arrivals, 0.1, (RampStep(0.5, 0.5),)) == pytest.approx([30, 65, 82.5])
