@@ -232,7 +232,9 @@ def test_the_steps_stand_in_the_report(report_on: ReportOn) -> None:
     assert "20.00\u202f% from 2024-10-04T00:00:00.000Z, 100.00\u202f% from 2024-10-08" in text
     assert "An upright line marks a day on which the traffic grew." in text
     assert '"steps":' in text
-    assert "upright line" not in readable(report_on(LIFTED), html=True)
+    assert 'class="line muted dashed"' in text
+    for word in ("upright line", "line muted dashed"):
+        assert word not in readable(report_on(LIFTED), html=True)
 
 
 def test_new_readers_a_day_are_counted_since_the_traffic_last_grew(report_on: ReportOn) -> None:
