@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule, Variant
+from feed.experiments.design.traffic import cumulate_joined
 from feed.experiments.judgement.baseline import Baseline
 from feed.experiments.statistics.aggregates import GROUPS, NO_READERS, Moments
 from feed.experiments.statistics.effects import ArmMean, welch_freedom
@@ -91,15 +91,14 @@ def compute_need(design: Experiment, baseline: Baseline) -> Need:
     report uses, guardrail metrics for a treatment that changes nothing; each single one then has
     the power wanted, not all of them together.
     """
-    joined = design.traffic * (1.0 - design.holdout_share)
-    arrivals = [came * joined for came in baseline.arrivals]
+    arrivals = [came * (1.0 - design.holdout_share) for came in baseline.arrivals]
     if not arrivals:
         return Need(reason="the archive holds no personalized feeds to plan from")
     primaries = _plan_primaries(design, baseline, design.minimum_effect)
     guardrails = [_plan_guardrail(design, spec, baseline) for spec in design.guardrails]
     unknown = next((need.reason for need in primaries if need.readers is None), "")
     held = [need.readers for need in guardrails if need.readers is not None]
-    cumulative = list(accumulate(arrivals))
+    cumulative = cumulate_joined(arrivals, design.traffic, design.ramp)
     curve = []
     for factor in CURVE:
         effect = factor * design.minimum_effect
@@ -107,18 +106,23 @@ def compute_need(design: Experiment, baseline: Baseline) -> Need:
         readers = None if unknown else max(held + [n for n in wanted if n is not None])
         curve.append(CurvePoint(effect, readers, _days_for(design, readers, cumulative)))
     planned = curve[CURVE.index(1.0)]
-    week = arrivals[-DAYS_A_WEEK:]
     return Need(
         planned.readers,
         planned.days,
         unknown
         or ("" if planned.days else "the archive's readers do not grow towards that number"),
-        readers_a_day=sum(week) / len(week),
+        readers_a_day=_growth(cumulative),
         comparisons=design.comparisons,
         covariate_days=baseline.covariate_days,
         metrics=(*primaries, *guardrails),
         curve=tuple(curve),
     )
+
+
+def _growth(cumulative: Sequence[float]) -> float:
+    """Return the readers who join on a day, in the last week."""
+    before = [0.0, *cumulative][-DAYS_A_WEEK - 1 :]
+    return (before[-1] - before[0]) / (len(before) - 1)
 
 
 def _plan_primaries(design: Experiment, baseline: Baseline, effect: float) -> list[MetricNeed]:
