@@ -14,6 +14,7 @@ from lab.simulation.archive import World, write_simulated_log
 
 from feed.commands.ab_report import ab_report
 from feed.commands.experiment import experiment
+from feed.commands.experiment_metrics import metrics
 from feed.domain import format_time
 
 DAY = 86_400
@@ -146,3 +147,50 @@ def test_a_damaged_archive_is_said_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(ab_report, arguments)
     assert result.exit_code == 1
     assert "cannot be read" in result.output
+
+
+OWN = """[subscriptions]
+title = "Subscriptions per reader"
+kind = "mean"
+count = "custom:subscribe"
+better = "up"
+"""
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_design_takes_the_declaration_of_the_file_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN)
+    monkeypatch.setenv("FEED_METRICS_FILE", str(file))
+    planned = {**DESIGN, "name": "own", "planned_readers": 1000, "planned_days": 7}
+    made = run(
+        "create",
+        "-",
+        "--data",
+        str(tmp_path),
+        given={**planned, "primary_metrics": ["subscriptions"]},
+    )
+    assert made.exit_code == 0, made.output
+    file.unlink()
+    shown = json.loads(run("show", "own", "--data", str(tmp_path)).output)
+    assert shown["metrics"]["subscriptions"]["count"] == "custom:subscribe"
+
+
+def test_metrics_are_listed_with_those_of_the_site(tmp_path: Path) -> None:
+    (tmp_path / "metrics.toml").write_text(OWN)
+    listed = CliRunner(env={"COLUMNS": "200"}).invoke(metrics, ["--data", str(tmp_path)])
+    assert listed.exit_code == 0, listed.output
+    assert "qualified_reads" in listed.output
+    assert "custom:subscribe per reader" in listed.output
+
+
+def test_a_file_of_metrics_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN)
+    assert CliRunner().invoke(metrics, ["check", str(file)]).exit_code == 0
+    file.write_text(OWN.replace("up", "upwards"))
+    refused = CliRunner().invoke(metrics, ["check", str(file)])
+    assert refused.exit_code == 2
+    assert "own.toml, line 5: subscriptions.better: must be one of up, down" in refused.output
