@@ -405,6 +405,8 @@ def test_a_later_change_of_the_file_changes_no_design(tmp_path: Path) -> None:
     stored = json.loads(json.dumps(experiment_to_json(before)))
     assert experiment_from_json(stored) == before
     assert design_from_json(stored, settings).metric("donations").winsorise == 0.9
+    stored["secondary_metrics"].append("days_with_donation")  # the file is read for this one
+    assert design_from_json(stored, settings).metric("donations").winsorise == 0.9
     assert design_from_json(body(), settings).metric("donations").winsorise == 0.8
 
 
