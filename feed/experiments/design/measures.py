@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from feed.custom_data import EVENT_NAME
 from feed.domain import InvalidInputError
 from feed.experiments.design.parsing import Reader
 
@@ -78,8 +78,6 @@ CHOICES: dict[How, tuple[str, ...]] = {
 }
 """What each way to measure may be of. All but the last take `custom:NAME`, too."""
 
-NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
-"""Names of metrics and of a site's own events."""
 NAME_RULE = "must be 1 to 64 lower-case letters, digits and _, starting with a letter"
 
 
@@ -99,7 +97,7 @@ class Measure:
     at_least: float | None = None
 
     def __post_init__(self) -> None:
-        if self.of.startswith(CUSTOM) and not NAME_PATTERN.fullmatch(self.event):
+        if self.of.startswith(CUSTOM) and not EVENT_NAME.fullmatch(self.event):
             raise InvalidInputError(self.how, f"must name an event after {CUSTOM}; it {NAME_RULE}")
 
     @property
@@ -155,7 +153,7 @@ def read_measure(reader: Reader, *ways: How) -> Measure:
     (how,) = given
     of = reader.text(how)
     custom = of.startswith(CUSTOM) and how != "distinct"
-    if custom and not NAME_PATTERN.fullmatch(of.removeprefix(CUSTOM)):
+    if custom and not EVENT_NAME.fullmatch(of.removeprefix(CUSTOM)):
         raise reader.error(how, f"must name an event after {CUSTOM}, whose name {NAME_RULE}")
     if not custom and of not in CHOICES[how]:
         names = [*([] if how == "distinct" else [f"{CUSTOM}NAME"]), *CHOICES[how]]

@@ -9,9 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from feed.custom_data import EVENT_NAME
 from feed.domain import InvalidInputError
 from feed.experiments.design.measures import (
-    NAME_PATTERN,
     NAME_RULE,
     How,
     Measure,
@@ -29,20 +29,30 @@ WINSORISED_AT = 0.99
 
 
 class MetricKind(StrEnum):
-    """How a metric's number comes about.
-
-    ``mean``: what one reader did, per reader or per active day. ``ratio``: one quantity over
-    another, as a ratio of means per reader. ``share``: the same of a part and its whole; or the
-    readers, or active days, on which something happened at least once. ``quantile`` and
-    ``distinct``: a quantile of single values, and the number of different ones; only a group of
-    readers has them.
-    """
+    """How a metric's number comes about."""
 
     MEAN = "mean"
     RATIO = "ratio"
     SHARE = "share"
     QUANTILE = "quantile"
     DISTINCT = "distinct"
+
+    @property
+    def meaning(self) -> str:
+        """What it is, in a sentence fragment."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    MetricKind.MEAN: "a number or a sum per reader, or per active day",
+    MetricKind.RATIO: "one quantity over another, as a ratio of means per reader",
+    MetricKind.SHARE: (
+        "the readers who did something at least once, or the active days on which they did; with a"
+        " numerator and a denominator, a part of its whole"
+    ),
+    MetricKind.QUANTILE: "a quantile of single values, over groups of readers",
+    MetricKind.DISTINCT: "how many different ones there are, over groups of readers",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +110,8 @@ class Metric:
             return ""
         there = f"{self.measure.column} > 0"
         once = f" AND NOT coalesce(bool_or({there}) OVER before, false)"
-        return f"CAST({there}{once if self.per == 'reader' else ''} AS INTEGER)"
+        active = " AND active_days > 0"  # a custom event alone does not make a day active
+        return f"CAST({there}{once if self.per == 'reader' else active} AS INTEGER)"
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -145,7 +156,7 @@ _WAYS: dict[MetricKind, tuple[How, ...]] = {
 }
 """How the one measure of a kind may be taken."""
 
-_FIELDS: dict[MetricKind, tuple[str, ...]] = {
+FIELDS: dict[MetricKind, tuple[str, ...]] = {
     MetricKind.MEAN: ("count", "sum", "at_least", "per", "winsorise"),
     MetricKind.RATIO: ("numerator", "denominator", "winsorise"),
     MetricKind.SHARE: ("count", "at_least", "per", "numerator", "denominator"),
@@ -168,11 +179,11 @@ def metric_from_json(name: str, data: Any, prefix: str = "") -> Metric:
     Raises:
         InvalidInputError: a field is unknown, missing, of the wrong type or breaks a rule.
     """
-    if not NAME_PATTERN.fullmatch(name):
+    if not EVENT_NAME.fullmatch(name):
         raise InvalidInputError(f"{prefix}{name}", NAME_RULE)
     reader = Reader(data, prefix=f"{prefix}{name}.")
     kind = reader.choice("kind", MetricKind)
-    reader.only({*_FIELDS_OF_ALL, *_FIELDS[kind]}, f"is not a field of kind {kind}")
+    reader.only({*_FIELDS_OF_ALL, *FIELDS[kind]}, f"is not a field of kind {kind}")
     values: dict[str, Any] = {"title": reader.text("title", longest=80)}
     values["better"] = reader.one_of("better", get_args(Better))
     values["form"] = "share" if kind is MetricKind.SHARE else "number"
@@ -201,7 +212,7 @@ def metric_to_json(metric: Metric) -> dict[str, Any]:
     else:
         data["numerator"] = measure_to_json(metric.measure)
         data["denominator"] = measure_to_json(metric.over)
-    if "per" in _FIELDS[metric.kind] and metric.over is None:
+    if "per" in FIELDS[metric.kind] and metric.over is None:
         data["per"] = metric.per
     if metric.kind is MetricKind.QUANTILE:
         data["quantile"] = metric.quantile

@@ -10,6 +10,7 @@ import numpy as np
 
 from feed.experiments.design.measures import Measure
 from feed.experiments.design.metrics import Metric, MetricKind
+from feed.experiments.log.acts import WITHIN
 from feed.experiments.log.exposure import Window
 from feed.experiments.statistics.aggregates import GROUPS, NO_READERS, PAIRS, Moments
 
@@ -262,9 +263,8 @@ def _single_values(measure: Measure) -> str:
         )
     return (
         "SELECT variant, part, arg_min(amount, moment) AS value"  # noqa: S608 - checked names
-        " FROM acts JOIN members USING (reader)"
-        f" WHERE {measure.condition} AND moment >= first_moment"
-        " AND moment < getvariable('to_at') GROUP BY variant, part, reader, event"
+        f" FROM acts JOIN members USING (reader) WHERE {measure.condition} AND {WITHIN}"
+        " GROUP BY variant, part, reader, event, first_moment HAVING min(moment) >= first_moment"
     )
 
 

@@ -56,7 +56,8 @@ def primary_section(report: Report) -> Section:
 
 def _primary(report: Report, result: MetricResult, comparison: Comparison) -> list[Block]:
     title = titled(report, result.metric, comparison.treatment)
-    blocks: list[Block] = [Heading(title), Paragraph(result.metric.note, "note")]
+    note = result.metric.note or f"Measured: {result.metric.meaning}."
+    blocks: list[Block] = [Heading(title), Paragraph(note, "note")]
     estimates = _estimates(report, result, comparison)
     if comparison.raw.relative is not None:
         target = result.metric.sign * report.experiment.minimum_effect

@@ -172,6 +172,7 @@ def design_section(experiment: Experiment, window: Window) -> Section:
         ("Audience", audience or "every reader with personalization on"),
         ("Held out of every experiment", percent(experiment.holdout_share)),
         ("Primary", ", ".join(experiment.metric(m).title for m in experiment.primary_metrics)),
+        *((f"Metric {m.name}", f"{m.title}: {m.meaning}") for m in experiment.metrics.values()),
         ("Smallest effect worth finding", percent(experiment.minimum_effect)),
         ("Error and power", f"{percent(experiment.alpha)} and {percent(experiment.power)}"),
         ("Planned", planned),
