@@ -52,10 +52,8 @@ class AlertSender:
 
     def due(self, known: Mapping[str, Watched]) -> list[Alert]:
         """Return the alerts that should be sent now, oldest first."""
-        if not self.is_set:
-            return []
-        now = self._clock()
-        due = [a for one in known.values() for a in one.waiting if a.due_at <= now]
+        now, waiting = self._clock(), [a for one in known.values() for a in one.waiting]
+        due = [alert for alert in waiting if self.is_set and alert.due_at <= now]
         return sorted(due, key=lambda alert: alert.at)
 
     def send_due(self, may_go_on: Callable[[], bool]) -> None:

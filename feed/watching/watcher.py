@@ -143,9 +143,10 @@ class Watcher:
         seen_at = before.at if before and before.version == experiment.version else 0.0
         if experiment.status is Status.STOPPED:
             return seen_at < experiment.stopped_at > self._clock() - DAY_S
+        waited_s = self._clock() - (seen_at or experiment.started_at)
         pause_s = self._settings.watch_minutes * MINUTE_S
-        waited_s = self._clock() - max(seen_at, experiment.started_at)
-        return experiment.status is Status.RUNNING and not 0.0 <= waited_s < pause_s
+        was_set_back = seen_at > 0.0 > waited_s
+        return self._can_be_seen(experiment) and (waited_s >= pause_s or was_set_back)
 
     def _look_at_each(
         self, names: list[str], wanted: Callable[[Experiment], bool]
