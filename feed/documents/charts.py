@@ -129,13 +129,17 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class LineChart:
-    """Series over two axes; `target` is a dashed line, `height` is in pixels."""
+    """Series over two axes.
+
+    `height` is in pixels, `target` a dashed level line, `marks` are upright lines at values of x.
+    """
 
     x: Axis
     y: Axis
     series: tuple[Series, ...]
     height: int
     target: float | None = None
+    marks: tuple[float, ...] = ()
 
     def lines(self, series: Series) -> list[str]:
         """Return the lines through a series as SVG paths, broken where a value is missing."""

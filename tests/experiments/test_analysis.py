@@ -22,6 +22,7 @@ from feed.experiments.design.definitions import (
     StoppingRule,
     Variant,
 )
+from feed.experiments.design.traffic import TrafficStep
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
 from feed.experiments.judgement.wording import number
@@ -189,6 +190,63 @@ def test_held_out_readers_are_compared_with_every_variant_and_with_all(
         assert interval.covers(truth)
     assert [r.metric.name for r in found.metrics] == ["qualified_reads", "section_entropy"]
     assert "kept out of every experiment" in readable(report, html=True)
+
+
+RAMPED = replace(LIFTED, held_out=0.3, days=8, steps=((0, 0.2), (4, 1.0)))
+GROWN = {
+    "holdout_share": 0.3,
+    "alpha": 0.001,
+    "planned_readers": 2_500,
+    "steps": tuple(
+        TrafficStep(RAMPED.start_at + day * DAY_S, share) for day, share in RAMPED.steps
+    ),
+}
+
+
+def test_readers_who_join_in_a_later_step_count_from_their_own_start(report_on: ReportOn) -> None:
+    report = report_on(RAMPED, **GROWN)
+    assert failed(report) == set()
+    reads = report.primaries[0].comparisons[0].deciding.relative_interval
+    assert reads is not None
+    assert reads.covers(RAMPED.lift)
+    assert reads.low > 0
+    joined = [look.effect.control.n for look in report.courses[0].daily]
+    assert joined[4] > 3 * joined[3]
+    assert report.verdict.kind is VerdictKind.SHIP
+
+
+def test_held_out_readers_enter_by_the_same_steps_as_all_others(report_on: ReportOn) -> None:
+    found = report_on(RAMPED, **GROWN).holdout
+    assert found is not None
+    assert found.p_value is not None
+    assert found.p_value > 0.001
+    reads = {c.treatment: c.deciding.relative_interval for c in found.metrics[0].comparisons}
+    for name, truth in {"control": 0.0, "treatment": RAMPED.lift}.items():
+        interval = reads[name]
+        assert interval is not None
+        assert interval.covers(truth)
+
+
+def test_the_steps_stand_in_the_report(report_on: ReportOn) -> None:
+    text = readable(report_on(RAMPED, **GROWN), html=True)
+    assert "20.00\u202f% from 2024-10-04T00:00:00.000Z, 100.00\u202f% from 2024-10-08" in text
+    assert "An upright line marks a day on which the traffic grew." in text
+    assert '"steps":' in text
+    assert 'class="line muted dashed"' in text
+    for word in ("upright line", "line muted dashed"):
+        assert word not in readable(report_on(LIFTED), html=True)
+
+
+def test_new_readers_a_day_are_counted_since_the_traffic_last_grew(report_on: ReportOn) -> None:
+    """Nearly all come on the last day, and none of them is of the holdout."""
+    late = replace(RAMPED, lift=0.0, steps=((0, 0.05), (7, 1.0)))
+    steps = tuple(TrafficStep(late.start_at + day * DAY_S, share) for day, share in late.steps)
+    report = report_on(late, steps=steps, holdout_share=0.3, planned_readers=6_000)
+    *_, before, now = (
+        look.effect.control.n + look.effect.treatment.n for look in report.courses[0].daily
+    )
+    rate = f"at the present rate of {number(now - before)} new readers a day"
+    assert rate in " ".join(report.verdict.reasons)
 
 
 def test_a_holdout_of_which_nobody_is_marked_is_said_to_be_empty(report_on: ReportOn) -> None:

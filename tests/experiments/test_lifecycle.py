@@ -9,6 +9,7 @@ from feed.config import RankingConfig
 from feed.domain import ConflictError, InvalidInputError, NotFoundError
 from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.design.lifecycle import (
+    archive_experiment,
     create_experiment,
     named_models,
     read_experiment,
@@ -219,3 +220,23 @@ def test_two_layers_may_not_both_interleave(store: RedisStore) -> None:
     start_experiment(store, "first", registry=NO_MODELS, now=NOW, by="desk")
     with pytest.raises(ConflictError, match="interleave"):
         start_experiment(store, "second", registry=NO_MODELS, now=NOW, by="desk")
+
+
+def test_an_archived_draft_holds_no_model_and_a_new_design_shows_it_again(
+    store: RedisStore,
+) -> None:
+    create_experiment(store, with_model("models", "v7"), now=NOW, by="desk")
+    archive_experiment(store, "models", now=NOW, by="desk")
+    assert named_models(read_experiments(store).values()) == frozenset()
+    assert (
+        create_experiment(store, with_model("models", "v7"), now=NOW, by="desk").archived is False
+    )
+    assert named_models(read_experiments(store).values()) == {"v7"}
+
+
+def test_long_values_are_cut_in_the_audit_log(store: RedisStore) -> None:
+    create_experiment(store, replace(BOOST, hypothesis="h" * 2000), now=NOW, by="desk")
+    create_experiment(store, replace(BOOST, hypothesis="i" * 2000), now=NOW + 1, by="desk")
+    newest = store.read_audit(1)[0]
+    assert newest.before == {"hypothesis": "h" * 500 + "…"}
+    assert newest.after == {"hypothesis": "i" * 500 + "…"}

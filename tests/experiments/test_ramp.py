@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import scipy.stats
@@ -24,7 +25,7 @@ from feed.experiments.design.lifecycle import (
     stop_experiment,
 )
 from feed.experiments.design.ramp import due_step, ramp_experiment
-from feed.experiments.design.traffic import RampStep, TrafficStep
+from feed.experiments.design.traffic import RampStep, TrafficStep, cumulate_joined
 from feed.models.registry import ModelRegistry
 from feed.storage.redis_store import RedisStore
 
@@ -220,3 +221,44 @@ def test_layers_stay_exclusive_and_nobody_is_dealt_anew_in_any_order(
         for key, readers in now_dealt.items():
             assert before.get(key, {}).items() <= readers.items()
         before = now_dealt
+
+
+def test_readers_join_each_part_of_the_traffic_from_its_opening_on() -> None:
+    arrivals = [100.0, 50.0, 25.0]
+    assert cumulate_joined(arrivals, 0.1, ()) == pytest.approx([10.0, 15.0, 17.5])
+    assert cumulate_joined(arrivals, 0.1, (RampStep(1.0, 0.5),)) == pytest.approx([10, 55, 77.5])
+    assert cumulate_joined(arrivals, 0.1, (RampStep(0.5, 0.5),)) == pytest.approx([30, 65, 82.5])
+
+
+class HurriedStore(RedisStore):
+    """A store on which somebody else is quicker: acts right after the experiments were read."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def read_experiments(self) -> dict[str, dict[str, Any]]:
+        found = super().read_experiments()
+        act, self.meanwhile = self.meanwhile, None
+        if act is not None:
+            act()
+        return found
+
+
+def test_two_at_once_cannot_get_the_same_readers(
+    store: RedisStore, store_settings: Settings
+) -> None:
+    hurried = HurriedStore(store_settings)
+    whole = replace(SLOW, traffic=0.8, ramp=())
+    for name in ("one", "two"):
+        create_experiment(store, replace(whole, name=name), now=NOW, by="desk")
+    hurried.meanwhile = lambda: start_experiment(
+        store, "one", registry=NO_MODELS, now=NOW, by="desk"
+    )
+    with pytest.raises(ConflictError, match="another experiment"):
+        start_experiment(hurried, "two", registry=NO_MODELS, now=NOW, by="desk")
+    small = replace(SLOW, name="three", traffic=0.1, ramp=())
+    hurried.meanwhile = lambda: begin(store, small)
+    with pytest.raises(ConflictError, match="another experiment"):
+        grow(hurried, "one", 1.0)
+    hurried.close()
+    with pytest.raises(ConflictError, match="can grow to"):
+        grow(store, "one", 1.0)

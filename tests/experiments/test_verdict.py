@@ -20,6 +20,7 @@ from feed.experiments.judgement.estimates import (
     judge_guardrail,
     planned_pair,
 )
+from feed.experiments.judgement.forecast import forecast_days
 from feed.experiments.judgement.results import (
     ArmSummary,
     CheckState,
@@ -183,3 +184,20 @@ def test_the_planned_pair_follows_the_shares(shares: tuple[float, float]) -> Non
         Variant(name=n, share=s) for n, s in zip(("control", "new"), shares, strict=True)
     )
     assert planned_pair(dataclasses.replace(DESIGN, variants=variants), "new") == 8000
+
+
+@pytest.mark.parametrize(
+    ("status", "buckets", "said"),
+    [
+        (Status.RUNNING, (0, 2_000), "let more readers in"),
+        (Status.RUNNING, (0, 10_000), "plan a new experiment with more traffic"),
+        (Status.STOPPED, (0, 2_000), "plan a new experiment with more traffic"),
+    ],
+)
+def test_more_readers_are_suggested_where_the_traffic_can_still_grow(
+    status: Status, buckets: tuple[int, int], said: str
+) -> None:
+    undecided = dataclasses.replace(DESIGN, status=status, started_at=1.0, buckets=buckets)
+    forecast, suggestion = forecast_days(undecided, (), readers=10, arrivals=0.0)
+    assert "no new reader came lately" in forecast
+    assert said in suggestion

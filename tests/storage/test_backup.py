@@ -13,11 +13,13 @@ from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.installation_backup import backup, copy_archive, restore
 from feed.storage.key_names import Keys
+from feed.storage.records import AuditEntry
 from feed.storage.redis_store import RedisStore
 from feed.storage.store_dump import StoreDump
 from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
+ENTRY = AuditEntry(NOW, "desk", "created", "experiments/calmer", None, {"owner": "desk"})
 ERASED = {"boost": {"2026-05-01": {"control": 3, "off": 1}}}
 
 
@@ -35,6 +37,7 @@ def used(store, store_settings, tmp_path, make_event, make_article, make_served)
     store.write_preferences("u1", Preferences(languages=("de",)))
     store.add_sources({"quay": {"address": "https://quay.example/rss"}})
     store.write_source_state("quay", {"etag": "1"})
+    store.write_experiment("calmer", {"a": 1}, version=1, entry=ENTRY)
     store.save_served(make_served(), new_slate=True)
     store.merge_reader("u2", "v1", NOW)
     add_erased(store_settings.data_dir / "archive", ERASED)
@@ -61,6 +64,8 @@ def test_a_restored_installation_goes_on_where_the_backup_was_made(
     assert report.records > 40
     assert restore(empty_settings, tmp_path / "copy").records == report.records
     with closing(RedisStore(empty_settings)) as restored:
+        assert restored.read_experiments() == store.read_experiments() != {}
+        assert restored.read_audit(10) == store.read_audit(10) == [ENTRY]
         assert restored.read_source("quay") == store.read_source("quay") != (None, None)
         for user_id in ("u1", "u2", "v1", "reader", "stranger"):
             assert restored.read_reader(user_id) == store.read_reader(user_id)

@@ -225,6 +225,11 @@ class Experiment:
         traffic = (high - low) / BUCKETS or self.traffic
         return self.steps or (TrafficStep(self.started_at, traffic),)
 
+    def opened_until(self, moment: float) -> tuple[TrafficStep, ...]:
+        """Return the start, and the steps by which the traffic had grown before a moment."""
+        first, *later = self.opened
+        return first, *(step for step in later if step.at < moment)
+
     def variant(self, name: str) -> Variant:
         """Return a variant by name; the caller got the name from this definition."""
         return next(variant for variant in self.variants if variant.name == name)

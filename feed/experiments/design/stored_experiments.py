@@ -19,8 +19,8 @@ SUBJECTS = "experiments/"
 
 _DEFINITION, _EARLIER = "definition", "earlier"
 _ESSENTIALS = ("version", "hypothesis", "owner", "variants", "traffic")
-_NOT_AUDITED = {"revision", "overrides", "excluded"}
-"""What a change in the audit log leaves out: a counter, and the ids of readers."""
+_NOT_AUDITED = {"revision", "created_at", "overrides", "excluded"}
+"""What a change in the audit log leaves out: a counter, its own time, and the ids of readers."""
 _LONGEST = 500
 """Characters of one value in the audit log; longer ones are cut."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
+
+import numpy as np
 
 from feed.domain import InvalidInputError
 from feed.experiments.design.assignment import BUCKETS
@@ -41,6 +44,34 @@ class TrafficStep:
 def count_buckets(traffic: float) -> int:
     """Return how many of the layer's buckets a share of its readers is."""
     return round(traffic * BUCKETS)
+
+
+def cumulate_joined(
+    arrivals: Sequence[float], traffic: float, ramp: tuple[RampStep, ...]
+) -> list[float]:
+    """Return how many readers will have joined by the end of each day.
+
+    Each part of the traffic fills from its opening on as the whole layer fills from the start on:
+    with all who come, be it for the first time or again. That supposes that one week is like the
+    next.
+
+    Args:
+        arrivals: New readers of the layer on each day since the start, if all were let in.
+        traffic: Share that is open from the start on.
+        ramp: The planned steps.
+
+    Returns:
+        One number for each day of `arrivals`.
+    """
+    days = range(len(arrivals) + 1)
+    whole = [0.0, *accumulate(arrivals)]
+    joined = [traffic * seen for seen in whole]
+    for before, step in pairwise((RampStep(0.0, traffic), *ramp)):
+        since = np.interp(np.subtract(days, step.after_days), days, whole)
+        joined = [
+            n + (step.traffic - before.traffic) * m for n, m in zip(joined, since, strict=True)
+        ]
+    return [float(n) for n in joined[1:]]
 
 
 def check_ramp(traffic: float, ramp: tuple[RampStep, ...], planned_days: int) -> None:

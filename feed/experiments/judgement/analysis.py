@@ -12,6 +12,7 @@ import duckdb
 
 from feed.config import DAY_S, RankingConfig
 from feed.domain import ConflictError, InvalidInputError
+from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import WEEK_DAYS, Experiment, StoppingRule
 from feed.experiments.judgement.breakdowns import compare_teams, split_segments, trace_time
 from feed.experiments.judgement.drifts import add_drifts, describe_drift
@@ -172,7 +173,7 @@ def _compose(
         guardrails,
         days_run=days_run,
         power=power,
-        arrivals=_count_arrivals(connection, window),
+        arrivals=_count_arrivals(connection, experiment, window),
         remarks=[text for c in courses if (text := describe_drift(c, experiment.alpha))],
     )
     return Report(
@@ -192,7 +193,7 @@ def _compose(
         segments=split_segments(connection, experiment, primaries),
         slot_tables=tabulate_slots(connection, experiment),
         boost=compare_boost(connection, experiment, default_boost),
-        holdout=compare_holdout(connection, experiment),
+        holdout=compare_holdout(connection, experiment, window),
         teams=compare_teams(connection, experiment),
         power=power,
     )
@@ -212,11 +213,20 @@ def _summarise_arms(
     )
 
 
-def _count_arrivals(connection: duckdb.DuckDBPyConnection, window: Window) -> float:
-    """Return the new readers a day in the last week of the window."""
+def _count_arrivals(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window
+) -> float:
+    """Return the new readers a day in the last week of the window.
+
+    Before the traffic last grew, fewer came: that time is left out, unless it grew within the
+    last day.
+    """
     since = max(window.from_at, window.to_at - WEEK_DAYS * DAY_S)
+    grown_at = experiment.opened_until(window.to_at)[-1].at
+    since = max(since, min(grown_at, window.to_at - DAY_S))
     row = connection.execute(
-        "SELECT count(*) FROM readers WHERE analysed AND first_at >= ?", [since]
+        "SELECT count(*) FROM readers WHERE analysed AND variant <> ? AND first_at >= ?",
+        [HELD_OUT, since],
     ).fetchone()
     return float(row[0]) * DAY_S / (window.to_at - since) if row else 0.0
 

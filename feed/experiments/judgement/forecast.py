@@ -22,17 +22,19 @@ def forecast_days(
     The readers needed are those planned or, where they have come already, those with whom the
     smallest effect worth finding would be found with the registered power: the width of an
     interval falls with the square root of their number. New readers are expected to go on coming
-    as in the last week.
+    as in the last week, or as since the traffic last grew.
 
     Args:
         experiment: As registered.
         power: What each primary metric could detect with the readers so far.
         readers: Readers in the estimates so far.
-        arrivals: New readers a day in the last week.
+        arrivals: New readers a day, lately.
 
     Returns:
         Sentences: the forecast and the suggestion.
     """
+    may_grow = experiment.status is Status.RUNNING and experiment.opened[-1].traffic < 1.0
+    more_readers = _LET_IN if may_grow else _MORE_TRAFFIC
     needed = _readers_needed(experiment, power, readers)
     worth = percent(experiment.minimum_effect)
     if needed <= readers:
@@ -41,13 +43,13 @@ def forecast_days(
         f"About {number(needed - readers)} more readers are needed to find an effect of {worth}"
     )
     if arrivals <= 0:
-        return f"{missing}, and no new reader came in the last week.", _MORE_TRAFFIC
+        return f"{missing}, and no new reader came lately.", more_readers
     days = math.ceil((needed - readers) / arrivals)
     more = f"{number(days)} more {'day' if days == 1 else 'days'}"
     rate = number(arrivals, 0 if arrivals >= 10 else 1)
-    forecast = f"{missing}: {more} at the last week's {rate} new readers a day."
+    forecast = f"{missing}: {more} at the present rate of {rate} new readers a day."
     if days > experiment.planned_days:
-        return forecast, f"That is longer than the whole plan. {_MORE_TRAFFIC}"
+        return forecast, f"That is longer than the whole plan. {more_readers}"
     if experiment.status is Status.STOPPED:
         return forecast, "Suggestion: run it again as a new version, planned for these readers."
     return forecast, f"Suggestion: let it run for {more}, then look again."
@@ -65,6 +67,10 @@ _ENOUGH = (
     " them would only narrow the interval."
 )
 _SMALLER = "Suggestion: keep the control, or plan a new experiment for a smaller effect."
+_LET_IN = (
+    "Suggestion: let more readers in, or plan a new experiment with a wider audience, a metric that"
+    " varies less or a larger minimum effect."
+)
 _MORE_TRAFFIC = (
     "Suggestion: plan a new experiment with more traffic, a wider audience, a metric that varies"
     " less or a larger minimum effect."

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import duckdb
 
-from feed.experiments.design.assignment import BUCKETS, HELD_OUT
+from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.metrics import Metric, metric_named
 from feed.experiments.judgement.estimates import compare_moments
 from feed.experiments.judgement.results import HoldoutResult, MetricResult
+from feed.experiments.log.exposure import Window
 from feed.experiments.log.summaries import read_moments
 from feed.experiments.statistics.aggregates import NO_READERS, Moments
 from feed.experiments.statistics.sample_ratio import check_sample_ratio
@@ -20,16 +21,18 @@ EVERYONE = "everyone in it"
 
 
 def compare_holdout(
-    connection: duckdb.DuckDBPyConnection, experiment: Experiment
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window
 ) -> HoldoutResult | None:
     """Compare the experiment's readers with those held out of every experiment.
 
     Both are random parts of the same readers, chosen by hashes of their own; a held-out reader
-    enters, like any other, with the first feed that the experiment could have changed.
+    enters, like any other, with the first feed that the experiment could have changed: if the
+    traffic grew by steps, after the step that is dealt to the reader (see `create_exposed`).
 
     Args:
         connection: With `exposed` and `readers`.
         experiment: As registered.
+        window: Under analysis.
 
     Returns:
         The comparison; None when nobody is held out.
@@ -41,8 +44,7 @@ def compare_holdout(
     ).fetchall()
     counts = {bool(held): int(count) for held, count in rows}
     held, inside = counts.get(True, 0), counts.get(False, 0)
-    low, high = experiment.buckets
-    traffic = (high - low) / BUCKETS or experiment.traffic
+    traffic = experiment.opened_until(window.to_at)[-1].traffic
     shares = experiment.holdout_share, (1.0 - experiment.holdout_share) * traffic
     ratio = check_sample_ratio((held, inside), shares)
     names = dict.fromkeys(

@@ -9,6 +9,7 @@ from pathlib import Path
 from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
 from feed.experiments.design.metrics import metric_named
+from feed.experiments.design.traffic import cumulate_joined
 from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
 from feed.experiments.log.reader_days import create_reader_days, create_readers
 from feed.experiments.log.source import open_log
@@ -85,10 +86,9 @@ def estimate_need(
                 return Need(reason=plan.reason)
             readers = max(readers, math.ceil((plan.control + plan.treatment) / pair))
     came = dict(arrivals)
-    first, seen, cumulative = min(came), 0.0, []
-    for day in range(first, window.last_day + 1):
-        seen += came.get(day, 0) * design.traffic * (1.0 - design.holdout_share)
-        cumulative.append(seen)
+    dealt = 1.0 - design.holdout_share
+    each_day = [dealt * came.get(day, 0) for day in range(min(came), window.last_day + 1)]
+    cumulative = cumulate_joined(each_day, design.traffic, design.ramp)
     days = plan_days(readers, cumulative)
     reason = "" if days else "the archive's readers do not grow towards that number"
     return Need(readers, days, reason)

@@ -119,7 +119,7 @@ def decide(
         guardrails: What must not get worse.
         days_run: Days since the start, in whole and parts.
         power: Of the primaries, for the forecast of an undecided experiment.
-        arrivals: New readers a day in the last week, for the same.
+        arrivals: New readers a day, lately, for the same.
         remarks: Sentences that belong beside the verdict, such as that an effect wears off.
 
     Returns:

@@ -11,6 +11,7 @@ from feed.config import DAY_S
 from feed.domain import Mode, Rung
 from feed.experiments.design.assignment import HELD_OUT, NOT_JOINED
 from feed.experiments.design.definitions import Experiment
+from feed.experiments.design.traffic import count_buckets
 from feed.experiments.log.local_days import create_day_macro, day_of
 
 BOT_ACTS_A_MINUTE = 20
@@ -64,6 +65,7 @@ def set_variables(
     values = {
         "experiment": f"$.{json.dumps(experiment.name)}",
         "arms": [*(arm.name for arm in experiment.arms), HELD_OUT],
+        "held_out": HELD_OUT,
         "not_joined": NOT_JOINED,
         "excluded": sorted({*experiment.excluded, *experiment.overrides}),
         "pre_from": window.pre_from,
@@ -75,8 +77,26 @@ def set_variables(
         "bot_acts": BOT_ACTS_A_MINUTE,
     }
     create_day_macro(connection, window.zone)
+    _create_opening_macro(connection, experiment, window)
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
+
+
+def _create_opening_macro(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window
+) -> None:
+    """Let queries call `opening_of(user_id)`: when a held-out reader could have joined.
+
+    If the traffic grew, most readers joined late. Readers of the holdout must not count from the
+    start on then, so they are dealt over the steps in the same proportions.
+    """
+    steps = experiment.opened_until(window.to_at)
+    last = count_buckets(steps[-1].traffic)
+    cases = " ".join(
+        f"WHEN hash('opening', user_id) % {last} < {count_buckets(step.traffic)} THEN {step.at!r}"
+        for step in steps
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP MACRO opening_of(user_id) AS CASE {cases} END")
 
 
 def create_requests(connection: duckdb.DuckDBPyConnection) -> None:
@@ -94,7 +114,7 @@ def create_exposed(connection: duckdb.DuckDBPyConnection, *, everyone: str = "")
     variants, or in one that the definition does not know, are kept here for the trust checks and
     marked as not `sound`. Readers of the holdout are a group of their own, `HELD_OUT`. With
     `everyone`, readers of any such feed are taken as one group of that name, whatever experiment
-    they were in.
+    they were in. If the traffic grew by steps, held-out readers enter by the same steps.
     """
     connection.execute("SET VARIABLE everyone = ?", [everyone])
     connection.execute(_EXPOSED)
@@ -166,6 +186,7 @@ SELECT
     coalesce(arg_min(language, moment), '') AS language
 FROM dealt
 WHERE variant IS NOT NULL AND variant <> getvariable('not_joined')
+  AND (variant <> getvariable('held_out') OR moment >= opening_of(user_id))
   AND NOT list_contains(getvariable('excluded'), user_id)
 GROUP BY user_id
 HAVING NOT bool_or(list_contains(getvariable('excluded'), logged_user_id))

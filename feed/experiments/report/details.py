@@ -15,7 +15,6 @@ from feed.documents.document import (
     Paragraph,
     Section,
 )
-from feed.experiments.design.definitions import Experiment
 from feed.experiments.judgement.drifts import describe_drift
 from feed.experiments.judgement.results import (
     BoostComparison,
@@ -32,6 +31,7 @@ from feed.experiments.judgement.wording import (
     percent_interval,
     share_range,
 )
+from feed.experiments.log.local_days import day_of
 from feed.experiments.report.comparisons import write_p
 from feed.experiments.report.figures import (
     course_chart,
@@ -56,19 +56,23 @@ def time_section(report: Report) -> Section:
         title = titled(report, course.metric, course.treatment)
         blocks.append(Heading(title))
         if any(look.effect.relative is not None for look in course.cumulative):
-            blocks += _course(course, title, report.experiment)
+            blocks += _course(course, title, report)
         else:
             blocks.append(Paragraph("There is no day with readers in both variants yet."))
     return Section("Over time", "Over time", "time", blocks)
 
 
-def _course(course: TimeCourse, title: str, experiment: Experiment) -> list[Block]:
+def _course(course: TimeCourse, title: str, report: Report) -> list[Block]:
+    experiment, window = report.experiment, report.window
     target = experiment.minimum_effect
     drift = describe_drift(course, experiment.alpha)
     said = [Paragraph(drift, "warning")] if drift else []
     if course.metric.direction == "lower_is_better":
         target = -target
-    cumulative = course_chart(course, target)
+    steps = experiment.opened_until(window.to_at)[1:]
+    grown_on = [day_of(step.at, window.zone) - window.first_day + 1 for step in steps]
+    cumulative = course_chart(course, target, grown_on)
+    grew = " An upright line marks a day on which the traffic grew." if grown_on else ""
     daily = days_chart(course.daily, title="day of the experiment", first=1)
     since = days_chart(course.since_exposure, title="days since first exposure", first=0)
     return [
@@ -76,7 +80,7 @@ def _course(course: TimeCourse, title: str, experiment: Experiment) -> list[Bloc
             cumulative,
             f"{title}, cumulative effect by day",
             "The wide band may be read on any day; the narrow one only once, on the day that was"
-            " planned.",
+            f" planned.{grew}",
             _COURSE_LEGEND,
         ),
         Folded("All days so far", [_looks_table(course.cumulative)]),

@@ -45,8 +45,11 @@ def effects_chart(
     return IntervalChart(tuple(bars), axis, target, target_name)
 
 
-def course_chart(course: TimeCourse, target: float) -> LineChart:
-    """Return the cumulative effect by day with its always-valid and its single-look interval."""
+def course_chart(course: TimeCourse, target: float, grown_on: Sequence[int] = ()) -> LineChart:
+    """Return the cumulative effect by day with its always-valid and its single-look interval.
+
+    `grown_on` are the days, counted from 1, on which the traffic grew.
+    """
     looks = course.cumulative
     always = [look.sequence.relative_interval if look.sequence else None for look in looks]
     single = [look.effect.relative_interval for look in looks]
@@ -60,7 +63,8 @@ def course_chart(course: TimeCourse, target: float) -> LineChart:
         Series(_points(looks, single, 1), "series-1", "circle", joined=True, area=0.3),
     )
     x = _days_axis(1, len(looks), "days since the start")
-    return LineChart(x, _percent_axis(ends, 0.1), series, 240, target)
+    marks = tuple(day - 0.5 for day in grown_on)
+    return LineChart(x, _percent_axis(ends, 0.1), series, 240, target, marks)
 
 
 def days_chart(looks: Sequence[Look], *, title: str, first: int) -> LineChart:

@@ -16,7 +16,6 @@ from feed.documents.document import (
     Verbatim,
 )
 from feed.domain import format_time
-from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, OnBreach, StoppingRule
 from feed.experiments.design.metrics import Metric, metric_named
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
@@ -143,8 +142,12 @@ def design_section(experiment: Experiment, window: Window) -> Section:
     limits = ("platforms", "languages", "sections")
     chosen = [(name, getattr(experiment.audience, name)) for name in limits]
     audience = "; ".join(f"{name} {', '.join(values)}" for name, values in chosen if values)
-    low, high = experiment.buckets
-    traffic = (high - low) / BUCKETS or experiment.traffic
+    steps = experiment.opened_until(window.to_at)
+    grown = ", ".join(f"{percent(s.traffic, digits=2)} from {format_time(s.at)}" for s in steps)
+    ramp = ", ".join(
+        f"{percent(step.traffic, digits=2)} after {step.after_days:g} days"
+        for step in experiment.ramp
+    )
     rule = (
         "at any look, by the always-valid interval"
         if is_sequential(experiment)
@@ -159,7 +162,9 @@ def design_section(experiment: Experiment, window: Window) -> Section:
         ("Owner", experiment.owner),
         ("Unit", "reader"),
         *((f"Variant {v.name}", describe_variant(experiment, v.name)) for v in experiment.variants),
-        ("Layer", f"{experiment.layer}, {percent(traffic, digits=2)} of its readers"),
+        ("Layer", experiment.layer),
+        ("Traffic", f"{grown} (share of the layer's readers)"),
+        *([("Planned steps", ramp)] if ramp else []),
         ("Audience", audience or "every reader with personalization on"),
         ("Held out of every experiment", percent(experiment.holdout_share)),
         ("Primary", ", ".join(metric_named(m).title for m in experiment.primary_metrics)),

@@ -28,6 +28,8 @@ class World:
         pre_days: Days before it.
         lift: Relative change of clicks, and with them of everything read, outside control.
         lifted_days: Days of the experiment after which the change is gone; all of them if 0.
+        steps: Days of the experiment and the share of the readers who are in it from then on; all
+            of them from the start on if empty.
         held_out: Share of all readers kept out of the experiment.
         visits: Chance that a reader comes on a day.
         lost_exposures: Share of treatment's readers whose served feeds were never logged.
@@ -45,6 +47,7 @@ class World:
     pre_days: int = 14
     lift: float = 0.0
     lifted_days: int = 0
+    steps: tuple[tuple[int, float], ...] = ()
     held_out: float = 0.0
     visits: float = 0.5
     lost_exposures: float = 0.0
@@ -76,6 +79,8 @@ def write_simulated_log(data_dir: Path, world: World) -> None:
     for day in range(first_day - world.pre_days, first_day + world.days):
         connection.execute("SET VARIABLE day = ?", [day])
         connection.execute("SET VARIABLE running = ?", [day >= first_day])
+        opened = [share for at, share in world.steps if at <= day - first_day]
+        connection.execute("SET VARIABLE opened = ?", [opened[-1] if opened else 1.0])
         lifted = not world.lifted_days or day < first_day + world.lifted_days
         connection.execute("SET VARIABLE lift = ?", [world.lift if lifted else 0.0])
         connection.execute(_SLOTS)
@@ -109,6 +114,7 @@ SELECT
     'reader-' || i AS user_id,
     1 + CAST(floor(draw('variant', i, 0, 0) * len(getvariable('variants'))) AS INTEGER) AS arm,
     draw('holdout', i, 0, 0) < getvariable('held_out') AS held,
+    draw('bucket', i, 0, 0) AS bucket,
     exp(0.6 * bell('taste', i, 0)) AS taste,
     least(0.95, getvariable('visits') * exp(0.5 * bell('habit', i, 0))) AS habit,
     ['web', 'app', 'web', 'tablet'][1 + CAST(floor(draw('platform', i, 0, 0) * 4) AS INTEGER)]
@@ -140,7 +146,8 @@ WITH views AS (
             + 21600 + 60000 * draw('hour', p.person, getvariable('day'), v.view)) AS served_at,
         CAST(floor(ln(1 - draw('depth', p.person, getvariable('day'), v.view)) / ln(0.88))
             AS INTEGER) AS depth,
-        p.arm > 1 AND NOT p.held AND getvariable('running') AS treated
+        getvariable('running') AND p.bucket < getvariable('opened') AS inside,
+        inside AND p.arm > 1 AND NOT p.held AS treated
     FROM people AS p, range(2) AS v(view)
     WHERE draw('comes', p.person, getvariable('day'), v.view) < p.habit * (1 - 0.6 * v.view)
 )
@@ -162,9 +169,9 @@ SELECT
     request_id, user_id, served_at, 'personalized' AS mode,
     CASE WHEN fallback THEN 'trending' ELSE 'personalized' END AS rung,
     NOT fallback AS personalized, 'model-1' AS model_version,
-    CASE WHEN getvariable('running')
-         THEN json_object(getvariable('experiment'),
-             CASE WHEN held THEN getvariable('kept_out') ELSE getvariable('variants')[arm] END)
+    CASE WHEN getvariable('running') AND held
+         THEN json_object(getvariable('experiment'), getvariable('kept_out'))
+         WHEN inside THEN json_object(getvariable('experiment'), getvariable('variants')[arm])
          ELSE '{{}}' END AS experiments,
     CAST(position AS INTEGER) AS position, article_id, 1.0 / (1 + position) AS score,
     CASE WHEN position % 3 = 0 THEN 'collaborative,popular' ELSE 'content_long' END AS sources,

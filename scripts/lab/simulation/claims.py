@@ -24,6 +24,7 @@ from lab.simulation.looks import (
     try_returning_readers,
     try_sample_ratio,
 )
+from lab.simulation.ramps import try_ramp
 from lab.simulation.tally import Tally
 from lab.simulation.watch import AT_THE_MARGIN, NO_HARM, SLOW, UNVARIED, try_watch
 
@@ -52,6 +53,8 @@ TRIALS: dict[str, Trial] = {
     "planned effect, early stop": partial(try_early_stops, share=1.0),
     "half the planned effect, early stop": partial(try_early_stops, share=0.5),
     "days since exposure": try_constant_effects,
+    "A/A, ramp 5 to 100 %": partial(try_ramp, lift=0.0),
+    "lift 10 %, ramp 5 to 100 %": partial(try_ramp, lift=0.1),
     "off-policy": try_off_policy,
     "no harm": partial(try_watch, harm=NO_HARM),
     "all guardrails at their margin": partial(try_watch, harm=AT_THE_MARGIN),
@@ -145,6 +148,8 @@ def _each(section: str, wanted: tuple[float, float] | None, *names: str) -> list
 
 _EARLY = "Gains found before the planned end"
 _WATCH = "Stopped by the watch, a look every hour of 14 days"
+_RAMP = "Traffic that grows from 5 to 20 to 100 %"
+_RAMPED = ("mean", "mean, CUPED")
 _EFFECTS = ("mean", "mean, CUPED", "ratio", "ratio, CUPED")
 
 CLAIMS: tuple[Claim, ...] = (
@@ -237,6 +242,18 @@ CLAIMS: tuple[Claim, ...] = (
         "Coverage",
         (0.93, 0.97),
         *(f"off-policy | {name}: covered" for name in ("replay", "ips", "snips", "doubly_robust")),
+    ),
+    *_each(_RAMP, NOMINAL, *(f"A/A, ramp 5 to 100 % | {name}: rejected" for name in _RAMPED)),
+    *_each(
+        _RAMP,
+        COVERAGE,
+        *(f"lift 10 %, ramp 5 to 100 % | {name}: relative covered" for name in _RAMPED),
+    ),
+    Claim(_RAMP, "A/A, ramp 5 to 100 % | a look every day, sequence: rejected", (0.0, 0.05)),
+    Claim(
+        _RAMP,
+        "lift 10 %, ramp 5 to 100 % | a look every day, sequence: relative covered at every look",
+        (0.95, 1.0),
     ),
     *_each(
         _EARLY,
