@@ -79,9 +79,17 @@ def test_a_look_is_due_once_an_interval_and_the_first_an_interval_after_the_star
     desk.later(1)
     watcher.tick()
     assert desk.looked == [NAME] * 2
-    desk.now = START - HOUR  # the clock was set back: nobody waits until it comes round again
+    desk.now = START + 60  # the clock was set back: nobody waits until it comes round again
     watcher.tick()
     assert desk.looked == [NAME] * 3
+
+
+def test_nobody_looks_at_what_starts_by_a_clock_that_is_ahead(desk: Desk) -> None:
+    desk.begin()
+    desk.now = START - 1
+    desk.watcher().tick()
+    desk.watcher().look_now()
+    assert desk.looked == []
 
 
 def test_what_has_been_gone_for_a_day_is_over_and_may_come_again(desk: Desk) -> None:

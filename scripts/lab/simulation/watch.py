@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from feed.arrays import Floats
-from feed.experiments.design.definitions import DEFAULT_GUARDRAILS, Experiment, Variant
+from feed.experiments.design.definitions import (
+    DEFAULT_GUARDRAILS,
+    Experiment,
+    GuardrailSpec,
+    StoppingRule,
+    Variant,
+)
 from feed.experiments.design.metrics import metric_named
-from feed.experiments.judgement.estimates import check_guardrail_sequence
+from feed.experiments.judgement.estimates import judge_guardrail
+from feed.experiments.judgement.results import Comparison
 from feed.experiments.judgement.safety import LEAST_READERS, count_guardrails, is_breach
 from feed.experiments.statistics.aggregates import NO_READERS, Moments
 from feed.experiments.statistics.effects import Effect, estimate_effect
-from feed.experiments.statistics.noninferiority import Guardrail, check_guardrail
+from feed.experiments.statistics.noninferiority import Guardrail
 from feed.experiments.statistics.sample_ratio import ALARM_BELOW, always_valid_p_value
 from lab.simulation.tally import Counter, Tally
 
@@ -34,6 +41,7 @@ DESIGN = Experiment(
     planned_readers=2 * HOURS * NEW_AN_HOUR,
     equal_arms=True,
 )
+FIXED = replace(DESIGN, stopping_rule=StoppingRule.FIXED)
 LATENCY, FALLBACKS, ENTROPY = DEFAULT_GUARDRAILS
 FALLBACK_SHARE = 0.02
 MEAN_ENTROPY, SPREAD_ENTROPY = 1.6, 0.3
@@ -123,7 +131,7 @@ def _looks(arms: tuple[Arm, Arm]) -> Iterator[list[tuple[Guardrail, Guardrail]]]
             (FALLBACKS, estimate_effect(*fallbacks)),
             (ENTROPY, estimate_effect(*entropies)),
         )
-        yield [_judge(spec.metric, spec.margin, effect, size) for spec, effect in effects]
+        yield [_judge(spec, effect, size) for spec, effect in effects]
 
 
 def _quantiles(latency: Floats) -> Moments:
@@ -132,12 +140,10 @@ def _quantiles(latency: Floats) -> Moments:
     return Moments.from_arrays(np.partition(groups, place, axis=1)[:, place])
 
 
-def _judge(name: str, margin: float, effect: Effect, size: int) -> tuple[Guardrail, Guardrail]:
-    spec = next(spec for spec in DEFAULT_GUARDRAILS if spec.metric == name)
-    metric, planned = metric_named(name), DESIGN.planned_readers
-    watched = check_guardrail_sequence(effect, spec, metric, (size, size), planned, DESIGN.alpha)
-    single = check_guardrail(
-        effect, margin, metric.better, relative=spec.relative, alpha=DESIGN.alpha
+def _judge(spec: GuardrailSpec, effect: Effect, size: int) -> tuple[Guardrail, Guardrail]:
+    found, metric = Comparison("treatment", effect), metric_named(spec.metric)
+    watched, single = (
+        judge_guardrail(design, spec, metric, found, (size, size)) for design in (DESIGN, FIXED)
     )
     return watched, single
 
