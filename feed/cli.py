@@ -38,6 +38,9 @@ COMMANDS = {
     "experiment": CommandEntry(
         "feed.commands.experiment", "experiment", "Create, start, stop and report experiments."
     ),
+    "metrics": CommandEntry(
+        "feed.commands.experiment_metrics", "metrics", "List what experiments can measure."
+    ),
     "report": CommandEntry("feed.commands.ab_report", "ab_report", "Report one experiment."),
     "export": CommandEntry(
         "feed.commands.export", "export", "Write an experiment's readers for a notebook."

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import orjson
 
+from feed.custom_data import check_event
 from feed.domain import (
     Article,
     Event,
@@ -112,6 +113,7 @@ class FeedClient:
         An event that is `waiting` is kept until its article comes.
 
         Raises:
+            InvalidInputError: the fields of an event do not suit its kind.
             ApiError: the service refused a batch; the batches before it are kept.
             ConnectionError: the service could not be reached.
         """
@@ -227,8 +229,16 @@ def _seconds(text: str | None) -> float | None:
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
-    """Return an event as the API takes it."""
+    """Return an event as the API takes it.
+
+    Raises:
+        InvalidInputError: its fields do not suit its kind.
+    """
+    check_event(event)
     optional = {
+        "article_id": event.article_id or None,
+        "name": event.name or None,
+        "value": event.value,
         "dwell_s": event.dwell_s,
         "request_id": event.request_id,
         "position": event.position,
@@ -237,7 +247,6 @@ def event_to_json(event: Event) -> dict[str, Any]:
     return {
         "event_id": event.event_id,
         "user_id": event.user_id,
-        "article_id": event.article_id,
         "kind": event.kind.value,
         "occurred_at": format_time(event.occurred_at),
         **{name: value for name, value in optional.items() if value is not None},

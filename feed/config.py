@@ -182,6 +182,11 @@ class Settings:
     time_zone: str = setting(
         "UTC", "time zone of the newsroom, such as America/New_York; experiments count its days"
     )
+    metrics_file: str = setting(
+        "",
+        "TOML file with your own metrics for experiments; empty: metrics.toml in data_dir, if it "
+        "is there",
+    )
     sources: str = setting(
         "",
         "feeds to poll, added at each start: addresses, and files that hold addresses or OPML, "

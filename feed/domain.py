@@ -50,6 +50,7 @@ class EventKind(StrEnum):
     SHARE = "share"
     HIDE = "hide"
     UNHIDE = "unhide"
+    CUSTOM = "custom"
 
 
 UNDOES = {
@@ -143,7 +144,8 @@ class Event:
     """One thing one reader did with one article. Times are epoch seconds, UTC.
 
     `context` is free key/value text of the front end (device, page_article_id, platform ...).
-    `received_at` is when the service took it; 0 until then.
+    `received_at` is when the service took it; 0 until then. Only custom events have a `name` and a
+    `value`, and only they may do without an article (`article_id` is empty).
     """
 
     event_id: str
@@ -156,6 +158,8 @@ class Event:
     request_id: str | None = None
     position: int | None = None
     context: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

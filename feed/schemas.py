@@ -16,13 +16,8 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from feed.domain import (
-    Event,
-    EventKind,
-    Mode,
-    Pin,
-    Preferences,
-)
+from feed.custom_data import LARGEST_VALUE, check_event
+from feed.domain import Event, EventKind, Mode, Pin, Preferences
 
 MAX_EVENTS = 500
 MAX_SOURCES = 500
@@ -88,14 +83,16 @@ class Input(BaseModel):
 
 @with_config(Input.model_config)
 class EventIn(TypedDict):
-    """One action of one reader on one article."""
+    """One action of one reader, on one article unless the kind is custom."""
 
     # A dict, not a model: there are up to 500 in a request, and a dict takes half the time.
     event_id: Id
     user_id: NotRequired[
         Annotated[Id, Field(description="may be left out with a reader's own token")]
     ]
-    article_id: Id
+    article_id: NotRequired[
+        Annotated[Id | None, Field(description="must be given, except for kind custom")]
+    ]
     kind: EventKind
     occurred_at: NotRequired[
         Annotated[
@@ -131,17 +128,38 @@ class EventIn(TypedDict):
             ),
         ]
     ]
+    name: NotRequired[
+        Annotated[
+            Annotated[str, Field(max_length=64)] | None,
+            Field(
+                description="for kind custom only, which needs it: 1 to 64 lower-case letters, "
+                "digits and _, starting with a letter",
+                examples=["newsletter_signup"],
+            ),
+        ]
+    ]
+    value: NotRequired[
+        Annotated[
+            Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)] | None,
+            Field(description="a number for kind custom, such as an amount"),
+        ]
+    ]
 
 
 def build_event(given: EventIn, now: float) -> Event:
     """Return the event of the domain, received now (epoch seconds); without an offset it is UTC.
 
     `given` names its reader.
+
+    Raises:
+        InvalidInputError: its fields do not suit its kind.
     """
     moment = given.get("occurred_at")
     occurred_at = now if moment is None else epoch_seconds(moment)
     fields: dict[str, Any] = {**given, "received_at": now, "occurred_at": occurred_at}
-    return Event(**fields)
+    fields["article_id"] = given.get("article_id") or ""
+    fields["name"] = given.get("name") or ""
+    return check_event(Event(**fields))
 
 
 def epoch_seconds(moment: datetime) -> float:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = [
     "arrays",
     "domain",
+    "custom_data",
     "zones",
     "client",
     "setting_fields",

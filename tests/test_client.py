@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -152,6 +153,40 @@ def test_many_events_go_in_batches_and_are_added_up(server: Scripted) -> None:
     counts = send(server, [FINE, BUSY, FINE], count=501)
     assert counts == {"accepted": 501, "duplicate": 0, "waiting": 0, "rejected": 0}
     assert [len(body["events"]) for body in server.bodies] == [500, 1, 1]
+
+
+def test_a_custom_event_goes_with_its_name_and_value_alone(server: Scripted) -> None:
+    custom = replace(event(1), kind=EventKind.CUSTOM, article_id="", name="paid", value=2.5)
+    server.script = [FINE]
+    with FeedClient(server.url) as client:
+        client.send_events([custom])
+    (sent,) = server.bodies[0]["events"]
+    assert sent == {
+        "event_id": "e1",
+        "user_id": "reader",
+        "kind": "custom",
+        "occurred_at": "1970-01-01T00:00:00.000Z",
+        "name": "paid",
+        "value": 2.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"kind": EventKind.CUSTOM, "name": "Paid"}, "name"),
+        ({"kind": EventKind.CUSTOM, "name": "paid", "value": float("nan")}, "value"),
+        ({"kind": EventKind.CUSTOM, "name": "paid", "value": -2e12}, "value"),
+        ({"name": "paid"}, "name"),
+        ({"article_id": ""}, "article_id"),
+    ],
+)
+def test_an_event_that_breaks_a_rule_is_not_sent(
+    server: Scripted, fields: dict[str, Any], field: str
+) -> None:
+    with FeedClient(server.url) as client, pytest.raises(InvalidInputError, match=f"^{field}: "):
+        client.send_events([replace(event(1), **fields)])
+    assert server.bodies == []
 
 
 def test_the_key_is_sent_as_a_bearer_token(server: Scripted) -> None:

@@ -78,6 +78,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
 
 def test_it_holds_the_package_and_nothing_else(wheel):
     assert {"feed/py.typed", "feed/site/client/feed-client.js", "feed/cli.py"} <= wheel.names
+    assert "feed/experiments/design/builtin_metrics.toml" in wheel.names
     folders = {name.split("/")[0] for name in wheel.names}
     assert folders == {"feed", f"feed-{version('feed')}.dist-info"}
 

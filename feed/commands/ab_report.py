@@ -12,10 +12,11 @@ from rich.console import Console
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.config import Settings
 from feed.domain import InvalidInputError, format_time, parse_time
-from feed.experiments.design.definition_json import experiment_from_json
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import read_experiment, read_started
+from feed.experiments.design.own_metrics import design_from_json
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import Report, VerdictKind
 from feed.experiments.report.files import REPORTS
@@ -76,7 +77,7 @@ def ab_report(
     with one_line_errors():
         settings = chosen_settings(data)
         if definition is not None:
-            chosen = _read_definition(definition, experiment)
+            chosen = _read_definition(definition, experiment, settings)
         else:
             with open_store(settings) as store:
                 chosen = (
@@ -115,9 +116,9 @@ def show(report: Report, console: Console) -> None:
         console.print(f"- {reason}", markup=False, highlight=False)
 
 
-def _read_definition(path: Path, name: str) -> Experiment:
+def _read_definition(path: Path, name: str, settings: Settings) -> Experiment:
     try:
-        found = experiment_from_json(orjson.loads(path.read_bytes()))
+        found = design_from_json(orjson.loads(path.read_bytes()), settings)
     except orjson.JSONDecodeError as error:
         raise InvalidInputError("--definition", f"must be JSON: {error}") from error
     if found.name != name:

@@ -19,7 +19,7 @@ from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time
-from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
+from feed.experiments.design.definition_json import experiment_to_json
 from feed.experiments.design.definitions import LONGEST_DAYS, Experiment
 from feed.experiments.design.lifecycle import (
     create_experiment,
@@ -29,6 +29,7 @@ from feed.experiments.design.lifecycle import (
     start_experiment,
     stop_experiment,
 )
+from feed.experiments.design.own_metrics import design_from_json
 from feed.experiments.judgement.baseline_reading import estimate_need
 from feed.experiments.judgement.planning import Need
 from feed.experiments.judgement.wording import number
@@ -62,7 +63,7 @@ def create(definition: Any, data: Path | None) -> None:
     """
     with _opened(data) as (store, settings):
         content = _parse(definition.read())
-        design = experiment_from_json(content)
+        design = design_from_json(content, settings)
         missing = [name for name in _PLANNED if content.get(name) is None]
         if missing:
             design = _planned(
@@ -86,7 +87,7 @@ def plan(definition: Any, data: Path | None) -> None:
     """
     with one_line_errors():
         settings = chosen_settings(data)
-        design = experiment_from_json(_parse(definition.read()))
+        design = design_from_json(_parse(definition.read()), settings)
         need = estimate_need(
             settings.data_dir, design, now=time.time(), time_zone=settings.time_zone
         )

@@ -18,7 +18,7 @@ from feed.features.covisitation import Covisitation
 from feed.features.ids import IdMap
 from feed.features.page_lists import PageLists
 
-_COUNTED = frozenset({EventKind.IMPRESSION, EventKind.CLICK, EventKind.READ})
+_COUNTED_TOGETHER = frozenset({EventKind.IMPRESSION, EventKind.CLICK, EventKind.READ})
 _Groups = dict[tuple[bool, bool], tuple[list[int], list[float]]]
 
 _ROOMS = ("counters", "covisitation", "page_lists")
@@ -41,10 +41,15 @@ class LiveSignals:
         self.page_lists = PageLists(self.ids)
 
     def apply_event(self, payload: Mapping[str, Any]) -> None:
-        """Take one event as the stream carries it (see `storage.store.StreamRecord`)."""
+        """Take one event as the stream carries it; custom events count nowhere.
+
+        See `storage.records.StreamRecord`.
+        """
+        kind = payload["kind"]
+        if kind == EventKind.CUSTOM:
+            return
         row = self.ids.add(payload["article_id"])
         at = float(payload["occurred_at"])
-        kind = payload["kind"]
         if kind == EventKind.IMPRESSION:
             self.record_impressions(np.array([row]), at, self._page(payload))
         elif kind == EventKind.CLICK and payload.get("first"):
@@ -77,7 +82,7 @@ class LiveSignals:
                 self.covisitation.add_click(row, at, *self._previous(payload))
             elif kind == EventKind.READ and payload.get("dwell_s") is not None:
                 _append(dwell, self.ids.add(payload["article_id"]), float(payload["dwell_s"]))
-            elif kind not in _COUNTED:
+            elif kind not in _COUNTED_TOGETHER:
                 self.apply_event(payload)
         for (_, on_page), (rows, times) in shown.items():
             self.counters.add_impressions(np.array(rows), np.array(times), on_page=on_page)

@@ -11,7 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from feed.article_schemas import ArticleIn
-from feed.domain import FeedError
+from feed.domain import FeedError, InvalidInputError
 from feed.ingest.documents import Documents, Finding
 from feed.schemas import EventIn, build_event
 
@@ -74,6 +74,8 @@ def _add(documents: Documents, place: str, text: bytes, now: float) -> None:
             documents.submissions.append(submission)
     except RecordError as error:
         documents.faults.append(Finding(place, error.field, error.rule))
+    except InvalidInputError as error:
+        documents.faults.append(Finding(place, error.field_name, error.rule))
 
 
 def _read_object(line: bytes) -> dict[str, Any]:

@@ -36,6 +36,7 @@ CREATE TEMP TABLE log AS
 WITH named AS (
     SELECT *, concat_ws(' ', 'event', event_id, article_id, epoch_us(received_at)) AS itself
     FROM events WHERE occurred_at >= make_timestamptz(?) AND occurred_at < make_timestamptz(?)
+      AND kind <> 'custom'
 )
 SELECT CASE WHEN logged_user_id = '' THEN itself ELSE logged_user_id END AS who,
        CASE WHEN user_id = '' THEN itself ELSE user_id END AS reader,
@@ -112,6 +113,8 @@ def read_archive(
     section_aliases: Mapping[str, str] | None = None,
 ) -> tuple[EventLog, Matrix | None]:
     """Return the log of an archive's window with the vectors of its articles.
+
+    Custom events are no part of it.
 
     A list is what one reader had in view of one request, at the time it was served (where that
     is not recorded, of the first impression). What was served but never came into view was not

@@ -15,6 +15,7 @@ from feed.config import Settings
 from feed.domain import (
     CursorExpiredError,
     Event,
+    EventKind,
     Mode,
     Origin,
     ServedFeed,
@@ -154,12 +155,16 @@ class FeedService:
         return {**counts, "results": results}
 
     def _take(self, events: Sequence[Event], origin: Origin | None) -> list[Outcome]:
-        """Give events to the store; those whose article is unknown wait for it."""
-        article_ids = list({event.article_id for event in events})
+        """Give events to the store; those whose article is unknown wait for it.
+
+        Custom events never wait: their article is no more than a note.
+        """
+        article_ids = list({e.article_id for e in events if e.kind is not EventKind.CUSTOM})
         known = dict(zip(article_ids, self._are_articles(article_ids), strict=True))
-        unknown = [event for event in events if not known[event.article_id]]
+        can_go = [e.kind is EventKind.CUSTOM or known[e.article_id] for e in events]
+        unknown = [event for event, ready in zip(events, can_go, strict=True) if not ready]
         held = iter(self._store.hold_events(unknown, origin) if unknown else ())
-        outcomes = [None if known[event.article_id] else next(held) for event in events]
+        outcomes = [None if ready else next(held) for ready in can_go]
         present = [
             event for event, outcome in zip(events, outcomes, strict=True) if outcome is None
         ]

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from feed.domain import Event
+from feed.domain import Event, InvalidInputError
 from feed.schemas import MAX_EVENTS, EventBatchIn, EventIn, Input, build_event, epoch_seconds
 from feed.service.problems import ProblemError, rules_broken
 from feed.service.telemetry import RETIMED
@@ -154,7 +154,10 @@ def _of_reader(given: EventIn | Rejection, reader: str) -> EventIn | Rejection:
 def _to_event(given: EventIn, now: float, difference: float) -> Event | Rejection:
     if "user_id" not in given:
         return Rejection(given["event_id"], "user_id: is needed unless a reader's token is sent")
-    event = build_event(given, now)
+    try:
+        event = build_event(given, now)
+    except InvalidInputError as error:
+        return Rejection(given["event_id"], str(error))
     if difference and given.get("occurred_at") is not None:
         return replace(event, occurred_at=event.occurred_at + difference)
     return event

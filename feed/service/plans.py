@@ -82,7 +82,7 @@ class PlanDesk:
 def _key_of(design: Experiment) -> bytes:
     """Return all of a design that `read_baseline` looks at."""
     data = experiment_to_json(design)
-    names = ("audience", "planned_days", "pre_days", "excluded", "overrides")
+    names = ("audience", "planned_days", "pre_days", "excluded", "overrides", "metrics")
     return orjson.dumps([data[name] for name in names], option=orjson.OPT_SORT_KEYS)
 
 

@@ -9,7 +9,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from feed.domain import InvalidInputError, check_id, format_time
-from feed.experiments.design.definition_json import experiment_from_json, experiment_to_json
+from feed.experiments.design.definition_json import experiment_to_json
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import (
     create_experiment,
@@ -17,6 +17,7 @@ from feed.experiments.design.lifecycle import (
     start_experiment,
     stop_experiment,
 )
+from feed.experiments.design.own_metrics import design_from_json
 from feed.models.registry import ModelRegistry
 from feed.schemas import ExperimentIn, PinsIn
 from feed.service.about import about_ranking
@@ -91,8 +92,8 @@ def get_experiments() -> Response:
 @operation(Scope.ADMIN, body=ExperimentIn, problems=(409,))
 def post_experiment() -> Response:
     """Register the design of an experiment as a draft; it takes effect when started."""
-    design = experiment_from_json(read_body(ExperimentIn).definition())
     services = current_services()
+    design = design_from_json(read_body(ExperimentIn).definition(), services.settings)
     stored = create_experiment(
         services.store,
         design,

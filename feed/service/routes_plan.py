@@ -10,7 +10,7 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import BaseModel, Field
 
-from feed.experiments.design.definition_json import experiment_from_json
+from feed.experiments.design.own_metrics import design_from_json
 from feed.schemas import ExperimentIn
 from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation, read_body
@@ -61,6 +61,7 @@ def post_plan() -> Response:
     The archive's own readers stand for those to come. They are read at most once in five minutes,
     and one plan at a time: while another one reads, the answer is 503 with `Retry-After`.
     """
-    design = experiment_from_json(read_body(ExperimentIn).definition())
-    need = current_services().plans.need_of(design)
+    services = current_services()
+    design = design_from_json(read_body(ExperimentIn).definition(), services.settings)
+    need = services.plans.need_of(design)
     return json_response(orjson.dumps(asdict(need)))

@@ -35,7 +35,6 @@ from feed.storage.archive_schema import (
     Table,
     day_of,
     open_duckdb,
-    quoted,
 )
 
 DAY_S = 86_400.0
@@ -222,13 +221,7 @@ class Archive:
             paths = [path for path in paths if first <= day_name(path)]
         if not paths:
             return table.empty_select()
-        found = (
-            f"SELECT * FROM read_parquet({quoted(map(str, paths))},"
-            " union_by_name = true, hive_partitioning = false)"
-        )
-        if table.name == ARTICLES:  # all its files may be older than its newest column
-            return f"{found} UNION ALL BY NAME {table.empty_select()}"
-        return found
+        return table.select_files(paths)
 
 
 def _select(table: Table, columns: Sequence[str], *others: str) -> str:

@@ -26,11 +26,15 @@ _US = "make_timestamptz(round({} * 1e6)::BIGINT)"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, its DuckDB type, and how it is read from a JSON line."""
+    """One column: its name, its DuckDB type, and how it is read from a JSON line.
+
+    `before` is its value, as SQL, in the rows of files that were written before it existed.
+    """
 
     name: str
     type: str
     expression: str
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,20 @@ class Table:
     day: str
     order: str
     explode: Mapping[str, str] = field(default_factory=dict)
+
+    def select_files(self, paths: Iterable[Path], *, filename: bool = False) -> str:
+        """Return the query that reads files, of which some or all may lack newer columns.
+
+        With `filename`, the rows have the path of their file in a column of that name.
+        """
+        source = (
+            f"read_parquet({quoted(map(str, paths))}, union_by_name = true,"
+            f" hive_partitioning = false, filename = {str(filename).lower()})"
+        )
+        filled = [f"coalesce({c.name}, {c.before}) AS {c.name}" for c in self.columns if c.before]
+        replaced = f" REPLACE ({', '.join(filled)})" if filled else ""
+        every = f"SELECT * FROM {source} UNION ALL BY NAME {self.empty_select()}"
+        return f"SELECT *{replaced} FROM ({every})"
 
     def empty_select(self) -> str:
         """Return a query with the right columns and no row."""
@@ -102,6 +120,8 @@ EVENTS_TABLE = Table(
         _from_context("device"),
         _from_context("platform"),
         _plain("first", "BOOLEAN"),
+        Column("name", "VARCHAR", "coalesce(name, '')", "''"),
+        _plain("value", "DOUBLE"),
         *_ORIGIN,
     ),
     {
@@ -116,6 +136,8 @@ EVENTS_TABLE = Table(
         "position": "INTEGER",
         "context": "JSON",
         "first": "BOOLEAN",
+        "name": "VARCHAR",
+        "value": "DOUBLE",
         **_ORIGIN_LINE,
     },
     day="received_at",

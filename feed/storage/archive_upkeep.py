@@ -31,7 +31,6 @@ from feed.storage.archive_schema import (
     SERVED,
     TABLES,
     open_duckdb,
-    quoted,
 )
 
 COMPACT_FROM = 24
@@ -60,8 +59,7 @@ def compact(archive_dir: Path, today: str, gather: int = COMPACT_FROM) -> int:
             small = [path for path in files if path.stat().st_size < SMALL_BYTES]
             if len(small) >= (2 if day < today else gather):
                 merged = small if day < today else _newest_alike(small, gather // 2)
-                source = f"read_parquet({quoted(map(str, merged))}, union_by_name = true)"
-                _rewrite(archive_dir, table, source, merged)
+                _rewrite(archive_dir, table, f"({TABLES[table].select_files(merged)})", merged)
                 return len(merged)
     return 0
 
@@ -123,8 +121,7 @@ def _aged(paths: Sequence[Path]) -> str:
     """Return the rows of files of articles as SQL, `age` 1 for the last one of its article."""
     return (
         "(SELECT *, row_number() OVER (PARTITION BY article_id ORDER BY logged_at DESC, filename"
-        f" DESC) AS age FROM read_parquet({quoted(map(str, paths))}, filename = true,"
-        " union_by_name = true))"
+        f" DESC) AS age FROM ({ARTICLES_TABLE.select_files(paths, filename=True)}))"
     )
 
 
@@ -147,7 +144,7 @@ def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     for table, columns in READER_COLUMNS.items():
         for path in _files_with(archive_dir, table, list(user_ids)):
             others = " AND ".join(f"{column} NOT IN ({names})" for column in columns)
-            source = f"read_parquet({quoted([str(path)])}) WHERE {others}"
+            source = f"({TABLES[table].select_files([path])}) WHERE {others}"
             _rewrite(archive_dir, table, source, [path])
             rewritten += 1
     add_erased(archive_dir, counts)
@@ -177,8 +174,8 @@ def _files_with(archive_dir: Path, table: str, user_ids: list[str]) -> list[Path
     named = " OR ".join(f"list_contains($users, {column})" for column in READER_COLUMNS[table])
     with open_duckdb() as connection:
         rows = connection.execute(
-            f"SELECT DISTINCT filename FROM read_parquet({quoted(map(str, paths))},"
-            f" filename = true, union_by_name = true) WHERE {named}",
+            "SELECT DISTINCT filename"
+            f" FROM ({TABLES[table].select_files(paths, filename=True)}) WHERE {named}",
             {"users": user_ids},
         ).fetchall()
     return sorted(Path(name) for (name,) in rows)

@@ -36,6 +36,7 @@ KIND_LETTERS = {
     EventKind.SHARE: "z",
     EventKind.HIDE: "x",
     EventKind.UNHIDE: "X",
+    EventKind.CUSTOM: "n",
 }
 """One letter for each kind; `append_events.lua` knows them too."""
 
@@ -72,18 +73,19 @@ def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ..
     if letter == "c" and event.request_id is not None:
         entry_letter = CLICK_ON_PAGE if event.context.get(PAGE_KEY) else CLICK_IN_FEED
     dwell_s = None if event.dwell_s is None else round(event.dwell_s, 3)
-    body = orjson.dumps(
-        {
-            "event_id": event.event_id,
-            "article_id": event.article_id,
-            "kind": event.kind.value,
-            "occurred_at": at_ms / 1000,
-            "received_at": round(event.received_at, 3),
-            "dwell_s": dwell_s,
-            "position": event.position,
-            "context": event.context,
-        }
-    )
+    fields = {
+        "event_id": event.event_id,
+        "article_id": event.article_id,
+        "kind": event.kind.value,
+        "occurred_at": at_ms / 1000,
+        "received_at": round(event.received_at, 3),
+        "dwell_s": dwell_s,
+        "position": event.position,
+        "context": event.context,
+    }
+    if event.kind is EventKind.CUSTOM:
+        fields |= {"name": event.name, "value": event.value}
+    body = orjson.dumps(fields)
     return (
         event_digest(event),
         event.user_id,

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from prometheus_client import REGISTRY
@@ -18,7 +18,8 @@ from feed.article_schemas import ArticleIn
 from feed.cli import COMMANDS, feed
 from feed.commands.settings import markdown_table
 from feed.config import Settings
-from feed.experiments.design.metrics import PER_READER
+from feed.experiments.design.measures import CHOICES
+from feed.experiments.design.metrics import FIELDS, METRICS, PER_READER, Form
 from feed.experiments.judgement.reader_table import READER_TABLE
 from feed.schemas import EventIn
 from feed.service.access_table import markdown_access_table
@@ -161,7 +162,8 @@ accepts.
 {_field_table(event)}
 
 Kinds: {", ".join(f"`{kind}`" for kind in event["$defs"]["EventKind"]["enum"])}. A kind that
-begins with `un` takes back an earlier event; `unlike`, for example, takes back `like`.
+begins with `un` takes back an earlier event; `unlike`, for example, takes back `like`. `custom` is
+for [events of your own](../integrate.md#events).
 
 ## An article
 
@@ -232,6 +234,66 @@ unless `FEED_PUBLIC_METRICS` is true.
 """
 
 
+def experiment_metrics_page() -> str:
+    """Return the metrics of experiments, and what a site's own may be made of."""
+    rows = [
+        f"| `{m.name}` | {m.title} | {m.meaning} | {m.better} | {m.note} |"
+        for m in METRICS.values()
+    ]
+    kinds = [
+        f"| `{kind}` | {kind.meaning} | {', '.join(f'`{name}`' for name in names)} |"
+        for kind, names in FIELDS.items()
+    ]
+    choices = [
+        f"| `{how}` | {', '.join(f'`{name}`' for name in names)} |"
+        for how, names in CHOICES.items()
+    ]
+    forms = ", ".join(f"`{form}`" for form in get_args(Form))
+    return f"""# Metrics of experiments
+
+{NOTE}
+For the product person and the data scientist. This page lists what an experiment can measure, and
+what [your own metrics](../experiments.md#measure-what-matters-to-you) may be made of.
+`feed metrics` prints the same list with your own metrics.
+
+## The metrics that feed brings along
+
+| name | title | measures | better | note |
+|---|---|---|---|---|
+{_lines(rows)}
+
+## Kinds of metrics
+
+Every metric has the fields `title` (at most 80 characters), `kind` and `better` (`up`, `down` or
+`neither`). It may have a `note` and a `form`, which says how reports write its values: {forms}.
+
+| kind | what it is | its other fields |
+|---|---|---|
+{_lines(kinds)}
+
+- `at_least`: only reads of this many seconds, or events of this value, or more.
+- `per`: `reader` (if it is left out) or `day`, an active day of a reader.
+- `winsorise`: readers whose total is above this quantile (0.5 to 1; `true` means 0.99) count as if
+  they were at it. The quantile is that of the positive totals of all variants together.
+- `numerator` and `denominator`: each with `count` or `sum`, and perhaps `at_least`. The numerator
+  of a share must be a part of its denominator.
+- `quantile`: which one, between 0 and 1.
+
+## What can be measured
+
+`count`, `sum` and `value` also take `custom:NAME`, the name of one of your own events. Kinds that
+can be taken back (such as likes) count less those taken back.
+
+| field | values |
+|---|---|
+{_lines(choices)}
+"""
+
+
+def _lines(rows: Iterable[str]) -> str:
+    return "\n".join(rows)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "command-line.md": commands_page,
@@ -239,6 +301,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "events.md": events_page,
     "archive.md": archive_page,
     "metrics.md": metrics_page,
+    "experiment-metrics.md": experiment_metrics_page,
 }
 
 

@@ -396,6 +396,46 @@ test("events that were refused for good are told, one by one", async () => {
   assert.equal(service.sent("/v1/events").length, 1);
 });
 
+test("a custom event is queued, sent again and answered for as any other", async () => {
+  const service = new Service();
+  const client = open(service, { siteKey: SITE_KEY, context: { platform: "web" } });
+  service.down = true;
+  const event = client.track("subscribed", { value: 9.5, articleId: "wall", context: { plan: "y" } });
+  client.track("registered");
+  await client.flush();
+  service.down = false;
+  await pass(6000);
+  const [{ body }] = service.sent("/v1/events").filter(({ status }) => status === 202);
+  assert.deepEqual(body.events, [
+    {
+      event_id: event.event_id, kind: "custom", name: "subscribed", value: 9.5,
+      article_id: "wall", occurred_at: event.occurred_at, context: { platform: "web", plan: "y" },
+    },
+    {
+      event_id: body.events[1].event_id, kind: "custom", name: "registered",
+      occurred_at: event.occurred_at, context: { platform: "web" },
+    },
+  ]);
+});
+
+test("a custom event that breaks a rule is told at once and not sent", async () => {
+  const service = new Service();
+  const client = open(service, { siteKey: SITE_KEY });
+  const wrong = [
+    ["", {}, "name"], ["Paid", {}, "name"], ["x".repeat(65), {}, "name"], [7, {}, "name"],
+    ["paid", { value: "9" }, "value"], ["paid", { value: Number.NaN }, "value"],
+    ["paid", { value: -2e12 }, "value"],
+  ];
+  for (const [name, details, field] of wrong) {
+    assert.throws(
+      () => client.track(name, details),
+      (error) => error instanceof FeedProblem && error.errors[0].field === field,
+    );
+  }
+  await client.getFeed();
+  assert.equal(service.sent("/v1/events").length, 0);
+});
+
 test("unsent events of a guest survive a reload, and go as that guest", async () => {
   const service = new Service();
   const stores = { storage: new MemoryStorage(), guestStorage: new MemoryStorage() };

@@ -33,6 +33,8 @@ export async function read(): Promise<string[]> {
     });
     console.log(event.occurred_at, first.labels, first.reasons[0]?.text, first.my_reaction);
   }
+  const custom: FeedEvent = client.track("subscribed", { value: 9.5, articleId: "an-article" });
+  console.log(custom.name, custom.value, client.track("registered").article_id);
   const delivered: boolean = await client.flush();
   const article: Article = await client.getArticle("an-article");
   const { items } = await client.getRelated(article.article_id);
@@ -66,5 +68,7 @@ export function explain(error: unknown): string {
 
 // @ts-expect-error -- there is no such kind of event
 new FeedClient({ userId: "reader-1" }).record("stare", "an-article");
+// @ts-expect-error -- a custom event has a name: track() makes it
+new FeedClient({ userId: "reader-1" }).record("custom", "an-article");
 // @ts-expect-error -- a token function gives a token
 new FeedClient({ getToken: () => 7 });

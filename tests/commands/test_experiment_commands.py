@@ -15,6 +15,7 @@ from lab.simulation.archive import World, write_simulated_log
 
 from feed.commands.ab_report import ab_report
 from feed.commands.experiment import experiment
+from feed.commands.experiment_metrics import metrics
 from feed.commands.export import export
 from feed.domain import format_time
 from feed.experiments.design.definition_json import experiment_from_json
@@ -166,3 +167,50 @@ def test_the_readers_of_an_experiment_are_exported(data: Path, tmp_path: Path, s
     rows = duckdb.sql(f"FROM '{tmp_path}/r.parquet'").fetchall()
     assert len(rows) > 300
     assert f"r.parquet: {len(rows)} readers" in made.output
+
+
+OWN = """[subscriptions]
+title = "Subscriptions per reader"
+kind = "mean"
+count = "custom:subscribe"
+better = "up"
+"""
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_design_takes_the_declaration_of_the_file_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN)
+    monkeypatch.setenv("FEED_METRICS_FILE", str(file))
+    planned = {**DESIGN, "name": "own", "planned_readers": 1000, "planned_days": 7}
+    made = run(
+        "create",
+        "-",
+        "--data",
+        str(tmp_path),
+        given={**planned, "primary_metrics": ["subscriptions"]},
+    )
+    assert made.exit_code == 0, made.output
+    file.unlink()
+    shown = json.loads(run("show", "own", "--data", str(tmp_path)).output)
+    assert shown["metrics"]["subscriptions"]["count"] == "custom:subscribe"
+
+
+def test_metrics_are_listed_with_those_of_the_site(tmp_path: Path) -> None:
+    (tmp_path / "metrics.toml").write_text(OWN)
+    listed = CliRunner(env={"COLUMNS": "200"}).invoke(metrics, ["--data", str(tmp_path)])
+    assert listed.exit_code == 0, listed.output
+    assert "qualified_reads" in listed.output
+    assert "custom:subscribe per reader" in listed.output
+
+
+def test_a_file_of_metrics_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN)
+    assert CliRunner().invoke(metrics, ["check", str(file)]).exit_code == 0
+    file.write_text(OWN.replace("up", "upwards"))
+    refused = CliRunner().invoke(metrics, ["check", str(file)])
+    assert refused.exit_code == 2
+    assert "own.toml, line 5: subscriptions.better: must be one of up, down" in refused.output

@@ -27,24 +27,24 @@ def test_a_relative_margin_is_welch_against_a_scaled_control() -> None:
 
 def test_an_absolute_margin_is_welch_against_a_shifted_control() -> None:
     (control, treatment), effect = effect_of(0.01)
-    found = check_guardrail(effect, 0.2, "lower_is_better", relative=False)
+    found = check_guardrail(effect, 0.2, "down", relative=False)
     expected = scipy.stats.ttest_ind(treatment, control + 0.2, equal_var=False, alternative="less")
     assert found.p_holds == pytest.approx(expected.pvalue, rel=1e-8)
 
 
 @pytest.mark.parametrize(
-    ("lift", "direction", "verdict"),
+    ("lift", "better", "verdict"),
     [
-        (0.0, "higher_is_better", "holds"),
-        (0.0, "lower_is_better", "holds"),
-        (-0.05, "higher_is_better", "breached"),
-        (-0.05, "lower_is_better", "holds"),
-        (0.05, "lower_is_better", "breached"),
-        (-0.02, "higher_is_better", "unproven"),
+        (0.0, "up", "holds"),
+        (0.0, "down", "holds"),
+        (-0.05, "up", "breached"),
+        (-0.05, "down", "holds"),
+        (0.05, "down", "breached"),
+        (-0.02, "up", "unproven"),
     ],
 )
-def test_verdicts_follow_the_direction(lift: float, direction, verdict: str) -> None:
-    assert check_guardrail(effect_of(lift)[1], 0.02, direction).verdict == verdict
+def test_verdicts_follow_the_better(lift: float, better, verdict: str) -> None:
+    assert check_guardrail(effect_of(lift)[1], 0.02, better).verdict == verdict
 
 
 def test_few_readers_prove_nothing() -> None:

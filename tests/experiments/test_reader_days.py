@@ -194,6 +194,28 @@ def test_a_session_that_was_open_at_the_first_exposure_counts(
     assert reader["sessions"] == 1
 
 
+def test_custom_events_change_no_column_of_a_reader(
+    log: Log, data_dirs: Callable[[World], Path], tmp_path: Path
+) -> None:
+    """Thirty in one minute of each hour, of every second reader."""
+    shutil.copytree(data_dirs(WORLD), tmp_path, dirs_exist_ok=True)
+    many = log.connection.sql(
+        "SELECT 'custom-' || user_id || '-' || i AS event_id, user_id, '' AS article_id,"
+        " 'custom' AS kind, to_timestamp(getvariable('from_at') + 3600 * (i // 30) + i % 30)"
+        " AS occurred_at,"
+        " occurred_at AS received_at, 'subscribed' AS name, 1.0 AS value"
+        " FROM (SELECT user_id FROM exposed WHERE reader % 2 = 0), range(72 * 30) AS t(i)"
+    )
+    (folder,) = (tmp_path / "archive" / "events").glob(f"day={day_name(WINDOW.first_day)}")
+    many.write_parquet(str(folder / "custom.parquet"))
+    with prepared_log(tmp_path, DESIGN, WINDOW) as opened:
+        assert (
+            rows(opened, "SELECT count(*) AS n FROM events WHERE kind = 'custom'")[0]["n"] > 10**5
+        )
+        for query in ("SELECT * FROM readers ORDER BY user_id", "SELECT * FROM bots ORDER BY ALL"):
+            assert rows(opened, query) == rows(log, query)
+
+
 def test_returns_look_only_at_days_that_are_whole(
     readers: dict[str, Any], served: dict[str, list[dict[str, Any]]]
 ) -> None:

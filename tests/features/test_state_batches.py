@@ -11,7 +11,9 @@ ARTICLES = [f"a{n}" for n in range(6)]
 
 events = st.fixed_dictionaries(
     {
-        "kind": st.sampled_from(["impression", "click", "read", "like", "dislike", "unlike"]),
+        "kind": st.sampled_from(
+            ["impression", "click", "read", "like", "dislike", "unlike", "custom"]
+        ),
         "article_id": st.sampled_from(ARTICLES),
         "occurred_at": st.floats(NOW, NOW + 7200),
         "first": st.booleans(),

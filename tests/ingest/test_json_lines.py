@@ -25,6 +25,16 @@ def test_a_line_with_an_event_id_is_an_event_and_any_other_an_article():
     assert documents.faults == []
 
 
+def test_a_custom_event_has_the_rules_of_the_api():
+    custom = {"event_id": "e2", "user_id": "u1", "kind": "custom", "name": "paid", "value": 3}
+    documents = parse(custom, {**custom, "name": "Paid"}, {**EVENT, "name": "paid"})
+    assert [(e.name, e.value, e.article_id) for e in documents.events] == [("paid", 3.0, "")]
+    assert [(fault.record, fault.field) for fault in documents.faults] == [
+        ("line 2", "name"),
+        ("line 3", "name"),
+    ]
+
+
 def test_events_come_oldest_first():
     late = {**EVENT, "event_id": "late", "occurred_at": "2026-11-21T09:00:00Z"}
     early = {**EVENT, "event_id": "early", "occurred_at": "2026-11-21T08:00:00Z"}

@@ -204,9 +204,20 @@ def test_the_page_and_the_device_of_a_request_are_numbered_as_the_service_does(s
 
 
 def test_every_kind_of_engagement_comes_back_undo_included(shelf):
-    kinds = [kind.value for kind in EventKind if kind is not EventKind.IMPRESSION]
+    others = {EventKind.IMPRESSION, EventKind.CUSTOM}
+    kinds = [kind.value for kind in EventKind if kind not in others]
     shelf.commit([shelf.event(kind, "a", at=NOW + i) for i, kind in enumerate(kinds)])
     assert shelf.log().events.columns.kinds.tolist() == [KIND_CODE[EventKind(k)] for k in kinds]
+
+
+def test_custom_events_are_no_part_of_the_log(shelf):
+    custom = {"name": "subscribed", "value": 1.0, "context": {"page_article_id": "p"}}
+    shelf.commit([shelf.event("custom", "", **custom), shelf.event("custom", "b", user="v")])
+    with pytest.raises(ArchiveError, match="no events"):
+        shelf.log()
+    shelf.commit([shelf.event("click", "a")])
+    log = shelf.log()
+    assert (len(log.events), log.articles.ids, log.users.ids) == (1, ["a"], ["u"])
 
 
 def test_the_window_is_half_open(shelf):

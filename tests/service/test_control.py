@@ -183,3 +183,16 @@ def test_a_design_that_can_tell_nothing_is_refused_with_its_field(site: Any) -> 
     answer = site.client.post("/v1/experiments", json={**DESIGN, "traffic": 0.00001})
     assert answer.status_code == 422
     assert answer.json["errors"][0]["field"] == "traffic"
+
+
+def test_a_design_takes_the_declarations_of_own_metrics_with_it(site: Any) -> None:
+    file = site.services.settings.data_dir / "metrics.toml"
+    file.write_text('[comments]\ntitle = "c"\nkind = "mean"\ncount = "custom:comment"\n')
+    design = {**DESIGN, "primary_metrics": ["comments"]}
+    refused = site.client.post("/v1/experiments", json=design)
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["field"] == "metrics.toml, line 1: comments.better"
+    file.write_text(f'{file.read_text()}better = "up"\n')
+    made = site.client.post("/v1/experiments", json=design)
+    assert made.status_code == 201
+    assert made.json["experiments"][0]["metrics"]["comments"]["count"] == "custom:comment"

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -55,6 +56,34 @@ def test_an_event_is_read_whole() -> None:
     )
 
 
+@pytest.mark.parametrize("nothing", [{}, {"article_id": None, "value": None}])
+def test_a_custom_event_is_read_whole(nothing: dict[str, None]) -> None:
+    given = event(kind="custom", name="paid", value=12)
+    del given["article_id"]
+    with_value, without = read(given, {**given, "value": None, **nothing})
+    expected = Event(
+        event_id="e1",
+        user_id="u1",
+        article_id="",
+        kind=EventKind.CUSTOM,
+        occurred_at=NOW,
+        received_at=NOW,
+        name="paid",
+        value=12.0,
+    )
+    assert with_value == expected
+    assert without == replace(expected, value=None)
+
+
+def test_only_a_custom_event_may_do_without_an_article() -> None:
+    given = event(event_id="e2")
+    del given["article_id"]
+    good, bad = read(event(), given)
+    assert isinstance(good, Event)
+    rule = "article_id: must be given, except for kind custom"
+    assert bad == Rejection("e2", rule)
+
+
 def test_a_missing_time_is_the_time_of_receipt() -> None:
     given = event()
     del given["occurred_at"]
@@ -101,6 +130,18 @@ def test_one_bad_event_does_not_sink_the_others() -> None:
         ({"occurred_at": NOW}, "occurred_at"),
         ({"occurred_at": "2026-02-30T00:00:00Z"}, "occurred_at"),
         ({"colour": "red"}, "colour"),
+        ({"name": "subscribed"}, "name"),
+        ({"value": 1}, "value"),
+        ({"kind": "custom"}, "name"),
+        ({"kind": "custom", "name": ""}, "name"),
+        ({"kind": "custom", "name": "x" * 65}, "name"),
+        ({"kind": "custom", "name": "_x"}, "name"),
+        ({"kind": "custom", "name": "Paid"}, "name"),
+        ({"kind": "custom", "name": "paid\n"}, "name"),
+        ({"kind": "custom", "name": "paid", "value": "9"}, "value"),
+        ({"kind": "custom", "name": "paid", "value": True}, "value"),
+        ({"kind": "custom", "name": "paid", "value": 1e13}, "value"),
+        ({"kind": "custom", "name": "paid", "article_id": "two words"}, "article_id"),
     ],
 )
 def test_a_broken_rule_is_named(fields: dict[str, Any], field: str) -> None:

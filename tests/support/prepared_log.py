@@ -19,6 +19,6 @@ def prepared_log(data_dir: Path, design: Experiment, window: Window) -> Iterator
         set_variables(log.connection, design, window)
         create_requests(log.connection)
         create_exposed(log.connection)
-        create_reader_days(log.connection)
+        create_reader_days(log.connection, design.metrics.values())
         create_readers(log.connection)
         yield log

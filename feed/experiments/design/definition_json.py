@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from typing import Any
 
-from feed.domain import format_time, parse_time
+from feed.domain import format_time
 from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import (
     Experiment,
@@ -14,11 +15,17 @@ from feed.experiments.design.definitions import (
     StoppingRule,
     Variant,
 )
+from feed.experiments.design.metrics import METRICS, Metric, metric_from_json, metric_to_json
 from feed.experiments.design.parsing import Reader
 
 
-def experiment_from_json(data: Any) -> Experiment:
+def experiment_from_json(
+    data: Any, own: Callable[[], Mapping[str, Metric]] = dict[str, Metric]
+) -> Experiment:
     """Build a definition from JSON; times in ISO 8601, fields left out take their defaults.
+
+    The site's own metrics that it names are those declared in it, under `metrics`. What it does
+    not declare is taken from `own`, which is called only if there is such a name.
 
     An experiment that started before `minimum_days` existed keeps the rule that was registered
     then: a primary metric may decide from the first day on.
@@ -42,8 +49,7 @@ def experiment_from_json(data: Any) -> Experiment:
     for name in ("primary_metrics", "secondary_metrics", "excluded"):
         reader.take(values, name, reader.texts)
     for name in ("created_at", "started_at", "stopped_at"):
-        if reader.has(name):
-            values[name] = parse_time(name, reader.text(name))
+        reader.take(values, name, reader.time)
     if reader.has("minimum_days"):
         values["minimum_days"] = reader.whole("minimum_days") or -1  # 0 is no number of days
     elif values.get("started_at"):
@@ -60,7 +66,13 @@ def experiment_from_json(data: Any) -> Experiment:
         values["stopping_rule"] = reader.choice("stopping_rule", StoppingRule)
     if reader.has("status"):
         values["status"] = reader.choice("status", Status)
-    return Experiment(**values)
+    declared = reader.mapping("metrics") if reader.has("metrics") else {}
+    metrics = {name: metric_from_json(name, part, "metrics.") for name, part in declared.items()}
+    if not _named_metrics(values) <= METRICS.keys() | metrics.keys():
+        metrics = {**own(), **metrics}
+    experiment = Experiment(**values, metrics=metrics)
+    named = experiment.named_metrics & metrics.keys()
+    return replace(experiment, metrics={name: metrics[name] for name in sorted(named)})
 
 
 def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
@@ -82,12 +94,18 @@ def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
         {"metric": spec.metric, "margin": spec.margin, "relative": spec.relative}
         for spec in experiment.guardrails
     ]
+    data["metrics"] = {name: metric_to_json(metric) for name, metric in data["metrics"].items()}
     audience = experiment.audience
     data["audience"] = {f.name: list(getattr(audience, f.name)) for f in fields(Audience)}
     data["overrides"] = dict(experiment.overrides)
     for name in ("primary_metrics", "secondary_metrics", "excluded", "buckets"):
         data[name] = list(data[name])
     return data
+
+
+def _named_metrics(values: Mapping[str, Any]) -> set[str]:
+    guarded = {spec.metric for spec in values.get("guardrails", ())}
+    return guarded.union(values.get("primary_metrics", ()), values.get("secondary_metrics", ()))
 
 
 def _variant_from_json(part: Reader) -> Variant:

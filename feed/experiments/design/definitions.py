@@ -11,7 +11,7 @@ from feed.config import RankingConfig
 from feed.domain import InvalidInputError, check_id
 from feed.experiments.design.assignment import HOLDOUT, Allocation
 from feed.experiments.design.audience import Audience
-from feed.experiments.design.metrics import METRICS, metric_named
+from feed.experiments.design.metrics import METRICS, Metric, metric_named
 from feed.setting_fields import override
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -102,6 +102,7 @@ class Experiment:
         primary_metrics: What decides; several are corrected by Holm.
         secondary_metrics: What is reported beside; empty: every other metric.
         guardrails: What must not get worse.
+        metrics: The site's own metrics that it names, as they were declared when it was created.
         minimum_effect: Smallest relative effect on a primary metric worth finding.
         planned_readers: Readers planned, every variant together.
         planned_days: Days planned.
@@ -137,6 +138,7 @@ class Experiment:
     primary_metrics: tuple[str, ...] = ("qualified_reads",)
     secondary_metrics: tuple[str, ...] = ()
     guardrails: tuple[GuardrailSpec, ...] = DEFAULT_GUARDRAILS
+    metrics: dict[str, Metric] = field(default_factory=dict)
     minimum_effect: float = 0.05
     planned_readers: int = 10_000
     planned_days: int = 14
@@ -193,6 +195,20 @@ class Experiment:
             return self.secondary_metrics
         taken = {*self.primary_metrics, *(spec.metric for spec in self.guardrails)}
         return tuple(name for name in METRICS if name not in taken)
+
+    @property
+    def named_metrics(self) -> frozenset[str]:
+        """Every metric that the definition names."""
+        guarded = (spec.metric for spec in self.guardrails)
+        return frozenset((*self.primary_metrics, *self.secondary_metrics, *guarded))
+
+    def metric(self, name: str, field_name: str = "metric") -> Metric:
+        """Return a metric by name: one of its own, or one that feed brings along.
+
+        Raises:
+            InvalidInputError: there is none of that name.
+        """
+        return metric_named(name, self.metrics, field_name)
 
     def variant(self, name: str) -> Variant:
         """Return a variant by name; the caller got the name from this definition."""
@@ -269,12 +285,12 @@ def _check_metrics(experiment: Experiment) -> None:
     if not experiment.primary_metrics:
         raise InvalidInputError("primary_metrics", "must name at least one metric")
     for name in experiment.primary_metrics:
-        if metric_named(name, "primary_metrics").grouped:
+        if experiment.metric(name, "primary_metrics").grouped:
             raise InvalidInputError("primary_metrics", f"{name} exists for groups, not readers")
     for name in experiment.secondary_metrics:
-        metric_named(name, "secondary_metrics")
+        experiment.metric(name, "secondary_metrics")
     for place, spec in enumerate(experiment.guardrails):
-        metric_named(spec.metric, f"guardrails.{place}.metric")
+        experiment.metric(spec.metric, f"guardrails.{place}.metric")
         if not 0 <= spec.margin < (1 if spec.relative else float("inf")):
             raise InvalidInputError(f"guardrails.{place}.margin", "must be 0 or more, a share < 1")
 

@@ -12,6 +12,7 @@ from feed.config import RankingConfig, Settings
 from feed.domain import InvalidInputError
 from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, Variant
+from feed.experiments.design.metrics import METRICS
 from feed.setting_fields import check_ranges, override
 
 SHARED_SETTINGS = frozenset({"trending_half_life_minutes"})
@@ -30,6 +31,7 @@ def check_design(design: Experiment, settings: Settings) -> None:
     """
     _check_sizes(design)
     _check_metrics_named_once(design)
+    _check_roles_of_metrics(design)
     _check_overrides(design, settings.ranking)
     _check_arms_differ(design, settings.ranking)
     retention_days = settings.retention_days
@@ -65,6 +67,18 @@ def _check_metrics_named_once(design: Experiment) -> None:
     both = sorted({*design.primary_metrics} & {*design.secondary_metrics})
     if both:
         raise InvalidInputError("secondary_metrics", f"must not name {both[0]}, which is primary")
+
+
+def _check_roles_of_metrics(design: Experiment) -> None:
+    for name in design.metrics.keys() & METRICS.keys():
+        raise InvalidInputError(f"metrics.{name}", "must not have the name of a built-in metric")
+    deciding = [("primary_metrics", name) for name in design.primary_metrics]
+    for place, spec in enumerate(design.guardrails):
+        deciding.append((f"guardrails.{place}.metric", spec.metric))
+    for label, name in deciding:
+        if design.metric(name, label).better == "neither":
+            rule = f"must not name {name}: neither direction of it is better; name it as secondary"
+            raise InvalidInputError(label, rule)
 
 
 def _check_overrides(design: Experiment, base: RankingConfig) -> None:

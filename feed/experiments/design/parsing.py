@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from feed.domain import InvalidInputError
+from feed.domain import InvalidInputError, parse_time
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -23,11 +23,11 @@ class Reader:
         if known is not None:
             self.only(known)
 
-    def only(self, known: set[str]) -> None:
+    def only(self, known: set[str], rule: str = "is not a field") -> None:
         """Refuse fields outside `known`."""
         for name in self._data:
             if name not in known:
-                raise InvalidInputError(f"{self._prefix}{name}", "is not a field")
+                raise self.error(name, rule)
 
     def has(self, name: str) -> bool:
         """Whether a field is there and not null."""
@@ -38,45 +38,55 @@ class Reader:
         if self.has(name):
             values[name] = read(name)
 
-    def text(self, name: str) -> str:
-        """Return a required string."""
+    def value(self, name: str) -> Any:
+        """Return a field as it is; None if it is not there."""
+        return self._data.get(name)
+
+    def text(self, name: str, longest: int = 0) -> str:
+        """Return a required string; with `longest`, of 1 to that many characters."""
         value = self._data.get(name)
         if not isinstance(value, str):
-            raise self._error(name, "must be text")
+            raise self.error(name, "must be text")
+        if longest and not 1 <= len(value.strip()) <= len(value) <= longest:
+            raise self.error(name, f"must be text of 1 to {longest} characters")
         return value
 
     def number(self, name: str) -> float:
         """Return a required finite number."""
         value = self._data.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._error(name, "must be a number")
+            raise self.error(name, "must be a number")
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
         if not math.isfinite(number):
-            raise self._error(name, "must be a finite number")
+            raise self.error(name, "must be a finite number")
         return number
 
     def whole(self, name: str) -> int:
         """Return a required whole number."""
         number = self.number(name)
         if number != int(number):
-            raise self._error(name, "must be a whole number")
+            raise self.error(name, "must be a whole number")
         return int(number)
+
+    def time(self, name: str) -> float:
+        """Return a required time in ISO 8601, epoch seconds."""
+        return parse_time(f"{self._prefix}{name}", self.text(name))
 
     def flag(self, name: str) -> bool:
         """Return a required truth value."""
         value = self._data.get(name)
         if not isinstance(value, bool):
-            raise self._error(name, "must be true or false")
+            raise self.error(name, "must be true or false")
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a required list of strings."""
         value = self._data.get(name)
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-            raise self._error(name, "must be a list of texts")
+            raise self.error(name, "must be a list of texts")
         return tuple(value)
 
     def pair(self, name: str) -> tuple[int, int]:
@@ -84,29 +94,32 @@ class Reader:
         value = self._data.get(name)
         if isinstance(value, list | tuple) and [type(v) for v in value] == [int, int]:
             return value[0], value[1]
-        raise self._error(name, "must be two whole numbers")
+        raise self.error(name, "must be two whole numbers")
 
     def mapping(self, name: str) -> dict[str, Any]:
         """Return a required object."""
         value = self._data.get(name)
         if not isinstance(value, Mapping):
-            raise self._error(name, "must be an object")
+            raise self.error(name, "must be an object")
         return dict(value)
 
     def text_map(self, name: str) -> dict[str, str]:
         """Return a required object of strings."""
         value = self.mapping(name)
         if not all(isinstance(v, str) for v in value.values()):
-            raise self._error(name, "must be an object of texts")
+            raise self.error(name, "must be an object of texts")
         return value
 
     def choice(self, name: str, options: type[E]) -> E:
         """Return a required member of an enumeration."""
+        return options(self.one_of(name, [option.value for option in options]))
+
+    def one_of(self, name: str, options: Sequence[str]) -> str:
+        """Return a required string out of some."""
         value = self.text(name)
-        if value not in [option.value for option in options]:
-            words = ", ".join(option.value for option in options)
-            raise self._error(name, f"must be one of {words}")
-        return options(value)
+        if value not in options:
+            raise self.error(name, f"must be one of {', '.join(options)}")
+        return value
 
     def part(self, name: str) -> Reader:
         """Return a required object, to be read in turn."""
@@ -116,8 +129,9 @@ class Reader:
         """Return a required list of objects, to be read in turn."""
         value = self._data.get(name)
         if not isinstance(value, list | tuple):
-            raise self._error(name, "must be a list of objects")
+            raise self.error(name, "must be a list of objects")
         return [Reader(v, prefix=f"{self._prefix}{name}.{i}.") for i, v in enumerate(value)]
 
-    def _error(self, name: str, rule: str) -> InvalidInputError:
+    def error(self, name: str, rule: str) -> InvalidInputError:
+        """Return the error of a field that breaks a rule."""
         return InvalidInputError(f"{self._prefix}{name}", rule)

@@ -153,7 +153,7 @@ def _prepare(
             window = replace(window, to_at=end)
             connection.execute("DROP TABLE requests; DROP TABLE exposed; DROP TABLE bots")
             _expose(connection, experiment, window)
-    create_reader_days(connection, section_aliases)
+    create_reader_days(connection, experiment.metrics.values(), section_aliases)
     create_readers(connection)
     count_slots(connection)
     return window

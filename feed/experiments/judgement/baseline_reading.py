@@ -17,7 +17,7 @@ from feed.config import DAY_S
 from feed.experiments.design.audience import Audience
 from feed.experiments.design.definition_json import experiment_from_json
 from feed.experiments.design.definitions import Experiment, Variant
-from feed.experiments.design.metrics import METRICS, Metric
+from feed.experiments.design.metrics import METRICS, Metric, MetricKind
 from feed.experiments.judgement.baseline import Baseline, baseline_to_json
 from feed.experiments.judgement.planning import Need, compute_need
 from feed.experiments.log.exposure import Window, create_exposed, create_requests, set_variables
@@ -92,11 +92,15 @@ def read_baseline(
         create_requests(connection)
         _offer(connection, design)
         create_exposed(connection)
-        create_reader_days(connection, section_aliases)
+        create_reader_days(connection, design.metrics.values(), section_aliases)
         create_readers(connection)
+        known = METRICS | design.metrics
+        moments = {
+            name: found for name in known if (found := _read_metric(connection, known[name]))
+        }
         before = (day_name(day_of(window.pre_from, time_zone)), day_name(window.first_day))
         return Baseline(
-            {name: found for name in METRICS if (found := _read_metric(connection, METRICS[name]))},
+            moments,
             _read_arrivals(connection, window),
             sum(before[0] <= day < before[1] for day in log.days["served"]),
         )
@@ -137,7 +141,7 @@ def _offer(connection: duckdb.DuckDBPyConnection, design: Experiment) -> None:
 def _read_metric(connection: duckdb.DuckDBPyConnection, metric: Metric) -> Moments | None:
     if not metric.grouped:
         return read_moments(connection, metric).get((EVERYONE,))
-    if metric.grouped_over != "requests":
+    if metric.kind is MetricKind.DISTINCT:
         return None  # a count of different things: it grows with the group, by no known law
     readers = count_analysed(connection).get(EVERYONE, 0)
     most = max(GROUPS, min(MOST_GROUPS, readers // _READERS_A_GROUP))

@@ -9,7 +9,6 @@ from dataclasses import replace
 import duckdb
 
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.design.metrics import metric_named
 from feed.experiments.judgement.estimates import compare_moments, effects_by_key, planned_pair
 from feed.experiments.judgement.results import (
     Look,
@@ -57,7 +56,7 @@ def trace_time(
     """Follow every primary metric over the days of the experiment, in every treatment."""
     courses = []
     for name in experiment.primary_metrics:
-        metric = metric_named(name)
+        metric = experiment.metric(name)
         cumulative = read_cumulative_moments(connection, metric, window)
         daily, since = (
             read_daily_moments(connection, metric, window, since_exposure=flag)

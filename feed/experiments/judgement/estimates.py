@@ -9,7 +9,7 @@ from dataclasses import replace
 import duckdb
 
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule
-from feed.experiments.design.metrics import Metric, metric_named
+from feed.experiments.design.metrics import Metric
 from feed.experiments.judgement.results import (
     Comparison,
     GuardrailResult,
@@ -76,7 +76,7 @@ def estimate_primaries(
     """Estimate the primary metrics with their sequences, corrected by Holm over all of them."""
     results = []
     for name in experiment.primary_metrics:
-        result = estimate_metric(connection, experiment, metric_named(name))
+        result = estimate_metric(connection, experiment, experiment.metric(name))
         comparisons = [apply_rule(experiment, found) for found in result.comparisons]
         results.append(MetricResult(result.metric, tuple(comparisons)))
     return _corrected(results, holm=True)
@@ -106,7 +106,7 @@ def estimate_secondaries(
 ) -> tuple[MetricResult, ...]:
     """Estimate the secondary metrics, corrected by Benjamini and Hochberg over all of them."""
     results = [
-        estimate_metric(connection, experiment, metric_named(name))
+        estimate_metric(connection, experiment, experiment.metric(name))
         for name in experiment.secondaries
     ]
     return _corrected(results, holm=False)
@@ -119,7 +119,7 @@ def estimate_guardrails(
     counts = count_analysed(connection)
     results = []
     for spec in experiment.guardrails:
-        metric = metric_named(spec.metric)
+        metric = experiment.metric(spec.metric)
         for comparison in estimate_metric(connection, experiment, metric).comparisons:
             pair = (counts.get(experiment.control.name, 0), counts.get(comparison.treatment, 0))
             outcome = judge_guardrail(experiment, spec, metric, comparison, pair)
@@ -151,7 +151,7 @@ def judge_guardrail(
         return Guardrail("holds", spec.margin, reason="both variants have the same value")
     if experiment.stopping_rule is StoppingRule.FIXED:
         return check_guardrail(
-            effect, spec.margin, metric.direction, relative=spec.relative, alpha=experiment.alpha
+            effect, spec.margin, metric.better, relative=spec.relative, alpha=experiment.alpha
         )
     planned = planned_pair(experiment, comparison.treatment)
     return check_guardrail_sequence(effect, spec, metric, readers, planned, experiment.alpha)
@@ -185,7 +185,7 @@ def check_guardrail_sequence(
     control, treatment = effect.control, effect.treatment
     if control.mean is None or treatment.mean is None:
         return Guardrail("no_estimate", spec.margin, reason=effect.reason)
-    sign = 1.0 if metric.direction == "higher_is_better" else -1.0
+    sign = metric.sign
     scale = 1.0 - sign * spec.margin if spec.relative else 1.0
     shift = 0.0 if spec.relative else sign * spec.margin
     bar = ArmMean(control.n, scale * control.mean - shift, scale**2 * control.variance)

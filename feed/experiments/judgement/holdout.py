@@ -8,7 +8,7 @@ import duckdb
 
 from feed.experiments.design.assignment import BUCKETS, HELD_OUT
 from feed.experiments.design.definitions import Experiment
-from feed.experiments.design.metrics import Metric, metric_named
+from feed.experiments.design.metrics import Metric
 from feed.experiments.judgement.estimates import compare_moments
 from feed.experiments.judgement.results import HoldoutResult, MetricResult
 from feed.experiments.log.summaries import read_moments
@@ -48,7 +48,7 @@ def compare_holdout(
     names = dict.fromkeys(
         [*experiment.primary_metrics, *(spec.metric for spec in experiment.guardrails)]
     )
-    metrics = [metric for metric in map(metric_named, names) if not metric.grouped]
+    metrics = [metric for metric in map(experiment.metric, names) if not metric.grouped]
     return HoldoutResult(
         held,
         ratio.expected[0],

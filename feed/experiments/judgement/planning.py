@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule, Variant
-from feed.experiments.design.metrics import metric_named
 from feed.experiments.judgement.baseline import Baseline
 from feed.experiments.statistics.aggregates import GROUPS, NO_READERS, Moments
 from feed.experiments.statistics.effects import ArmMean, welch_freedom
@@ -143,14 +142,14 @@ def _plan_primaries(design: Experiment, baseline: Baseline, effect: float) -> li
 
 
 def _plan_guardrail(design: Experiment, spec: GuardrailSpec, baseline: Baseline) -> MetricNeed:
-    metric = metric_named(spec.metric)
+    metric = design.metric(spec.metric)
     moments = baseline.moments.get(spec.metric, NO_READERS)
     plans = [
         plan_noninferiority(
             moments,
             spec.margin,
             relative=spec.relative,
-            lower_is_better=metric.direction == "lower_is_better",
+            lower_is_better=metric.better == "down",
             alpha=design.alpha,
             power=design.power,
             treatment_share=arm.share / (design.control.share + arm.share),

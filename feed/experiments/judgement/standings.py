@@ -131,7 +131,7 @@ def deciding_interval(experiment: Experiment, comparison: Comparison) -> Interva
 
 def relative_gain(result: MetricResult, treatment: str) -> float:
     """Return the relative effect, positive where it is for the better; 0 without one."""
-    return _sign(result) * (of(result, treatment).deciding.relative or 0.0)
+    return result.metric.sign * (of(result, treatment).deciding.relative or 0.0)
 
 
 def describe_effect(result: MetricResult, treatment: str) -> str:
@@ -239,16 +239,12 @@ def _rules_out_gain(experiment: Experiment, result: MetricResult, name: str) -> 
     interval = deciding_interval(experiment, of(result, name))
     if interval is None:
         return False
-    best = interval.high if _sign(result) > 0 else -interval.low
+    best = interval.high if result.metric.sign > 0 else -interval.low
     return best < experiment.minimum_effect
 
 
 def _gain(result: MetricResult, name: str) -> float:
-    return _sign(result) * (of(result, name).deciding.difference or 0.0)
-
-
-def _sign(result: MetricResult) -> float:
-    return 1.0 if result.metric.direction == "higher_is_better" else -1.0
+    return result.metric.sign * (of(result, name).deciding.difference or 0.0)
 
 
 def _lowered(metric: Metric) -> str:

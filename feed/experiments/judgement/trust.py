@@ -10,7 +10,6 @@ import duckdb
 
 from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.design.metrics import metric_named
 from feed.experiments.judgement.erasures import check_erasures
 from feed.experiments.judgement.estimates import planned_pair
 from feed.experiments.judgement.login_check import check_logins
@@ -170,7 +169,7 @@ def check_before(connection: duckdb.DuckDBPyConnection, experiment: Experiment) 
     """The variants' readers were alike before the start."""
     checks = []
     for name in experiment.primary_metrics:
-        metric = metric_named(name)
+        metric = experiment.metric(name)
         title = "Before the start" if len(experiment.primary_metrics) == 1 else f"Before: {name}"
         effects = _against_control(read_covariate_moments(connection, metric), experiment)
         worst = _most_extreme(effects)

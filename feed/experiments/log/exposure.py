@@ -15,7 +15,8 @@ from feed.experiments.log.local_days import create_day_macro, day_of
 
 BOT_ACTS_A_MINUTE = 20
 """A reader with this many clicks, or reads, or likes ... in one minute is taken for a program,
-not a person. Impressions do not count: scrolling makes many."""
+not a person. Impressions do not count, because scrolling makes many, and neither do custom events,
+which a page or a backend may send by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ FROM (
         x.reader, e.kind, floor(epoch(e.occurred_at) / 60) AS minute,
         count(DISTINCT e.event_id) AS acts
     FROM events AS e JOIN exposed AS x USING (user_id)
-    WHERE e.kind <> 'impression'
+    WHERE e.kind NOT IN ('impression', 'custom')
     GROUP BY ALL
 )
 WHERE acts >= getvariable('bot_acts')

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import duckdb
 
-from feed.experiments.design.metrics import (
+from feed.experiments.design.measures import (
     ACTIVITY_COLUMNS,
-    BASE_COLUMNS,
-    LONGEST_DWELL_S,
     RETURN_COLUMNS,
     SESSION_GAP_S,
     SHOWN_COLUMNS,
+    Measure,
 )
+from feed.experiments.design.metrics import Metric
+from feed.experiments.log.acts import WITHIN, create_acts, create_custom_days
 from feed.features.sections import section_key
 
 TRUST_COLUMNS: dict[str, str] = {
@@ -28,28 +29,35 @@ TRUST_COLUMNS: dict[str, str] = {
 HISTORY = ("no click before", "1 to 9 clicks before", "10 or more clicks before")
 """How much is known of a reader from before the start."""
 
-_SUMMED = (*BASE_COLUMNS, *TRUST_COLUMNS)
-
 
 def create_reader_days(
-    connection: duckdb.DuckDBPyConnection, section_aliases: Mapping[str, str] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    metrics: Iterable[Metric],
+    section_aliases: Mapping[str, str] | None = None,
 ) -> None:
     """Create `reader_days`: one row per reader, day and side of the first exposure (`after`).
 
     Rows before count only from before the start of the experiment, rows after only from the first
-    exposure on. An event counts at the time it happened, unless the clock that told so is more
-    than a day off: then at the time it came. It never counts before the feed that it belongs to.
-    A repeated event counts once. Slots count at the time of their feed, even those of a page that
-    was loaded after midnight. A session that was open at the first exposure counts on both sides.
-    All spellings of a section count as the one that most articles have; `section_aliases` are
-    further names by key. Needs `requests` and `exposed`.
+    exposure on. An event counts at its moment in `acts`, a repeated one once. Custom events are
+    not activity: a page or a backend may send them at any time, and sessions, returns, active days
+    and the trust checks must not change with what is tracked. Slots count at the time of their
+    feed, even those of a page that was loaded after midnight. A session that was open at the first
+    exposure counts on both sides. All spellings of a section count as the one that most articles
+    have; `section_aliases` are further names by key. The site's own `metrics` get columns of their
+    own. Needs `requests` and `exposed`; creates `acts` as well.
     """
+    metrics = list(metrics)
     connection.execute(_latest_articles())
     unite_sections(connection, section_aliases or {})
-    connection.execute(_activity_days())
+    create_acts(connection)
+    measures = [measure for metric in metrics for measure in metric.measures]
+    connection.execute(_activity_days(measures))
+    create_custom_days(connection, measures)
     connection.execute(_shown_days())
-    connection.execute(_reader_days())
-    connection.execute("DROP TABLE activity_days; DROP TABLE shown_days_table")
+    connection.execute(_reader_days(metrics))
+    connection.execute(
+        "DROP TABLE activity_days; DROP TABLE custom_days; DROP TABLE shown_days_table"
+    )
 
 
 def create_readers(connection: duckdb.DuckDBPyConnection) -> None:
@@ -58,11 +66,13 @@ def create_readers(connection: duckdb.DuckDBPyConnection) -> None:
     `analysed` marks those who enter the estimates: in one known variant, and no bot. Segments:
     `platform`, `language`, `history`, `seniority`, `favourite_section`.
     """
+    found = connection.execute("SELECT * EXCLUDE (reader, day, after) FROM reader_days LIMIT 0")
+    summed = [column[0] for column in found.description or ()]
     after = ",\n    ".join(
-        f"coalesce(sum({name}) FILTER (d.after), 0) AS {name}" for name in _SUMMED
+        f"coalesce(sum({name}) FILTER (d.after), 0) AS {name}" for name in summed
     )
     before = ",\n    ".join(
-        f"coalesce(sum({name}) FILTER (NOT d.after), 0) AS pre_{name}" for name in _SUMMED
+        f"coalesce(sum({name}) FILTER (NOT d.after), 0) AS pre_{name}" for name in summed
     )
     connection.execute(_FAVOURITES)
     connection.execute(f"""
@@ -116,47 +126,22 @@ def unite_sections(
             )
 
 
-def _activity_days() -> str:
+def _activity_days(measures: Iterable[Measure]) -> str:
+    own = {measure.column: measure.sql for measure in measures if measure.sql and not measure.event}
     columns = ",\n    ".join(
-        f"{expression} AS {name}" for name, expression in (ACTIVITY_COLUMNS | TRUST_COLUMNS).items()
+        f"{sql} AS {name}" for name, sql in (ACTIVITY_COLUMNS | TRUST_COLUMNS | own).items()
     )
     return f"""
 CREATE TABLE activity_days AS
-WITH told AS (
-    SELECT
-        x.reader, x.first_at, e.kind,
-        hash(e.event_id) AS event,
-        CASE WHEN e.request_id IS NULL OR e.request_id = '' THEN NULL
-             ELSE hash(e.request_id) END AS request,
-        epoch(e.occurred_at) AS occurred, epoch(e.received_at) AS received,
-        CASE WHEN isfinite(e.dwell_s) AND e.dwell_s > 0
-             THEN least(e.dwell_s, {LONGEST_DWELL_S}) ELSE 0 END AS dwell_s
-    FROM events AS e JOIN exposed AS x USING (user_id)
-), asked AS (
-    SELECT request, min(moment) AS moment FROM requests GROUP BY request
-), placed AS (
-    SELECT
-        t.reader, t.first_at, t.kind, t.event, t.dwell_s,
-        abs(t.received - t.occurred) > 86400 AS skewed,
-        q.request IS NOT NULL AS matched,
-        greatest(CASE WHEN abs(t.received - t.occurred) > 86400 THEN t.received
-                      ELSE least(t.occurred, t.received) END, q.moment) AS moment,
-        false AS fallback
-    FROM told AS t LEFT JOIN asked AS q USING (request)
-    UNION ALL
-    SELECT x.reader, x.first_at, 'view', q.request, 0, false, true, q.moment,
-        q.mode = getvariable('mode') AND NOT list_contains(getvariable('rungs'), q.rung)
-    FROM requests AS q JOIN exposed AS x USING (user_id)
-), ordered AS (
+WITH ordered AS (
     SELECT * EXCLUDE (kind, event),
         CASE WHEN lag(event) OVER neighbours = event AND kind <> 'view' THEN 'repeat'
              ELSE kind END AS kind,
         coalesce(moment - lag(moment) OVER neighbours > {SESSION_GAP_S}
             OR (moment >= first_at AND lag(moment) OVER neighbours < first_at), true)
             AS opens_session
-    FROM placed
-    WHERE moment >= getvariable('pre_from') AND moment < getvariable('to_at')
-      AND (moment >= first_at OR moment < getvariable('pre_to'))
+    FROM acts
+    WHERE kind <> 'custom' AND {WITHIN}
     WINDOW neighbours AS (PARTITION BY reader ORDER BY moment, event)
 )
 SELECT reader, day_of(moment) AS day, moment >= first_at AS after,
@@ -194,18 +179,28 @@ FROM by_section GROUP BY ALL
 """  # noqa: S608
 
 
-def _reader_days() -> str:
+def _reader_days(metrics: Iterable[Metric]) -> str:
+    occurred = {metric.numerator: metric.occurred for metric in metrics if metric.occurred}
+    own = "".join(f", {sql} AS {name}" for name, sql in occurred.items())
     shown = ",\n    ".join(f"coalesce(s.{name}, 0) AS {name}" for name in SHOWN_COLUMNS)
     returned, returnable = RETURN_COLUMNS
     return f"""
 CREATE TABLE reader_days AS
-SELECT a.*,
-    {shown},
-    CAST(coalesce(lead(a.day) OVER following = a.day + 1, false) AND {_NEXT_DAY} AS INTEGER)
-        AS {returned},
-    CAST({_NEXT_DAY} AS INTEGER) AS {returnable}
-FROM activity_days AS a LEFT JOIN shown_days_table AS s USING (reader, day, after)
-WINDOW following AS (PARTITION BY a.reader, a.after ORDER BY a.day)
+WITH active AS (
+    SELECT a.*,
+        {shown},
+        CAST(coalesce(lead(a.day) OVER following = a.day + 1, false) AND {_NEXT_DAY} AS INTEGER)
+            AS {returned},
+        CAST({_NEXT_DAY} AS INTEGER) AS {returnable}
+    FROM activity_days AS a LEFT JOIN shown_days_table AS s USING (reader, day, after)
+    WINDOW following AS (PARTITION BY a.reader, a.after ORDER BY a.day)
+), days AS (
+    SELECT reader, day, after, coalesce(COLUMNS(* EXCLUDE (reader, day, after)), 0)
+    FROM active FULL JOIN custom_days USING (reader, day, after)
+)
+SELECT *{own} FROM days
+WINDOW before AS (PARTITION BY reader, after ORDER BY day
+                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 """  # noqa: S608
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from feed.experiments.design.metrics import Metric
+from feed.experiments.design.measures import Measure
+from feed.experiments.design.metrics import Metric, MetricKind
+from feed.experiments.log.acts import WITHIN
 from feed.experiments.log.exposure import Window
 from feed.experiments.statistics.aggregates import GROUPS, NO_READERS, PAIRS, Moments
-
-WINSORISED_AT = 0.99
-"""Readers above this quantile of the positive values, all variants together, are pulled down."""
 
 _LEAST_IN_GROUP = 20
 
@@ -38,9 +37,9 @@ class Columns:
 def columns_of(connection: duckdb.DuckDBPyConnection, metric: Metric) -> Columns:
     """Return the SQL of a metric that every reader has, its winsorisation included."""
     above, before = metric.numerator, f"pre_{metric.numerator}"
-    if metric.winsorised:
-        above = f"least({above}, {_cap(connection, above)!r})"
-        before = f"least({before}, {_cap(connection, before)!r})"
+    if metric.winsorise:
+        above = f"least({above}, {_cap(connection, above, metric.winsorise)!r})"
+        before = f"least({before}, {_cap(connection, before, metric.winsorise)!r})"
     if not metric.denominator:
         return Columns(above, "1.0", before, "1.0")
     return Columns(above, metric.denominator, before, f"pre_{metric.denominator}")
@@ -90,8 +89,8 @@ def read_cumulative_moments(
     """
     columns = columns_of(connection, metric)
     above, below = f"sum(d.{metric.numerator}) OVER so_far", "1.0"
-    if metric.winsorised:
-        above = f"least({above}, {_cap(connection, metric.numerator)!r})"
+    if metric.winsorise:
+        above = f"least({above}, {_cap(connection, metric.numerator, metric.winsorise)!r})"
     if metric.denominator:
         below = f"sum(d.{metric.denominator}) OVER so_far"
     rows = connection.execute(
@@ -225,23 +224,18 @@ def read_group_values(
     cases = " ".join(
         f"WHEN '{name}' THEN getvariable('groups_{place}')" for place, name in enumerate(shares)
     )
-    source = {
-        "requests": "requests AS q JOIN members AS m USING (user_id)"
-        " WHERE q.moment >= m.first_moment",
-        "slots": "(SELECT DISTINCT m.variant, m.part, s.article_id FROM served AS s"
-        " JOIN members AS m USING (user_id)"
-        " WHERE epoch(s.served_at) >= m.first_moment"
-        " AND s.served_at < to_timestamp(getvariable('to_at')))",
-    }[metric.grouped_over]
+    number = "count(DISTINCT value)"
+    if metric.kind is MetricKind.QUANTILE:
+        number = f"quantile_cont(value, {metric.quantile!r})"
     rows = connection.execute(
         f"""
 WITH members AS (
-    SELECT user_id, variant, first_at AS first_moment,
+    SELECT reader, user_id, variant, first_at AS first_moment,
         row_number() OVER (PARTITION BY variant ORDER BY hash(user_id)) % (CASE variant {cases} END)
             AS part
     FROM readers WHERE analysed AND list_contains($names, variant)
 )
-SELECT variant, part, {metric.grouped} FROM {source} GROUP BY variant, part
+SELECT variant, part, {number} FROM ({_single_values(metric.measure)}) GROUP BY variant, part
 """,  # noqa: S608
         {"names": list(shares)},
     ).fetchall()
@@ -250,6 +244,28 @@ SELECT variant, part, {metric.grouped} FROM {source} GROUP BY variant, part
         if value is not None and np.isfinite(value):
             values.setdefault(variant, []).append(float(value))
     return values
+
+
+def _single_values(measure: Measure) -> str:
+    """Return the SQL of the values, one row each, that every group of `members` has."""
+    if measure.of == "articles":
+        return (
+            "SELECT DISTINCT m.variant, m.part, s.article_id AS value"
+            " FROM served AS s JOIN members AS m USING (user_id)"
+            " WHERE epoch(s.served_at) >= m.first_moment"
+            " AND s.served_at < to_timestamp(getvariable('to_at'))"
+        )
+    if measure.of == "latency":
+        return (
+            "SELECT m.variant, m.part, q.latency_ms AS value"
+            " FROM requests AS q JOIN members AS m USING (user_id)"
+            " WHERE q.moment >= m.first_moment"
+        )
+    return (
+        "SELECT variant, part, arg_min(amount, moment) AS value"  # noqa: S608 - checked names
+        f" FROM acts JOIN members USING (reader) WHERE {measure.condition} AND {WITHIN}"
+        " GROUP BY variant, part, reader, event, first_moment HAVING min(moment) >= first_moment"
+    )
 
 
 def _read_sums(
@@ -281,9 +297,10 @@ def _from_row(row: np.ndarray) -> Moments:
     return Moments.from_sums(round(row[0]), row[1:5].tolist(), row[5:].tolist())
 
 
-def _cap(connection: duckdb.DuckDBPyConnection, column: str) -> float:
+def _cap(connection: duckdb.DuckDBPyConnection, column: str, quantile: float) -> float:
+    """Return the quantile of the positive values, all variants together."""
     found = connection.execute(
-        f"SELECT quantile_cont({column}, {WINSORISED_AT}) FROM readers"  # noqa: S608
+        f"SELECT quantile_cont({column}, {quantile!r}) FROM readers"  # noqa: S608
         f" WHERE analysed AND {column} > 0"
     ).fetchone()
     return float(found[0]) if found and found[0] is not None else 0.0

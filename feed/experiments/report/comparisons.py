@@ -31,8 +31,6 @@ from feed.experiments.report.front import is_sequential, titled
 from feed.experiments.statistics.effects import Effect, Interval
 from feed.experiments.statistics.sample_ratio import ALARM_BELOW
 
-NEUTRAL = ("share_trending", "feed_views", "impressions", "coverage")
-"""Metrics that describe what was shown, for which neither direction is better in itself."""
 OUTCOMES = {
     "holds": Cell("✓ holds", tone="good"),
     "breached": Cell("✗ breached", tone="bad"),
@@ -58,10 +56,11 @@ def primary_section(report: Report) -> Section:
 
 def _primary(report: Report, result: MetricResult, comparison: Comparison) -> list[Block]:
     title = titled(report, result.metric, comparison.treatment)
-    blocks: list[Block] = [Heading(title), Paragraph(result.metric.note, "note")]
+    note = result.metric.note or f"Measured: {result.metric.meaning}."
+    blocks: list[Block] = [Heading(title), Paragraph(note, "note")]
     estimates = _estimates(report, result, comparison)
     if comparison.raw.relative is not None:
-        target = sign_of(result) * report.experiment.minimum_effect
+        target = result.metric.sign * report.experiment.minimum_effect
         chart = effects_chart([bar for bar, _ in estimates], target, "worth finding")
         blocks.append(Figure(chart, f"{title}: intervals of the relative effect"))
     if text := _correction(report, comparison):
@@ -155,7 +154,7 @@ def _estimate(name: Cell, effect: Effect, result: MetricResult) -> tuple[Bar, Ro
         percent_interval(interval),
         write_p(effect.p_value),
     )
-    bar = effect_bar(str(name.text), relative, interval, sign_of(result), strong=name.strong)
+    bar = effect_bar(str(name.text), relative, interval, result.metric.sign, strong=name.strong)
     return bar, row
 
 
@@ -185,7 +184,7 @@ def guardrails_section(report: Report) -> Section:
 
 def _guardrail(result: GuardrailResult) -> Row:
     effect, form, spec = result.comparison.deciding, result.metric.form, result.spec
-    worse = "less" if result.metric.direction == "higher_is_better" else "more"
+    worse = "more" if result.metric.better == "down" else "less"
     margin = percent(spec.margin) if spec.relative else metric_value(spec.margin, form)
     if spec.relative and effect.relative is not None:
         change = percent(effect.relative, signed=True)
@@ -233,7 +232,7 @@ def _secondary(report: Report, result: MetricResult, comparison: Comparison) -> 
     """Return a secondary metric with its corrected p-value; only a proven one has a colour."""
     p, effect = comparison.p_adjusted, comparison.deciding
     _, row = _estimate(Cell(result.metric.title), replace(effect, p_value=p), result)
-    sign = 0.0 if result.metric.name in NEUTRAL else sign_of(result)
+    sign = 0.0 if result.metric.better == "neither" else result.metric.sign
     proven = p is not None and p < report.experiment.alpha
     interval = effect.relative_interval
     return effect_bar(result.metric.title, effect.relative, interval, sign, proven=proven), row
@@ -339,11 +338,6 @@ def power_section(report: Report) -> Section:
     found = f"Effect found with {percent(report.experiment.power, digits=0)} chance"
     head = ("Metric", "Treatment", "Registered effect", "Chance to find it so far", found)
     return Section("Power reached", "Power", "power", [DataTable(head, rows)], f"{note}.")
-
-
-def sign_of(result: MetricResult) -> float:
-    """Return -1 where lower is better, else 1."""
-    return 1.0 if result.metric.direction == "higher_is_better" else -1.0
 
 
 def write_p(value: float | None) -> str:

@@ -63,11 +63,9 @@ def time_section(report: Report) -> Section:
 
 
 def _course(course: TimeCourse, title: str, experiment: Experiment) -> list[Block]:
-    target = experiment.minimum_effect
+    target = course.metric.sign * experiment.minimum_effect
     drift = describe_drift(course, experiment.alpha)
     said = [Paragraph(drift, "warning")] if drift else []
-    if course.metric.direction == "lower_is_better":
-        target = -target
     cumulative = course_chart(course, target)
     daily = days_chart(course.daily, title="day of the experiment", first=1)
     since = days_chart(course.since_exposure, title="days since first exposure", first=0)
@@ -128,10 +126,11 @@ def segments_section(report: Report) -> Section:
 def _families(families: Sequence[SegmentFamily], alpha: float) -> list[Block]:
     bars, numbers = [], []
     for family in families:
-        sign = 1.0 if family.metric.direction == "higher_is_better" else -1.0
         bars.append(Bar(family.title, heading=True))
         for name, effect in family.effects.items():
-            bars.append(effect_bar(name, effect.relative, effect.relative_interval, sign))
+            bars.append(
+                effect_bar(name, effect.relative, effect.relative_interval, family.metric.sign)
+            )
             relative = percent(effect.relative, signed=True)
             interval = percent_interval(effect.relative_interval)
             readers = number(effect.control.n + effect.treatment.n)

@@ -18,7 +18,7 @@ from feed.documents.document import (
 from feed.domain import format_time
 from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.design.metrics import Metric, metric_named
+from feed.experiments.design.metrics import Metric
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
 from feed.experiments.judgement.standings import deciding_interval
 from feed.experiments.judgement.wording import NONE, number, percent, percent_interval
@@ -161,7 +161,8 @@ def design_section(experiment: Experiment, window: Window) -> Section:
         ("Layer", f"{experiment.layer}, {percent(traffic, digits=2)} of its readers"),
         ("Audience", audience or "every reader with personalization on"),
         ("Held out of every experiment", percent(experiment.holdout_share)),
-        ("Primary", ", ".join(metric_named(m).title for m in experiment.primary_metrics)),
+        ("Primary", ", ".join(experiment.metric(m).title for m in experiment.primary_metrics)),
+        *((f"Metric {m.name}", f"{m.title}: {m.meaning}") for m in experiment.metrics.values()),
         ("Smallest effect worth finding", percent(experiment.minimum_effect)),
         ("Error and power", f"{percent(experiment.alpha)} and {percent(experiment.power)}"),
         ("Planned", planned),

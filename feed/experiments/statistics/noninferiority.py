@@ -10,7 +10,7 @@ from scipy.special import stdtr
 
 from feed.experiments.statistics.effects import ArmMean, Effect, welch_freedom
 
-Direction = Literal["higher_is_better", "lower_is_better"]
+Better = Literal["up", "down", "neither"]
 GuardrailVerdict = Literal["holds", "breached", "unproven", "no_estimate"]
 
 
@@ -37,7 +37,7 @@ class Guardrail:
 def check_guardrail(
     effect: Effect,
     margin: float,
-    direction: Direction = "higher_is_better",
+    better: Better = "up",
     *,
     relative: bool = True,
     alpha: float = 0.05,
@@ -53,7 +53,7 @@ def check_guardrail(
     Args:
         effect: The guardrail metric's effect, raw or adjusted.
         margin: Tolerated loss, zero or more.
-        direction: Which way is worse.
+        better: Which way is better.
         relative: Whether the margin is a share of control or absolute.
         alpha: One-sided error of each of the two statements.
 
@@ -68,7 +68,7 @@ def check_guardrail(
     control, treatment = effect.control, effect.treatment
     if control.mean is None or treatment.mean is None or min(control.n, treatment.n) < 2:
         return Guardrail("no_estimate", margin, reason=effect.reason)
-    sign = 1.0 if direction == "higher_is_better" else -1.0
+    sign = -1.0 if better == "down" else 1.0
     scale = 1.0 - sign * margin if relative else 1.0
     shift = 0.0 if relative else sign * margin
     variance = treatment.variance + scale**2 * control.variance

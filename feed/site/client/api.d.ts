@@ -16,14 +16,15 @@ export type EventKind =
   | "unsave"
   | "share"
   | "hide"
-  | "unhide";
+  | "unhide"
+  | "custom";
 
-/** One action of a reader on an article. */
+/** One action of a reader on an article; custom events may do without one. */
 export interface FeedEvent {
   event_id: string;
   /** May be left out if a reader's token says who the reader is. */
   user_id?: string;
-  article_id: string;
+  article_id?: string;
   kind: EventKind;
   /** ISO 8601. */
   occurred_at: string;
@@ -32,6 +33,10 @@ export interface FeedEvent {
   request_id?: string;
   position?: number;
   context: Record<string, string>;
+  /** What happened, for "custom". */
+  name?: string;
+  /** How much, for "custom". */
+  value?: number;
 }
 
 export interface Article {
@@ -202,6 +207,15 @@ export interface EventDetails {
   position?: number | null;
   /** Seconds spent reading, for "read". */
   dwellS?: number;
+  context?: Record<string, string>;
+}
+
+/** The details of a custom event; all may be left out. */
+export interface CustomEventDetails {
+  /** How much: an amount, a number of items ... At most 1e12 in size. */
+  value?: number | null;
+  /** The article that it has to do with. */
+  articleId?: string | null;
   context?: Record<string, string>;
 }
 

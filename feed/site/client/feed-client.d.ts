@@ -90,12 +90,22 @@ export class FeedClient {
     /**
      * Note that the reader did something with an article. Returns at once; the event is sent with
      * the next batch. Call `flush()` after it where the reader waits for the effect.
-     * @param {import("./api.js").EventKind} kind
+     * @param {Exclude<import("./api.js").EventKind, "custom">} kind
      * @param {string} articleId
      * @param {import("./api.js").EventDetails} [details]
      * @returns {import("./api.js").FeedEvent} the event as it will be sent
      */
-    record(kind: import("./api.js").EventKind, articleId: string, { requestId, position, dwellS, context }?: import("./api.js").EventDetails): import("./api.js").FeedEvent;
+    record(kind: Exclude<import("./api.js").EventKind, "custom">, articleId: string, { requestId, position, dwellS, context }?: import("./api.js").EventDetails): import("./api.js").FeedEvent;
+    /**
+     * Note something of your own that the reader did: a subscription, a comment, a registration ...
+     * Experiments can measure it. It is queued and sent as the events of `record` are, and changes
+     * nothing in the reader's feed.
+     * @param {string} name  1 to 64 lower-case letters, digits and _, starting with a letter
+     * @param {import("./api.js").CustomEventDetails} [details]
+     * @returns {import("./api.js").FeedEvent} the event as it will be sent
+     * @throws {FeedProblem} name or value break a rule; nothing is sent
+     */
+    track(name: string, { value, articleId, context }?: import("./api.js").CustomEventDetails): import("./api.js").FeedEvent;
     /**
      * Send every waiting event now.
      * @returns {Promise<boolean>} false if some are still waiting (they will be sent again)

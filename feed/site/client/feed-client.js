@@ -18,6 +18,7 @@
  * @module feed-client
  */
 
+import { checkCustomEvent } from "./custom-events.js";
 import { EventSender } from "./event-sender.js";
 import { GUEST_KEY } from "./guests.js";
 import { newEventId } from "./ids.js";
@@ -190,24 +191,36 @@ export class FeedClient {
   /**
    * Note that the reader did something with an article. Returns at once; the event is sent with
    * the next batch. Call `flush()` after it where the reader waits for the effect.
-   * @param {import("./api.js").EventKind} kind
+   * @param {Exclude<import("./api.js").EventKind, "custom">} kind
    * @param {string} articleId
    * @param {import("./api.js").EventDetails} [details]
    * @returns {import("./api.js").FeedEvent} the event as it will be sent
    */
-  record(kind, articleId, { requestId, position, dwellS, context = {} } = {}) {
-    /** @type {import("./api.js").FeedEvent} */
-    const event = {
-      event_id: newEventId(),
-      article_id: articleId,
-      kind,
-      occurred_at: new Date().toISOString(), // by the device; see sent_at
-      context: { ...this.context, ...context },
-    };
-    if (this.#readers.named) event.user_id = this.userId;
+  record(kind, articleId, { requestId, position, dwellS, context } = {}) {
+    const event = this.#newEvent(kind, context);
+    event.article_id = articleId;
     if (dwellS != null) event.dwell_s = dwellS;
     if (requestId != null) event.request_id = requestId;
     if (position != null) event.position = position;
+    this.#events.add(event);
+    return event;
+  }
+
+  /**
+   * Note something of your own that the reader did: a subscription, a comment, a registration ...
+   * Experiments can measure it. It is queued and sent as the events of `record` are, and changes
+   * nothing in the reader's feed.
+   * @param {string} name  1 to 64 lower-case letters, digits and _, starting with a letter
+   * @param {import("./api.js").CustomEventDetails} [details]
+   * @returns {import("./api.js").FeedEvent} the event as it will be sent
+   * @throws {FeedProblem} name or value break a rule; nothing is sent
+   */
+  track(name, { value, articleId, context } = {}) {
+    checkCustomEvent(name, value);
+    const event = this.#newEvent("custom", context);
+    event.name = name;
+    if (value != null) event.value = value;
+    if (articleId != null) event.article_id = articleId;
     this.#events.add(event);
     return event;
   }
@@ -236,6 +249,21 @@ export class FeedClient {
   close() {
     this.#listeners.abort();
     this.#events.stop();
+  }
+
+  /**
+   * @param {import("./api.js").EventKind} kind
+   * @param {Record<string, string>} [context]
+   * @returns {import("./api.js").FeedEvent}
+   */
+  #newEvent(kind, context = {}) {
+    return {
+      event_id: newEventId(),
+      kind,
+      occurred_at: new Date().toISOString(), // by the device; see sent_at
+      context: { ...this.context, ...context },
+      ...(this.#readers.named ? { user_id: this.userId } : {}),
+    };
   }
 
   /** Outside a browser there is no page to listen to. */

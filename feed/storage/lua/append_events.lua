@@ -183,7 +183,7 @@ for i = 1, n do
     local first, previous, likes, dislikes = false, '', 0, 0
     if kind == 'i' then
       if not nobody then add_shown(user, article, ms) end
-    else
+    elseif kind ~= 'n' then  -- a custom event changes nothing about the reader
       if not nobody then add_history(user, ARGV[at + 6]) end
       if kind == 'c' then
         if nobody then first = is_first_anonymous_click(user, article)
