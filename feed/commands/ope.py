@@ -24,6 +24,7 @@ from feed.experiments.off_policy.estimators import (
     Estimate,
     LoggedBandit,
     OffPolicyReport,
+    blank,
     evaluate_policy,
 )
 from feed.experiments.off_policy.open_bandit import load_policy_log, measure_reward, pair_logs
@@ -153,15 +154,15 @@ def parse_change(text: str) -> tuple[str, Any]:
 
 def show(report: OffPolicyReport, question: Question, console: Console) -> None:
     """Print the estimates beside what is known, then what the log can bear."""
+    report = blank(report)
     table = Table(title="reward a row", title_justify="left")
     against = "off by" if question.known == "really got" else "against chance"
-    for heading in ("estimator", "value", "95 % interval", against):
-        table.add_column(heading, justify="left" if heading == "estimator" else "right")
+    for heading in ("estimator", "value", "95 % interval", against, ""):
+        table.add_column(heading, justify="right" if heading not in ("estimator", "") else "left")
     for estimate in (*report.estimates, *report.clipped):
-        row = row_of(estimate, question.reward[0])
-        table.add_row(*((row[0], "", "", "") if report.refusal else row))
+        table.add_row(*row_of(estimate, question.reward[0]))
     table.add_section()
-    table.add_row(question.known, f"{question.reward[0]:.5f}", words(question.reward[1]), "")
+    table.add_row(question.known, f"{question.reward[0]:.5f}", words(question.reward[1]), "", "")
     console.print(table)
     for note in question.notes:
         console.print(note, highlight=False)
@@ -174,15 +175,19 @@ def show(report: OffPolicyReport, question: Question, console: Console) -> None:
         f"replay keeps about {overlap.matched:.0f} rows"
     )
     if report.refusal:
-        console.print(f"REFUSED: {report.refusal}. Do not act on these numbers.", style="bold red")
+        console.print(f"REFUSED: {report.refusal}. No estimate is printed.", style="bold red")
+    for estimate in (*report.estimates, *report.clipped):
+        if estimate.refusal:
+            console.print(f"{estimate.name} is refused: {estimate.refusal}", highlight=False)
 
 
-def row_of(estimate: Estimate, known: float) -> tuple[str, str, str, str]:
-    """One line of the table."""
+def row_of(estimate: Estimate, known: float) -> tuple[str, str, str, str, str]:
+    """One line of the table; without numbers where there is no estimate."""
     if estimate.value is None:
-        return estimate.name, "none", "none", ""
+        return estimate.name, "", "", "", "refused" if estimate.refusal else ""
     off = f"{estimate.value / known - 1.0:+.0%}" if known > 0 else ""
-    return estimate.name, f"{estimate.value:.5f}", words(estimate.interval), off
+    weak = "weak" if estimate.weak else ""
+    return estimate.name, f"{estimate.value:.5f}", words(estimate.interval), off, weak
 
 
 def words(interval: Interval | None) -> str:
@@ -251,6 +256,9 @@ def ope(
     clicks on such a slot if the policy had drawn its article among the best --top of the same
     pool, by the policy's own scores.
 
+    "weak" stands beside an estimate if the truth may lie a third of its value away (at 95 %), or if
+    its error cannot be seen. If it may lie two thirds away, the estimate is refused.
+
     For data in the Open Bandit layout, --log and --policy are folders with the logs of two
     policies, and the estimate is compared with what the policy really got.
 
@@ -284,6 +292,6 @@ def ope(
             "seed": seed,
             question.known.replace(" ", "_"): {"value": value, "interval": interval},
             **question.facts,
-            **asdict(report),
+            **asdict(blank(report)),
         }
         json_file.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n")

@@ -9,7 +9,13 @@ from rich.console import Console
 
 from feed.commands.ope import Question, show
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
-from feed.experiments.off_policy.estimators import LoggedBandit, OffPolicyReport, evaluate_policy
+from feed.experiments.off_policy.estimators import (
+    Estimate,
+    LoggedBandit,
+    OffPolicyReport,
+    blank,
+    evaluate_policy,
+)
 
 RATES = np.array([0.1, 0.3, 0.6])
 LOGGING = np.array([0.5, 0.3, 0.2])
@@ -44,7 +50,7 @@ def test_estimates_worked_by_hand() -> None:
         predicted=np.array([0.5, 0.5, 0.5]),
         predicted_target=np.array([0.4, 0.4, 0.4]),
     )
-    report = evaluate_policy(log, np.random.default_rng(0))
+    report = evaluate_policy(log, np.random.default_rng(0), most_error=np.inf)
     values = values_of(report)
     assert values["ips"] == pytest.approx((0.5 + 0 + 2) / 3)
     assert values["snips"] == pytest.approx(2.5 / 3.5)
@@ -109,6 +115,46 @@ def test_a_refused_estimate_is_printed_without_its_number() -> None:
     for estimate in (*report.estimates, *report.clipped):
         (line,) = [line for line in lines if line.startswith(f"│ {estimate.name} ")]
         assert not any(sign.isdigit() for sign in line.replace(estimate.name, ""))
+
+
+def test_a_refused_log_leaves_no_number_in_what_is_written() -> None:
+    report = evaluate_policy(log_of(100), np.random.default_rng(0))
+    assert report.refusal
+    written = blank(report)
+    numbers = [
+        value
+        for estimate in (*written.estimates, *written.clipped)
+        for name, value in dataclasses.asdict(estimate).items()
+        if name not in {"name", "weak", "refusal"}
+    ]
+    assert set(numbers) == {None}
+    assert written.overlap == report.overlap
+    fine = evaluate_policy(log_of(5_000), np.random.default_rng(0))
+    assert blank(fine) == fine
+
+
+def snips_with(clicks: int) -> Estimate:
+    """The estimate from a log in which only so many rows were rewarded."""
+    log = log_of(20_000, target=LOGGING)
+    rewards = np.zeros(log.rewards.size)
+    rewards[np.flatnonzero(log.rewards)[:clicks]] = 1.0
+    report = evaluate_policy(dataclasses.replace(log, rewards=rewards), np.random.default_rng(0))
+    assert report.refusal == ""
+    (found,) = [estimate for estimate in report.estimates if estimate.name == "snips"]
+    return found
+
+
+@pytest.mark.parametrize("clicks", [4, 20, 100])
+def test_an_estimate_from_few_clicks_is_weak_and_from_very_few_refused(clicks: int) -> None:
+    """With equal weights, the relative standard error is one over the root of the clicks."""
+    found = snips_with(clicks)
+    assert found.relative_error == pytest.approx(1 / np.sqrt(clicks), rel=0.25)
+    if clicks == 4:
+        assert (found.value, found.interval) == (None, None)
+        assert "standard error" in found.refusal
+    else:
+        assert found.value == pytest.approx(clicks / 20_000)
+        assert found.weak == (clicks == 20)
 
 
 def test_wrong_propensities_are_refused_in_words() -> None:

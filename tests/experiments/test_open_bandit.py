@@ -23,21 +23,21 @@ RATES = np.array([0.05, 0.1, 0.2, 0.3])
 ROWS = 6_000
 
 
-def write_world(folder: Path) -> None:
+def write_world(folder: Path, rows: int = ROWS) -> None:
     rng = np.random.default_rng(9)
     for name, chances in POLICIES.items():
         inside = folder / name / "men"
         inside.mkdir(parents=True)
-        items = rng.choice(4, ROWS, p=chances)
-        places = rng.integers(1, 4, ROWS)
-        clicks = (rng.random(ROWS) < RATES[items]).astype(int)
-        readers = rng.integers(0, 500, ROWS)
+        items = rng.choice(4, rows, p=chances)
+        places = rng.integers(1, 4, rows)
+        clicks = (rng.random(rows) < RATES[items]).astype(int)
+        readers = rng.integers(0, 500, rows)
         lines = [",timestamp,item_id,position,click,propensity_score,"]
         lines[0] += ",".join(f"user_feature_{number}" for number in range(4))
         lines += [
             f"{row},2019-11-24 00:00:00+00:00,{items[row]},{places[row]},{clicks[row]},"
             f"{chances[items[row]]},a{readers[row]},b,c,d"
-            for row in range(ROWS)
+            for row in range(rows)
         ]
         (inside / "men.csv").write_text("\n".join(lines) + "\n")
         context = [",item_id,item_feature_0", *(f"{item},{item},0.5" for item in range(4))]
@@ -117,3 +117,18 @@ def test_the_command_says_what_is_wrong_without_a_traceback(world: Path) -> None
     assert run.returncode == 2
     assert "campaign" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_refused_log_has_no_numbers_in_the_table_and_nulls_in_the_json(tmp_path: Path) -> None:
+    write_world(tmp_path, rows=80)
+    answer = tmp_path / "ope.json"
+    arguments = ["--log", tmp_path / "uniform", "--policy", tmp_path / "greedy", "--json", answer]
+    run = subprocess.run([*OPE, *arguments], capture_output=True, text=True, check=True)
+    assert "REFUSED: too little data" in run.stdout
+    written = json.loads(answer.read_text())
+    rows = [*written["estimates"], *written["clipped"]]
+    assert {row["name"] for row in rows} >= {"snips", "dr_shrunk", "dr_switch", "direct"}
+    for row in rows:
+        assert {row[key] for key in ("value", "interval", "relative_error", "threshold")} == {None}
+        (line,) = [line for line in run.stdout.splitlines() if line.startswith(f"│ {row['name']} ")]
+        assert not any(sign.isdigit() for sign in line.replace(row["name"], ""))

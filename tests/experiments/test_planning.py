@@ -15,6 +15,7 @@ from scipy.stats import norm
 from feed.config import DAY_S
 from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule, Variant
+from feed.experiments.design.metrics import metric_from_json
 from feed.experiments.judgement.baseline import baseline_from_json, baseline_to_json
 from feed.experiments.judgement.baseline_reading import estimate_need, read_baseline
 from feed.experiments.judgement.planning import Need, compute_need
@@ -209,3 +210,15 @@ def test_beyond_the_archive_the_readers_of_its_last_days_go_on_coming(need_of) -
     assert readers > WORLD.readers
     assert days % 7 == longer % 7 == 0
     assert longer / days == pytest.approx(more / readers, rel=0.3)
+
+
+def test_metrics_of_the_site_are_planned(data_dirs: Callable[[World], Path]) -> None:
+    declared = {"title": "S", "kind": "mean", "count": "clicks", "better": "up"}
+    own = {"openings": metric_from_json("openings", declared)}
+    design = replace(DESIGN, metrics=own, primary_metrics=("openings",), guardrails=())
+    need = compute_need(design, read_baseline(data_dirs(WORLD), design, now=NOW))
+    clicks = replace(DESIGN, primary_metrics=("clicks",), guardrails=())
+    assert (
+        need.readers
+        == compute_need(clicks, read_baseline(data_dirs(WORLD), clicks, now=NOW)).readers
+    )

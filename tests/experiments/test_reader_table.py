@@ -23,7 +23,7 @@ from feed.experiments.design.definitions import (
     StoppingRule,
     Variant,
 )
-from feed.experiments.design.metrics import PER_READER
+from feed.experiments.design.metrics import PER_READER, metric_from_json
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.reader_table import READER_TABLE, export_readers
 
@@ -189,3 +189,15 @@ def test_a_file_appears_whole_or_not_at_all(
     export_readers(data_dirs(WORLD), DESIGN, target, now=NOW)
     assert target.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["readers.parquet"]
+
+
+def test_metrics_of_the_site_are_in_the_file(
+    data_dirs: Callable[[World], Path], tmp_path: Path
+) -> None:
+    declared = {"title": "S", "kind": "mean", "count": "custom:subscribe", "better": "up"}
+    own = {"subscriptions": metric_from_json("subscriptions", declared)}
+    design = replace(DESIGN, metrics=own, primary_metrics=("subscriptions",))
+    export_readers(data_dirs(WORLD), design, tmp_path / "x.parquet", now=NOW)
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert sum(table["subscriptions_numerator"].to_pylist()) == 0
+    assert "subscriptions_numerator_before" in table.column_names

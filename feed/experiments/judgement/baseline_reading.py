@@ -85,7 +85,6 @@ def read_baseline(
         ArchiveError: a file of the archive is damaged.
     """
     length = design.planned_days * DAY_S
-    metrics = (*METRICS.values(), *design.metrics.values())
     window = Window(now - length - design.pre_days * DAY_S, now - length, now, zone=time_zone)
     with open_log(data_dir, window.pre_from, memory_mb=memory_mb, threads=threads) as log:
         connection = log.connection
@@ -95,9 +94,13 @@ def read_baseline(
         create_exposed(connection)
         create_reader_days(connection, design.metrics.values(), section_aliases)
         create_readers(connection)
+        known = METRICS | design.metrics
+        moments = {
+            name: found for name in known if (found := _read_metric(connection, known[name]))
+        }
         before = (day_name(day_of(window.pre_from, time_zone)), day_name(window.first_day))
         return Baseline(
-            {m.name: found for m in metrics if (found := _read_metric(connection, m))},
+            moments,
             _read_arrivals(connection, window),
             sum(before[0] <= day < before[1] for day in log.days["served"]),
         )

@@ -108,7 +108,7 @@ def export_readers(
     ) as (log, _):
         connection = log.connection
         connection.execute("SET VARIABLE salt = ?", [secrets.token_hex(_SALT_BYTES)])
-        query = _select(connection, with_ids=with_ids)
+        query = _select(connection, experiment, with_ids=with_ids)
         try:
             _write_whole(connection, query, target)
         except (OSError, duckdb.IOException) as error:
@@ -119,11 +119,14 @@ def export_readers(
     return int(row[0]) if row else 0
 
 
-def _select(connection: duckdb.DuckDBPyConnection, *, with_ids: bool) -> str:
+def _select(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, *, with_ids: bool
+) -> str:
     columns = {column.name: column.sql for column in READER_TABLE}
     if with_ids:
         columns["reader"] = "user_id"
-    for metric in PER_READER:
+    own = (metric for metric in experiment.metrics.values() if not metric.grouped)
+    for metric in (*PER_READER, *own):
         found = columns_of(connection, metric)
         columns[f"{metric.name}_numerator"] = found.numerator
         columns[f"{metric.name}_numerator_before"] = found.covariate

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from feed.arrays import Floats
 from feed.experiments.off_policy.bootstrap import ReaderBootstrap
+from feed.experiments.off_policy.shrinkage import (
+    Shrink,
+    clustered_error,
+    shrink_by_slope,
+    shrink_optimistically,
+    switch_off,
+)
 from feed.experiments.statistics.effects import Interval
 
 CLIPS = (5.0, 10.0, 50.0)
@@ -18,6 +27,14 @@ LEAST_SHARE = 0.05
 
 LEAST_ROWS = 200.0
 """Effective rows under which nothing is claimed."""
+
+WEAK_ERROR = 0.166
+"""Relative standard error over which an estimate is called weak: the truth may then lie a third of
+the value away, at 95 %."""
+
+MOST_ERROR = 0.333
+"""Relative standard error over which an estimate is refused. Both bounds are those of Statistics
+Canada's quality guidelines for survey estimates: "marginal" and "unacceptable"."""
 
 MEAN_WEIGHT_ERRORS = 3.29
 """Standard errors by which the mean weight may miss 1: one false refusal in a thousand."""
@@ -77,13 +94,23 @@ class Estimate:
     Attributes:
         name: The estimator.
         value: Reward a row.
-        interval: By bootstrap over readers; None as well where no row was rewarded, and for
-            ``direct``, whose error is the model's and cannot be seen in the sample.
+        interval: By bootstrap over readers; None as well where no row was rewarded, and where a
+            part of the error is the reward model's, which cannot be seen in the sample: for
+            ``direct`` and for the doubly robust estimates with smaller weights.
+        relative_error: Standard error by the bootstrap over the value; None without an interval.
+        weak: Whether the error is too large to act on the value alone, or cannot be seen; with
+            smaller weights, whether this holds of the doubly robust estimate that they start from.
+        refusal: Why there is no value although the log has one; empty otherwise.
+        threshold: Of the weights, as chosen; None where no weight was made smaller.
     """
 
     name: str
     value: float | None
     interval: Interval | None
+    relative_error: float | None = None
+    weak: bool = False
+    refusal: str = ""
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +146,8 @@ class OffPolicyReport:
 
     Attributes:
         overlap: What the log can bear.
-        estimates: Replay, IPS, SNIPS, doubly robust and direct (the reward model alone).
+        estimates: Replay, IPS, SNIPS, doubly robust, the same with optimistic shrinkage and with
+            a switch to the model, and direct (the reward model alone).
         clipped: IPS with the weights cut at each of ``CLIPS``, to see what large weights do.
         refusal: Why no estimate should be acted on, in words; empty when one may be.
     """
@@ -137,12 +165,14 @@ def evaluate_policy(
     level: float = 0.95,
     least_share: float = LEAST_SHARE,
     least_rows: float = LEAST_ROWS,
+    most_error: float = MOST_ERROR,
 ) -> OffPolicyReport:
     """Estimate a policy's value from another policy's log.
 
     Source: Li, Chu, Langford and Wang (2011) and, for policies that draw, Mandel et al. (2016)
     for replay; Horvitz and Thompson (1952) for IPS; Swaminathan and Joachims (2015) for SNIPS;
-    Dudik, Langford and Li (2011), eq. 1, for doubly robust; Kong (1992) for the effective size.
+    Dudik, Langford and Li (2011), eq. 1, for doubly robust; `shrinkage` for the two that make
+    large weights smaller; Kong (1992) for the effective size.
 
     Args:
         log: The log.
@@ -150,6 +180,7 @@ def evaluate_policy(
         level: Confidence level.
         least_share: Effective rows under this share of the rows are refused.
         least_rows: And so are fewer effective rows than this.
+        most_error: A single estimate with a larger relative standard error is refused.
 
     Returns:
         Estimates, diagnostics and, where the log cannot bear them, a refusal in words. Estimates
@@ -159,22 +190,28 @@ def evaluate_policy(
     ones = np.ones_like(rewards)
     highest = float(weights.max()) if weights.size else 0.0
     kept = (rng.random(weights.size) * highest < weights).astype(np.float64)
-    robust = log.predicted_target + weights * (rewards - log.predicted)
+    residuals, index = rewards - log.predicted, _index_of(log.readers)
     columns = (
         ("replay", kept * rewards, kept),
         ("ips", weights * rewards, ones),
         ("snips", weights * rewards, weights),
-        ("doubly_robust", robust, ones),
+        ("doubly_robust", log.predicted_target + weights * residuals, ones),
     )
     clips = tuple(
         (f"ips_clipped_{clip:g}", np.minimum(weights, clip) * rewards, ones) for clip in CLIPS
     )
     overlap = measure_overlap(log)
     bootstrap = ReaderBootstrap(log.readers, rng)
+    found = [_estimate(*column, bootstrap, level, most_error) for column in columns]
+    robust_is_weak = found[-1].weak or found[-1].value is None
     return OffPolicyReport(
         overlap,
-        (*(_estimate(*column, bootstrap, level) for column in columns), _direct(log)),
-        tuple(_estimate(*column, bootstrap, level) for column in clips),
+        (
+            *found,
+            *(_shrunk(name, log, residuals, index, weak=robust_is_weak) for name in SHRUNK),
+            _direct(log),
+        ),
+        tuple(_estimate(*column, bootstrap, level, most_error) for column in clips),
         refuse(overlap, least_share=least_share, least_rows=least_rows),
     )
 
@@ -202,7 +239,7 @@ def measure_overlap(log: LoggedBandit) -> Overlap:
         largest_weight=largest,
         largest_share=largest / total,
         mean_weight=total / rows,
-        mean_weight_error=_clustered_error(weights, log.readers),
+        mean_weight_error=clustered_error(weights, _index_of(log.readers)),
         matched=total / largest,
     )
 
@@ -242,26 +279,58 @@ def refuse(
     return ""
 
 
+def blank(report: OffPolicyReport) -> OffPolicyReport:
+    """Return a refused report without the numbers that it refuses, any other one as it is."""
+    if not report.refusal:
+        return report
+    estimates, clipped = (
+        tuple(Estimate(estimate.name, None, None) for estimate in part)
+        for part in (report.estimates, report.clipped)
+    )
+    return replace(report, estimates=estimates, clipped=clipped)
+
+
+SHRUNK: dict[str, Shrink] = {"dr_shrunk": shrink_optimistically, "dr_switch": switch_off}
+"""Doubly robust estimates with smaller weights, by name."""
+
+
 def _estimate(
     name: str,
     above: Floats,
     below: Floats,
     bootstrap: ReaderBootstrap,
     level: float,
+    most_error: float,
 ) -> Estimate:
     denominator = float(below.sum())
     if denominator <= 0:
         return Estimate(name, None, None)
+    value = float(above.sum()) / denominator
     interval = bootstrap.ratio_interval(above, below, level)
-    return Estimate(name, float(above.sum()) / denominator, interval)
+    if interval is None or value == 0:
+        return Estimate(name, value, interval, weak=True)
+    half = (interval.high - interval.low) / 2.0
+    error = half / float(ndtri((1.0 + level) / 2.0)) / abs(value)
+    if error > most_error:
+        reason = f"its standard error is {error:.0%} of the value, over {most_error:.0%}"
+        return Estimate(name, None, None, error, refusal=reason)
+    return Estimate(name, value, interval, error, weak=error > WEAK_ERROR)
 
 
-def _clustered_error(values: Floats, readers: NDArray[np.int64]) -> float:
-    _, reader = np.unique(readers, return_inverse=True)
-    sums = np.bincount(reader, values - values.mean())
-    return float(np.sqrt(np.square(sums).sum())) / values.size
+def _shrunk(
+    name: str, log: LoggedBandit, residuals: Floats, readers: NDArray[np.int64], *, weak: bool
+) -> Estimate:
+    if not residuals.size:
+        return Estimate(name, None, None)
+    found = shrink_by_slope(SHRUNK[name], log.weights, residuals, log.predicted_target, readers)
+    threshold = None if math.isinf(found.threshold) else found.threshold
+    return Estimate(name, float(found.rows.mean()), None, weak=weak, threshold=threshold)
+
+
+def _index_of(readers: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.unique(readers, return_inverse=True)[1].astype(np.int64)
 
 
 def _direct(log: LoggedBandit) -> Estimate:
     value = float(log.predicted_target.mean()) if log.rewards.size else None
-    return Estimate("direct", value, None)
+    return Estimate("direct", value, None, weak=value is not None)
