@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from feed.commands.errors import one_line_errors
-from feed.commands.opening import chosen_settings, open_store
+from feed.commands.opening import chosen_settings, command_line_user, open_store
+from feed.domain import ConflictError, StoreUnavailableError
 from feed.experiments.judgement.wording import number
 from feed.service.telemetry import configure_logging
 from feed.watching.watcher import MINUTE_S, LookOutcome, Watcher
@@ -41,18 +42,27 @@ def watch(data: Path | None, minutes: float | None) -> None:
         settings = chosen_settings(data)
         configure_logging(settings)
         with open_store(settings) as store:
-            watcher = Watcher(store, settings, by=f"command line ({getpass.getuser()})")
+            watcher = Watcher(store, settings, by=command_line_user())
             show(watcher.look_now(), watcher.waiting())
-            while minutes is not None:
-                _wait(watcher, minutes)
-                show(watcher.look_now(), watcher.waiting())
+            with suppress(KeyboardInterrupt):
+                while minutes is not None:
+                    _wait(watcher, minutes)
+                    _look_again(watcher)
+
+
+def _look_again(watcher: Watcher) -> None:
+    try:
+        show(watcher.look_now(), watcher.waiting())
+    except (ConflictError, StoreUnavailableError) as error:
+        click.echo(f"no look this time: {error}", err=True)
 
 
 def _wait(watcher: Watcher, minutes: float) -> None:
     end = time.monotonic() + minutes * MINUTE_S
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, PAUSE_S))
-        watcher.deliver()
+        with suppress(StoreUnavailableError):
+            watcher.deliver()
 
 
 def show(outcomes: list[LookOutcome], waiting: int) -> None:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,17 +19,22 @@ from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, NotFoundError, StoreUnavailableError
 from feed.experiments.design.definitions import Experiment, OnBreach, Status
 from feed.experiments.design.lifecycle import read_experiment, read_experiments, stop_experiment
+from feed.experiments.design.ramp import due_step, ramp_experiment
+from feed.experiments.judgement.wording import percent
 from feed.storage.redis_store import RedisStore
-from feed.watching.alerts import LONGEST_WAIT_S, Alert, pause_after
-from feed.watching.findings import FindingKind, WatchLook, failed_look
+from feed.watching.alerts import Alert
+from feed.watching.delivery import AlertSender, read_known
+from feed.watching.findings import FindingKind, WatchFinding, WatchLook, failed_look
 from feed.watching.look_process import LookProcess
 from feed.watching.memory import Watched
-from feed.watching.watch_metrics import ALERTS, DELIVERIES, FINDINGS, LOOKED_AT, LOOKS, STOPS
-from feed.watching.webhook import Webhook
+from feed.watching.watch_metrics import ALERTS, FINDINGS, LOOKED_AT, LOOKS, STOPS
 
 LEASE = "watch"
 LEASE_SECONDS = 30.0
 MINUTE_S = 60.0
+
+HOLDING = frozenset({FindingKind.GUARDRAIL, FindingKind.TRUST, FindingKind.REPORT})
+"""Findings that hold back a planned step of the traffic."""
 
 LookOnce = Callable[[Settings, Experiment, float, Callable[[], bool]], WatchLook | None]
 """As `LookProcess`."""
@@ -76,9 +81,9 @@ class Watcher:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._store, self._settings = store, settings
-        self._by, self._clock, self._chance = by, clock, chance
+        self._by, self._clock = by, clock
         self._look: LookOnce = look or LookProcess()
-        self._webhook = Webhook(settings)
+        self._sender = AlertSender(store, settings, clock, chance)
         self._owner = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
         self._stopping = threading.Event()
 
@@ -88,15 +93,14 @@ class Watcher:
         Raises:
             StoreUnavailableError: the store does not answer; call again later.
         """
-        now, known = self._clock(), self._known()
-        to_send = any(a.due_at <= now for one in known.values() for a in one.waiting)
+        known = self._known()
         due = [name for name, e in read_experiments(self._store).items() if self._is_due(e, known)]
-        if not due and not (to_send and self._webhook.is_set):
+        if not due and not self._sender.due(known):
             return []
         with self._leading() as leads:
             if not leads:
                 return []
-            self._deliver()
+            self._sender.send_due(self._may_go_on)
             return self._look_at_each(due, lambda e: self._is_due(e, self._known()))
 
     def look_now(self) -> list[LookOutcome]:
@@ -110,14 +114,14 @@ class Watcher:
             if not leads:
                 raise ConflictError("another watch is at work: wait until it has finished")
             found = self._look_at_each(list(read_experiments(self._store)), self._can_be_seen)
-            self._deliver()
+            self._sender.send_due(self._may_go_on)
             return found
 
     def deliver(self) -> None:
         """Send the alerts that are due, if nobody else is at it."""
         with self._leading() as leads:
             if leads:
-                self._deliver()
+                self._sender.send_due(self._may_go_on)
 
     def waiting(self) -> int:
         """Return the number of alerts that wait for their delivery."""
@@ -128,7 +132,7 @@ class Watcher:
         self._stopping.set()
 
     def _known(self) -> dict[str, Watched]:
-        return {k: Watched.from_json(data) for k, data in self._store.read_watched().items()}
+        return read_known(self._store)
 
     def _can_be_seen(self, experiment: Experiment) -> bool:
         return experiment.status is Status.RUNNING and experiment.started_at < self._clock()
@@ -139,9 +143,10 @@ class Watcher:
         seen_at = before.at if before and before.version == experiment.version else 0.0
         if experiment.status is Status.STOPPED:
             return seen_at < experiment.stopped_at > self._clock() - DAY_S
+        waited_s = self._clock() - (seen_at or experiment.started_at)
         pause_s = self._settings.watch_minutes * MINUTE_S
-        waited_s = self._clock() - max(seen_at, experiment.started_at)
-        return experiment.status is Status.RUNNING and not 0.0 <= waited_s < pause_s
+        was_set_back = seen_at > 0.0 > waited_s
+        return self._can_be_seen(experiment) and (waited_s >= pause_s or was_set_back)
 
     def _look_at_each(
         self, names: list[str], wanted: Callable[[Experiment], bool]
@@ -163,11 +168,13 @@ class Watcher:
         LOOKS.labels("made" if look.verdict else "failed").inc()
         LOOKED_AT.set(look.at)
         stopped = self._must_stop(experiment, look) and self._stop(experiment)
+        step = None if stopped else due_step(experiment, look.at)
+        if step is not None:
+            look = self._take_step(experiment, step, look)
         before = self._known().get(experiment.name, Watched(open={}))
         after, alerts = before.remember(experiment, look, stopped=stopped)
-        self._store.write_watched(
-            experiment.name, (after.queue(alerts) if self._webhook.is_set else after).to_json()
-        )
+        after = after.queue(alerts) if self._sender.is_set else after
+        self._store.write_watched(experiment.name, after.to_json())
         for alert in alerts:
             _tell(alert)
         return LookOutcome(experiment, look, alerts, stopped)
@@ -200,32 +207,24 @@ class Watcher:
         log.warning("experiment_stopped", experiment=experiment.name)
         return True
 
-    def _deliver(self) -> None:
-        """Send what is due, oldest first; the first failure ends it until the next call."""
-        if not self._webhook.is_set:
-            return
-        due = [a for one in self._known().values() for a in one.waiting if self._is_to_send(a)]
-        for alert in sorted(due, key=lambda a: a.at):
-            if not self._may_go_on() or not self._send(alert):
-                return
-
-    def _is_to_send(self, alert: Alert) -> bool:
-        return alert.due_at <= self._clock()
-
-    def _send(self, alert: Alert) -> bool:
-        now = self._clock()
-        dropped = now - alert.at > LONGEST_WAIT_S
-        body = alert.body(self._settings.public_url)
-        reason = "" if dropped else self._webhook.post(body, now)
-        known = self._known().get(alert.experiment, Watched(open={}))
-        pause_s = pause_after(alert.tries, self._chance())
-        after = known.delay(alert, now + pause_s) if reason else known.without(alert)
-        self._store.write_watched(alert.experiment, after.to_json())
-        outcome = "dropped" if dropped else "failed" if reason else "delivered"
-        DELIVERIES.labels(outcome).inc()
-        if reason or dropped:
-            log.warning("alert_not_delivered", alert=alert.id, dropped=dropped, reason=reason)
-        return not reason
+    def _take_step(self, experiment: Experiment, traffic: float, look: WatchLook) -> WatchLook:
+        """Carry out a planned step of the traffic; return the look, with why the step waits."""
+        reason = "a guardrail is breached, a trust check is red, or there is no report"
+        if not any(finding.kind in HOLDING for finding in look.findings):
+            try:
+                ramp_experiment(
+                    self._store, experiment.name, traffic, now=self._clock(), by=self._by
+                )
+            except (ConflictError, NotFoundError) as error:
+                reason = str(error)
+            else:
+                log.info("experiment_ramped", experiment=experiment.name, traffic=traffic)
+                return look
+        sentence = f"The planned step to {percent(traffic)} of the readers waits: {reason}."
+        waits = WatchFinding(
+            kind=FindingKind.RAMP, subject=f"step to {percent(traffic)}", sentence=sentence
+        )
+        return replace(look, findings=(*look.findings, waits))
 
     def _show_findings(self) -> None:
         running = {

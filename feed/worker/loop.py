@@ -33,7 +33,7 @@ PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
 POLL_SECONDS = 0.5
 """Time between two looks at which sources are due."""
-WATCH_SECONDS = 10.0
+WATCH_SECONDS = 2.0
 """Time between two looks at which experiments are due, and which alerts."""
 FAILURE_SECONDS = 0.5
 RENEWAL_SECONDS = DAY_S
@@ -219,6 +219,10 @@ def run_worker(
         while worker.leads and not stop.is_set() and articles.encode_waiting():
             pass
 
+    def watch() -> None:
+        if worker.leads:  # a stand-by on another machine may not have the archive
+            watcher.tick()
+
     def count() -> None:
         worker.count(clock())
         worker.trim()
@@ -231,7 +235,7 @@ def run_worker(
         _Thread("encoder", encode, POLL_SECONDS, stop),
     ]
     if settings.watch_minutes > 0:
-        others.append(_Thread("watcher", watcher.tick, WATCH_SECONDS, stop))
+        others.append(_Thread("watcher", watch, WATCH_SECONDS, stop))
     for thread in others:
         thread.start()
     try:

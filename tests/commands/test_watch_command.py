@@ -101,3 +101,22 @@ def test_settings_that_cannot_work_are_refused(
     found = run(data)
     assert found.exit_code == 2
     assert "FEED_ALERT_SECRET: must have 32 bytes or more" in found.output
+
+
+def test_it_looks_again_and_again_until_ctrl_c(
+    data: Path, store: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(seconds: float) -> None:
+        pause(seconds)
+        looks.add(store.read_watched()["trial"]["at"])
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+
+    begin(store, data)
+    looks: set[float] = set()
+    pause = time.sleep
+    monkeypatch.setattr(time, "sleep", sleep)
+    found = run(data, "--every", "0.001")
+    assert found.exit_code == 0, found.output
+    assert found.stdout.count("trial") == 2
+    assert store.lease_holder(LEASE) is None

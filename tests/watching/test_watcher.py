@@ -10,9 +10,12 @@ import pytest
 from receiver import CUT, SECRET
 from watched_desk import BREACH, HOUR, MISSING, START, Desk
 
+from feed.config import DAY_S
 from feed.domain import ConflictError, InvalidInputError
+from feed.experiments.design.assignment import BUCKETS
 from feed.experiments.design.definitions import OnBreach, Status
 from feed.experiments.design.lifecycle import read_experiment, stop_experiment
+from feed.experiments.design.traffic import RampStep
 from feed.watching.findings import FindingKind, WatchFinding, WatchLook
 from feed.watching.memory import QUIET_S, WAITING_MAX
 from feed.watching.watcher import LEASE, Watcher
@@ -76,9 +79,17 @@ def test_a_look_is_due_once_an_interval_and_the_first_an_interval_after_the_star
     desk.later(1)
     watcher.tick()
     assert desk.looked == [NAME] * 2
-    desk.now = START - HOUR  # the clock was set back: nobody waits until it comes round again
+    desk.now = START + 60  # the clock was set back: nobody waits until it comes round again
     watcher.tick()
     assert desk.looked == [NAME] * 3
+
+
+def test_nobody_looks_at_what_starts_by_a_clock_that_is_ahead(desk: Desk) -> None:
+    desk.begin()
+    desk.now = START - 1
+    desk.watcher().tick()
+    desk.watcher().look_now()
+    assert desk.looked == []
 
 
 def test_what_has_been_gone_for_a_day_is_over_and_may_come_again(desk: Desk) -> None:
@@ -151,6 +162,65 @@ def test_it_stops_only_where_the_design_says_so_for_what_may_stop(
     (body,) = desk.receiver.bodies
     assert body["action"] == ("stopped" if status is Status.STOPPED else "none")
     assert ("The experiment was stopped." in body["text"]) == (status is Status.STOPPED)
+
+
+def test_a_stop_is_in_the_audit_log(desk: Desk) -> None:
+    desk.begin(on_breach=OnBreach.STOP)
+    desk.findings[NAME] = [BREACH]
+    desk.watcher().tick()
+    entry = desk.store.read_audit(1)[0]
+    assert (entry.by, entry.action, entry.at) == ("worker", "stopped", desk.now)
+
+
+RAMP = {"traffic": 0.1, "ramp": (RampStep(after_days=1.0, traffic=0.5),)}
+
+
+def open_share(desk: Desk) -> float:
+    low, high = read_experiment(desk.store, NAME).buckets
+    return (high - low) / BUCKETS
+
+
+def test_a_planned_step_is_taken_when_it_is_due(desk: Desk) -> None:
+    desk.begin(**RAMP)
+    desk.now = START + DAY_S - 1
+    desk.watcher().tick()
+    assert open_share(desk) == 0.1
+    desk.later()
+    desk.watcher().tick()
+    assert open_share(desk) == 0.5
+    assert desk.store.read_audit(1)[0].action == "ramped"
+    desk.later()
+    desk.watcher().tick()
+    desk.watcher().tick()
+    assert desk.receiver.heard == []
+
+
+@pytest.mark.parametrize("finding", [BREACH, MISSING])
+def test_a_planned_step_waits_while_something_is_wrong(desk: Desk, finding: WatchFinding) -> None:
+    desk.begin(**RAMP)
+    desk.now = START + DAY_S
+    desk.findings[NAME] = [finding]
+    desk.watcher().tick()
+    desk.watcher().tick()
+    assert open_share(desk) == 0.1
+    assert said(desk) == [(finding.kind.value, "new"), ("ramp_waits", "new")]
+    assert "The planned step to 50.0" in desk.receiver.bodies[1]["sentence"]
+    desk.later()
+    desk.findings[NAME] = []
+    desk.watcher().tick()
+    desk.watcher().tick()
+    assert open_share(desk) == 0.5
+    assert said(desk)[2:] == [("ramp_waits", "over")]
+
+
+def test_a_verdict_holds_no_step_back(desk: Desk) -> None:
+    desk.begin(**RAMP)
+    desk.now = START + DAY_S
+    desk.findings[NAME] = [
+        WatchFinding(kind=FindingKind.VERDICT, subject="ship calmer", sentence="Ship calmer: x.")
+    ]
+    desk.watcher().tick()
+    assert open_share(desk) == 0.5
 
 
 def test_a_look_at_an_old_version_does_not_stop_the_new_one(desk: Desk) -> None:

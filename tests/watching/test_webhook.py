@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import socket
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +38,21 @@ def test_the_signature_can_be_verified_with_the_standard_library_alone(receiver:
     )
     assert headers["Content-Type"] == "application/json"
     assert receiver.bodies == [BODY]
+
+
+def test_the_documented_lines_verify_it_and_notice_every_change(receiver: Receiver) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    documented: dict[str, Any] = {}
+    exec(code, documented)
+    is_genuine, secret = documented["is_genuine"], SECRET.encode()
+    for at in (time.time(), time.time() - 400):
+        a_webhook(receiver, alert_secret=SECRET).post(BODY, at)
+    (fresh, body), (old, _) = ((h["X-Feed-Signature"], b) for _, h, b in receiver.heard)
+    assert is_genuine(secret, fresh, body)
+    assert not is_genuine(secret, fresh, body + b" ")
+    assert not is_genuine(b"another", fresh, body)
+    assert not is_genuine(secret, old, body)
 
 
 def test_without_a_secret_there_is_no_signature(receiver: Receiver) -> None:

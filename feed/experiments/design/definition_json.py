@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from enum import StrEnum
-from functools import partial
 from typing import Any
 
 from feed.domain import format_time, parse_time
@@ -20,12 +18,6 @@ from feed.experiments.design.definitions import (
 )
 from feed.experiments.design.parsing import Reader
 from feed.experiments.design.traffic import RampStep, TrafficStep
-
-_CHOICES: dict[str, type[StrEnum]] = {
-    "stopping_rule": StoppingRule,
-    "on_breach": OnBreach,
-    "status": Status,
-}
 
 
 def experiment_from_json(data: Any) -> Experiment:
@@ -53,7 +45,8 @@ def experiment_from_json(data: Any) -> Experiment:
     for name in ("primary_metrics", "secondary_metrics", "excluded"):
         reader.take(values, name, reader.texts)
     for name in ("created_at", "started_at", "stopped_at"):
-        reader.take(values, name, lambda label: parse_time(label, reader.text(label)))
+        if reader.has(name):
+            values[name] = parse_time(name, reader.text(name))
     if reader.has("minimum_days"):
         values["minimum_days"] = reader.whole("minimum_days") or -1  # 0 is no number of days
     elif values.get("started_at"):
@@ -67,8 +60,9 @@ def experiment_from_json(data: Any) -> Experiment:
             values[name] = tuple(build(part) for part in reader.parts(name))
     reader.take(values, "overrides", reader.text_map)
     reader.take(values, "audience", lambda name: _audience_from_json(reader.part(name)))
-    for name, options in _CHOICES.items():
-        reader.take(values, name, partial(reader.choice, options=options))
+    reader.take(values, "stopping_rule", lambda name: reader.choice(name, StoppingRule))
+    reader.take(values, "on_breach", lambda name: reader.choice(name, OnBreach))
+    reader.take(values, "status", lambda name: reader.choice(name, Status))
     return Experiment(**values)
 
 

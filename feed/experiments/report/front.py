@@ -17,7 +17,7 @@ from feed.documents.document import (
 )
 from feed.domain import format_time
 from feed.experiments.design.assignment import BUCKETS
-from feed.experiments.design.definitions import Experiment, StoppingRule
+from feed.experiments.design.definitions import Experiment, OnBreach, StoppingRule
 from feed.experiments.design.metrics import Metric, metric_named
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
 from feed.experiments.judgement.standings import deciding_interval
@@ -154,6 +154,7 @@ def design_section(experiment: Experiment, window: Window) -> Section:
         f"{number(experiment.planned_readers)} readers, {experiment.planned_days} days; no primary"
         f" metric decides before day {experiment.minimum_days}"
     )
+    stops = experiment.on_breach is OnBreach.STOP
     rows = [
         ("Owner", experiment.owner),
         ("Unit", "reader"),
@@ -168,6 +169,7 @@ def design_section(experiment: Experiment, window: Window) -> Section:
         ("Days are those of", window.zone),
         *shared_parts(experiment),
         ("A verdict is given", rule),
+        ("On a breach", "the watch stops it" if stops else "the watch raises an alert"),
         ("Started", format_time(experiment.started_at)),
         ("Stopped", format_time(experiment.stopped_at) if experiment.stopped_at else "not yet"),
         ("Test overrides", f"{number(len(experiment.excluded))} readers, never analysed"),

@@ -25,6 +25,7 @@ from lab.simulation.looks import (
     try_sample_ratio,
 )
 from lab.simulation.tally import Tally
+from lab.simulation.watch import AT_THE_MARGIN, NO_HARM, SLOW, UNVARIED, try_watch
 
 Judgement = Literal["ok", "chance", "OUT", "contrast"]
 Trial = Callable[[int, int], dict[str, Tally]]
@@ -52,6 +53,10 @@ TRIALS: dict[str, Trial] = {
     "half the planned effect, early stop": partial(try_early_stops, share=0.5),
     "days since exposure": try_constant_effects,
     "off-policy": try_off_policy,
+    "no harm": partial(try_watch, harm=NO_HARM),
+    "all guardrails at their margin": partial(try_watch, harm=AT_THE_MARGIN),
+    "latency 50 % higher": partial(try_watch, harm=SLOW),
+    "section entropy 20 % lower": partial(try_watch, harm=UNVARIED),
 }
 """Worlds, by name, with what is tried in them."""
 
@@ -139,6 +144,7 @@ def _each(section: str, wanted: tuple[float, float] | None, *names: str) -> list
 
 
 _EARLY = "Gains found before the planned end"
+_WATCH = "Stopped by the watch, a look every hour of 14 days"
 _EFFECTS = ("mean", "mean, CUPED", "ratio", "ratio, CUPED")
 
 CLAIMS: tuple[Claim, ...] = (
@@ -191,6 +197,26 @@ CLAIMS: tuple[Claim, ...] = (
         "A/A, returning | the same readers every day, fixed test: rejected",
         "A/A, latency | fixed test: rejected",
         "sample ratio | fixed alarm, a look every day",
+    ),
+    *_each(
+        _WATCH,
+        (0.0, 0.05),
+        "no harm | stopped by the watch",
+        "all guardrails at their margin | stopped by the watch",
+    ),
+    *_each(
+        _WATCH,
+        (0.9, 1.0),
+        "latency 50 % higher | stopped by the watch",
+        "section entropy 20 % lower | stopped by the watch",
+    ),
+    *_each(
+        _WATCH,
+        None,
+        "latency 50 % higher | share of two weeks until the stop",
+        "section entropy 20 % lower | share of two weeks until the stop",
+        "no harm | stopped by tests for one look",
+        "all guardrails at their margin | stopped by tests for one look",
     ),
     *_each("Coverage", COVERAGE, *(f"A/A | {name}: covered" for name in _EFFECTS)),
     *_each("Coverage", COVERAGE, *(f"lift 10 % | {name}: covered" for name in _EFFECTS)),
