@@ -27,10 +27,9 @@ export class Api {
   /**
    * @param {string} path
    * @param {Object<string, any>} [body]
-   * @param {AbortSignal} [signal]
    */
-  post(path, body = {}, signal) {
-    return this.#request((headers) => send(fetch, clock, "POST", path, { body, signal, headers }));
+  post(path, body = {}) {
+    return this.#request((headers) => send(fetch, clock, "POST", path, { body, headers }));
   }
 
   /** A file as it is. @param {string} path @returns {Promise<Blob>} */

@@ -11,7 +11,7 @@ const HEIGHT = 170;
 const LEFT = 38;
 const BOTTOM = 24;
 const TOP = 10;
-const RIGHT = 10;
+const RIGHT = 20;
 
 /**
  * @param {{effect: number, readers: ?number, days: ?number}[]} curve

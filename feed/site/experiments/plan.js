@@ -11,6 +11,7 @@ import { measured, number, spelled } from "./words.js";
 /** Ask once somebody pauses, not at every key. */
 const PAUSE_MS = 400;
 const RETRY_S = 5;
+const PATH = "/v1/experiments/plan";
 
 /** A plan does not depend on these, and they may still be empty. */
 const NAMELESS = { name: "planned", hypothesis: "planned", owner: "planned" };
@@ -29,34 +30,33 @@ export function planPanel(api, definition, onUse) {
     body,
   );
   let timer;
-  let asked = new AbortController();
+  let loading = false;
   let last = "";
+  const later = (pauseMs) => {
+    clearTimeout(timer);
+    timer = setTimeout(load, pauseMs);
+  };
   const load = async () => {
     const design = named(definition());
     const text = JSON.stringify(design);
-    if (text === last) return;
+    if (loading || text === last) return; // one at a time: the service reads the archive
     last = text;
-    asked.abort();
-    asked = new AbortController();
-    const { signal } = asked;
+    loading = true;
     element.setAttribute("aria-busy", "true");
     try {
-      const need = await api.post("/v1/experiments/plan", design, signal);
-      body.replaceChildren(...contents(need, design, onUse));
+      body.replaceChildren(...contents(await api.post(PATH, design), design, onUse));
     } catch (problem) {
-      if (signal.aborted) return;
       body.replaceChildren(...waiting(problem));
       if (problem.temporary) {
         last = "";
-        timer = setTimeout(load, 1000 * (problem.retryAfterS ?? RETRY_S));
+        later(1000 * (problem.retryAfterS ?? RETRY_S));
       }
     }
+    loading = false;
     element.setAttribute("aria-busy", "false");
+    if (last) later(PAUSE_MS); // what was typed meanwhile
   };
-  const refresh = () => {
-    clearTimeout(timer);
-    timer = setTimeout(load, PAUSE_MS);
-  };
+  const refresh = () => later(PAUSE_MS);
   return { element, refresh };
 }
 
@@ -84,12 +84,17 @@ function contents(need, design, onUse) {
     el(
       "p.need",
       {},
-      el("strong", {}, number(readers)),
-      " readers",
+      el("span", {}, el("strong", {}, number(readers)), " readers"),
       wanted.days != null && el("span", {}, el("strong", {}, number(wanted.days)), wanted.days === 1 ? " day" : " days"),
     ),
     arriving > 0 && el("p.note", {}, `About ${measured(arriving)} readers a day take part.`),
     reason && el("p.note", {}, reason),
+    !fits &&
+      el(
+        "p.note",
+        {},
+        "No experiment runs for longer than a year: let more readers take part, look for a larger effect, or widen the margin of the guardrail that needs most.",
+      ),
     fits &&
       el(
         "button.solid.quiet-solid",
