@@ -56,6 +56,9 @@ its report is made from. Readers with a test override are not in it.
 """
 
 EXPORT_METRICS = """
+Each of the design's `segments` adds the column `attribute_NAME`: the reader's value at the first
+exposure, as the report splits by it.
+
 Each metric that single readers have, own metrics included, adds the column `METRIC_numerator`, and
 a ratio also `METRIC_denominator`. They count from the reader's first exposure to the end of the
 report's window. The same columns with `_before` at the end count the days before the start: they

@@ -26,6 +26,7 @@ from feed.experiments.design.definitions import (
 from feed.experiments.design.metrics import PER_READER, metric_from_json
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.reader_table import READER_TABLE, export_readers
+from feed.experiments.log.exposure import NOT_KNOWN
 
 WORLD = World(
     experiment="trial", readers=1200, days=7, pre_days=7, lift=0.1, held_out=0.1, visits=0.5
@@ -201,3 +202,12 @@ def test_metrics_of_the_site_are_in_the_file(
     table = pq.read_table(tmp_path / "x.parquet")
     assert sum(table["subscriptions_numerator"].to_pylist()) == 0
     assert "subscriptions_numerator_before" in table.column_names
+
+
+def test_segments_by_attributes_are_in_the_file(
+    data_dirs: Callable[[World], Path], tmp_path: Path
+) -> None:
+    design = replace(DESIGN, segments=("region",))
+    export_readers(data_dirs(WORLD), design, tmp_path / "x.parquet", now=NOW)
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert {*table["attribute_region"].to_pylist()} == {NOT_KNOWN}

@@ -109,9 +109,22 @@ def test_every_metric_is_offered_and_only_those_of_readers_may_decide(client: Fl
     assert offered["hides"]["better"] == "down"
     assert offered["clicks"]["better"] == "up"
     assert [name for name, metric in offered.items() if not metric["can_decide"]] == [
+        "feed_views",
+        "impressions",
+        "share_trending",
         "coverage",
         "latency_p95",
     ]
+
+
+def test_the_metrics_of_the_site_are_offered_too(
+    client: FlaskClient, store_settings: Settings
+) -> None:
+    (store_settings.data_dir / "metrics.toml").write_text(
+        '[gifts]\ntitle = "Gifts"\nkind = "mean"\ncount = "custom:gift"\nbetter = "up"\n'
+    )
+    offered = client.get("/v1/metrics").json["metrics"]
+    assert (offered[-1]["name"], offered[-1]["can_decide"]) == ("gifts", True)
 
 
 def settings_offered(client: FlaskClient) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from feed.domain import InvalidInputError
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.metrics import PER_READER
 from feed.experiments.judgement.analysis import choose_window, open_tables
-from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE
+from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE, segment_column
 from feed.experiments.log.summaries import columns_of
 
 _SALT_BYTES = 32
@@ -61,7 +61,7 @@ READER_TABLE = (
         "favourite_section", "favourite_section", "with most clicks before the start; or empty"
     ),
 )
-"""The columns of every reader; those of each metric follow."""
+"""The columns of every reader; those of the segments and of each metric follow."""
 
 
 def export_readers(
@@ -125,22 +125,19 @@ def _select(
     columns = {column.name: column.sql for column in READER_TABLE}
     if with_ids:
         columns["reader"] = "user_id"
+    fields = [f"{sql} AS {name}" for name, sql in columns.items()]
+    fields += [segment_column(name) for name in experiment.segments]
+    numbers = {}
     own = (metric for metric in experiment.metrics.values() if not metric.grouped)
     for metric in (*PER_READER, *own):
         found = columns_of(connection, metric)
-        columns[f"{metric.name}_numerator"] = found.numerator
-        columns[f"{metric.name}_numerator_before"] = found.covariate
+        numbers[f"{metric.name}_numerator"] = found.numerator
+        numbers[f"{metric.name}_numerator_before"] = found.covariate
         if metric.denominator:
-            columns[f"{metric.name}_denominator"] = found.denominator
-            columns[f"{metric.name}_denominator_before"] = found.covariate_denominator
-    fields = [
-        f"{sql} AS {name}" if name in _NAMES else f"CAST({sql} AS DOUBLE) AS {name}"
-        for name, sql in columns.items()
-    ]
+            numbers[f"{metric.name}_denominator"] = found.denominator
+            numbers[f"{metric.name}_denominator_before"] = found.covariate_denominator
+    fields += [f"CAST({sql} AS DOUBLE) AS {name}" for name, sql in numbers.items()]
     return f"SELECT {', '.join(fields)} FROM readers ORDER BY 1"  # noqa: S608
-
-
-_NAMES = {column.name for column in READER_TABLE}
 
 
 def _write_whole(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
