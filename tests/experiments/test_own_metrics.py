@@ -27,7 +27,7 @@ from feed.experiments.design.design_rules import check_design
 from feed.experiments.design.metrics import Metric
 from feed.experiments.design.own_metrics import design_from_json
 from feed.experiments.judgement.analysis import analyse
-from feed.experiments.judgement.planning import estimate_need
+from feed.experiments.judgement.baseline_reading import estimate_need
 from feed.experiments.judgement.report_json import report_to_json
 from feed.experiments.log.exposure import Window
 from feed.experiments.log.source import Log
