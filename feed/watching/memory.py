@@ -20,12 +20,16 @@ QUIET_S = DAY_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenFinding:
-    """A finding that was told and is not over; `seen_at` is when it was last seen."""
+    """A finding that was told and is not over.
+
+    `seen_at` is when it was last seen, `stopped` whether people were told of a stop for it.
+    """
 
     kind: str
     subject: str
     sentence: str
     seen_at: float
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,11 @@ class Watched:
     told: tuple[str, ...] = ()
     open: dict[str, OpenFinding]
     waiting: tuple[Alert, ...] = ()
+
+    @property
+    def stops(self) -> frozenset[str]:
+        """Keys of open findings for which, as people were told, the experiment was stopped."""
+        return frozenset(key for key, one in self.open.items() if one.stopped)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the store holds it."""
@@ -81,15 +90,21 @@ class Watched:
         if experiment.version != self.version:
             known = Watched(version=experiment.version, open={}, waiting=self.waiting)
         found = {finding.key: finding for finding in look.findings}
-        fresh = [f for key, f in found.items() if key not in known.open and key not in known.told]
+        ended = {key for key, f in found.items() if stopped and f.may_stop}
+        said = known.open.keys() - (ended - known.stops)
+        fresh = [f for key, f in found.items() if key not in said and key not in known.told]
         alerts = [
-            new_alert(experiment, f, at=look.at, day=look.day, stopped=stopped and f.may_stop)
+            new_alert(experiment, f, at=look.at, day=look.day, stopped=f.key in ended)
             for f in fresh
         ]
         over = {key: one for key, one in known.open.items() if _is_over(one, look, found)}
         alerts += _ends(experiment, look, over)
         still = {key: one for key, one in known.open.items() if key not in over}
-        seen = {k: _opened(f, look.at) for k, f in found.items() if f.kind not in LASTING}
+        seen = {
+            key: _opened(f, look.at, stopped=key in ended or key in known.stops)
+            for key, f in found.items()
+            if f.kind not in LASTING
+        }
         told = dict.fromkeys([*known.told, *(f.key for f in fresh if f.kind in LASTING)])
         after = replace(known, at=look.at, told=tuple(told), open=still | seen)
         return after, tuple(alerts)
@@ -135,7 +150,11 @@ def _ends(experiment: Experiment, look: WatchLook, over: dict[str, OpenFinding])
         )
 
 
-def _opened(finding: WatchFinding, at: float) -> OpenFinding:
+def _opened(finding: WatchFinding, at: float, *, stopped: bool) -> OpenFinding:
     return OpenFinding(
-        kind=finding.kind.value, subject=finding.subject, sentence=finding.sentence, seen_at=at
+        kind=finding.kind.value,
+        subject=finding.subject,
+        sentence=finding.sentence,
+        seen_at=at,
+        stopped=stopped,
     )

@@ -20,6 +20,7 @@ from feed.domain import ConflictError, NotFoundError, StoreUnavailableError
 from feed.experiments.design.definitions import Experiment, OnBreach, Status
 from feed.experiments.design.lifecycle import read_experiment, read_experiments, stop_experiment
 from feed.experiments.design.ramp import due_step, ramp_experiment
+from feed.experiments.design.stored_experiments import SUBJECTS
 from feed.experiments.judgement.wording import percent
 from feed.storage.redis_store import RedisStore
 from feed.watching.alerts import Alert
@@ -32,6 +33,10 @@ from feed.watching.watch_metrics import ALERTS, FINDINGS, LOOKED_AT, LOOKS, STOP
 LEASE = "watch"
 LEASE_SECONDS = 30.0
 MINUTE_S = 60.0
+LATEST_ENTRIES = 100
+"""Entries of the audit log among which a stop is looked for."""
+_CLOCK_TICK_S = 0.002
+"""Times of experiments are stored in milliseconds."""
 
 HOLDING = frozenset({FindingKind.GUARDRAIL, FindingKind.TRUST, FindingKind.REPORT})
 """Findings that hold back a planned step of the traffic."""
@@ -167,8 +172,10 @@ class Watcher:
             return None
         LOOKS.labels("made" if look.verdict else "failed").inc()
         LOOKED_AT.set(look.at)
-        stopped = self._must_stop(experiment, look) and self._stop(experiment)
-        step = None if stopped else due_step(experiment, look.at)
+        stopped = self._has_stopped(experiment) or (
+            self._must_stop(experiment, look) and self._stop(experiment)
+        )
+        step = None if stopped else self._due_step(experiment, look.at)
         if step is not None:
             look = self._take_step(experiment, step, look)
         before = self._known().get(experiment.name, Watched(open={}))
@@ -193,7 +200,27 @@ class Watcher:
         return (
             experiment.on_breach is OnBreach.STOP
             and any(finding.may_stop for finding in look.findings)
-            and read_experiment(self._store, experiment.name).version == experiment.version
+            and self._present(experiment).status is Status.RUNNING
+        )
+
+    def _due_step(self, experiment: Experiment, at: float) -> float | None:
+        return due_step(self._present(experiment), at)
+
+    def _present(self, experiment: Experiment) -> Experiment:
+        """Return what became of an experiment during a look; a newer version is another one."""
+        present = read_experiment(self._store, experiment.name)
+        is_same = present.version == experiment.version
+        return present if is_same else replace(experiment, status=Status.STOPPED)
+
+    def _has_stopped(self, experiment: Experiment) -> bool:
+        """Whether this watch stopped an experiment before, perhaps without having said so."""
+        if experiment.status is not Status.STOPPED:
+            return False
+        entries = self._store.read_audit(LATEST_ENTRIES, f"{SUBJECTS}{experiment.name}")
+        return any(
+            (e.action, e.by) == ("stopped", self._by)
+            and abs(e.at - experiment.stopped_at) < _CLOCK_TICK_S
+            for e in entries
         )
 
     def _stop(self, experiment: Experiment) -> bool:
