@@ -26,7 +26,11 @@ from feed.experiments.statistics.effects import (
     estimate_effect,
 )
 from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
-from feed.experiments.statistics.noninferiority import Guardrail, check_guardrail
+from feed.experiments.statistics.noninferiority import (
+    Guardrail,
+    check_guardrail,
+    scale_of_margin,
+)
 from feed.experiments.statistics.power import minimum_detectable_effect, power_reached
 from feed.experiments.statistics.sequential import (
     SequentialEstimate,
@@ -186,7 +190,7 @@ def check_guardrail_sequence(
     if control.mean is None or treatment.mean is None:
         return Guardrail("no_estimate", spec.margin, reason=effect.reason)
     sign = metric.sign
-    scale = 1.0 - sign * spec.margin if spec.relative else 1.0
+    scale = scale_of_margin(spec.margin, control.mean, sign) if spec.relative else 1.0
     shift = 0.0 if spec.relative else sign * spec.margin
     bar = ArmMean(control.n, scale * control.mean - shift, scale**2 * control.variance)
     contrast = compare_means(bar, treatment, 1.0 - 2.0 * alpha)

@@ -45,7 +45,7 @@ def check_guardrail(
     """Test non-inferiority with a margin.
 
     The test is on the contrast treatment - (1 - margin) control (plus, not minus, when lower is
-    better), so a relative margin needs no ratio and no logarithm.
+    better, or where control lies under 0), so a relative margin needs no ratio and no logarithm.
 
     Source: Schuirmann (1987) for the one-sided tests; Laster and Johnson (2003), Non-inferiority
     trials: the "at least as good as" criterion, for the contrast of a relative margin.
@@ -69,7 +69,7 @@ def check_guardrail(
     if control.mean is None or treatment.mean is None or min(control.n, treatment.n) < 2:
         return Guardrail("no_estimate", margin, reason=effect.reason)
     sign = -1.0 if better == "down" else 1.0
-    scale = 1.0 - sign * margin if relative else 1.0
+    scale = scale_of_margin(margin, control.mean, sign) if relative else 1.0
     shift = 0.0 if relative else sign * margin
     variance = treatment.variance + scale**2 * control.variance
     if variance <= 0:
@@ -82,6 +82,20 @@ def check_guardrail(
     elif 1.0 - p_holds < alpha:
         verdict = "breached"
     return Guardrail(verdict, margin, p_holds, 1.0 - p_holds)
+
+
+def scale_of_margin(margin: float, control: float, sign: float) -> float:
+    """Return what times control is the worst treatment that a relative margin tolerates.
+
+    The loss is a share of control's size: under 0, as with refunds, tolerating it means further
+    from 0 where higher is better.
+
+    Args:
+        margin: Tolerated loss, as a share.
+        control: Mean of control.
+        sign: 1.0, or -1.0 where lower is better.
+    """
+    return 1.0 - math.copysign(margin, sign * control)
 
 
 _CONSTANT = "every reader has the same value, so there is nothing to measure by"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from scipy.special import ndtr, ndtri, stdtrit
 
 from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.statistics.noninferiority import scale_of_margin
 from feed.experiments.statistics.sequential import critical_value
 
 DAYS_A_WEEK = 7
@@ -145,7 +146,8 @@ def plan_noninferiority(
             else "the baseline has no mean and spread to plan from"
         )
         return Plan(0.0, None, alpha, power, sequential, reason=reason)
-    scale = 1.0 if not relative else 1.0 + margin if lower_is_better else 1.0 - margin
+    sign = -1.0 if lower_is_better else 1.0
+    scale = scale_of_margin(margin, mean or 0.0, sign) if relative else 1.0
     tail = float(ndtr(-critical_value(1, 1, 2.0 * alpha))) if sequential else alpha
     signal = float(stdtrit(freedom, 1.0 - tail) + stdtrit(freedom, power))
     spread = scale**2 / (1.0 - treatment_share) + 1.0 / treatment_share
