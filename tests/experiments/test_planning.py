@@ -16,6 +16,7 @@ from feed.config import DAY_S
 from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule, Variant
 from feed.experiments.design.metrics import metric_from_json
+from feed.experiments.design.traffic import RampStep
 from feed.experiments.judgement.baseline import baseline_from_json, baseline_to_json
 from feed.experiments.judgement.baseline_reading import estimate_need, read_baseline
 from feed.experiments.judgement.planning import Need, compute_need
@@ -210,6 +211,19 @@ def test_beyond_the_archive_the_readers_of_its_last_days_go_on_coming(need_of) -
     assert readers > WORLD.readers
     assert days % 7 == longer % 7 == 0
     assert longer / days == pytest.approx(more / readers, rel=0.3)
+
+
+def test_steps_after_the_end_of_a_young_archive_are_counted(
+    data_dirs: Callable[[World], Path],
+) -> None:
+    baseline = replace(read_baseline(data_dirs(WORLD), DESIGN, now=NOW), arrivals=(100,) * 7)
+    late = replace(DESIGN, traffic=0.05, ramp=(RampStep(10.0, 1.0),), planned_days=28)
+    everybody, need = (compute_need(d, baseline) for d in (replace(DESIGN, traffic=1.0), late))
+    assert need.readers == everybody.readers
+    assert everybody.readers_a_day == need.readers_a_day == 100
+    assert 0 <= need.days - everybody.days <= 14
+    slow = replace(late, traffic=0.5)
+    assert compute_need(slow, baseline).days <= need.days
 
 
 def test_metrics_of_the_site_are_planned(data_dirs: Callable[[World], Path]) -> None:

@@ -67,7 +67,8 @@ class Need:
             metric proven to hold, with the power wanted.
         days: In whole weeks.
         reason: Why there is no number; empty otherwise.
-        readers_a_day: Readers who join on a day, in the last week of the archive.
+        readers_a_day: Readers who join on a day, in the last week of the archive; with all the
+            traffic that is planned.
         comparisons: Primary metrics times treatments, which share the error (Bonferroni).
         covariate_days: Days of the archive that the covariate was taken from.
         metrics: Each primary and each guardrail metric.
@@ -94,6 +95,7 @@ def compute_need(design: Experiment, baseline: Baseline) -> Need:
     arrivals = [came * (1.0 - design.holdout_share) for came in baseline.arrivals]
     if not arrivals:
         return Need(reason="the archive holds no personalized feeds to plan from")
+    arrivals += _further_arrivals(design, arrivals)
     primaries = _plan_primaries(design, baseline, design.minimum_effect)
     guardrails = [_plan_guardrail(design, spec, baseline) for spec in design.guardrails]
     unknown = next((need.reason for need in primaries if need.readers is None), "")
@@ -117,6 +119,16 @@ def compute_need(design: Experiment, baseline: Baseline) -> Need:
         metrics=(*primaries, *guardrails),
         curve=tuple(curve),
     )
+
+
+def _further_arrivals(design: Experiment, arrivals: Sequence[float]) -> list[float]:
+    """Return the new readers of days past the archive's end, as many as its last week had.
+
+    With these days, the part of the traffic that is let in last joins for as long as the archive.
+    """
+    last_week = arrivals[-DAYS_A_WEEK:]
+    days = math.ceil(design.ramp[-1].after_days) if design.ramp else 0
+    return [sum(last_week) / len(last_week)] * days
 
 
 def _growth(cumulative: Sequence[float]) -> float:
