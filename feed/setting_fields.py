@@ -90,7 +90,7 @@ def _convert(label: str, kind: Any, value: Any) -> Any:
         raise InvalidInputError(label, f"must be {_words(kind)}")
     try:
         number = kind(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInputError(label, f"must be {_words(kind)}") from None
     if kind is int and isinstance(value, float) and value != number:
         raise InvalidInputError(label, "must be a whole number")

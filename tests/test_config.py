@@ -98,6 +98,7 @@ def test_settings_written_to_the_environment_are_read_again_as_they_were():
         ({"trending_bost": 1}, "trending_bost: is not a setting"),
         ({"trending_boost": "high"}, "trending_boost: must be a number"),
         ({"trending_boost": True}, "trending_boost: must be a number"),
+        ({"trending_boost": 10**400}, "trending_boost: must be a number"),
         ({"slate_size": 2.5}, "slate_size: must be a whole number"),
         ({"weights": 3}, "weights: must be an object of numbers"),
         ({"weights": {"fresh": "x"}}, r"weights\.fresh: must be a number"),
