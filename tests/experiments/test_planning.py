@@ -226,6 +226,14 @@ def test_steps_after_the_end_of_a_young_archive_are_counted(
     assert compute_need(slow, baseline).days <= need.days
 
 
+def test_no_plan_ends_before_its_last_step(need_of) -> None:
+    steps = (RampStep(13.0, 0.99), RampStep(13.5, 1.0))
+    quick = replace(DESIGN, minimum_effect=1.0, guardrails=())
+    assert need_of(replace(quick, ramp=steps[:0]))[1] == 7
+    grown = replace(quick, traffic=0.9, ramp=steps)
+    assert replace(grown, planned_days=need_of(grown)[1]).planned_days == 14
+
+
 def test_metrics_of_the_site_are_planned(data_dirs: Callable[[World], Path]) -> None:
     declared = {"title": "S", "kind": "mean", "count": "clicks", "better": "up"}
     own = {"openings": metric_from_json("openings", declared)}

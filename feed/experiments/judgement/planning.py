@@ -216,4 +216,6 @@ def _need_of(
 
 def _days_for(design: Experiment, readers: int | None, cumulative: Sequence[float]) -> int | None:
     days = None if readers is None else plan_days(readers, cumulative)
-    return None if days is None else max(days, whole_weeks(design.minimum_days))
+    last_step = design.ramp[-1].after_days if design.ramp else 0.0
+    least = max(design.minimum_days, math.floor(last_step) + 1)
+    return None if days is None else max(days, whole_weeks(least))
