@@ -10,8 +10,9 @@ import pytest
 from lab.simulation.archive import World
 from lab.simulation.drifts import try_constant_effects
 
-from feed.documents.views import render_markdown
+from feed.documents.views import render_html, render_markdown
 from feed.experiments.design.definitions import StoppingRule
+from feed.experiments.design.metrics import metric_from_json
 from feed.experiments.judgement.results import Report
 from feed.experiments.report.writing import experiment_document
 from feed.experiments.statistics.aggregates import Moments
@@ -44,6 +45,23 @@ def test_an_effect_that_stays_is_not(report_on: ReportOn) -> None:
     report = report_on(STEADY, stopping_rule=StoppingRule.FIXED)
     assert report.courses[0].drift is not None
     assert not any("first exposure" in reason for reason in report.verdict.reasons)
+
+
+def test_a_share_of_readers_is_not_said_to_wear_off(report_on: ReportOn) -> None:
+    declared = {"title": "Readers who clicked", "kind": "share", "count": "clicks", "better": "up"}
+    report = report_on(
+        STEADY,
+        stopping_rule=StoppingRule.FIXED,
+        metrics={"clicked": metric_from_json("clicked", declared)},
+        primary_metrics=("clicked",),
+        planned_readers=2000,
+    )
+    assert report.primaries[0].comparisons[0].deciding.difference > 0
+    assert not any("first exposure" in reason for reason in report.verdict.reasons)
+    assert "changes with time" not in report.verdict.sentence
+    text = unescape(render_html(experiment_document(report)))
+    assert "A reader counts on the first day only." in " ".join(text.split())
+    assert "suggests a novelty" not in text
 
 
 def test_the_mean_day_of_a_ratio_is_that_beside_its_denominator() -> None:

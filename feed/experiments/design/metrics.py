@@ -93,10 +93,15 @@ class Metric:
         return self.kind in {MetricKind.QUANTILE, MetricKind.DISTINCT}
 
     @property
+    def once(self) -> bool:
+        """Whether a reader counts on one day at most, the first one on which something happened."""
+        return self.kind is MetricKind.SHARE and self.over is None and self.per == "reader"
+
+    @property
     def numerator(self) -> str:
         """The column of a reader's day that is added up."""
         if self.kind is MetricKind.SHARE and self.over is None:
-            return f"{'first' if self.per == 'reader' else 'days_with'}_{self.measure.column}"
+            return f"{'first' if self.once else 'days_with'}_{self.measure.column}"
         return self.measure.column
 
     @property

@@ -28,7 +28,12 @@ def add_drifts(
     window: Window,
     courses: Sequence[TimeCourse],
 ) -> tuple[TimeCourse, ...]:
-    """Test every course for a change of its effect, corrected by Holm over all courses."""
+    """Test every course for a change of its effect, corrected by Holm over all courses.
+
+    A share of readers is not tested. A reader counts on the first day only, and the more readers
+    of a variant have done it, the fewer are left who can: even an effect that is the same on all
+    days comes early.
+    """
     sequential = experiment.stopping_rule is StoppingRule.SEQUENTIAL
     drifts = []
     for course in courses:
@@ -38,6 +43,7 @@ def add_drifts(
         effect = estimate_drift(control, treatment, level=1.0 - experiment.alpha)
         planned = planned_pair(experiment, course.treatment)
         p = estimate_sequence(effect, planned).p_value if sequential else effect.p_value
+        p = None if course.metric.once else p
         third = len(course.since_exposure) // _LEAST_DAYS
         early = _pool(course.since_exposure[:third])
         late = _pool(course.since_exposure[len(course.since_exposure) - third :])

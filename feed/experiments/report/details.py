@@ -48,6 +48,12 @@ _COURSE_LEGEND = (
     ("accent", 1.0, "smallest effect worth finding"),
 )
 
+_DRIFT = "A falling line suggests a novelty that wears off, a rising one a habit that forms."
+_ONCE = (
+    "A reader counts on the first day only. The more readers have done it, the fewer are left who"
+    " can, so the line of an effect that stays falls, too."
+)
+
 
 def time_section(report: Report) -> Section:
     """Return the primary metrics over the days of the experiment."""
@@ -91,7 +97,7 @@ def _course(course: TimeCourse, title: str, report: Report) -> list[Block]:
         Figure(
             since,
             f"{title}, effect by days since exposure",
-            "A falling line suggests a novelty that wears off, a rising one a habit that forms.",
+            _ONCE if course.metric.once else _DRIFT,
         ),
         Folded("All days since first exposure", [_looks_table(course.since_exposure)]),
     ]
