@@ -228,6 +228,7 @@ class FeedService:
             shown_from=cursor.offset,
             shown_to=cursor.offset + len(page.slots),
             latency_ms=watch.elapsed_ms(),
+            attributes=slate.attributes if state.preferences.personalization else {},
         )
         is_kept = self._begin_save(served, watch, new_slate=False)
         FEEDS.labels(slate.mode.value, slate.rung.value).inc()
