@@ -48,6 +48,7 @@ _COURSE_LEGEND = (
     ("accent", 1.0, "smallest effect worth finding"),
 )
 
+_NO_DAY = "There is no day yet with readers in both variants and a control above 0."
 _DRIFT = "A falling line suggests a novelty that wears off, a rising one a habit that forms."
 _ONCE = (
     "A reader counts on the first day only. The more readers have done it, the fewer are left who"
@@ -64,7 +65,7 @@ def time_section(report: Report) -> Section:
         if any(look.effect.relative is not None for look in course.cumulative):
             blocks += _course(course, title, report)
         else:
-            blocks.append(Paragraph("There is no day with readers in both variants yet."))
+            blocks.append(Paragraph(_NO_DAY))
     return Section("Over time", "Over time", "time", blocks)
 
 
