@@ -239,7 +239,9 @@ def test_an_error_stands_at_its_field_and_nothing_typed_is_lost(
 def test_a_draft_is_edited_and_keeps_what_the_form_does_not_show(
     visitor: Visitor, desk: str
 ) -> None:
-    register(desk, "edited", salt="other", overrides={"tester": "calmer"})
+    unshown = {"salt": "other", "overrides": {"tester": "calmer"}}
+    attributes = {"subscriber": ["no", ""], "region": ["north"]}
+    register(desk, "edited", **unshown, audience={"attributes": attributes}, segments=["region"])
     before = stored(desk, "edited")
     page = go(visitor(at=desk, expected_complaints=("422", "503")))
     row_of(page, "edited").get_by_role("link", name="Edit edited").click()

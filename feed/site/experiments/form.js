@@ -7,7 +7,7 @@ import { el } from "../dom.js";
 import { definitionOf, jsonView, readExperiment } from "./definition.js";
 import { choice, clearErrors, field, pathOf, readForm, rows, showErrors } from "./fields.js";
 import { planPanel } from "./plan.js";
-import { addressOf, percent } from "./words.js";
+import { addressOf, percent, saying } from "./words.js";
 import { attributesEditor, variantsEditor } from "./variants.js";
 
 const KEPT = "feed-experiment-form";
@@ -57,7 +57,7 @@ function buildForm(parts, value) {
       location.assign(addressOf(definition().name));
     } catch (problem) {
       const shown = showErrors(form, problem);
-      trouble.textContent = shown ? "One field needs another value: it says which." : `${problem.message}.`;
+      trouble.textContent = shown ? "A field needs another value; the reason stands beside it." : saying(problem);
     }
     submit.disabled = false;
   };
