@@ -39,7 +39,7 @@ class Status(StrEnum):
 
 
 class StoppingRule(StrEnum):
-    """When a verdict may fall: once at the planned size, or at any look by a sequence."""
+    """When a verdict may be reached: once at the planned size, or at any look by a sequence."""
 
     FIXED = "fixed"
     SEQUENTIAL = "sequential"
@@ -125,7 +125,7 @@ class Experiment:
         planned_days: Days planned.
         minimum_days: Whole days before a primary metric may decide. Left out: seven, or
             ``planned_days`` if those are fewer.
-        stopping_rule: When a verdict may fall.
+        stopping_rule: When a verdict may be reached.
         alpha: Two-sided error on the primary metrics.
         power: Chance wanted to find ``minimum_effect``.
         on_breach: Whether the watch stops the experiment on a breach, or only says so.

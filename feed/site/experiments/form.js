@@ -94,7 +94,7 @@ function whatFor({ experiments, draft }, value) {
     name: "name",
     label: "Name",
     value: value.name,
-    hint: "Small letters, digits, - and _. Addresses and files carry it.",
+    hint: "Lower-case letters, digits, - and _. It becomes part of addresses and file names.",
     input: { maxlength: 64, spellcheck: "false", autocapitalize: "off", readonly: draft != null, oninput: (event) => (taken.textContent = draft ? "" : nameTaken(experiments, event.target.value)) },
   });
   name.append(taken);
@@ -103,7 +103,7 @@ function whatFor({ experiments, draft }, value) {
     null,
     name,
     field({ name: "hypothesis", label: "Hypothesis", value: value.hypothesis, hint: "What changes for readers, and what it should do, in a sentence.", input: { rows: 2, maxlength: 2000 } }),
-    field({ name: "owner", label: "Owner", value: value.owner, hint: "Who answers for it." }),
+    field({ name: "owner", label: "Owner", value: value.owner, hint: "Who is responsible for it." }),
   );
 }
 
@@ -206,7 +206,7 @@ function usePlan(form, { readers, days }) {
 function whileItRuns(value) {
   const ramp = value.ramp && [
     el("h3", {}, "Ramp"),
-    el("p.note", {}, "Traffic grows by these steps by itself. Nobody changes the variant."),
+    el("p.note", {}, "The traffic grows by these steps automatically. No reader changes variant."),
     rows({
       name: "ramp",
       add: "Add a step",
@@ -251,7 +251,7 @@ function moreFields(value, { time_zone: zone, retention_days: kept }) {
     el("summary", {}, "Audience, statistics and layers"),
     section(
       "Audience",
-      "Empty lets everybody in. Several with commas.",
+      "Leave a field empty to let everybody in. Separate values with commas.",
       el(
         "div",
         { "data-field": "audience" },
@@ -260,14 +260,14 @@ function moreFields(value, { time_zone: zone, retention_days: kept }) {
         texts("sections", "Sections"),
         audience.attributes && attributesEditor(audience.attributes),
       ),
-      value.segments && field({ name: "segments", label: "Segments of the report", kind: "texts", value: value.segments, hint: "Attributes of readers, at most 5." }),
+      value.segments && field({ name: "segments", label: "Segments of the report", kind: "texts", value: value.segments, hint: "Attributes of readers, separated by commas; at most 5." }),
     ),
     section(
       "Statistics",
       `Days are those of ${zone}.${kept ? ` The archive keeps ${kept} days.` : ""}`,
       choice({
         name: "stopping_rule",
-        label: "A verdict may fall",
+        label: "A verdict may be reached",
         value: value.stopping_rule,
         options: [
           { value: "sequential", words: "at any look" },
@@ -278,15 +278,15 @@ function moreFields(value, { time_zone: zone, retention_days: kept }) {
         "div.pair",
         {},
         field({ name: "minimum_days", label: "Not before day", kind: "whole", value: value.minimum_days, hint: "Empty: 7, or all days of a shorter plan." }),
-        field({ name: "pre_days", label: "Days before the start", kind: "whole", value: value.pre_days, hint: "They make the estimates narrower." }),
+        field({ name: "pre_days", label: "Days before the start", kind: "whole", value: value.pre_days, hint: "They make the intervals narrower." }),
         field({ name: "alpha", label: "Chance of a false alarm", kind: "percent", value: value.alpha, hint: `α, usually ${percent(0.05)}.` }),
         field({ name: "power", label: "Chance to find the effect", kind: "percent", value: value.power, hint: "The power." }),
       ),
-      field({ name: "secondary_metrics", label: "Secondary metrics", kind: "texts", value: value.secondary_metrics, hint: "Names with commas; empty: every other metric." }),
+      field({ name: "secondary_metrics", label: "Secondary metrics", kind: "texts", value: value.secondary_metrics, hint: "Names, separated by commas. Empty: every other metric." }),
     ),
     section(
       "Layers",
-      "Experiments of one layer share no reader. Those on one setting belong in one layer.",
+      "Experiments of one layer share no reader. Those that change the same setting belong in one layer.",
       el(
         "div.pair",
         {},

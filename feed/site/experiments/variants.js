@@ -60,7 +60,7 @@ function variant(value, at, settings) {
         label: "Interleaves two other variants",
         kind: "texts",
         value: interleaves,
-        hint: "Their names, with a comma. This variant then has no settings of its own.",
+        hint: "Their two names, separated by a comma. This variant then has no settings of its own.",
       }),
     ),
   ];
@@ -156,11 +156,11 @@ export function attributesEditor(values) {
           label: "Accepted values",
           kind: "texts",
           value: accepted.filter(Boolean),
-          hint: "Several with commas.",
+          hint: "Separate several with commas.",
         }),
         field({
           name: "",
-          label: "Readers of whom it is not known, too",
+          label: "Also readers of whom it is not known",
           kind: "unknown",
           value: accepted.includes(""),
         }),
