@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from playwright.sync_api import Route, expect
 
@@ -47,6 +48,17 @@ def test_readers_are_chosen_and_split_by_attributes(visitor: Visitor, desk: str)
     attributes = {"subscriber": ["no", "trial", ""], "region": ["north"]}
     assert found["audience"]["attributes"] == attributes
     assert found["segments"] == ["subscriber", "region"]
+
+
+def test_the_form_of_a_draft_that_was_started_leads_to_the_experiment(
+    visitor: Visitor, desk: str
+) -> None:
+    other = {"name": "plain", "share": 0.5, "overrides": {"use_ranker": False}}
+    register(desk, "off-it-goes", variants=[{"name": "control", "share": 0.5}, other])
+    assert httpx.post(f"{desk}/v1/experiments/off-it-goes/start").status_code == 200
+    page = go(visitor(at=desk), "/new?draft=off-it-goes")
+    expect(page.get_by_role("heading", name="off-it-goes", level=1)).to_be_visible()
+    assert page.url == f"{desk}/experiments/off-it-goes"
 
 
 def test_a_second_setting_is_another_one(visitor: Visitor, desk: str) -> None:

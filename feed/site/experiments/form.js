@@ -21,6 +21,10 @@ export async function showForm(api) {
     api.get("/v1/experiments", { archived: true }),
     draft && readExperiment(api, draft),
   ]);
+  if (edited && edited.status !== "draft") {
+    location.replace(addressOf(draft)); // started since the link was made: nothing can be edited
+    return [];
+  }
   const written = draft ? null : kept();
   const start = edited ? definitionOf(edited) : { ...EMPTY, ...written };
   const parts = { api, options, metrics, experiments, draft, start };
