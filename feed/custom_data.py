@@ -46,17 +46,26 @@ def check_event(event: Event) -> Event:
     return event
 
 
-def check_attribute(field: str, name: str, value: str) -> str:
-    """Return the value of an attribute as it is kept: trimmed, in lower case.
+def check_attribute_name(field: str, name: str) -> None:
+    """Check the name of an attribute.
 
     Raises:
-        InvalidInputError: the name or the value breaks a rule; `field` is what holds them.
+        InvalidInputError: it breaks a rule; `field` is what holds the attribute.
     """
     if not ATTRIBUTE_NAME.fullmatch(name):
         raise InvalidInputError(
             f"{field}.{name[:64]}",
             "must be a name of 1 to 32 lower-case letters, digits and _, starting with a letter",
         )
+
+
+def check_attribute(field: str, name: str, value: str) -> str:
+    """Return the value of an attribute as it is kept: trimmed, in lower case.
+
+    Raises:
+        InvalidInputError: the name or the value breaks a rule; `field` is what holds them.
+    """
+    check_attribute_name(field, name)
     kept = value.strip().lower()
     if not 1 <= len(kept) <= LONGEST_VALUE or "," in kept or not kept.isprintable():
         raise InvalidInputError(

@@ -18,7 +18,7 @@ ExperimentName = Annotated[
 class ExperimentIn(BaseModel):
     """The definition of an experiment; `feed experiment create --help` says what it may hold."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
 
     name: ExperimentName
 

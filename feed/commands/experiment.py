@@ -38,6 +38,7 @@ from feed.experiments.design.ramp import ramp_experiment
 from feed.experiments.judgement.baseline_reading import estimate_need
 from feed.experiments.judgement.planning import Need
 from feed.experiments.judgement.wording import number
+from feed.features.sections import read_aliases
 from feed.models.registry import ModelRegistry
 from feed.storage.redis_store import RedisStore
 
@@ -73,9 +74,7 @@ def create(definition: Any, data: Path | None) -> None:
         if missing:
             design = _planned(
                 design,
-                estimate_need(
-                    settings.data_dir, design, now=time.time(), time_zone=settings.time_zone
-                ),
+                _need_of(design, settings),
                 missing,
             )
         made = create_experiment(
@@ -95,9 +94,7 @@ def plan(definition: Any, data: Path | None) -> None:
     with one_line_errors():
         settings = chosen_settings(data)
         design = design_from_json(_parse(definition.read()), settings)
-        need = estimate_need(
-            settings.data_dir, design, now=time.time(), time_zone=settings.time_zone
-        )
+        need = _need_of(design, settings)
     click.echo(_describe_need(design, need))
     if need.metrics:
         _show_need(need, Console())
@@ -283,6 +280,16 @@ def _show_need(need: Need, console: Console) -> None:
         f"{need.comparisons} comparisons (Bonferroni), and each guardrail metric for a treatment "
         f"that changes nothing. The covariate is from {need.covariate_days} days of the archive.",
         highlight=False,
+    )
+
+
+def _need_of(design: Experiment, settings: Settings) -> Need:
+    return estimate_need(
+        settings.data_dir,
+        design,
+        now=time.time(),
+        time_zone=settings.time_zone,
+        section_aliases=read_aliases(settings.section_aliases),
     )
 
 

@@ -38,11 +38,18 @@ from feed.service.addresses import TrustedProxies, parse_networks
 from feed.service.admission import AdmissionQueue, Turn
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
+from feed.service.credentials import TRUSTED
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
-from feed.service.operations import DESCRIPTION, IdConverter, complete_openapi, operation_of
+from feed.service.operations import (
+    DESCRIPTION,
+    IdConverter,
+    Operation,
+    complete_openapi,
+    operation_of,
+)
 from feed.service.plans import PlanDesk, read_in_process
-from feed.service.problems import register_problems
+from feed.service.problems import ProblemError, register_problems
 from feed.service.ranked import check_ranking
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
@@ -196,6 +203,8 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         if declared is not None:
             named = (request.view_args or {}).get("user_id", "")
             g.principal = services.access.admit(declared, headers, g.address, named)
+            if g.principal is TRUSTED and _changes_unasked(declared):
+                _refuse_other_pages(cross_origin)
             if declared.queued:
                 g.turn = services.admission.turn()
                 watch.lap("queue")
@@ -221,6 +230,20 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         turn: Turn | None = g.pop("turn", None)
         if turn is not None:
             turn.end()
+
+
+def _changes_unasked(declared: Operation) -> bool:
+    """Whether the present request changes something, and no browser asks before it sends it.
+
+    A body of JSON makes browsers ask first, which `CrossOrigin` answers.
+    """
+    return declared.body is None and request.method not in {"GET", "HEAD", "OPTIONS"}
+
+
+def _refuse_other_pages(cross_origin: CrossOrigin) -> None:
+    if not cross_origin.may_change(request):
+        rule = "must be this service's own, or one of those in FEED_CORS_ORIGINS"
+        raise ProblemError(403, f"the page's origin {rule}", [("Origin", rule)])
 
 
 def _request_id() -> str:

@@ -8,6 +8,7 @@ EVERY = "*"
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-Id"
 _ANSWER_HEADERS = "Date, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id"
+_OWN_SITES = frozenset({"same-origin", "none"})
 PREFLIGHT_S = "7200"
 """How long a browser need not ask again; the longest that Chromium allows."""
 
@@ -60,6 +61,17 @@ class CrossOrigin:
         origin = request.headers.get("Origin")
         own = request.host_url.rstrip("/")
         return origin is None or origin == own or self._allowed(request) is not None
+
+    def may_change(self, request: Request) -> bool:
+        """Return whether a request without a credential and without JSON may change something.
+
+        Browsers let every page send such a request, to addresses of the own machine, too. What
+        `Sec-Fetch-Site` says holds behind a proxy as well; older browsers send only an origin.
+        """
+        site = request.headers.get("Sec-Fetch-Site")
+        if site is None:
+            return self.may_send(request)
+        return site in _OWN_SITES or self._allowed(request) is not None
 
     def _allowed(self, request: Request) -> str | None:
         origin = request.headers.get("Origin", "")

@@ -54,7 +54,7 @@ def send_report(name: str, form: str) -> Response:
     forms = {"html": files.html, "md": files.markdown, "json": files.json}
     path = forms.get(form)
     if path is None or not NAME_PATTERN.fullmatch(name) or not path.is_file():
-        raise NotFoundError(f"there is no report on {name}; make it with feed experiment report")
+        raise NotFoundError(f"there is no report on {name}; feed report {name} makes one")
     types = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
     response = Response(path.read_bytes(), mimetype=types[form])
     response.headers["Content-Security-Policy"] = REPORT_POLICY

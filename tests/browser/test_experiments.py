@@ -174,8 +174,9 @@ def archive_and_duplicate(page: Page) -> None:
     confirm(page, "Archive")
     expect(page.locator(".kicker-line")).to_contain_text("archived")
     page.get_by_role("link", name="Experiments").click()
+    expect(row_of(page, "louder")).to_be_attached()
     expect(row_of(page, "louder")).to_be_hidden()
-    page.get_by_label("Archived, too").check()
+    page.get_by_label("Show archived").check()
     expect(row_of(page, "louder")).to_contain_text("Do not ship")
     row_of(page, "louder").get_by_role("button", name="Duplicate louder").click()
     confirm(page, "Duplicate")
@@ -239,7 +240,9 @@ def test_an_error_stands_at_its_field_and_nothing_typed_is_lost(
 def test_a_draft_is_edited_and_keeps_what_the_form_does_not_show(
     visitor: Visitor, desk: str
 ) -> None:
-    register(desk, "edited", salt="other", overrides={"tester": "calmer"})
+    unshown = {"salt": "other", "overrides": {"tester": "calmer"}}
+    attributes = {"subscriber": ["no", ""], "region": ["north"]}
+    register(desk, "edited", **unshown, audience={"attributes": attributes}, segments=["region"])
     before = stored(desk, "edited")
     page = go(visitor(at=desk, expected_complaints=("422", "503")))
     row_of(page, "edited").get_by_role("link", name="Edit edited").click()

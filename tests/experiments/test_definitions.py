@@ -85,6 +85,7 @@ def test_a_definition_survives_json_and_back() -> None:
         ({"segments": list("abcdef")}, "segments"),
         ({"segments": "region"}, "segments"),
         ({"audience": {"attributes": {"Region": ["x"]}}}, "audience.attributes.Region"),
+        ({"audience": {"attributes": {"Region": [""]}}}, "audience.attributes.Region"),
         ({"audience": {"attributes": {"region": []}}}, "audience.attributes.region"),
         ({"audience": {"attributes": {"region": "x"}}}, "audience.attributes.region"),
         ({"audience": {"attributes": {"region": ["x"] * 51}}}, "audience.attributes.region"),

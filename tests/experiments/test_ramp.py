@@ -163,6 +163,7 @@ def test_a_planned_step_is_due_from_its_day_on() -> None:
         ([(2.0, 0.2), (3.0, 0.1)], r"ramp\.1\.traffic"),
         ([(2.0, 1.01)], r"ramp\.0\.traffic"),
         ([(2.0, 1e308)], r"ramp\.0\.traffic"),
+        ([(2.0, -1e308)], r"ramp\.0\.traffic"),
         ([(n / 10, 0.05 + n / 100) for n in range(1, 22)], "ramp: must have at most 20"),
     ],
 )

@@ -85,3 +85,36 @@ def test_credentials_are_never_allowed_least_of_all_with_a_star(
             assert "Access-Control-Allow-Credentials" not in answer.headers
             expected = "*" if origins == "*" else "https://news.example"
             assert answer.headers["Access-Control-Allow-Origin"] == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "listed", "status"),
+    [
+        ({}, "", 404),  # no browser
+        ({"Origin": "http://localhost"}, "", 404),  # this service's own pages
+        ({"Origin": "https://feed.example", "Sec-Fetch-Site": "same-origin"}, "", 404),  # by proxy
+        (NEWS, "", 403),
+        ({"Origin": "null"}, "", 403),
+        ({**NEWS, "Sec-Fetch-Site": "cross-site"}, "", 403),
+        ({"Origin": "http://localhost:81", "Sec-Fetch-Site": "same-site"}, "", 403),
+        ({**NEWS, "Sec-Fetch-Site": "cross-site"}, "https://news.example", 404),
+    ],
+)
+def test_pages_of_other_origins_change_nothing_where_no_credential_is_needed(
+    make_site: Callable[[Settings], Any],
+    settings: Settings,
+    headers: dict[str, str],
+    listed: str,
+    status: int,
+) -> None:
+    site = make_site(replace(settings, cors_origins=listed))
+    for path in (
+        *(f"experiments/none/{act}" for act in ("start", "stop", "archive", "unarchive")),
+        *(f"sources/none/{act}" for act in ("pause", "resume", "check")),
+        "articles/none/restore",
+    ):
+        answer = site.client.post(f"/v1/{path}", headers=headers)
+        assert answer.status_code == status, path
+    assert site.client.get("/v1/experiments", headers=headers).status_code == 200
+    if status == 403:
+        assert answer.json["errors"][0]["field"] == "Origin"

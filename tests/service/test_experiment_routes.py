@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -64,6 +65,13 @@ def test_an_experiment_ramps_over_http_and_its_readers_stay(site: Any) -> None:
 def test_a_ramp_needs_a_share(site: Any, body: dict[str, Any]) -> None:
     post(site, "/v1/experiments", DESIGN, 201)
     post(site, f"{LIFE}/ramp", body, 422)
+
+
+def test_what_is_no_finite_number_is_refused_and_not_taken_as_left_out(site: Any) -> None:
+    text = json.dumps({**DESIGN, "alpha": float("nan")})
+    answer = site.client.post("/v1/experiments", data=text, content_type="application/json")
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [{"field": "alpha", "rule": "must be a finite number"}]
 
 
 def test_a_copy_is_a_draft_without_the_past(site: Any) -> None:

@@ -73,6 +73,32 @@ def test_a_design_gets_readers_days_and_a_line_for_each_metric(site: Any) -> Non
     assert site.client.get("/v1/experiments").json["experiments"] == []
 
 
+@pytest.mark.usefixtures("archive")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"minimum_effect": 1e-300},
+        {"minimum_effect": 1e-9},
+        {"guardrails": [{"metric": "qualified_reads", "margin": 1e-300}]},
+        {"guardrails": [{"metric": "clicks", "margin": 1e-9, "relative": False}]},
+    ],
+)
+def test_an_effect_that_nobody_could_find_has_no_number(site: Any, changes: dict[str, Any]) -> None:
+    answer = site.client.post("/v1/experiments/plan", json={**DESIGN, **changes})
+    assert answer.status_code == 200, answer.json
+    assert (answer.json["readers"], answer.json["days"]) == (None, None)
+    assert answer.json["reason"] == "more than 10 billion readers would be needed"
+
+
+@pytest.mark.usefixtures("archive")
+def test_a_curve_ends_where_nobody_could_find_the_effect(site: Any) -> None:
+    # some of the curve's effects need more than 10 billion readers, the others do not
+    answer = site.client.post("/v1/experiments/plan", json={**DESIGN, "minimum_effect": 1.5e-4})
+    readers = [point["readers"] for point in answer.json["curve"]]
+    assert readers[0] is None
+    assert readers[-1] is not None
+
+
 def test_an_empty_archive_gives_no_number_and_the_reason(site: Any) -> None:
     plan = site.client.post("/v1/experiments/plan", json=DESIGN).json
     assert (plan["readers"], plan["days"], plan["curve"]) == (None, None, [])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from feed.custom_data import MOST_ATTRIBUTES, check_attribute
+from feed.custom_data import MOST_ATTRIBUTES, check_attribute, check_attribute_name
 from feed.domain import InvalidInputError
 from feed.features.languages import matches
 from feed.features.sections import section_key
@@ -64,6 +64,7 @@ class Audience:
 
 def _checked(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
     """Return the accepted values of an attribute as values of readers are kept."""
+    check_attribute_name(_FIELD, name)
     if not 1 <= len(values) <= MOST_VALUES:
         raise InvalidInputError(f"{_FIELD}.{name}", f"must name 1 to {MOST_VALUES} values")
     return tuple(check_attribute(_FIELD, name, value) if value else "" for value in values)

@@ -39,7 +39,7 @@ class Status(StrEnum):
 
 
 class StoppingRule(StrEnum):
-    """When a verdict may fall: once at the planned size, or at any look by a sequence."""
+    """When a verdict may be reached: once at the planned size, or at any look by a sequence."""
 
     FIXED = "fixed"
     SEQUENTIAL = "sequential"
@@ -125,7 +125,7 @@ class Experiment:
         planned_days: Days planned.
         minimum_days: Whole days before a primary metric may decide. Left out: seven, or
             ``planned_days`` if those are fewer.
-        stopping_rule: When a verdict may fall.
+        stopping_rule: When a verdict may be reached.
         alpha: Two-sided error on the primary metrics.
         power: Chance wanted to find ``minimum_effect``.
         on_breach: Whether the watch stops the experiment on a breach, or only says so.
@@ -360,7 +360,11 @@ def _check_numbers(experiment: Experiment) -> None:
         ("traffic", 0.0 < experiment.traffic <= 1.0, "must lie over 0 and up to 1"),
         ("holdout_share", 0.0 <= experiment.holdout_share < 1.0, "must lie from 0 to under 1"),
         ("minimum_effect", 0.0 < experiment.minimum_effect <= 10.0, "must lie over 0 and up to 10"),
-        ("planned_readers", 1 <= experiment.planned_readers <= 10**10, "must be 1 or more"),
+        (
+            "planned_readers",
+            1 <= experiment.planned_readers <= 10**10,
+            "must lie between 1 and 10 billion",
+        ),
         ("planned_days", 1 <= days <= LONGEST_DAYS, "must lie between 1 and 366"),
         ("minimum_days", 1 <= least <= days, "must lie between 1 and planned_days"),
         ("pre_days", 0 <= experiment.pre_days <= 90, "must lie between 0 and 90"),

@@ -92,8 +92,8 @@ def check_ramp(traffic: float, ramp: tuple[RampStep, ...], planned_days: int) ->
             raise InvalidInputError(
                 f"ramp.{place}.after_days", "must grow from step to step, within planned_days"
             )
-        most = min(step.traffic, 2.0)  # a product with a huge number is infinite
-        if not count_buckets(before.traffic) < count_buckets(most) <= BUCKETS:
+        possible = 0 < step.traffic <= 1
+        if not (possible and count_buckets(before.traffic) < count_buckets(step.traffic)):
             raise InvalidInputError(
                 f"ramp.{place}.traffic",
                 f"must grow from step to step by {1 / BUCKETS} or more, to at most 1",

@@ -38,7 +38,12 @@ _MEMORY_MB = 500
 
 
 def estimate_need(
-    data_dir: Path, design: Experiment, *, now: float, time_zone: str = "UTC"
+    data_dir: Path,
+    design: Experiment,
+    *,
+    now: float,
+    time_zone: str = "UTC",
+    section_aliases: Mapping[str, str] | None = None,
 ) -> Need:
     """Read the baseline of a design and compute its need.
 
@@ -47,11 +52,15 @@ def estimate_need(
         design: Hypothesis, variants, metrics and minimum effect.
         now: Epoch seconds.
         time_zone: IANA name; whose days are counted.
+        section_aliases: Further names of sections, key -> name.
 
     Raises:
         ArchiveError: a file of the archive is damaged.
     """
-    return compute_need(design, read_baseline(data_dir, design, now=now, time_zone=time_zone))
+    baseline = read_baseline(
+        data_dir, design, now=now, time_zone=time_zone, section_aliases=section_aliases
+    )
+    return compute_need(design, baseline)
 
 
 def read_baseline(

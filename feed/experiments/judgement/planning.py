@@ -13,6 +13,7 @@ from feed.experiments.statistics.aggregates import GROUPS, NO_READERS, Moments
 from feed.experiments.statistics.effects import ArmMean, welch_freedom
 from feed.experiments.statistics.power import (
     DAYS_A_WEEK,
+    TOO_MANY,
     Plan,
     adjusted_variance,
     plan_days,
@@ -99,13 +100,16 @@ def compute_need(design: Experiment, baseline: Baseline) -> Need:
     primaries = _plan_primaries(design, baseline, design.minimum_effect)
     guardrails = [_plan_guardrail(design, spec, baseline) for spec in design.guardrails]
     unknown = next((need.reason for need in primaries if need.readers is None), "")
+    if TOO_MANY in {need.reason for need in guardrails}:
+        unknown = TOO_MANY
     held = [need.readers for need in guardrails if need.readers is not None]
     cumulative = cumulate_joined(arrivals, design.traffic, design.ramp)
     curve = []
     for factor in CURVE:
         effect = factor * design.minimum_effect
         wanted = [need.readers for need in _plan_primaries(design, baseline, effect)]
-        readers = None if unknown else max(held + [n for n in wanted if n is not None])
+        known = [n for n in wanted if n is not None]
+        readers = None if unknown or len(known) < len(wanted) else max(held + known)
         curve.append(CurvePoint(effect, readers, _days_for(design, readers, cumulative)))
     planned = curve[CURVE.index(1.0)]
     return Need(

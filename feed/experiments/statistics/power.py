@@ -14,6 +14,9 @@ from feed.experiments.statistics.sequential import critical_value
 
 DAYS_A_WEEK = 7
 _NEWTON_STEPS = 50
+MOST_READERS = 10**10
+"""No plan asks for more; a definition cannot name more either."""
+TOO_MANY = "more than 10 billion readers would be needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,9 @@ def plan_readers(
     signal = _signal_for(power, critical)
     stretch = 1.0 if equal_variance else max(1.0, (1.0 + relative_effect) ** 2)
     spread = 1.0 / (1.0 - treatment_share) + stretch / treatment_share
-    total = variance * spread * (signal / difference) ** 2
+    total = _total(variance * spread, signal, difference)
+    if total > MOST_READERS:
+        return Plan(relative_effect, None, alpha, power, sequential, reason=TOO_MANY)
     return Plan(
         relative_effect,
         math.copysign(difference, relative_effect),
@@ -151,7 +156,9 @@ def plan_noninferiority(
     tail = float(ndtr(-critical_value(1, 1, 2.0 * alpha))) if sequential else alpha
     signal = float(stdtrit(freedom, 1.0 - tail) + stdtrit(freedom, power))
     spread = scale**2 / (1.0 - treatment_share) + 1.0 / treatment_share
-    total = variance * spread * (signal / gap) ** 2
+    total = _total(variance * spread, signal, gap)
+    if total > MOST_READERS:
+        return Plan(0.0, None, alpha, power, sequential, reason=TOO_MANY)
     return Plan(
         0.0,
         0.0,
@@ -161,6 +168,12 @@ def plan_noninferiority(
         control=max(2, math.ceil(total * (1.0 - treatment_share))),
         treatment=max(2, math.ceil(total * treatment_share)),
     )
+
+
+def _total(spread: float, signal: float, difference: float) -> float:
+    """Readers of both variants together; infinite for a difference that is as good as none."""
+    ratio = signal / difference if difference > 0 else math.inf
+    return spread * ratio * ratio
 
 
 def adjusted_variance(moments: Moments) -> float:

@@ -220,7 +220,7 @@ export interface EventDetails {
 export interface CustomEventDetails {
   /** How much: an amount, a number of items ... At most 1e12 in size. */
   value?: number | null;
-  /** The article that it has to do with. */
+  /** The article that it concerns. */
   articleId?: string | null;
   context?: Record<string, string>;
 }

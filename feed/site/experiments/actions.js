@@ -8,6 +8,14 @@ import { ask } from "./ask.js";
 import { field, readForm } from "./fields.js";
 import { apiPath, count, percent, trafficOf } from "./words.js";
 
+const DONE = {
+  Start: "is running",
+  Ramp: "lets more readers in",
+  Stop: "is stopped",
+  Archive: "is archived",
+  Restore: "is back in the list",
+};
+
 /**
  * The buttons that fit the state of an experiment.
  * @param {import("./api.js").Api} api
@@ -22,7 +30,7 @@ export function actionButtons(api, experiment, onDone) {
       {
         type: "button",
         "aria-label": `${words} ${name}`,
-        onclick: async () => (await act(api, experiment)) && onDone(`${name}: ${words} done.`),
+        onclick: async () => (await act(api, experiment)) && onDone(`${name} ${DONE[words]}.`),
       },
       words,
     );
@@ -48,7 +56,7 @@ function start(api, experiment) {
   return ask({
     title: `Start ${name}?`,
     says: [
-      `${percent(traffic)} of the readers of the layer “${experiment.layer}” are dealt from their next request on:`,
+      `${percent(traffic)} of the readers of the layer “${experiment.layer}” are assigned to the variants from their next request on:`,
       el("ul", {}, ...arms.map((arm) => el("li", {}, `${arm.name}: ${percent(arm.share)}`))),
       `The plan is ${count(readers, "reader")} in ${count(days, "day")}. The definition is frozen, so that the rule is fixed before anybody sees a number.`,
     ],
@@ -105,7 +113,7 @@ function archive(api, { name }) {
   return ask({
     title: `Archive ${name}?`,
     says: [
-      "It leaves the list, and “Archived, too” shows it again. Its definition, its report and its data stay.",
+      "It leaves the list, and “Show archived” brings it back. Its definition, its report and its data stay.",
     ],
     go: "Archive",
     run: () => api.post(apiPath(name, "/archive")),

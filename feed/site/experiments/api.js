@@ -8,6 +8,7 @@ import { keyForm, rememberedKey } from "../api-key.js";
 import { ServiceClock, send } from "../client/http.js";
 import { FeedProblem } from "../client/problem.js";
 import { el } from "../dom.js";
+import { saying } from "./words.js";
 
 const clock = new ServiceClock();
 
@@ -73,7 +74,7 @@ function askForKey(api, problem) {
     const form = keyForm(api, () => finish(true));
     form.querySelector("h2").id = "ask-title";
     const said = problem.status === 403 || Object.keys(api.headers).length;
-    const refusal = said && el("p.refusal", { role: "alert" }, `Refused: ${problem.message}.`);
+    const refusal = said && el("p.refusal", { role: "alert" }, `Refused. ${saying(problem)}`);
     dialog.replaceChildren(...[refusal, form].filter(Boolean));
     dialog.onclose = () => finish(false);
     if (!dialog.open) dialog.showModal();

@@ -5,6 +5,7 @@
 
 import { el } from "../dom.js";
 import { showErrors } from "./fields.js";
+import { saying } from "./words.js";
 
 /**
  * Ask, then do it. The dialog stays open with the reason where it does not work.
@@ -24,19 +25,29 @@ export function ask({ title, says, fields = [], go, danger = false, run }) {
     const button = el(`button.solid${danger ? ".danger" : ""}`, { type: "submit" }, go);
     const submit = async (event) => {
       event.preventDefault();
-      button.disabled = true;
+      if (cancel.disabled) return;
+      busy(true);
       trouble.textContent = "";
       try {
         await run(form);
         finish(true);
       } catch (problem) {
         const shown = problem.errors?.length && showErrors(form, problem);
-        if (!shown) trouble.textContent = `${problem.message}.`;
+        if (!shown) trouble.textContent = saying(problem);
       }
-      button.disabled = false;
+      busy(false);
     };
+    const busy = (is) => {
+      for (const one of [button, cancel]) one.disabled = is;
+      form.ariaBusy = String(is);
+    };
+    const cancel = el(
+      "button.solid.quiet-solid",
+      { type: "button", onclick: () => finish(false) },
+      "Cancel",
+    );
     const finish = (done) => {
-      dialog.onclose = null;
+      dialog.onclose = dialog.oncancel = null;
       dialog.close();
       resolve(done);
     };
@@ -47,15 +58,14 @@ export function ask({ title, says, fields = [], go, danger = false, run }) {
       ...says.map((part) => (typeof part === "string" ? el("p", {}, part) : part)),
       ...fields,
       trouble,
-      el(
-        "div.row",
-        {},
-        button,
-        el("button.solid.quiet-solid", { type: "button", onclick: () => finish(false) }, "Cancel"),
-      ),
+      el("div.row", {}, button, cancel),
     );
     dialog.replaceChildren(form);
     dialog.onclose = () => finish(false);
+    // What was sent cannot be taken back: wait for the answer, and show what it changed.
+    dialog.oncancel = (event) => {
+      if (cancel.disabled) event.preventDefault();
+    };
     dialog.showModal();
     (form.querySelector("input") ?? button).focus();
   });

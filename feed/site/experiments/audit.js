@@ -4,7 +4,7 @@
  */
 
 import { el } from "../dom.js";
-import { addressOf, moment, number, percent, spelled } from "./words.js";
+import { addressOf, moment, number, percent, saying, spelled } from "./words.js";
 
 const SUBJECTS = "experiments/";
 const MOST = 100;
@@ -16,15 +16,17 @@ const MOST = 100;
  */
 export function auditSection(api, subject = "") {
   const body = el("div", { "aria-live": "polite" });
+  let read = false;
   const open = async () => {
-    if (!section.open || body.hasChildNodes()) return;
-    body.append(el("p.note", {}, "…"));
+    if (!section.open || read) return;
+    body.replaceChildren(el("p.note", {}, "…"));
     try {
       const query = { limit: MOST, subject: subject && SUBJECTS + subject };
       const { entries } = await api.get("/v1/audit", query);
+      read = true;
       body.replaceChildren(entries.length ? table(entries, subject) : nothing());
     } catch (problem) {
-      body.replaceChildren(el("p.error", {}, problem.message));
+      body.replaceChildren(el("p.error", {}, saying(problem)));
     }
   };
   const section = el(

@@ -46,7 +46,7 @@ export function drawCurve(curve, chosen) {
       svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
       svg("text", { x: LEFT - 5, y: y(value) + 3.5, "text-anchor": "end" }, number(value)),
     ]),
-    ...ticksOf(low, high).map((effect) =>
+    ...[low, Math.sqrt(low * high), high].map((effect) =>
       svg("text", { x: x(effect), y: HEIGHT - 7, "text-anchor": "middle" }, percent(effect)),
     ),
     svg("polyline", { class: "curve", points: line.join(" ") }),

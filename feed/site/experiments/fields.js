@@ -1,8 +1,8 @@
 /**
  * Fields of a form whose names are those of a JSON document. A field's path is made of the
- * `data-field` of its ancestors and the places of their `data-row`, as in `variants.1.share`. The
- * service names a wrong field in the same way, so one walk reads the form, and another finds the
- * place for an error.
+ * `data-field` of its ancestors, the places of their `data-row`, as in `variants.1.share`, and the
+ * `data-key` that a person has typed. The service names a wrong field in the same way, so one walk
+ * reads the form, and another finds the place for an error.
  * @module experiments/fields
  */
 
@@ -12,7 +12,8 @@ import { el } from "../dom.js";
  * @typedef {object} FieldOptions
  * @property {string} name  the field of the document; "" for an input that is not part of it
  * @property {string} label
- * @property {"text"|"texts"|"percent"|"number"|"whole"|"flag"|"truth"|"json"} [kind]
+ * @property {"text"|"texts"|"percent"|"number"|"whole"|"flag"|"truth"|"json"|"unknown"} [kind]
+ *   "unknown" is a box that adds "" to a list of texts, which is no text that can be typed
  * @property {string} [hint]
  * @property {any} [value]
  * @property {string} [unit]
@@ -23,7 +24,7 @@ let made = 0;
 
 /** A labelled input with room for an error. @param {FieldOptions} options */
 export function field({ name, label, kind = "text", hint, value, unit, input = {} }) {
-  if (kind === "flag") return flag({ name, label, hint, value });
+  if (kind === "flag" || kind === "unknown") return flag({ name, label, kind, hint, value });
   const numeric = kind === "percent" || kind === "number" || kind === "whole";
   const attributes = {
     type: "text",
@@ -54,12 +55,12 @@ export function choice({ name, label, kind = "text", hint, value, options, input
   return wrapped({ name, label, kind, hint, box });
 }
 
-function flag({ name, label, hint, value }) {
+function flag({ name, label, kind, hint, value }) {
   const id = `f${++made}`;
-  const box = el("input", { id, type: "checkbox", checked: Boolean(value), "data-kind": "flag" });
+  const box = el("input", { id, type: "checkbox", checked: Boolean(value), "data-kind": kind });
   return el(
     "div.field",
-    { "data-field": name },
+    { "data-field": name || null },
     el(
       "div.switch",
       {},
@@ -132,6 +133,7 @@ export function pathOf(element) {
   const path = [];
   for (let at = element; at && at.tagName !== "FORM"; at = at.parentElement) {
     if (at.dataset.field) path.unshift(...at.dataset.field.split("."));
+    if (at.dataset.key !== undefined) path.unshift(at.dataset.key);
     if (at.dataset.row !== undefined) {
       const others = at.parentElement.querySelectorAll(":scope > [data-row]");
       path.unshift(String([...others].indexOf(at)));
@@ -146,7 +148,7 @@ export function readForm(form) {
   for (const list of form.querySelectorAll("[data-field].rows, [data-field].map")) {
     put(found, pathOf(list), list.classList.contains("rows") ? [] : {});
   }
-  for (const box of form.querySelectorAll("[data-kind]")) {
+  for (const box of form.querySelectorAll("[data-kind]")) { // two of one path make one list
     const value = read(box);
     if (value !== undefined) put(found, pathOf(box), value);
   }
@@ -156,13 +158,15 @@ export function readForm(form) {
 function put(document, path, value) {
   let at = document;
   for (const step of path.slice(0, -1)) at = at[step] ??= {};
-  at[path.at(-1)] = value;
+  const last = path.at(-1);
+  at[last] = Array.isArray(at[last]) && Array.isArray(value) ? [...at[last], ...value] : value;
 }
 
 /** What cannot be read as a number stays text: the service says what is wrong with it. */
 function read(box) {
   const { kind } = box.dataset;
   if (kind === "flag") return box.checked;
+  if (kind === "unknown") return box.checked ? [""] : [];
   const text = box.value.trim();
   if (kind === "texts") return text.split(",").map((part) => part.trim()).filter(Boolean);
   if (text === "") return undefined;
@@ -221,12 +225,11 @@ export function clearErrors(form) {
 
 /** The place whose path begins as the named one does, for as many steps as possible. */
 function nearest(form, name) {
-  const wanted = name.split(".");
   let best = null;
   let most = 0;
-  for (const place of form.querySelectorAll("[data-field], [data-row]")) {
-    const path = pathOf(place);
-    const fits = path.every((step, at) => step === wanted[at]);
+  for (const place of form.querySelectorAll("[data-field], [data-row], [data-key]")) {
+    const path = pathOf(place).join(".");
+    const fits = name === path || name.startsWith(`${path}.`);
     if (fits && path.length > most) [best, most] = [place, path.length];
   }
   return best;

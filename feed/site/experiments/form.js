@@ -7,7 +7,7 @@ import { el } from "../dom.js";
 import { definitionOf, jsonView, readExperiment } from "./definition.js";
 import { choice, clearErrors, field, pathOf, readForm, rows, showErrors } from "./fields.js";
 import { planPanel } from "./plan.js";
-import { addressOf, percent } from "./words.js";
+import { addressOf, percent, saying } from "./words.js";
 import { attributesEditor, variantsEditor } from "./variants.js";
 
 const KEPT = "feed-experiment-form";
@@ -21,6 +21,10 @@ export async function showForm(api) {
     api.get("/v1/experiments", { archived: true }),
     draft && readExperiment(api, draft),
   ]);
+  if (edited && edited.status !== "draft") {
+    location.replace(addressOf(draft)); // started since the link was made: nothing can be edited
+    return [];
+  }
   const written = draft ? null : kept();
   const start = edited ? definitionOf(edited) : { ...EMPTY, ...written };
   const parts = { api, options, metrics, experiments, draft, start };
@@ -57,7 +61,7 @@ function buildForm(parts, value) {
       location.assign(addressOf(definition().name));
     } catch (problem) {
       const shown = showErrors(form, problem);
-      trouble.textContent = shown ? "One field needs another value: it says which." : `${problem.message}.`;
+      trouble.textContent = shown ? "A field needs another value; the reason stands beside it." : saying(problem);
     }
     submit.disabled = false;
   };
@@ -94,7 +98,7 @@ function whatFor({ experiments, draft }, value) {
     name: "name",
     label: "Name",
     value: value.name,
-    hint: "Small letters, digits, - and _. Addresses and files carry it.",
+    hint: "Lower-case letters, digits, - and _. It becomes part of addresses and file names.",
     input: { maxlength: 64, spellcheck: "false", autocapitalize: "off", readonly: draft != null, oninput: (event) => (taken.textContent = draft ? "" : nameTaken(experiments, event.target.value)) },
   });
   name.append(taken);
@@ -103,7 +107,7 @@ function whatFor({ experiments, draft }, value) {
     null,
     name,
     field({ name: "hypothesis", label: "Hypothesis", value: value.hypothesis, hint: "What changes for readers, and what it should do, in a sentence.", input: { rows: 2, maxlength: 2000 } }),
-    field({ name: "owner", label: "Owner", value: value.owner, hint: "Who answers for it." }),
+    field({ name: "owner", label: "Owner", value: value.owner, hint: "Who is responsible for it." }),
   );
 }
 
@@ -206,7 +210,7 @@ function usePlan(form, { readers, days }) {
 function whileItRuns(value) {
   const ramp = value.ramp && [
     el("h3", {}, "Ramp"),
-    el("p.note", {}, "Traffic grows by these steps by itself. Nobody changes the variant."),
+    el("p.note", {}, "The traffic grows by these steps automatically. No reader changes variant."),
     rows({
       name: "ramp",
       add: "Add a step",
@@ -251,7 +255,7 @@ function moreFields(value, { time_zone: zone, retention_days: kept }) {
     el("summary", {}, "Audience, statistics and layers"),
     section(
       "Audience",
-      "Empty lets everybody in. Several with commas.",
+      "Leave a field empty to let everybody in. Separate values with commas.",
       el(
         "div",
         { "data-field": "audience" },
@@ -260,14 +264,14 @@ function moreFields(value, { time_zone: zone, retention_days: kept }) {
         texts("sections", "Sections"),
         audience.attributes && attributesEditor(audience.attributes),
       ),
-      value.segments && field({ name: "segments", label: "Segments of the report", kind: "texts", value: value.segments, hint: "Attributes of readers, at most 5." }),
+      value.segments && field({ name: "segments", label: "Segments of the report", kind: "texts", value: value.segments, hint: "Attributes of readers, separated by commas; at most 5." }),
     ),
     section(
       "Statistics",
       `Days are those of ${zone}.${kept ? ` The archive keeps ${kept} days.` : ""}`,
       choice({
         name: "stopping_rule",
-        label: "A verdict may fall",
+        label: "A verdict may be reached",
         value: value.stopping_rule,
         options: [
           { value: "sequential", words: "at any look" },
@@ -278,15 +282,15 @@ function moreFields(value, { time_zone: zone, retention_days: kept }) {
         "div.pair",
         {},
         field({ name: "minimum_days", label: "Not before day", kind: "whole", value: value.minimum_days, hint: "Empty: 7, or all days of a shorter plan." }),
-        field({ name: "pre_days", label: "Days before the start", kind: "whole", value: value.pre_days, hint: "They make the estimates narrower." }),
+        field({ name: "pre_days", label: "Days before the start", kind: "whole", value: value.pre_days, hint: "They make the intervals narrower." }),
         field({ name: "alpha", label: "Chance of a false alarm", kind: "percent", value: value.alpha, hint: `α, usually ${percent(0.05)}.` }),
         field({ name: "power", label: "Chance to find the effect", kind: "percent", value: value.power, hint: "The power." }),
       ),
-      field({ name: "secondary_metrics", label: "Secondary metrics", kind: "texts", value: value.secondary_metrics, hint: "Names with commas; empty: every other metric." }),
+      field({ name: "secondary_metrics", label: "Secondary metrics", kind: "texts", value: value.secondary_metrics, hint: "Names, separated by commas. Empty: every other metric." }),
     ),
     section(
       "Layers",
-      "Experiments of one layer share no reader. Those on one setting belong in one layer.",
+      "Experiments of one layer share no reader. Those that change the same setting belong in one layer.",
       el(
         "div.pair",
         {},

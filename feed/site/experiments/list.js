@@ -111,7 +111,7 @@ function filters(rows) {
     { role: "search", "aria-label": "Experiments" },
     el("div.chips", { role: "group", "aria-label": "Status" }, ...buttons),
     el("label.search", { for: "search" }, el("span.spoken", {}, "Search"), search),
-    el("label.archived", { for: "archived" }, archived, " Archived, too"),
+    el("label.archived", { for: "archived" }, archived, " Show archived"),
     said,
     none,
   );

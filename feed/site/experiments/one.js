@@ -7,7 +7,7 @@ import { announce, el } from "../dom.js";
 import { actionButtons } from "./actions.js";
 import { auditSection } from "./audit.js";
 import { jsonView, readExperiment } from "./definition.js";
-import { addressOf, count, date, moment, number, percent, spelled } from "./words.js";
+import { addressOf, count, date, moment, number, percent, saying, spelled } from "./words.js";
 import { nextLook, progress, sentenceOf, statusMark, trafficOf, verdictMark } from "./words.js";
 
 /** @param {import("./api.js").Api} api @param {string} name */
@@ -76,6 +76,8 @@ function registered(experiment) {
     ["Rule", `${experiment.stopping_rule}, α ${experiment.alpha}, power ${percent(experiment.power)}`],
     ["Traffic", `${percent(trafficOf(experiment))} of layer “${experiment.layer}”`],
     ["Audience", audience(experiment.audience)],
+    experiment.segments?.length && ["Segments", experiment.segments.map(spelled).join(", ")],
+    experiment.pin_model && ["Model", "the one that was live at the start"],
     experiment.on_breach && [
       "On a breach",
       experiment.on_breach === "stop" ? "it is stopped, and an alert is sent" : "an alert is sent",
@@ -91,7 +93,7 @@ function registered(experiment) {
 
 function variants({ variants: all }) {
   const line = ({ name, share, overrides, model_version: model, interleaves }) => {
-    const changes = Object.entries(overrides).map(([key, value]) => `${spelled(key)} ${value}`);
+    const changes = Object.entries(overrides).map(([key, value]) => `${spelled(key)} ${{ true: "on", false: "off" }[value] ?? value}`);
     if (model) changes.push(`model ${model}`);
     if (interleaves.length) changes.push(`interleaves ${interleaves.join(" and ")}`);
     return `${name} ${percent(share)}: ${changes.join(", ") || "the usual ranking"}`;
@@ -109,7 +111,7 @@ function audience(parts) {
       ? values.length
         ? [`${spelled(name)} ${values.join(", ")}`]
         : []
-      : Object.entries(values).map(([key, accepted]) => `${key} ${accepted.join(" or ")}`),
+      : Object.entries(values).map(([key, accepted]) => `${spelled(key)} ${accepted.map((one) => one || "not known").join(" or ")}`),
   );
   return named.join("; ") || "every reader";
 }
@@ -133,18 +135,29 @@ function steps(experiment) {
   );
 }
 
+async function addressOfFile(api, path) {
+  return URL.createObjectURL(await api.file(path));
+}
+
 /** A report is a page of its own. It is shown in a frame that may run nothing. */
 async function reportSection(api, name, report, experiment) {
   const path = (form) => `${addressOf(name)}/report.${form}`;
-  const html = URL.createObjectURL(await api.file(path("html")));
+  const trouble = el("span.error", { role: "alert" });
+  const html = await addressOfFile(api, path("html")).catch((problem) => problem);
+  if (html instanceof Error) return el("p.error", {}, "The report cannot be shown. ", saying(html));
   const save = (form) =>
     el(
       "button.text",
       {
         type: "button",
         onclick: async () => {
-          const href = URL.createObjectURL(await api.file(path(form)));
-          el("a", { href, download: `${name}.${form}` }).click();
+          trouble.textContent = "";
+          try {
+            const href = await addressOfFile(api, path(form));
+            el("a", { href, download: `${name}.${form}` }).click();
+          } catch (problem) {
+            trouble.textContent = saying(problem);
+          }
         },
       },
       { html: "Save as HTML", md: "Markdown", json: "JSON" }[form],
@@ -161,6 +174,7 @@ async function reportSection(api, name, report, experiment) {
       save("html"),
       save("md"),
       save("json"),
+      trouble,
     ),
     el("iframe.report", { src: html, sandbox: "", title: `Report on ${name}` }),
   );

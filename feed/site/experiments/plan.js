@@ -6,7 +6,7 @@
 
 import { el } from "../dom.js";
 import { drawCurve } from "./curve.js";
-import { measured, number, spelled } from "./words.js";
+import { measured, number, saying, spelled } from "./words.js";
 
 /** Ask once somebody pauses, not at every key. */
 const PAUSE_MS = 400;
@@ -67,7 +67,7 @@ function named(definition) {
 
 function waiting(problem) {
   const [first] = problem.errors ?? [];
-  if (!first) return [el("p.note", {}, problem.message)];
+  if (!first) return [el("p.note", {}, saying(problem))];
   return [
     el("p.note", {}, "The calculator waits for a field:"),
     el("p.note", {}, el("code", {}, first.field), ` ${first.rule}.`),
@@ -76,7 +76,7 @@ function waiting(problem) {
 
 function contents(need, design, onUse) {
   const { readers, days, reason, readers_a_day: arriving, metrics = [], curve = [] } = need;
-  if (readers == null) return [el("p", {}, reason), baselines(metrics)];
+  if (readers == null) return [el("p", {}, saying({ message: reason })), baselines(metrics)];
   const wanted = { readers, days: days == null ? null : Math.ceil(days) };
   const fits = wanted.days != null && wanted.days <= 366;
   const used = design.planned_readers === readers && design.planned_days === wanted.days;
@@ -88,7 +88,7 @@ function contents(need, design, onUse) {
       wanted.days != null && el("span", {}, el("strong", {}, number(wanted.days)), wanted.days === 1 ? " day" : " days"),
     ),
     arriving > 0 && el("p.note", {}, `About ${measured(arriving)} readers a day take part.`),
-    reason && el("p.note", {}, reason),
+    reason && el("p.note", {}, saying({ message: reason })),
     !fits &&
       el(
         "p.note",

@@ -60,7 +60,7 @@ function variant(value, at, settings) {
         label: "Interleaves two other variants",
         kind: "texts",
         value: interleaves,
-        hint: "Their names, with a comma. This variant then has no settings of its own.",
+        hint: "Their two names, separated by a comma. This variant then has no settings of its own.",
       }),
     ),
   ];
@@ -68,7 +68,11 @@ function variant(value, at, settings) {
 
 function overridesEditor(overrides, settings, control) {
   const known = new Map(settings.map((setting) => [setting.name, setting]));
-  return mapEditor({
+  const unused = () => {
+    const used = [...editor.querySelectorAll("select:not([data-kind])")].map(({ value }) => value);
+    return (settings.find((one) => !used.includes(one.name)) ?? settings[0]).name;
+  };
+  const editor = mapEditor({
     name: "overrides",
     add: control ? "Change a setting for control, too" : "Change a setting",
     values: overrides,
@@ -77,7 +81,7 @@ function overridesEditor(overrides, settings, control) {
       const draw = (chosen, present) => slot.replaceChildren(valueField(known.get(chosen), chosen, present));
       const options = settings.map((one) => ({ value: one.name, words: spelled(one.name) }));
       if (name && !known.has(name)) options.push({ value: name, words: spelled(name) });
-      const chosen = name ?? settings[0].name;
+      const chosen = name ?? unused();
       const picker = choice({ name: "", label: "Setting", value: chosen, options });
       const select = picker.querySelector("select");
       delete select.dataset.kind;
@@ -86,6 +90,7 @@ function overridesEditor(overrides, settings, control) {
       return [picker, slot];
     },
   });
+  return editor;
 }
 
 function valueField(setting, name, value) {
@@ -126,25 +131,42 @@ export function mapEditor({ name, add, values, line }) {
   return map;
 }
 
-/** Attributes of readers: a name, and the values that are let in. */
+/** Attributes of readers: a name, and the values that are let in; "" is no value at all. */
 export function attributesEditor(values) {
   return mapEditor({
     name: "attributes",
     add: "Only readers with an attribute",
     values,
     line: (name = "", accepted = []) => {
-      const named = field({ name: "", label: "Attribute", value: name });
-      const given = field({
-        name: name || "?",
-        label: "Accepted values",
-        kind: "texts",
-        value: accepted,
-        hint: "With commas.",
+      const named = field({
+        name: "",
+        label: "Attribute",
+        value: name,
+        hint: "Such as subscriber.",
+        input: { spellcheck: "false", autocapitalize: "off" },
       });
       const key = named.querySelector("input");
       delete key.dataset.kind;
-      key.addEventListener("input", () => (given.dataset.field = key.value.trim() || "?"));
-      return [named, given];
+      const line = el(
+        "div",
+        { "data-key": name },
+        named,
+        field({
+          name: "",
+          label: "Accepted values",
+          kind: "texts",
+          value: accepted.filter(Boolean),
+          hint: "Separate several with commas.",
+        }),
+        field({
+          name: "",
+          label: "Also readers of whom it is not known",
+          kind: "unknown",
+          value: accepted.includes(""),
+        }),
+      );
+      key.addEventListener("input", () => (line.dataset.key = key.value.trim()));
+      return [line];
     },
   });
 }

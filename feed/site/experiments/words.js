@@ -69,6 +69,11 @@ export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** What a problem says, as a sentence. @param {Error} problem */
+export function saying({ message }) {
+  return capital(/[.?!]$/.test(message) ? message : `${message}.`);
+}
+
 /**
  * How far an experiment is: days by the clock, readers by the last report on this version.
  * @param {Object<string, any>} experiment
