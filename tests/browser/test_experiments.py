@@ -137,6 +137,11 @@ def test_an_experiment_is_created_planned_ramped_breached_stopped_and_read(
         timeout=60_000
     )
     expect(plan.get_by_role("row", name=re.compile("^qualified reads primary"))).to_be_visible()
+    for effect, least in (("10", "5"), ("40", "20")):  # the plan follows what is typed
+        page.wait_for_timeout(1000)  # so that the calculator rests, and only typing wakes it
+        page.get_by_label("Smallest effect that matters").fill(effect)
+        curve = plan.get_by_role("img", name=re.compile(f" for {least} %,"))
+        expect(curve).to_be_visible(timeout=60_000)
     wanted = plan.locator(".need strong").first.inner_text().replace(",", "")
     plan.get_by_role("button", name="Use these numbers").click()
     expect(page.get_by_label("Readers", exact=True)).to_have_value(wanted)

@@ -121,10 +121,10 @@ function baselines(metrics) {
         el(
           "tr",
           {},
-          el("th", { scope: "row" }, spelled(one.metric), el("span.note", {}, ` ${one.role}`)),
+          el("th", { scope: "row" }, spelled(one.metric), el("span.note", {}, ` ${one.role}${one.reason && `: ${one.reason}`}`)),
           el("td", {}, measured(one.mean)),
           el("td", {}, measured(one.standard_deviation)),
-          el("td", { title: one.reason || null }, one.readers == null ? "–" : number(one.readers)),
+          el("td", {}, one.readers == null ? "–" : number(one.readers)),
         ),
       ),
     ),
