@@ -20,6 +20,8 @@ from feed.watching.watcher import MINUTE_S, LookOutcome, Watcher
 
 PAUSE_S = 10.0
 """Time between two looks at which alerts are due, seconds."""
+PATIENCE_S = 120.0
+"""How long the first look waits for a look of the worker that is under way, seconds."""
 
 
 @click.command()
@@ -43,7 +45,7 @@ def watch(data: Path | None, minutes: float | None) -> None:
         configure_logging(settings)
         with open_store(settings) as store:
             watcher = Watcher(store, settings, by=command_line_user())
-            show(watcher.look_now(), watcher.waiting())
+            show(watcher.look_now(PATIENCE_S), watcher.waiting())
             with suppress(KeyboardInterrupt):
                 while minutes is not None:
                     _wait(watcher, minutes)

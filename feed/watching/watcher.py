@@ -32,6 +32,7 @@ from feed.watching.watch_metrics import ALERTS, FINDINGS, LOOKED_AT, LOOKS, STOP
 
 LEASE = "watch"
 LEASE_SECONDS = 30.0
+RETRY_S = 0.5
 MINUTE_S = 60.0
 LATEST_ENTRIES = 100
 """Entries of the audit log among which a stop is looked for."""
@@ -108,19 +109,27 @@ class Watcher:
             self._sender.send_due(self._may_go_on)
             return self._look_at_each(due, lambda e: self._is_due(e, self._known()))
 
-    def look_now(self) -> list[LookOutcome]:
+    def look_now(self, patience_s: float = 0.0) -> list[LookOutcome]:
         """Look at every running experiment, whenever the last look was, and send all alerts.
 
+        Args:
+            patience_s: How long to wait for another process that is at it, seconds.
+
         Raises:
-            ConflictError: another process is at it.
+            ConflictError: another process is still at it.
             StoreUnavailableError: the store does not answer.
         """
-        with self._leading() as leads:
-            if not leads:
-                raise ConflictError("another watch is at work: wait until it has finished")
-            found = self._look_at_each(list(read_experiments(self._store)), self._can_be_seen)
-            self._sender.send_due(self._may_go_on)
-            return found
+        end = time.monotonic() + patience_s
+        while True:
+            with self._leading() as leads:
+                if leads:
+                    names = list(read_experiments(self._store))
+                    found = self._look_at_each(names, self._can_be_seen)
+                    self._sender.send_due(self._may_go_on)
+                    return found
+            if time.monotonic() >= end:
+                raise ConflictError("another watch is at work: try again when it has finished")
+            time.sleep(RETRY_S)
 
     def deliver(self) -> None:
         """Send the alerts that are due, if nobody else is at it."""

@@ -192,11 +192,13 @@ def test_a_damaged_archive_is_said_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("configured")
 def test_the_readers_of_an_experiment_are_exported(data: Path, tmp_path: Path, store: Any) -> None:
     arguments = ["readers", "trial", "--data", str(data), "--out", str(tmp_path / "r.parquet")]
-    create_experiment(store, experiment_from_json(DESIGN), now=WORLD.start_at - 1)
+    design = experiment_from_json(DESIGN)
+    create_experiment(store, design, now=WORLD.start_at - 1, by="desk")
     early = CliRunner().invoke(export, arguments)
     assert early.exit_code == 2
     assert list(tmp_path.iterdir()) == []
-    start_experiment(store, "trial", registry=ModelRegistry(data / "models"), now=WORLD.start_at)
+    registry = ModelRegistry(data / "models")
+    start_experiment(store, "trial", registry=registry, now=WORLD.start_at, by="desk")
     made = CliRunner().invoke(export, arguments)
     assert made.exit_code == 0, made.output
     rows = duckdb.sql(f"FROM '{tmp_path}/r.parquet'").fetchall()

@@ -341,6 +341,15 @@ def test_while_another_one_watches_this_one_waits(desk: Desk) -> None:
     assert desk.store.lease_holder(LEASE) is None
 
 
+def test_a_look_that_is_wanted_now_waits_for_one_that_is_under_way(desk: Desk) -> None:
+    desk.begin()
+    desk.store.acquire_lease(LEASE, "another", 30.0)
+    release = threading.Timer(0.2, desk.store.release_lease, (LEASE, "another"))
+    release.start()
+    assert len(desk.watcher().look_now(patience_s=30.0)) == 1
+    release.join()
+
+
 def test_a_watch_that_lost_its_lease_during_a_look_says_nothing(desk: Desk) -> None:
     desk.begin()
 
