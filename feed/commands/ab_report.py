@@ -15,7 +15,7 @@ from feed.commands.opening import chosen_settings, open_store
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.experiments.design.definitions import Experiment
-from feed.experiments.design.lifecycle import read_experiment, read_started
+from feed.experiments.design.lifecycle import read_reported
 from feed.experiments.design.own_metrics import design_from_json
 from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.results import Report, VerdictKind
@@ -80,11 +80,7 @@ def ab_report(
             chosen = _read_definition(definition, experiment, settings)
         else:
             with open_store(settings) as store:
-                chosen = (
-                    read_experiment(store, experiment, version)
-                    if version
-                    else read_started(store, experiment)
-                )
+                chosen = read_reported(store, experiment, version)
         now = time.time()
         to_at = parse_time("--to", end) if end else min(now, chosen.stopped_at or now)
         with Console(stderr=True).status("reading the archive"):

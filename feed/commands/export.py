@@ -10,7 +10,7 @@ import click
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.domain import parse_time
-from feed.experiments.design.lifecycle import read_experiment, read_started
+from feed.experiments.design.lifecycle import read_reported
 from feed.experiments.judgement.reader_table import export_readers
 from feed.features.sections import read_aliases
 
@@ -57,11 +57,7 @@ def readers(
     with one_line_errors():
         settings = chosen_settings(data)
         with open_store(settings) as store:
-            chosen = (
-                read_experiment(store, experiment, version)
-                if version
-                else read_started(store, experiment)
-            )
+            chosen = read_reported(store, experiment, version)
         count = export_readers(
             settings.data_dir,
             chosen,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,11 +10,11 @@ from typing import Any
 import orjson
 
 from feed.config import Settings
-from feed.domain import ArchiveError
 from feed.experiments.design.definition_json import experiment_to_json
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.judgement.baseline import Baseline, baseline_from_json
 from feed.experiments.judgement.planning import Need, compute_need
+from feed.service.archive_process import ask_archive
 from feed.service.problems import ProblemError
 
 KEPT_S = 300.0
@@ -87,10 +84,7 @@ def _key_of(design: Experiment) -> bytes:
 
 
 def read_in_process(settings: Settings) -> Read:
-    """Return a reader that runs in a process of its own.
-
-    So no web process ever holds DuckDB's memory, and the time of a plan is bounded.
-    """
+    """Return a reader that runs in a process of its own, for a limited time."""
 
     def read(design: Experiment, now: float) -> Baseline:
         question: dict[str, Any] = {
@@ -100,18 +94,7 @@ def read_in_process(settings: Settings) -> Read:
             "time_zone": settings.time_zone,
             "section_aliases": settings.section_aliases,
         }
-        command = [sys.executable, "-m", "feed.experiments.judgement.baseline_reading"]
-        try:
-            result = subprocess.run(  # noqa: S603 - our own module; the design goes in by input
-                command,
-                input=orjson.dumps(question),
-                capture_output=True,
-                check=True,
-                timeout=READING_S,
-                env=dict(os.environ),
-            )
-        except (subprocess.SubprocessError, OSError) as error:
-            raise ArchiveError("the archive cannot be read for a plan now") from error
-        return baseline_from_json(orjson.loads(result.stdout))
+        module = "feed.experiments.judgement.baseline_reading"
+        return baseline_from_json(ask_archive(module, question, limit_s=READING_S))
 
     return read

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from feed.config import Settings
-from feed.domain import ArchiveError
+from feed.service.archive_process import ask_archive
 from feed.service.services import Services
 
 ARCHIVE_SECONDS = 60.0
@@ -38,23 +33,11 @@ def read_archive(ids: Sequence[str], settings: Settings) -> dict[str, list[dict[
 
     `ids` are the reader's and those merged into it.
 
-    A process of its own reads them, so that no web process ever holds DuckDB's memory.
-
     Raises:
         ArchiveError: the archive cannot be read.
     """
     directory = str(settings.data_dir / "archive")
-    command = [sys.executable, "-m", "feed.storage.archive_export", directory]
-    try:
-        result = subprocess.run(  # noqa: S603 - our own module; the ids go in by standard input
-            command,
-            input=orjson.dumps(ids),
-            capture_output=True,
-            check=True,
-            timeout=ARCHIVE_SECONDS,
-            env=dict(os.environ),
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        raise ArchiveError("the archive cannot be read now") from error
-    tables: dict[str, list[dict[str, Any]]] = orjson.loads(result.stdout)
+    tables: dict[str, list[dict[str, Any]]] = ask_archive(
+        "feed.storage.archive_export", ids, directory, limit_s=ARCHIVE_SECONDS
+    )
     return tables

@@ -16,15 +16,9 @@ _CHUNK = 1000
 class AuditPart(StorePart):
     """The audit log, which keeps the newest entries.
 
-    A change and its entry are written by one script: the script takes `audit_arguments` and pushes
-    the entry as `append_audit` does, so that neither exists without the other.
+    A change and its entry are written by one script, which takes `audit_arguments`, so that neither
+    exists without the other.
     """
-
-    def append_audit(self, entry: AuditEntry) -> None:
-        """Add an entry on its own, for a change that is made outside the store."""
-        text, most = audit_arguments(entry)
-        key = self._keys.catalogue("audit")
-        self._link.pipeline(key, [("LPUSH", key, text), ("LTRIM", key, 0, most - 1)])
 
     def read_audit(self, limit: int, subject: str = "") -> list[AuditEntry]:
         """Return the newest entries, the newest first.

@@ -14,7 +14,7 @@ from feed.experiments.design.lifecycle import (
     named_models,
     read_experiment,
     read_experiments,
-    read_started,
+    read_reported,
     running_experiments,
     set_override,
     start_experiment,
@@ -66,10 +66,10 @@ def test_a_change_is_a_new_version_and_the_old_one_stays(store: RedisStore) -> N
     stop_experiment(store, "boost", now=NOW, by="desk")
     second = create_experiment(store, replace(BOOST, minimum_effect=0.2), now=NOW, by="desk")
     assert (first.version, second.version) == (1, 2)
-    assert read_started(store, "boost").version == 1
+    assert read_reported(store, "boost").version == 1
     assert read_experiment(store, "boost", 1).status is Status.STOPPED
     start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
-    assert read_started(store, "boost").version == 2
+    assert read_reported(store, "boost").version == 2
     assert first.allocation().experiment_id != second.allocation().experiment_id
     with pytest.raises(NotFoundError):
         read_experiment(store, "boost", 3)
@@ -141,7 +141,7 @@ def test_what_does_not_exist_is_not_found(store: RedisStore) -> None:
         stop_experiment(store, "nothing", now=NOW, by="desk")
     create_experiment(store, BOOST, now=NOW, by="desk")
     with pytest.raises(ConflictError, match="not started"):
-        read_started(store, "boost")
+        read_reported(store, "boost")
 
 
 def test_two_hands_on_one_draft_do_not_overwrite_each_other(store: RedisStore) -> None:

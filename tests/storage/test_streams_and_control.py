@@ -186,7 +186,8 @@ def test_the_audit_log_keeps_the_newest_entries_and_finds_a_subject(store):
     old = orjson.dumps(asdict(replace(ENTRY, subject="keys/desk")))
     store._link.pipeline(key, [("LPUSH", key, *[old] * AUDIT_MAX)])
     for n, subject in enumerate(("experiments/boost", "experiments/boost-2", "pins")):
-        store.append_audit(replace(ENTRY, at=float(n), subject=subject))
+        entry = replace(ENTRY, at=float(n), subject=subject)
+        store.write_experiment("boost", {}, version=n + 1, entry=entry)
     assert [entry.at for entry in store.read_audit(3)] == [2.0, 1.0, 0.0]
     assert len(store.read_audit(2 * AUDIT_MAX)) == AUDIT_MAX
     found = {w: len(store.read_audit(9999, w)) for w in ("experiments", "experiments/boost", "key")}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
+
+from loopback_server import LoopbackServer
 
 NOW = 1_790_000_000.0
 
@@ -24,32 +23,13 @@ class Answer:
     drip: Literal["nothing", "headers", "body"] = "nothing"
 
 
-class FeedServer(ThreadingHTTPServer):
+class FeedServer(LoopbackServer):
     """Answers as told, and remembers what it was asked."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.answers: dict[str, Answer] = {}
         self.heard: list[tuple[str, dict[str, str]]] = []
-        self.closing = threading.Event()
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    @classmethod
-    @contextmanager
-    def running(cls) -> Iterator[FeedServer]:
-        """Serve in a thread until the context ends."""
-        with cls() as server:
-            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-            thread.start()
-            try:
-                yield server
-            finally:
-                server.closing.set()
-                server.shutdown()
-                thread.join()
 
     def say(self, path: str, content: bytes = b"", status: int = 200, **headers: str) -> str:
         """Answer a path so from now on; return its address."""

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import orjson
+from loopback_server import LoopbackServer
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
 CUT = 0
 """In place of a status: the connection is cut before an answer."""
 
 
-class Receiver(ThreadingHTTPServer):
+class Receiver(LoopbackServer):
     """Remembers every request; answers `answers` in turn, and then always 200."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.answers: list[int] = []
         self.heard: list[tuple[str, dict[str, str], bytes]] = []
-        self.closing = threading.Event()
         self.hangs = False
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook/secret-path?token=secret-query"
+        return f"{self.base}/hook/secret-path?token=secret-query"
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
         return [orjson.loads(content) for _, _, content in self.heard]
-
-    @classmethod
-    @contextmanager
-    def running(cls) -> Iterator[Receiver]:
-        """Serve in a thread until the context ends."""
-        with cls() as server:
-            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-            thread.start()
-            try:
-                yield server
-            finally:
-                server.closing.set()
-                server.shutdown()
-                thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

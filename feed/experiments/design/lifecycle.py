@@ -74,13 +74,15 @@ def read_experiment(store: ControlPart, name: str, version: int | None = None) -
     raise NotFoundError(f"experiment {name} has no version {version}")
 
 
-def read_started(store: ControlPart, name: str) -> Experiment:
-    """Return the newest version of an experiment that has started: the one to report on.
+def read_reported(store: ControlPart, name: str, version: int | None = None) -> Experiment:
+    """Return the version of an experiment to report on: by default the newest that has started.
 
     Raises:
-        NotFoundError: there is no such experiment.
+        NotFoundError: there is no such experiment or version.
         ConflictError: no version of it has started.
     """
+    if version is not None:
+        return read_experiment(store, name, version)
     found = find_stored(store.read_experiments(), name)
     for experiment in (found.current, *map(experiment_from_json, reversed(found.earlier))):
         if experiment.started_at:
