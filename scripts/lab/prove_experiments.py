@@ -18,7 +18,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import json
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -46,6 +45,7 @@ from feed.experiments.report.writing import write_report
 from feed.newsroom.articles import load_articles
 from feed.service.supervisor import is_ready
 from feed.storage.archive import Archive
+from lab.ports import free_port
 
 VISITS, SLOTS = 2, 20
 CLICKS, QUALIFIED = 0.2, 0.7
@@ -248,13 +248,6 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
             "yes" if row["as_expected"] else "NO",
         )
     console.print(table)
-
-
-def free_port() -> int:
-    """Return a TCP port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import orjson
 import pytest
+from lab.ports import free_port
 
 from feed.domain import format_time
 
@@ -103,12 +104,6 @@ def holds(condition: Callable[[], bool], for_s: float = 3.0) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def ids_of(page: Any) -> list[str]:

@@ -31,8 +31,9 @@ from rich.table import Table
 from feed.config import Settings
 from feed.domain import format_time
 from lab.bench.load import run_load
-from lab.bench.service import event_requests, free_port, prepare, serving
+from lab.bench.service import event_requests, prepare, serving
 from lab.bench.world import Site
+from lab.ports import free_port
 
 GIVE_UP_S = 15.0
 LOOKS = 6

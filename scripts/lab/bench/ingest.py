@@ -21,7 +21,8 @@ from rich.table import Table
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
-from lab.bench.service import ENVIRONMENT, free_port, ready_articles
+from lab.bench.service import ENVIRONMENT, ready_articles
+from lab.ports import free_port
 
 PARTS = ("ka", "ro", "mi", "ten", "lo", "sa", "ver", "dun", "pi", "hol")
 POLL_S = 0.2

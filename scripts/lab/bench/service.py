@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -208,10 +207,3 @@ def event_requests(site: Site) -> Iterator[bytes]:
             for number, (article, reader) in enumerate(zip(articles, readers, strict=True))
         ]
         yield post("/v1/events", orjson.dumps({"events": events}))
-
-
-def free_port() -> int:
-    """Return a free port on loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

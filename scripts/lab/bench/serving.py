@@ -32,13 +32,13 @@ from lab.bench.service import (
     WHOLE_FEED,
     event_requests,
     feed_requests,
-    free_port,
     measure_second_page,
     prepare,
     serving,
 )
 from lab.bench.worker import measure_everything
 from lab.bench.world import Site, write_known_readers
+from lab.ports import free_port
 
 KNOWN_READERS = (1_000, 100_000, 1_000_000)
 GENERATOR = (

@@ -33,8 +33,9 @@ from feed.service.api_keys import hash_key, make_key
 from feed.service.reader_tokens import ReaderTokens
 from feed.storage.embedded import EmbeddedStore
 from lab.bench.load import Load, get, run_load
-from lab.bench.service import ENVIRONMENT, free_port, prepare, ready_articles, serving
+from lab.bench.service import ENVIRONMENT, prepare, ready_articles, serving
 from lab.bench.world import Site
+from lab.ports import free_port
 
 CHECKS = 2000
 SECRET = secrets.token_urlsafe(48)

@@ -18,13 +18,15 @@ from feed.domain import Rung
 from feed.storage.archive import Archive
 from feed.storage.key_names import Keys
 from feed.storage.redis_store import RedisStore
-from lab.faults.installation import Installation, free_port, wait_until
+from lab.faults.installation import Installation, wait_until
 from lab.faults.load import ask_feed, sample_articles, send_articles, send_events
 from lab.faults.outcome import Outcome
 from lab.faults.proof import archived_ids, reckon
+from lab.ports import free_ports
 
 SLOTS = 16_384
 NODES = 3
+ATTEMPTS = 5
 ENVIRONMENT = {"FEED_REDIS_CLUSTER": "true", "FEED_ARCHIVE_SECONDS": "1"}
 
 
@@ -48,10 +50,7 @@ class Cluster:
     def start(self) -> None:
         """Start the nodes and join them."""
         for _ in range(NODES):
-            self.ports.append(free_port())
-            self.servers.append(self._start_node(self.ports[-1], free_port()))
-        for index in range(NODES):
-            wait_until(lambda i=index: self._answers(i), f"node {index} to answer")  # type: ignore[misc]
+            self._add_node()
         share = SLOTS // NODES + 1
         for index in range(NODES):
             first, last = index * share, min((index + 1) * share, SLOTS) - 1
@@ -88,6 +87,25 @@ class Cluster:
                 counts.append(int(node.dbsize()))
         return counts
 
+    def _add_node(self) -> None:
+        """Start a node on two free ports; on others, if somebody was faster to take one.
+
+        Raises:
+            RuntimeError: no node comes up, whatever the ports.
+        """
+        for _ in range(ATTEMPTS):
+            port, bus_port = free_ports(2)
+            server = self._start_node(port, bus_port)
+            wait_until(
+                lambda p=port, s=server: s.poll() is not None or _answers(p),  # type: ignore[misc]
+                f"the node at port {port} to answer",
+            )
+            if server.poll() is None:
+                self.ports.append(port)
+                self.servers.append(server)
+                return
+        raise RuntimeError(f"no node of the cluster starts: read the logs in {self.directory}")
+
     def _start_node(self, port: int, bus_port: int) -> subprocess.Popen[bytes]:
         home = self.directory / f"node-{port}"
         home.mkdir(parents=True)
@@ -100,13 +118,6 @@ class Cluster:
         with (home / "server.log").open("wb") as log:
             return subprocess.Popen([str(get_binary_path()), *arguments], stdout=log, stderr=log)
 
-    def _answers(self, index: int) -> bool:
-        try:
-            with closing(self.node(index)) as node:
-                return bool(node.ping())
-        except redis.RedisError:
-            return False
-
     def _knows_all(self, index: int) -> bool:
         with closing(self.node(index)) as node:
             info = node.execute_command("CLUSTER INFO")
@@ -116,6 +127,14 @@ class Cluster:
     def _bus_port(self, index: int) -> int:
         with closing(self.node(index)) as node:
             return int(node.config_get("cluster-port")["cluster-port"])
+
+
+def _answers(port: int) -> bool:
+    try:
+        with closing(redis.Redis(port=port, socket_timeout=10.0)) as node:
+            return bool(node.ping())
+    except redis.RedisError:
+        return False
 
 
 def _parsed(info: bytes) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from feed.client import ApiError, FeedClient
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+from lab.ports import free_port
 
 PATIENCE_S = 90.0
 """How long anything may take before it counts as broken; generous, machines are busy."""
@@ -194,14 +194,6 @@ class Installation:
 def raw_store(url: str) -> Any:
     """Open a plain connection to a store's server."""
     return redis.Redis.from_url(url, socket_timeout=10.0)
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(
