@@ -50,6 +50,7 @@ from feed.service.operations import (
 )
 from feed.service.plans import PlanDesk, read_in_process
 from feed.service.problems import ProblemError, register_problems
+from feed.service.pulse import Pulse
 from feed.service.ranked import check_ranking
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
@@ -99,6 +100,7 @@ def application() -> APIFlask:
     gc.freeze()  # what exists now stays; to collect it again and again would delay requests
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
+    app.extensions["feed"].pulse.start()
     return app
 
 
@@ -184,6 +186,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
+        pulse=Pulse(store, keeper, clock),
         clock=clock,
     )
 
@@ -223,6 +226,7 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         rule = request.url_rule
         route = rule.rule if rule else "none"
         count_request(route, request.method, response.status_code, watch)
+        services.pulse.counts.add_request(response.status_code, watch)
         return response
 
     @app.teardown_request

@@ -152,6 +152,7 @@ class FeedService:
             counts[result["status"]] += 1
         for name, count in counts.items():
             EVENTS.labels(name).inc(count)
+        watch.events = counts["accepted"] + counts["waiting"]
         return {**counts, "results": results}
 
     def _take(self, events: Sequence[Event], origin: Origin | None) -> list[Outcome]:
@@ -197,6 +198,7 @@ class FeedService:
         )
         is_kept = self._begin_save(served, watch, new_slate=True, frugal=frugal)
         FEEDS.labels(query.mode.value, served.rung.value).inc()
+        watch.rung = served.rung.value
         answer = self._present(served, page, reader, snapshot, watch)
         following = None if page.next_offset is None else len(page.slots)
         cursor = self._cursor(query.user_id, served, following)
@@ -232,6 +234,7 @@ class FeedService:
         )
         is_kept = self._begin_save(served, watch, new_slate=False)
         FEEDS.labels(slate.mode.value, slate.rung.value).inc()
+        watch.rung = slate.rung.value
         answer = self._present(served, page, reader, snapshot, watch)
         answer["next_cursor"] = self._cursor(query.user_id, slate, page.next_offset)
         is_kept()

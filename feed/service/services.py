@@ -17,6 +17,7 @@ from feed.service.cors import CrossOrigin
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
+from feed.service.pulse import Pulse
 from feed.service.snapshot import SnapshotKeeper
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
@@ -39,6 +40,7 @@ class Services:
     cross_origin: CrossOrigin
     admission: AdmissionQueue
     plans: PlanDesk
+    pulse: Pulse
     clock: Callable[[], float]
 
 

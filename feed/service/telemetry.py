@@ -66,18 +66,25 @@ SNAPSHOT_AT = Gauge(
 
 
 class Stopwatch:
-    """Splits the time of one request into named stages.
+    """Splits the time of one request into named stages, and notes what was answered.
 
     Args:
         clock: monotonic seconds.
+
+    Attributes:
+        stages: Seconds in each stage.
+        rung: Of the feed that was served; empty for any other request.
+        events: How many events were accepted.
     """
 
-    __slots__ = ("_clock", "_last", "_started", "stages")
+    __slots__ = ("_clock", "_last", "_started", "events", "rung", "stages")
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._started = self._last = clock()
         self.stages: dict[str, float] = {}
+        self.rung = ""
+        self.events = 0
 
     def lap(self, stage: str) -> None:
         """Add the time since the last lap to a stage."""

@@ -28,7 +28,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from feed.domain import InvalidInputError, StoreUnavailableError
+from feed.domain import InvalidInputError, StoreRefusedError, StoreUnavailableError
 from feed.storage.node import Command, Node, RestingError, Sent
 from feed.storage.scripts import Script
 
@@ -344,7 +344,7 @@ def _one_error() -> Iterator[None]:
     except ResponseError as error:
         words = str(error).split(maxsplit=1)
         if isinstance(error, _UNAVAILABLE) or (words and words[0] in _UNAVAILABLE_WORDS):
-            raise StoreUnavailableError(f"the store refused the command: {error}") from error
+            raise StoreRefusedError(f"the store refused the command: {error}") from error
         raise
     except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailableError(f"the store does not answer: {error}") from error
