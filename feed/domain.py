@@ -353,10 +353,6 @@ class StoreUnavailableError(FeedError):
     """The store does not answer, is full, or answers too late."""
 
 
-class StoreRefusedError(StoreUnavailableError):
-    """The store answers, but does not take commands now: it is full, loading or read-only."""
-
-
 class BundleError(FeedError):
     """A model bundle is corrupt, of another format or of another feature schema."""
 

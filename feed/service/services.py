@@ -14,6 +14,7 @@ from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
+from feed.service.desk.visitors import DeskSessions
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
@@ -41,6 +42,7 @@ class Services:
     admission: AdmissionQueue
     plans: PlanDesk
     pulse: Pulse
+    desk: DeskSessions
     clock: Callable[[], float]
 
 

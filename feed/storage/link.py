@@ -28,7 +28,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from feed.domain import InvalidInputError, StoreRefusedError, StoreUnavailableError
+from feed.domain import InvalidInputError, StoreUnavailableError
 from feed.storage.node import Command, Node, RestingError, Sent
 from feed.storage.scripts import Script
 
@@ -39,6 +39,10 @@ _MOVED = (MovedError, AskError)
 _UNAVAILABLE = (*_MOVED, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
 _UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL")
 """Error replies that mean "not now"; any other error reply is a defect of this code."""
+
+
+class StoreRefusedError(StoreUnavailableError):
+    """The store answers, but does not take commands now: it is full, loading or read-only."""
 
 
 @dataclass(frozen=True, slots=True)

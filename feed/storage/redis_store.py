@@ -5,6 +5,7 @@ from __future__ import annotations
 from feed.storage.audit_part import AuditPart
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.control_part import ControlPart
+from feed.storage.editorial_part import EditorialPart
 from feed.storage.pulse_part import PulsePart
 from feed.storage.rights_part import RightsPart
 from feed.storage.source_part import SourcePart
@@ -13,7 +14,15 @@ from feed.storage.watch_part import WatchPart
 
 
 class RedisStore(
-    RightsPart, CataloguePart, SourcePart, StreamPart, WatchPart, ControlPart, AuditPart, PulsePart
+    RightsPart,
+    CataloguePart,
+    SourcePart,
+    StreamPart,
+    WatchPart,
+    ControlPart,
+    EditorialPart,
+    AuditPart,
+    PulsePart,
 ):
     """Everything that is stored, on Redis or Valkey; the table of keys is in `key_names.py`.
 
