@@ -51,11 +51,14 @@ from feed.service.operations import (
     operation_of,
 )
 from feed.service.plans import PlanDesk, read_in_process
+from feed.service.present_state import PresentReader
 from feed.service.problems import ProblemError, register_problems
 from feed.service.pulse import Pulse
+from feed.service.pulse_day import PulseDay
 from feed.service.ranked import check_ranking
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
+from feed.service.status_report import StatusDesk
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
@@ -176,13 +179,15 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
     keeper = SnapshotKeeper(settings, store, card_cache, clock, access.follow)
+    sources, pulse = SourceDirectory(store), Pulse(store, keeper, clock)
+    present = PresentReader(settings, store, keeper, pulse, sources, clock)
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
         card_cache=card_cache,
         feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
-        sources=SourceDirectory(store),
+        sources=sources,
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),
@@ -190,7 +195,9 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
-        pulse=Pulse(store, keeper, clock),
+        pulse=pulse,
+        pulse_day=PulseDay(store, clock),
+        status=StatusDesk(present),
         desk=DeskSessions(lambda: store.secret(SESSION_SECRET), clock),
         clock=clock,
     )

@@ -14,6 +14,7 @@ from feed.storage.pulse_series import (
     COUNTS,
     ERRORS,
     EVENTS,
+    FALLEN,
     LATENCIES,
     REFUSED,
     REQUESTS,
@@ -26,9 +27,8 @@ WRITE_SECONDS = 2.0
 """Time between two writes of this process's counts."""
 
 _PLACES = {name: place for place, name in enumerate(COUNTS)}
-_REQUESTS, _REFUSED, _ERRORS, _EVENTS = map(
-    _PLACES.__getitem__, (REQUESTS, REFUSED, ERRORS, EVENTS)
-)
+_REQUESTS, _REFUSED, _ERRORS = _PLACES[REQUESTS], _PLACES[REFUSED], _PLACES[ERRORS]
+_EVENTS, _FALLEN = _PLACES[EVENTS], _PLACES[FALLEN]
 _FIRST_LATENCY = _PLACES[LATENCIES[0]]
 _RUNGS = {name.removeprefix("rung_"): _PLACES[name] for name in RUNGS}
 
@@ -49,6 +49,7 @@ class RequestCounts:
             counts[_REQUESTS] += 1
             if watch.rung:
                 counts[_RUNGS[watch.rung]] += 1
+                counts[_FALLEN] += watch.fell
                 counts[_FIRST_LATENCY + latency_bucket(watch.elapsed_ms())] += 1
             elif status in {429, 503}:
                 counts[_REFUSED] += 1

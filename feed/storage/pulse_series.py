@@ -22,12 +22,13 @@ LATENCY_BUCKETS = 26
 """Bucket 0 ends at 0.5 ms, each further one at the next half doubling; the last has no end."""
 
 REQUESTS, REFUSED, ERRORS = "requests", "refused", "errors"
-EVENTS, COUNTED = "events", "counted"
+EVENTS, COUNTED, FALLEN = "events", "counted", "fallen"
 RUNGS = tuple(f"rung_{rung.value}" for rung in Rung)
 LATENCIES = tuple(f"latency_{n}" for n in range(LATENCY_BUCKETS))
-COUNTS = (REQUESTS, REFUSED, ERRORS, EVENTS, COUNTED, *RUNGS, *LATENCIES)
+COUNTS = (REQUESTS, REFUSED, ERRORS, EVENTS, COUNTED, FALLEN, *RUNGS, *LATENCIES)
 """What is added up: requests answered, refused (429 or 503) and failed (any other 5xx), events
-accepted, records counted by the worker, feeds by rung, and feeds by the time they took."""
+accepted, records counted by the worker, feeds below the rung that was asked for, feeds by rung,
+and feeds by the time they took."""
 
 GAUGES = (
     "snapshot_age_s",
@@ -106,12 +107,11 @@ class PulseSeries:
         grouped = self.counts[:whole, places].reshape(-1, slots, LATENCY_BUCKETS).sum(axis=1)
         return np.array([_percentile(row, share) for row in grouped])
 
-    def last(self, slots: int) -> PulseSeries:
-        """Return the newest slots alone."""
-        first = max(0, len(self.starts) - slots)
-        return PulseSeries(
-            self.starts[first:], self.step_s, self.counts[first:], self.gauges[first:]
-        )
+    def window(self, slots: int, skip: int = 0) -> PulseSeries:
+        """Return the newest slots alone, without the last `skip` of them."""
+        end = max(0, len(self.starts) - skip)
+        part = slice(max(0, end - slots), end)
+        return PulseSeries(self.starts[part], self.step_s, self.counts[part], self.gauges[part])
 
 
 def latency_bucket(milliseconds: float) -> int:
@@ -139,6 +139,12 @@ def fill_slot(series: PulseSeries, place: int, values: Mapping[str, float]) -> N
             series.counts[place, _COUNT_PLACES[name]] = int(value)
         elif name in _GAUGE_PLACES:
             series.gauges[place, _GAUGE_PLACES[name]] = value
+
+
+def copy_slots(source: PulseSeries, target: PulseSeries) -> None:
+    """Put the slots that two series have in common from the one into the other."""
+    _, there, here = np.intersect1d(source.starts, target.starts, return_indices=True)
+    target.counts[here], target.gauges[here] = source.counts[there], source.gauges[there]
 
 
 def _percentile(buckets: Integers, share: float) -> float:
