@@ -178,7 +178,13 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     """Return the parts of one web process."""
     card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
-    keeper = SnapshotKeeper(settings, store, card_cache, clock, access.follow)
+    desk = DeskSessions(lambda: store.secret(SESSION_SECRET), clock)
+
+    def follow_alongside() -> None:
+        access.follow()
+        desk.prepare()
+
+    keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
     sources, pulse = SourceDirectory(store), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
     return Services(
@@ -198,7 +204,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         pulse=pulse,
         pulse_day=PulseDay(store, clock),
         status=StatusDesk(present),
-        desk=DeskSessions(lambda: store.secret(SESSION_SECRET), clock),
+        desk=desk,
         clock=clock,
     )
 

@@ -24,7 +24,7 @@ class HealthAlert:
         level: How bad it is.
         title: What is wrong.
         meaning: What it means for readers and for the newsroom.
-        action: What to do.
+        action: What to do; commands, settings and names stand between backticks.
         page: Where on the desk to look; may be empty.
     """
 
@@ -52,7 +52,7 @@ class AlertLimit:
 
 def share_text(share: float) -> str:
     """Return a share in percent."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
 
 
 def duration_text(seconds: float | None) -> str:

@@ -56,7 +56,7 @@ def _feeds(present: Present, before: Collection[str]) -> Iterator[HealthAlert]:
             AlertLevel.FAULT,
             f"A web process has not seen anything new for {duration_text(age)}",
             "Its readers get no new articles, and retractions do not take effect there.",
-            "Look for snapshot_not_refreshed or snapshot_failed in its log, and restart it.",
+            "Look for `snapshot_not_refreshed` or `snapshot_failed` in its log, and restart it.",
         )
     if not present.store_answers or present.store_refuses:
         return
@@ -68,8 +68,8 @@ def _feeds(present: Present, before: Collection[str]) -> Iterator[HealthAlert]:
             AlertLevel.WARNING,
             f"{share_text(share)} of requests were refused in the last five minutes",
             "Callers got 503 or 429 and must try again.",
-            "If the load is high, start more web processes (FEED_WEB, or another machine). If one "
-            "caller asks too often, look at FEED_RATE_PER_MINUTE.",
+            "If the load is high, start more web processes (`FEED_WEB`, or another machine). If "
+            "one caller asks too often, look at `FEED_RATE_PER_MINUTE`.",
         )
     share = errors / requests if errors >= FEWEST_BAD else None
     if ERROR_SHARE.passed(share, "errors", before) and share is not None:
@@ -78,7 +78,7 @@ def _feeds(present: Present, before: Collection[str]) -> Iterator[HealthAlert]:
             AlertLevel.FAULT,
             f"{share_text(share)} of requests failed in the last five minutes",
             "These callers got an error that is the service's fault.",
-            "Look for errors in the log of the web processes; each answer names its X-Request-Id.",
+            "Look for errors in the log of the web processes; each answer has an `X-Request-Id`.",
         )
     share = fallen / feeds if feeds >= ENOUGH_FEEDS else None
     if FALLEN_SHARE.passed(share, "feeds_fallen", before) and share is not None:
@@ -87,8 +87,8 @@ def _feeds(present: Present, before: Collection[str]) -> Iterator[HealthAlert]:
             AlertLevel.WARNING,
             f"{share_text(share)} of feeds were simpler than readers asked for",
             "These readers got what is trending or new, and not what was chosen for them.",
-            "Look in the log for ranking_failed (a defect) and store_unavailable (the store is "
-            "slow: see FEED_STORE_TIMEOUT_MS).",
+            "Look in the log for `ranking_failed` (a defect) and `store_unavailable` (the store is "
+            "slow: see `FEED_STORE_TIMEOUT_MS`).",
         )
     slowest = recent.percentile(0.99) if feeds >= ENOUGH_FEEDS else None
     late = None if slowest is None else slowest / present.budget_ms
@@ -98,7 +98,7 @@ def _feeds(present: Present, before: Collection[str]) -> Iterator[HealthAlert]:
             AlertLevel.WARNING,
             f"One feed in a hundred takes longer than {slowest:,.0f} ms",
             f"A feed may take {present.budget_ms} ms; late ones are made with fewer steps.",
-            "Start more web processes, or look at Server-Timing in an answer: it names the stage "
+            "Start more web processes, or look at `Server-Timing` in an answer: it names the stage "
             "that takes long.",
         )
 
@@ -123,8 +123,8 @@ def _sources(present: Present, _before: Collection[str]) -> Iterator[HealthAlert
             AlertLevel.WARNING,
             f"The source {one.name} {what}",
             f"No new articles come from it: {one.message.rstrip('.')}.",
-            f"Try it with feed sources check {one.source_id}. If its address has changed, add the "
-            "new one and remove this one.",
+            f"Try it with `feed sources check {one.source_id}`. If its address has changed, add "
+            "the new one and remove this one.",
             "/desk/sources",
         )
     if len(down) > SOURCES_NAMED:
@@ -146,8 +146,8 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
             AlertLevel.WARNING,
             f"The model {present.refused_model} is live but cannot be loaded",
             f"The service goes on with {_named(model.version)}.",
-            "Roll back with feed models rollback, or train a new one with feed retrain. The log "
-            "says what is wrong with it (bundle_refused).",
+            "Roll back with `feed models rollback`, or train a new one with `feed retrain`. The "
+            "log says what is wrong with it (`bundle_refused`).",
             "/desk/models",
         )
     elif model.version == "none":
@@ -157,7 +157,7 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
                 AlertLevel.HINT,
                 "There is no model yet",
                 "Feeds are ranked by built-in weights, by what is read and by content.",
-                "Once readers have clicked for a day or so, run feed retrain, and then run it "
+                "Once readers have clicked for a day or so, run `feed retrain`, and then run it "
                 "daily.",
                 "/desk/models",
             )
@@ -169,7 +169,7 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
             f"The model is {days:.0f} days old",
             "It knows nothing of the articles and readers that have come since; feeds get less "
             "personal.",
-            "Run feed retrain, and look at why the daily run did not publish: its output says "
+            "Run `feed retrain`, and look at why the daily run did not publish: its output says "
             "whether the gate refused the model.",
             "/desk/models",
         )
@@ -182,7 +182,7 @@ def _experiments(present: Present, _before: Collection[str]) -> Iterator[HealthA
             AlertLevel.WARNING,
             f"The experiment {one.experiment} needs a look",
             one.sentence,
-            f"Read its report, and stop it with feed experiment stop {one.experiment} if it does "
+            f"Read its report, and stop it with `feed experiment stop {one.experiment}` if it does "
             "harm.",
             f"/experiments/{one.experiment}",
         )
@@ -195,8 +195,8 @@ def _beginning(present: Present, _before: Collection[str]) -> Iterator[HealthAle
             AlertLevel.HINT,
             "There are no articles yet",
             "Readers see an empty page.",
-            "Add a feed with feed sources add ADDRESS, send a file with feed ingest FILE, or send "
-            "articles to POST /v1/articles.",
+            "Add a feed with `feed sources add ADDRESS`, send a file with `feed ingest FILE`, or "
+            "send articles to `POST /v1/articles`.",
             "/desk/sources",
         )
 

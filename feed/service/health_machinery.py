@@ -6,7 +6,13 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from feed.service.health_alerts import AlertLevel, AlertLimit, HealthAlert, duration_text
+from feed.service.health_alerts import (
+    AlertLevel,
+    AlertLimit,
+    HealthAlert,
+    duration_text,
+    share_text,
+)
 from feed.service.present_state import Present
 from feed.storage.key_names import WAITING_MAX
 
@@ -21,8 +27,8 @@ WAITING_SHARE = AlertLimit(0.5, 0.4)
 BACKLOG = 50
 
 _MORE_MEMORY = (
-    "Raise FEED_STORE_MEMORY_MB for the store that feed runs, or maxmemory of your own; or keep "
-    "readers for a shorter time (FEED_READER_TTL_DAYS)."
+    "Raise `FEED_STORE_MEMORY_MB` for the store that feed runs, or `maxmemory` of your own; or "
+    "keep readers for a shorter time (`FEED_READER_TTL_DAYS`)."
 )
 
 
@@ -35,9 +41,9 @@ def check_store(present: Present, before: Collection[str]) -> Iterator[HealthAle
             "The store does not answer",
             "Readers get feeds that the web processes make from memory. Events are answered with "
             "503, and clients send them again later. Nothing that was acknowledged is lost.",
-            "Look at the store's process and at its log (store/server.log in the data directory if "
-            "feed runs it). feed serve starts its own store again; your own Redis or Valkey must "
-            "answer at FEED_REDIS_URL.",
+            "Look at the store's process and at its log (`store/server.log` in the data directory "
+            "if feed runs it). `feed serve` starts its own store again; your own Redis or Valkey "
+            "must answer at `FEED_REDIS_URL`.",
         )
         return
     used, limit = present.recent.latest("store_bytes"), present.recent.latest("store_limit_bytes")
@@ -56,7 +62,7 @@ def check_store(present: Present, before: Collection[str]) -> Iterator[HealthAle
         yield HealthAlert(
             "store_full",
             AlertLevel.FAULT if share >= STORE_FULL_SHARE else AlertLevel.WARNING,
-            f"The store's memory is {share:.0%} full",
+            f"The store's memory is {share_text(share)} full",
             "When it is full, the store refuses writes, and events are answered with 503.",
             _MORE_MEMORY,
         )
@@ -75,8 +81,8 @@ def check_worker(present: Present, before: Collection[str]) -> Iterator[HealthAl
             "No worker is at work",
             "Events are kept, but not counted: what is trending stands still, and nothing reaches "
             "the archive.",
-            "Start feed worker. feed serve without FEED_REDIS_URL runs its own; its log says why "
-            "it ended.",
+            "Start `feed worker`. `feed serve` without `FEED_REDIS_URL` runs its own; its log says "
+            "why it ended.",
         )
     lag = recent.window(3).latest("counting_lag_s")
     if COUNTING_LAG_S.passed(lag, "counting_lag", before):
@@ -111,9 +117,9 @@ def check_archive(present: Present, before: Collection[str]) -> Iterator[HealthA
             AlertLevel.FAULT,
             "The archive cannot be written",
             "No event is lost: the store keeps them until the archive works again, up to "
-            "FEED_STREAM_MAX_EVENTS records. Nothing new can be learned meanwhile.",
-            "Look at the worker's log (archive_failed) and at the disk of its data directory"
-            + (f", which is {disk:.0%} full." if disk is not None else "."),
+            "`FEED_STREAM_MAX_EVENTS` records. Nothing new can be learned meanwhile.",
+            "Look at the worker's log (`archive_failed`) and at the disk of its data directory"
+            + (f", which is {share_text(disk)} full." if disk is not None else "."),
         )
     elif ARCHIVE_LAG_S.passed(lag, "archive_lag", before):
         yield HealthAlert(
@@ -128,9 +134,9 @@ def check_archive(present: Present, before: Collection[str]) -> Iterator[HealthA
         yield HealthAlert(
             "disk_full",
             AlertLevel.FAULT if disk >= DISK_FULL_SHARE else AlertLevel.WARNING,
-            f"The disk of the data directory is {disk:.0%} full",
+            f"The disk of the data directory is {share_text(disk)} full",
             "When it is full, the archive and new models cannot be written.",
-            "Free some space, or keep events for a shorter time (FEED_RETENTION_DAYS).",
+            "Free some space, or keep events for a shorter time (`FEED_RETENTION_DAYS`).",
         )
     records = recent.latest("stream_records")
     share = records / present.stream_max if records and present.stream_max else None
@@ -140,8 +146,8 @@ def check_archive(present: Present, before: Collection[str]) -> Iterator[HealthA
             AlertLevel.FAULT,
             f"{records:,.0f} records wait in the store to be archived",
             f"At {present.stream_max:,} records new events are answered with 503.",
-            "Look at why the archive is behind. FEED_STREAM_MAX_EVENTS gives you time, at the cost "
-            "of memory.",
+            "Look at why the archive is behind. `FEED_STREAM_MAX_EVENTS` gives you time, at the "
+            "cost of memory.",
         )
 
 
@@ -156,7 +162,7 @@ def check_encoder(present: Present, _before: Collection[str]) -> Iterator[Health
             f"{known[-1]:,.0f} articles wait for their vector, and they do not get fewer",
             "They are shown, but nobody gets them because of what they are about.",
             "Look at the worker's log: the encoder may be missing or too slow for what comes in. "
-            "feed encode encodes them by hand.",
+            "`feed encode` encodes them by hand.",
         )
 
 

@@ -155,7 +155,7 @@ def test_the_fuller_the_store_and_the_disk_the_worse():
 def test_an_archive_that_cannot_be_written_is_a_fault_that_names_the_disk():
     alert = only(present({"archive_fails": 1.0, "archive_lag_s": 500.0, "disk_used_share": 0.6}))
     assert (alert.kind, alert.level) == ("archive_fails", AlertLevel.FAULT)
-    assert "60% full" in alert.action
+    assert "60 % full" in alert.action
 
 
 def test_no_worker_is_a_fault_unless_one_has_just_been_there_or_everything_has_just_started():
