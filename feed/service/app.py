@@ -39,6 +39,8 @@ from feed.service.admission import AdmissionQueue, Turn
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
 from feed.service.credentials import TRUSTED
+from feed.service.desk.rooms import DESK_PAGES
+from feed.service.desk.visitors import SESSION_SECRET, DeskSessions
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.operations import (
@@ -160,6 +162,8 @@ def create_app(
         app.register_blueprint(module.routes)
     app.register_blueprint(routes_ops.pages)
     app.register_blueprint(experiments_pages.pages)
+    for desk_pages in DESK_PAGES:
+        app.register_blueprint(desk_pages)
     app.spec_processor(partial(complete_openapi, app))
     _surround_requests(app, services)
     return app
@@ -184,6 +188,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
+        desk=DeskSessions(lambda: store.secret(SESSION_SECRET), clock),
         clock=clock,
     )
 

@@ -14,6 +14,7 @@ from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
+from feed.service.desk.visitors import DeskSessions
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
@@ -39,6 +40,7 @@ class Services:
     cross_origin: CrossOrigin
     admission: AdmissionQueue
     plans: PlanDesk
+    desk: DeskSessions
     clock: Callable[[], float]
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from feed.config import Settings
 from feed.domain import FeedError, Pin, StoreUnavailableError
+from feed.editorial.editorial import Editorial, editorial_from_store
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import parse_experiments, running_experiments
 from feed.features.canonical_address import read_tracking_parameters
@@ -59,6 +60,7 @@ class LiveSnapshot:
     index: LiveIndex
     trending: TrendingState
     pins: tuple[Pin, ...]
+    editorial: Editorial
     experiments: tuple[Experiment, ...]
     counters_at: str
     signals_at: float
@@ -225,6 +227,7 @@ class SnapshotKeeper:
             index=index,
             trending=self._trending,
             pins=tuple(self._store.read_pins()),
+            editorial=editorial_from_store(self._store.read_editorial()),
             experiments=experiments,
             counters_at=self._signals.delta_id,
             signals_at=self._signals.at,

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import orjson
 
+from feed.domain import NotFoundError
 from feed.storage.key_names import AUDIT_MAX
 from feed.storage.part import StorePart
 from feed.storage.records import AuditEntry
@@ -31,12 +32,38 @@ class AuditPart(StorePart):
         key, found, start = self._keys.catalogue("audit"), list[AuditEntry](), 0
         while len(found) < limit:
             texts = self._link.call(key, "LRANGE", key, start, start + _CHUNK - 1)
-            entries = [AuditEntry(**orjson.loads(text)) for text in texts]
+            entries = [_entry(text) for text in texts]
             found += [entry for entry in entries if _is_about(entry.subject, subject)]
             start += _CHUNK
             if len(texts) < _CHUNK:
                 break
         return found[:limit]
+
+    def find_audit(self, entry_id: str) -> AuditEntry:
+        """Return one entry.
+
+        Raises:
+            NotFoundError: there is none of this id, or it is too old to be kept.
+        """
+        key = self._keys.catalogue("audit")
+        for start in range(0, AUDIT_MAX, _CHUNK):
+            texts = self._link.call(key, "LRANGE", key, start, start + _CHUNK - 1)
+            for entry in map(_entry, texts):
+                if entry_id and entry.id == entry_id:
+                    return entry
+            if len(texts) < _CHUNK:
+                break
+        raise NotFoundError(f"the audit log holds no entry {entry_id}")
+
+    def append_audit(self, entry: AuditEntry) -> None:
+        """Keep an entry about something that changed nothing in the store, such as a look."""
+        key = self._keys.catalogue("audit")
+        text, kept = audit_arguments(entry)
+        self._link.pipeline(key, [("LPUSH", key, text), ("LTRIM", key, 0, kept - 1)])
+
+
+def _entry(text: bytes) -> AuditEntry:
+    return AuditEntry(**{"id": "", **orjson.loads(text)})
 
 
 def audit_arguments(entry: AuditEntry) -> tuple[bytes, int]:

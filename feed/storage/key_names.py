@@ -71,6 +71,7 @@ KEY_TABLE = (
     ),
     KeySpec("{NS:c}:pins", "string", None, "", "one value, replaced whole"),
     KeySpec("{NS:c}:experiments", "hash", None, "", "one field for each experiment"),
+    KeySpec("{NS:c}:editorial", "hash", None, "", "one field for each kind of editors' decision"),
     KeySpec("{NS:c}:audit", "list", AUDIT_MAX, "", "who changed what, the newest entry first"),
     KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),
     KeySpec("{NS:c}:keys", "hash", None, "", "one field for each API key in the store"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from secrets import token_hex
 from typing import Any, NamedTuple, overload
 
 from feed.arrays import Matrix
@@ -35,6 +36,7 @@ class AuditEntry:
         subject: To what, as in the address of its route: `experiments/NAME`.
         before: What changed, as it was: a small JSON object; None for something new.
         after: What changed, as it is now; None for something that is gone.
+        id: Of the entry, 16 hex digits; empty in entries of earlier versions.
     """
 
     at: float
@@ -43,6 +45,7 @@ class AuditEntry:
     subject: str
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
+    id: str = field(default_factory=lambda: token_hex(8), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from feed.storage.audit_part import AuditPart
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.control_part import ControlPart
+from feed.storage.editorial_part import EditorialPart
 from feed.storage.rights_part import RightsPart
 from feed.storage.source_part import SourcePart
 from feed.storage.stream_part import StreamPart
@@ -12,7 +13,14 @@ from feed.storage.watch_part import WatchPart
 
 
 class RedisStore(
-    RightsPart, CataloguePart, SourcePart, StreamPart, WatchPart, ControlPart, AuditPart
+    RightsPart,
+    CataloguePart,
+    SourcePart,
+    StreamPart,
+    WatchPart,
+    ControlPart,
+    EditorialPart,
+    AuditPart,
 ):
     """Everything that is stored, on Redis or Valkey; the table of keys is in `key_names.py`.
 

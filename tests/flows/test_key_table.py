@@ -62,6 +62,8 @@ def used_store(store_settings, store):
     store.erase_article("d1-1", NOW)
     store.write_articles([replace(an_article("waiting", NOW), encoder="")])
     store.write_pins([])
+    decided = AuditEntry(NOW, "e", "decided", "editorial")
+    store.write_editorial("boosts", [], version=1, entry=decided)
     store.write_experiment(
         "e", {}, version=1, entry=AuditEntry(NOW, "desk", "created", "experiments/e")
     )

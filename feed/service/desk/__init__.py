@@ -1,0 +1,1 @@
+"""The newsroom's desk at `/desk`: pages made on the server, which work without scripts."""

@@ -1,0 +1,112 @@
+"""Lets people into the desk's pages by their role, and takes forms of its own pages only."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import structlog
+from flask import Response, g, redirect, request
+
+from feed.domain import (
+    ConflictError,
+    FeedError,
+    InvalidInputError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from feed.service.desk.desk_shell import TOKEN_FIELD, keep_messages, set_cookie, show_trouble
+from feed.service.desk.visitors import SESSION_HOURS, Role, Visitor
+from feed.service.services import current_services
+
+View = TypeVar("View", bound=Callable[..., Any])
+SESSION_COOKIE = "feed_desk"
+SIGN_IN = "/desk/sign-in"
+_STATUS_OF: tuple[tuple[type[FeedError], int], ...] = (
+    (InvalidInputError, 422),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (StoreUnavailableError, 503),
+)
+
+log = structlog.get_logger("feed.desk")
+
+
+def desk_page(role: Role) -> Callable[[View], View]:
+    """Declare who may open a page or send a form; errors of the view become pages, too."""
+
+    def declare(view: View) -> View:
+        @wraps(view)
+        def guarded(**arguments: Any) -> Response:
+            try:
+                response = _refusal(role) or view(**arguments)
+            except FeedError as error:
+                response = _trouble_of(error)
+            return keep_messages(response)
+
+        return guarded  # type: ignore[return-value]
+
+    return declare
+
+
+def find_visitor() -> Visitor | None:
+    """Return who makes the present request, None if they must sign in.
+
+    Raises:
+        StoreUnavailableError: the store was never read, and it does not answer.
+    """
+    services = current_services()
+    access = services.access
+    if not access.keys.known:
+        access.keys.follow(services.clock())
+    if access.is_open:
+        return services.desk.open_visitor()
+    return services.desk.read(request.cookies.get(SESSION_COOKIE, ""), access.keys)
+
+
+def begin_session(response: Response, text: str) -> None:
+    """Give a browser its session."""
+    set_cookie(response, SESSION_COOKIE, text, SESSION_HOURS * 3600)
+
+
+def end_session(response: Response) -> None:
+    """Take a browser's session away."""
+    response.delete_cookie(SESSION_COOKIE, path="/desk")
+
+
+def _refusal(role: Role) -> Response | None:
+    """Return the answer to somebody who may not do this, None if they may."""
+    g.visitor = visitor = find_visitor()
+    if visitor is None:
+        if request.method == "GET":
+            target = request.full_path.rstrip("?")
+            return redirect(f"{SIGN_IN}?next={quote(target)}", 303)  # type: ignore[return-value]
+        return show_trouble(401, "Your session has ended. Sign in again; nothing was changed.")
+    if not visitor.may(role):
+        text = f"You are signed in as {visitor.role}. This needs the role {role}."
+        return show_trouble(403, text)
+    if request.method not in {"GET", "HEAD"} and not _is_own_form(visitor):
+        return show_trouble(403, "This form was not sent by a page of the desk. Load it again.")
+    return None
+
+
+def _is_own_form(visitor: Visitor) -> bool:
+    given = request.form.get(TOKEN_FIELD, "")
+    is_same = hmac.compare_digest(given.encode(), visitor.token.encode())
+    return is_same and current_services().cross_origin.may_change(request)
+
+
+def _trouble_of(error: FeedError) -> Response:
+    status = next((code for kind, code in _STATUS_OF if isinstance(error, kind)), 500)
+    if isinstance(error, StoreUnavailableError):
+        return show_trouble(
+            503,
+            "The store does not answer, so this page has nothing to show. Readers still get "
+            "feeds, made from what the web processes remember.",
+        )
+    if status == 500:
+        log.error("desk_failed", exc_info=error)
+    return show_trouble(status, f"{error}")

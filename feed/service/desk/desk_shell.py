@@ -1,0 +1,143 @@
+"""The frame of the desk's pages: rooms, messages that survive a redirect, and errors in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response, g, render_template, request
+from markupsafe import Markup
+
+from feed.domain import StoreUnavailableError, format_time
+from feed.service.desk.visitors import Role, Visitor
+from feed.service.services import current_services
+from feed.storage.records import AuditEntry
+
+SAID_COOKIE = "feed_desk_said"
+SAID_SECONDS = 60
+TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a form's field
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One room of the desk: its name in code, its title, where it is, and who may enter."""
+
+    name: str
+    title: str
+    path: str
+    role: Role = Role.ANALYST
+
+
+ROOMS = (
+    Room("now", "Now", "/desk"),
+    Room("articles", "Articles", "/desk/articles"),
+    Room("readers", "Readers", "/desk/readers", Role.ADMIN),
+    Room("front_page", "Front page", "/desk/front-page"),
+    Room("models", "Models", "/desk/models"),
+    Room("experiments", "Experiments", "/experiments"),
+    Room("sources", "Sources", "/desk/sources"),
+    Room("settings", "Settings", "/desk/settings"),
+    Room("audit", "Audit log", "/desk/audit"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the page says at its top after something was done; `undo` is an audit entry's id."""
+
+    text: str
+    undo: str = ""
+    is_error: bool = False
+
+
+def desk_blueprint(name: str) -> APIBlueprint:
+    """Return the blueprint of one module of pages."""
+    folder = str(Path(__file__).parent / "templates")
+    return APIBlueprint(f"desk_{name}", __name__, enable_openapi=False, template_folder=folder)
+
+
+def render(template: str, *, room: str, status: int = 200, **data: Any) -> Response:
+    """Return a page of the desk.
+
+    Args:
+        template: name of a template that extends `desk/base.html`.
+        room: name of the room, one of `ROOMS`.
+        status: HTTP status.
+        **data: what the template uses.
+    """
+    visitor: Visitor | None = g.get("visitor")
+    rooms = [r for r in ROOMS if visitor is not None and visitor.may(r.role)]
+    text = render_template(
+        template,
+        room=room,
+        rooms=rooms,
+        visitor=visitor,
+        messages=_take_messages(),
+        csrf=_form_token,
+        format_time=format_time,
+        **data,
+    )
+    response = Response(text, status=status, mimetype="text/html")
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def say(text: str, *, undo: AuditEntry | None = None, is_error: bool = False) -> None:
+    """Show a message at the top of the next page, with a button that takes the action back."""
+    said = g.setdefault("said", [])
+    said.append(Message(text, undo.id if undo else "", is_error))
+
+
+def keep_messages(response: Response) -> Response:
+    """Give messages that no page has shown to the next one, in a cookie."""
+    said: list[Message] = g.get("said", [])
+    if said:
+        text = current_services().desk.sign([asdict(message) for message in said[-5:]])
+        set_cookie(response, SAID_COOKIE, text, SAID_SECONDS)
+    elif SAID_COOKIE in request.cookies and g.get("has_shown"):
+        response.delete_cookie(SAID_COOKIE, path="/desk")
+    return response
+
+
+def set_cookie(response: Response, name: str, text: str, seconds: int) -> None:
+    """Set a cookie of the desk that scripts and other sites never get."""
+    response.set_cookie(
+        name,
+        text,
+        max_age=seconds,
+        path="/desk",
+        httponly=True,
+        samesite="Lax",
+        secure=request.is_secure,
+    )
+
+
+def show_trouble(status: int, text: str, *, room: str = "") -> Response:
+    """Return a page that says what went wrong."""
+    return render(
+        "desk/trouble.html",
+        room=room,
+        status=status,
+        title=HTTPStatus(status).phrase,
+        text=text,
+    )
+
+
+def _form_token() -> Markup:
+    visitor: Visitor = g.visitor
+    return Markup('<input type="hidden" name="{}" value="{}">').format(TOKEN_FIELD, visitor.token)
+
+
+def _take_messages() -> list[Message]:
+    """Return the messages for this page, once."""
+    now = g.pop("said", [])
+    text = request.cookies.get(SAID_COOKIE, "")
+    g.has_shown = True
+    try:
+        before = current_services().desk.unsign(text, SAID_SECONDS) if text else None
+    except StoreUnavailableError:  # without the secret nothing can be read; the page matters more
+        before = None
+    return [*(Message(**message) for message in before or ()), *now]

@@ -1,0 +1,7 @@
+"""Every module of pages of the desk, in one list for the application."""
+
+from __future__ import annotations
+
+from feed.service.desk import desk_audit, sign_in, undo
+
+DESK_PAGES = tuple(module.pages for module in (sign_in, undo, desk_audit))

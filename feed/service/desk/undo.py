@@ -1,0 +1,58 @@
+"""Takes an action back: each kind of subject says how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response, g, redirect, request
+
+from feed.domain import ConflictError
+from feed.service.desk.desk_access import desk_page
+from feed.service.desk.desk_shell import desk_blueprint, say
+from feed.service.desk.visitors import Role, Visitor
+from feed.service.services import Services, current_services
+from feed.storage.records import AuditEntry
+
+pages = desk_blueprint("undo")
+Undoer = Callable[[Services, AuditEntry, str], AuditEntry]
+"""Takes an entry back on behalf of somebody; returns the entry about that.
+
+It raises `ConflictError` if what the entry left has been changed since.
+"""
+UNDOERS: dict[str, Undoer] = {}
+"""By the first part of an entry's subject, such as `articles`; each room adds its own."""
+
+
+def can_undo(entry: AuditEntry) -> bool:
+    """Whether an entry may be taken back."""
+    return bool(entry.id) and entry.subject.split("/")[0] in UNDOERS
+
+
+def undo_entry(services: Services, entry_id: str, by: str) -> AuditEntry:
+    """Take back what an entry of the audit log did; return the entry about that.
+
+    Raises:
+        NotFoundError: the audit log does not hold the entry any more.
+        ConflictError: nothing can take it back, or it was changed since.
+    """
+    entry = services.store.find_audit(entry_id)
+    undoer = UNDOERS.get(entry.subject.split("/")[0])
+    if undoer is None:
+        raise ConflictError(f"{entry.subject} was {entry.action}: this cannot be taken back")
+    return undoer(services, entry, by)
+
+
+@pages.post("/desk/undo")
+@desk_page(Role.EDITOR)
+def undo() -> Response:
+    """Take an action back and return to the page it was on."""
+    visitor: Visitor = g.visitor
+    done = undo_entry(current_services(), request.form.get("entry", ""), visitor.name)
+    say(f"Taken back: {done.subject} is as it was before.", undo=done)
+    return redirect(local_address(request.form.get("back", "")), 303)  # type: ignore[return-value]
+
+
+def local_address(text: str) -> str:
+    """Return a path of the desk, whatever somebody wrote into an address."""
+    is_own = text.startswith("/desk") and text.isascii() and not set(text) & set("\\\r\n\t")
+    return text if is_own and text[5:6] in {"", "/", "?"} else "/desk"
