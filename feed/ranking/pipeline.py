@@ -46,12 +46,20 @@ class Ranking:
     explained: Explanations
     trace: Trace
 
-    @property
-    def diversity(self) -> Floats:
-        """What the decays left of each candidate's score, f64 [k]; 1 where it was not ordered."""
-        diversity = np.ones(len(self.candidates.rows))
+    def factors(self, at: Rows) -> dict[str, Floats]:
+        """Return what the scores of candidates are the product of, by name, f64 [k] each.
+
+        Diversity is what the decays left of the score; 1 for what was not ordered.
+        """
+        scores, diversity = self.scores, np.ones(len(self.candidates.rows))
         diversity[self.order.order] = self.order.decay
-        return diversity
+        return {
+            "ranker": scores.base[at],
+            "trending": scores.trend_factor[at],
+            "followed": scores.followed_factor[at],
+            "fatigue": scores.fatigue_factor[at],
+            "diversity": diversity[at],
+        }
 
 
 def recommend(
@@ -184,27 +192,21 @@ def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> R
 
 def build_slate(ranking: Ranking) -> Slate:
     """Return the slate that a ranking comes to."""
-    context, candidates, scores = ranking.context, ranking.candidates, ranking.scores
+    context, candidates = ranking.context, ranking.candidates
     placed, explained = ranking.placed, ranking.explained
     at, rows = placed.at, candidates.rows[placed.at]
-    diversity = ranking.diversity[at]
+    factors = ranking.factors(at)
     bits = candidates.bits[at].tolist()
     return Slate(
         rows=rows,
-        scores=scores.final[at] * diversity,
+        scores=ranking.scores.final[at] * factors["diversity"],
         reasons=_final_reasons(explained.reasons, placed.explored, placed.pinned),
         sources=tuple([source_names(of_one) or ("pins",) for of_one in bits]),
         trending=context.trending.labelled(rows),
         explored=placed.explored,
         pinned=placed.pinned,
         propensities=placed.propensities,
-        factors={
-            "ranker": scores.base[at],
-            "trending": scores.trend_factor[at],
-            "followed": scores.followed_factor[at],
-            "fatigue": scores.fatigue_factor[at],
-            "diversity": diversity,
-        },
+        factors=factors,
         mode=context.request.mode,
         rung=_rung(context),
         personalized=_is_personalized(explained, ranking.trace),

@@ -408,8 +408,11 @@ def test_the_stages_hold_exactly_what_the_slate_is_built_from(shared_world, seed
         assert np.array_equal(getattr(slate, name), getattr(again, name)), name
     assert (slate.reasons, slate.sources) == (again.reasons, again.sources)
     assert build_slate(ranking).reasons == again.reasons
-    of_slots = ranking.scores.final[ranking.placed.at] * ranking.diversity[ranking.placed.at]
-    assert np.array_equal(slate.scores, of_slots)
+    factors = ranking.factors(ranking.placed.at)
+    assert {name: part.tolist() for name, part in factors.items()} == {
+        name: part.tolist() for name, part in slate.factors.items()
+    }
+    assert np.allclose(slate.scores, np.prod([*factors.values()], axis=0), rtol=1e-12)
 
 
 def test_an_explored_slot_says_so_and_nothing_else(shared_world):
