@@ -30,6 +30,7 @@ from feed.service import (
     routes_ops,
     routes_plan,
     routes_reports,
+    routes_settings,
     routes_sources,
     routes_users,
 )
@@ -161,6 +162,7 @@ def create_app(
         routes_experiments,
         routes_plan,
         routes_sources,
+        routes_settings,
         routes_reports,
         routes_ops,
     ):

@@ -78,7 +78,6 @@ class FeedService:
         self._rng = rng
         self._logged_at = float("-inf")
         self._cursors = Cursors(settings, store)
-        self._base = settings.ranking
         # Only one thread of Python computes at a time: two requests ranked at once would both be
         # late. While one is ranked, another reads or writes the store.
         self._ranking = threading.Lock()
@@ -108,7 +107,8 @@ class FeedService:
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        return show_trending(query, self._present_snapshot(), self._card_cache, self._base)
+        snapshot = self._present_snapshot()
+        return show_trending(query, snapshot, self._card_cache, snapshot.ranking.config)
 
     def get_related(self, article_id: str, limit: int) -> dict[str, Any]:
         """Return what goes with an article, JSON-ready.
@@ -192,7 +192,7 @@ class FeedService:
         with self._ranking:
             watch.lap("queue")
             request = FeedRequest(query=query, now=self._clock(), reader=reader)
-            slate = rank(request, snapshot, self._base, self._rng, watch)
+            slate = rank(request, snapshot, snapshot.ranking.config, self._rng, watch)
         frugal = reader is None or self._is_late(watch)
         page = self._fill(slate.slots, 0, query.limit, position, watch, frugal=frugal)
         served = replace(
