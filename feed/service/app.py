@@ -52,6 +52,7 @@ from feed.service.operations import (
     operation_of,
 )
 from feed.service.plans import PlanDesk, read_in_process
+from feed.service.previews import PreviewDesk, RecordedRequests
 from feed.service.problems import ProblemError, register_problems
 from feed.service.ranked import check_ranking
 from feed.service.services import Services
@@ -176,12 +177,13 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
     keeper = SnapshotKeeper(settings, store, card_cache, clock, access.follow)
+    feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng())
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
         card_cache=card_cache,
-        feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
+        feeds=feeds,
         sources=SourceDirectory(store),
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
@@ -191,6 +193,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
         desk=DeskSessions(lambda: store.secret(SESSION_SECRET), clock),
+        previews=PreviewDesk(feeds.turn, RecordedRequests(settings, store, clock), clock),
         clock=clock,
     )
 
