@@ -31,7 +31,13 @@ from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
 from feed.service.ranked import FeedRequest, rank, usable_of
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
-from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
+from feed.service.telemetry import (
+    EVENTS,
+    EXPOSURES_LOST,
+    STORE_FAILURES,
+    Stopwatch,
+    count_feed,
+)
 from feed.storage.records import Outcome, ReaderState
 from feed.storage.redis_store import RedisStore
 
@@ -152,6 +158,7 @@ class FeedService:
             counts[result["status"]] += 1
         for name, count in counts.items():
             EVENTS.labels(name).inc(count)
+        watch.events = counts["accepted"] + counts["waiting"]
         return {**counts, "results": results}
 
     def _take(self, events: Sequence[Event], origin: Origin | None) -> list[Outcome]:
@@ -196,7 +203,7 @@ class FeedService:
             latency_ms=watch.elapsed_ms(),
         )
         is_kept = self._begin_save(served, watch, new_slate=True, frugal=frugal)
-        FEEDS.labels(query.mode.value, served.rung.value).inc()
+        count_feed(query.mode, served.rung, watch)
         answer = self._present(served, page, reader, snapshot, watch)
         following = None if page.next_offset is None else len(page.slots)
         cursor = self._cursor(query.user_id, served, following)
@@ -231,7 +238,7 @@ class FeedService:
             attributes=slate.attributes if state.preferences.personalization else {},
         )
         is_kept = self._begin_save(served, watch, new_slate=False)
-        FEEDS.labels(slate.mode.value, slate.rung.value).inc()
+        count_feed(slate.mode, slate.rung, watch)
         answer = self._present(served, page, reader, snapshot, watch)
         answer["next_cursor"] = self._cursor(query.user_id, slate, page.next_offset)
         is_kept()

@@ -20,7 +20,10 @@ from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
 from feed.service.previews import PreviewDesk
+from feed.service.pulse import Pulse
+from feed.service.pulse_day import PulseDay
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
+from feed.service.status_report import StatusDesk
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
 
@@ -42,6 +45,9 @@ class Services:
     cross_origin: CrossOrigin
     admission: AdmissionQueue
     plans: PlanDesk
+    pulse: Pulse
+    pulse_day: PulseDay
+    status: StatusDesk
     desk: DeskSessions
     previews: PreviewDesk
     clock: Callable[[], float]

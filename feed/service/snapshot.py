@@ -134,6 +134,11 @@ class SnapshotKeeper:
         """Return the latest snapshot, None before the first."""
         return self._current
 
+    @property
+    def refused_model(self) -> str:
+        """The version that is marked as live, if it could not be loaded; else empty."""
+        return self._model.refused
+
     def refresh(self) -> LiveSnapshot:
         """Bring the snapshot up to date now and return it.
 

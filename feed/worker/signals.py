@@ -98,6 +98,11 @@ class SignalsPublisher:
         """Stream positions that the stored checkpoint includes; streams may be trimmed to there."""
         return self._checkpointed
 
+    @property
+    def positions(self) -> Mapping[int, str]:
+        """The last counted record of each partition."""
+        return dict(self._positions)
+
     def start(self, now: float) -> None:
         """Load the last checkpoint, announce this run and publish a checkpoint of its own."""
         data = self._store.read_blob(SIGNALS_BLOB)

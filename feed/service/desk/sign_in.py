@@ -16,6 +16,13 @@ pages = desk_blueprint("sign_in")
 TRIES_A_MINUTE = 10
 
 
+@pages.get("/desk")
+@desk_page(Role.ANALYST)
+def open_desk() -> Response:
+    """Lead to the room from which the desk is seen first."""
+    return redirect("/desk/audit", 303)  # type: ignore[return-value]
+
+
 @pages.get("/desk/sign-in")
 def show_sign_in() -> Response:
     """Ask for a key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from flask import Response, g, redirect, request
@@ -14,6 +15,7 @@ from feed.service.services import Services, current_services
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("undo")
+_OWN_PATH = re.compile(r"/(desk|experiments)(?=[/?]|$)")
 Undoer = Callable[[Services, AuditEntry, str], AuditEntry]
 """Takes an entry back on behalf of somebody; returns the entry about that.
 
@@ -62,5 +64,5 @@ def undo() -> Response:
 
 def local_address(text: str) -> str:
     """Return a path of the desk, whatever somebody wrote into an address."""
-    is_own = text.startswith("/desk") and text.isascii() and not set(text) & set("\\\r\n\t")
-    return text if is_own and text[5:6] in {"", "/", "?"} else "/desk"
+    is_safe = text.isascii() and not set(text) & set("\\\r\n\t")
+    return text if is_safe and _OWN_PATH.match(text) else "/desk"
