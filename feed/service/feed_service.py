@@ -219,7 +219,7 @@ class FeedService:
         refuse_merged(moved=own and bool(state.moved_to))
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
-        reader = _usable(state, slate.mode)
+        reader = usable_state(state, slate.mode)
         page = self._fill(slate.slots, cursor.offset, query.limit, position, watch, frugal=False)
         served = replace(
             slate,
@@ -255,7 +255,7 @@ class FeedService:
             self._note_failure(error)
             return None, None
         watch.lap("store_read")
-        return _usable(state, query.mode), position
+        return usable_state(state, query.mode), position
 
     def _fill(
         self,
@@ -369,7 +369,7 @@ def _never() -> bool:
     return False
 
 
-def _usable(state: ReaderState, mode: Mode) -> ReaderState:
+def usable_state(state: ReaderState, mode: Mode) -> ReaderState:
     """Return what a mode, and the reader, allow to be used of a reader's state."""
     if mode is Mode.PERSONALIZED and state.preferences.personalization:
         return state
