@@ -12,11 +12,11 @@ from feed.ranking.candidates import unite
 from feed.ranking.contest import Contest
 from feed.ranking.obstacles import Obstacle, Rule, find_obstacles
 from feed.ranking.pipeline import Ranking
-from feed.ranking.slot_account import Standing, standings
+from feed.ranking.slot_account import CandidateStanding, standings
 from feed.ranking.source_places import SourcePlace, find_source_places
 
 
-class Verdict(StrEnum):
+class AbsenceVerdict(StrEnum):
     """How far an article came.
 
     `SHOWN`: it stands in the slots asked about. `RULES`: it may not be shown. `SOURCES`: no source
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class RankComparison:
     """A candidate beside the last ranked article that was shown.
 
     Attributes:
@@ -44,7 +44,7 @@ class Comparison:
     """
 
     rank: int
-    last: Standing | None
+    last: CandidateStanding | None
     lacked: float | None
     chance: float
 
@@ -68,7 +68,7 @@ class Answer:
     """
 
     row: int
-    verdict: Verdict
+    verdict: AbsenceVerdict
     slot: int = -1
     obstacles: tuple[Obstacle, ...] = ()
     stand_in: Answer | None = None
@@ -76,8 +76,8 @@ class Answer:
     turn: int = -1
     cap: int = 0
     alike: tuple[tuple[int, float], ...] = ()
-    standing: Standing | None = None
-    comparison: Comparison | None = None
+    standing: CandidateStanding | None = None
+    comparison: RankComparison | None = None
 
 
 def explain_absence(ranking: Ranking, row: int, size: int) -> Answer:
@@ -96,13 +96,19 @@ def explain_absence(ranking: Ranking, row: int, size: int) -> Answer:
     if obstacles:
         twin = next((one.twin for one in obstacles if one.twin >= 0), -1)
         stand_in = explain_absence(ranking, twin, size) if twin >= 0 else None
-        return Answer(row=row, verdict=Verdict.RULES, obstacles=tuple(obstacles), stand_in=stand_in)
+        return Answer(
+            row=row, verdict=AbsenceVerdict.RULES, obstacles=tuple(obstacles), stand_in=stand_in
+        )
     places = tuple(find_source_places(ranking, row))
     if all(place.lack for place in places):
-        return Answer(row=row, verdict=Verdict.SOURCES, sources=places)
+        return Answer(row=row, verdict=AbsenceVerdict.SOURCES, sources=places)
     turn = _turn(ranking, row)
     return Answer(
-        row=row, verdict=Verdict.CAP, sources=places, turn=turn, cap=ranking.config.candidate_cap
+        row=row,
+        verdict=AbsenceVerdict.CAP,
+        sources=places,
+        turn=turn,
+        cap=ranking.config.candidate_cap,
     )
 
 
@@ -132,12 +138,12 @@ def _of_candidate(ranking: Ranking, row: int, at: int, size: int) -> Answer:
     sources: tuple[SourcePlace, ...] = ()
     if at >= len(ranking.pin_slots):
         sources = tuple(find_source_places(ranking, row))
-    verdict, comparison = Verdict.SHOWN, None
+    verdict, comparison = AbsenceVerdict.SHOWN, None
     alike: tuple[tuple[int, float], ...] = ()
     if at in ranking.order.duplicates and not 0 <= slot < size:
-        verdict, alike = Verdict.DUPLICATE, _alike(ranking, at)
+        verdict, alike = AbsenceVerdict.DUPLICATE, _alike(ranking, at)
     elif not 0 <= slot < size:
-        verdict, comparison = Verdict.RANK, _compare(ranking, at, size)
+        verdict, comparison = AbsenceVerdict.RANK, _compare(ranking, at, size)
     return Answer(
         row=row,
         verdict=verdict,
@@ -164,16 +170,16 @@ def _alike(ranking: Ranking, at: int) -> tuple[tuple[int, float], ...]:
     return tuple((int(rows[one]), float(cosines[one])) for one in found)
 
 
-def _compare(ranking: Ranking, at: int, size: int) -> Comparison:
+def _compare(ranking: Ranking, at: int, size: int) -> RankComparison:
     contest, placed = Contest(ranking), ranking.placed
     place = contest.place_of(at)
     ranked: Rows = placed.at[:size][~(placed.explored | placed.pinned)[:size]]
     places = sorted(contest.place_of(one) for one in ranked.tolist())
     chance = ranking.plan.chance if at in ranking.plan.pool else 0.0
     if not places or places[-1] > place:
-        return Comparison(rank=place + 1, last=None, lacked=None, chance=chance)
+        return RankComparison(rank=place + 1, last=None, lacked=None, chance=chance)
     last = int(contest.order[places[-1]])
-    return Comparison(
+    return RankComparison(
         rank=place + 1,
         last=standings(ranking, np.array([last]))[0],
         lacked=contest.lack(at, places[-1]),

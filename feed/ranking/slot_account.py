@@ -16,7 +16,7 @@ from feed.ranking.slate import Slate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class CandidateStanding:
     """What one candidate had.
 
     Attributes:
@@ -73,7 +73,7 @@ class SlotAccount:
     """
 
     slot: int
-    standing: Standing
+    standing: CandidateStanding
     reasons: tuple[Reason, ...]
     trending: bool
     pinned: bool
@@ -109,7 +109,7 @@ def account_for(ranking: Ranking, slate: Slate, size: int) -> list[SlotAccount]:
     ]
 
 
-def standings(ranking: Ranking, at: Rows) -> list[Standing]:
+def standings(ranking: Ranking, at: Rows) -> list[CandidateStanding]:
     """Return what candidates had.
 
     Args:
@@ -122,7 +122,7 @@ def standings(ranking: Ranking, at: Rows) -> list[Standing]:
     factors = ranking.factors(at)
     places = _places(ranking)
     return [
-        Standing(
+        CandidateStanding(
             row=row,
             sources={name: of[row] for name, of in places.items() if row in of},
             features={

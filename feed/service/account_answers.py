@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from feed.ranking.absence import Verdict
+from feed.ranking.absence import AbsenceVerdict
 from feed.ranking.obstacles import Rule
 from feed.ranking.source_places import Lack
 from feed.service.answers import ReasonOut
@@ -124,7 +124,7 @@ class ComparisonOut(BaseModel):
 class MissingOut(BaseModel):
     """Why an article is not among the slots of a ranking, or where it is."""
 
-    verdict: Verdict
+    verdict: AbsenceVerdict
     text: str
     position: int | None = Field(description="from 0, in the whole list of the ranking")
     rules: list[RuleOut]

@@ -8,7 +8,7 @@ from typing import Any
 from feed.domain import format_time
 from feed.ranking.absence import Answer
 from feed.ranking.pipeline import Ranking
-from feed.ranking.slot_account import SlotAccount, Standing
+from feed.ranking.slot_account import CandidateStanding, SlotAccount
 from feed.service.account_words import rule_words, source_words, verdict_words
 from feed.service.cards import CardCache
 from feed.service.presentation import present_reason
@@ -115,7 +115,7 @@ def _present_slot(
     }
 
 
-def _present_standing(standing: Standing) -> dict[str, Any]:
+def _present_standing(standing: CandidateStanding) -> dict[str, Any]:
     return {
         "score": _round(standing.score),
         "factors": _rounded(standing.factors),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from feed.domain import format_time
 from feed.features.ids import Vocabulary
-from feed.ranking.absence import Answer, Verdict
+from feed.ranking.absence import AbsenceVerdict, Answer
 from feed.ranking.obstacles import Obstacle, Rule
 from feed.ranking.pipeline import Ranking
 from feed.ranking.source_places import Lack, SourcePlace
@@ -113,23 +113,23 @@ def rule_words(obstacle: Obstacle, ranking: Ranking, row: int, titles: dict[str,
 
 def verdict_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> str:
     """Return in one or two sentences why an article is not in a feed, or where it is."""
-    if answer.verdict is Verdict.SHOWN:
+    if answer.verdict is AbsenceVerdict.SHOWN:
         return f"It is in this feed, at slot {answer.slot + 1}."
-    if answer.verdict is Verdict.RULES:
+    if answer.verdict is AbsenceVerdict.RULES:
         reasons = (rule_words(o, ranking, answer.row, titles) for o in answer.obstacles)
         return " ".join(["It may not be shown here.", *reasons])
-    if answer.verdict is Verdict.SOURCES:
+    if answer.verdict is AbsenceVerdict.SOURCES:
         most = ranking.config.candidates_per_source
         return (
             f"No source proposed it. Each source proposes up to {most} articles, and only those "
             "are compared."
         )
-    if answer.verdict is Verdict.CAP:
+    if answer.verdict is AbsenceVerdict.CAP:
         return (
             f"It was proposed, but as number {answer.turn} of all proposals, and only the first "
             f"{answer.cap} are compared."
         )
-    if answer.verdict is Verdict.DUPLICATE:
+    if answer.verdict is AbsenceVerdict.DUPLICATE:
         better = title_of(ranking, answer.alike[0][0], titles)
         return f"It is nearly the same as {better}, which has the better score."
     return _rank_words(answer, ranking, titles)

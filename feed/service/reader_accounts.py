@@ -102,7 +102,7 @@ def account_of_feed(
     snapshot = present_snapshot(services)
     request = FeedRequest(query=query, now=services.clock(), reader=usable_state(state, query.mode))
     if base is None:
-        resolution = resolve_request(request, snapshot, services.settings.ranking)
+        resolution = resolve_request(request, snapshot, snapshot.ranking.config)
     else:
         resolution = Resolution({}, base)
     sides = tuple(rank_sides(resolution, request, snapshot))

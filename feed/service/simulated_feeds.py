@@ -9,12 +9,11 @@ from typing import Any
 from feed.config import RankingConfig
 from feed.domain import EventKind, InvalidInputError, Preferences
 from feed.experiments.design.design_rules import SHARED_SETTINGS
-from feed.models.ranker import default_ranker
+from feed.ranking.settings_in_force import with_values
 from feed.reader_schemas import SimulatedReaderIn, SimulationIn
 from feed.schemas import FeedQuery
-from feed.service.reader_accounts import FeedAccount, account_of_feed
+from feed.service.reader_accounts import FeedAccount, account_of_feed, present_snapshot
 from feed.service.services import Services
-from feed.setting_fields import check_ranges, override
 from feed.storage.records import History, HistoryEntry, ReaderState
 
 BETWEEN_READS_S = 120.0
@@ -60,7 +59,7 @@ def simulate(
     """
     query = FeedQuery.model_validate(asked.model_dump(exclude={"first", "second"}))
     sides = {"first": asked.first, "second": asked.second}
-    base, now = services.settings.ranking, services.clock()
+    base, now = present_snapshot(services).ranking.config, services.clock()
     settings = {name: _changed(base, side.settings, name) for name, side in sides.items()}
     states = {name: _state_of(services, side, now, name) for name, side in sides.items()}
     first, second = (account_of_feed(services, query, states[n], settings[n]) for n in sides)
@@ -86,13 +85,10 @@ def _changed(base: RankingConfig, values: dict[str, Any], side: str) -> RankingC
     prefix = f"{side}.settings."
     for name in SHARED_SETTINGS & values.keys():
         raise InvalidInputError(prefix + name, "cannot be changed for a single feed")
-    config = override(base, values, prefix)
-    check_ranges(config, values, prefix)
     try:
-        default_ranker(config.weights)
+        return with_values(base, values)
     except InvalidInputError as error:
         raise InvalidInputError(prefix + error.field_name, error.rule) from None
-    return config
 
 
 def _state_of(services: Services, reader: SimulatedReaderIn, now: float, side: str) -> ReaderState:

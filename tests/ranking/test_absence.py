@@ -13,7 +13,7 @@ import pytest
 from feed.config import RankingConfig
 from feed.domain import Pin
 from feed.models.schema import GROUPS
-from feed.ranking.absence import Verdict, explain_absence
+from feed.ranking.absence import AbsenceVerdict, explain_absence
 from feed.ranking.candidates import SOURCES
 from feed.ranking.diversity import diversify
 from feed.ranking.obstacles import Rule
@@ -154,8 +154,8 @@ def test_an_article_is_eligible_exactly_if_nothing_is_said_to_keep_it_out(small_
     touched = case.gone | case.expired | case.scheduled | case.withdrawn | case.old | case.hidden
     for row in sorted({*touched, *case.clicked, case.page, 60} - {-1}):
         answer = explain_absence(ranking, row, PAGE)
-        assert (answer.verdict is Verdict.RULES) != ranking.situation.eligible.mask[row]
-        assert (answer.verdict is Verdict.RULES) == bool(answer.obstacles)
+        assert (answer.verdict is AbsenceVerdict.RULES) != ranking.situation.eligible.mask[row]
+        assert (answer.verdict is AbsenceVerdict.RULES) == bool(answer.obstacles)
     rules = [one.rule for one in explain_absence(ranking, row, PAGE).obstacles]
     for kept in [None, *rules]:
         left = case
@@ -185,21 +185,21 @@ def test_the_verdict_is_what_really_happens(small_world, seed, verdicts_seen):
         answer = explain_absence(ranking, row, PAGE)
         assert (answer.slot >= 0) == (row in slate.rows)
         assert answer.slot < 0 or slate.rows[answer.slot] == row
-        assert (answer.verdict is Verdict.SHOWN) == (row in slate.rows[:PAGE])
+        assert (answer.verdict is AbsenceVerdict.SHOWN) == (row in slate.rows[:PAGE])
         assert (answer.standing is not None) == (row in ranking.candidates.rows)
         verdicts_seen[answer.verdict] += 1
         check = {
-            Verdict.SOURCES: it_is_proposed_once_the_source_may_propose_so_many,
-            Verdict.CAP: it_is_scored_once_the_cap_reaches_its_turn,
-            Verdict.DUPLICATE: it_is_as_alike_as_said,
-            Verdict.RANK: it_takes_the_place_once_its_score_is_so_much_greater,
+            AbsenceVerdict.SOURCES: it_is_proposed_once_the_source_may_propose_so_many,
+            AbsenceVerdict.CAP: it_is_scored_once_the_cap_reaches_its_turn,
+            AbsenceVerdict.DUPLICATE: it_is_as_alike_as_said,
+            AbsenceVerdict.RANK: it_takes_the_place_once_its_score_is_so_much_greater,
         }.get(answer.verdict)
         if check:
             check(small_world, case, config, ranking, answer)
 
 
 def test_every_verdict_was_put_to_the_test(verdicts_seen):
-    assert min(verdicts_seen[verdict] for verdict in Verdict) >= 5, verdicts_seen
+    assert min(verdicts_seen[verdict] for verdict in AbsenceVerdict) >= 5, verdicts_seen
 
 
 def it_is_proposed_once_the_source_may_propose_so_many(world, case, config, ranking, answer):
@@ -240,7 +240,7 @@ def it_is_as_alike_as_said(world, case, config, ranking, answer):
         assert other in kept
         assert scores[other] >= scores[answer.row]
     stricter = replace(config, duplicate_similarity=1.0)
-    assert ask(world, case, stricter, answer.row).verdict is not Verdict.DUPLICATE
+    assert ask(world, case, stricter, answer.row).verdict is not AbsenceVerdict.DUPLICATE
 
 
 def it_takes_the_place_once_its_score_is_so_much_greater(world, case, config, ranking, answer):
