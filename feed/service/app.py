@@ -23,6 +23,7 @@ from feed.environment import settings_from_environment
 from feed.service import (
     experiments_pages,
     routes_access,
+    routes_accounts,
     routes_articles,
     routes_control,
     routes_experiments,
@@ -158,6 +159,7 @@ def create_app(
         routes_feed,
         routes_articles,
         routes_users,
+        routes_accounts,
         routes_access,
         routes_control,
         routes_experiments,

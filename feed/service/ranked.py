@@ -105,7 +105,7 @@ def rank(
     interleave. If that ranking fails, the reader gets what is trending, and if that fails too,
     the newest articles.
     """
-    for mode, resolution in _rungs(request.query.mode, _resolve(request, snapshot, base)):
+    for mode, resolution in _rungs(request.query.mode, resolve_request(request, snapshot, base)):
         sides = resolution.interleaving or (resolution,)
         try:
             feeds = []
@@ -131,7 +131,10 @@ def _rungs(wanted: Mode, resolution: Resolution) -> Iterator[tuple[Mode, Resolut
         yield mode, replace(resolution, interleaving=None, variants={})
 
 
-def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
+def resolve_request(
+    request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig
+) -> Resolution:
+    """Return what the running experiments decide about a request."""
     query, reader = request.query, request.reader
     if (
         reader is None
