@@ -58,7 +58,7 @@ def recommend(
     order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    placed = _explore(context, candidates, order, pin_slots, config, trace)
+    placed = _explore(context, candidates, scores, order, pin_slots, config, trace)
     timer.done("exploration")
     explained = explain(context, scores, candidates.rows, placed.at, ranker, config, situation)
     slate = _build_slate(context, candidates, scores, order, placed, explained, trace)
@@ -98,6 +98,7 @@ def _diversify(
 def _explore(
     context: RankingContext,
     candidates: Candidates,
+    scores: Scores,
     order: DiversifiedOrder,
     pin_slots: Rows,
     config: RankingConfig,
@@ -109,18 +110,22 @@ def _explore(
     """
     pins = len(pin_slots)
     free = config.slate_size - pins
-    explorable = _explorable(candidates, order, pins)
+    explorable = _explorable(candidates, scores, order, pins)
     plan = plan_exploration(order.order[:free], explorable, config, pin_slots)
     trace.explore_pool = len(plan.pool)
     trace.explore_rows, trace.explore_chance = candidates.rows[plan.pool], plan.chance
     return place_pins(draw(plan, context.rng, free), pin_slots)
 
 
-def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> Rows:
-    """Return the positions of candidates that the exploration source proposed."""
+def _explorable(candidates: Candidates, scores: Scores, order: DiversifiedOrder, pins: int) -> Rows:
+    """Return the positions of candidates that the exploration source proposed.
+
+    What an editor has buried is not drawn.
+    """
     flags = (candidates.bits >> _EXPLORATION_BIT & 1).astype(np.bool_)
     flags[:pins] = False
     flags[order.duplicates] = False
+    flags[scores.editorial_factor < 1.0] = False
     return np.flatnonzero(flags)
 
 
@@ -151,6 +156,7 @@ def _build_slate(
             "trending": scores.trend_factor[at],
             "followed": scores.followed_factor[at],
             "fatigue": scores.fatigue_factor[at],
+            "editorial": scores.editorial_factor[at],
             "diversity": diversity[at],
         },
         mode=context.request.mode,
