@@ -28,6 +28,7 @@ from feed.models.registry import ModelRegistry
 from feed.models.view import RankingView, build_view
 from feed.ranking.boosted_rows import BoostedRows, build_boosted_rows
 from feed.ranking.live_index import LiveIndex, build_index
+from feed.ranking.settings_in_force import SettingsInForce, put_in_force
 from feed.service.cards import CardCache
 from feed.service.followers import CatalogueFollower, ModelFollower
 from feed.service.pinned import audiences_of
@@ -68,6 +69,7 @@ class LiveSnapshot:
     audiences: Mapping[int, Audience]
     editorial: Editorial
     boosts: BoostedRows
+    ranking: SettingsInForce
     experiments: tuple[Experiment, ...]
     counters_at: str
     signals_at: float
@@ -108,6 +110,7 @@ class SnapshotKeeper:
     ) -> None:
         ids = IdMap()
         self._poll_s = settings.poll_seconds
+        self._base = settings.ranking
         self._store = store
         self._card_cache = card_cache
         self._clock = clock
@@ -133,6 +136,11 @@ class SnapshotKeeper:
     def current(self) -> LiveSnapshot | None:
         """Return the latest snapshot, None before the first."""
         return self._current
+
+    @property
+    def refused_model(self) -> str:
+        """The version that is marked as live, if it could not be loaded; else empty."""
+        return self._model.refused
 
     def refresh(self) -> LiveSnapshot:
         """Bring the snapshot up to date now and return it.
@@ -226,8 +234,8 @@ class SnapshotKeeper:
             indexed_at = now
         else:
             index, indexed_at = old.index, old.indexed_at
-        view.pack(index.searched)  # now, so that the first request need not
         editorial = editorial_from_store(self._store.read_editorial())
+        view.pack(index.searched)  # now, so that the first request need not
         pins = tuple(present_pins(self._store, now)[0])
         return LiveSnapshot(
             view=view,
@@ -239,12 +247,21 @@ class SnapshotKeeper:
             audiences=audiences_of(pins),
             editorial=editorial,
             boosts=build_boosted_rows(editorial.boosts.values(), pool),
+            ranking=self._settings_in_force(editorial, old),
             experiments=experiments,
             counters_at=self._signals.delta_id,
             signals_at=self._signals.at,
             indexed_at=indexed_at,
             taken_at=now,
         )
+
+    def _settings_in_force(self, editorial: Editorial, old: LiveSnapshot | None) -> SettingsInForce:
+        if old is not None and old.editorial.ranking == editorial.ranking:
+            return old.ranking
+        found = put_in_force(self._base, editorial.ranking)
+        for name, rule in found.faults.items():
+            log.warning("setting_not_in_force", setting=name, reason=rule)
+        return found
 
     def _other_views(
         self, experiments: tuple[Experiment, ...], view: RankingView, old: LiveSnapshot | None

@@ -23,19 +23,26 @@ class AuditPart(StorePart):
     exists without the other.
     """
 
-    def read_audit(self, limit: int, *subjects: str) -> list[AuditEntry]:
+    def read_audit(
+        self, limit: int, subject: str | tuple[str, ...] = "", by: str = ""
+    ) -> list[AuditEntry]:
         """Return the newest entries, the newest first.
 
         Args:
             limit: How many at most.
-            *subjects: Only entries on one of these or on what lies below it: `experiments` also
-                finds `experiments/boost`. None, or an empty one: entries on everything.
+            subject: Only entries on this subject, or one of these, or on what lies below it:
+                `experiments` also finds `experiments/boost`.
+            by: Only what this person did.
         """
         key, found, start = self._keys.catalogue("audit"), list[AuditEntry](), 0
         while len(found) < limit:
             texts = self._link.call(key, "LRANGE", key, start, start + _CHUNK - 1)
             entries = [_entry(text) for text in texts]
-            found += [entry for entry in entries if _is_about(entry.subject, subjects)]
+            found += [
+                entry
+                for entry in entries
+                if _is_about(entry.subject, subject) and by in {"", entry.by}
+            ]
             start += _CHUNK
             if len(texts) < _CHUNK:
                 break
@@ -81,6 +88,6 @@ def audited_call(
     return ScriptCall(scripts.RUN_AUDITED, (key, audit_key), arguments)
 
 
-def _is_about(subject: str, wanted: tuple[str, ...]) -> bool:
-    wanted = wanted or ("",)
-    return any(not one or subject == one or subject.startswith(f"{one}/") for one in wanted)
+def _is_about(subject: str, wanted: str | tuple[str, ...]) -> bool:
+    some = (wanted,) if isinstance(wanted, str) else wanted
+    return any(not one or subject == one or subject.startswith(f"{one}/") for one in some)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+import re
+from collections.abc import Callable
 
 from flask import Response, g, redirect, request
 
@@ -19,6 +19,7 @@ from feed.service.services import Services, current_services
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("undo")
+_OWN_PATH = re.compile(r"/(desk|experiments)(?=[/?]|$)")
 Undoer = Callable[[Services, AuditEntry, str], AuditEntry]
 """Takes an entry back on behalf of somebody; returns the entry about that.
 
@@ -26,40 +27,41 @@ It raises `ConflictError` if what the entry left has been changed since.
 """
 UNDOERS: dict[str, Undoer] = {}
 """By the first part of an entry's subject, such as `articles`; each room adds its own."""
-ROLES: Mapping[str, Role] = MappingProxyType(
-    dict.fromkeys(("keys", "models", "settings", "readers"), Role.ADMIN)
-)
-"""Who may take back what, by the first part of the subject; what is not named, editors may."""
 FINAL = frozenset({("articles", ERASED), ("articles", ALLOWED), ("keys", "removed")})
 """Kinds of subjects and actions on them that nothing can take back."""
+
+ADMIN_ONLY: set[str] = {"keys"}
+"""Subjects, by their first part, of which an editor takes nothing back."""
 
 
 def can_undo(entry: AuditEntry) -> bool:
     """Whether the desk's present visitor may take an entry back."""
     visitor: Visitor | None = g.get("visitor")
-    return _is_undoable(entry) and visitor is not None and visitor.may(_role_for(entry))
+    role = Role.ADMIN if _kind(entry) in ADMIN_ONLY else Role.EDITOR
+    return _is_undoable(entry) and visitor is not None and visitor.may(role)
 
 
-def undo_entry(services: Services, entry_id: str, visitor: Visitor) -> AuditEntry:
+def undo_entry(services: Services, entry_id: str, by: str, *, may_all: bool = True) -> AuditEntry:
     """Take back what an entry of the audit log did; return the entry about that.
 
     Args:
         services: the parts of this process.
         entry_id: of the entry.
-        visitor: who takes it back.
+        by: who takes it back.
+        may_all: whether they are an admin.
 
     Raises:
         NotFoundError: the audit log does not hold the entry any more.
-        ConflictError: nothing can take it back, their role may not, or it was changed since.
+        ConflictError: nothing can take it back, or only an admin (`may_all`), or it was changed
+            since.
     """
     entry = services.store.find_audit(entry_id)
+    kind = _kind(entry)
     if not _is_undoable(entry):
         raise ConflictError(f"{entry.subject} was {entry.action}: this cannot be taken back")
-    if not visitor.may(needed := _role_for(entry)):
-        raise ConflictError(
-            f"only the role {needed} may take back what was done to {entry.subject}"
-        )
-    done = UNDOERS[_kind(entry)](services, entry, visitor.name)
+    if kind in ADMIN_ONLY and not may_all:
+        raise ConflictError(f"{entry.subject} was {entry.action}: an admin can take this back")
+    done = UNDOERS[kind](services, entry, by)
     services.keeper.wake()
     return done
 
@@ -69,17 +71,14 @@ def undo_entry(services: Services, entry_id: str, visitor: Visitor) -> AuditEntr
 def undo() -> Response:
     """Take an action back and return to the page it was on."""
     visitor: Visitor = g.visitor
-    done = undo_entry(current_services(), request.form.get("entry", ""), visitor)
+    entry_id, may_all = request.form.get("entry", ""), visitor.may(Role.ADMIN)
+    done = undo_entry(current_services(), entry_id, visitor.name, may_all=may_all)
     say(f"Taken back: {done.subject} is as it was before.", undo=done)
     return redirect(local_address(request.form.get("back", "")), 303)  # type: ignore[return-value]
 
 
 def _kind(entry: AuditEntry) -> str:
     return entry.subject.split("/")[0]
-
-
-def _role_for(entry: AuditEntry) -> Role:
-    return ROLES.get(_kind(entry), Role.EDITOR)
 
 
 def _is_undoable(entry: AuditEntry) -> bool:
@@ -108,5 +107,5 @@ UNDOERS.update(articles=_undo_article, pins=_undo_pins, keys=_undo_key)
 
 def local_address(text: str) -> str:
     """Return a path of the desk, whatever somebody wrote into an address."""
-    is_own = text.startswith("/desk") and text.isascii() and not set(text) & set("\\\r\n\t")
-    return text if is_own and text[5:6] in {"", "/", "?"} else "/desk"
+    is_safe = text.isascii() and not set(text) & set("\\\r\n\t")
+    return text if is_safe and _OWN_PATH.match(text) else "/desk"
