@@ -53,6 +53,7 @@ from feed.service.operations import (
 )
 from feed.service.plans import PlanDesk, read_in_process
 from feed.service.present_state import PresentReader
+from feed.service.previews import PreviewDesk, RecordedRequests
 from feed.service.problems import ProblemError, register_problems
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
@@ -189,12 +190,13 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
     sources, pulse = SourceDirectory(store), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
+    feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng())
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
         card_cache=card_cache,
-        feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
+        feeds=feeds,
         sources=sources,
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
@@ -207,6 +209,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         pulse_day=PulseDay(store, clock),
         status=StatusDesk(present),
         desk=desk,
+        previews=PreviewDesk(feeds.turn, RecordedRequests(settings, store, clock), clock),
         clock=clock,
     )
 

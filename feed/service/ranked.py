@@ -64,6 +64,18 @@ class FeedRequest:
         return {**self.query.attributes, **self.reader.attributes}
 
 
+def usable_of(state: ReaderState, mode: Mode) -> ReaderState:
+    """Return what a mode, and the reader, allow to be used of a reader's state."""
+    if mode is Mode.PERSONALIZED and state.preferences.personalization:
+        return state
+    return ReaderState(
+        preferences=state.preferences,
+        moved_to=state.moved_to,
+        unit=state.unit,
+        attributes=state.attributes,
+    )
+
+
 def check_ranking(settings: Settings) -> None:
     """Refuse settings with which no feed can be ranked.
 

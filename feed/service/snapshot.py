@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
 
 from feed.catalogue.pinning import present_pins
-from feed.config import Settings
+from feed.config import RankingConfig, Settings
 from feed.domain import FeedError, Pin, StoreUnavailableError
 from feed.editorial.editorial import Editorial, editorial_from_store
 from feed.experiments.design.audience import Audience
@@ -85,6 +85,10 @@ class LiveSnapshot:
     def live_articles(self) -> int:
         """How many articles can be shown."""
         return len(self.index.newest)
+
+    def with_ranking(self, config: RankingConfig) -> LiveSnapshot:
+        """Return the same snapshot with other ranking settings, for a preview."""
+        return replace(self, ranking=replace(self.ranking, config=config))
 
     def knows(self, article_id: str) -> bool:
         """Return whether there was an article of this id when the snapshot was taken."""
