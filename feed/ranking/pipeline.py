@@ -58,6 +58,7 @@ class Ranking:
             "trending": scores.trend_factor[at],
             "followed": scores.followed_factor[at],
             "fatigue": scores.fatigue_factor[at],
+            "editorial": scores.editorial_factor[at],
             "diversity": diversity[at],
         }
 
@@ -113,7 +114,7 @@ def rank_in_stages(
     order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    plan = _plan(candidates, order, pin_slots, config, trace)
+    plan = _plan(candidates, scores, order, pin_slots, config, trace)
     free = config.slate_size - len(pin_slots)
     placed = place_pins(draw(plan, context.rng, free), pin_slots)
     timer.done("exploration")
@@ -165,6 +166,7 @@ def _diversify(
 
 def _plan(
     candidates: Candidates,
+    scores: Scores,
     order: DiversifiedOrder,
     pin_slots: Rows,
     config: RankingConfig,
@@ -175,18 +177,22 @@ def _plan(
     The draw and the pins are the last stage that moves anything, so the propensities are exact.
     """
     pins = len(pin_slots)
-    explorable = _explorable(candidates, order, pins)
+    explorable = _explorable(candidates, scores, order, pins)
     plan = plan_exploration(order.order[: config.slate_size - pins], explorable, config, pin_slots)
     trace.explore_pool = len(plan.pool)
     trace.explore_rows, trace.explore_chance = candidates.rows[plan.pool], plan.chance
     return plan
 
 
-def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> Rows:
-    """Return the positions of candidates that the exploration source proposed."""
+def _explorable(candidates: Candidates, scores: Scores, order: DiversifiedOrder, pins: int) -> Rows:
+    """Return the positions of candidates that the exploration source proposed.
+
+    What an editor has buried is not drawn.
+    """
     flags = (candidates.bits >> _EXPLORATION_BIT & 1).astype(np.bool_)
     flags[:pins] = False
     flags[order.duplicates] = False
+    flags[scores.editorial_factor < 1.0] = False
     return np.flatnonzero(flags)
 
 

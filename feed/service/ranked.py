@@ -35,6 +35,7 @@ from feed.ranking.pipeline import recommend
 from feed.ranking.slate import Slate
 from feed.schemas import FeedQuery
 from feed.service.interleaved_feed import interleave_feeds
+from feed.service.pinned import pins_for
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
 from feed.storage.records import ReaderState
@@ -182,7 +183,14 @@ def prepare_context(
         rng=rng,
         profile=profile,
         index=snapshot.index,
-        pins=snapshot.pins,
+        pins=pins_for(
+            snapshot.pins,
+            snapshot.audiences,
+            platform=request.query.platform,
+            language=request.query.language or "",
+            attributes=request.attributes if snapshot.audiences else {},
+        ),
+        boosts=snapshot.boosts,
         preferences=preferences,
     )
 

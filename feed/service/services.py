@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from flask import current_app
+from flask import current_app, g
 
 from feed.catalogue.article_service import ArticleService
+from feed.catalogue.decisions import Editor
 from feed.config import RankingConfig, Settings
 from feed.domain import StoreUnavailableError
 from feed.service.access import AccessControl
@@ -80,3 +81,8 @@ def current_services() -> Services:
     """Return the parts of the app that serves the present request."""
     services: Services = current_app.extensions["feed"]
     return services
+
+
+def present_editor() -> Editor:
+    """Return who calls the present route of the API, for the audit log."""
+    return Editor(g.principal.signature, current_services().clock())
