@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from feed.arrays import Flags, Rows
+from feed.arrays import Rows
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
@@ -14,13 +14,22 @@ from feed.ranking.context import RankingContext, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain
 from feed.ranking.explore import draw, plan_exploration
+from feed.ranking.front_page_limits import (
+    ADDED_SOURCE,
+    LimitedPlan,
+    add_wanted,
+    explore_config,
+    plan_limits,
+    states_of,
+)
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import Placed, find_pins, place_pins
-from feed.ranking.reasons import plain_reason
+from feed.ranking.reasons import limit_reason, plain_reason
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
 
 _EXPLORATION_BIT = list(SOURCES).index("exploration")
+_SOURCE_NAMES = (*SOURCES, ADDED_SOURCE)
 
 
 def recommend(
@@ -30,9 +39,9 @@ def recommend(
 ) -> Slate:
     """Return the ranked slate of one request.
 
-    `personalized`: candidates of every source -> score -> diversity -> pins -> exploration ->
-    reasons. `trending` and `latest`: an order that knows nothing of the reader; the profile is
-    not touched, nothing is pinned or explored.
+    `personalized`: candidates of every source -> score -> diversity -> limits -> exploration ->
+    pins -> reasons. `trending` and `latest`: an order that knows nothing of the reader; the profile
+    is not touched, nothing is pinned, limited or explored.
 
     Args:
         context: articles, signals, reader, request and the generator of chance.
@@ -49,7 +58,9 @@ def recommend(
     trace.note(situation.eligible)
     timer.done("eligibility")
     pin_rows, pin_slots = find_pins(context, config.slate_size)
-    candidates = _put_first(context, pin_rows, generate_candidates(context, situation, config))
+    candidates = generate_candidates(context, situation, config)
+    candidates = add_wanted(context, situation, candidates, pin_rows)
+    candidates = _put_first(context, pin_rows, candidates)
     trace.proposed, trace.candidates = candidates.counts, len(candidates.rows)
     timer.done("candidates")
     ranker = context.choose_ranker(config)
@@ -58,10 +69,13 @@ def recommend(
     order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    placed = _explore(context, candidates, order, pin_slots, config, trace)
+    explorable = _explorable(candidates, order, len(pin_rows))
+    plan = plan_limits(context, candidates.rows, order.order, explorable, pin_slots, config)
+    placed = _explore(context, candidates, plan, pin_slots, config, trace)
     timer.done("exploration")
     explained = explain(context, scores, candidates.rows, placed.at, ranker, config, situation)
-    slate = _build_slate(context, candidates, scores, order, placed, explained, trace)
+    reasons = _final_reasons(context, explained.reasons, placed, plan)
+    slate = _build_slate(context, candidates, scores, order, placed, reasons, explained, trace)
     timer.done("explanation")
     return slate
 
@@ -90,7 +104,7 @@ def _diversify(
         view.pool.source[rows],
         view.content[rows],
         config,
-        config.slate_size,
+        len(rows) if context.limits else config.slate_size,
         pins,
     )
 
@@ -98,7 +112,7 @@ def _diversify(
 def _explore(
     context: RankingContext,
     candidates: Candidates,
-    order: DiversifiedOrder,
+    plan: LimitedPlan,
     pin_slots: Rows,
     config: RankingConfig,
     trace: Trace,
@@ -107,13 +121,18 @@ def _explore(
 
     This is the last stage that moves anything, so the propensities of the draw are exact.
     """
-    pins = len(pin_slots)
-    free = config.slate_size - pins
-    explorable = _explorable(candidates, order, pins)
-    plan = plan_exploration(order.order[:free], explorable, config, pin_slots)
-    trace.explore_pool = len(plan.pool)
-    trace.explore_rows, trace.explore_chance = candidates.rows[plan.pool], plan.chance
-    return place_pins(draw(plan, context.rng, free), pin_slots)
+    free = config.slate_size - len(pin_slots)
+    config = explore_config(config, plan)
+    exploration = plan_exploration(plan.ranked[:free], plan.explorable, config, pin_slots)
+    trace.explore_pool = len(exploration.pool)
+    trace.explore_rows, trace.explore_chance = (
+        candidates.rows[exploration.pool],
+        exploration.chance,
+    )
+    placed = place_pins(draw(exploration, context.rng, free), pin_slots)
+    pool, now = context.view.pool, context.request.now
+    trace.limits = states_of(context.limits, plan.moved, pool, candidates.rows[placed.at], now)
+    return placed
 
 
 def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> Rows:
@@ -130,6 +149,7 @@ def _build_slate(
     scores: Scores,
     order: DiversifiedOrder,
     placed: Placed,
+    reasons: tuple[tuple[Reason, ...], ...],
     explained: Explanations,
     trace: Trace,
 ) -> Slate:
@@ -140,8 +160,8 @@ def _build_slate(
     return Slate(
         rows=rows,
         scores=scores.final[at] * diversity[at],
-        reasons=_final_reasons(explained.reasons, placed.explored, placed.pinned),
-        sources=tuple([source_names(of_one) or ("pins",) for of_one in bits]),
+        reasons=reasons,
+        sources=tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits]),
         trending=context.trending.labelled(rows),
         explored=placed.explored,
         pinned=placed.pinned,
@@ -161,12 +181,19 @@ def _build_slate(
 
 
 def _final_reasons(
-    reasons: list[tuple[Reason, ...]], explored: Flags, pinned: Flags
+    context: RankingContext,
+    reasons: list[tuple[Reason, ...]],
+    placed: Placed,
+    plan: LimitedPlan,
 ) -> tuple[tuple[Reason, ...], ...]:
-    """Put the pin or the draw first where that is why an article stands there."""
-    for i in np.flatnonzero(explored).tolist():
+    """Put the limit, the draw or the pin first where that is why an article stands there."""
+    if plan.raised:
+        for i, at in enumerate(placed.at.tolist()):
+            if at in plan.raised:
+                reasons[i] = (limit_reason(context.limits[plan.raised[at]]),)
+    for i in np.flatnonzero(placed.explored).tolist():
         reasons[i] = (plain_reason(ReasonCode.EXPLORE),)
-    for i in np.flatnonzero(pinned).tolist():
+    for i in np.flatnonzero(placed.pinned).tolist():
         reasons[i] = (plain_reason(ReasonCode.EDITORS_PICK),)
     return tuple(reasons)
 

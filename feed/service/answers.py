@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from feed.domain import AiGenerated, Mode, ReasonCode, Rung
 from feed.reader_schemas import PreferencesBody
 from feed.schemas import KeyScope, PinIn
+from feed.service.limit_answers import LimitStateOut
 from feed.sources.subscription import SourceStatus
 
 
@@ -114,6 +115,9 @@ class FeedOut(BaseModel):
     next_cursor: str | None
     window: WindowOut | None = Field(
         None, description="present only if too few articles were young enough for this reader"
+    )
+    limits: list[LimitStateOut] | None = Field(
+        None, description="the newsroom's limits on front pages; left out where none hold"
     )
 
 
@@ -366,5 +370,6 @@ class AboutRankingOut(BaseModel):
 
     summary: list[str]
     your_choices: list[str]
+    limits: list[str] = Field(description="what the newsroom wants of every front page, in words")
     parameters: list[ParameterOut]
     signals: list[ParameterOut]

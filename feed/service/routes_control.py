@@ -22,7 +22,10 @@ routes = APIBlueprint("control", __name__, tag="Newsroom")
 @operation(Scope.METRICS, queued=False)
 def get_about_ranking() -> Response:
     """Return the main parameters of the ranking in plain words, and how to change them."""
-    return json_response(orjson.dumps(about_ranking(current_services().settings.ranking)))
+    services = current_services()
+    snapshot = services.keeper.current()
+    limits = snapshot.editorial.limits if snapshot else ()
+    return json_response(orjson.dumps(about_ranking(services.settings.ranking, limits)))
 
 
 def _present_pins() -> Response:
