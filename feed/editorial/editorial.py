@@ -8,7 +8,7 @@ from typing import Any
 
 from feed.editorial.boosts import Boost
 from feed.editorial.editorial_limits import Limit, limit_from_json
-from feed.editorial.setting_changes import SettingChange
+from feed.editorial.setting_changes import SettingChange, read_changes
 
 BOOSTS, LIMITS, RANKING = "boosts", "limits", "ranking"
 """Names of the values in the store."""
@@ -40,6 +40,6 @@ def editorial_from_store(values: Mapping[str, tuple[int, Any]]) -> Editorial:
     return Editorial(
         boosts={b["article_id"]: Boost(**b) for b in value(BOOSTS) or ()},
         limits=tuple(limit_from_json(one) for one in value(LIMITS)),
-        ranking={name: SettingChange(**change) for name, change in value(RANKING).items()},
+        ranking=read_changes(value(RANKING)),
         versions={name: version for name, (version, _) in values.items()},
     )

@@ -108,7 +108,7 @@ def add_wanted(
     """
     pool, now = context.view.pool, context.request.now
     for limit in context.limits:
-        rows = np.concatenate([pin_rows, candidates.rows])
+        rows = candidates.rows[~np.isin(candidates.rows, pin_rows)]
         groups = groups_of(limit, pool, rows, now)
         counts = np.bincount(groups[groups >= 0], minlength=1)
         if limit.is_cap:
@@ -129,7 +129,7 @@ def add_wanted(
         candidates = Candidates(
             np.concatenate([candidates.rows, new]),
             np.concatenate([candidates.bits, np.full(len(new), ADDED_BIT, np.int64)]),
-            candidates.counts,
+            candidates.proposals,
         )
     return candidates
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from feed.arrays import Rows
+from feed.arrays import Floats, Rows
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
+from feed.models.ranker import Ranker
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
-from feed.ranking.context import RankingContext, build_situation
+from feed.ranking.context import RankingContext, Situation, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain
-from feed.ranking.explore import draw, plan_exploration
+from feed.ranking.explore import Exploration, draw, plan_exploration
 from feed.ranking.front_page_limits import (
     ADDED_SOURCE,
     LimitedPlan,
@@ -30,6 +32,45 @@ from feed.ranking.slate import Slate, StageTimer, Trace
 
 _EXPLORATION_BIT = list(SOURCES).index("exploration")
 _SOURCE_NAMES = (*SOURCES, ADDED_SOURCE)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Ranking:
+    """What the stages of one personalised request found: its slate is built from this alone.
+
+    Positions are those of `candidates`, of which the first `len(pin_slots)` are the pins.
+    `limited` is the order that keeps the newsroom's limits, `plan` what could be drawn by chance,
+    `placed` what stands at each slot.
+    """
+
+    context: RankingContext
+    config: RankingConfig
+    situation: Situation
+    candidates: Candidates
+    ranker: Ranker
+    scores: Scores
+    order: DiversifiedOrder
+    pin_slots: Rows
+    limited: LimitedPlan
+    plan: Exploration
+    placed: Placed
+    explained: Explanations
+    trace: Trace
+
+    def factors(self, at: Rows) -> dict[str, Floats]:
+        """Return what the scores of candidates are the product of, by name, f64 [k] each.
+
+        Diversity is what the decays left of the score; 1 for what was not ordered.
+        """
+        scores, diversity = self.scores, np.ones(len(self.candidates.rows))
+        diversity[self.order.order] = self.order.decay
+        return {
+            "ranker": scores.base[at],
+            "trending": scores.trend_factor[at],
+            "followed": scores.followed_factor[at],
+            "fatigue": scores.fatigue_factor[at],
+            "diversity": diversity[at],
+        }
 
 
 def recommend(
@@ -54,6 +95,22 @@ def recommend(
         return rank_latest(context, config, trace, timer)
     if context.request.mode is Mode.TRENDING:
         return rank_trending(context, config, trace, timer)
+    slate = build_slate(rank_in_stages(context, config, trace, timer))
+    timer.done("explanation")
+    return slate
+
+
+def rank_in_stages(
+    context: RankingContext, config: RankingConfig, trace: Trace, timer: StageTimer
+) -> Ranking:
+    """Rank for the reader of a request; return what every stage found.
+
+    Args:
+        context: a request in mode `personalized`.
+        config: every parameter.
+        trace: where the stages write their counts.
+        timer: where they write their times.
+    """
     situation = build_situation(context, config)
     trace.note(situation.eligible)
     timer.done("eligibility")
@@ -69,15 +126,31 @@ def recommend(
     order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    explorable = _explorable(candidates, order, len(pin_rows))
-    plan = plan_limits(context, candidates.rows, order.order, explorable, pin_slots, config)
-    placed = _explore(context, candidates, plan, pin_slots, config, trace)
+    explorable = _explorable(candidates, order, len(pin_slots))
+    limited = plan_limits(context, candidates.rows, order.order, explorable, pin_slots, config)
+    plan = _plan(candidates, limited, pin_slots, config, trace)
+    free = config.slate_size - len(pin_slots)
+    placed = place_pins(draw(plan, context.rng, free), pin_slots)
+    pool, now = context.view.pool, context.request.now
+    rows = candidates.rows[placed.at]
+    trace.limits = states_of(context.limits, limited.moved, pool, rows, now)
     timer.done("exploration")
     explained = explain(context, scores, candidates.rows, placed.at, ranker, config, situation)
-    reasons = _final_reasons(context, explained.reasons, placed, plan)
-    slate = _build_slate(context, candidates, scores, order, placed, reasons, explained, trace)
-    timer.done("explanation")
-    return slate
+    return Ranking(
+        context=context,
+        config=config,
+        situation=situation,
+        candidates=candidates,
+        ranker=ranker,
+        scores=scores,
+        order=order,
+        pin_slots=pin_slots,
+        limited=limited,
+        plan=plan,
+        placed=placed,
+        explained=explained,
+        trace=trace,
+    )
 
 
 def _put_first(context: RankingContext, pin_rows: Rows, candidates: Candidates) -> Candidates:
@@ -91,7 +164,7 @@ def _put_first(context: RankingContext, pin_rows: Rows, candidates: Candidates) 
     others = ~np.isin(candidates.rows, np.concatenate([pin_rows, leaders]))
     rows = np.concatenate([pin_rows, candidates.rows[others]])
     bits = np.concatenate([np.zeros(len(pin_rows), np.int64), candidates.bits[others]])
-    return Candidates(rows, bits, candidates.counts)
+    return Candidates(rows, bits, candidates.proposals)
 
 
 def _diversify(
@@ -109,30 +182,23 @@ def _diversify(
     )
 
 
-def _explore(
-    context: RankingContext,
+def _plan(
     candidates: Candidates,
-    plan: LimitedPlan,
+    limited: LimitedPlan,
     pin_slots: Rows,
     config: RankingConfig,
     trace: Trace,
-) -> Placed:
-    """Draw the explored articles among those that are not pinned, then set the pins.
+) -> Exploration:
+    """Return what may be drawn among the articles that are not pinned.
 
-    This is the last stage that moves anything, so the propensities of the draw are exact.
+    The draw and the pins are the last stage that moves anything, so the propensities are exact.
     """
-    free = config.slate_size - len(pin_slots)
-    config = explore_config(config, plan)
-    exploration = plan_exploration(plan.ranked[:free], plan.explorable, config, pin_slots)
-    trace.explore_pool = len(exploration.pool)
-    trace.explore_rows, trace.explore_chance = (
-        candidates.rows[exploration.pool],
-        exploration.chance,
-    )
-    placed = place_pins(draw(exploration, context.rng, free), pin_slots)
-    pool, now = context.view.pool, context.request.now
-    trace.limits = states_of(context.limits, plan.moved, pool, candidates.rows[placed.at], now)
-    return placed
+    ranked = limited.ranked[: config.slate_size - len(pin_slots)]
+    config = explore_config(config, limited)
+    plan = plan_exploration(ranked, limited.explorable, config, pin_slots)
+    trace.explore_pool = len(plan.pool)
+    trace.explore_rows, trace.explore_chance = candidates.rows[plan.pool], plan.chance
+    return plan
 
 
 def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> Rows:
@@ -143,54 +209,36 @@ def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> R
     return np.flatnonzero(flags)
 
 
-def _build_slate(
-    context: RankingContext,
-    candidates: Candidates,
-    scores: Scores,
-    order: DiversifiedOrder,
-    placed: Placed,
-    reasons: tuple[tuple[Reason, ...], ...],
-    explained: Explanations,
-    trace: Trace,
-) -> Slate:
+def build_slate(ranking: Ranking) -> Slate:
+    """Return the slate that a ranking comes to."""
+    context, candidates = ranking.context, ranking.candidates
+    placed, explained = ranking.placed, ranking.explained
     at, rows = placed.at, candidates.rows[placed.at]
-    diversity = np.ones(len(candidates.rows))
-    diversity[order.order] = order.decay
+    factors = ranking.factors(at)
     bits = candidates.bits[at].tolist()
     return Slate(
         rows=rows,
-        scores=scores.final[at] * diversity[at],
-        reasons=reasons,
+        scores=ranking.scores.final[at] * factors["diversity"],
+        reasons=_final_reasons(ranking),
         sources=tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits]),
         trending=context.trending.labelled(rows),
         explored=placed.explored,
         pinned=placed.pinned,
         propensities=placed.propensities,
-        factors={
-            "ranker": scores.base[at],
-            "trending": scores.trend_factor[at],
-            "followed": scores.followed_factor[at],
-            "fatigue": scores.fatigue_factor[at],
-            "diversity": diversity[at],
-        },
+        factors=factors,
         mode=context.request.mode,
         rung=_rung(context),
-        personalized=_is_personalized(explained, trace),
-        trace=trace,
+        personalized=_is_personalized(explained, ranking.trace),
+        trace=ranking.trace,
     )
 
 
-def _final_reasons(
-    context: RankingContext,
-    reasons: list[tuple[Reason, ...]],
-    placed: Placed,
-    plan: LimitedPlan,
-) -> tuple[tuple[Reason, ...], ...]:
+def _final_reasons(ranking: Ranking) -> tuple[tuple[Reason, ...], ...]:
     """Put the limit, the draw or the pin first where that is why an article stands there."""
-    if plan.raised:
-        for i, at in enumerate(placed.at.tolist()):
-            if at in plan.raised:
-                reasons[i] = (limit_reason(context.limits[plan.raised[at]]),)
+    reasons, placed, raised = [*ranking.explained.reasons], ranking.placed, ranking.limited.raised
+    for i, at in enumerate(placed.at.tolist() if raised else ()):
+        if at in raised:
+            reasons[i] = (limit_reason(ranking.context.limits[raised[at]]),)
     for i in np.flatnonzero(placed.explored).tolist():
         reasons[i] = (plain_reason(ReasonCode.EXPLORE),)
     for i in np.flatnonzero(placed.pinned).tolist():

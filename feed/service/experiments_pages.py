@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
-from feed.domain import NotFoundError
+from feed.domain import NotFoundError, StoreUnavailableError
 from feed.experiments.design.definitions import NAME_PATTERN
 from feed.experiments.report.files import REPORTS, report_files
 from feed.service.credentials import Scope
+from feed.service.desk.desk_access import find_visitor
+from feed.service.desk.desk_shell import render
 from feed.service.operations import operation
 from feed.service.services import current_services
 
-SHELL = Path(__file__).parents[1] / "site" / "experiments.html"
-
 SHELL_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-src blob:; "
-    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """A report inherits the policy of the page that shows it, and its styles are inside it."""
 
@@ -37,11 +35,14 @@ pages = APIBlueprint("experiments", __name__, enable_openapi=False)
 def show_experiments(name: str = "") -> Response:  # noqa: ARG001 - the script reads the address
     """Show the pages about experiments.
 
-    The page is the same for everybody and holds no data. Its script asks the API, with the key of
-    the person who uses it.
+    The page holds no data, so that everybody may have it. Its script asks the API, with the
+    session of the person who uses it, or else with a key that it asks for.
     """
-    response = Response(SHELL.read_bytes(), mimetype="text/html")
-    response.headers["Cache-Control"] = "no-cache"
+    try:
+        g.visitor = find_visitor()
+    except StoreUnavailableError:
+        g.visitor = None
+    response = render("desk/experiments.html", room="experiments")
     response.headers["Content-Security-Policy"] = SHELL_POLICY
     return response
 

@@ -25,7 +25,7 @@ def get_about_ranking() -> Response:
     services = current_services()
     snapshot = services.keeper.current()
     limits = snapshot.editorial.limits if snapshot else ()
-    return json_response(orjson.dumps(about_ranking(services.settings.ranking, limits)))
+    return json_response(orjson.dumps(about_ranking(services.ranking, limits)))
 
 
 def _present_pins() -> Response:

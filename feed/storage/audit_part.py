@@ -21,19 +21,24 @@ class AuditPart(StorePart):
     exists without the other.
     """
 
-    def read_audit(self, limit: int, subject: str = "") -> list[AuditEntry]:
+    def read_audit(self, limit: int, subject: str = "", by: str = "") -> list[AuditEntry]:
         """Return the newest entries, the newest first.
 
         Args:
             limit: How many at most.
             subject: Only entries on this subject or on what lies below it: `experiments` also
                 finds `experiments/boost`.
+            by: Only what this person did.
         """
         key, found, start = self._keys.catalogue("audit"), list[AuditEntry](), 0
         while len(found) < limit:
             texts = self._link.call(key, "LRANGE", key, start, start + _CHUNK - 1)
             entries = [_entry(text) for text in texts]
-            found += [entry for entry in entries if _is_about(entry.subject, subject)]
+            found += [
+                entry
+                for entry in entries
+                if _is_about(entry.subject, subject) and by in {"", entry.by}
+            ]
             start += _CHUNK
             if len(texts) < _CHUNK:
                 break

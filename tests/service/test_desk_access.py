@@ -47,7 +47,7 @@ def test_with_keys_a_page_asks_for_one_and_comes_back(keyed: Site) -> None:
     cookie = done.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
-    assert "Path=/desk" in cookie
+    assert "Path=/" in cookie
     page = keyed.client.get("/desk/audit")
     assert "ann, analyst" in page.text
     assert [e.action for e in keyed.store.read_audit(5, "desk")] == ["signed in"]
@@ -72,9 +72,9 @@ def test_a_session_ends_with_its_key(keyed: Site) -> None:
 
 def test_a_changed_or_old_cookie_opens_nothing(keyed: Site) -> None:
     sign_in(keyed, "boss")
-    cookie = keyed.client.get_cookie("feed_desk", path="/desk")
+    cookie = keyed.client.get_cookie("feed_desk", path="/")
     assert cookie is not None
-    keyed.client.set_cookie("feed_desk", cookie.value[:-2] + "AA", path="/desk")
+    keyed.client.set_cookie("feed_desk", cookie.value[:-2] + "AA", path="/")
     assert keyed.client.get("/desk/audit").status_code == 303
 
 

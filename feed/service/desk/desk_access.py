@@ -74,7 +74,7 @@ def begin_session(response: Response, text: str) -> None:
 
 def end_session(response: Response) -> None:
     """Take a browser's session away."""
-    response.delete_cookie(SESSION_COOKIE, path="/desk")
+    response.delete_cookie(SESSION_COOKIE, path="/")
 
 
 def _refusal(role: Role) -> Response | None:

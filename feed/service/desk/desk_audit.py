@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from flask import Response, request
 
 from feed.service.desk.desk_access import desk_page
@@ -9,17 +11,48 @@ from feed.service.desk.desk_shell import desk_blueprint, render
 from feed.service.desk.undo import can_undo
 from feed.service.desk.visitors import Role
 from feed.service.services import current_services
+from feed.storage.key_names import AUDIT_MAX
 
 pages = desk_blueprint("audit")
-ENTRIES = 200
+PAGE = 50
+SUBJECTS = (
+    "articles",
+    "pins",
+    "limits",
+    "settings",
+    "readers",
+    "models",
+    "experiments",
+    "sources",
+    "keys",
+    "desk",
+)
 
 
 @pages.get("/desk/audit")
 @desk_page(Role.ANALYST)
 def show_audit() -> Response:
-    """Show the newest entries, or those about one subject."""
+    """Show a page of entries, or of those about one subject or by one person."""
     subject = request.args.get("subject", "").strip()[:200]
-    entries = current_services().store.read_audit(ENTRIES, subject)
+    by = request.args.get("by", "").strip()[:200]
+    start = min(max(request.args.get("start", 0, int), 0), AUDIT_MAX)
+    found = current_services().store.read_audit(start + PAGE + 1, subject, by)
     return render(
-        "desk/audit.html", room="audit", entries=entries, subject=subject, can_undo=can_undo
+        "desk/audit.html",
+        room="audit",
+        entries=found[start : start + PAGE],
+        subject=subject,
+        by=by,
+        start=start,
+        newer=_address(subject, by, max(start - PAGE, 0)) if start else "",
+        older=_address(subject, by, start + PAGE) if len(found) > start + PAGE else "",
+        subjects=SUBJECTS,
+        address=_address,
+        can_undo=can_undo,
     )
+
+
+def _address(subject: str = "", by: str = "", start: int = 0) -> str:
+    given = {"subject": subject, "by": by, "start": start or ""}
+    query = urlencode({name: value for name, value in given.items() if value})
+    return f"/desk/audit?{query}" if query else "/desk/audit"

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from apiflask import APIBlueprint
 from flask import Response, g, render_template, request
 from markupsafe import Markup
 
 from feed.domain import StoreUnavailableError, format_time
+from feed.service.desk.desk_words import describe_distance, list_changes
 from feed.service.desk.visitors import Role, Visitor
 from feed.service.services import current_services
 from feed.storage.records import AuditEntry
@@ -77,7 +79,10 @@ def render(template: str, *, room: str, status: int = 200, **data: Any) -> Respo
         visitor=visitor,
         messages=_take_messages(),
         csrf=_form_token,
+        here=_present_address,
         format_time=format_time,
+        time_ago=_time_ago,
+        list_changes=list_changes,
         **data,
     )
     response = Response(text, status=status, mimetype="text/html")
@@ -98,7 +103,7 @@ def keep_messages(response: Response) -> Response:
         text = current_services().desk.sign([asdict(message) for message in said[-5:]])
         set_cookie(response, SAID_COOKIE, text, SAID_SECONDS)
     elif SAID_COOKIE in request.cookies and g.get("has_shown"):
-        response.delete_cookie(SAID_COOKIE, path="/desk")
+        response.delete_cookie(SAID_COOKIE, path="/")
     return response
 
 
@@ -108,7 +113,7 @@ def set_cookie(response: Response, name: str, text: str, seconds: int) -> None:
         name,
         text,
         max_age=seconds,
-        path="/desk",
+        path="/",
         httponly=True,
         samesite="Lax",
         secure=request.is_secure,
@@ -129,6 +134,18 @@ def show_trouble(status: int, text: str, *, room: str = "") -> Response:
 def _form_token() -> Markup:
     visitor: Visitor = g.visitor
     return Markup('<input type="hidden" name="{}" value="{}">').format(TOKEN_FIELD, visitor.token)
+
+
+def _present_address() -> str:
+    """Return the address of the page that the visitor sees, to which its forms come back."""
+    seen = urlsplit(request.headers.get("HX-Current-URL", ""))  # of a page that asks for a part
+    if seen.path:
+        return f"{seen.path}?{seen.query}".rstrip("?")
+    return request.full_path.rstrip("?") if request.method == "GET" else "/desk"
+
+
+def _time_ago(at: float) -> str:
+    return describe_distance(at, current_services().clock())
 
 
 def _take_messages() -> list[Message]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from flask import Response, g, redirect, request
@@ -14,6 +15,7 @@ from feed.service.services import Services, current_services
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("undo")
+_OWN_PATH = re.compile(r"/(desk|experiments)(?=[/?]|$)")
 Undoer = Callable[[Services, AuditEntry, str], AuditEntry]
 """Takes an entry back on behalf of somebody; returns the entry about that.
 
@@ -22,23 +24,30 @@ It raises `ConflictError` if what the entry left has been changed since.
 UNDOERS: dict[str, Undoer] = {}
 """By the first part of an entry's subject, such as `articles`; each room adds its own."""
 
+ADMIN_ONLY: set[str] = set()
+"""Subjects, by their first part, of which an editor takes nothing back."""
+
 
 def can_undo(entry: AuditEntry) -> bool:
     """Whether an entry may be taken back."""
     return bool(entry.id) and entry.subject.split("/")[0] in UNDOERS
 
 
-def undo_entry(services: Services, entry_id: str, by: str) -> AuditEntry:
+def undo_entry(services: Services, entry_id: str, by: str, *, may_all: bool = True) -> AuditEntry:
     """Take back what an entry of the audit log did; return the entry about that.
 
     Raises:
         NotFoundError: the audit log does not hold the entry any more.
-        ConflictError: nothing can take it back, or it was changed since.
+        ConflictError: nothing can take it back, or only an admin (`may_all`), or it was changed
+            since.
     """
     entry = services.store.find_audit(entry_id)
-    undoer = UNDOERS.get(entry.subject.split("/")[0])
+    kind = entry.subject.split("/")[0]
+    undoer = UNDOERS.get(kind)
     if undoer is None:
         raise ConflictError(f"{entry.subject} was {entry.action}: this cannot be taken back")
+    if kind in ADMIN_ONLY and not may_all:
+        raise ConflictError(f"{entry.subject} was {entry.action}: an admin can take this back")
     return undoer(services, entry, by)
 
 
@@ -47,12 +56,13 @@ def undo_entry(services: Services, entry_id: str, by: str) -> AuditEntry:
 def undo() -> Response:
     """Take an action back and return to the page it was on."""
     visitor: Visitor = g.visitor
-    done = undo_entry(current_services(), request.form.get("entry", ""), visitor.name)
+    entry_id, may_all = request.form.get("entry", ""), visitor.may(Role.ADMIN)
+    done = undo_entry(current_services(), entry_id, visitor.name, may_all=may_all)
     say(f"Taken back: {done.subject} is as it was before.", undo=done)
     return redirect(local_address(request.form.get("back", "")), 303)  # type: ignore[return-value]
 
 
 def local_address(text: str) -> str:
     """Return a path of the desk, whatever somebody wrote into an address."""
-    is_own = text.startswith("/desk") and text.isascii() and not set(text) & set("\\\r\n\t")
-    return text if is_own and text[5:6] in {"", "/", "?"} else "/desk"
+    is_safe = text.isascii() and not set(text) & set("\\\r\n\t")
+    return text if is_safe and _OWN_PATH.match(text) else "/desk"

@@ -73,6 +73,10 @@ class DeskSessions:
         self._known: bytes | None = None
         self._lock = threading.Lock()
 
+    def prepare(self) -> None:
+        """Read the secret, so that the desk opens also when the store goes away later."""
+        self._held()
+
     def begin(self, key: ApiKey) -> str:
         """Return the text of a new session's cookie."""
         held = {"key": key.name, "digest": key.digest[:16], "token": token_hex(16)}

@@ -1,0 +1,45 @@
+"""Times and changes as the desk's pages say them."""
+
+from __future__ import annotations
+
+import pytest
+
+from feed.service.desk.desk_words import LONGEST, describe_distance, list_changes
+
+NOW = 1_790_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "just now"),
+        (-3, "just now"),
+        (59, "59 seconds ago"),
+        (60, "1 minute ago"),
+        (3 * 3600 + 50, "3 hours ago"),
+        (86_400 * 2, "2 days ago"),
+        (86_400 * 800, "2 years ago"),
+        (-600, "in 10 minutes"),
+    ],
+)
+def test_a_time_is_told_by_its_distance(seconds: float, text: str) -> None:
+    assert describe_distance(NOW - seconds, NOW) == text
+
+
+def test_changes_name_only_what_differs() -> None:
+    before = {"slot": 3, "section": "sport", "until_midnight": True, "same": 1}
+    after = {"slot": 4, "section": "", "until_midnight": False, "same": 1, "tags": ["a"]}
+    assert list_changes(before, after) == [
+        ("slot", "3", "4"),
+        ("section", "sport", ""),
+        ("until midnight", "yes", "no"),
+        ("tags", "", '["a"]'),
+    ]
+    assert list_changes(None, {"slot": 1}) == [("slot", "", "1")]
+    assert list_changes(None, None) == []
+
+
+def test_a_long_value_is_cut() -> None:
+    ((_, old, _),) = list_changes({"text": "a" * 500}, None)
+    assert len(old) == LONGEST
+    assert old.endswith("…")
