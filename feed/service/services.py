@@ -23,6 +23,7 @@ from feed.service.plans import PlanDesk
 from feed.service.previews import PreviewDesk
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
+from feed.service.request_traces import RequestTraces
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.status_report import StatusDesk
 from feed.sources.directory import SourceDirectory
@@ -49,6 +50,7 @@ class Services:
     pulse: Pulse
     pulse_day: PulseDay
     status: StatusDesk
+    traces: RequestTraces | None
     desk: DeskSessions
     previews: PreviewDesk
     clock: Callable[[], float]
