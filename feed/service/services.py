@@ -14,6 +14,7 @@ from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
+from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.visitors import DeskSessions
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
@@ -41,6 +42,7 @@ class Services:
     admission: AdmissionQueue
     plans: PlanDesk
     desk: DeskSessions
+    provider: IdentityProvider
     clock: Callable[[], float]
 
 

@@ -103,7 +103,7 @@ def keep_messages(response: Response) -> Response:
         text = current_services().desk.sign([asdict(message) for message in said[-5:]])
         set_cookie(response, SAID_COOKIE, text, SAID_SECONDS)
     elif SAID_COOKIE in request.cookies and g.get("has_shown"):
-        response.delete_cookie(SAID_COOKIE, path="/")
+        clear_cookie(response, SAID_COOKIE)
     return response
 
 
@@ -116,8 +116,20 @@ def set_cookie(response: Response, name: str, text: str, seconds: int) -> None:
         path="/",
         httponly=True,
         samesite="Lax",
-        secure=request.is_secure,
+        secure=is_secure(),
     )
+
+
+def clear_cookie(response: Response, name: str) -> Response:
+    """Take a cookie of the desk away."""
+    response.delete_cookie(name, path="/", httponly=True, samesite="Lax", secure=is_secure())
+    return response
+
+
+def is_secure() -> bool:
+    """Whether the visitor's browser speaks https, perhaps with a proxy."""
+    proxies = current_services().proxies
+    return proxies.is_secure(request.remote_addr or "", request.scheme, request.headers)
 
 
 def show_trouble(status: int, text: str, *, room: str = "") -> Response:
