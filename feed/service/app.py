@@ -183,7 +183,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         keeper=keeper,
         card_cache=card_cache,
         feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
-        sources=SourceDirectory(store),
+        sources=SourceDirectory(store, clock=clock),
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),

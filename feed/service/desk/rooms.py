@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from feed.service.desk import desk_audit, sign_in, undo
+from feed.service.desk import desk_audit, desk_sources, sign_in, undo
 
-DESK_PAGES = tuple(module.pages for module in (sign_in, undo, desk_audit))
+DESK_PAGES = tuple(module.pages for module in (sign_in, undo, desk_audit, desk_sources))

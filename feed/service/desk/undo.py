@@ -27,7 +27,8 @@ UNDOERS: dict[str, Undoer] = {}
 
 def can_undo(entry: AuditEntry) -> bool:
     """Whether an entry may be taken back."""
-    return bool(entry.id) and entry.subject.split("/")[0] in UNDOERS
+    is_change = entry.before != entry.after
+    return bool(entry.id) and is_change and entry.subject.split("/")[0] in UNDOERS
 
 
 def undo_entry(services: Services, entry_id: str, by: str) -> AuditEntry:
