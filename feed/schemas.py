@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    RootModel,
     WithJsonSchema,
     with_config,
 )
@@ -318,3 +319,10 @@ class RetractQuery(Query):
         False,
         description="true: the article is erased; false: it can still be read, marked as retracted",
     )
+
+
+class RankingPatch(RootModel[dict[str, Any]]):
+    """Ranking settings by name, such as {"trending_boost": 0.5}; null takes a change back.
+
+    `weights` is an object of weights by feature.
+    """

@@ -17,6 +17,18 @@ def describe(config: type[Any]) -> list[tuple[str, str, str]]:
     ]
 
 
+KINDS: dict[Any, str] = {bool: "flag", int: "whole", float: "number"}
+"""What a form asks for, by the type of a setting."""
+
+
+def range_of(one: Field[Any]) -> dict[str, float | None]:
+    """Return the lowest and the highest value of a setting, None where there is no limit."""
+    low, high = one.metadata["between"]
+    if (low, high) == ANY_NUMBER:
+        return {"least": None, "most": None}
+    return {"least": 0.0 if low == LEAST else low, "most": high}
+
+
 def _range_of(one: Field[Any]) -> str:
     low, high = one.metadata["between"]
     if (low, high) == ANY_NUMBER:

@@ -10,6 +10,7 @@ import click
 import orjson
 from rich.console import Console
 
+from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.config import Settings
@@ -81,6 +82,7 @@ def ab_report(
         else:
             with open_store(settings) as store:
                 chosen = read_reported(store, experiment, version)
+                settings = settings_in_force(store, settings)
         now = time.time()
         to_at = parse_time("--to", end) if end else min(now, chosen.stopped_at or now)
         with Console(stderr=True).status("reading the archive"):

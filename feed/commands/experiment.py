@@ -14,6 +14,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.ab_report import ab_report
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
@@ -228,7 +229,7 @@ def _opened(data: Path | None) -> Iterator[tuple[RedisStore, Settings]]:
     with one_line_errors():
         settings = chosen_settings(data)
         with open_store(settings) as store:
-            yield store, settings
+            yield store, settings_in_force(store, settings)
 
 
 def _parse(content: bytes) -> dict[str, Any]:

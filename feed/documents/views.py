@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from feed.documents.charts import IntervalChart, LineChart
 from feed.documents.document import Cell, Document
 
 _LOADER = PackageLoader("feed.documents")
@@ -46,3 +47,9 @@ def render_markdown(document: Document) -> str:
     """Return a document as Markdown, for a commit, a ticket or a chat."""
     text = _MARKDOWN.get_template("document.md").render(document=document)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def render_chart(chart: IntervalChart | LineChart) -> Markup:
+    """Return a chart alone as HTML, for a page that has the styles of charts."""
+    drawn: Markup = _HTML.get_template("charts.html").module.draw(chart)  # type: ignore[attr-defined]
+    return drawn

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feed.editorial.boosts import Boost
-from feed.editorial.setting_changes import SettingChange
+from feed.editorial.setting_changes import SettingChange, read_changes
 
 BOOSTS, RANKING = "boosts", "ranking"
 """Names of the values in the store."""
@@ -36,6 +36,6 @@ def editorial_from_store(values: Mapping[str, tuple[int, Any]]) -> Editorial:
 
     return Editorial(
         boosts={b["article_id"]: Boost(**b) for b in value(BOOSTS) or ()},
-        ranking={name: SettingChange(**change) for name, change in value(RANKING).items()},
+        ranking=read_changes(value(RANKING)),
         versions={name: version for name, (version, _) in values.items()},
     )

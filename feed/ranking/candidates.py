@@ -22,12 +22,17 @@ Source = Callable[[RankingContext, Situation, RankingConfig, int], Rows]
 class Candidates:
     """The union of the sources: `rows`, and for each a bit per source that proposed it.
 
-    `counts` says how many rows each source proposed; its order is that of the bits.
+    `proposals` are the rows that each source proposed, best first; its order is that of the bits.
     """
 
     rows: Rows
     bits: npt.NDArray[np.int64]
-    counts: dict[str, int]
+    proposals: dict[str, Rows]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows each source proposed."""
+        return {name: len(rows) for name, rows in self.proposals.items()}
 
 
 def from_collaborative(
@@ -207,14 +212,13 @@ def generate_candidates(
 
 def unite(proposals: dict[str, Rows], size: int, cap: int) -> Candidates:
     """Return the round-robin union of proposals (rows < `size`, none twice in one proposal)."""
-    counts = {name: len(rows) for name, rows in proposals.items()}
-    order, bits = _turns(tuple(counts.items()))
+    order, bits = _turns(tuple((name, len(rows)) for name, rows in proposals.items()))
     rows = np.concatenate(list(proposals.values()))[order]
     first = first_places(rows, size)
     union = np.flatnonzero(first == np.arange(len(rows)))[:cap]
     # A row stands once in a proposal, so its bits are distinct and their sum is their union.
     bits_of = np.bincount(first, bits, minlength=1)[union].astype(np.int64)
-    return Candidates(rows[union], bits_of, counts)
+    return Candidates(rows[union], bits_of, proposals)
 
 
 @lru_cache(maxsize=512)

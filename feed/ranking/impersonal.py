@@ -75,7 +75,7 @@ def _in_turn(union: Candidates, proposals: dict[str, Rows], size: int) -> Candid
         order.update(dict.fromkeys(rows.tolist()))
     at = {row: place for place, row in enumerate(union.rows.tolist())}
     places = np.array([at[row] for row in list(order)[:size]], np.int64)
-    return Candidates(union.rows[places], union.bits[places], union.counts)
+    return Candidates(union.rows[places], union.bits[places], union.proposals)
 
 
 def _trending_reasons(context: RankingContext, rows: Rows) -> tuple[tuple[Reason, ...], ...]:
@@ -101,7 +101,7 @@ def _impersonal_slate(
         rows=union.rows,
         scores=scores,
         reasons=reasons,
-        sources=tuple(source_names(bits, tuple(union.counts)) for bits in union.bits.tolist()),
+        sources=tuple(source_names(bits, tuple(union.proposals)) for bits in union.bits.tolist()),
         trending=context.trending.labelled(union.rows),
         explored=np.zeros(count, np.bool_),
         pinned=np.zeros(count, np.bool_),

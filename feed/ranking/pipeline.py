@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from feed.arrays import Flags, Rows
+from feed.arrays import Flags, Floats, Rows
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
+from feed.models.ranker import Ranker
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
-from feed.ranking.context import RankingContext, build_situation
+from feed.ranking.context import RankingContext, Situation, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain
-from feed.ranking.explore import draw, plan_exploration
+from feed.ranking.explore import Exploration, draw, plan_exploration
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import Placed, find_pins, place_pins
 from feed.ranking.reasons import plain_reason
@@ -21,6 +23,43 @@ from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
 
 _EXPLORATION_BIT = list(SOURCES).index("exploration")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Ranking:
+    """What the stages of one personalised request found: its slate is built from this alone.
+
+    Positions are those of `candidates`, of which the first `len(pin_slots)` are the pins. `plan`
+    is what could be drawn by chance, `placed` what stands at each slot.
+    """
+
+    context: RankingContext
+    config: RankingConfig
+    situation: Situation
+    candidates: Candidates
+    ranker: Ranker
+    scores: Scores
+    order: DiversifiedOrder
+    pin_slots: Rows
+    plan: Exploration
+    placed: Placed
+    explained: Explanations
+    trace: Trace
+
+    def factors(self, at: Rows) -> dict[str, Floats]:
+        """Return what the scores of candidates are the product of, by name, f64 [k] each.
+
+        Diversity is what the decays left of the score; 1 for what was not ordered.
+        """
+        scores, diversity = self.scores, np.ones(len(self.candidates.rows))
+        diversity[self.order.order] = self.order.decay
+        return {
+            "ranker": scores.base[at],
+            "trending": scores.trend_factor[at],
+            "followed": scores.followed_factor[at],
+            "fatigue": scores.fatigue_factor[at],
+            "diversity": diversity[at],
+        }
 
 
 def recommend(
@@ -45,6 +84,22 @@ def recommend(
         return rank_latest(context, config, trace, timer)
     if context.request.mode is Mode.TRENDING:
         return rank_trending(context, config, trace, timer)
+    slate = build_slate(rank_in_stages(context, config, trace, timer))
+    timer.done("explanation")
+    return slate
+
+
+def rank_in_stages(
+    context: RankingContext, config: RankingConfig, trace: Trace, timer: StageTimer
+) -> Ranking:
+    """Rank for the reader of a request; return what every stage found.
+
+    Args:
+        context: a request in mode `personalized`.
+        config: every parameter.
+        trace: where the stages write their counts.
+        timer: where they write their times.
+    """
     situation = build_situation(context, config)
     trace.note(situation.eligible)
     timer.done("eligibility")
@@ -58,12 +113,25 @@ def recommend(
     order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    placed = _explore(context, candidates, order, pin_slots, config, trace)
+    plan = _plan(candidates, order, pin_slots, config, trace)
+    free = config.slate_size - len(pin_slots)
+    placed = place_pins(draw(plan, context.rng, free), pin_slots)
     timer.done("exploration")
     explained = explain(context, scores, candidates.rows, placed.at, ranker, config, situation)
-    slate = _build_slate(context, candidates, scores, order, placed, explained, trace)
-    timer.done("explanation")
-    return slate
+    return Ranking(
+        context=context,
+        config=config,
+        situation=situation,
+        candidates=candidates,
+        ranker=ranker,
+        scores=scores,
+        order=order,
+        pin_slots=pin_slots,
+        plan=plan,
+        placed=placed,
+        explained=explained,
+        trace=trace,
+    )
 
 
 def _put_first(context: RankingContext, pin_rows: Rows, candidates: Candidates) -> Candidates:
@@ -77,7 +145,7 @@ def _put_first(context: RankingContext, pin_rows: Rows, candidates: Candidates) 
     others = ~np.isin(candidates.rows, np.concatenate([pin_rows, leaders]))
     rows = np.concatenate([pin_rows, candidates.rows[others]])
     bits = np.concatenate([np.zeros(len(pin_rows), np.int64), candidates.bits[others]])
-    return Candidates(rows, bits, candidates.counts)
+    return Candidates(rows, bits, candidates.proposals)
 
 
 def _diversify(
@@ -95,25 +163,23 @@ def _diversify(
     )
 
 
-def _explore(
-    context: RankingContext,
+def _plan(
     candidates: Candidates,
     order: DiversifiedOrder,
     pin_slots: Rows,
     config: RankingConfig,
     trace: Trace,
-) -> Placed:
-    """Draw the explored articles among those that are not pinned, then set the pins.
+) -> Exploration:
+    """Return what may be drawn among the articles that are not pinned.
 
-    This is the last stage that moves anything, so the propensities of the draw are exact.
+    The draw and the pins are the last stage that moves anything, so the propensities are exact.
     """
     pins = len(pin_slots)
-    free = config.slate_size - pins
     explorable = _explorable(candidates, order, pins)
-    plan = plan_exploration(order.order[:free], explorable, config, pin_slots)
+    plan = plan_exploration(order.order[: config.slate_size - pins], explorable, config, pin_slots)
     trace.explore_pool = len(plan.pool)
     trace.explore_rows, trace.explore_chance = candidates.rows[plan.pool], plan.chance
-    return place_pins(draw(plan, context.rng, free), pin_slots)
+    return plan
 
 
 def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> Rows:
@@ -124,39 +190,27 @@ def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> R
     return np.flatnonzero(flags)
 
 
-def _build_slate(
-    context: RankingContext,
-    candidates: Candidates,
-    scores: Scores,
-    order: DiversifiedOrder,
-    placed: Placed,
-    explained: Explanations,
-    trace: Trace,
-) -> Slate:
+def build_slate(ranking: Ranking) -> Slate:
+    """Return the slate that a ranking comes to."""
+    context, candidates = ranking.context, ranking.candidates
+    placed, explained = ranking.placed, ranking.explained
     at, rows = placed.at, candidates.rows[placed.at]
-    diversity = np.ones(len(candidates.rows))
-    diversity[order.order] = order.decay
+    factors = ranking.factors(at)
     bits = candidates.bits[at].tolist()
     return Slate(
         rows=rows,
-        scores=scores.final[at] * diversity[at],
+        scores=ranking.scores.final[at] * factors["diversity"],
         reasons=_final_reasons(explained.reasons, placed.explored, placed.pinned),
         sources=tuple([source_names(of_one) or ("pins",) for of_one in bits]),
         trending=context.trending.labelled(rows),
         explored=placed.explored,
         pinned=placed.pinned,
         propensities=placed.propensities,
-        factors={
-            "ranker": scores.base[at],
-            "trending": scores.trend_factor[at],
-            "followed": scores.followed_factor[at],
-            "fatigue": scores.fatigue_factor[at],
-            "diversity": diversity[at],
-        },
+        factors=factors,
         mode=context.request.mode,
         rung=_rung(context),
-        personalized=_is_personalized(explained, trace),
-        trace=trace,
+        personalized=_is_personalized(explained, ranking.trace),
+        trace=ranking.trace,
     )
 
 
@@ -164,6 +218,7 @@ def _final_reasons(
     reasons: list[tuple[Reason, ...]], explored: Flags, pinned: Flags
 ) -> tuple[tuple[Reason, ...], ...]:
     """Put the pin or the draw first where that is why an article stands there."""
+    reasons = list(reasons)
     for i in np.flatnonzero(explored).tolist():
         reasons[i] = (plain_reason(ReasonCode.EXPLORE),)
     for i in np.flatnonzero(pinned).tolist():

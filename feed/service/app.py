@@ -30,6 +30,7 @@ from feed.service import (
     routes_ops,
     routes_plan,
     routes_reports,
+    routes_settings,
     routes_sources,
     routes_users,
 )
@@ -53,10 +54,14 @@ from feed.service.operations import (
     operation_of,
 )
 from feed.service.plans import PlanDesk, read_in_process
+from feed.service.present_state import PresentReader
 from feed.service.problems import ProblemError, register_problems
+from feed.service.pulse import Pulse
+from feed.service.pulse_day import PulseDay
 from feed.service.ranked import check_ranking
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
+from feed.service.status_report import StatusDesk
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
@@ -103,6 +108,7 @@ def application() -> APIFlask:
     gc.freeze()  # what exists now stays; to collect it again and again would delay requests
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
+    app.extensions["feed"].pulse.start()
     return app
 
 
@@ -158,6 +164,7 @@ def create_app(
         routes_experiments,
         routes_plan,
         routes_sources,
+        routes_settings,
         routes_reports,
         routes_ops,
     ):
@@ -176,14 +183,22 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
     provider = IdentityProvider(settings, clock)
-    keeper = SnapshotKeeper(settings, store, card_cache, clock, access.follow)
+    desk = DeskSessions(lambda: store.secret(SESSION_SECRET), provider.digest)
+
+    def follow_alongside() -> None:
+        access.follow()
+        desk.prepare()
+
+    keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
+    sources, pulse = SourceDirectory(store, clock=clock), Pulse(store, keeper, clock)
+    present = PresentReader(settings, store, keeper, pulse, sources, clock)
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
         card_cache=card_cache,
         feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
-        sources=SourceDirectory(store, clock=clock),
+        sources=sources,
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
         proxies=TrustedProxies(parse_networks(settings.trusted_proxies)),
@@ -191,8 +206,11 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
-        desk=DeskSessions(lambda: store.secret(SESSION_SECRET), provider.digest),
         provider=provider,
+        pulse=pulse,
+        pulse_day=PulseDay(store, clock),
+        status=StatusDesk(present),
+        desk=desk,
         clock=clock,
     )
 
@@ -235,6 +253,7 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         rule = request.url_rule
         route = rule.rule if rule else "none"
         count_request(route, request.method, response.status_code, watch)
+        services.pulse.counts.add_request(response.status_code, watch)
         return response
 
     @app.teardown_request

@@ -31,7 +31,13 @@ from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
 from feed.service.ranked import FeedRequest, rank
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
-from feed.service.telemetry import EVENTS, EXPOSURES_LOST, FEEDS, STORE_FAILURES, Stopwatch
+from feed.service.telemetry import (
+    EVENTS,
+    EXPOSURES_LOST,
+    STORE_FAILURES,
+    Stopwatch,
+    count_feed,
+)
 from feed.storage.records import Outcome, ReaderState
 from feed.storage.redis_store import RedisStore
 
@@ -72,7 +78,6 @@ class FeedService:
         self._rng = rng
         self._logged_at = float("-inf")
         self._cursors = Cursors(settings, store)
-        self._base = settings.ranking
         # Only one thread of Python computes at a time: two requests ranked at once would both be
         # late. While one is ranked, another reads or writes the store.
         self._ranking = threading.Lock()
@@ -102,7 +107,8 @@ class FeedService:
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        return show_trending(query, self._present_snapshot(), self._card_cache, self._base)
+        snapshot = self._present_snapshot()
+        return show_trending(query, snapshot, self._card_cache, snapshot.ranking.config)
 
     def get_related(self, article_id: str, limit: int) -> dict[str, Any]:
         """Return what goes with an article, JSON-ready.
@@ -152,6 +158,7 @@ class FeedService:
             counts[result["status"]] += 1
         for name, count in counts.items():
             EVENTS.labels(name).inc(count)
+        watch.events = counts["accepted"] + counts["waiting"]
         return {**counts, "results": results}
 
     def _take(self, events: Sequence[Event], origin: Origin | None) -> list[Outcome]:
@@ -185,7 +192,7 @@ class FeedService:
         with self._ranking:
             watch.lap("queue")
             request = FeedRequest(query=query, now=self._clock(), reader=reader)
-            slate = rank(request, snapshot, self._base, self._rng, watch)
+            slate = rank(request, snapshot, snapshot.ranking.config, self._rng, watch)
         frugal = reader is None or self._is_late(watch)
         page = self._fill(slate.slots, 0, query.limit, position, watch, frugal=frugal)
         served = replace(
@@ -196,7 +203,7 @@ class FeedService:
             latency_ms=watch.elapsed_ms(),
         )
         is_kept = self._begin_save(served, watch, new_slate=True, frugal=frugal)
-        FEEDS.labels(query.mode.value, served.rung.value).inc()
+        count_feed(query.mode, served.rung, watch)
         answer = self._present(served, page, reader, snapshot, watch)
         following = None if page.next_offset is None else len(page.slots)
         cursor = self._cursor(query.user_id, served, following)
@@ -231,7 +238,7 @@ class FeedService:
             attributes=slate.attributes if state.preferences.personalization else {},
         )
         is_kept = self._begin_save(served, watch, new_slate=False)
-        FEEDS.labels(slate.mode.value, slate.rung.value).inc()
+        count_feed(slate.mode, slate.rung, watch)
         answer = self._present(served, page, reader, snapshot, watch)
         answer["next_cursor"] = self._cursor(query.user_id, slate, page.next_offset)
         is_kept()

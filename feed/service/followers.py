@@ -98,20 +98,21 @@ class ModelFollower:
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
-        self._refused = ""
+        self.refused = ""
+        """The live version, if it could not be loaded."""
         self._others: dict[str, ModelBundle] = {}
         self.bundle = _NOTHING
 
     def follow(self) -> bool:
         """Load the live version if it is another one; return whether the model changed."""
         version = self._registry.live_version()
-        if version is None or version in {self.bundle.version, self._refused}:
+        if version is None or version in {self.bundle.version, self.refused}:
             return False
         bundle = self._load(version)
         if bundle is None:
-            self._refused = version
+            self.refused = version
             return self.bundle.version == _NOTHING.version and self._fall_back()
-        self.bundle, self._refused = bundle, ""
+        self.bundle, self.refused = bundle, ""
         return True
 
     def _fall_back(self) -> bool:

@@ -22,7 +22,7 @@ routes = APIBlueprint("control", __name__, tag="Newsroom")
 @operation(Scope.METRICS, queued=False)
 def get_about_ranking() -> Response:
     """Return the main parameters of the ranking in plain words, and how to change them."""
-    return json_response(orjson.dumps(about_ranking(current_services().settings.ranking)))
+    return json_response(orjson.dumps(about_ranking(current_services().ranking)))
 
 
 def _present_pins() -> Response:

@@ -53,13 +53,13 @@ def get_experiments(query: ExperimentsQuery) -> Response:
 def post_experiment() -> Response:
     """Register the design of an experiment as a draft; it takes effect when started."""
     services = current_services()
-    design = design_from_json(read_body(ExperimentIn).definition(), services.settings)
+    design = design_from_json(read_body(ExperimentIn).definition(), services.settings_in_force)
     stored = create_experiment(
         services.store,
         design,
         now=services.clock(),
         by=g.principal.signature,
-        settings=services.settings,
+        settings=services.settings_in_force,
     )
     return _present([stored], 201)
 
@@ -124,7 +124,7 @@ def duplicate(name: str) -> Response:
         read_body(DuplicateIn).name,
         now=services.clock(),
         by=g.principal.signature,
-        settings=services.settings,
+        settings=services.settings_in_force,
     )
     return _present([copy], 201)
 

@@ -16,6 +16,8 @@ from feed.service.credentials import Scope
 from feed.service.docs_page import CONTENT_POLICY, render_docs
 from feed.service.operations import json_response, operation
 from feed.service.services import current_services
+from feed.service.status_answers import StatusOut
+from feed.service.status_report import status_to_json
 from feed.service.telemetry import render_metrics
 
 SITE_DIR = Path(__file__).parents[1] / "site"
@@ -60,6 +62,18 @@ def readyz() -> Response:
         "snapshot_age_s": round(max(0.0, services.clock() - snapshot.taken_at), 3),
     }
     return json_response(orjson.dumps(answer))
+
+
+@routes.get("/v1/status")
+@routes.output(StatusOut)
+@operation(Scope.READ, queued=False)
+def get_status() -> Response:
+    """Return the present state of the installation, and what is wrong with it.
+
+    The numbers are those of all processes on all machines. While the store is away, they are
+    those of the web process that answers.
+    """
+    return json_response(orjson.dumps(status_to_json(current_services().status.report())))
 
 
 @routes.get("/metrics")

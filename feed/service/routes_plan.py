@@ -62,6 +62,6 @@ def post_plan() -> Response:
     and one plan at a time: while another one reads, the answer is 503 with `Retry-After`.
     """
     services = current_services()
-    design = design_from_json(read_body(ExperimentIn).definition(), services.settings)
+    design = design_from_json(read_body(ExperimentIn).definition(), services.settings_in_force)
     need = services.plans.need_of(design)
     return json_response(orjson.dumps(asdict(need)))

@@ -21,7 +21,8 @@ from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation
 from feed.service.report_answers import DesignOptionsOut, MetricsOut, ReportsOut, ReportSummaryOut
 from feed.service.services import current_services
-from feed.setting_fields import ANY_NUMBER, LEAST, documented
+from feed.setting_fields import documented
+from feed.settings_text import KINDS, range_of
 
 routes = APIBlueprint("reports", __name__, tag="Newsroom")
 
@@ -31,7 +32,6 @@ _SET_BY_THE_SERVICE = frozenset(
         *("excluded", "reserved", "steps", "archived", "created_at", "started_at", "stopped_at"),
     }
 )
-_KINDS = {bool: "flag", int: "whole", float: "number"}
 
 
 @routes.get("/v1/metrics")
@@ -57,7 +57,7 @@ def get_metrics() -> Response:
 @operation(Scope.ADMIN, queued=False)
 def get_design_options() -> Response:
     """Return what the design of an experiment may hold: defaults and ranking settings."""
-    settings = current_services().settings
+    settings = current_services().settings_in_force
     plain = Experiment(
         name="plain",
         hypothesis="none",
@@ -81,18 +81,13 @@ def _ranking_settings(config: RankingConfig) -> list[dict[str, Any]]:
         {
             "name": one.name,
             "text": one.metadata["doc"],
-            "kind": _KINDS[hints[one.name]],
+            "kind": KINDS[hints[one.name]],
             "value": getattr(config, one.name),
-            **_range(one.metadata["between"]),
+            **range_of(one),
         }
         for one in documented(config)
-        if hints[one.name] in _KINDS and one.name not in SHARED_SETTINGS
+        if hints[one.name] in KINDS and one.name not in SHARED_SETTINGS
     ]
-
-
-def _range(between: tuple[float, float]) -> dict[str, float | None]:
-    low, high = between if between != ANY_NUMBER else (None, None)
-    return {"least": 0.0 if low == LEAST else low, "most": high}
 
 
 @routes.get("/v1/reports")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import current_app
 
 from feed.catalogue.article_service import ArticleService
-from feed.config import Settings
+from feed.config import RankingConfig, Settings
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
@@ -19,7 +19,10 @@ from feed.service.desk.visitors import DeskSessions
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
+from feed.service.pulse import Pulse
+from feed.service.pulse_day import PulseDay
 from feed.service.snapshot import SnapshotKeeper
+from feed.service.status_report import StatusDesk
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
 
@@ -41,9 +44,23 @@ class Services:
     cross_origin: CrossOrigin
     admission: AdmissionQueue
     plans: PlanDesk
+    pulse: Pulse
+    pulse_day: PulseDay
+    status: StatusDesk
     desk: DeskSessions
     provider: IdentityProvider
     clock: Callable[[], float]
+
+    @property
+    def ranking(self) -> RankingConfig:
+        """The ranking settings in force; those of the environment before the first snapshot."""
+        snapshot = self.keeper.current()
+        return self.settings.ranking if snapshot is None else snapshot.ranking.config
+
+    @property
+    def settings_in_force(self) -> Settings:
+        """The installation's settings, with the newsroom's changes of the ranking."""
+        return replace(self.settings, ranking=self.ranking)
 
 
 def current_services() -> Services:

@@ -25,6 +25,7 @@ from feed.features.twins import TwinFinder
 from feed.models.registry import ModelRegistry
 from feed.models.view import RankingView, build_view
 from feed.ranking.live_index import LiveIndex, build_index
+from feed.ranking.settings_in_force import SettingsInForce, put_in_force
 from feed.service.cards import CardCache
 from feed.service.followers import CatalogueFollower, ModelFollower
 from feed.service.telemetry import (
@@ -61,6 +62,7 @@ class LiveSnapshot:
     trending: TrendingState
     pins: tuple[Pin, ...]
     editorial: Editorial
+    ranking: SettingsInForce
     experiments: tuple[Experiment, ...]
     counters_at: str
     signals_at: float
@@ -101,6 +103,7 @@ class SnapshotKeeper:
     ) -> None:
         ids = IdMap()
         self._poll_s = settings.poll_seconds
+        self._base = settings.ranking
         self._store = store
         self._card_cache = card_cache
         self._clock = clock
@@ -126,6 +129,11 @@ class SnapshotKeeper:
     def current(self) -> LiveSnapshot | None:
         """Return the latest snapshot, None before the first."""
         return self._current
+
+    @property
+    def refused_model(self) -> str:
+        """The version that is marked as live, if it could not be loaded; else empty."""
+        return self._model.refused
 
     def refresh(self) -> LiveSnapshot:
         """Bring the snapshot up to date now and return it.
@@ -219,6 +227,7 @@ class SnapshotKeeper:
             indexed_at = now
         else:
             index, indexed_at = old.index, old.indexed_at
+        editorial = editorial_from_store(self._store.read_editorial())
         view.pack(index.searched)  # now, so that the first request need not
         return LiveSnapshot(
             view=view,
@@ -227,13 +236,22 @@ class SnapshotKeeper:
             index=index,
             trending=self._trending,
             pins=tuple(self._store.read_pins()),
-            editorial=editorial_from_store(self._store.read_editorial()),
+            editorial=editorial,
+            ranking=self._settings_in_force(editorial, old),
             experiments=experiments,
             counters_at=self._signals.delta_id,
             signals_at=self._signals.at,
             indexed_at=indexed_at,
             taken_at=now,
         )
+
+    def _settings_in_force(self, editorial: Editorial, old: LiveSnapshot | None) -> SettingsInForce:
+        if old is not None and old.editorial.ranking == editorial.ranking:
+            return old.ranking
+        found = put_in_force(self._base, editorial.ranking)
+        for name, rule in found.faults.items():
+            log.warning("setting_not_in_force", setting=name, reason=rule)
+        return found
 
     def _other_views(
         self, experiments: tuple[Experiment, ...], view: RankingView, old: LiveSnapshot | None

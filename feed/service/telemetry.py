@@ -25,10 +25,13 @@ from prometheus_client import (
 from structlog.tracebacks import ExceptionDictTransformer
 
 from feed.config import Settings
+from feed.domain import Mode, Rung
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.3, 1.0)
+
+_FULL_RUNGS = frozenset({Rung.PERSONALIZED, Rung.WITHOUT_MODEL})
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 """The methods with a metric label of their own; callers can make up any others."""
@@ -66,18 +69,27 @@ SNAPSHOT_AT = Gauge(
 
 
 class Stopwatch:
-    """Splits the time of one request into named stages.
+    """Splits the time of one request into named stages, and notes what was answered.
 
     Args:
         clock: monotonic seconds.
+
+    Attributes:
+        stages: Seconds in each stage.
+        rung: Of the feed that was served; empty for any other request.
+        fell: Whether that rung is below what was asked for.
+        events: How many events were accepted.
     """
 
-    __slots__ = ("_clock", "_last", "_started", "stages")
+    __slots__ = ("_clock", "_last", "_started", "events", "fell", "rung", "stages")
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._started = self._last = clock()
         self.stages: dict[str, float] = {}
+        self.rung = ""
+        self.fell = False
+        self.events = 0
 
     def lap(self, stage: str) -> None:
         """Add the time since the last lap to a stage."""
@@ -111,6 +123,13 @@ def count_request(route: str, method: str, status: int, watch: Stopwatch) -> Non
     _route_seconds(route).observe(watch.elapsed_ms() / 1e3)
     for name, seconds in watch.stages.items():
         _stage_seconds(name).observe(seconds)
+
+
+def count_feed(mode: Mode, rung: Rung, watch: Stopwatch) -> None:
+    """Count a served feed, and note on the request's stopwatch from which rung it came."""
+    FEEDS.labels(mode.value, rung.value).inc()
+    watch.rung = rung.value
+    watch.fell = rung not in _FULL_RUNGS and rung.value != mode.value
 
 
 @cache

@@ -128,6 +128,12 @@ class CataloguePart(StorePart):
         ids = self._link.call(key, "SRANDMEMBER", key, limit)
         return [article_id.decode() for article_id in ids]
 
+    def count_unencoded(self) -> int:
+        """Return how many articles wait for their vector."""
+        key = self._keys.catalogue("unencoded")
+        count: int = self._link.call(key, "SCARD", key)
+        return count
+
     def scan_articles(self) -> Iterator[StoredArticle]:
         """Yield every article without its body, each once."""
         key = self._keys.catalogue("meta")

@@ -16,6 +16,8 @@ CHANGE_LOG_MAX = 100_000
 WAITING_MAX = 10_000
 SOURCES_MAX = 5_000
 AUDIT_MAX = 10_000
+PULSE_MAX = 64
+"""Names that one slot of the pulse may hold."""
 
 DAY_S = 86_400
 SEEN_TTL_S = 2 * DAY_S
@@ -88,6 +90,8 @@ KEY_TABLE = (
     KeySpec("{NS:c}:lease:*", "string", None, "ttl_s", "who may act as the worker"),
     KeySpec("NS:salt:*", "string", None, "1 day", "names one day's networks; in no backup"),
     KeySpec("NS:hit:*", "string", None, "2 windows", "hits of one limit in one window"),
+    KeySpec("NS:{pulse}:10:*", "hash", PULSE_MAX, "15 minutes", "the pulse; in no backup"),
+    KeySpec("NS:{pulse}:60:*", "hash", PULSE_MAX, "25 hours", "the pulse; in no backup"),
 )
 """The whole of what may be in the store. A test scans a used store and finds nothing else."""
 
@@ -106,6 +110,7 @@ class Keys:
         self._catalogue = f"{{{namespace}:c}}:"
         self._hits = f"{namespace}:hit:"
         self._salts = f"{namespace}:salt:"
+        self._pulse = f"{namespace}:{{pulse}}:"
 
     def partition(self, user_id: str) -> int:
         """Return a reader's partition: the same in every process and on every machine."""
@@ -144,3 +149,10 @@ class Keys:
     def hit(self, name: str, window: int) -> str:
         """Return the key that counts a limit's hits in one window."""
         return f"{self._hits}{window}:{name}"
+
+    def pulse(self, step_s: int, at: int) -> str:
+        """Return the key of the slot of `step_s` seconds that holds an epoch second.
+
+        All slots carry one hash tag, so that one node holds them; no backup copies them.
+        """
+        return f"{self._pulse}{step_s}:{at // step_s}"

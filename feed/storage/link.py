@@ -41,6 +41,10 @@ _UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL")
 """Error replies that mean "not now"; any other error reply is a defect of this code."""
 
 
+class StoreRefusedError(StoreUnavailableError):
+    """The store answers, but does not take commands now: it is full, loading or read-only."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScriptCall:
     """One call of a Lua script: its keys (all with one hash tag) and arguments."""
@@ -344,7 +348,7 @@ def _one_error() -> Iterator[None]:
     except ResponseError as error:
         words = str(error).split(maxsplit=1)
         if isinstance(error, _UNAVAILABLE) or (words and words[0] in _UNAVAILABLE_WORDS):
-            raise StoreUnavailableError(f"the store refused the command: {error}") from error
+            raise StoreRefusedError(f"the store refused the command: {error}") from error
         raise
     except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailableError(f"the store does not answer: {error}") from error

@@ -6,6 +6,7 @@ from feed.storage.audit_part import AuditPart
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.control_part import ControlPart
 from feed.storage.editorial_part import EditorialPart
+from feed.storage.pulse_part import PulsePart
 from feed.storage.rights_part import RightsPart
 from feed.storage.source_part import SourcePart
 from feed.storage.stream_part import StreamPart
@@ -21,6 +22,7 @@ class RedisStore(
     ControlPart,
     EditorialPart,
     AuditPart,
+    PulsePart,
 ):
     """Everything that is stored, on Redis or Valkey; the table of keys is in `key_names.py`.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from feed.catalogue.ranking_changes import settings_in_force
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, NotFoundError, StoreUnavailableError
 from feed.experiments.design.definitions import Experiment, OnBreach, Status
@@ -198,7 +199,8 @@ class Watcher:
     def _try_to_look(self, experiment: Experiment) -> WatchLook | None:
         now = self._clock()
         try:
-            return self._look(self._settings, experiment, now, self._may_go_on)
+            settings = settings_in_force(self._store, self._settings)
+            return self._look(settings, experiment, now, self._may_go_on)
         except StoreUnavailableError:
             raise
         except Exception as error:  # whatever fails here, the other experiments are looked at

@@ -22,6 +22,7 @@ from feed.storage.redis_store import RedisStore
 from feed.watching.watcher import Watcher
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.signals import SignalsPublisher
+from feed.worker.vital_signs import PULSE_SECONDS, VitalSigns
 from feed.worker.worker_metrics import COUNTED, COUNTED_AT, WAITING_DROPPED
 
 log = structlog.get_logger(__name__)
@@ -82,6 +83,8 @@ class Worker:
         self._led_since = 0.0
         self._swept_at = self._settled_at = float("-inf")
         self._trimmed: dict[int, str] = {}
+        self._counted = 0
+        self._vital_signs = VitalSigns(store, settings.data_dir)
         self._make_parts()
 
     def tick(self, now: float) -> Progress:
@@ -126,6 +129,7 @@ class Worker:
         except ConflictError:
             self._leads = False  # between the lease and the delta another worker took over
             return 0
+        self._counted += counted
         COUNTED.inc(counted)
         COUNTED_AT.set(now)
         return counted
@@ -188,6 +192,21 @@ class Worker:
             log.info("waiting_events_settled", taken=taken, dropped=dropped)
             WAITING_DROPPED.inc(dropped)
 
+    def add_pulse(self, now: float) -> None:
+        """Add what this run knows to the pulse, if we lead.
+
+        Raises:
+            StoreUnavailableError: the store does not answer.
+        """
+        if self._leads:
+            self._vital_signs.measure(
+                now,
+                counted=self._counted,
+                positions=self.publisher.positions,
+                archived=dict(self.feeder.archived),
+                archive_fails=self.feeder.failing,
+            )
+
     def _make_parts(self) -> None:
         settings = self._settings
         memory_s, ranking = settings.article_days * DAY_S, settings.ranking
@@ -233,6 +252,7 @@ def run_worker(
         _Thread("archiver", lambda: worker.archive(clock()), TICK_SECONDS, stop),
         _Thread("poller", lambda: poller.tick(clock()), POLL_SECONDS, stop),
         _Thread("encoder", encode, POLL_SECONDS, stop),
+        _Thread("pulse", lambda: worker.add_pulse(clock()), PULSE_SECONDS, stop),
     ]
     if settings.watch_minutes > 0:
         others.append(_Thread("watcher", watch, WATCH_SECONDS, stop))

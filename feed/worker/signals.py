@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import structlog
 
+from feed.catalogue.ranking_changes import read_in_force
 from feed.config import RankingConfig
 from feed.domain import ConflictError
 from feed.features.ids import IdMap
@@ -59,7 +60,7 @@ class SignalsPublisher:
         lease: name of the lease that must be held for anything to be published.
         memory_s: seconds after which `start` forgets an article that is neither shown nor
             clicked; 0: never.
-        ranking: says which half-life the trending rate has.
+        ranking: says which half-life the trending rate has where the newsroom says nothing.
     """
 
     deltas_kept = DELTAS_KEPT
@@ -88,13 +89,19 @@ class SignalsPublisher:
         self._checkpoint_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
         self._uncheckpointed = self._bytes = 0
-        self._ranking = ranking
+        self._base = self._ranking = ranking
         self._detector = TrendingDetector(ranking)
+        self._state: TrendingState | None = None
 
     @property
     def checkpointed(self) -> Mapping[int, str]:
         """Stream positions that the stored checkpoint includes; streams may be trimmed to there."""
         return self._checkpointed
+
+    @property
+    def positions(self) -> Mapping[int, str]:
+        """The last counted record of each partition."""
+        return dict(self._positions)
 
     def start(self, now: float) -> None:
         """Load the last checkpoint, announce this run and publish a checkpoint of its own."""
@@ -108,8 +115,8 @@ class SignalsPublisher:
             self._positions = dict(checkpoint.positions)
         trending = self._store.read_blob(TRENDING_BLOB)
         if trending is not None:
-            state = TrendingState.from_bytes(trending, self._ids)
-            self._detector = TrendingDetector(self._ranking, previous=state)
+            self._state = TrendingState.from_bytes(trending, self._ids)
+            self._detector = TrendingDetector(self._ranking, previous=self._state)
         self._publish_delta(b"", now)
         self._checkpoint(now)
 
@@ -124,9 +131,11 @@ class SignalsPublisher:
         if now - self._trending_at >= TRENDING_SECONDS or now < self._trending_at:
             self._trending_at = now
             self._follow_catalogue()
+            self._follow_settings()
             state = self._detector.update(
                 self.signals.counters, self._pool.snapshot(), now, self.bound
             )
+            self._state = state
             self._store.write_blob(TRENDING_BLOB, state.to_bytes())
         self._uncheckpointed += counted
         if self._checkpoint_is_due(now):
@@ -209,6 +218,13 @@ class SignalsPublisher:
             at=now,
             body=body,
         )
+
+    def _follow_settings(self) -> None:
+        """Take over another half-life that the newsroom has set; labels stay on."""
+        ranking = read_in_force(self._store, self._base).config
+        if ranking.trending_half_life_minutes != self._ranking.trending_half_life_minutes:
+            self._detector = TrendingDetector(ranking, previous=self._state)
+        self._ranking = ranking
 
     def _follow_catalogue(self) -> None:
         if not self._catalogue_position:

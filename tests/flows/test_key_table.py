@@ -10,6 +10,7 @@ from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
 from feed.storage.key_names import KEY_TABLE, KeySpec
+from feed.storage.pulse_series import COUNTS, GAUGES
 from feed.storage.records import AuditEntry, StoredArticle, StoredKey
 from feed.worker.loop import Worker
 
@@ -59,6 +60,7 @@ def used_store(store_settings, store):
     store.write_source_state("paper", {})
     store.write_watched("e", {})
     store.daily_salt(20_000)
+    store.add_pulse(int(NOW), dict.fromkeys(COUNTS, 1), dict.fromkeys(GAUGES, 1.0))
     store.erase_article("d1-1", NOW)
     store.write_articles([replace(an_article("waiting", NOW), encoder="")])
     store.write_pins([])

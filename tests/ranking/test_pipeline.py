@@ -7,7 +7,8 @@ from feed.config import RankingConfig
 from feed.domain import Mode, Pin, ReasonCode, Rung
 from feed.features.trending import TrendingState
 from feed.ranking.live_index import build_index
-from feed.ranking.pipeline import recommend
+from feed.ranking.pipeline import build_slate, rank_in_stages, recommend
+from feed.ranking.slate import StageTimer, Trace
 
 NOW = 1_700_000_000.0  # that of conftest
 HOUR = 3600.0
@@ -390,6 +391,28 @@ def test_trace_counts_what_happened(shared_world):
         "exploration",
         "explanation",
     ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_stages_hold_exactly_what_the_slate_is_built_from(shared_world, seed):
+    world = shared_world
+    pins = (pin("a7", 2), pin("a9", 4))
+    profile, trace = world.reader([3, 8, 40]), Trace()
+    slate = recommend(world.context(profile, seed, pins=pins), CONFIG)
+    context = world.context(profile, seed, pins=pins)
+    ranking = rank_in_stages(context, CONFIG, trace, StageTimer(trace, None))
+    again = build_slate(ranking)
+    assert slate.explored.any()
+    assert slate.pinned.sum() == 2
+    for name in ("rows", "scores", "explored", "pinned", "propensities", "trending"):
+        assert np.array_equal(getattr(slate, name), getattr(again, name)), name
+    assert (slate.reasons, slate.sources) == (again.reasons, again.sources)
+    assert build_slate(ranking).reasons == again.reasons
+    factors = ranking.factors(ranking.placed.at)
+    assert {name: part.tolist() for name, part in factors.items()} == {
+        name: part.tolist() for name, part in slate.factors.items()
+    }
+    assert np.allclose(slate.scores, np.prod([*factors.values()], axis=0), rtol=1e-12)
 
 
 def test_an_explored_slot_says_so_and_nothing_else(shared_world):

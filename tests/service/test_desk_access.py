@@ -80,6 +80,14 @@ def test_a_changed_or_old_cookie_opens_nothing(keyed: Site) -> None:
     assert keyed.client.get("/desk/audit").status_code == 303
 
 
+def test_what_was_signed_for_another_purpose_opens_nothing(keyed: Site) -> None:
+    held = {"person": "ann", "role": "admin", "digest": "", "token": "0"}
+    for purpose in ("messages", "attempt"):
+        text = keyed.services.desk.sign(held, purpose)
+        keyed.client.set_cookie("feed_desk", text, path="/")
+        assert keyed.client.get("/desk/audit").status_code == 303
+
+
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/desk\\@evil", "/x"])
 def test_signing_in_leads_to_the_desk_alone(keyed: Site, target: str) -> None:
     assert sign_in(keyed, "ann", target).location == "/desk"

@@ -107,8 +107,8 @@ def change_attempt(site: Site, **changes: str) -> None:
     """Have the browser remember another attempt than the one that it made."""
     cookie = site.client.get_cookie("feed_desk_attempt", path="/")
     assert cookie is not None
-    kept = site.services.desk.unsign(cookie.value, 600)
-    text = site.services.desk.sign({**kept, **changes})
+    kept = site.services.desk.unsign(cookie.value, 600, "attempt")
+    text = site.services.desk.sign({**kept, **changes}, "attempt")
     site.client.set_cookie("feed_desk_attempt", text, path="/")
 
 

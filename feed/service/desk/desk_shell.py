@@ -20,6 +20,7 @@ from feed.storage.records import AuditEntry
 
 SAID_COOKIE = "feed_desk_said"
 SAID_SECONDS = 60
+SAID = "messages"
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a form's field
 
 
@@ -100,7 +101,7 @@ def keep_messages(response: Response) -> Response:
     """Give messages that no page has shown to the next one, in a cookie."""
     said: list[Message] = g.get("said", [])
     if said:
-        text = current_services().desk.sign([asdict(message) for message in said[-5:]])
+        text = current_services().desk.sign([asdict(message) for message in said[-5:]], SAID)
         set_cookie(response, SAID_COOKIE, text, SAID_SECONDS)
     elif SAID_COOKIE in request.cookies and g.get("has_shown"):
         clear_cookie(response, SAID_COOKIE)
@@ -166,7 +167,7 @@ def _take_messages() -> list[Message]:
     text = request.cookies.get(SAID_COOKIE, "")
     g.has_shown = True
     try:
-        before = current_services().desk.unsign(text, SAID_SECONDS) if text else None
+        before = current_services().desk.unsign(text, SAID_SECONDS, SAID) if text else None
     except StoreUnavailableError:  # without the secret nothing can be read; the page matters more
         before = None
     return [*(Message(**message) for message in before or ()), *now]

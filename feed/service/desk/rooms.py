@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from feed.service.desk import desk_audit, desk_sources, sign_in, undo
+from feed.service.desk import (
+    desk_audit,
+    desk_now,
+    desk_settings,
+    desk_sources,
+    sign_in,
+    undo,
+)
 
-DESK_PAGES = tuple(module.pages for module in (sign_in, undo, desk_audit, desk_sources))
+DESK_PAGES = tuple(
+    module.pages
+    for module in (
+        sign_in,
+        undo,
+        desk_now,
+        desk_settings,
+        desk_sources,
+        desk_audit,
+    )
+)

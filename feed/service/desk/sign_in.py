@@ -27,13 +27,7 @@ pages = desk_blueprint("sign_in")
 TRIES_A_MINUTE = 10
 ATTEMPT_COOKIE = "feed_desk_attempt"
 ATTEMPT_SECONDS = 600
-
-
-@pages.get("/desk")
-@desk_page(Role.ANALYST)
-def open_desk() -> Response:
-    """Lead to the room from which the desk is seen first."""
-    return redirect("/desk/audit", 303)  # type: ignore[return-value]
+ATTEMPT = "attempt"
 
 
 @pages.get("/desk/sign-in")
@@ -72,7 +66,9 @@ def go_to_provider() -> Response:
     except SignInRefusedError as refusal:
         return _show_form(target, refusal)
     response: Response = redirect(address, 303)  # type: ignore[assignment]
-    set_cookie(response, ATTEMPT_COOKIE, services.desk.sign(asdict(attempt)), ATTEMPT_SECONDS)
+    set_cookie(
+        response, ATTEMPT_COOKIE, services.desk.sign(asdict(attempt), ATTEMPT), ATTEMPT_SECONDS
+    )
     return response
 
 
@@ -130,10 +126,14 @@ def _use_key(given: str) -> tuple[str, str]:
 def _read_attempt() -> SignInAttempt:
     """Return the attempt to which the provider's answer belongs."""
     services = current_services()
-    kept = services.desk.unsign(request.cookies.get(ATTEMPT_COOKIE, ""), ATTEMPT_SECONDS)
+    text = request.cookies.get(ATTEMPT_COOKIE, "")
+    kept = services.desk.unsign(text, ATTEMPT_SECONDS, ATTEMPT)
     given = request.args.get("state", "").encode("utf-8", "surrogatepass")
-    is_attempt = services.provider.is_configured and isinstance(kept, dict) and "state" in kept
-    if not is_attempt or not compare_digest(kept["state"].encode(), given):
+    if (
+        not services.provider.is_configured
+        or not kept
+        or not compare_digest(kept["state"].encode(), given)
+    ):
         text = "This answer belongs to no sign-in of this browser, or it took too long. Try again."
         raise SignInRefusedError(text)
     return SignInAttempt(**kept)

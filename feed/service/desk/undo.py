@@ -24,6 +24,9 @@ It raises `ConflictError` if what the entry left has been changed since.
 UNDOERS: dict[str, Undoer] = {}
 """By the first part of an entry's subject, such as `articles`; each room adds its own."""
 
+ADMIN_ONLY: set[str] = set()
+"""Subjects, by their first part, of which an editor takes nothing back."""
+
 
 def can_undo(entry: AuditEntry) -> bool:
     """Whether an entry may be taken back."""
@@ -31,17 +34,21 @@ def can_undo(entry: AuditEntry) -> bool:
     return bool(entry.id) and is_change and entry.subject.split("/")[0] in UNDOERS
 
 
-def undo_entry(services: Services, entry_id: str, by: str) -> AuditEntry:
+def undo_entry(services: Services, entry_id: str, by: str, *, may_all: bool = True) -> AuditEntry:
     """Take back what an entry of the audit log did; return the entry about that.
 
     Raises:
         NotFoundError: the audit log does not hold the entry any more.
-        ConflictError: nothing can take it back, or it was changed since.
+        ConflictError: nothing can take it back, or only an admin (`may_all`), or it was changed
+            since.
     """
     entry = services.store.find_audit(entry_id)
-    undoer = UNDOERS.get(entry.subject.split("/")[0])
+    kind = entry.subject.split("/")[0]
+    undoer = UNDOERS.get(kind)
     if undoer is None:
         raise ConflictError(f"{entry.subject} was {entry.action}: this cannot be taken back")
+    if kind in ADMIN_ONLY and not may_all:
+        raise ConflictError(f"{entry.subject} was {entry.action}: an admin can take this back")
     return undoer(services, entry, by)
 
 
@@ -50,7 +57,8 @@ def undo_entry(services: Services, entry_id: str, by: str) -> AuditEntry:
 def undo() -> Response:
     """Take an action back and return to the page it was on."""
     visitor: Visitor = g.visitor
-    done = undo_entry(current_services(), request.form.get("entry", ""), visitor.name)
+    entry_id, may_all = request.form.get("entry", ""), visitor.may(Role.ADMIN)
+    done = undo_entry(current_services(), entry_id, visitor.name, may_all=may_all)
     say(f"Taken back: {done.subject} is as it was before.", undo=done)
     return redirect(local_address(request.form.get("back", "")), 303)  # type: ignore[return-value]
 

@@ -18,7 +18,7 @@ from feed.service.credentials import KEY_SCOPES, Caller, Principal, Scope
 
 SESSION_SECRET = "desk-sessions"  # noqa: S105 - the name of a secret, not one
 SESSION_HOURS = 12
-_SALT = "desk-session"
+SESSION = "session"
 
 
 class Role(StrEnum):
@@ -83,10 +83,14 @@ class DeskSessions:
         self._known: bytes | None = None
         self._lock = threading.Lock()
 
+    def prepare(self) -> None:
+        """Read the secret, so that the desk opens also when the store goes away later."""
+        self._held()
+
     def begin(self, key: ApiKey) -> str:
         """Return the text of a new session's cookie."""
         held = {"key": key.name, "digest": key.digest[:16], "token": token_hex(16)}
-        return self._serializer().dumps(held)
+        return self.sign(held, SESSION)
 
     def begin_for(self, person: str, role: Role) -> str:
         """Return the text of a cookie for somebody whom the identity provider names."""
@@ -96,7 +100,7 @@ class DeskSessions:
             "digest": self._provider,
             "token": token_hex(16),
         }
-        return self._serializer().dumps(held)
+        return self.sign(held, SESSION)
 
     def read(self, text: str, keys: KeyRing) -> Visitor | None:
         """Return whose session a cookie is, None if it is no valid one any more.
@@ -104,7 +108,7 @@ class DeskSessions:
         Raises:
             StoreUnavailableError: the secret was never read, and the store does not answer.
         """
-        held = self.unsign(text, SESSION_HOURS * 3600) if text else None
+        held = self.unsign(text, SESSION_HOURS * 3600, SESSION) if text else None
         if not held:
             return None
         if "person" in held:
@@ -122,19 +126,19 @@ class DeskSessions:
         digest = hmac.new(self._held(), b"open desk", "sha256").hexdigest()
         return Visitor("open access", Role.ADMIN, digest[:32], is_open=True)
 
-    def sign(self, value: Any) -> str:
-        """Return a small JSON value as signed text."""
-        return self._serializer().dumps(value)
+    def sign(self, value: Any, purpose: str) -> str:
+        """Return a small JSON value as signed text, which counts for one purpose alone."""
+        return self._serializer(purpose).dumps(value)
 
-    def unsign(self, text: str, most_s: int) -> Any:
+    def unsign(self, text: str, most_s: int, purpose: str) -> Any:
         """Return the value of a text that this installation signed at most so long ago, or None."""
         try:
-            return self._serializer().loads(text, max_age=most_s)
+            return self._serializer(purpose).loads(text, max_age=most_s)
         except BadSignature:
             return None
 
-    def _serializer(self) -> URLSafeTimedSerializer:
-        return URLSafeTimedSerializer(self._held(), salt=_SALT)
+    def _serializer(self, purpose: str) -> URLSafeTimedSerializer:
+        return URLSafeTimedSerializer(self._held(), salt=f"desk-{purpose}")
 
     def _held(self) -> bytes:
         with self._lock:

@@ -1,0 +1,85 @@
+"""The leading worker's share of the pulse: how far behind it is, and how full things are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from feed.storage.pulse_series import COUNTED
+from feed.storage.pulse_writer import PulseWriter
+from feed.storage.redis_store import RedisStore
+
+PULSE_SECONDS = 5.0
+"""Time between two measurements."""
+
+
+class VitalSigns:
+    """Measures what only the leading worker knows, and adds it to the pulse.
+
+    Args:
+        store: streams, catalogue and memory are asked, and the pulse is written to it.
+        data_dir: whose disk is watched.
+    """
+
+    def __init__(self, store: RedisStore, data_dir: Path) -> None:
+        self._store = store
+        self._data_dir = data_dir
+        self._writer = PulseWriter(store)
+        self._counted = 0
+
+    def measure(
+        self,
+        now: float,
+        *,
+        counted: int,
+        positions: Mapping[int, str],
+        archived: Mapping[int, str],
+        archive_fails: bool,
+    ) -> None:
+        """Measure, and write to the pulse what is known; later, if the store is away now.
+
+        Args:
+            now: epoch seconds.
+            counted: records that this process has counted since it started.
+            positions: the last counted record of each partition.
+            archived: the last archived record of each partition.
+            archive_fails: whether the last attempt to write the archive failed.
+
+        Raises:
+            StoreUnavailableError: the store does not answer.
+        """
+        fresh, self._counted = counted - self._counted, counted
+        counts = {COUNTED: fresh} if fresh > 0 else {}
+        self._writer.add(now, counts, {"archive_fails": float(archive_fails)} | self._disk())
+        store = self._store
+        gauges = {
+            "stream_records": float(sum(store.stream_lengths())),
+            "counting_lag_s": self._lag(positions, now),
+            "archive_lag_s": self._lag(archived, now),
+            "waiting_events": float(store.count_waiting()),
+            "unencoded_articles": float(store.count_unencoded()),
+            "store_bytes": store.server_info("memory", "used_memory"),
+            "store_limit_bytes": self._memory_limit(),
+        }
+        self._writer.add(now, {}, gauges)
+        self._writer.flush()
+
+    def _lag(self, positions: Mapping[int, str], now: float) -> float:
+        """Return the age of the oldest record after some positions, seconds; 0 if there is none."""
+        after = {p: positions.get(p, "0-0") for p in range(self._store.partitions)}
+        first = [found[0] for found in self._store.read_streams(after, 1).values() if found]
+        oldest_ms = min((int(record.stream_id.split("-")[0]) for record in first), default=None)
+        return 0.0 if oldest_ms is None else max(0.0, now - oldest_ms / 1000)
+
+    def _memory_limit(self) -> float:
+        """Return the bytes that the store may use; where it has no limit, those of its machine."""
+        limit = self._store.server_info("memory", "maxmemory")
+        return limit or self._store.server_info("memory", "total_system_memory")
+
+    def _disk(self) -> dict[str, float]:
+        try:
+            disk = shutil.disk_usage(self._data_dir)
+        except OSError:
+            return {}
+        return {"disk_used_share": disk.used / disk.total}
