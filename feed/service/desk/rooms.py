@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from feed.service.desk import desk_audit, desk_now, desk_settings, sign_in, undo
+from feed.service.desk import (
+    desk_audit,
+    desk_now,
+    desk_settings,
+    desk_sources,
+    sign_in,
+    undo,
+)
 
 DESK_PAGES = tuple(
     module.pages
@@ -11,6 +18,7 @@ DESK_PAGES = tuple(
         undo,
         desk_now,
         desk_settings,
+        desk_sources,
         desk_audit,
     )
 )
