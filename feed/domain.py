@@ -70,6 +70,7 @@ class ReasonCode(StrEnum):
     POPULAR = "popular"
     NEW = "new"
     EDITORS_PICK = "editors_pick"
+    EDITORS_LIMIT = "editors_limit"
     EXPLORE = "explore"
 
 

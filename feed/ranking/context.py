@@ -10,6 +10,7 @@ import numpy as np
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.domain import Pin
+from feed.editorial.editorial_limits import Limit
 from feed.features.covisitation import CovisitVotes
 from feed.features.profile import EMPTY_PROFILE, NO_PREFERENCES, PreferenceCodes, Profile
 from feed.features.request_context import RequestContext
@@ -36,6 +37,7 @@ class RankingContext:
         rng: where exploration draws from.
         index: the orders of this snapshot; made here when None (make it once per snapshot).
         pins: editors' picks, honoured in mode `personalized` only.
+        limits: the newsroom's, on front pages; honoured in mode `personalized` only.
         ranker: replaces the model's ranker.
         withdrawn: rows that must not be shown although the snapshot has them live (retracted
             since).
@@ -52,6 +54,7 @@ class RankingContext:
     profile: Profile = EMPTY_PROFILE
     index: LiveIndex | None = None
     pins: tuple[Pin, ...] = ()
+    limits: tuple[Limit, ...] = ()
     ranker: Ranker | None = None
     withdrawn: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     boosts: BoostedRows = NO_BOOSTS

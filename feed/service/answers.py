@@ -11,6 +11,7 @@ from feed.domain import AiGenerated, Mode, ReasonCode, Rung
 from feed.editorial.bodies import PinIn
 from feed.reader_schemas import PreferencesBody
 from feed.schemas import KeyScope
+from feed.service.limit_answers import LimitStateOut
 from feed.sources.subscription import SourceStatus
 
 
@@ -116,6 +117,9 @@ class FeedOut(BaseModel):
     next_cursor: str | None
     window: WindowOut | None = Field(
         None, description="present only if too few articles were young enough for this reader"
+    )
+    limits: list[LimitStateOut] | None = Field(
+        None, description="the newsroom's limits on front pages; left out where none hold"
     )
 
 
@@ -392,5 +396,6 @@ class AboutRankingOut(BaseModel):
 
     summary: list[str]
     your_choices: list[str]
+    limits: list[str] = Field(description="what the newsroom wants of every front page, in words")
     parameters: list[ParameterOut]
     signals: list[ParameterOut]

@@ -25,7 +25,10 @@ routes = APIBlueprint("control", __name__, tag="Newsroom")
 @operation(Scope.METRICS, queued=False)
 def get_about_ranking() -> Response:
     """Return the main parameters of the ranking in plain words, and how to change them."""
-    return json_response(orjson.dumps(about_ranking(current_services().ranking)))
+    services = current_services()
+    snapshot = services.keeper.current()
+    limits = snapshot.editorial.limits if snapshot else ()
+    return json_response(orjson.dumps(about_ranking(services.ranking, limits)))
 
 
 @routes.get("/v1/pins")

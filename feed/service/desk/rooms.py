@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from feed.service.desk import desk_articles, desk_audit, desk_now, desk_settings, sign_in, undo
+from feed.service.desk import (
+    desk_articles,
+    desk_audit,
+    desk_now,
+    desk_settings,
+    desk_sources,
+    sign_in,
+    undo,
+)
 
 DESK_PAGES = tuple(
     module.pages
@@ -12,6 +20,7 @@ DESK_PAGES = tuple(
         desk_now,
         desk_articles,
         desk_settings,
+        desk_sources,
         desk_audit,
     )
 )
