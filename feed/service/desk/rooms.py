@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from feed.service.desk import (
+    desk_articles,
     desk_audit,
     desk_now,
     desk_settings,
@@ -17,6 +18,7 @@ DESK_PAGES = tuple(
         sign_in,
         undo,
         desk_now,
+        desk_articles,
         desk_settings,
         desk_sources,
         desk_audit,
