@@ -15,10 +15,15 @@ from feed.ranking.pipeline import Ranking, build_slate, rank_in_stages
 from feed.ranking.slate import Slate, StageTimer, Trace
 from feed.ranking.slot_account import SlotAccount, account_for
 from feed.schemas import FeedQuery
-from feed.service.feed_service import usable_state
 from feed.service.interleaved_feed import draft_slots
 from feed.service.pages import Page, fill_page
-from feed.service.ranked import FeedRequest, prepare_context, resolve_request, slate_slots
+from feed.service.ranked import (
+    FeedRequest,
+    prepare_context,
+    resolve_request,
+    slate_slots,
+    usable_of,
+)
 from feed.service.services import Services
 from feed.service.snapshot import LiveSnapshot
 from feed.storage.records import AuditEntry, ReaderState
@@ -100,7 +105,7 @@ def account_of_feed(
         StoreUnavailableError: there is no snapshot, or articles cannot be read.
     """
     snapshot = present_snapshot(services)
-    request = FeedRequest(query=query, now=services.clock(), reader=usable_state(state, query.mode))
+    request = FeedRequest(query=query, now=services.clock(), reader=usable_of(state, query.mode))
     if base is None:
         resolution = resolve_request(request, snapshot, snapshot.ranking.config)
     else:

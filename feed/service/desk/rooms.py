@@ -8,6 +8,7 @@ from feed.service.desk import (
     desk_readers,
     desk_settings,
     desk_simulation,
+    desk_sources,
     sign_in,
     undo,
 )
@@ -21,6 +22,7 @@ DESK_PAGES = tuple(
         desk_readers,
         desk_simulation,
         desk_settings,
+        desk_sources,
         desk_audit,
     )
 )
