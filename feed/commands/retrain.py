@@ -112,6 +112,7 @@ def retrain(
                 candidate,
                 created_at=format_time(time.time()),
                 gate=verdict.to_dict() | {"forced": force and not verdict.passed},
+                held_out=verdict.notes,
             )
             bar.stop()
             print_training(console, source.log, candidate)
