@@ -23,10 +23,12 @@ from feed.environment import settings_from_environment
 from feed.service import (
     experiments_pages,
     routes_access,
+    routes_accounts,
     routes_articles,
     routes_control,
     routes_experiments,
     routes_feed,
+    routes_limits,
     routes_ops,
     routes_plan,
     routes_reports,
@@ -55,6 +57,7 @@ from feed.service.operations import (
 )
 from feed.service.plans import PlanDesk, read_in_process
 from feed.service.present_state import PresentReader
+from feed.service.previews import PreviewDesk, RecordedRequests
 from feed.service.problems import ProblemError, register_problems
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
@@ -159,8 +162,10 @@ def create_app(
         routes_feed,
         routes_articles,
         routes_users,
+        routes_accounts,
         routes_access,
         routes_control,
+        routes_limits,
         routes_experiments,
         routes_plan,
         routes_sources,
@@ -192,12 +197,13 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
     sources, pulse = SourceDirectory(store, clock=clock), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
+    feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng())
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
         card_cache=card_cache,
-        feeds=FeedService(settings, store, keeper, card_cache, clock, default_rng()),
+        feeds=feeds,
         sources=sources,
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
         access=access,
@@ -211,6 +217,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         pulse_day=PulseDay(store, clock),
         status=StatusDesk(present),
         desk=desk,
+        previews=PreviewDesk(feeds.turn, RecordedRequests(settings, store, clock), clock),
         clock=clock,
     )
 

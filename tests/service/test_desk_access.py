@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from feed.catalogue.decisions import Editor
 from feed.config import Settings
 from feed.service.access_table import desk_rows
 from feed.service.api_keys import hash_key
 from feed.storage.records import AuditEntry
 from tests.service.conftest import Site
 
+BOSS = Editor("boss", 0.0)
 KEYS = {"ann": "read", "ed": "write", "boss": "admin", "scraper": "metrics"}
 
 
@@ -65,10 +67,10 @@ def test_other_keys_open_nothing(keyed: Site, name: str) -> None:
 
 def test_a_session_ends_with_its_key(keyed: Site) -> None:
     made = keyed.services.access.keys
-    from_store = made.add("guest", next(k.scope for k in made.all() if k.name == "ann"), 0.0)
+    from_store = made.add("guest", next(k.scope for k in made.all() if k.name == "ann"), BOSS)
     keyed.client.post("/desk/sign-in", data={"key": from_store})
     assert keyed.client.get("/desk/audit").status_code == 200
-    made.remove("guest", 0.0)
+    made.remove("guest", BOSS)
     assert keyed.client.get("/desk/audit").status_code == 303
 
 
