@@ -16,6 +16,7 @@ from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
+from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.visitors import DeskSessions
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
@@ -53,6 +54,7 @@ class Services:
     traces: RequestTraces | None
     desk: DeskSessions
     previews: PreviewDesk
+    provider: IdentityProvider
     clock: Callable[[], float]
 
     @property

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from feed.service.desk import desk_audit, desk_now, desk_settings, sign_in, undo
+from feed.service.desk import (
+    desk_articles,
+    desk_audit,
+    desk_now,
+    desk_readers,
+    desk_settings,
+    desk_simulation,
+    desk_sources,
+    sign_in,
+    undo,
+)
 
 DESK_PAGES = tuple(
     module.pages
@@ -10,6 +20,10 @@ DESK_PAGES = tuple(
         sign_in,
         undo,
         desk_now,
+        desk_articles,
+        desk_readers,
+        desk_simulation,
+        desk_sources,
         desk_settings,
         desk_audit,
     )

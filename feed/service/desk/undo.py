@@ -82,7 +82,7 @@ def _kind(entry: AuditEntry) -> str:
 
 
 def _is_undoable(entry: AuditEntry) -> bool:
-    is_final = (_kind(entry), entry.action) in FINAL
+    is_final = (_kind(entry), entry.action) in FINAL or entry.before == entry.after
     return bool(entry.id) and _kind(entry) in UNDOERS and not is_final
 
 
