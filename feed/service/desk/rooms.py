@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from feed.service.desk import (
+    desk_articles,
     desk_audit,
     desk_now,
     desk_readers,
@@ -19,10 +20,11 @@ DESK_PAGES = tuple(
         sign_in,
         undo,
         desk_now,
+        desk_articles,
         desk_readers,
         desk_simulation,
-        desk_settings,
         desk_sources,
+        desk_settings,
         desk_audit,
     )
 )
