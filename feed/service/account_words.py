@@ -12,8 +12,8 @@ from feed.ranking.source_places import Lack, SourcePlace
 _HARDLY, _STRONGLY, _NOTHING = 0.1, 1.0, 0.005
 
 GROUP_WORDS = {
-    "content": "what it is about, beside what the reader reads",
-    "session_content": "what it is about, beside what the reader read on this visit",
+    "content": "what it is about, compared with what the reader reads",
+    "session_content": "what it is about, compared with what the reader read on this visit",
     "covisitation": "what readers of the same articles went on to read",
     "collaborative": "what readers of a similar taste read",
     "popularity": "how much everybody reads it",
@@ -157,7 +157,7 @@ def _rank_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> str
         words.append(needs if more else f"The last one shown is {last}.")
     if comparison.chance:
         words.append(
-            f"It can also come to a slot by chance, in {comparison.chance:.1%} of requests."
+            f"It can also come to a slot by chance, in {100 * comparison.chance:.1f} % of requests."
         )
     return " ".join(words)
 
@@ -166,7 +166,7 @@ def lack_words(lacked: float | None) -> str:
     """Return by how much a score had to be greater."""
     if lacked is None:
         return ""
-    return f"{lacked:.1%} greater" if lacked < 1 else f"{1 + lacked:.3g} times as great"
+    return f"{100 * lacked:.1f} % greater" if lacked < 1 else f"{1 + lacked:.3g} times as great"
 
 
 def weight_words(part: float) -> str:
@@ -184,7 +184,7 @@ def factor_words(factor: float) -> str:
         return ""
     if factor >= 2:
         return f"makes its score {factor:.3g} times as great"
-    return f"{'raises' if factor > 1 else 'lowers'} its score by {abs(factor - 1):.0%}"
+    return f"{'raises' if factor > 1 else 'lowers'} its score by {100 * abs(factor - 1):.0f} %"
 
 
 def title_of(ranking: Ranking, row: int, titles: dict[str, str]) -> str:
