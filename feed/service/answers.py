@@ -243,6 +243,7 @@ class ExportOut(BaseModel):
     user_id: str
     store: dict[str, Any]
     archive: dict[str, list[dict[str, Any]]]
+    looked_at: list[str] = Field(description="when somebody of the newsroom looked at the reader")
 
 
 class AnonymousOut(BaseModel):
