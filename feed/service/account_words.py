@@ -46,6 +46,7 @@ SOURCE_WORDS = {
     "listed": "what the site lists below the article of the page",
     "fresh": "newest",
     "exploration": "new and hardly shown to anybody yet",
+    "boosts": "boosted by an editor",
     "pins": "chosen by an editor",
 }
 _LACK_WORDS = {

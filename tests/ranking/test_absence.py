@@ -320,6 +320,7 @@ def test_a_source_says_what_it_lacks(small_world):
         "popular_24h": Lack.NO_LINK,
         "listed": Lack.NO_PAGE,
         "exploration": Lack.OFF,
+        "boosts": Lack.NO_LINK,
     }
     assert sources["fresh"].place == 101
 
