@@ -105,7 +105,9 @@ def import_sources() -> Response:
             raise InvalidInputError("list", "must be chosen first")
         found = read_list(file.read())
         allowed = AllowedHosts(current_services().settings.source_networks)
-        given = [SourceIn(address=one.address, name=one.name) for one in found]
+        given = [
+            SourceIn.model_validate({"address": one.address, "name": one.name}) for one in found
+        ]
         sources = [read_source(one, allowed) for one in given]
         added = current_services().sources.add(sources, _visitor())
     except ValidationError as error:

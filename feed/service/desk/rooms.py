@@ -6,7 +6,9 @@ from feed.service.desk import (
     desk_articles,
     desk_audit,
     desk_now,
+    desk_readers,
     desk_settings,
+    desk_simulation,
     desk_sources,
     sign_in,
     undo,
@@ -19,8 +21,10 @@ DESK_PAGES = tuple(
         undo,
         desk_now,
         desk_articles,
-        desk_settings,
+        desk_readers,
+        desk_simulation,
         desk_sources,
+        desk_settings,
         desk_audit,
     )
 )
