@@ -44,6 +44,7 @@ from feed.service.credentials import TRUSTED
 from feed.service.desk.rooms import DESK_PAGES
 from feed.service.desk.visitors import SESSION_SECRET, DeskSessions
 from feed.service.feed_service import FeedService
+from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
 from feed.service.operations import (
     DESCRIPTION,
@@ -205,6 +206,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
+        front_page=FrontPageDesk(settings, clock),
         pulse=pulse,
         pulse_day=PulseDay(store, clock),
         status=StatusDesk(present),

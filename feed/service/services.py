@@ -16,6 +16,7 @@ from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
 from feed.service.desk.visitors import DeskSessions
 from feed.service.feed_service import FeedService
+from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
 from feed.service.pulse import Pulse
@@ -43,6 +44,7 @@ class Services:
     cross_origin: CrossOrigin
     admission: AdmissionQueue
     plans: PlanDesk
+    front_page: FrontPageDesk
     pulse: Pulse
     pulse_day: PulseDay
     status: StatusDesk
