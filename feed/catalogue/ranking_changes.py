@@ -137,7 +137,7 @@ def undo_ranking_change(
     done = change_ranking(
         store,
         base,
-        _nested(entry.before or {}),
+        nested(entry.before or {}),
         now=now,
         by=by,
         version=editorial.versions.get(RANKING, 0),
@@ -167,7 +167,8 @@ def _flat(present: SettingsInForce, patch: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by name as a patch, in which weights are an object of their own."""
     weights = {n.removeprefix(WEIGHT): v for n, v in flat.items() if n.startswith(WEIGHT)}
     plain = {name: value for name, value in flat.items() if not name.startswith(WEIGHT)}
     return plain | ({_WEIGHTS: weights} if weights else {})

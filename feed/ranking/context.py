@@ -19,6 +19,7 @@ from feed.features.trending import TrendingState
 from feed.models.ranker import Ranker, default_ranker
 from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
 from feed.models.view import PackedVectors, RankingView
+from feed.ranking.boosted_rows import NO_BOOSTS, BoostedRows
 from feed.ranking.eligibility import Eligibility, find_eligible
 from feed.ranking.live_index import LiveIndex, build_index
 
@@ -40,6 +41,7 @@ class RankingContext:
         ranker: replaces the model's ranker.
         withdrawn: rows that must not be shown although the snapshot has them live (retracted
             since).
+        boosts: articles that editors boost or bury, in mode `personalized` only.
         preferences: stated preferences that hold in the modes that touch no profile: languages, and
             what is muted.
     """
@@ -55,6 +57,7 @@ class RankingContext:
     limits: tuple[Limit, ...] = ()
     ranker: Ranker | None = None
     withdrawn: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    boosts: BoostedRows = NO_BOOSTS
     preferences: PreferenceCodes = NO_PREFERENCES
 
     def choose_ranker(self, config: RankingConfig) -> Ranker:

@@ -69,6 +69,7 @@ class Ranking:
             "trending": scores.trend_factor[at],
             "followed": scores.followed_factor[at],
             "fatigue": scores.fatigue_factor[at],
+            "editorial": scores.editorial_factor[at],
             "diversity": diversity[at],
         }
 
@@ -126,7 +127,7 @@ def rank_in_stages(
     order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    explorable = _explorable(candidates, order, len(pin_slots))
+    explorable = _explorable(candidates, scores, order, len(pin_slots))
     limited = plan_limits(context, candidates.rows, order.order, explorable, pin_slots, config)
     plan = _plan(candidates, limited, pin_slots, config, trace)
     free = config.slate_size - len(pin_slots)
@@ -201,11 +202,15 @@ def _plan(
     return plan
 
 
-def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> Rows:
-    """Return the positions of candidates that the exploration source proposed."""
+def _explorable(candidates: Candidates, scores: Scores, order: DiversifiedOrder, pins: int) -> Rows:
+    """Return the positions of candidates that the exploration source proposed.
+
+    What an editor has buried is not drawn.
+    """
     flags = (candidates.bits >> _EXPLORATION_BIT & 1).astype(np.bool_)
     flags[:pins] = False
     flags[order.duplicates] = False
+    flags[scores.editorial_factor < 1.0] = False
     return np.flatnonzero(flags)
 
 

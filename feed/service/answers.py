@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from feed.domain import AiGenerated, Mode, ReasonCode, Rung
+from feed.editorial.bodies import PinIn
 from feed.reader_schemas import PreferencesBody
-from feed.schemas import KeyScope, PinIn
+from feed.schemas import KeyScope
 from feed.service.limit_answers import LimitStateOut
 from feed.sources.subscription import SourceStatus
 
@@ -59,6 +60,7 @@ class StoredArticleOut(ArticleOut):
     """An article. Callers who may write also see who owns its fields."""
 
     owned_fields: list[str] | None = None
+    held_fields: list[str] | None = None
     origins: list[str] | None = None
 
 
@@ -333,6 +335,30 @@ class PinsOut(BaseModel):
     """Every pin that has not ended."""
 
     pins: list[PinIn]
+    version: str = Field(description="changes with every change of the pins")
+
+
+class BoostOut(BaseModel):
+    """One article that is boosted or buried."""
+
+    article_id: str
+    factor: float
+    starts_at: str
+    ends_at: str
+    author: str
+
+
+class BoostsOut(BaseModel):
+    """Every boost that has not ended."""
+
+    boosts: list[BoostOut]
+
+
+class UndoneOut(BaseModel):
+    """The entry of the audit log about what was taken back."""
+
+    entry: str = Field(description="id of the new entry, which can be taken back, too")
+    subject: str
 
 
 class ExperimentsOut(BaseModel):

@@ -29,7 +29,7 @@ from feed.service.cards import Card, CardCache
 from feed.service.cursor import Cursors
 from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
-from feed.service.ranked import FeedRequest, rank
+from feed.service.ranked import FeedRequest, rank, usable_of
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.telemetry import (
     EVENTS,
@@ -79,8 +79,8 @@ class FeedService:
         self._logged_at = float("-inf")
         self._cursors = Cursors(settings, store)
         # Only one thread of Python computes at a time: two requests ranked at once would both be
-        # late. While one is ranked, another reads or writes the store.
-        self._ranking = threading.Lock()
+        # late. While one is ranked, another reads or writes the store. Previews take turns, too.
+        self.turn = threading.Lock()
 
     def get_feed(self, query: FeedQuery, watch: Stopwatch, *, own: bool = False) -> dict[str, Any]:
         """Return one page of a reader's feed, JSON-ready.
@@ -189,7 +189,7 @@ class FeedService:
     ) -> dict[str, Any]:
         reader, position = self._read_reader(query, watch)
         refuse_merged(moved=own and reader is not None and bool(reader.moved_to))
-        with self._ranking:
+        with self.turn:
             watch.lap("queue")
             request = FeedRequest(query=query, now=self._clock(), reader=reader)
             slate = rank(request, snapshot, snapshot.ranking.config, self._rng, watch)
@@ -226,7 +226,7 @@ class FeedService:
         refuse_merged(moved=own and bool(state.moved_to))
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
-        reader = _usable(state, slate.mode)
+        reader = usable_of(state, slate.mode)
         page = self._fill(slate.slots, cursor.offset, query.limit, position, watch, frugal=False)
         served = replace(
             slate,
@@ -262,7 +262,7 @@ class FeedService:
             self._note_failure(error)
             return None, None
         watch.lap("store_read")
-        return _usable(state, query.mode), position
+        return usable_of(state, query.mode), position
 
     def _fill(
         self,
@@ -374,15 +374,3 @@ class FeedService:
 def _never() -> bool:
     """Say that a feed is not kept, because it was not sent."""
     return False
-
-
-def _usable(state: ReaderState, mode: Mode) -> ReaderState:
-    """Return what a mode, and the reader, allow to be used of a reader's state."""
-    if mode is Mode.PERSONALIZED and state.preferences.personalization:
-        return state
-    return ReaderState(
-        preferences=state.preferences,
-        moved_to=state.moved_to,
-        unit=state.unit,
-        attributes=state.attributes,
-    )

@@ -37,6 +37,7 @@ from feed.ranking.pipeline import recommend
 from feed.ranking.slate import Slate
 from feed.schemas import FeedQuery
 from feed.service.interleaved_feed import interleave_feeds
+from feed.service.pinned import pins_for
 from feed.service.snapshot import LiveSnapshot
 from feed.service.stated_limits import limits_of, restate_limits, states_to_text
 from feed.service.telemetry import Stopwatch
@@ -64,6 +65,18 @@ class FeedRequest:
         if self.reader is None or not self.reader.preferences.personalization:
             return {}
         return {**self.query.attributes, **self.reader.attributes}
+
+
+def usable_of(state: ReaderState, mode: Mode) -> ReaderState:
+    """Return what a mode, and the reader, allow to be used of a reader's state."""
+    if mode is Mode.PERSONALIZED and state.preferences.personalization:
+        return state
+    return ReaderState(
+        preferences=state.preferences,
+        moved_to=state.moved_to,
+        unit=state.unit,
+        attributes=state.attributes,
+    )
 
 
 def check_ranking(settings: Settings) -> None:
@@ -96,7 +109,7 @@ def rank(
     interleave. If that ranking fails, the reader gets what is trending, and if that fails too,
     the newest articles.
     """
-    for mode, resolution in _rungs(request.query.mode, _resolve(request, snapshot, base)):
+    for mode, resolution in _rungs(request.query.mode, resolve_request(request, snapshot, base)):
         sides = resolution.interleaving or (resolution,)
         try:
             feeds = []
@@ -123,7 +136,10 @@ def _rungs(wanted: Mode, resolution: Resolution) -> Iterator[tuple[Mode, Resolut
         yield mode, replace(resolution, interleaving=None, variants={})
 
 
-def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
+def resolve_request(
+    request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig
+) -> Resolution:
+    """Return what the running experiments decide about a request."""
     query, reader = request.query, request.reader
     if (
         reader is None
@@ -171,7 +187,14 @@ def prepare_context(
         rng=rng,
         profile=profile,
         index=snapshot.index,
-        pins=snapshot.pins,
+        pins=pins_for(
+            snapshot.pins,
+            snapshot.audiences,
+            platform=request.query.platform,
+            language=request.query.language or "",
+            attributes=request.attributes if snapshot.audiences else {},
+        ),
+        boosts=snapshot.boosts,
         limits=limits_of(request.query, snapshot.editorial.limits),
         preferences=preferences,
     )

@@ -6,16 +6,17 @@ import orjson
 from apiflask import APIBlueprint
 from flask import Response, g, request
 
-from feed.catalogue.ranking_changes import change_ranking
+from feed.catalogue.ranking_changes import change_ranking, read_wanted
 from feed.domain import InvalidInputError
 from feed.editorial.editorial import RANKING, editorial_from_store
+from feed.experiments.design.design_rules import SHARED_SETTINGS
 from feed.experiments.design.lifecycle import read_experiments, running_experiments
 from feed.ranking.settings_in_force import put_in_force
 from feed.schemas import RankingPatch
 from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services
-from feed.service.setting_answers import RankingSettingsOut
+from feed.service.setting_answers import RankingPreviewOut, RankingSettingsOut
 from feed.service.setting_lines import setting_lines
 
 routes = APIBlueprint("settings", __name__, tag="Newsroom")
@@ -49,6 +50,22 @@ def patch_ranking_settings() -> Response:
     )
     services.keeper.wake()
     return _present()
+
+
+@routes.post("/v1/settings/ranking/preview")
+@routes.output(RankingPreviewOut)
+@operation(Scope.ADMIN, body=RankingPatch, problems=(409,), queued=False)
+def post_ranking_preview() -> Response:
+    """Say what a change would do: up to 100 recent requests are ranked as now and as after it.
+
+    Nothing is changed and nothing is recorded. It takes a few seconds.
+    """
+    services = current_services()
+    snapshot = services.snapshot
+    wanted = read_wanted(snapshot.ranking, read_body(RankingPatch).root)
+    preview = services.previews.preview(snapshot, snapshot.with_ranking(wanted.config))
+    unseen = sorted(SHARED_SETTINGS & wanted.values.keys())
+    return json_response(orjson.dumps(preview.to_json() | {"not_previewed": unseen}))
 
 
 def _version_seen() -> int | None:

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from flask import current_app
+from flask import current_app, g
 
 from feed.catalogue.article_service import ArticleService
+from feed.catalogue.decisions import Editor
 from feed.config import RankingConfig, Settings
+from feed.domain import StoreUnavailableError
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
+from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.visitors import DeskSessions
 from feed.service.feed_service import FeedService
 from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
+from feed.service.previews import PreviewDesk
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
-from feed.service.snapshot import SnapshotKeeper
+from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.status_report import StatusDesk
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
@@ -49,7 +53,21 @@ class Services:
     pulse_day: PulseDay
     status: StatusDesk
     desk: DeskSessions
+    previews: PreviewDesk
+    provider: IdentityProvider
     clock: Callable[[], float]
+
+    @property
+    def snapshot(self) -> LiveSnapshot:
+        """The present snapshot.
+
+        Raises:
+            StoreUnavailableError: there is none yet.
+        """
+        snapshot = self.keeper.current()
+        if snapshot is None:
+            raise StoreUnavailableError("no snapshot yet")
+        return snapshot
 
     @property
     def ranking(self) -> RankingConfig:
@@ -67,3 +85,8 @@ def current_services() -> Services:
     """Return the parts of the app that serves the present request."""
     services: Services = current_app.extensions["feed"]
     return services
+
+
+def present_editor() -> Editor:
+    """Return who calls the present route of the API, for the audit log."""
+    return Editor(g.principal.signature, current_services().clock())

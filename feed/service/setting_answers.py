@@ -38,3 +38,28 @@ class RankingSettingsOut(BaseModel):
     version: int = Field(description="how often they were changed; send it in If-Match")
     settings: list[SettingOut]
     faults: list[FaultOut]
+
+
+class MixOut(BaseModel):
+    """What stands in the first ten slots of the requests."""
+
+    slots: int
+    articles: int = Field(description="how many different ones")
+    trending: float = Field(description="share of the slots with the trending label")
+    ai_generated: float = Field(description="share of the slots with an AI-generated article")
+    mean_age_hours: float | None
+    sections: dict[str, float] = Field(description="share of the slots by section")
+
+
+class RankingPreviewOut(BaseModel):
+    """What a change would do to the feeds of recent requests."""
+
+    requests: int
+    hours: float = Field(description="how long ago the oldest request was served")
+    changed: float = Field(description="share of the requests whose first ten slots differ")
+    replaced: float = Field(description="share of the articles in these slots that are new there")
+    before: MixOut
+    after: MixOut
+    not_previewed: list[str] = Field(
+        description="settings of the change that the worker uses, so that a preview shows nothing"
+    )

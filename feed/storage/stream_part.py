@@ -51,6 +51,13 @@ class StreamPart(StorePart):
         found = zip(after_ids, replies, strict=True)
         return {p: self._decode(r) for p, r in found if r is not None}
 
+    def newest_records(self, count: int) -> list[StreamRecord]:
+        """Return at most `count` records from the end of each partition's stream."""
+        keys = [self._keys.stream(p) for p in range(self.partitions)]
+        commands = [(k, ("XREVRANGE", k, "+", "-", "COUNT", count)) for k in keys]
+        replies = self._bulk.spread(commands)
+        return [record for reply in replies if reply for record in self._decode(reply)]
+
     def trim_streams(self, up_to_ids: dict[int, str]) -> list[int]:
         """Trim several partitions' streams, in one round trip per node; return those trimmed."""
         commands = []

@@ -22,7 +22,7 @@ from feed.experiments.design.measures import CHOICES
 from feed.experiments.design.metrics import FIELDS, METRICS, PER_READER, Form
 from feed.experiments.judgement.reader_table import READER_TABLE
 from feed.schemas import EventIn
-from feed.service.access_table import markdown_access_table
+from feed.service.access_table import markdown_access_table, markdown_desk_table
 from feed.service.app import create_app
 from feed.sources.source_metrics import CHECKS  # noqa: F401 - their metrics are listed, too
 from feed.storage.archive_schema import TABLES
@@ -145,6 +145,13 @@ allows only requests about its own reader. A running service documents the param
 each route at `/docs`.
 
 {markdown_access_table(app)}
+
+## The desk
+
+These pages are for people who have [signed in](../access.md#sessions-of-the-desk). Each role may do
+what the ones before it may: analyst, editor, admin.
+
+{markdown_desk_table(app)}
 """
 
 

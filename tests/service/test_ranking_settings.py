@@ -195,3 +195,56 @@ def test_a_variant_stands_above_and_the_setting_says_so(site: Site) -> None:
         page = site.feed(f"r{number}", limit=100)
         sizes[page["experiments"]["short"]] = len(page["items"])
     assert sizes == {"control": 12, "shorter": 5}
+
+
+def test_a_preview_counts_what_changes_and_records_nothing(site: Site) -> None:
+    """Twelve articles of sections 0 to 3 by turns, a0 the newest; 5 readers asked."""
+    site.publish(12)
+    for number in range(5):
+        site.feed(f"r{number}", mode="latest")
+    length = sum(site.store.stream_lengths())
+    answer = site.client.post(f"{URL}/preview", json={"max_age_hours": 4 / 60, "slate_size": 5})
+    assert answer.status_code == 200, answer.json
+    found = answer.json
+    assert (found["requests"], found["not_previewed"]) == (5, [])
+    assert (found["changed"], found["replaced"]) == (1.0, 0.0), "five of the ten remain"
+    assert (found["before"]["slots"], found["after"]["slots"]) == (50, 25)
+    assert (found["before"]["articles"], found["after"]["articles"]) == (10, 5)
+    assert found["before"]["mean_age_hours"] == pytest.approx(4.5 / 60)
+    assert found["after"]["mean_age_hours"] == pytest.approx(2 / 60)
+    assert found["before"]["sections"] == {
+        "section-0": 0.3,
+        "section-1": 0.3,
+        "section-2": 0.2,
+        "section-3": 0.2,
+    }
+    assert found["after"]["sections"]["section-0"] == 0.4
+    assert sum(site.store.stream_lengths()) == length
+    assert site.store.read_editorial() == {}
+
+
+def test_a_preview_of_no_change_finds_none_even_with_exploration(site: Site) -> None:
+    site.publish(60)
+    for number in range(4):
+        site.feed(f"r{number}")
+    found = site.client.post(f"{URL}/preview", json={"trending_half_life_minutes": 60}).json
+    assert (found["requests"], found["changed"], found["replaced"]) == (4, 0.0, 0.0)
+    assert found["before"] == found["after"]
+    assert found["not_previewed"] == ["trending_half_life_minutes"]
+
+
+def test_requests_that_are_in_the_archive_alone_are_previewed_too(site: Site) -> None:
+    site.publish(12)
+    for number in range(3):
+        site.feed(f"r{number}", device="mobile", section="section-1")
+    for _ in range(2):
+        site.clock.now += 60
+        site.work()
+    assert sum(site.store.stream_lengths()) == 0
+    assert site.client.post(f"{URL}/preview", json={"slate_size": 2}).json["requests"] == 3
+
+
+def test_a_preview_of_a_bad_value_names_the_field(site: Site) -> None:
+    refused = site.client.post(f"{URL}/preview", json={"slate_size": 0})
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["field"] == "slate_size"

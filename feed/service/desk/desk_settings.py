@@ -2,13 +2,182 @@
 
 from __future__ import annotations
 
-from feed.catalogue.ranking_changes import SUBJECT, undo_ranking_change
-from feed.service.desk.desk_shell import desk_blueprint
+from collections.abc import Mapping
+
+from flask import Response, g, redirect, request
+
+from feed.catalogue.ranking_changes import (
+    SUBJECT,
+    change_ranking,
+    nested,
+    read_wanted,
+    undo_ranking_change,
+)
+from feed.domain import InvalidInputError
+from feed.editorial.editorial import RANKING, editorial_from_store
+from feed.experiments.design.design_rules import SHARED_SETTINGS
+from feed.ranking.settings_in_force import WEIGHT, put_in_force, value_of
+from feed.service.desk.desk_access import desk_page
+from feed.service.desk.desk_shell import desk_blueprint, render, say
 from feed.service.desk.undo import ADMIN_ONLY, UNDOERS
-from feed.service.services import Services
+from feed.service.desk.visitors import Role, Visitor
+from feed.service.previews import Preview
+from feed.service.services import Services, current_services
+from feed.service.setting_lines import SettingLine, setting_lines
+from feed.settings_text import setting_text
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("settings")
+ADDRESS = "/desk/settings"
+NOT_SETTINGS = frozenset({"form_token", "version"})
+"""Fields of the forms that are no settings."""
+
+
+@pages.get(ADDRESS)
+@desk_page(Role.ANALYST)
+def show_settings() -> Response:
+    """Show every ranking setting."""
+    return _page()
+
+
+@pages.post(f"{ADDRESS}/preview")
+@desk_page(Role.ADMIN)
+def preview_settings() -> Response:
+    """Show what a change would do, before it is made."""
+    services, given = current_services(), _given()
+    snapshot = services.snapshot
+    editorial = editorial_from_store(services.store.read_editorial())
+    present = put_in_force(services.settings.ranking, editorial.ranking)
+    patch = _changed(given, setting_lines(present, ()))
+    if not patch:
+        say("Nothing was changed: every field says what is in force.")
+        return redirect(ADDRESS, 303)  # type: ignore[return-value]
+    try:
+        wanted = read_wanted(present, nested(patch))
+    except InvalidInputError as error:
+        return _page(given, error)
+    before, after = snapshot.with_ranking(present.config), snapshot.with_ranking(wanted.config)
+    moves = [
+        (n, setting_text(value_of(present.config, n)), setting_text(value_of(wanted.config, n)))
+        for n in patch
+    ]
+    return render(
+        "desk/settings_preview.html",
+        room="settings",
+        moves=moves,
+        fields={name: "" if value is None else value for name, value in patch.items()},
+        version=editorial.versions.get(RANKING, 0),
+        lines=preview_lines(services.previews.preview(before, after)),
+        unseen=sorted(SHARED_SETTINGS & patch.keys()),
+        running=[experiment.name for experiment in snapshot.experiments],
+    )
+
+
+@pages.post(ADDRESS)
+@desk_page(Role.ADMIN)
+def apply_settings() -> Response:
+    """Make the change that was previewed."""
+    services, given = current_services(), _given()
+    visitor: Visitor = g.visitor
+    version = request.form.get("version", "")
+    try:
+        entry = change_ranking(
+            services.store,
+            services.settings.ranking,
+            nested({name: text or None for name, text in given.items()}),
+            now=services.clock(),
+            by=visitor.name,
+            version=int(version) if version.isdecimal() else None,
+        )
+    except InvalidInputError as error:
+        return _page(given, error)
+    services.keeper.wake()
+    if entry is None:
+        say("Nothing was changed: this was in force already.")
+    else:
+        names = ", ".join(entry.after or {})
+        say(f"Changed: {names}. Every web process uses it within a second.", undo=entry)
+    return redirect(ADDRESS, 303)  # type: ignore[return-value]
+
+
+def preview_lines(found: Preview) -> list[str]:
+    """Return a preview in sentences."""
+    if not found.requests:
+        return ["No feed was asked for in the last 24 hours, so there is nothing to compare."]
+    before, after = found.before, found.after
+    lines = [
+        (
+            f"{found.requests} requests of the last {max(found.hours, 0.1):.1f} hours were ranked"
+            " again, as now and as after the change."
+        ),
+        (
+            f"{found.changed:.0%} of the first tens change;"
+            f" {found.replaced:.0%} of their articles are new there."
+        ),
+        f"Trending articles: {before.trending:.1%} → {after.trending:.1%} of the slots.",
+        f"AI-generated articles: {before.ai_generated:.1%} → {after.ai_generated:.1%}.",
+        f"Different articles: {before.articles} → {after.articles}.",
+    ]
+    if before.mean_age_hours is not None and after.mean_age_hours is not None:
+        lines.append(f"Mean age: {before.mean_age_hours:.1f} h → {after.mean_age_hours:.1f} h.")
+    for name in list(before.sections | after.sections)[:8]:
+        old, new = before.sections.get(name, 0.0), after.sections.get(name, 0.0)
+        lines.append(f"Section {name}: {old:.1%} → {new:.1%}.")
+    return lines
+
+
+def _page(
+    given: Mapping[str, str] | None = None, error: InvalidInputError | None = None
+) -> Response:
+    services, visitor = current_services(), g.visitor
+    found = put_in_force(
+        services.settings.ranking,
+        editorial_from_store(services.store.read_editorial()).ranking,
+    )
+    snapshot = services.keeper.current()
+    running = snapshot.experiments if snapshot else ()
+    lines = setting_lines(found, running)
+    return render(
+        "desk/settings.html",
+        room="settings",
+        status=422 if error else 200,
+        plain=[line for line in lines if not line.name.startswith(WEIGHT)],
+        weights=[line for line in lines if line.name.startswith(WEIGHT)],
+        faults=found.faults,
+        running=[experiment.name for experiment in running],
+        may_change=visitor.may(Role.ADMIN),
+        given=given or {},
+        wrong={error.field_name: error.rule} if error else {},
+        text=setting_text,
+        ranges={line.name: range_text(line) for line in lines},
+    )
+
+
+def range_text(line: SettingLine) -> str:
+    """Return the range of a setting in words."""
+    if line.kind == "flag":
+        return "yes or no"
+    if line.most is None:
+        return "any number"
+    return f"{line.least:g} to {line.most:g}"
+
+
+def _given() -> dict[str, str]:
+    """Return the fields of the form that are settings, without white space around."""
+    return {
+        name: text.strip()[:100] for name, text in request.form.items() if name not in NOT_SETTINGS
+    }
+
+
+def _changed(given: Mapping[str, str], lines: list[SettingLine]) -> dict[str, str | None]:
+    """Return what a form says otherwise than what is in force; an empty field takes back."""
+    held = {line.name: line for line in lines}
+    changed: dict[str, str | None] = {}
+    for name, text in given.items():
+        line = held.get(name)
+        if line is None or text.lower() != setting_text(line.value).lower():
+            changed[name] = text or None
+    return {n: v for n, v in changed.items() if v is not None or n not in held or held[n].change}
 
 
 def undo_settings(services: Services, entry: AuditEntry, by: str) -> AuditEntry:

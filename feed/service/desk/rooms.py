@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from feed.service.desk import desk_audit, desk_front_page, desk_now, desk_settings, sign_in, undo
+from feed.service.desk import (
+    desk_articles,
+    desk_audit,
+    desk_front_page,
+    desk_now,
+    desk_settings,
+    desk_sources,
+    sign_in,
+    undo,
+)
 
 DESK_PAGES = tuple(
     module.pages
@@ -11,7 +20,9 @@ DESK_PAGES = tuple(
         undo,
         desk_now,
         desk_front_page,
+        desk_articles,
         desk_settings,
+        desk_sources,
         desk_audit,
     )
 )

@@ -14,7 +14,7 @@ const clock = new ServiceClock();
 
 export class Api {
   /** Sent with every request; the form for a key adds to it. */
-  headers = rememberedKey();
+  headers = credentials();
   #asking = null;
 
   /**
@@ -58,6 +58,13 @@ export class Api {
     this.#asking ??= askForKey(this, problem).finally(() => (this.#asking = null));
     return this.#asking;
   }
+}
+
+/** A key given in this tab, or else what makes the session of the desk count. */
+function credentials() {
+  const key = rememberedKey();
+  const token = document.querySelector("meta[name=form-token]")?.content;
+  return key.Authorization || !token ? key : { "X-Form-Token": token };
 }
 
 /** @returns {Promise<boolean>} whether a key was given */
