@@ -218,8 +218,7 @@ class TrendingEntry:
     `readers` distinct readers in about the last `window_minutes`, as many as the test counted
     (further ones of one network may not count); `expected` is what the article's and the site's
     usual rate foretold; `lift` their smoothed ratio; `p_value` the tail probability of the test;
-    `score` in [0, 1] is what the boost uses; `labelled` says whether the label is on, `since`
-    (epoch seconds) from when.
+    `score` in [0, 1] is what the boost uses; `labelled`: the label is on, since `since` (epoch s).
     """
 
     article_id: str

@@ -118,9 +118,7 @@ class FeedOut(BaseModel):
     window: WindowOut | None = Field(
         None, description="present only if too few articles were young enough for this reader"
     )
-    limits: list[LimitStateOut] | None = Field(
-        None, description="the newsroom's limits on front pages; left out where none hold"
-    )
+    limits: list[LimitStateOut] | None = Field(None, description="left out where none hold")
 
 
 class EventResult(BaseModel):

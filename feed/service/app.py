@@ -47,6 +47,7 @@ from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.rooms import DESK_PAGES
 from feed.service.desk.visitors import SESSION_SECRET, DeskSessions
 from feed.service.feed_service import FeedService
+from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
 from feed.service.operations import (
     DESCRIPTION,
@@ -213,6 +214,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
+        front_page=FrontPageDesk(settings, clock),
         provider=provider,
         pulse=pulse,
         pulse_day=PulseDay(store, clock),

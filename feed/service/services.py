@@ -19,6 +19,7 @@ from feed.service.cors import CrossOrigin
 from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.visitors import DeskSessions
 from feed.service.feed_service import FeedService
+from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
 from feed.service.previews import PreviewDesk
@@ -48,6 +49,7 @@ class Services:
     cross_origin: CrossOrigin
     admission: AdmissionQueue
     plans: PlanDesk
+    front_page: FrontPageDesk
     pulse: Pulse
     pulse_day: PulseDay
     status: StatusDesk

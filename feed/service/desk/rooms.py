@@ -5,6 +5,7 @@ from __future__ import annotations
 from feed.service.desk import (
     desk_articles,
     desk_audit,
+    desk_front_page,
     desk_now,
     desk_readers,
     desk_settings,
@@ -20,6 +21,7 @@ DESK_PAGES = tuple(
         sign_in,
         undo,
         desk_now,
+        desk_front_page,
         desk_articles,
         desk_readers,
         desk_simulation,
