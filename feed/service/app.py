@@ -27,6 +27,7 @@ from feed.service import (
     routes_control,
     routes_experiments,
     routes_feed,
+    routes_models,
     routes_ops,
     routes_plan,
     routes_reports,
@@ -42,6 +43,7 @@ from feed.service.cors import CrossOrigin
 from feed.service.credentials import TRUSTED
 from feed.service.desk.rooms import DESK_PAGES
 from feed.service.desk.visitors import SESSION_SECRET, DeskSessions
+from feed.service.drift import DriftDesk
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.operations import (
@@ -164,6 +166,7 @@ def create_app(
         routes_plan,
         routes_sources,
         routes_settings,
+        routes_models,
         routes_reports,
         routes_ops,
     ):
@@ -190,6 +193,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
     sources, pulse = SourceDirectory(store), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
+    recorded = RecordedRequests(settings, store, clock)
     feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng())
     return Services(
         settings=settings,
@@ -209,7 +213,8 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         pulse_day=PulseDay(store, clock),
         status=StatusDesk(present),
         desk=desk,
-        previews=PreviewDesk(feeds.turn, RecordedRequests(settings, store, clock), clock),
+        previews=PreviewDesk(feeds.turn, recorded, clock),
+        drift=DriftDesk(feeds.turn, recorded, clock),
         clock=clock,
     )
 

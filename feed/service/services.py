@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from flask import current_app
 
 from feed.catalogue.article_service import ArticleService
 from feed.config import RankingConfig, Settings
 from feed.domain import StoreUnavailableError
+from feed.models.registry import ModelRegistry
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
 from feed.service.desk.visitors import DeskSessions
+from feed.service.drift import DriftDesk
 from feed.service.feed_service import FeedService
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
@@ -50,7 +53,18 @@ class Services:
     status: StatusDesk
     desk: DeskSessions
     previews: PreviewDesk
+    drift: DriftDesk
     clock: Callable[[], float]
+
+    @property
+    def models_dir(self) -> Path:
+        """Where the models and the training runs are."""
+        return self.settings.data_dir / "models"
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The published models."""
+        return ModelRegistry(self.models_dir)
 
     @property
     def snapshot(self) -> LiveSnapshot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feed.service.desk import desk_audit, desk_now, desk_settings, sign_in, undo
+from feed.service.desk import desk_audit, desk_models, desk_now, desk_settings, sign_in, undo
 
 DESK_PAGES = tuple(
     module.pages
@@ -10,6 +10,7 @@ DESK_PAGES = tuple(
         sign_in,
         undo,
         desk_now,
+        desk_models,
         desk_settings,
         desk_audit,
     )
