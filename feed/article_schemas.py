@@ -114,6 +114,12 @@ class ArticleChangesIn(ArticleBody):
         "sends the article",
     )
 
+    hold: bool = Field(
+        False,
+        description="true: later deliveries without an origin leave these fields alone, too, until "
+        "they are released",
+    )
+
     @model_validator(mode="after")
     def _names_each_once(self) -> ArticleChangesIn:
         if both := sorted(self.model_fields_set & set(self.release)):

@@ -55,6 +55,7 @@ COMMANDS = {
     "health": CommandEntry(
         "feed.commands.health", "health", "Say whether a part of the service works."
     ),
+    "top": CommandEntry("feed.commands.top", "top", "Show what is going on, in the terminal."),
     "settings": CommandEntry(
         "feed.commands.settings", "settings", "Show every setting and its value."
     ),

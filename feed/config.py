@@ -142,6 +142,18 @@ class Settings:
     public_metrics: bool = setting(
         False, "whether /metrics and /v1/about-ranking are open to callers without a key"
     )
+    oidc_issuer: str = setting(
+        "",
+        "https address of the OpenID Connect provider at which people sign in to the desk; "
+        "empty: only API keys open it",
+    )
+    oidc_client_id: str = setting("", "name of this installation at the OpenID Connect provider")
+    oidc_client_secret: str = setting("", "its secret there; empty: the provider asks for none")
+    oidc_roles: str = setting(
+        "",
+        "the claim that decides who may do what on the desk, and the role that each of its values "
+        "gives: groups: editors=editor, admins=admin",
+    )
     cursor_secret: str = setting(
         "", "key that signs cursors; empty: feed makes one and keeps it in the store"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -70,6 +70,7 @@ class ReasonCode(StrEnum):
     POPULAR = "popular"
     NEW = "new"
     EDITORS_PICK = "editors_pick"
+    EDITORS_LIMIT = "editors_limit"
     EXPLORE = "explore"
 
 
@@ -186,7 +187,7 @@ class Preferences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """An editor's pick: this article at this slot (0-based) between two times (epoch seconds)."""
+    """An editor's pick: an article at a slot (0-based) between two times, for an audience."""
 
     article_id: str
     slot: int
@@ -194,6 +195,9 @@ class Pin:
     ends_at: float
     section: str = ""
     author: str = ""
+    platforms: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,8 +239,7 @@ class TrendingEntry:
 class Slots:
     """The slots of one slate, best first, as columns of one length.
 
-    A slate has ten times as many slots as the page that is shown of it. As columns, the others
-    cost no object each, neither when the slate is made nor when it is read again.
+    A slate has ten times as many slots as its page; as columns, the others cost no object each.
 
     Attributes:
         article_ids: which article stands there; none twice.
@@ -247,8 +250,7 @@ class Slots:
         trending: it carried the trending label.
         explored: it was drawn by chance.
         pinned: an editor put it there.
-        propensities: exact probability with which this article came to this slot; 1.0 where
-            nothing was drawn by chance.
+        propensities: exact probability of this article at this slot; 1.0 where none was drawn.
     """
 
     article_ids: Sequence[str]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
 from feed.custom_data import check_attributes
 from feed.domain import Preferences
-from feed.schemas import Id, Input, Language, Names
+from feed.schemas import MAX_PAGE, FeedQuery, Id, Input, Label, Language, Names, Query
 
 
 class MergeBody(Input):
@@ -74,3 +74,43 @@ class AttributesBody(Input):
             examples=[{"subscriber": "yes", "region": "north"}],
         ),
     ]
+
+
+class SimulatedReaderIn(Input):
+    """A reader who does not exist, and what their feed is ranked with."""
+
+    read: Annotated[list[Id], Field(max_length=50)] = Field(
+        default_factory=list, description="articles they read, the last one most recently"
+    )
+    followed_sections: Names = Field(default_factory=list)
+    followed_sources: Names = Field(default_factory=list)
+    settings: Annotated[dict[str, Any], Field(max_length=50)] = Field(
+        default_factory=dict, description="ranking settings that differ from the installation's"
+    )
+
+
+class SimulationIn(Input):
+    """Two readers who do not exist; what is left out is as for a new reader."""
+
+    first: SimulatedReaderIn = Field(default_factory=SimulatedReaderIn)
+    second: SimulatedReaderIn = Field(default_factory=SimulatedReaderIn)
+    section: Label = ""
+    language: Language | None = None
+    device: Annotated[str, Field(max_length=64)] = ""
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
+
+
+class AccountQuery(Query):
+    """The request that a feed is accounted for."""
+
+    section: Label = ""
+    language: Language | None = None
+    device: Annotated[str, Field(max_length=64)] = ""
+    page_article_id: Id | None = Field(
+        None, description="the article that the reader is reading, for a feed on its page"
+    )
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
+
+    def feed_query(self, user_id: str) -> FeedQuery:
+        """Return the request of a reader."""
+        return FeedQuery(user_id=user_id, **self.model_dump())

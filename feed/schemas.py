@@ -23,7 +23,7 @@ from feed.custom_data import (
     check_event,
     read_attributes,
 )
-from feed.domain import Event, EventKind, Mode, Pin
+from feed.domain import Event, EventKind, Mode
 
 MAX_EVENTS = 500
 MAX_SOURCES = 500
@@ -229,36 +229,6 @@ class SourcesIn(Input):
     """One to 500 sources; if one is invalid, none is added."""
 
     sources: Annotated[list[SourceIn], Field(min_length=1, max_length=MAX_SOURCES)]
-
-
-class PinIn(Input):
-    """An article that an editor puts into one slot, between two times."""
-
-    article_id: Id
-    slot: Annotated[int, Field(ge=0, lt=MAX_PAGE, description="0 is the top")]
-    starts_at: Time
-    ends_at: Time
-    section: Label = Field(
-        "", description="the pin applies only to feeds of this section; empty: to all feeds"
-    )
-    author: Annotated[str, Field(max_length=256)] = ""
-
-    def to_pin(self) -> Pin:
-        """Return the pin of the domain."""
-        return Pin(
-            article_id=self.article_id,
-            slot=self.slot,
-            starts_at=self.starts_at.timestamp(),
-            ends_at=self.ends_at.timestamp(),
-            section=self.section,
-            author=self.author,
-        )
-
-
-class PinsIn(Input):
-    """The complete list of pins."""
-
-    pins: Annotated[list[PinIn], Field(max_length=200)]
 
 
 class Query(BaseModel):

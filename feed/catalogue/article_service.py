@@ -10,11 +10,18 @@ from dataclasses import replace
 import numpy as np
 
 from feed.arrays import Matrix
+from feed.catalogue.decisions import TAKEN_BACK, Editor, article_subject, change_entry, reversal
 from feed.catalogue.merging import change_fields, merge_submission
-from feed.domain import AgeFrom, NotFoundError, StoreUnavailableError, Submission
+from feed.domain import (
+    AgeFrom,
+    ConflictError,
+    NotFoundError,
+    StoreUnavailableError,
+    Submission,
+)
 from feed.features.embeddings import Encoder, article_text
 from feed.storage.catalogue_part import WAITING
-from feed.storage.records import StoredArticle, WriteOutcome
+from feed.storage.records import AuditEntry, StoredArticle, WriteOutcome
 from feed.storage.redis_store import RedisStore
 
 PUBLISHER = "publisher"
@@ -30,6 +37,11 @@ CREATED, UPDATED, UNCHANGED, ERASED = "created", "updated", "unchanged", "erased
 
 _NO_ENCODER = "none"
 
+ALLOWED = "allowed again"
+"""What the audit log says was done to an erased article that may be written again."""
+
+Note = Callable[[StoredArticle | None, StoredArticle], AuditEntry | None]
+"""Takes an article before and after a change; returns the entry about it, None for no entry."""
 Revise = Callable[[str, StoredArticle | None], StoredArticle | None]
 """Takes an id and the article as it is; returns it as it is to be, None to write nothing."""
 
@@ -104,21 +116,31 @@ class ArticleService:
         return [statuses[one.article.article_id] for one in submissions]
 
     def patch(
-        self, submission: Submission, now: float, released: frozenset[str] = frozenset()
-    ) -> str:
-        """Set the given fields of one article for the API; return updated or unchanged.
+        self,
+        submission: Submission,
+        editor: Editor,
+        released: frozenset[str] = frozenset(),
+        *,
+        hold: bool = False,
+        action: str = "changed",
+    ) -> AuditEntry | None:
+        """Set the given fields of one article by hand; return the entry, None if nothing changed.
 
         Args:
             submission: the fields; `given` says which.
-            now: epoch seconds.
-            released: fields that sources may change again.
+            editor: who does it.
+            released: fields that sources and deliveries may change again.
+            hold: whether later deliveries of the API leave the given fields alone, too.
+            action: what the audit log calls it.
 
         Raises:
             NotFoundError: there is no article of that id.
         """
         return self._change_one(
             submission.article.article_id,
-            lambda stored: change_fields(stored, submission, released, now),
+            lambda stored: change_fields(stored, submission, released, editor.at, hold=hold),
+            editor,
+            action,
         )
 
     def read(self, article_id: str) -> StoredArticle:
@@ -132,38 +154,66 @@ class ArticleService:
             raise NotFoundError("no such article")
         return stored
 
-    def retract(self, article_id: str) -> None:
+    def retract(self, article_id: str, editor: Editor, *, hold: bool = False) -> AuditEntry | None:
         """Remove an article from every feed; it can still be read, marked as retracted.
+
+        With `hold`, it stays retracted even if the newsroom delivers it again as not retracted.
+
+        Returns:
+            The entry of the audit log; None if it was retracted already.
 
         Raises:
             NotFoundError: there is none of that id.
         """
-        self._change_one(article_id, lambda stored: _with_retracted(stored, retracted=True))
+        return self._change_one(
+            article_id,
+            lambda stored: _with_retracted(stored, retracted=True, hold=hold),
+            editor,
+            "retracted",
+        )
 
-    def erase(self, article_id: str, now: float) -> None:
+    def erase(self, article_id: str, editor: Editor) -> None:
         """Remove an article, and let nobody write it again until it is restored.
 
         Raises:
             NotFoundError: there is none of that id.
         """
-        if not self._store.erase_article(article_id, now):
+        entry = editor.entry(ERASED, article_subject(article_id))
+        if not self._store.erase_article(article_id, entry):
             raise NotFoundError("no such article")
         self._on_change()
 
-    def restore(self, article_id: str) -> bool:
-        """Take back a retraction or an erasure; return whether there was one.
+    def restore(self, article_id: str, editor: Editor) -> AuditEntry | None:
+        """Take back a retraction or an erasure; return the entry, None if there was neither.
 
         An erased article may be written again from then on.
 
         Raises:
             NotFoundError: there is no article of that id, and none was erased.
         """
-        if self._store.restore_article(article_id):
-            return True
-        restored = self._change_one(
-            article_id, lambda stored: _with_retracted(stored, retracted=False)
+        entry = editor.entry(ALLOWED, article_subject(article_id))
+        if self._store.restore_article(article_id, entry):
+            return entry
+        return self._change_one(
+            article_id,
+            lambda stored: _with_retracted(stored, retracted=False, hold=False),
+            editor,
+            "restored",
         )
-        return restored != UNCHANGED
+
+    def take_back(self, entry: AuditEntry, editor: Editor) -> AuditEntry:
+        """Take back what an entry of the audit log did to an article; return the new entry.
+
+        Raises:
+            NotFoundError: there is no such article any more.
+            ConflictError: it was changed since, or the log does not hold what it was before.
+        """
+        article_id = entry.subject.partition("/")[2]
+        change = reversal(entry, editor.at)
+        done = self._change_one(article_id, change, editor, TAKEN_BACK)
+        if done is None:
+            raise ConflictError("the article is already as it was before")
+        return done
 
     def encode(self, article_ids: Sequence[str]) -> int:
         """Encode again those articles whose vectors come from another encoder; return how many."""
@@ -174,26 +224,45 @@ class ArticleService:
         """Encode some of the articles that wait to be encoded; return how many."""
         return self.encode(self._store.unencoded_articles(ENCODED_IN_TURN))
 
-    def _change_one(self, article_id: str, change: Callable[[StoredArticle], StoredArticle]) -> str:
+    def _change_one(
+        self,
+        article_id: str,
+        change: Callable[[StoredArticle], StoredArticle],
+        editor: Editor,
+        action: str,
+    ) -> AuditEntry | None:
+        entries: list[AuditEntry] = []
+
+        def note(before: StoredArticle | None, after: StoredArticle) -> AuditEntry | None:
+            if before is None:
+                return None
+            entries.append(change_entry(before, after, editor, action))
+            return entries[-1]
+
         status = self._change(
-            [article_id], lambda _, stored: None if stored is None else change(stored)
+            [article_id], lambda _, stored: None if stored is None else change(stored), note=note
         )[article_id]
         if status == ERASED:
             raise NotFoundError("no such article")
-        return status
+        return entries[-1] if status == UPDATED else None
 
     def _change(
-        self, article_ids: Sequence[str], revise: Revise, most_texts: int | None = None
+        self,
+        article_ids: Sequence[str],
+        revise: Revise,
+        most_texts: int | None = None,
+        note: Note = lambda _before, _after: None,
     ) -> dict[str, str]:
         """Write revised articles; return the status of each, `erased` if it must not be written.
 
-        If more than `most_texts` have to be encoded, they are left for `encode_waiting`.
+        If more than `most_texts` have to be encoded, they are left for `encode_waiting`. `note`
+        makes the entries of the audit log.
         """
         statuses: dict[str, str] = {}
         vectors: dict[str, Matrix] = {}
         waiting = list(article_ids)
         for _ in range(ATTEMPTS):
-            waiting = self._attempt(waiting, revise, vectors, statuses, most_texts)
+            waiting = self._attempt(waiting, revise, vectors, statuses, most_texts, note)
             if not waiting:
                 break
         if {CREATED, UPDATED} & set(statuses.values()):
@@ -209,6 +278,7 @@ class ArticleService:
         vectors: dict[str, Matrix],
         statuses: dict[str, str],
         most_texts: int | None,
+        note: Note,
     ) -> list[str]:
         """Try one change of articles; return those that somebody else changed meanwhile."""
         states = dict(zip(article_ids, self._store.read_states(article_ids), strict=True))
@@ -226,7 +296,11 @@ class ArticleService:
             else:
                 changed.append(stored)
         ids = [stored.article.article_id for stored in changed]
-        outcomes = self._store.write_articles(changed, [states[one].digest for one in ids])
+        outcomes = self._store.write_articles(
+            changed,
+            [states[one].digest for one in ids],
+            [note(states[one].stored, revised) for one, revised in zip(ids, changed, strict=True)],
+        )
         for article_id, outcome in zip(ids, outcomes, strict=True):
             if outcome is WriteOutcome.WRITTEN:
                 is_new = states[article_id].stored is None
@@ -282,8 +356,10 @@ def _describe(draft: StoredArticle, encoder_name: str) -> StoredArticle:
     return replace(draft, embedding=vector, encoder=encoder_name, text_hash=digest)
 
 
-def _with_retracted(stored: StoredArticle, *, retracted: bool) -> StoredArticle:
+def _with_retracted(stored: StoredArticle, *, retracted: bool, hold: bool) -> StoredArticle:
     if stored.article.retracted == retracted:
         return stored
+    field = frozenset({"retracted"})
+    held = stored.held | field if hold else stored.held - field
     article = replace(stored.article, retracted=retracted)
-    return replace(stored, article=article, owned=stored.owned | {"retracted"})
+    return replace(stored, article=article, owned=stored.owned | field, held=held)

@@ -59,9 +59,22 @@ def merge_submission(
 
 
 def change_fields(
-    previous: StoredArticle, submission: Submission, released: Iterable[str], now: float
+    previous: StoredArticle,
+    submission: Submission,
+    released: Iterable[str],
+    now: float,
+    *,
+    hold: bool = False,
 ) -> StoredArticle:
-    """Return an article with the given fields set by the API, and others given back to sources."""
+    """Return an article with the given fields set by the API, and others given back to sources.
+
+    Args:
+        previous: the article as it is.
+        submission: the fields to set.
+        released: fields that sources, and the API's deliveries, may change again.
+        now: epoch seconds.
+        hold: whether the API's later deliveries leave the given fields alone, too.
+    """
     given = submission.given & ALL_FIELDS
     source = _rounded(submission.article)
     article = replace(previous.article, **{name: getattr(source, name) for name in given})
@@ -75,6 +88,7 @@ def change_fields(
         article=article,
         origins=origins,
         owned=(previous.owned | given) - released,
+        held=(previous.held | given if hold else previous.held) - released,
         fresh_at=fresh_since(previous, article, updated_at, now, AgeFrom.UPDATED),
     )
 
@@ -105,11 +119,12 @@ def _first(article: Article, given: frozenset[str], origin: str, now: float) -> 
 def _replaced(previous: StoredArticle, article: Article, given: frozenset[str]) -> StoredArticle:
     """Return an article as the API sends it; what differs from before is the API's from now on."""
     before = previous.article
-    kept: dict[str, Any] = {
-        name: getattr(before, name) for name in ("published_at", "retracted") if name not in given
-    }
+    left_out = {"published_at", "retracted"} - given
+    kept: dict[str, Any] = {name: getattr(before, name) for name in left_out | previous.held}
     for name in _TIMES:
-        if name in given and _is_same_time(getattr(before, name), getattr(article, name)):
+        if name in given - previous.held and _is_same_time(
+            getattr(before, name), getattr(article, name)
+        ):
             kept[name] = getattr(before, name)
     article = replace(article, **kept)
     changed = {name for name in given if getattr(article, name) != getattr(before, name)}

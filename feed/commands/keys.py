@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from feed.catalogue.decisions import Editor
 from feed.commands.errors import one_line_errors
-from feed.commands.opening import chosen_settings, open_store
+from feed.commands.opening import chosen_settings, command_line_user, open_store
 from feed.domain import check_id, format_time
 from feed.service.api_keys import KeyRing, hash_key, make_key, parse_keys
 from feed.service.credentials import KEY_SCOPES, Scope
@@ -62,7 +63,7 @@ def add(name: str, scope: str, data: Path | None) -> None:
         settings = chosen_settings(data)
         with open_store(settings) as store:
             key = _ring(store, settings.api_keys, settings.site_key).add(
-                name, Scope(scope), time.time()
+                name, Scope(scope), Editor(command_line_user(), time.time())
             )
     click.echo(f"key: {key}")
 
@@ -75,7 +76,9 @@ def revoke(name: str, data: Path | None) -> None:
     with one_line_errors():
         settings = chosen_settings(data)
         with open_store(settings) as store:
-            _ring(store, settings.api_keys, settings.site_key).remove(name, time.time())
+            _ring(store, settings.api_keys, settings.site_key).remove(
+                name, Editor(command_line_user(), time.time())
+            )
     click.echo(f"revoked: {name}")
 
 

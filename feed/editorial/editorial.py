@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feed.editorial.boosts import Boost
+from feed.editorial.editorial_limits import Limit, limit_from_json
 from feed.editorial.setting_changes import SettingChange, read_changes
 
-BOOSTS, RANKING = "boosts", "ranking"
+BOOSTS, LIMITS, RANKING = "boosts", "limits", "ranking"
 """Names of the values in the store."""
 
 
@@ -19,11 +20,13 @@ class Editorial:
 
     Attributes:
         boosts: By article id.
+        limits: On front pages.
         ranking: Changed settings of the ranking, by name.
         versions: How often each value was written; a change is made to the version that was read.
     """
 
     boosts: Mapping[str, Boost] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
     ranking: Mapping[str, SettingChange] = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=dict)
 
@@ -36,6 +39,7 @@ def editorial_from_store(values: Mapping[str, tuple[int, Any]]) -> Editorial:
 
     return Editorial(
         boosts={b["article_id"]: Boost(**b) for b in value(BOOSTS) or ()},
+        limits=tuple(limit_from_json(one) for one in value(LIMITS)),
         ranking=read_changes(value(RANKING)),
         versions={name: version for name, (version, _) in values.items()},
     )

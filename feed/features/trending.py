@@ -166,13 +166,15 @@ class TrendingDetector:
     ) -> TrendingState:
         """Return what trends now; labels that were on may stay on (hysteresis).
 
+        A sponsored article never trends: its readers may have been paid for.
+
         Args:
             counters: decayed distinct readers, by row.
-            pool: the articles; only live ones are considered.
+            pool: the articles; only live ones that are not sponsored are considered.
             now: epoch seconds.
             bound: how many of those readers do not count, where that was weighed; the same rows.
         """
-        rows = np.flatnonzero(pool.live[: pool.size])
+        rows = np.flatnonzero(pool.live[: pool.size] & ~pool.sponsored[: pool.size])
         clicks = counters.clicks(rows, now)
         site = counters.site_clicks(now)
         weighed = np.zeros(len(rows), np.bool_)

@@ -146,6 +146,15 @@ def from_followed(
     return first_of_each(rows[by_section | by_source], pool.size)[:limit]
 
 
+def from_boosts(
+    context: RankingContext, situation: Situation, config: RankingConfig, limit: int
+) -> Rows:
+    """Articles that editors boost, the most boosted first."""
+    del config
+    raised = context.boosts.raised(context.request.now)
+    return first_eligible(raised, situation.eligible.mask, limit) if raised.size else _none()
+
+
 def from_exploration(
     context: RankingContext, situation: Situation, config: RankingConfig, limit: int
 ) -> Rows:
@@ -181,7 +190,7 @@ PERSONAL_SOURCES: dict[str, Source] = {
     "followed": from_followed,
 }
 """Sources that start from the reader's history or preferences."""
-SOURCES: dict[str, Source] = {**PERSONAL_SOURCES, **COMMON_SOURCES}
+SOURCES: dict[str, Source] = {**PERSONAL_SOURCES, **COMMON_SOURCES, "boosts": from_boosts}
 
 
 TURNS = {

@@ -10,6 +10,7 @@ import numpy as np
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.domain import Pin
+from feed.editorial.editorial_limits import Limit
 from feed.features.covisitation import CovisitVotes
 from feed.features.profile import EMPTY_PROFILE, NO_PREFERENCES, PreferenceCodes, Profile
 from feed.features.request_context import RequestContext
@@ -18,6 +19,7 @@ from feed.features.trending import TrendingState
 from feed.models.ranker import Ranker, default_ranker
 from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
 from feed.models.view import PackedVectors, RankingView
+from feed.ranking.boosted_rows import NO_BOOSTS, BoostedRows
 from feed.ranking.eligibility import Eligibility, find_eligible
 from feed.ranking.live_index import LiveIndex, build_index
 
@@ -35,9 +37,11 @@ class RankingContext:
         rng: where exploration draws from.
         index: the orders of this snapshot; made here when None (make it once per snapshot).
         pins: editors' picks, honoured in mode `personalized` only.
+        limits: the newsroom's, on front pages; honoured in mode `personalized` only.
         ranker: replaces the model's ranker.
         withdrawn: rows that must not be shown although the snapshot has them live (retracted
             since).
+        boosts: articles that editors boost or bury, in mode `personalized` only.
         preferences: stated preferences that hold in the modes that touch no profile: languages, and
             what is muted.
     """
@@ -50,8 +54,10 @@ class RankingContext:
     profile: Profile = EMPTY_PROFILE
     index: LiveIndex | None = None
     pins: tuple[Pin, ...] = ()
+    limits: tuple[Limit, ...] = ()
     ranker: Ranker | None = None
     withdrawn: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    boosts: BoostedRows = NO_BOOSTS
     preferences: PreferenceCodes = NO_PREFERENCES
 
     def choose_ranker(self, config: RankingConfig) -> Ranker:

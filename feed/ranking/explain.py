@@ -8,7 +8,7 @@ import numpy as np
 
 from feed.arrays import Flags, Floats, Rows
 from feed.config import HOUR_S, RankingConfig
-from feed.domain import Reason
+from feed.domain import Reason, ReasonCode
 from feed.features.profile import Profile
 from feed.models.ranker import Ranker, logistic
 from feed.ranking.attribution import HistoryAttribution
@@ -20,13 +20,14 @@ from feed.ranking.reasons import (
     age_reason,
     fact_reason,
     followed_reason,
+    plain_reason,
     popular_reason,
     reading_reason,
     trending_reason,
 )
 from feed.ranking.scoring import Scores, find_followed
 
-HISTORY, AFFINITY, POPULARITY, TREND, FRESHNESS = range(5)
+HISTORY, AFFINITY, POPULARITY, TREND, FRESHNESS, EDITORIAL = range(6)
 FAMILIES: tuple[tuple[str, ...], ...] = (
     ("content", "session_content", "covisitation", "collaborative"),
     ("affinity",),
@@ -34,7 +35,8 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("trend",),
     ("freshness",),
 )
-"""Feature groups that one kind of reason stands for, in the order of the constants above."""
+"""Feature groups that one kind of reason stands for, in the order of the constants above; a boost
+of editors has no features."""
 PERSONAL = (FAMILIES[HISTORY], FAMILIES[AFFINITY], ("fatigue",))
 """Families that read the reader's own past."""
 SECOND_SHARE = 0.5
@@ -67,7 +69,8 @@ def explain(
     trending and followed factors are taken away with the families they belong to. The reason is
     the family with the greatest loss among those for which a true sentence exists: "you follow"
     only for what is really followed, "trending" only with the label on, "because you read" only
-    with an article from the reader's history. Slots below the first page get one fact each.
+    with an article from the reader's history. An editor's boost is taken away likewise, and is the
+    reason where it carries most. Slots below the first page get one fact each.
 
     Args:
         context: the request.
@@ -85,6 +88,7 @@ def explain(
     explainable = facts.explainable(len(at), can_name=past.can_name)
     parts = ranker.contributions(features, margin, FAMILIES, explainable)
     losses = np.where(explainable, family_losses(scores, at, parts), 0.0)
+    losses = np.column_stack([losses, editorial_losses(scores, at)])
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
     writer = _Writer(context, facts, past)
     reasons = facts.plain_reasons(context)
@@ -107,6 +111,11 @@ def family_losses(scores: Scores, at: Rows, parts: Floats) -> Floats:
     without[:, TREND] /= scores.trend_factor[at]
     without[:, AFFINITY] /= scores.followed_factor[at]
     return np.asarray(1.0 - without, np.float64)
+
+
+def editorial_losses(scores: Scores, at: Rows) -> Floats:
+    """Return the share of the score that an editor's boost carries, f64 [k]; 0 if buried."""
+    return np.asarray(np.maximum(1.0 - 1.0 / scores.editorial_factor[at], 0.0), np.float64)
 
 
 def _is_known(profile: Profile) -> bool:
@@ -188,6 +197,8 @@ class _Writer:
         return tuple(found) or (age_reason(self._age_s[i]),)
 
     def _reason(self, i: int, family: int) -> Reason | None:
+        if family == EDITORIAL:
+            return plain_reason(ReasonCode.EDITORS_PICK)
         if family == TREND:
             return trending_reason(self._context, self._rows[i])
         if family == POPULARITY:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feed.arrays import Flags, Floats, Rows
+from feed.arrays import Floats, Rows
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
 from feed.models.ranker import Ranker
@@ -16,21 +16,31 @@ from feed.ranking.context import RankingContext, Situation, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain
 from feed.ranking.explore import Exploration, draw, plan_exploration
+from feed.ranking.front_page_limits import (
+    ADDED_SOURCE,
+    LimitedPlan,
+    add_wanted,
+    explore_config,
+    plan_limits,
+    states_of,
+)
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import Placed, find_pins, place_pins
-from feed.ranking.reasons import plain_reason
+from feed.ranking.reasons import limit_reason, plain_reason
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
 
 _EXPLORATION_BIT = list(SOURCES).index("exploration")
+_SOURCE_NAMES = (*SOURCES, ADDED_SOURCE)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Ranking:
     """What the stages of one personalised request found: its slate is built from this alone.
 
-    Positions are those of `candidates`, of which the first `len(pin_slots)` are the pins. `plan`
-    is what could be drawn by chance, `placed` what stands at each slot.
+    Positions are those of `candidates`, of which the first `len(pin_slots)` are the pins.
+    `limited` is the order that keeps the newsroom's limits, `plan` what could be drawn by chance,
+    `placed` what stands at each slot.
     """
 
     context: RankingContext
@@ -41,6 +51,7 @@ class Ranking:
     scores: Scores
     order: DiversifiedOrder
     pin_slots: Rows
+    limited: LimitedPlan
     plan: Exploration
     placed: Placed
     explained: Explanations
@@ -58,6 +69,7 @@ class Ranking:
             "trending": scores.trend_factor[at],
             "followed": scores.followed_factor[at],
             "fatigue": scores.fatigue_factor[at],
+            "editorial": scores.editorial_factor[at],
             "diversity": diversity[at],
         }
 
@@ -69,9 +81,9 @@ def recommend(
 ) -> Slate:
     """Return the ranked slate of one request.
 
-    `personalized`: candidates of every source -> score -> diversity -> pins -> exploration ->
-    reasons. `trending` and `latest`: an order that knows nothing of the reader; the profile is
-    not touched, nothing is pinned or explored.
+    `personalized`: candidates of every source -> score -> diversity -> limits -> exploration ->
+    pins -> reasons. `trending` and `latest`: an order that knows nothing of the reader; the profile
+    is not touched, nothing is pinned, limited or explored.
 
     Args:
         context: articles, signals, reader, request and the generator of chance.
@@ -104,7 +116,9 @@ def rank_in_stages(
     trace.note(situation.eligible)
     timer.done("eligibility")
     pin_rows, pin_slots = find_pins(context, config.slate_size)
-    candidates = _put_first(context, pin_rows, generate_candidates(context, situation, config))
+    candidates = generate_candidates(context, situation, config)
+    candidates = add_wanted(context, situation, candidates, pin_rows)
+    candidates = _put_first(context, pin_rows, candidates)
     trace.proposed, trace.candidates = candidates.counts, len(candidates.rows)
     timer.done("candidates")
     ranker = context.choose_ranker(config)
@@ -113,9 +127,14 @@ def rank_in_stages(
     order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
-    plan = _plan(candidates, order, pin_slots, config, trace)
+    explorable = _explorable(candidates, scores, order, len(pin_slots))
+    limited = plan_limits(context, candidates.rows, order.order, explorable, pin_slots, config)
+    plan = _plan(candidates, limited, pin_slots, config, trace)
     free = config.slate_size - len(pin_slots)
     placed = place_pins(draw(plan, context.rng, free), pin_slots)
+    pool, now = context.view.pool, context.request.now
+    rows = candidates.rows[placed.at]
+    trace.limits = states_of(context.limits, limited.moved, pool, rows, now)
     timer.done("exploration")
     explained = explain(context, scores, candidates.rows, placed.at, ranker, config, situation)
     return Ranking(
@@ -127,6 +146,7 @@ def rank_in_stages(
         scores=scores,
         order=order,
         pin_slots=pin_slots,
+        limited=limited,
         plan=plan,
         placed=placed,
         explained=explained,
@@ -158,14 +178,14 @@ def _diversify(
         view.pool.source[rows],
         view.content[rows],
         config,
-        config.slate_size,
+        len(rows) if context.limits else config.slate_size,
         pins,
     )
 
 
 def _plan(
     candidates: Candidates,
-    order: DiversifiedOrder,
+    limited: LimitedPlan,
     pin_slots: Rows,
     config: RankingConfig,
     trace: Trace,
@@ -174,19 +194,23 @@ def _plan(
 
     The draw and the pins are the last stage that moves anything, so the propensities are exact.
     """
-    pins = len(pin_slots)
-    explorable = _explorable(candidates, order, pins)
-    plan = plan_exploration(order.order[: config.slate_size - pins], explorable, config, pin_slots)
+    ranked = limited.ranked[: config.slate_size - len(pin_slots)]
+    config = explore_config(config, limited)
+    plan = plan_exploration(ranked, limited.explorable, config, pin_slots)
     trace.explore_pool = len(plan.pool)
     trace.explore_rows, trace.explore_chance = candidates.rows[plan.pool], plan.chance
     return plan
 
 
-def _explorable(candidates: Candidates, order: DiversifiedOrder, pins: int) -> Rows:
-    """Return the positions of candidates that the exploration source proposed."""
+def _explorable(candidates: Candidates, scores: Scores, order: DiversifiedOrder, pins: int) -> Rows:
+    """Return the positions of candidates that the exploration source proposed.
+
+    What an editor has buried is not drawn.
+    """
     flags = (candidates.bits >> _EXPLORATION_BIT & 1).astype(np.bool_)
     flags[:pins] = False
     flags[order.duplicates] = False
+    flags[scores.editorial_factor < 1.0] = False
     return np.flatnonzero(flags)
 
 
@@ -200,8 +224,8 @@ def build_slate(ranking: Ranking) -> Slate:
     return Slate(
         rows=rows,
         scores=ranking.scores.final[at] * factors["diversity"],
-        reasons=_final_reasons(explained.reasons, placed.explored, placed.pinned),
-        sources=tuple([source_names(of_one) or ("pins",) for of_one in bits]),
+        reasons=_final_reasons(ranking),
+        sources=tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits]),
         trending=context.trending.labelled(rows),
         explored=placed.explored,
         pinned=placed.pinned,
@@ -214,14 +238,15 @@ def build_slate(ranking: Ranking) -> Slate:
     )
 
 
-def _final_reasons(
-    reasons: list[tuple[Reason, ...]], explored: Flags, pinned: Flags
-) -> tuple[tuple[Reason, ...], ...]:
-    """Put the pin or the draw first where that is why an article stands there."""
-    reasons = list(reasons)
-    for i in np.flatnonzero(explored).tolist():
+def _final_reasons(ranking: Ranking) -> tuple[tuple[Reason, ...], ...]:
+    """Put the limit, the draw or the pin first where that is why an article stands there."""
+    reasons, placed, raised = [*ranking.explained.reasons], ranking.placed, ranking.limited.raised
+    for i, at in enumerate(placed.at.tolist() if raised else ()):
+        if at in raised:
+            reasons[i] = (limit_reason(ranking.context.limits[raised[at]]),)
+    for i in np.flatnonzero(placed.explored).tolist():
         reasons[i] = (plain_reason(ReasonCode.EXPLORE),)
-    for i in np.flatnonzero(pinned).tolist():
+    for i in np.flatnonzero(placed.pinned).tolist():
         reasons[i] = (plain_reason(ReasonCode.EDITORS_PICK),)
     return tuple(reasons)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from feed.config import HOUR_S
 from feed.domain import Reason, ReasonCode
+from feed.editorial.editorial_limits import Limit, LimitOf
 from feed.features.counters import HALF_LIVES_S
 from feed.ranking.context import RankingContext
 
@@ -28,6 +29,7 @@ TEMPLATES = {
     ReasonCode.POPULAR: "Popular: {readers} readers in the last {hours} hours",
     ReasonCode.NEW: "New",
     ReasonCode.EDITORS_PICK: "Chosen by the editors",
+    ReasonCode.EDITORS_LIMIT: "Our editors want {what} on every front page",
     ReasonCode.EXPLORE: "Few readers have been shown this yet",
 }
 READING_NOW = "More like “{title}”, which you are reading"
@@ -105,6 +107,22 @@ def reading_reason(article_id: str, *, still_open: bool) -> Reason:
 def plain_reason(code: ReasonCode) -> Reason:
     """Return a reason whose sentence needs no facts."""
     return Reason(code=code, text=TEMPLATES[code])
+
+
+@lru_cache(maxsize=64)
+def limit_reason(limit: Limit) -> Reason:
+    """Return the reason of an article that stands where it does because of a minimum."""
+    what = {
+        LimitOf.SECTION: f"articles of {limit.value}",
+        LimitOf.SOURCE: f"articles of {limit.value}",
+        LimitOf.LANGUAGE: f"articles in the language {limit.value}",
+    }.get(limit.of, "new articles")
+    return Reason(
+        code=ReasonCode.EDITORS_LIMIT,
+        text=TEMPLATES[ReasonCode.EDITORS_LIMIT].format(what=what),
+        section=limit.value if limit.of is LimitOf.SECTION else None,
+        source=limit.value if limit.of is LimitOf.SOURCE else None,
+    )
 
 
 @lru_cache(maxsize=1024)

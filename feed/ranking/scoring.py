@@ -30,20 +30,22 @@ class Factors:
     trend_factor: Floats
     followed_factor: Floats
     fatigue_factor: Floats
+    editorial_factor: Floats
 
     @property
     def product(self) -> Floats:
         """All factors together, f64 [k]."""
-        return self.trend_factor * self.followed_factor * self.fatigue_factor
+        readers = self.trend_factor * self.followed_factor * self.fatigue_factor
+        return readers * self.editorial_factor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """Scores of candidates and what they are the product of, f64 [k] each.
 
-    `final = base * trend_factor * followed_factor * fatigue_factor`; `base` in (0, 1) is the
-    ranker's, `margin` the same in log-odds. `trend` in [0, 1] is the trending score behind its
-    factor. `features` f32 [k, F].
+    `final = base * trend_factor * followed_factor * fatigue_factor * editorial_factor`; `base` in
+    (0, 1) is the ranker's, `margin` the same in log-odds. `trend` in [0, 1] is the trending score
+    behind its factor. `editorial_factor` is that of an editor's boost. `features` f32 [k, F].
     """
 
     features: Matrix
@@ -53,6 +55,7 @@ class Scores:
     trend_factor: Floats
     followed_factor: Floats
     fatigue_factor: Floats
+    editorial_factor: Floats
     final: Floats
 
 
@@ -76,6 +79,7 @@ def score_candidates(
         trend_factor=factors.trend_factor,
         followed_factor=factors.followed_factor,
         fatigue_factor=factors.fatigue_factor,
+        editorial_factor=factors.editorial_factor,
         final=base * factors.product,
     )
 
@@ -102,7 +106,8 @@ def find_factors(context: RankingContext, rows: Rows, config: RankingConfig) -> 
 
     The trending factor is `1 + trending_boost * trend`; the followed factor `1 + followed_boost`
     for articles of followed sections and sources; the fatigue factor `fatigue_factor` to the
-    power of the showings without a click beyond `fatigue_after`.
+    power of the showings without a click beyond `fatigue_after`; the editorial factor what an
+    editor has decided.
     """
     trend = context.trending.score(rows)
     return Factors(
@@ -110,6 +115,7 @@ def find_factors(context: RankingContext, rows: Rows, config: RankingConfig) -> 
         trend_factor=1.0 + config.trending_boost * trend,
         followed_factor=_followed_factor(context, rows, config),
         fatigue_factor=_fatigue_factor(context.profile, rows, config),
+        editorial_factor=context.boosts.factor(rows, context.request.now),
     )
 
 

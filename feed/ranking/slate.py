@@ -10,6 +10,7 @@ import numpy as np
 from feed.arrays import Flags, Floats, Rows
 from feed.domain import Mode, Reason, Rung
 from feed.ranking.eligibility import Eligibility
+from feed.ranking.front_page_limits import LimitState
 
 
 @dataclass(slots=True)
@@ -20,6 +21,8 @@ class Trace:
 
     `explore_rows` are the articles that exploration drew from, `explore_chance` the probability
     that one of them comes to one of the slots that are drawn for.
+
+    `limits` says what became of the newsroom's limits; empty where none hold.
     """
 
     dropped: dict[str, int] = field(default_factory=dict)
@@ -31,6 +34,7 @@ class Trace:
     explore_pool: int = 0
     explore_rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     explore_chance: float = 0.0
+    limits: tuple[LimitState, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
     def note(self, eligible: Eligibility) -> None:
@@ -61,8 +65,8 @@ class Slate:
 
     Attributes:
         rows: article rows, none twice.
-        scores: final scores; they fall with the slot except where diversity, pins or exploration
-            say otherwise.
+        scores: final scores; they fall with the slot except where diversity, limits, pins or
+            exploration say otherwise.
         reasons: why each article stands there, strongest first, at least one.
         sources: candidate sources that proposed it.
         trending: it carries the trending label.
@@ -70,7 +74,7 @@ class Slate:
         pinned: an editor put it there.
         propensities: P(this article at this slot | context), 1 where nothing was left to chance.
         factors: what `scores` are the product of: "ranker", "trending", "followed", "fatigue",
-            "diversity"; empty in modes without a reader.
+            "editorial", "diversity"; empty in modes without a reader.
         mode: the mode asked for.
         rung: how it was served.
         personalized: the reader's history or preferences changed what stands where.

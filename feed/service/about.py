@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from feed.config import RankingConfig
+from feed.editorial.editorial_limits import Limit
 from feed.models.schema import FEATURES
 from feed.setting_fields import documented
 
@@ -42,8 +44,8 @@ _CHOICES = (
 )
 
 
-def about_ranking(config: RankingConfig) -> dict[str, Any]:
-    """Return the description of a ranking with these parameters, JSON-ready."""
+def about_ranking(config: RankingConfig, limits: Iterable[Limit] = ()) -> dict[str, Any]:
+    """Return the description of a ranking with these parameters and limits, JSON-ready."""
     parameters = [
         {"name": f.name, "value": getattr(config, f.name), "text": f.metadata["doc"]}
         for f in documented(config)
@@ -54,6 +56,7 @@ def about_ranking(config: RankingConfig) -> dict[str, Any]:
     return {
         "summary": list(_SUMMARY),
         "your_choices": list(_CHOICES),
+        "limits": [limit.sentence() for limit in limits],
         "parameters": parameters,
         "signals": signals,
     }

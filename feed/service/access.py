@@ -22,6 +22,7 @@ from feed.service.credentials import (
     Scope,
     presented_credential,
 )
+from feed.service.desk.provider_settings import check_provider_settings
 from feed.service.operations import Operation, ReaderAccess
 from feed.service.problems import ProblemError
 from feed.service.reader_tokens import ReaderTokens, TokenRefusedError, looks_like_token
@@ -42,6 +43,7 @@ def check_access_settings(settings: Settings) -> None:
         InvalidInputError: a key, secret or file is malformed, or `host` is not loopback and
             neither keys nor tokens are configured.
     """
+    check_provider_settings(settings)
     keys = parse_keys(settings.api_keys)
     tokens = ReaderTokens(settings, bytes)
     if not (keys or settings.site_key or tokens.configured or is_loopback(settings.host)):
@@ -68,7 +70,9 @@ class AccessControl:
     def __init__(self, settings: Settings, store: ControlPart, clock: Callable[[], float]) -> None:
         self.keys = KeyRing(parse_keys(settings.api_keys), settings.site_key, store)
         self.tokens = ReaderTokens(settings, lambda: store.secret(TOKEN_SECRET))
-        self._always_closed = self.tokens.configured or not is_loopback(settings.host)
+        self._always_closed = (
+            self.tokens.configured or bool(settings.oidc_issuer) or not is_loopback(settings.host)
+        )
         self._public_metrics = settings.public_metrics
         self._rate = settings.rate_per_minute
         self._store = store
@@ -91,7 +95,12 @@ class AccessControl:
         self.keys.follow(self._clock())
 
     def admit(
-        self, needed: Operation, headers: Headers, address: str, user_id: str = ""
+        self,
+        needed: Operation,
+        headers: Headers,
+        address: str,
+        user_id: str = "",
+        visitor: Principal | None = None,
     ) -> Principal:
         """Return the caller, if the request is allowed.
 
@@ -101,6 +110,7 @@ class AccessControl:
             address: the reader's address.
             user_id: the reader that the path names, where it does. A reader that query or body
                 name is checked by `speaks_for` once they are read.
+            visitor: whose session a page of the desk sends; it counts if no credential is sent.
 
         Raises:
             ProblemError: the credential is missing, not valid or too weak, or a limit is reached.
@@ -109,7 +119,7 @@ class AccessControl:
         if needed.scope is Scope.PUBLIC or (self._public_metrics and needed.scope is Scope.METRICS):
             return NOBODY
         try:
-            principal = self._identify(headers)
+            principal = self._identify(headers, visitor)
             _check_grant(principal, needed, user_id)
             if self._rate:
                 self._check_rate(principal, address)
@@ -162,7 +172,7 @@ class AccessControl:
             since=claims.since,
         )
 
-    def _identify(self, headers: Headers) -> Principal:
+    def _identify(self, headers: Headers, visitor: Principal | None) -> Principal:
         credential = presented_credential(headers)
         if looks_like_token(credential):
             return self.reader_of(credential)
@@ -170,6 +180,8 @@ class AccessControl:
             self.keys.follow(self._clock())  # never let anybody in who knows no key
         if self.is_open:
             return TRUSTED
+        if not credential and visitor is not None:
+            return visitor
         if not credential:
             raise _unauthorized(
                 "a credential is needed: Authorization: Bearer <reader's token or API key>"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from apiflask import APIFlask
+from werkzeug.routing import Rule
 
 from feed.service.credentials import KEY_SCOPES, Scope
+from feed.service.desk.desk_access import is_desk_page, role_of_page
+from feed.service.desk.visitors import Role
 from feed.service.operations import Operation, ReaderAccess, operation_of
 
 CALLERS = ("nobody", "site", "reader", "read", "write", "admin", "metrics")
@@ -27,13 +31,30 @@ def access_rows(app: APIFlask) -> list[AccessRow]:
     """Return a row for every route and method, as an installation with credentials has it."""
     rows = []
     for rule in app.url_map.iter_rules():
-        declared = operation_of(app.view_functions[rule.endpoint])
-        path = rule.rule.replace("<id:", "{").replace("<path:", "{").replace("<", "{")
-        rows += [
-            AccessRow(method, path.replace(">", "}"), _access(declared))
-            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        ]
+        view = app.view_functions[rule.endpoint]
+        if not is_desk_page(view):
+            access = _access(operation_of(view))
+            rows += [AccessRow(method, path, access) for method, path in _calls(rule)]
     return sorted(rows, key=lambda row: (not row.path.startswith("/v1/"), row.path, row.method))
+
+
+def desk_rows(app: APIFlask) -> list[tuple[str, str, Role | None]]:
+    """Return method, path and least role of every page and form of the desk; None: no role."""
+    views = ((rule, app.view_functions[rule.endpoint]) for rule in app.url_map.iter_rules())
+    found = [
+        (method, path, role_of_page(view))
+        for rule, view in views
+        if is_desk_page(view)
+        for method, path in _calls(rule)
+    ]
+    return sorted(found, key=lambda row: (row[1], row[0]))
+
+
+def markdown_desk_table(app: APIFlask) -> str:
+    """Return the pages of the desk as Markdown."""
+    lines = ["| page or form | least role |", "|---|---|"]
+    lines += [f"| `{method} {path}` | {role or ''} |" for method, path, role in desk_rows(app)]
+    return "\n".join(lines)
 
 
 def markdown_access_table(app: APIFlask) -> str:
@@ -46,6 +67,12 @@ def markdown_access_table(app: APIFlask) -> str:
         cells = " | ".join(row.access[caller] for caller in CALLERS)
         lines.append(f"| `{row.method} {row.path}` | {cells} |")
     return "\n".join(lines)
+
+
+def _calls(rule: Rule) -> list[tuple[str, str]]:
+    """Return method and path of each way in which a route may be called."""
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+    return [(method, path) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})]
 
 
 def _access(declared: Operation | None) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from werkzeug.datastructures import Headers
 
@@ -13,6 +14,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 FORWARDED_FOR = "X-Forwarded-For"
+FORWARDED_PROTO = "X-Forwarded-Proto"
 
 
 def is_loopback(host: str) -> bool:
@@ -21,6 +23,17 @@ def is_loopback(host: str) -> bool:
         return True
     address = parse_address(host)
     return address is not None and address.is_loopback
+
+
+@lru_cache(maxsize=64)
+def is_loopback_name(host: str) -> bool:
+    """Return whether a `Host` header names this machine as only this machine can reach it.
+
+    A page of another site can have a name of its own point at the loopback address; its requests
+    carry that name.
+    """
+    name = host if host.startswith("[") else host.partition(":")[0]
+    return name.endswith(".localhost") or is_loopback(name.strip("[]").partition("]")[0])
 
 
 def parse_address(text: str) -> Address | None:
@@ -91,6 +104,18 @@ class TrustedProxies:
                 if not self._trusts(address):
                     break
         return str(address)
+
+    def is_proxy(self, peer: str) -> bool:
+        """Return whether a connection comes from a trusted proxy."""
+        address = parse_address(peer)
+        return address is not None and self._trusts(address)
+
+    def is_secure(self, peer: str, scheme: str, headers: Headers) -> bool:
+        """Return whether the reader's browser speaks https, as the last trusted proxy says."""
+        if not self.is_proxy(peer):
+            return scheme == "https"
+        said = headers.get(FORWARDED_PROTO, scheme).split(",")[-1]
+        return said.strip().lower() == "https"
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)

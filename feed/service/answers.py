@@ -8,8 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from feed.domain import AiGenerated, Mode, ReasonCode, Rung
+from feed.editorial.bodies import PinIn
 from feed.reader_schemas import PreferencesBody
-from feed.schemas import KeyScope, PinIn
+from feed.schemas import KeyScope
+from feed.service.limit_answers import LimitStateOut
 from feed.sources.subscription import SourceStatus
 
 
@@ -58,6 +60,7 @@ class StoredArticleOut(ArticleOut):
     """An article. Callers who may write also see who owns its fields."""
 
     owned_fields: list[str] | None = None
+    held_fields: list[str] | None = None
     origins: list[str] | None = None
 
 
@@ -114,6 +117,9 @@ class FeedOut(BaseModel):
     next_cursor: str | None
     window: WindowOut | None = Field(
         None, description="present only if too few articles were young enough for this reader"
+    )
+    limits: list[LimitStateOut] | None = Field(
+        None, description="the newsroom's limits on front pages; left out where none hold"
     )
 
 
@@ -329,6 +335,30 @@ class PinsOut(BaseModel):
     """Every pin that has not ended."""
 
     pins: list[PinIn]
+    version: str = Field(description="changes with every change of the pins")
+
+
+class BoostOut(BaseModel):
+    """One article that is boosted or buried."""
+
+    article_id: str
+    factor: float
+    starts_at: str
+    ends_at: str
+    author: str
+
+
+class BoostsOut(BaseModel):
+    """Every boost that has not ended."""
+
+    boosts: list[BoostOut]
+
+
+class UndoneOut(BaseModel):
+    """The entry of the audit log about what was taken back."""
+
+    entry: str = Field(description="id of the new entry, which can be taken back, too")
+    subject: str
 
 
 class ExperimentsOut(BaseModel):
@@ -366,5 +396,6 @@ class AboutRankingOut(BaseModel):
 
     summary: list[str]
     your_choices: list[str]
+    limits: list[str] = Field(description="what the newsroom wants of every front page, in words")
     parameters: list[ParameterOut]
     signals: list[ParameterOut]

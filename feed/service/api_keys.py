@@ -9,10 +9,11 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from feed.catalogue.decisions import Editor
 from feed.domain import ConflictError, InvalidInputError, NotFoundError, check_id
 from feed.service.credentials import KEY_SCOPES, Scope
 from feed.storage.control_part import ControlPart
-from feed.storage.records import StoredKey
+from feed.storage.records import AuditEntry, StoredKey
 
 USES_WRITTEN_EVERY_S = 60.0
 _HEX = frozenset("0123456789abcdef")
@@ -134,7 +135,7 @@ class KeyRing:
             self._written_at = now
             self._store.write_key_uses(used)
 
-    def add(self, name: str, scope: Scope, now: float) -> str:
+    def add(self, name: str, scope: Scope, editor: Editor) -> str:
         """Make a key in the store and return it; it is shown only once.
 
         Raises:
@@ -144,12 +145,16 @@ class KeyRing:
         if any(key.name == name for key in self._configured):
             raise ConflictError(f"the settings hold a key named {name}")
         key = make_key()
-        self._store.add_key(StoredKey(name, scope.value, hash_key(key), now))
-        self.follow(now)
+        entry = editor.entry("added", key_subject(name), None, {"scope": scope.value})
+        self._store.add_key(StoredKey(name, scope.value, hash_key(key), editor.at), entry)
+        self.follow(editor.at)
         return key
 
-    def remove(self, name: str, now: float) -> None:
+    def remove(self, name: str, editor: Editor) -> AuditEntry:
         """Remove a key from the store; every process refuses it after it next reads the keys.
+
+        Returns:
+            The entry of the audit log.
 
         Raises:
             ConflictError: the key is one of the settings.
@@ -157,13 +162,21 @@ class KeyRing:
         """
         if any(key.name == name for key in self._configured):
             raise ConflictError(f"the key {name} is in the settings; take it out of them")
-        if not self._store.remove_key(name):
+        scopes = {key.name: key.scope for key in self._store.read_keys()}
+        entry = editor.entry("removed", key_subject(name), {"scope": scopes.get(name)}, None)
+        if not self._store.remove_key(name, entry):
             raise NotFoundError(f"there is no key {name}")
-        self.follow(now)
+        self.follow(editor.at)
+        return entry
 
     def last_uses(self) -> Mapping[str, float]:
         """Return when keys were last used, by name, epoch seconds accurate to about a minute."""
         return {**self._store.read_key_uses(), **self._used}
+
+
+def key_subject(name: str) -> str:
+    """Return what the audit log calls a key."""
+    return f"keys/{name}"
 
 
 def key_of(stored: StoredKey) -> ApiKey:

@@ -23,10 +23,12 @@ from feed.environment import settings_from_environment
 from feed.service import (
     experiments_pages,
     routes_access,
+    routes_accounts,
     routes_articles,
     routes_control,
     routes_experiments,
     routes_feed,
+    routes_limits,
     routes_models,
     routes_ops,
     routes_plan,
@@ -36,11 +38,13 @@ from feed.service import (
     routes_users,
 )
 from feed.service.access import AccessControl, check_access_settings
-from feed.service.addresses import TrustedProxies, parse_networks
+from feed.service.addresses import TrustedProxies, is_loopback_name, parse_networks
 from feed.service.admission import AdmissionQueue, Turn
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
 from feed.service.credentials import TRUSTED
+from feed.service.desk.desk_access import TOKEN_HEADER, api_caller
+from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.rooms import DESK_PAGES
 from feed.service.desk.visitors import SESSION_SECRET, DeskSessions
 from feed.service.drift import DriftDesk
@@ -160,8 +164,10 @@ def create_app(
         routes_feed,
         routes_articles,
         routes_users,
+        routes_accounts,
         routes_access,
         routes_control,
+        routes_limits,
         routes_experiments,
         routes_plan,
         routes_sources,
@@ -184,14 +190,15 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     """Return the parts of one web process."""
     card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
-    desk = DeskSessions(lambda: store.secret(SESSION_SECRET), clock)
+    provider = IdentityProvider(settings, clock)
+    desk = DeskSessions(lambda: store.secret(SESSION_SECRET), provider.digest)
 
     def follow_alongside() -> None:
         access.follow()
         desk.prepare()
 
     keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
-    sources, pulse = SourceDirectory(store), Pulse(store, keeper, clock)
+    sources, pulse = SourceDirectory(store, clock=clock), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
     recorded = RecordedRequests(settings, store, clock)
     feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng())
@@ -209,6 +216,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
+        provider=provider,
         pulse=pulse,
         pulse_day=PulseDay(store, clock),
         status=StatusDesk(present),
@@ -229,11 +237,14 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         if cross_origin.is_preflight(request):
             return Response(status=204)
         headers = request.headers
+        if services.access.is_open:
+            _refuse_other_names(services.proxies)
         g.address = services.proxies.reader_address(request.remote_addr or "", headers)
         declared = operation_of(app.view_functions.get(request.endpoint or ""))
         if declared is not None:
             named = (request.view_args or {}).get("user_id", "")
-            g.principal = services.access.admit(declared, headers, g.address, named)
+            visitor = api_caller() if TOKEN_HEADER in headers else None
+            g.principal = services.access.admit(declared, headers, g.address, named, visitor)
             if g.principal is TRUSTED and _changes_unasked(declared):
                 _refuse_other_pages(cross_origin)
             if declared.queued:
@@ -270,6 +281,14 @@ def _changes_unasked(declared: Operation) -> bool:
     A body of JSON makes browsers ask first, which `CrossOrigin` answers.
     """
     return declared.body is None and request.method not in {"GET", "HEAD", "OPTIONS"}
+
+
+def _refuse_other_names(proxies: TrustedProxies) -> None:
+    """Refuse what a page of another site sends to an open installation under a name of its own."""
+    if is_loopback_name(request.host) or proxies.is_proxy(request.remote_addr or ""):
+        return
+    rule = "must be localhost or a loopback address while there is no key"
+    raise ProblemError(403, f"the Host header {rule}", [("Host", rule)])
 
 
 def _refuse_other_pages(cross_origin: CrossOrigin) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import Request, Response
 
 EVERY = "*"
@@ -16,8 +18,9 @@ PREFLIGHT_S = "7200"
 class CrossOrigin:
     """Answers browsers that ask whether a page from another origin may call.
 
-    Credentials travel in the `Authorization` header, which a page sets itself. Cookies are never
-    read, so `Access-Control-Allow-Credentials` is never sent, neither with an origin nor with `*`.
+    Credentials travel in the `Authorization` header, which a page sets itself. The cookies of the
+    desk count on the service's own pages alone, so `Access-Control-Allow-Credentials` is never
+    sent, neither with an origin nor with `*`.
 
     Args:
         origins: origins that may call, separated by commas; `*` for every origin.
@@ -72,6 +75,17 @@ class CrossOrigin:
         if site is None:
             return self.may_send(request)
         return site in _OWN_SITES or self._allowed(request) is not None
+
+    def is_own(self, request: Request) -> bool:
+        """Return whether no page but the service's own can have sent a request.
+
+        A proxy may speak another scheme, so an origin is compared without it.
+        """
+        site = request.headers.get("Sec-Fetch-Site")
+        if site is None:
+            origin = request.headers.get("Origin")
+            return origin is None or urlsplit(origin).netloc == request.host
+        return site in _OWN_SITES
 
     def _allowed(self, request: Request) -> str | None:
         origin = request.headers.get("Origin", "")

@@ -37,7 +37,7 @@ def interleave_feeds(
     first, second = feeds
     return replace(
         first,
-        slots=_draft(names, first.slots, second.slots, size, rng),
+        slots=draft_slots(names, first.slots, second.slots, size, rng),
         rung=max((feed.rung for feed in feeds), key=[*Rung].index),
         personalized=any(feed.personalized for feed in feeds),
         model_version="+".join(dict.fromkeys(feed.model_version for feed in feeds)),
@@ -45,7 +45,7 @@ def interleave_feeds(
     )
 
 
-def _draft(
+def draft_slots(
     names: Sequence[str], first: Slots, second: Slots, size: int, rng: np.random.Generator
 ) -> Slots:
     """Let both sides pick in turn; each slot is as its side ranked it, but for its position."""

@@ -10,6 +10,7 @@ from feed.domain import WINDOW_KEY, EventKind, ServedFeed, Slots
 from feed.service.cards import Card
 from feed.service.presentation import Reactions, notice_of, present_slots
 from feed.service.snapshot import LiveSnapshot
+from feed.service.stated_limits import present_limits
 from feed.storage.records import ReaderState
 
 Take = Callable[[Sequence[str]], list[Card | None]]
@@ -78,6 +79,7 @@ def present_page(
     """Return a page in the form that its reader gets, JSON-ready, without the cursor."""
     reactions = _reactions(page.slots.article_ids, reader, snapshot)
     hours = served.context.get(WINDOW_KEY)
+    limits = present_limits(served)
     window = {"max_age_hours": float(hours), "widened": True} if hours else None
     return {
         "request_id": served.request_id,
@@ -91,6 +93,7 @@ def present_page(
             page.slots, page.cards, reactions, page.titles, personalized=served.personalized
         ),
         **({"window": window} if window else {}),
+        **({"limits": limits} if limits else {}),
     }
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from feed.config import RankingConfig, Settings
 from feed.domain import WINDOW_KEY, InvalidInputError, Mode, Rung, ServedFeed, Slots
+from feed.editorial.editorial_limits import LIMITS_KEY
 from feed.environment import RANKING_PREFIX
 from feed.experiments.design.resolution import Resolution, Side, resolve
 from feed.features.canonical_address import read_tracking_parameters
@@ -31,11 +32,14 @@ from feed.features.sections import read_aliases
 from feed.models.ranker import default_ranker
 from feed.models.view import RankingView
 from feed.ranking.context import RankingContext
+from feed.ranking.front_page_limits import states_of
 from feed.ranking.pipeline import recommend
 from feed.ranking.slate import Slate
 from feed.schemas import FeedQuery
 from feed.service.interleaved_feed import interleave_feeds
+from feed.service.pinned import pins_for
 from feed.service.snapshot import LiveSnapshot
+from feed.service.stated_limits import limits_of, restate_limits, states_to_text
 from feed.service.telemetry import Stopwatch
 from feed.storage.records import ReaderState
 
@@ -105,7 +109,7 @@ def rank(
     interleave. If that ranking fails, the reader gets what is trending, and if that fails too,
     the newest articles.
     """
-    for mode, resolution in _rungs(request.query.mode, _resolve(request, snapshot, base)):
+    for mode, resolution in _rungs(request.query.mode, resolve_request(request, snapshot, base)):
         sides = resolution.interleaving or (resolution,)
         try:
             feeds = []
@@ -114,11 +118,12 @@ def rank(
                 watch.lap("profile")
                 slate = recommend(context, side.config, time.perf_counter)
                 watch.split(slate.trace.seconds)
-                feeds.append(_as_served(slate, context.view, request, snapshot, resolution))
+                feeds.append(_as_served(slate, context, request, snapshot, resolution))
             if resolution.interleaving is None:
                 return feeds[0]
             names = [side.name for side in resolution.interleaving]
-            return interleave_feeds(names, feeds, resolution.config.slate_size, rng)
+            feed = interleave_feeds(names, feeds, resolution.config.slate_size, rng)
+            return restate_limits(feed, context.limits, context.view.pool, request.now)
         except Exception:
             log.exception("ranking_failed", rung=mode.value)
     raise RuntimeError("no rung of the ladder holds")
@@ -131,7 +136,10 @@ def _rungs(wanted: Mode, resolution: Resolution) -> Iterator[tuple[Mode, Resolut
         yield mode, replace(resolution, interleaving=None, variants={})
 
 
-def _resolve(request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig) -> Resolution:
+def resolve_request(
+    request: FeedRequest, snapshot: LiveSnapshot, base: RankingConfig
+) -> Resolution:
+    """Return what the running experiments decide about a request."""
     query, reader = request.query, request.reader
     if (
         reader is None
@@ -179,7 +187,15 @@ def prepare_context(
         rng=rng,
         profile=profile,
         index=snapshot.index,
-        pins=snapshot.pins,
+        pins=pins_for(
+            snapshot.pins,
+            snapshot.audiences,
+            platform=request.query.platform,
+            language=request.query.language or "",
+            attributes=request.attributes if snapshot.audiences else {},
+        ),
+        boosts=snapshot.boosts,
+        limits=limits_of(request.query, snapshot.editorial.limits),
         preferences=preferences,
     )
 
@@ -200,17 +216,18 @@ def _request_context(request: FeedRequest, view: RankingView, mode: Mode) -> Req
 
 def _as_served(
     slate: Slate,
-    view: RankingView,
+    context: RankingContext,
     request: FeedRequest,
     snapshot: LiveSnapshot,
     resolution: Resolution,
 ) -> ServedFeed:
-    query, reader = request.query, request.reader
+    query, reader, view = request.query, request.reader, context.view
     stated = {
         "device": query.device,
         "platform": query.platform,
         "page_article_id": query.page_article_id,
         WINDOW_KEY: _window(slate),
+        LIMITS_KEY: _limits(slate, context),
     }
     return ServedFeed(
         request_id=token_hex(16),
@@ -237,6 +254,16 @@ def _as_served(
 def _window(slate: Slate) -> str:
     hours = slate.trace.window_hours
     return "" if hours is None else f"{hours:g}"
+
+
+def _limits(slate: Slate, context: RankingContext) -> str:
+    """Say what became of the limits, also in an order of a lower rung, which knows none."""
+    limits, pool = context.limits, context.view.pool
+    none_moved = [0] * len(limits)
+    states = slate.trace.limits or states_of(
+        limits, none_moved, pool, slate.rows, context.request.now
+    )
+    return states_to_text(states)
 
 
 def slate_slots(slate: Slate, view: RankingView) -> Slots:

@@ -16,7 +16,7 @@ from feed.service.answers import AnonymousOut, KeysOut, NewKeyOut
 from feed.service.credentials import Principal, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.problems import ProblemError
-from feed.service.services import current_services
+from feed.service.services import current_services, present_editor
 
 ANONYMOUS_PREFIX = "anon-"
 ANONYMOUS_BYTES = 16
@@ -87,7 +87,7 @@ def post_key() -> Response:
     """
     given = read_body(KeyIn)
     ring = current_services().access.keys
-    key = ring.add(given.name, Scope(given.scope), current_services().clock())
+    key = ring.add(given.name, Scope(given.scope), present_editor())
     answer = {"name": given.name, "scope": given.scope, "key": key}
     return json_response(orjson.dumps(answer), 201)
 
@@ -98,7 +98,7 @@ def post_key() -> Response:
 def delete_key(name: str) -> Response:
     """Revoke an API key in the store."""
     check_id("name", name)
-    current_services().access.keys.remove(name, current_services().clock())
+    current_services().access.keys.remove(name, present_editor())
     return get_keys()
 
 

@@ -21,7 +21,7 @@ from feed.service.answers import (
 from feed.service.cards import article_fields
 from feed.service.credentials import Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
-from feed.service.services import current_services
+from feed.service.services import current_services, present_editor
 
 routes = APIBlueprint("articles", __name__, tag="Articles")
 
@@ -59,13 +59,14 @@ def put_article(article_id: str) -> Response:
 def patch_article(article_id: str) -> Response:
     """Set some fields of an article, which no source changes from then on.
 
-    `release` names fields that sources may change again.
+    With `hold`, the newsroom's own deliveries leave them alone, too. `release` names fields that
+    both may change again.
     """
     check_id("article_id", article_id)
     services, body = current_services(), read_body(ArticleChangesIn)
     submission, released = body.to_submission(article_id), frozenset(body.release)
-    status = services.articles.patch(submission, services.clock(), released)
-    return _results([article_id], [status])
+    entry = services.articles.patch(submission, present_editor(), released, hold=body.hold)
+    return _results([article_id], ["updated" if entry else "unchanged"])
 
 
 @routes.get("/v1/articles/<id:article_id>")
@@ -75,13 +76,15 @@ def get_article(article_id: str) -> Response:
     """Return one article, even if it is retracted.
 
     A caller who may write also sees `owned_fields`, which no source changes because the API has
-    set them, and `origins`, the sources that sent the article.
+    set them, `held_fields`, which no delivery changes, and `origins`, the sources that sent the
+    article.
     """
     check_id("article_id", article_id)
     stored = current_services().articles.read(article_id)
     fields = article_fields(stored.article)
     if Scope.WRITE in g.principal.grants:
         fields["owned_fields"] = sorted(stored.owned)
+        fields["held_fields"] = sorted(stored.held)
         fields["origins"] = [one.origin for one in stored.origins]
     return json_response(orjson.dumps(fields))
 
@@ -98,9 +101,9 @@ def delete_article(article_id: str, query: RetractQuery) -> Response:
     check_id("article_id", article_id)
     services = current_services()
     if query.purge:
-        services.articles.erase(article_id, services.clock())
+        services.articles.erase(article_id, present_editor())
     else:
-        services.articles.retract(article_id)
+        services.articles.retract(article_id, present_editor())
     status = "erased" if query.purge else "retracted"
     return json_response(orjson.dumps({"article_id": article_id, "status": status}))
 
@@ -111,8 +114,8 @@ def delete_article(article_id: str, query: RetractQuery) -> Response:
 def restore_article(article_id: str) -> Response:
     """Take back a retraction, or let an erased article be sent again."""
     check_id("article_id", article_id)
-    restored = current_services().articles.restore(article_id)
-    status = "restored" if restored else "unchanged"
+    entry = current_services().articles.restore(article_id, present_editor())
+    status = "restored" if entry else "unchanged"
     return json_response(orjson.dumps({"article_id": article_id, "status": status}))
 
 

@@ -1,18 +1,21 @@
-"""Routes for the newsroom's desk: pins, and the description of the ranking."""
+"""Routes for what the newsroom decides: pins, boosts, and taking actions back."""
 
 from __future__ import annotations
 
 import orjson
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
-from feed.domain import InvalidInputError, format_time
-from feed.schemas import PinsIn
+from feed.catalogue.boosting import describe_boost, present_boosts, remove_boost, set_boost
+from feed.catalogue.pinning import add_pin, describe_pin, present_pins, remove_pins, replace_pins
+from feed.domain import check_id
+from feed.editorial.bodies import BoostIn, PinIn, PinsIn
 from feed.service.about import about_ranking
-from feed.service.answers import AboutRankingOut, PinsOut
+from feed.service.answers import AboutRankingOut, BoostsOut, PinsOut, UndoneOut
 from feed.service.credentials import Scope
+from feed.service.desk.undo import undo_entry
 from feed.service.operations import json_response, operation, read_body
-from feed.service.services import current_services
+from feed.service.services import current_services, present_editor
 
 routes = APIBlueprint("control", __name__, tag="Newsroom")
 
@@ -22,22 +25,10 @@ routes = APIBlueprint("control", __name__, tag="Newsroom")
 @operation(Scope.METRICS, queued=False)
 def get_about_ranking() -> Response:
     """Return the main parameters of the ranking in plain words, and how to change them."""
-    return json_response(orjson.dumps(about_ranking(current_services().ranking)))
-
-
-def _present_pins() -> Response:
-    pins = [
-        {
-            "article_id": pin.article_id,
-            "slot": pin.slot,
-            "starts_at": format_time(pin.starts_at),
-            "ends_at": format_time(pin.ends_at),
-            "section": pin.section,
-            "author": pin.author,
-        }
-        for pin in current_services().store.read_pins()
-    ]
-    return json_response(orjson.dumps({"pins": pins}))
+    services = current_services()
+    snapshot = services.keeper.current()
+    limits = snapshot.editorial.limits if snapshot else ()
+    return json_response(orjson.dumps(about_ranking(services.ranking, limits)))
 
 
 @routes.get("/v1/pins")
@@ -45,18 +36,101 @@ def _present_pins() -> Response:
 @operation(Scope.READ)
 def get_pins() -> Response:
     """Return the editors' pins that have not ended."""
-    return _present_pins()
+    services = current_services()
+    pins, version = present_pins(services.store, services.clock())
+    found = {"pins": [describe_pin(pin) for pin in pins], "version": version}
+    return json_response(orjson.dumps(found))
 
 
 @routes.put("/v1/pins")
 @routes.output(PinsOut)
-@operation(Scope.WRITE, body=PinsIn)
+@operation(Scope.WRITE, body=PinsIn, problems=(409,))
 def put_pins() -> Response:
     """Replace the editors' pins. Each puts one article into one slot between two times."""
-    pins = [pin.to_pin() for pin in read_body(PinsIn).pins]
-    for number, pin in enumerate(pins):
-        if pin.ends_at <= pin.starts_at:
-            raise InvalidInputError(f"pins.{number}.ends_at", "must be after starts_at")
-    current_services().store.write_pins(pins)
+    services, body, editor = current_services(), read_body(PinsIn), present_editor()
+    pins = [pin.to_pin() for pin in body.pins]
+    replace_pins(services.store, pins, editor, body.version)
+    return _changed_pins()
+
+
+@routes.post("/v1/pins")
+@routes.output(PinsOut, status_code=201)
+@operation(Scope.WRITE, body=PinIn, problems=(409,))
+def post_pin() -> Response:
+    """Pin one article and leave the other pins as they are.
+
+    A pin that the article has in the same feeds is replaced.
+    """
+    services, editor = current_services(), present_editor()
+    add_pin(services.store, read_body(PinIn).to_pin(editor.name), editor)
+    return _changed_pins(201)
+
+
+@routes.delete("/v1/pins/<id:article_id>")
+@routes.output(PinsOut)
+@operation(Scope.WRITE, problems=(404, 409))
+def delete_pins(article_id: str) -> Response:
+    """Take away every pin of one article."""
+    check_id("article_id", article_id)
+    remove_pins(current_services().store, article_id, present_editor())
+    return _changed_pins()
+
+
+@routes.get("/v1/boosts")
+@routes.output(BoostsOut)
+@operation(Scope.READ)
+def get_boosts() -> Response:
+    """Return the articles that editors have boosted or buried."""
+    services = current_services()
+    boosts = present_boosts(services.store, services.clock())
+    found = [{"article_id": b.article_id, **(describe_boost(b) or {})} for b in boosts]
+    return json_response(orjson.dumps({"boosts": found}))
+
+
+@routes.put("/v1/boosts/<id:article_id>")
+@routes.output(BoostsOut)
+@operation(Scope.WRITE, body=BoostIn, problems=(409,))
+def put_boost(article_id: str) -> Response:
+    """Boost an article (factor above 1) or bury it (below 1), for at most 7 days.
+
+    Its score is multiplied by the factor in feeds of mode `personalized`, from the next second on.
+    What is trending does not depend on it.
+    """
+    check_id("article_id", article_id)
+    services, editor = current_services(), present_editor()
+    boost = read_body(BoostIn).to_boost(article_id, editor.at, editor.name)
+    set_boost(services.store, boost, editor)
+    services.keeper.wake()
+    return get_boosts()
+
+
+@routes.delete("/v1/boosts/<id:article_id>")
+@routes.output(BoostsOut)
+@operation(Scope.WRITE, problems=(404, 409))
+def delete_boost(article_id: str) -> Response:
+    """End the boost or burial of an article."""
+    check_id("article_id", article_id)
+    remove_boost(current_services().store, article_id, present_editor())
     current_services().keeper.wake()
-    return _present_pins()
+    return get_boosts()
+
+
+@routes.post("/v1/audit/<id:entry_id>/undo")
+@routes.output(UndoneOut)
+@operation(Scope.WRITE, problems=(404, 409))
+def post_undo(entry_id: str) -> Response:
+    """Take back what an entry of the audit log did, if nobody has changed it since.
+
+    What concerns keys, models, settings and readers needs the scope `admin`.
+    """
+    check_id("entry_id", entry_id)
+    may_all = Scope.ADMIN in g.principal.grants
+    done = undo_entry(current_services(), entry_id, g.principal.signature, may_all=may_all)
+    return json_response(orjson.dumps({"entry": done.id, "subject": done.subject}))
+
+
+def _changed_pins(status: int = 200) -> Response:
+    current_services().keeper.wake()
+    response = get_pins()
+    response.status_code = status
+    return response

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import orjson
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
 from feed.domain import AgeFrom, InvalidInputError, check_id, format_time
 from feed.ingest.urls import mask_login
@@ -25,7 +25,7 @@ routes = APIBlueprint("sources", __name__, tag="Sources")
 
 @routes.get("/v1/sources")
 @routes.output(SourcesOut)
-@operation(Scope.WRITE)
+@operation(Scope.READ)
 def get_sources() -> Response:
     """Return every source that is polled, and what its last check found."""
     directory = current_services().sources
@@ -40,7 +40,7 @@ def get_sources() -> Response:
 
 @routes.post("/v1/sources")
 @routes.output(AddedSourcesOut)
-@operation(Scope.ADMIN, body=SourcesIn)
+@operation(Scope.WRITE, body=SourcesIn)
 def post_sources() -> Response:
     """Add sources to poll.
 
@@ -49,8 +49,8 @@ def post_sources() -> Response:
     """
     allowed = AllowedHosts(current_services().settings.source_networks)
     given = read_body(SourcesIn).sources
-    sources = [_read(one, f"sources.{number}", allowed) for number, one in enumerate(given)]
-    added = current_services().sources.add(sources)
+    sources = [read_source(one, allowed, f"sources.{n}.") for n, one in enumerate(given)]
+    added = current_services().sources.add(sources, g.principal.signature)
     results = [
         {
             "source_id": source.source_id,
@@ -64,7 +64,7 @@ def post_sources() -> Response:
 
 @routes.get("/v1/sources/<id:source_id>")
 @routes.output(SourceOut)
-@operation(Scope.WRITE, problems=(404,))
+@operation(Scope.READ, problems=(404,))
 def get_source(source_id: str) -> Response:
     """Return one source and what its last check found."""
     check_id("source_id", source_id)
@@ -73,37 +73,37 @@ def get_source(source_id: str) -> Response:
 
 @routes.delete("/v1/sources/<id:source_id>")
 @routes.output(SourcesOut)
-@operation(Scope.ADMIN, problems=(404,))
+@operation(Scope.WRITE, problems=(404,))
 def delete_source(source_id: str) -> Response:
     """Stop polling a source and forget it. Its articles stay."""
     check_id("source_id", source_id)
-    current_services().sources.remove(source_id)
+    current_services().sources.remove(source_id, g.principal.signature)
     return get_sources()
 
 
 @routes.post("/v1/sources/<id:source_id>/pause")
 @routes.output(SourceOut)
-@operation(Scope.ADMIN, problems=(404,))
+@operation(Scope.WRITE, problems=(404,))
 def pause_source(source_id: str) -> Response:
     """Leave a source alone until it is resumed."""
     check_id("source_id", source_id)
-    current_services().sources.pause(source_id)
+    current_services().sources.pause(source_id, g.principal.signature)
     return _answer(source_id)
 
 
 @routes.post("/v1/sources/<id:source_id>/resume")
 @routes.output(SourceOut)
-@operation(Scope.ADMIN, problems=(404,))
+@operation(Scope.WRITE, problems=(404,))
 def resume_source(source_id: str) -> Response:
     """Poll a source again that was paused, or whose server said that it was gone."""
     check_id("source_id", source_id)
-    current_services().sources.resume(source_id)
+    current_services().sources.resume(source_id, g.principal.signature)
     return _answer(source_id)
 
 
 @routes.post("/v1/sources/<id:source_id>/check")
 @routes.output(SourceOut)
-@operation(Scope.ADMIN, problems=(404,))
+@operation(Scope.WRITE, problems=(404,))
 def check_one_source(source_id: str) -> Response:
     """Have a source checked at once. `check_pending` turns false when that is done."""
     check_id("source_id", source_id)
@@ -115,20 +115,29 @@ def _answer(source_id: str) -> Response:
     return json_response(orjson.dumps(_present(*current_services().sources.get(source_id))))
 
 
-def _read(given: SourceIn, place: str, allowed: AllowedHosts) -> Source:
-    """Return a source; what the body's rules cannot say is checked here."""
-    address = read_address(given.address, f"{place}.address")
+def read_source(given: SourceIn, allowed: AllowedHosts, place: str = "") -> Source:
+    """Return a source; what the rules of its fields cannot say is checked here.
+
+    Args:
+        given: as it was sent.
+        allowed: which hosts may be polled.
+        place: where it was in the input, before the name of a field.
+
+    Raises:
+        InvalidInputError: names the field.
+    """
+    address = read_address(given.address, f"{place}address")
     try:
         allowed.check_literal(httpx.URL(address).host)
     except InvalidInputError as error:
-        raise InvalidInputError(f"{place}.address", error.rule) from None
+        raise InvalidInputError(f"{place}address", error.rule) from None
     try:
         read_zone(given.zone)
     except InvalidInputError as error:
-        raise InvalidInputError(f"{place}.zone", error.rule) from None
+        raise InvalidInputError(f"{place}zone", error.rule) from None
     shortest, longest = given.min_minutes, given.max_minutes
     if shortest is not None and longest is not None and shortest > longest:
-        raise InvalidInputError(f"{place}.min_minutes", "must not be more than max_minutes")
+        raise InvalidInputError(f"{place}min_minutes", "must not be more than max_minutes")
     return Source(
         address=address,
         name=" ".join(given.name.split()),

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flask import current_app
+from flask import current_app, g
 
 from feed.catalogue.article_service import ArticleService
+from feed.catalogue.decisions import Editor
 from feed.config import RankingConfig, Settings
 from feed.domain import StoreUnavailableError
 from feed.models.registry import ModelRegistry
@@ -17,6 +18,7 @@ from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
 from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
+from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.visitors import DeskSessions
 from feed.service.drift import DriftDesk
 from feed.service.feed_service import FeedService
@@ -54,6 +56,7 @@ class Services:
     desk: DeskSessions
     previews: PreviewDesk
     drift: DriftDesk
+    provider: IdentityProvider
     clock: Callable[[], float]
 
     @property
@@ -94,3 +97,8 @@ def current_services() -> Services:
     """Return the parts of the app that serves the present request."""
     services: Services = current_app.extensions["feed"]
     return services
+
+
+def present_editor() -> Editor:
+    """Return who calls the present route of the API, for the audit log."""
+    return Editor(g.principal.signature, current_services().clock())

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import structlog
 
+from feed.catalogue.pinning import present_pins
 from feed.config import RankingConfig, Settings
 from feed.domain import FeedError, Pin, StoreUnavailableError
 from feed.editorial.editorial import Editorial, editorial_from_store
+from feed.experiments.design.audience import Audience
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.lifecycle import parse_experiments, running_experiments
 from feed.features.canonical_address import read_tracking_parameters
@@ -24,16 +26,19 @@ from feed.features.trending import TrendingState
 from feed.features.twins import TwinFinder
 from feed.models.registry import ModelRegistry
 from feed.models.view import RankingView, build_view
+from feed.ranking.boosted_rows import BoostedRows, build_boosted_rows
 from feed.ranking.live_index import LiveIndex, build_index
 from feed.ranking.settings_in_force import SettingsInForce, put_in_force
 from feed.service.cards import CardCache
 from feed.service.followers import CatalogueFollower, ModelFollower
+from feed.service.pinned import audiences_of
 from feed.service.telemetry import (
     LIVE_ARTICLES,
     SNAPSHOT_AT,
     SNAPSHOT_SECONDS,
     STORE_FAILURES,
 )
+from feed.service.title_index import TitleIndex
 from feed.storage.redis_store import RedisStore
 from feed.worker.publication import TRENDING_BLOB, SignalsFollower
 
@@ -51,8 +56,10 @@ class LiveSnapshot:
     A request takes one snapshot at its start and uses no other.
 
     `others` are views of the models that running experiments compare with the live one, by
-    version. `counters_at` names the worker's delta the signals hold; `taken_at`, `indexed_at`
-    and `signals_at` are epoch seconds.
+    version. `audiences` are those of pins, by their places in `pins`; a pin without one is for
+    everybody. `boosts` are those of `editorial` by row. `titles` is for the desk. `counters_at`
+    names the worker's delta the signals hold; `taken_at`, `indexed_at` and `signals_at` are epoch
+    seconds.
     """
 
     view: RankingView
@@ -61,7 +68,10 @@ class LiveSnapshot:
     index: LiveIndex
     trending: TrendingState
     pins: tuple[Pin, ...]
+    audiences: Mapping[int, Audience]
     editorial: Editorial
+    boosts: BoostedRows
+    titles: TitleIndex
     ranking: SettingsInForce
     experiments: tuple[Experiment, ...]
     counters_at: str
@@ -233,14 +243,18 @@ class SnapshotKeeper:
             index, indexed_at = old.index, old.indexed_at
         editorial = editorial_from_store(self._store.read_editorial())
         view.pack(index.searched)  # now, so that the first request need not
+        pins = tuple(present_pins(self._store, now)[0])
         return LiveSnapshot(
             view=view,
             others=self._other_views(experiments, view, old),
             signals=signals,
             index=index,
             trending=self._trending,
-            pins=tuple(self._store.read_pins()),
+            pins=pins,
+            audiences=audiences_of(pins),
             editorial=editorial,
+            boosts=build_boosted_rows(editorial.boosts.values(), pool),
+            titles=self._catalogue.titles,
             ranking=self._settings_in_force(editorial, old),
             experiments=experiments,
             counters_at=self._signals.delta_id,

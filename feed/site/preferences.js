@@ -191,8 +191,9 @@ export class PreferencesPanel {
     const list = this.dialog.querySelector(".about-ranking");
     await this.#attempt(async () => {
       try {
-        const { summary } = await this.client.request("GET", "/v1/about-ranking");
-        list.replaceChildren(...summary.map((sentence) => el("li", {}, sentence)));
+        const { summary, limits } = await this.client.request("GET", "/v1/about-ranking");
+        const wanted = limits.map((limit) => `The editors want this of every front page: ${limit}.`);
+        list.replaceChildren(...[...summary, ...wanted].map((text) => el("li", {}, text)));
       } catch (problem) {
         if (problem.status !== 403) throw problem;
         list.replaceChildren(el("li", {}, "This site does not publish how it orders its feed."));

@@ -21,6 +21,7 @@ def encode_whole(stored: StoredArticle) -> bytes:
     """Return an article with its body and vector, and what is known of where it came from."""
     more = {
         "owned": sorted(stored.owned),
+        "held": sorted(stored.held),
         "origins": [[one.origin, one.sections, one.tags, one.digest] for one in stored.origins],
         "fillers": dict(sorted(stored.fillers.items())),
     }
@@ -53,6 +54,7 @@ def decode_article(data: bytes) -> StoredArticle:
         "added_at": values.pop("added"),
         "fresh_at": values.pop("fresh", values["published_at"]),
         "owned": frozenset(values.pop("owned", ())),
+        "held": frozenset(values.pop("held", ())),
         "origins": tuple(
             Contribution(origin, tuple(sections), tuple(tags), *more)
             for origin, sections, tags, *more in values.pop("origins", ())
@@ -69,7 +71,14 @@ def encode_pins(pins: list[Pin]) -> bytes:
 
 def decode_pins(data: bytes | None) -> list[Pin]:
     """Return the pins that `encode_pins` wrote."""
-    return [Pin(**fields_) for fields_ in orjson.loads(data)] if data else []
+    return [_pin(values) for values in orjson.loads(data)] if data else []
+
+
+def _pin(values: dict[str, Any]) -> Pin:
+    for name in ("platforms", "languages"):
+        values[name] = tuple(values.get(name, ()))
+    attributes = values.pop("attributes", {})
+    return Pin(**values, attributes={name: tuple(some) for name, some in attributes.items()})
 
 
 def _encode(stored: StoredArticle, names: tuple[str, ...], more: dict[str, Any]) -> bytes:

@@ -7,7 +7,9 @@ from dataclasses import asdict
 import orjson
 
 from feed.domain import NotFoundError
+from feed.storage import scripts
 from feed.storage.key_names import AUDIT_MAX
+from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
 from feed.storage.records import AuditEntry
 
@@ -21,13 +23,15 @@ class AuditPart(StorePart):
     exists without the other.
     """
 
-    def read_audit(self, limit: int, subject: str = "", by: str = "") -> list[AuditEntry]:
+    def read_audit(
+        self, limit: int, subject: str | tuple[str, ...] = "", by: str = ""
+    ) -> list[AuditEntry]:
         """Return the newest entries, the newest first.
 
         Args:
             limit: How many at most.
-            subject: Only entries on this subject or on what lies below it: `experiments` also
-                finds `experiments/boost`.
+            subject: Only entries on this subject, or one of these, or on what lies below it:
+                `experiments` also finds `experiments/boost`.
             by: Only what this person did.
         """
         key, found, start = self._keys.catalogue("audit"), list[AuditEntry](), 0
@@ -76,5 +80,14 @@ def audit_arguments(entry: AuditEntry) -> tuple[bytes, int]:
     return orjson.dumps(asdict(entry)), AUDIT_MAX
 
 
-def _is_about(subject: str, wanted: str) -> bool:
-    return not wanted or subject == wanted or subject.startswith(f"{wanted}/")
+def audited_call(
+    key: str, audit_key: str, entry: AuditEntry, command: str, *args: str | bytes
+) -> ScriptCall:
+    """Return the call of one command on a key that keeps an entry if the command replies 1."""
+    arguments = (*audit_arguments(entry), command, *args)
+    return ScriptCall(scripts.RUN_AUDITED, (key, audit_key), arguments)
+
+
+def _is_about(subject: str, wanted: str | tuple[str, ...]) -> bool:
+    some = (wanted,) if isinstance(wanted, str) else wanted
+    return any(not one or subject == one or subject.startswith(f"{one}/") for one in some)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,11 +15,13 @@ from feed.storage.article_codec import (
     encode_pins,
     encode_whole,
 )
-from feed.storage.key_names import CHANGE_LOG_MAX
+from feed.storage.audit_part import audit_arguments, audited_call
+from feed.storage.key_names import AUDIT_MAX, CHANGE_LOG_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.part import START, StorePart, newest_entry, position_of
 from feed.storage.records import (
     ArticleState,
+    AuditEntry,
     CatalogueChange,
     ChangeBatch,
     StoredArticle,
@@ -43,7 +44,10 @@ class CataloguePart(StorePart):
     """Log entries that `changes_after` looks at in one go."""
 
     def write_articles(
-        self, articles: Sequence[StoredArticle], digests: Sequence[str] | None = None
+        self,
+        articles: Sequence[StoredArticle],
+        digests: Sequence[str] | None = None,
+        entries: Sequence[AuditEntry | None] | None = None,
     ) -> list[WriteOutcome]:
         """Insert or replace articles and log the changes; atomic for each 100.
 
@@ -53,13 +57,16 @@ class CataloguePart(StorePart):
             articles: what to write.
             digests: as `read_states` gave them; an article that has changed since is not written.
                 None: every article is written whatever there was before.
+            entries: for the audit log, each kept if its article is written; None: nobody acted by
+                hand.
         """
         outcomes: list[WriteOutcome] = []
         expected = digests or [ANY_STATE] * len(articles)
-        pairs = list(zip(articles, expected, strict=True))
-        for start in range(0, len(pairs), ARTICLES_PER_CALL):
-            args: list[Any] = [self.change_log_max]
-            for stored, digest in pairs[start : start + ARTICLES_PER_CALL]:
+        notes = entries or [None] * len(articles)
+        changes = list(zip(articles, expected, notes, strict=True))
+        for start in range(0, len(changes), ARTICLES_PER_CALL):
+            args: list[Any] = [self.change_log_max, AUDIT_MAX]
+            for stored, digest, entry in changes[start : start + ARTICLES_PER_CALL]:
                 args += [
                     stored.article.article_id,
                     digest,
@@ -67,6 +74,7 @@ class CataloguePart(StorePart):
                     encode_meta(stored),
                     _newest_time(stored),
                     int(stored.encoder == WAITING),
+                    _audit_text(entry),
                 ]
             results = self._bulk.scripts([self._catalogue_call(scripts.WRITE_ARTICLES, args)])[0]
             outcomes += map(WriteOutcome, results)
@@ -99,26 +107,28 @@ class CataloguePart(StorePart):
 
     def delete_articles(self, article_ids: Sequence[str]) -> int:
         """Remove articles, logging the change; return how many there were."""
-        return self._delete(article_ids, "")
+        return self._delete(article_ids)
 
-    def erase_article(self, article_id: str, at: float) -> bool:
+    def erase_article(self, article_id: str, entry: AuditEntry) -> bool:
         """Remove an article and keep it out until `restore_article`; return whether there was one.
 
         Args:
             article_id: which one.
-            at: epoch seconds.
+            entry: for the audit log; says when.
         """
-        return self._delete([article_id], repr(at)) == 1
+        return self._delete([article_id], entry) == 1
 
-    def restore_article(self, article_id: str) -> bool:
+    def restore_article(self, article_id: str, entry: AuditEntry) -> bool:
         """Let an erased article be written again; return whether it was erased."""
-        key = self._keys.catalogue("erased")
-        return bool(self._link.call(key, "ZREM", key, article_id))
+        key, audit = self._keys.catalogue("erased"), self._keys.catalogue("audit")
+        return bool(self._link.scripts([audited_call(key, audit, entry, "ZREM", article_id)])[0])
 
-    def _delete(self, article_ids: Sequence[str], erased_at: str) -> int:
+    def _delete(self, article_ids: Sequence[str], entry: AuditEntry | None = None) -> int:
         if not article_ids:
             return 0
-        args = [self.change_log_max, erased_at, *dict.fromkeys(article_ids)]
+        erased_at = repr(entry.at) if entry else ""
+        args = [self.change_log_max, erased_at, AUDIT_MAX, _audit_text(entry)]
+        args += dict.fromkeys(article_ids)
         result: int = self._link.scripts([self._catalogue_call(scripts.DELETE_ARTICLES, args)])[0]
         return result
 
@@ -177,16 +187,27 @@ class CataloguePart(StorePart):
         )
         return ChangeBatch(entries[-1][0].decode(), changes, gap)
 
-    def read_pins(self) -> list[Pin]:
-        """Return every pin that has not ended."""
+    def read_pins(self) -> tuple[list[Pin], str]:
+        """Return every pin, ended ones too, and the digest that `write_pins` compares."""
         key = self._keys.catalogue("pins")
-        now = time.time()
-        return [p for p in decode_pins(self._link.call(key, "GET", key)) if p.ends_at > now]
+        data = self._link.call(key, "GET", key)
+        digest = hashlib.sha1(data, usedforsecurity=False).hexdigest() if data else ""
+        return decode_pins(data), digest
 
-    def write_pins(self, pins: Sequence[Pin]) -> None:
-        """Replace the pins."""
-        key = self._keys.catalogue("pins")
-        self._link.call(key, "SET", key, encode_pins(list(pins)))
+    def write_pins(self, pins: Sequence[Pin], digest: str, entry: AuditEntry) -> bool:
+        """Replace the pins and keep an audit entry.
+
+        Args:
+            pins: all of them.
+            digest: as `read_pins` gave it.
+            entry: for the audit log.
+
+        Returns:
+            False if somebody else has changed the pins since they were read; nothing is written.
+        """
+        keys = (self._keys.catalogue("pins"), self._keys.catalogue("audit"))
+        args = (digest, encode_pins(list(pins)), *audit_arguments(entry))
+        return bool(self._link.scripts([ScriptCall(scripts.WRITE_PINS, keys, args)])[0])
 
     def old_articles(self, before: float, limit: int) -> list[str]:
         """Return ids of articles published, changed and added before a time, oldest first."""
@@ -207,10 +228,14 @@ class CataloguePart(StorePart):
         return bool(facts[b"entries-added"] > facts[b"length"])
 
     def _catalogue_call(self, script: scripts.Script, args: list[Any]) -> ScriptCall:
-        names = ("articles", "meta", "age", "changes", "erased", "unencoded")
+        names = ("articles", "meta", "age", "changes", "erased", "unencoded", "audit")
         return ScriptCall(script, tuple(self._keys.catalogue(n) for n in names), tuple(args))
 
 
 def _newest_time(stored: StoredArticle) -> float:
     article = stored.article
     return max(article.published_at, article.updated_at or 0.0, stored.added_at)
+
+
+def _audit_text(entry: AuditEntry | None) -> bytes:
+    return audit_arguments(entry)[0] if entry else b""

@@ -11,7 +11,7 @@ import orjson
 
 from feed.domain import ConflictError
 from feed.storage import scripts
-from feed.storage.audit_part import audit_arguments
+from feed.storage.audit_part import audit_arguments, audited_call
 from feed.storage.key_names import HIT_WINDOWS_KEPT, SALT_TTL_S
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
@@ -85,21 +85,24 @@ class ControlPart(StorePart):
         ]
         return sorted(found, key=lambda k: k.name)
 
-    def add_key(self, key: StoredKey) -> None:
-        """Keep an API key.
+    def add_key(self, key: StoredKey, entry: AuditEntry) -> None:
+        """Keep an API key, and an audit entry with it.
 
         Raises:
             ConflictError: there is one of this name.
         """
-        place = self._keys.catalogue("keys")
+        place, audit = self._keys.catalogue("keys"), self._keys.catalogue("audit")
         kept = {"scope": key.scope, "digest": key.digest, "created_at": key.created_at}
-        if not self._link.call(place, "HSETNX", place, key.name, orjson.dumps(kept)):
+        call = audited_call(place, audit, entry, "HSETNX", key.name, orjson.dumps(kept))
+        if not self._link.scripts([call])[0]:
             raise ConflictError(f"a key named {key.name} already exists")
 
-    def remove_key(self, name: str) -> bool:
-        """Drop an API key; return whether there was one."""
-        place, uses = self._keys.catalogue("keys"), self._keys.catalogue("keys_used")
-        removed = self._link.pipeline(place, [("HDEL", place, name), ("HDEL", uses, name)])[0]
+    def remove_key(self, name: str, entry: AuditEntry) -> bool:
+        """Drop an API key, keeping an audit entry; return whether there was one."""
+        place, audit = self._keys.catalogue("keys"), self._keys.catalogue("audit")
+        removed = self._link.scripts([audited_call(place, audit, entry, "HDEL", name)])[0]
+        uses = self._keys.catalogue("keys_used")
+        self._link.call(uses, "HDEL", uses, name)
         return bool(removed)
 
     def read_key_uses(self) -> dict[str, float]:

@@ -149,7 +149,7 @@ class Contribution:
 class StoredArticle:
     """An article with its vector from the encoder or the publisher.
 
-    Of articles that were read without their body, the last three attributes are empty.
+    Of articles that were read without their body, the last four attributes are empty.
 
     Attributes:
         article: the article.
@@ -160,6 +160,8 @@ class StoredArticle:
         added_at: when the article was first received, epoch seconds.
         fresh_at: the last real change, or the publication; age counts from it. Epoch seconds.
         owned: the fields that the API has set, which no source overwrites.
+        held: those of them that the API's own deliveries do not overwrite either, because an editor
+            decided them.
         origins: the sources that sent the article; the first is the main one.
         fillers: by field, which source filled it where the main one had nothing. For
             `published_at` an empty text says that nobody knows it.
@@ -172,6 +174,7 @@ class StoredArticle:
     added_at: float
     fresh_at: float = 0.0
     owned: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
     origins: tuple[Contribution, ...] = ()
     fillers: Mapping[str, str] = field(default_factory=dict)
 

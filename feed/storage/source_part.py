@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from feed.storage import scripts
+from feed.storage.audit_part import audit_arguments
+from feed.storage.key_names import AUDIT_MAX
 from feed.storage.link import ScriptCall
 from feed.storage.node import Command
 from feed.storage.part import StorePart
+from feed.storage.records import AuditEntry
 
 
 class SourcePart(StorePart):
@@ -40,24 +44,29 @@ class SourcePart(StorePart):
         key = self._keys.catalogue("sources")
         return int(self._link.call(key, "HLEN", key))
 
-    def add_sources(self, sources: Mapping[str, dict[str, Any]]) -> dict[str, bool]:
-        """Keep sources by id, in one round trip; return for each whether there was none."""
-        key = self._keys.catalogue("sources")
-        commands = [("HSETNX", key, name, orjson.dumps(one)) for name, one in sources.items()]
-        replies = self._link.pipeline(key, [*commands, self._changed()])
-        return {name: bool(reply) for name, reply in zip(sources, replies, strict=False)}
+    def add_sources(
+        self,
+        sources: Mapping[str, dict[str, Any]],
+        entries: Mapping[str, AuditEntry] = MappingProxyType({}),
+    ) -> dict[str, bool]:
+        """Keep sources by id, in one round trip; return for each whether there was none.
 
-    def change_source(self, source_id: str, source: dict[str, Any]) -> bool:
+        Args:
+            sources: by id.
+            entries: for the audit log, by id of the source that they are about.
+        """
+        acts = [("add", name, one, entries.get(name)) for name, one in sources.items()]
+        return dict(zip(sources, self._change(acts), strict=True))
+
+    def change_source(
+        self, source_id: str, source: dict[str, Any], entry: AuditEntry | None = None
+    ) -> bool:
         """Replace a source; return whether there is one of this id."""
-        is_there = self._write_present("sources", source_id, source)
-        self._link.pipeline(self._keys.catalogue("sources"), [self._changed()])
-        return is_there
+        return self._change([("change", source_id, source, entry)])[0]
 
-    def remove_source(self, source_id: str) -> bool:
+    def remove_source(self, source_id: str, entry: AuditEntry | None = None) -> bool:
         """Drop a source and its state; return whether there was one."""
-        sources, states = (self._keys.catalogue(name) for name in ("sources", "source_states"))
-        commands = [("HDEL", sources, source_id), ("HDEL", states, source_id), self._changed()]
-        return bool(self._link.pipeline(sources, commands)[0])
+        return self._change([("remove", source_id, {}, entry)])[0]
 
     def drop_source_state(self, source_id: str) -> None:
         """Forget what the poller found at a source."""
@@ -71,6 +80,18 @@ class SourcePart(StorePart):
     def write_source_state(self, source_id: str, state: dict[str, Any]) -> bool:
         """Keep what the poller found, unless the source was removed; return whether it is there."""
         return self._write_present("source_states", source_id, state)
+
+    def _change(
+        self, acts: Sequence[tuple[str, str, dict[str, Any], AuditEntry | None]]
+    ) -> list[bool]:
+        names = ("sources", "source_states", "sources_changed", "audit")
+        args: list[Any] = [AUDIT_MAX]
+        for act, source_id, source, entry in acts:
+            text = audit_arguments(entry)[0] if entry else b""
+            args += [act, source_id, orjson.dumps(source), text]
+        keys = tuple(map(self._keys.catalogue, names))
+        done = self._link.scripts([ScriptCall(scripts.CHANGE_SOURCES, keys, tuple(args))])[0]
+        return [bool(one) for one in done]
 
     def _changed(self) -> Command:
         return ("INCR", self._keys.catalogue("sources_changed"))

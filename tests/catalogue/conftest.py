@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from feed.catalogue.article_service import ArticleService
+from feed.catalogue.decisions import Editor
 from feed.domain import Article, Submission
 from feed.storage.redis_store import RedisStore
 
@@ -35,9 +36,14 @@ class Catalogue:
     def patch(self, *released: str, article_id: str = "a", **fields: Any) -> str:
         """Set fields of an article, and release others."""
         article = Article(article_id=article_id, **{"title": "", "published_at": 0.0, **fields})
-        return self.service.patch(
-            Submission(article, frozenset(fields)), self.now, frozenset(released)
-        )
+        submission = Submission(article, frozenset(fields))
+        changed = self.service.patch(submission, self.editor, frozenset(released))
+        return "updated" if changed else "unchanged"
+
+    @property
+    def editor(self) -> Editor:
+        """Return who acts by hand."""
+        return Editor("ed", self.now)
 
     def article(self, article_id: str = "a") -> Article:
         """Return an article as it is now."""

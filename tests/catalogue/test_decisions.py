@@ -43,9 +43,9 @@ def perform(catalogue: Any, action: str, fields: dict[str, Any]) -> None:
     calls: dict[str, Callable[[], Any]] = {
         "put": lambda: catalogue.send(**fields),
         "patch": lambda: catalogue.patch(**fields),
-        "retract": lambda: catalogue.service.retract("a"),
-        "erase": lambda: catalogue.service.erase("a", catalogue.now),
-        "restore": lambda: catalogue.service.restore("a"),
+        "retract": lambda: catalogue.service.retract("a", catalogue.editor),
+        "erase": lambda: catalogue.service.erase("a", catalogue.editor),
+        "restore": lambda: catalogue.service.restore("a", catalogue.editor),
     }
     with suppress(NotFoundError):
         calls.get(action, lambda: catalogue.send(action, **fields))()
@@ -146,9 +146,9 @@ def test_decisions_hold_while_ten_sources_send(
     with ThreadPoolExecutor(10) as pool:
         polls = [pool.submit(poll, number) for number in range(10)]
         for n in range(0, 20, 4):
-            catalogue.service.retract(ids[n])
+            catalogue.service.retract(ids[n], catalogue.editor)
             catalogue.patch(article_id=ids[n + 1], title="Decided", sponsored=True)
-            catalogue.service.erase(ids[n + 2], catalogue.now)
+            catalogue.service.erase(ids[n + 2], catalogue.editor)
         decided.set()
         assert min(one.result() for one in polls) >= 3
     for n in range(0, 20, 4):

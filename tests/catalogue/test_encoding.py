@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from feed.catalogue.article_service import ENCODED_AT_ONCE, ENCODED_IN_TURN, ArticleService
+from feed.catalogue.decisions import Editor
 from feed.storage.redis_store import RedisStore
 
 SITE = "https://paper.example/feed"
@@ -62,6 +63,6 @@ def test_what_is_removed_waits_no_longer(store: RedisStore, catalogue: Any) -> N
     service = ArticleService(store, CountingEncoder, lambda: None)
     batch = [catalogue.submission(f"a{n}", title=f"t{n}") for n in range(ENCODED_AT_ONCE + 1)]
     service.upsert(batch, 1.0, SITE)
-    service.erase("a0", 2.0)
+    service.erase("a0", Editor("ed", 2.0))
     store.delete_articles(["a1"])
     assert not {"a0", "a1"} & set(store.unencoded_articles(100))

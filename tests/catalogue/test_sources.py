@@ -14,12 +14,12 @@ SPORT, LOCAL = "https://paper.example/sport", "https://paper.example/local"
 
 def test_a_retraction_holds_against_sources(catalogue: Any) -> None:
     catalogue.send(SPORT)
-    catalogue.service.retract("a")
+    catalogue.service.retract("a", catalogue.editor)
     for fields in ({}, {"retracted": False}, {"title": "New"}):
         catalogue.send(SPORT, **fields)
         catalogue.send(LOCAL, **fields)
         assert catalogue.article().retracted
-    assert catalogue.service.restore("a")
+    assert catalogue.service.restore("a", catalogue.editor)
     catalogue.send(SPORT, retracted=True)
     assert not catalogue.article().retracted
 
@@ -33,17 +33,17 @@ def test_a_retraction_by_the_source_holds_too(catalogue: Any) -> None:
 
 def test_an_erased_article_stays_erased_until_it_is_restored(catalogue: Any) -> None:
     catalogue.send(SPORT)
-    catalogue.service.erase("a", catalogue.now)
+    catalogue.service.erase("a", catalogue.editor)
     assert catalogue.send(SPORT) == catalogue.send() == "erased"
     assert catalogue.send(SPORT, article_id="b") == "created"
     with pytest.raises(NotFoundError):
         catalogue.article()
     with pytest.raises(NotFoundError):
-        catalogue.service.retract("a")
-    assert catalogue.service.restore("a")
+        catalogue.service.retract("a", catalogue.editor)
+    assert catalogue.service.restore("a", catalogue.editor)
     assert catalogue.send(SPORT) == "created"
     with pytest.raises(NotFoundError):
-        catalogue.service.restore("nobody")
+        catalogue.service.restore("nobody", catalogue.editor)
 
 
 def test_an_unknown_time_is_that_of_the_first_receipt_until_somebody_knows_it(

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from node_tools import find_package, find_tool
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CLIENT_DIR = ROOT / "feed" / "site" / "client"
 
 Run = Callable[..., str]
-
-
-def find_tool(name: str) -> str:
-    """Return the program beside this Python, else the machine's."""
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
-    return found or pytest.fail(f"no {name} found: scripts/test installs it")
 
 
 @pytest.fixture
@@ -40,7 +32,5 @@ def run() -> Run:
 @pytest.fixture
 def tsc(run: Run) -> Run:
     """A function that runs the TypeScript compiler."""
-    compiler = HERE / "node_modules" / "typescript" / "bin" / "tsc"
-    if not compiler.exists():
-        pytest.fail("no TypeScript found: scripts/test installs it")
+    compiler = find_package(HERE, "typescript") / "bin" / "tsc"
     return lambda *arguments, cwd=HERE: run("node", compiler, *arguments, cwd=cwd)

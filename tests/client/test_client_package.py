@@ -110,8 +110,9 @@ def test_the_package_has_the_version_and_licence_of_feed_and_needs_nothing():
         assert all((CLIENT_DIR / path).is_file() for path in paths)
 
 
-def test_the_lock_of_typescript_has_a_hash_and_no_address():
-    lock = json.loads((HERE / "package-lock.json").read_text())
+@pytest.mark.parametrize("directory", [HERE, ROOT / "tests" / "desk"], ids=lambda path: path.name)
+def test_a_lock_has_hashes_and_no_address(directory):
+    lock = json.loads((directory / "package-lock.json").read_text())
     packages = [entry for name, entry in lock["packages"].items() if name]
     assert all(entry["integrity"].startswith("sha512-") for entry in packages)
     assert not any("resolved" in entry for entry in packages)

@@ -217,6 +217,15 @@ def test_a_retracted_article_does_not_trend():
     assert all(entry.article_id != "a1" for entry in state.entries)
 
 
+def test_a_sponsored_article_does_not_trend():
+    pool = world()
+    counters = steady_counters(pool)
+    burst(counters, 7, 80)
+    assert TrendingDetector().update(counters, pool, NOW).labelled(np.array([7]))[0]
+    pool.sponsored[7] = True
+    assert not TrendingDetector().update(counters, pool, NOW).entries
+
+
 def test_bytes_carry_ids_and_take_the_rows_of_the_reading_process():
     pool = world()
     counters = steady_counters(pool)

@@ -22,6 +22,7 @@ from feed.domain import AiGenerated, Event, EventKind, format_time
 from feed.features.embeddings import SENTENCE_ENCODER
 from feed.service.app import create_app
 from feed.storage.embedded import EmbeddedStore
+from feed.storage.records import AuditEntry
 from feed.storage.redis_store import RedisStore
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -96,7 +97,7 @@ def test_an_erased_article_is_named_and_not_counted_as_sent(
 ) -> None:
     path = lines_file(tmp_path, *ARTICLES)
     assert run("ingest", path, "--url", service).returncode == 0
-    assert store.erase_article(str(ARTICLES[0]["article_id"]), 1.0)
+    assert store.erase_article(str(ARTICLES[0]["article_id"]), AuditEntry(1.0, "ed", "erased", "a"))
     again = run("ingest", path, "--url", service)
     assert again.returncode == 0
     assert again.stdout.startswith(f"{len(ARTICLES) - 1} articles sent;")

@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feed.config import RankingConfig
+from feed.editorial.boosts import Boost
+from feed.ranking.boosted_rows import build_boosted_rows
 from feed.ranking.candidates import (
     PERSONAL_SOURCES,
     SOURCES,
@@ -28,9 +30,11 @@ def proposals_of(world, profile, **more):
 def test_every_source_proposes_only_eligible_rows_once(world, page):
     profile = world.reader([3, 8, 13], preferences=world.prefer(followed_sections=["sport"]))
     world.signals.page_lists.add_impressions(40, np.array([1, 2, 3]), profile.clicked_at[0])
+    boost = Boost(article_id="a33", factor=2.0, starts_at=0.0, ends_at=2e9)
+    boosts = build_boosted_rows([boost], world.pool)
     context = world.context(profile, page_row=page)
     mask = build_situation(context, CONFIG).eligible.mask
-    for name, rows in proposals_of(world, profile, page_row=page).items():
+    for name, rows in proposals_of(world, profile, page_row=page, boosts=boosts).items():
         assert len(set(rows.tolist())) == len(rows) <= 20, name
         assert mask[rows].all(), name
         only_below_articles = {"content_page", "listed"}

@@ -428,7 +428,14 @@ def test_without_exploration_no_candidate_comes_from_there(shared_world):
     slate = recommend(shared_world.context(shared_world.reader([3])), CERTAIN)
     assert slate.trace.proposed["exploration"] == 0
     assert not any("exploration" in names for names in slate.sources)
-    assert list(slate.factors) == ["ranker", "trending", "followed", "fatigue", "diversity"]
+    assert list(slate.factors) == [
+        "ranker",
+        "trending",
+        "followed",
+        "fatigue",
+        "editorial",
+        "diversity",
+    ]
 
 
 def test_a_story_told_already_is_not_explored(shared_world):

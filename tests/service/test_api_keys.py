@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from reader_tokens import bearer
 
+from feed.catalogue.decisions import Editor
 from feed.config import Settings
 from feed.domain import ConflictError, InvalidInputError
 from feed.service.api_keys import KeyRing, hash_key, make_key, parse_keys
@@ -147,14 +148,14 @@ def test_the_first_key_in_the_store_closes_an_open_installation(site: Any) -> No
 
 def test_two_additions_of_one_name_make_one_key(store: RedisStore) -> None:
     first, second = KeyRing([], "", store), KeyRing([], "", store)
-    first.add("app", Scope.READ, NOW)
+    first.add("app", Scope.READ, Editor("boss", NOW))
     with pytest.raises(ConflictError):
-        second.add("app", Scope.ADMIN, NOW)
+        second.add("app", Scope.ADMIN, Editor("boss", NOW))
     assert [k.scope for k in store.read_keys()] == ["read"]
 
 
 def test_no_key_is_kept_in_clear(store: RedisStore) -> None:
-    key = KeyRing([], "", store).add("app", Scope.READ, NOW)
+    key = KeyRing([], "", store).add("app", Scope.READ, Editor("boss", NOW))
     kept = store._link.call("k", "HGETALL", store._keys.catalogue("keys"))
     assert key.encode() not in b"".join(kept)
     assert re.search(hash_key(key).encode(), b"".join(kept))

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from feed.catalogue.decisions import Editor
 from feed.config import Settings
+from feed.service.access_table import desk_rows
 from feed.service.api_keys import hash_key
+from feed.storage.records import AuditEntry
 from tests.service.conftest import Site
 
+BOSS = Editor("boss", 0.0)
 KEYS = {"ann": "read", "ed": "write", "boss": "admin", "scraper": "metrics"}
 
 
@@ -63,10 +67,10 @@ def test_other_keys_open_nothing(keyed: Site, name: str) -> None:
 
 def test_a_session_ends_with_its_key(keyed: Site) -> None:
     made = keyed.services.access.keys
-    from_store = made.add("guest", next(k.scope for k in made.all() if k.name == "ann"), 0.0)
+    from_store = made.add("guest", next(k.scope for k in made.all() if k.name == "ann"), BOSS)
     keyed.client.post("/desk/sign-in", data={"key": from_store})
     assert keyed.client.get("/desk/audit").status_code == 200
-    made.remove("guest", 0.0)
+    made.remove("guest", BOSS)
     assert keyed.client.get("/desk/audit").status_code == 303
 
 
@@ -76,6 +80,14 @@ def test_a_changed_or_old_cookie_opens_nothing(keyed: Site) -> None:
     assert cookie is not None
     keyed.client.set_cookie("feed_desk", cookie.value[:-2] + "AA", path="/")
     assert keyed.client.get("/desk/audit").status_code == 303
+
+
+def test_what_was_signed_for_another_purpose_opens_nothing(keyed: Site) -> None:
+    held = {"key": "boss", "digest": hash_key("boss" * 9)[:16], "token": "0"}
+    for purpose, status in (("messages", 303), ("attempt", 303), ("session", 200)):
+        text = keyed.services.desk.sign(held, purpose)
+        keyed.client.set_cookie("feed_desk", text, path="/")
+        assert keyed.client.get("/desk/audit").status_code == status
 
 
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/desk\\@evil", "/x"])
@@ -93,6 +105,110 @@ def test_a_form_of_another_page_is_refused(keyed: Site) -> None:
     assert answer.status_code == 403
     assert keyed.client.post("/desk/sign-out", data={"form_token": token}).status_code == 303
     assert "ann has signed out." in keyed.client.get("/desk/sign-in").text
+    assert keyed.client.get("/desk/audit").status_code == 303
+    assert [e.action for e in keyed.store.read_audit(5, "desk")] == ["signed out", "signed in"]
+
+
+def test_a_session_counts_for_the_api_with_the_token_of_its_page(keyed: Site) -> None:
+    sign_in(keyed, "ann")
+    token = {"X-Form-Token": token_of(keyed.client.get("/desk/audit").text)}
+    assert keyed.client.get("/v1/experiments").status_code == 401
+    assert keyed.client.get("/v1/experiments", headers={"X-Form-Token": "0"}).status_code == 401
+    for strange in ({"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}):
+        refused = keyed.client.get("/v1/experiments", headers={**token, **strange})
+        assert refused.status_code == 401
+    own = {**token, "Sec-Fetch-Site": "same-origin"}
+    assert keyed.client.get("/v1/experiments", headers=own).status_code == 200
+    assert keyed.client.get("/v1/experiments", headers=token).status_code == 200
+    assert keyed.client.put("/v1/pins", json={"pins": []}, headers=own).status_code == 403
+    sign_in(keyed, "ed")
+    assert keyed.client.put("/v1/pins", json={"pins": []}, headers=own).status_code == 401
+    token = {"X-Form-Token": token_of(keyed.client.get("/desk/audit").text)}
+    assert keyed.client.put("/v1/pins", json={"pins": []}, headers=token).status_code == 200
+
+
+def test_the_page_about_experiments_has_the_session_of_the_desk(keyed: Site) -> None:
+    page = keyed.client.get("/experiments")
+    assert page.status_code == 200
+    assert "form-token" not in page.text
+    assert 'href="/desk/sign-in?next=/experiments"' in page.text
+    assert sign_in(keyed, "ann", "/experiments").location == "/experiments"
+    page = keyed.client.get("/experiments")
+    assert 'meta name="form-token"' in page.text
+    assert 'href="/experiments" aria-current="page"' in page.text
+    assert page.headers["Cache-Control"] == "private, no-store"
+
+
+def test_every_page_and_form_asks_for_the_role_that_the_table_says(keyed: Site) -> None:
+    wrong, rows = [], desk_rows(keyed.app)
+    for method, path, role in rows:
+        for name in ("ann", "ed", "boss"):
+            key = next(key for key in keyed.services.access.keys.all() if key.name == name)
+            text = keyed.services.desk.begin(key)
+            visitor = keyed.services.desk.read(text, keyed.services.access.keys)
+            assert visitor is not None
+            keyed.client.set_cookie("feed_desk", text, path="/")
+            place = re.sub(r"{\w+}", "none", path)
+            form = {"form_token": visitor.token} if method == "POST" else {}
+            status = keyed.client.open(place, method=method, data=form).status_code
+            if (status == 403) is (role is None or visitor.may(role)):
+                wrong.append(f"{method} {path} as {visitor.role}: {status}")
+        keyed.client.delete_cookie("feed_desk", path="/")
+        status = keyed.client.open(place, method=method).status_code
+        if role and status != (303 if method == "GET" else 401):
+            wrong.append(f"{method} {path} as nobody: {status}")
+    assert [line for line in wrong if "sign-in" not in line] == []
+    assert len(rows) > 5
+
+
+def test_rooms_that_somebody_may_not_enter_are_not_named(keyed: Site) -> None:
+    sign_in(keyed, "ed")
+    assert "/desk/readers" not in keyed.client.get("/desk/audit").text
+    sign_in(keyed, "boss")
+    assert "/desk/readers" in keyed.client.get("/desk/audit").text
+
+
+def test_pages_are_never_framed_kept_or_given_to_other_sites(keyed: Site) -> None:
+    sign_in(keyed, "ann")
+    headers = keyed.client.get("/desk/audit").headers
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "'unsafe" not in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Cache-Control"] == "private, no-store"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example"])
+def test_an_open_desk_answers_to_names_of_this_machine_alone(
+    site: Site, keyed: Site, host: str
+) -> None:
+    for path in ("/desk/audit", "/v1/keys"):
+        refused = site.client.get(path, headers={"Host": host})
+        assert refused.status_code == 403
+        assert "the Host header must be localhost" in refused.json["detail"]
+    for own in ("localhost:8000", "127.0.0.1", "[::1]:8000", "feed.localhost"):
+        assert site.client.get("/desk/audit", headers={"Host": own}).status_code == 200
+    assert keyed.client.get("/desk/sign-in", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("proxies", "proto", "secure"),
+    [("127.0.0.1", "https", True), ("127.0.0.1", "http", False), ("", "https", False)],
+)
+def test_a_cookie_is_for_https_alone_where_a_trusted_proxy_says_so(
+    make_site: Callable[[Settings], Site],
+    settings: Settings,
+    proxies: str,
+    proto: str,
+    *,
+    secure: bool,
+) -> None:
+    key = f"ann:read:{hash_key('ann' * 9)}"
+    site = make_site(replace(settings, api_keys=key, trusted_proxies=proxies))
+    headers = {"X-Forwarded-Proto": proto, "Host": "desk.example"}
+    done = site.client.post("/desk/sign-in", data={"key": "ann" * 9}, headers=headers)
+    assert done.status_code == 303
+    assert ("Secure" in done.headers["Set-Cookie"]) is secure
 
 
 def test_an_analyst_takes_nothing_back(keyed: Site) -> None:
@@ -107,3 +223,26 @@ def test_only_so_many_tries_a_minute(keyed: Site) -> None:
     for _ in range(10):
         assert "not known" in sign_in(keyed, "nobody").text
     assert "too many tries" in sign_in(keyed, "ann").text
+
+
+def test_a_person_s_entries_are_found(keyed: Site) -> None:
+    for name in ("ann", "ed", "ann"):
+        sign_in(keyed, name)
+    page = keyed.client.get("/desk/audit?by=ed").text
+    assert page.count("Signed in") == 1
+    assert keyed.client.get("/desk/audit?subject=pins").text.count("Signed in") == 0
+    assert keyed.client.get("/desk/audit?subject=desk").text.count("Signed in") == 3
+
+
+def test_the_log_has_pages(site: Site) -> None:
+    for number in range(120):
+        entry = AuditEntry(float(number), "ann", "changed", f"settings/{number}")
+        site.store.append_audit(entry)
+    first = site.client.get("/desk/audit?by=ann").text
+    assert "settings/119" in first
+    assert "settings/69<" not in first
+    assert 'href="/desk/audit?by=ann&amp;start=50"' in first
+    last = site.client.get("/desk/audit?by=ann&start=100").text
+    assert "Entries 101 to 120" in last
+    assert 'rel="next"' not in last
+    assert 'href="/desk/audit?by=ann&amp;start=50"' in last

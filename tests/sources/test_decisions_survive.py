@@ -8,6 +8,7 @@ from typing import Any
 from feed_server import FeedServer, rss
 
 from feed.catalogue.article_service import ArticleService
+from feed.catalogue.decisions import Editor
 from feed.domain import Article, Event, EventKind, Submission
 from feed.ingest.reading import read_documents
 
@@ -26,10 +27,10 @@ def test_decisions_survive_ten_polls_under_load(desk: Any, server: FeedServer) -
     desk.poll()
     ids = ids_by_title(desk)
     service = ArticleService(desk.store, lambda: None, lambda: None)
-    service.retract(ids["retracted"])
-    service.erase(ids["erased"], desk.now)
+    service.retract(ids["retracted"], Editor("ed", desk.now))
+    service.erase(ids["erased"], Editor("ed", desk.now))
     sponsored = Article(article_id=ids["patched"], title="", published_at=0.0, sponsored=True)
-    service.patch(Submission(sponsored, frozenset({"sponsored"})), desk.now)
+    service.patch(Submission(sponsored, frozenset({"sponsored"})), Editor("ed", desk.now))
     stop = threading.Event()
 
     def read_and_write(number: int) -> None:
@@ -46,7 +47,7 @@ def test_decisions_survive_ten_polls_under_load(desk: Any, server: FeedServer) -
             )
             desk.store.append_events([event])
             author = Article(article_id=ids["free"], title="", published_at=0.0, author=f"A{turn}")
-            service.patch(Submission(author, frozenset({"author"})), desk.now)
+            service.patch(Submission(author, frozenset({"author"})), Editor("ed", desk.now))
 
     with ThreadPoolExecutor(3) as pool:
         load = [pool.submit(read_and_write, number) for number in range(3)]

@@ -7,6 +7,7 @@ from typing import Any
 from feed_server import NOW, FeedServer, rss
 
 from feed.catalogue.article_service import ArticleService
+from feed.catalogue.decisions import Editor
 
 
 def feed(text: str, *sections: str) -> bytes:
@@ -23,12 +24,12 @@ def test_retracted_and_erased_articles_survive_ten_polls(desk: Any, server: Feed
     articles = ArticleService(desk.store, lambda: None, lambda: None)
     source = desk.add(server.say("/feed", feed("Version 0")))
     desk.poll()
-    articles.retract("https://quay.example/ferry")
+    articles.retract("https://quay.example/ferry", Editor("ed", desk.now))
     for number in range(1, 11):
         server.say("/feed", feed(f"Version {number} of the story, with other words"))
         assert desk.poll_when_due(source).failures == 0
         assert articles.read("https://quay.example/ferry").article.retracted
-    articles.erase("https://quay.example/ferry", desk.now)
+    articles.erase("https://quay.example/ferry", Editor("ed", desk.now))
     for number in range(11, 21):
         server.say("/feed", feed(f"Version {number} of the story, with other words"))
         assert desk.poll_when_due(source).failures == 0

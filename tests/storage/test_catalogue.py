@@ -1,6 +1,5 @@
 """The contract of CatalogueStore, on a real server."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +7,10 @@ import orjson
 
 from feed.domain import AiGenerated, Pin
 from feed.storage.article_codec import decode_article, encode_whole
-from feed.storage.records import ChangeBatch, Contribution, WriteOutcome
+from feed.storage.records import AuditEntry, ChangeBatch, Contribution, WriteOutcome
 
 NOW = 1_780_000_000.0
+DONE = AuditEntry(NOW, "ed", "erased", "articles/a")
 
 
 def test_articles_come_back_whole_in_the_order_asked(store, make_article):
@@ -100,14 +100,14 @@ def test_only_the_article_that_was_read_is_replaced(store, make_article):
 def test_an_erased_article_is_not_written_until_it_is_restored(store, make_article):
     store.write_articles([make_article("a"), make_article("swept")])
     store.delete_articles(["swept"])
-    assert not store.erase_article("unknown", NOW)
-    assert store.erase_article("a", NOW)
+    assert not store.erase_article("unknown", DONE)
+    assert store.erase_article("a", DONE)
     outcomes = store.write_articles([make_article(name) for name in ("a", "swept", "unknown")])
     assert outcomes == [WriteOutcome.ERASED, WriteOutcome.WRITTEN, WriteOutcome.WRITTEN]
     assert store.read_articles(["a"]) == [None]
     assert [state.is_erased for state in store.read_states(["a", "swept"])] == [True, False]
-    assert store.restore_article("a")
-    assert not store.restore_article("a")
+    assert store.restore_article("a", DONE)
+    assert not store.restore_article("a", DONE)
     assert store.write_articles([make_article("a")]) == [WriteOutcome.WRITTEN]
 
 
@@ -167,15 +167,15 @@ def test_long_change_logs_come_in_batches(store, make_article):
     assert seen == [f"a{n}" for n in range(10)]
 
 
-def test_pins_that_ended_are_not_read(store):
-    now = time.time()
-    lasting = Pin(article_id="a", slot=0, starts_at=now - 10, ends_at=now + 600, section="s")
-    ended = Pin(article_id="b", slot=1, starts_at=now - 10, ends_at=now - 1)
-    assert store.read_pins() == []
-    store.write_pins([lasting, ended])
-    assert store.read_pins() == [lasting]
-    store.write_pins([])
-    assert store.read_pins() == []
+def test_pins_are_written_only_over_those_that_were_read(store):
+    pin = Pin(article_id="a", slot=0, starts_at=1.0, ends_at=9.0, attributes={"paid": ("yes", "")})
+    done = AuditEntry(5.0, "ed", "pinned", "pins/a")
+    pins, digest = store.read_pins()
+    assert pins == []
+    assert store.write_pins([pin], digest, done)
+    assert not store.write_pins([], digest, done)
+    assert store.read_pins()[0] == [pin]
+    assert store.read_audit(5) == [done]
 
 
 def test_old_articles_are_found_until_they_are_kept(store, make_article):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -18,13 +17,22 @@ from feed.domain import (
     NotFoundError,
     StoreUnavailableError,
 )
-from feed.service.desk.desk_shell import TOKEN_FIELD, keep_messages, set_cookie, show_trouble
+from feed.service.credentials import Principal
+from feed.service.desk.desk_shell import (
+    TOKEN_FIELD,
+    clear_cookie,
+    keep_messages,
+    set_cookie,
+    show_trouble,
+)
 from feed.service.desk.visitors import SESSION_HOURS, Role, Visitor
 from feed.service.services import current_services
 
 View = TypeVar("View", bound=Callable[..., Any])
 SESSION_COOKIE = "feed_desk"
 SIGN_IN = "/desk/sign-in"
+TOKEN_HEADER = "X-Form-Token"  # noqa: S105 - the name of a header
+_ATTRIBUTE = "feed_desk_role"
 _STATUS_OF: tuple[tuple[type[FeedError], int], ...] = (
     (InvalidInputError, 422),
     (NotFoundError, 404),
@@ -35,21 +43,38 @@ _STATUS_OF: tuple[tuple[type[FeedError], int], ...] = (
 log = structlog.get_logger("feed.desk")
 
 
-def desk_page(role: Role) -> Callable[[View], View]:
-    """Declare who may open a page or send a form; errors of the view become pages, too."""
+def desk_page(role: Role | None) -> Callable[[View], View]:
+    """Declare who may open a page or send a form; errors of the view become pages, too.
+
+    Args:
+        role: that visitors need at least; None: everybody may, even without signing in.
+    """
 
     def declare(view: View) -> View:
         @wraps(view)
         def guarded(**arguments: Any) -> Response:
             try:
-                response = _refusal(role) or view(**arguments)
+                refusal = _refusal(role) if role else None
+                response = refusal or view(**arguments)
             except FeedError as error:
                 response = _trouble_of(error)
             return keep_messages(response)
 
+        setattr(guarded, _ATTRIBUTE, role)
         return guarded  # type: ignore[return-value]
 
     return declare
+
+
+def is_desk_page(view: Any) -> bool:
+    """Return whether a view declared who may open it as a page of the desk."""
+    return hasattr(view, _ATTRIBUTE)
+
+
+def role_of_page(view: Any) -> Role | None:
+    """Return the least role for a page of the desk, None if everybody may open it."""
+    role: Role | None = getattr(view, _ATTRIBUTE)
+    return role
 
 
 def find_visitor() -> Visitor | None:
@@ -67,6 +92,24 @@ def find_visitor() -> Visitor | None:
     return services.desk.read(request.cookies.get(SESSION_COOKIE, ""), access.keys)
 
 
+def api_caller() -> Principal | None:
+    """Return who calls the API from a page of the desk; None if it is no such page.
+
+    The page sends the session's form token, which no page of another site knows, in a header that
+    none may send here.
+
+    Raises:
+        StoreUnavailableError: as `find_visitor`.
+    """
+    given = request.headers.get(TOKEN_HEADER, "")
+    if not given or not current_services().cross_origin.is_own(request):
+        return None
+    visitor = find_visitor()
+    if visitor is None or visitor.is_open or not visitor.owns(given):
+        return None
+    return visitor.to_principal()
+
+
 def begin_session(response: Response, text: str) -> None:
     """Give a browser its session."""
     set_cookie(response, SESSION_COOKIE, text, SESSION_HOURS * 3600)
@@ -74,7 +117,7 @@ def begin_session(response: Response, text: str) -> None:
 
 def end_session(response: Response) -> None:
     """Take a browser's session away."""
-    response.delete_cookie(SESSION_COOKIE, path="/")
+    clear_cookie(response, SESSION_COOKIE)
 
 
 def _refusal(role: Role) -> Response | None:
@@ -94,9 +137,8 @@ def _refusal(role: Role) -> Response | None:
 
 
 def _is_own_form(visitor: Visitor) -> bool:
-    given = request.form.get(TOKEN_FIELD, "")
-    is_same = hmac.compare_digest(given.encode(), visitor.token.encode())
-    return is_same and current_services().cross_origin.may_change(request)
+    is_same = visitor.owns(request.form.get(TOKEN_FIELD, ""))
+    return is_same and current_services().cross_origin.is_own(request)
 
 
 def _trouble_of(error: FeedError) -> Response:

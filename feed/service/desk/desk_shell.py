@@ -20,6 +20,7 @@ from feed.storage.records import AuditEntry
 
 SAID_COOKIE = "feed_desk_said"
 SAID_SECONDS = 60
+SAID = "messages"
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a form's field
 
 
@@ -100,10 +101,10 @@ def keep_messages(response: Response) -> Response:
     """Give messages that no page has shown to the next one, in a cookie."""
     said: list[Message] = g.get("said", [])
     if said:
-        text = current_services().desk.sign([asdict(message) for message in said[-5:]])
+        text = current_services().desk.sign([asdict(message) for message in said[-5:]], SAID)
         set_cookie(response, SAID_COOKIE, text, SAID_SECONDS)
     elif SAID_COOKIE in request.cookies and g.get("has_shown"):
-        response.delete_cookie(SAID_COOKIE, path="/")
+        clear_cookie(response, SAID_COOKIE)
     return response
 
 
@@ -116,8 +117,20 @@ def set_cookie(response: Response, name: str, text: str, seconds: int) -> None:
         path="/",
         httponly=True,
         samesite="Lax",
-        secure=request.is_secure,
+        secure=is_secure(),
     )
+
+
+def clear_cookie(response: Response, name: str) -> Response:
+    """Take a cookie of the desk away."""
+    response.delete_cookie(name, path="/", httponly=True, samesite="Lax", secure=is_secure())
+    return response
+
+
+def is_secure() -> bool:
+    """Whether the visitor's browser speaks https, perhaps with a proxy."""
+    proxies = current_services().proxies
+    return proxies.is_secure(request.remote_addr or "", request.scheme, request.headers)
 
 
 def show_trouble(status: int, text: str, *, room: str = "") -> Response:
@@ -154,7 +167,7 @@ def _take_messages() -> list[Message]:
     text = request.cookies.get(SAID_COOKIE, "")
     g.has_shown = True
     try:
-        before = current_services().desk.unsign(text, SAID_SECONDS) if text else None
+        before = current_services().desk.unsign(text, SAID_SECONDS, SAID) if text else None
     except StoreUnavailableError:  # without the secret nothing can be read; the page matters more
         before = None
     return [*(Message(**message) for message in before or ()), *now]

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from feed.service.desk import desk_audit, desk_models, desk_now, desk_settings, sign_in, undo
+from feed.service.desk import (
+    desk_articles,
+    desk_audit,
+    desk_models,
+    desk_now,
+    desk_readers,
+    desk_settings,
+    desk_simulation,
+    desk_sources,
+    sign_in,
+    undo,
+)
 
 DESK_PAGES = tuple(
     module.pages
@@ -10,6 +21,10 @@ DESK_PAGES = tuple(
         sign_in,
         undo,
         desk_now,
+        desk_articles,
+        desk_readers,
+        desk_simulation,
+        desk_sources,
         desk_models,
         desk_settings,
         desk_audit,

@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 from flask import Response, g, redirect, request
 
+from feed.catalogue.article_service import ALLOWED, ERASED
+from feed.catalogue.boosting import BOOST, take_back_boost
+from feed.catalogue.decisions import Editor
+from feed.catalogue.pinning import take_back_pins
 from feed.domain import ConflictError
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, say
@@ -23,18 +27,28 @@ It raises `ConflictError` if what the entry left has been changed since.
 """
 UNDOERS: dict[str, Undoer] = {}
 """By the first part of an entry's subject, such as `articles`; each room adds its own."""
+FINAL = frozenset({("articles", ERASED), ("articles", ALLOWED), ("keys", "removed")})
+"""Kinds of subjects and actions on them that nothing can take back."""
 
-ADMIN_ONLY: set[str] = set()
+ADMIN_ONLY: set[str] = {"keys"}
 """Subjects, by their first part, of which an editor takes nothing back."""
 
 
 def can_undo(entry: AuditEntry) -> bool:
-    """Whether an entry may be taken back."""
-    return bool(entry.id) and entry.subject.split("/")[0] in UNDOERS
+    """Whether the desk's present visitor may take an entry back."""
+    visitor: Visitor | None = g.get("visitor")
+    role = Role.ADMIN if _kind(entry) in ADMIN_ONLY else Role.EDITOR
+    return _is_undoable(entry) and visitor is not None and visitor.may(role)
 
 
 def undo_entry(services: Services, entry_id: str, by: str, *, may_all: bool = True) -> AuditEntry:
     """Take back what an entry of the audit log did; return the entry about that.
+
+    Args:
+        services: the parts of this process.
+        entry_id: of the entry.
+        by: who takes it back.
+        may_all: whether they are an admin.
 
     Raises:
         NotFoundError: the audit log does not hold the entry any more.
@@ -42,13 +56,14 @@ def undo_entry(services: Services, entry_id: str, by: str, *, may_all: bool = Tr
             since.
     """
     entry = services.store.find_audit(entry_id)
-    kind = entry.subject.split("/")[0]
-    undoer = UNDOERS.get(kind)
-    if undoer is None:
+    kind = _kind(entry)
+    if not _is_undoable(entry):
         raise ConflictError(f"{entry.subject} was {entry.action}: this cannot be taken back")
     if kind in ADMIN_ONLY and not may_all:
         raise ConflictError(f"{entry.subject} was {entry.action}: an admin can take this back")
-    return undoer(services, entry, by)
+    done = UNDOERS[kind](services, entry, by)
+    services.keeper.wake()
+    return done
 
 
 @pages.post("/desk/undo")
@@ -60,6 +75,34 @@ def undo() -> Response:
     done = undo_entry(current_services(), entry_id, visitor.name, may_all=may_all)
     say(f"Taken back: {done.subject} is as it was before.", undo=done)
     return redirect(local_address(request.form.get("back", "")), 303)  # type: ignore[return-value]
+
+
+def _kind(entry: AuditEntry) -> str:
+    return entry.subject.split("/")[0]
+
+
+def _is_undoable(entry: AuditEntry) -> bool:
+    is_final = (_kind(entry), entry.action) in FINAL or entry.before == entry.after
+    return bool(entry.id) and _kind(entry) in UNDOERS and not is_final
+
+
+def _undo_article(services: Services, entry: AuditEntry, by: str) -> AuditEntry:
+    editor = Editor(by, services.clock())
+    if BOOST in (entry.after or {}):
+        return take_back_boost(services.store, entry, editor)
+    return services.articles.take_back(entry, editor)
+
+
+def _undo_pins(services: Services, entry: AuditEntry, by: str) -> AuditEntry:
+    return take_back_pins(services.store, entry, Editor(by, services.clock()))
+
+
+def _undo_key(services: Services, entry: AuditEntry, by: str) -> AuditEntry:
+    name = entry.subject.partition("/")[2]
+    return services.access.keys.remove(name, Editor(by, services.clock()))
+
+
+UNDOERS.update(articles=_undo_article, pins=_undo_pins, keys=_undo_key)
 
 
 def local_address(text: str) -> str:

@@ -14,11 +14,11 @@ from typing import Any
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from feed.service.api_keys import ApiKey, KeyRing
-from feed.service.credentials import Scope
+from feed.service.credentials import KEY_SCOPES, Caller, Principal, Scope
 
 SESSION_SECRET = "desk-sessions"  # noqa: S105 - the name of a secret, not one
 SESSION_HOURS = 12
-_SALT = "desk-session"
+SESSION = "session"
 
 
 class Role(StrEnum):
@@ -51,25 +51,35 @@ class Visitor:
     token: str
     is_open: bool = False
 
-    def may(self, role: Role) -> bool:
+    def may(self, role: Role | str) -> bool:
         """Whether their role includes another."""
         order = list(Role)
-        return order.index(self.role) >= order.index(role)
+        return order.index(self.role) >= order.index(Role(role))
+
+    def owns(self, token: str) -> bool:
+        """Whether a form's token is theirs."""
+        return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self.token.encode())
+
+    def to_principal(self) -> Principal:
+        """Return them as a caller of the API, with what their role allows."""
+        scope = next(s for s, role in ROLES_OF_SCOPES.items() if role is self.role)
+        return Principal(Caller.KEY, KEY_SCOPES[scope], name=self.name)
 
 
 class DeskSessions:
     """Makes and reads the signed text of session cookies.
 
     A session ends with the key that began it: the text holds the key's name and the start of its
-    hash, and a key that is gone or was replaced opens nothing.
+    hash, and a key that is gone or was replaced opens nothing. A session that an identity provider
+    began ends when the settings of that provider are changed.
 
     Args:
         secret: Gives the installation's secret; asked once, when it is first needed.
-        clock: Epoch seconds.
+        provider: Digest of the settings of the identity provider; empty: there is none.
     """
 
-    def __init__(self, secret: Callable[[], bytes], clock: Callable[[], float]) -> None:
-        self._secret, self._clock = secret, clock
+    def __init__(self, secret: Callable[[], bytes], provider: str = "") -> None:
+        self._secret, self._provider = secret, provider
         self._known: bytes | None = None
         self._lock = threading.Lock()
 
@@ -80,7 +90,17 @@ class DeskSessions:
     def begin(self, key: ApiKey) -> str:
         """Return the text of a new session's cookie."""
         held = {"key": key.name, "digest": key.digest[:16], "token": token_hex(16)}
-        return self._serializer().dumps(held)
+        return self.sign(held, SESSION)
+
+    def begin_for(self, person: str, role: Role) -> str:
+        """Return the text of a cookie for somebody whom the identity provider names."""
+        held = {
+            "person": person,
+            "role": role,
+            "digest": self._provider,
+            "token": token_hex(16),
+        }
+        return self.sign(held, SESSION)
 
     def read(self, text: str, keys: KeyRing) -> Visitor | None:
         """Return whose session a cookie is, None if it is no valid one any more.
@@ -88,9 +108,12 @@ class DeskSessions:
         Raises:
             StoreUnavailableError: the secret was never read, and the store does not answer.
         """
-        held = self.unsign(text, SESSION_HOURS * 3600) if text else None
+        held = self.unsign(text, SESSION_HOURS * 3600, SESSION) if text else None
         if not held:
             return None
+        if "person" in held:
+            is_same = bool(self._provider) and held["digest"] == self._provider
+            return Visitor(held["person"], Role(held["role"]), held["token"]) if is_same else None
         for key in keys.all():
             role = ROLES_OF_SCOPES.get(key.scope)
             is_same = hmac.compare_digest(key.digest[:16], str(held.get("digest", "")))
@@ -103,19 +126,19 @@ class DeskSessions:
         digest = hmac.new(self._held(), b"open desk", "sha256").hexdigest()
         return Visitor("open access", Role.ADMIN, digest[:32], is_open=True)
 
-    def sign(self, value: Any) -> str:
-        """Return a small JSON value as signed text."""
-        return self._serializer().dumps(value)
+    def sign(self, value: Any, purpose: str) -> str:
+        """Return a small JSON value as signed text, which counts for one purpose alone."""
+        return self._serializer(purpose).dumps(value)
 
-    def unsign(self, text: str, most_s: int) -> Any:
+    def unsign(self, text: str, most_s: int, purpose: str) -> Any:
         """Return the value of a text that this installation signed at most so long ago, or None."""
         try:
-            return self._serializer().loads(text, max_age=most_s)
+            return self._serializer(purpose).loads(text, max_age=most_s)
         except BadSignature:
             return None
 
-    def _serializer(self) -> URLSafeTimedSerializer:
-        return URLSafeTimedSerializer(self._held(), salt=_SALT)
+    def _serializer(self, purpose: str) -> URLSafeTimedSerializer:
+        return URLSafeTimedSerializer(self._held(), salt=f"desk-{purpose}")
 
     def _held(self) -> bytes:
         with self._lock:

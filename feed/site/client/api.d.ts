@@ -104,6 +104,8 @@ export interface Feed {
   next_cursor: string | null;
   /** Present only if too few articles were young enough: the age limit that was used instead. */
   window?: { max_age_hours: number; widened: true } | null;
+  /** What the newsroom wants of every front page, and what became of it; left out without any. */
+  limits?: { limit: Record<string, unknown>; text: string; met: boolean; moved: number }[] | null;
 }
 
 /** One article that is read more than usual, with the numbers behind it. */

@@ -14,7 +14,7 @@ const clock = new ServiceClock();
 
 export class Api {
   /** Sent with every request; the form for a key adds to it. */
-  headers = rememberedKey();
+  headers = credentials();
   #asking = null;
 
   /**
@@ -60,6 +60,13 @@ export class Api {
   }
 }
 
+/** A key given in this tab, or else what makes the session of the desk count. */
+function credentials() {
+  const key = rememberedKey();
+  const token = document.querySelector("meta[name=form-token]")?.content;
+  return key.Authorization || !token ? key : { "X-Form-Token": token };
+}
+
 /** @returns {Promise<boolean>} whether a key was given */
 function askForKey(api, problem) {
   const dialog = document.getElementById("ask");
@@ -75,6 +82,9 @@ function askForKey(api, problem) {
     form.querySelector("h2").id = "ask-title";
     const said = problem.status === 403 || Object.keys(api.headers).length;
     const refusal = said && el("p.refusal", { role: "alert" }, `Refused. ${saying(problem)}`);
+    const here = encodeURIComponent(location.pathname);
+    const link = el("a", { href: `/desk/sign-in?next=${here}` }, "sign in to the desk");
+    form.append(el("p.note", {}, "Or ", link, ", and you need no key here."));
     dialog.replaceChildren(...[refusal, form].filter(Boolean));
     dialog.onclose = () => finish(false);
     if (!dialog.open) dialog.showModal();

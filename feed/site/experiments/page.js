@@ -27,8 +27,8 @@ async function show() {
     main.replaceChildren(trouble(problem));
   }
   main.setAttribute("aria-busy", "false");
-  document.title = `${main.querySelector("h1, h2")?.textContent ?? ""} · Experiments`;
-  document.getElementById("forget-key").hidden = !Object.keys(api.headers).length;
+  document.title = `${main.querySelector("h1, h2")?.textContent ?? "Experiments"} · feed`;
+  document.getElementById("forget-key").hidden = !api.headers.Authorization;
 }
 
 /** Where the keyboard was before the page was drawn anew, or where the page begins. */

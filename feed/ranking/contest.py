@@ -1,0 +1,121 @@
+"""What a candidate would have needed to stand at a place of the order, and who comes next there."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from feed.arrays import Floats, Matrix, Rows
+from feed.ranking.diversity import COSINE_SCALE, diversify
+from feed.ranking.pipeline import Ranking
+
+_LEAST = 1e-12
+
+
+class Contest:
+    """The places of a ranking's order, before anything is drawn by chance or pinned.
+
+    Args:
+        ranking: what the stages of a request found.
+    """
+
+    def __init__(self, ranking: Ranking) -> None:
+        self._ranking = ranking
+        self._pins = len(ranking.pin_slots)
+        view, rows = ranking.context.view, ranking.candidates.rows
+        self._codes = (view.pool.section[rows], view.pool.source[rows])
+        self._content: Matrix = view.content[rows]
+
+    @cached_property
+    def order(self) -> Rows:
+        """Every candidate that is ordered, best first, however long the slate is."""
+        return self._order_without(np.empty(0, np.int64), len(self._content))
+
+    def place_of(self, candidate: int) -> int:
+        """Return a candidate's place in `order` (from 0), -1 for pins and near-duplicates."""
+        found = np.flatnonzero(self.order == candidate)
+        return int(found[0]) if found.size else -1
+
+    def next_in_line(self, place: int, drawn: Rows) -> int:
+        """Return the candidate that would stand at a place if its present one did not exist.
+
+        -1 if no candidate is left. What stands above stays as it is.
+
+        Args:
+            place: in `order`.
+            drawn: candidates that stand above by chance, wherever `order` has them.
+        """
+        gone = np.append(drawn, self.order[place])
+        place -= int(np.isin(drawn, self.order[:place]).sum())
+        found = self._order_without(gone, place + 1)
+        return int(found[place]) if len(found) > place else -1
+
+    def lack(self, candidate: int, place: int) -> float | None:
+        """Return by which share a candidate's score had to be greater to win a place, or a better.
+
+        With the worth of `diversify`, and what stands above each place as it is, that is the least
+        of `exp((worth of the winner - worth of the candidate) / lambda) - 1`. None if the scores do
+        not count (lambda 0).
+
+        Args:
+            candidate: one that stands below the place.
+            place: in `order`.
+        """
+        weights = self._weights[: place + 1]
+        counts = weights > 0
+        gaps = self._winning[: place + 1] - self._worth(candidate)[: place + 1]
+        if not counts.any():
+            return None
+        least = float((gaps[counts] / weights[counts]).min())
+        return math.expm1(min(max(least, 0.0), 700.0))
+
+    @cached_property
+    def _weights(self) -> Floats:
+        """What the logarithm of the score counts at each place: lambda on the first page."""
+        config, weights = self._ranking.config, np.ones(len(self.order))
+        weights[: min(config.slate_size, config.first_page)] = config.mmr_lambda
+        return weights
+
+    @cached_property
+    def _winning(self) -> Floats:
+        """What the winner of each place is worth there, f64 [places]."""
+        return np.array([self._worth(one)[place] for place, one in enumerate(self.order.tolist())])
+
+    def _worth(self, candidate: int) -> Floats:
+        """Return what a candidate is worth at each place, f64 [places]."""
+        config, pins = self._ranking.config, self._pins
+        above = np.concatenate([np.arange(pins), self.order[:-1]]).astype(np.int64)
+        worth = np.full(len(self.order), float(self._ranking.scores.final[candidate]))
+        factors = (config.section_decay, config.source_decay)
+        for codes, factor in zip(self._codes, factors, strict=True):
+            if codes[candidate] >= 0 and factor < 1:
+                earlier = np.cumsum(np.r_[0, codes[above] == codes[candidate]])[pins:]
+                worth *= np.maximum(config.decay_floor, factor**earlier)
+        cosines = np.r_[0.0, self._content[above] @ self._content[candidate]]
+        nearest = np.maximum.accumulate(np.maximum(cosines, 0.0))[pins:]
+        logs = np.log(np.maximum(worth, _LEAST))
+        return np.asarray(
+            self._weights * logs - (1.0 - self._weights) * COSINE_SCALE * nearest, np.float64
+        )
+
+    def _order_without(self, gone: Rows, size: int) -> Rows:
+        """Return the order of what is no near-duplicate, some of it left out."""
+        ranking = self._ranking
+        kept = np.ones(len(self._content), np.bool_)
+        kept[gone] = False
+        kept[ranking.order.duplicates] = False
+        at = np.flatnonzero(kept)
+        sections, sources = self._codes
+        found = diversify(
+            ranking.scores.final[at],
+            sections[at],
+            sources[at],
+            self._content[at],
+            ranking.config,
+            size,
+            self._pins,
+        )
+        ordered: Rows = at[found.order]
+        return ordered
