@@ -34,7 +34,7 @@ NOTES = {
     "window": ["2026-01-01T00:00:00Z", "2026-01-08T00:00:00Z"],
     "events": 12345,
     "readers": 99,
-    "importance": {"pool": {"clicks_2h": 0.75, "age_seen": 0.25}},
+    "importance": {"pool": {"age_seen": 0.25, "clicks_2h": 0.75}},
     "held_out": {
         "lists": 100,
         "clicked": 120,
@@ -78,7 +78,7 @@ def post(site: Site, path: str, **fields: str) -> Any:
 def test_versions_are_shown_with_what_the_gate_said(registry: ModelRegistry, site: Site) -> None:
     page = site.client.get("/desk/models").text
     assert "v2 serves" in page
-    said = "Passed: better than v1. pool nDCG@10: 0.3100 against 0.2800 of v1."
+    said = "Passed: better than v1 (pool nDCG@10 0.3100, of v1 0.2800)."
     assert said in page
     assert "12,345 events" in page
     assert "The gate did not judge it." in page, "v1 has no verdict"
@@ -90,7 +90,7 @@ def test_a_version_shows_sources_importance_and_calibration(
     page = site.client.get("/desk/models/versions/v2").text
     assert "87.5%" in page
     assert "12.5 %" in page
-    assert "clicks_2h" in page
+    assert page.index("clicks_2h") < page.index("age_seen"), "the greatest first"
     assert "75.0%" in page
     assert '<svg class="plot"' in page
     assert "1.70% to 13.70%" in page

@@ -178,11 +178,11 @@ def verdict_text(gate: Mapping[str, Any]) -> str:
     if not gate:
         return "The gate did not judge it."
     word = "forced" if gate.get("forced") else gate["verdict"]
-    text = f"{word.capitalize()}: {gate['reason']}."
+    text = f"{word.capitalize()}: {gate['reason']}"
     mean, other = (gate[name]["mean"] for name in ("candidate", "other"))
     if mean is None or other is None:
-        return text
-    return f"{text} {gate['metric']}: {mean:.4f} against {other:.4f} of {gate['against']}."
+        return f"{text}."
+    return f"{text} ({gate['metric']} {mean:.4f}, of {gate['against']} {other:.4f})."
 
 
 def created_at(model: Mapping[str, Any]) -> float:
@@ -195,7 +195,7 @@ def created_at(model: Mapping[str, Any]) -> float:
 
 def important(shares: Mapping[str, float]) -> list[Importance]:
     """Return the features of a head with their shares of the gain, the greatest first."""
-    first = [*shares.items()][:IMPORTANT]
+    first = sorted(shares.items(), key=lambda one: -one[1])[:IMPORTANT]
     greatest = max((share for _, share in first), default=1.0)
     return [Importance(n, _DOCS.get(n, ""), share, share / greatest) for n, share in first]
 
