@@ -154,8 +154,10 @@ class ArticleService:
             raise NotFoundError("no such article")
         return stored
 
-    def retract(self, article_id: str, editor: Editor) -> AuditEntry | None:
+    def retract(self, article_id: str, editor: Editor, *, hold: bool = False) -> AuditEntry | None:
         """Remove an article from every feed; it can still be read, marked as retracted.
+
+        With `hold`, it stays retracted even if the newsroom delivers it again as not retracted.
 
         Returns:
             The entry of the audit log; None if it was retracted already.
@@ -164,7 +166,10 @@ class ArticleService:
             NotFoundError: there is none of that id.
         """
         return self._change_one(
-            article_id, lambda stored: _with_retracted(stored, retracted=True), editor, "retracted"
+            article_id,
+            lambda stored: _with_retracted(stored, retracted=True, hold=hold),
+            editor,
+            "retracted",
         )
 
     def erase(self, article_id: str, editor: Editor) -> None:
@@ -190,7 +195,10 @@ class ArticleService:
         if self._store.restore_article(article_id, entry):
             return entry
         return self._change_one(
-            article_id, lambda stored: _with_retracted(stored, retracted=False), editor, "restored"
+            article_id,
+            lambda stored: _with_retracted(stored, retracted=False, hold=False),
+            editor,
+            "restored",
         )
 
     def take_back(self, entry: AuditEntry, editor: Editor) -> AuditEntry:
@@ -348,8 +356,10 @@ def _describe(draft: StoredArticle, encoder_name: str) -> StoredArticle:
     return replace(draft, embedding=vector, encoder=encoder_name, text_hash=digest)
 
 
-def _with_retracted(stored: StoredArticle, *, retracted: bool) -> StoredArticle:
+def _with_retracted(stored: StoredArticle, *, retracted: bool, hold: bool) -> StoredArticle:
     if stored.article.retracted == retracted:
         return stored
+    field = frozenset({"retracted"})
+    held = stored.held | field if hold else stored.held - field
     article = replace(stored.article, retracted=retracted)
-    return replace(stored, article=article, owned=stored.owned | {"retracted"})
+    return replace(stored, article=article, owned=stored.owned | field, held=held)

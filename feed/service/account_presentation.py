@@ -54,7 +54,7 @@ def present_answers(
         for side, answer in answers
         for row in _rows_named(answer)
     ]
-    titles = _read_titles(cards, [article_id, *named])
+    titles = read_titles(cards, [article_id, *named])
     return {
         "at": format_time(account.now),
         "article": _article(article_id, titles),
@@ -78,6 +78,16 @@ def present_difference(difference: FeedDifference) -> dict[str, Any]:
         "same": difference.same,
         "overlap": round(difference.overlap, _DIGITS),
     }
+
+
+def read_titles(cards: CardCache, article_ids: Iterable[str]) -> dict[str, str]:
+    """Return the titles of articles by id; those that are gone are left out.
+
+    Raises:
+        StoreUnavailableError: the title of an article cannot be read.
+    """
+    wanted = list(dict.fromkeys(article_ids))
+    return {card.article_id: card.title for card in cards.take(wanted) if card is not None}
 
 
 def _present_side(side: RankedSide) -> dict[str, Any]:
@@ -185,12 +195,7 @@ def _titles(cards: CardCache, account: FeedAccount) -> dict[str, str]:
         named.append(ids[slot.standing.row])
         named += [reason.article_id for reason in slot.reasons if reason.article_id]
         named += [ids[slot.runner_up.row]] if slot.runner_up else []
-    return _read_titles(cards, named)
-
-
-def _read_titles(cards: CardCache, article_ids: Iterable[str]) -> dict[str, str]:
-    wanted = list(dict.fromkeys(article_ids))
-    return {card.article_id: card.title for card in cards.take(wanted) if card is not None}
+    return read_titles(cards, named)
 
 
 def _rows_named(answer: Answer) -> Iterator[int]:

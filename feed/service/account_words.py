@@ -9,6 +9,8 @@ from feed.ranking.obstacles import Obstacle, Rule
 from feed.ranking.pipeline import Ranking
 from feed.ranking.source_places import Lack, SourcePlace
 
+_HARDLY, _STRONGLY, _NOTHING = 0.1, 1.0, 0.005
+
 GROUP_WORDS = {
     "content": "what it is about, beside what the reader reads",
     "session_content": "what it is about, beside what the reader read on this visit",
@@ -157,6 +159,24 @@ def lack_words(lacked: float | None) -> str:
     if lacked is None:
         return ""
     return f"{lacked:.1%} greater" if lacked < 1 else f"{1 + lacked:.3g} times as great"
+
+
+def weight_words(part: float) -> str:
+    """Return how much a group of features speaks for an article or against it (log-odds)."""
+    size = abs(part)
+    if size < _HARDLY:
+        return "makes hardly a difference"
+    strength = "speaks strongly" if size >= _STRONGLY else "speaks"
+    return f"{strength} {'for' if part > 0 else 'against'} it"
+
+
+def factor_words(factor: float) -> str:
+    """Return what a factor does to a score, empty if nothing."""
+    if abs(factor - 1) < _NOTHING:
+        return ""
+    if factor >= 2:
+        return f"makes its score {factor:.3g} times as great"
+    return f"{'raises' if factor > 1 else 'lowers'} its score by {abs(factor - 1):.0%}"
 
 
 def title_of(ranking: Ranking, row: int, titles: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from feed.features.twins import TwinFinder
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
 from feed.service.telemetry import BUNDLES_LOADED, BUNDLES_REFUSED
+from feed.service.title_index import TitleIndex
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.records import ChangeBatch, StoredArticle
 
@@ -38,6 +39,7 @@ class CatalogueFollower:
         self._builder = PoolBuilder(ids, section_aliases, twins)
         self._position: str | None = None
         self._has_news = False
+        self.titles = TitleIndex()
         self.pool: ArticlePool = self._builder.snapshot()
 
     def follow(self, now: float = 0.0) -> None:
@@ -68,13 +70,18 @@ class CatalogueFollower:
         for change in batch.changes:
             self._has_news = True
             if change.stored is None:
-                self._builder.remove(change.article_id)
+                self._remove(change.article_id)
             else:
                 self._add(change.stored)
         self._position = batch.position
 
-    def _add(self, stored: StoredArticle) -> int:
-        return self._builder.add(stored.article, stored.embedding, stored.added_at, stored.fresh_at)
+    def _add(self, stored: StoredArticle) -> None:
+        row = self._builder.add(stored.article, stored.embedding, stored.added_at, stored.fresh_at)
+        self.titles.put(row, stored.article.title)
+
+    def _remove(self, article_id: str) -> None:
+        self._builder.remove(article_id)
+        self.titles.remove(self._builder.ids.row(article_id))
 
     def _changes(self) -> ChangeBatch:
         return self._store.changes_after(self._position or "0-0")
@@ -89,7 +96,7 @@ class CatalogueFollower:
             found.add(stored.article.article_id)
         for article_id in before:
             if article_id not in found:
-                self._builder.remove(article_id)
+                self._remove(article_id)
         self._position = position
 
 

@@ -213,16 +213,46 @@ class PreviewDesk:
             ConflictError: another preview is being made.
             StoreUnavailableError: the store does not answer.
         """
+        pairs, oldest_at = self.rank_again(before, after)
+        return compare(pairs, before, self._clock(), oldest_at)
+
+    def rank_again(
+        self,
+        before: LiveSnapshot,
+        after: LiveSnapshot,
+        *,
+        most: int = REQUESTS,
+        hours: float = HOURS,
+    ) -> tuple[list[tuple[ServedFeed, ServedFeed]], float]:
+        """Return the feeds of recorded requests through each of two snapshots, kept nowhere.
+
+        Args:
+            before: The present snapshot.
+            after: Another one.
+            most: Requests, the newest first.
+            hours: How long ago they were served at most.
+
+        Returns:
+            The pairs, and when the oldest of the requests was served, epoch seconds.
+
+        Raises:
+            ConflictError: another preview is being made.
+            StoreUnavailableError: the store does not answer.
+        """
         if not self._making.acquire(blocking=False):
             raise ConflictError("another preview is being made: try again in a few seconds")
         try:
-            return self._make(before, after)
+            since = self._clock() - hours * 3600
+            chosen = [one for one in self._requests.newest() if one.served_at >= since]
+            return self._make(before, after, chosen[:most])
         finally:
             self._making.release()
 
-    def _make(self, before: LiveSnapshot, after: LiveSnapshot) -> Preview:
+    def _make(
+        self, before: LiveSnapshot, after: LiveSnapshot, chosen: Sequence[RecordedRequest]
+    ) -> tuple[list[tuple[ServedFeed, ServedFeed]], float]:
         started, pairs, oldest_at = time.perf_counter(), [], self._clock()
-        for seed, recorded in enumerate(self._requests.newest()):
+        for seed, recorded in enumerate(chosen):
             begun = time.perf_counter()
             query = as_query(recorded)
             if query is None:
@@ -234,7 +264,7 @@ class PreviewDesk:
             if now - started > MOST_S:
                 break
             self._rest(now - begun)
-        return compare(pairs, before, self._clock(), oldest_at)
+        return pairs, oldest_at
 
     def _rank(self, request: FeedRequest, snapshot: LiveSnapshot, seed: int) -> ServedFeed:
         config, rng = snapshot.ranking.config, np.random.default_rng(seed)

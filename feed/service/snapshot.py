@@ -38,6 +38,7 @@ from feed.service.telemetry import (
     SNAPSHOT_SECONDS,
     STORE_FAILURES,
 )
+from feed.service.title_index import TitleIndex
 from feed.storage.redis_store import RedisStore
 from feed.worker.publication import TRENDING_BLOB, SignalsFollower
 
@@ -56,8 +57,9 @@ class LiveSnapshot:
 
     `others` are views of the models that running experiments compare with the live one, by
     version. `audiences` are those of pins, by their places in `pins`; a pin without one is for
-    everybody. `boosts` are those of `editorial` by row. `counters_at` names the worker's delta the
-    signals hold; `taken_at`, `indexed_at` and `signals_at` are epoch seconds.
+    everybody. `boosts` are those of `editorial` by row. `titles` is for the desk. `counters_at`
+    names the worker's delta the signals hold; `taken_at`, `indexed_at` and `signals_at` are epoch
+    seconds.
     """
 
     view: RankingView
@@ -69,6 +71,7 @@ class LiveSnapshot:
     audiences: Mapping[int, Audience]
     editorial: Editorial
     boosts: BoostedRows
+    titles: TitleIndex
     ranking: SettingsInForce
     experiments: tuple[Experiment, ...]
     counters_at: str
@@ -251,6 +254,7 @@ class SnapshotKeeper:
             audiences=audiences_of(pins),
             editorial=editorial,
             boosts=build_boosted_rows(editorial.boosts.values(), pool),
+            titles=self._catalogue.titles,
             ranking=self._settings_in_force(editorial, old),
             experiments=experiments,
             counters_at=self._signals.delta_id,

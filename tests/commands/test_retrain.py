@@ -20,6 +20,7 @@ from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.design.lifecycle import create_experiment
 from feed.models.bundle import empty_bundle
 from feed.models.registry import ModelRegistry, with_manifest
+from feed.models.training_runs import list_runs, read_log
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import build_readers, simulate_history
 from feed.service.followers import ModelFollower
@@ -145,6 +146,26 @@ def test_a_refused_model_is_not_published_unless_forced(trained):
     assert second["gate"]["against"] == first["version"]
     assert isinstance(second["gate"]["candidate"]["mean"], float)
     assert isinstance(second["gate"]["other"]["mean"], float)
+
+
+def test_each_run_is_recorded_with_its_outcome_and_its_log(trained):
+    runs = list_runs(trained / "models")
+    assert [run.outcome for run in runs] == ["published", "refused", "published"]
+    second, first = listed(trained)
+    assert (runs[0].detail, runs[2].detail) == (second["version"], first["version"])
+    assert runs[1].detail.startswith(("may be worse", "is worse"))
+    assert runs[0].by.startswith("command line (")
+    log = read_log(trained / "models", runs[0].id)
+    for stage in ("reading the archive", "learning", "judging", "publishing"):
+        assert stage in log
+    assert "The gate, on" in log
+
+
+def test_a_model_says_what_it_learnt_from_and_how_it_does(trained):
+    manifest = ModelRegistry(trained / "models").list()[1]
+    assert manifest["held_out"]["lists"] == manifest["gate"]["candidate"]["n"]
+    assert manifest["importance"]["pool"]
+    assert manifest["feature_bins"]["age_seen"]["edges"]
 
 
 def test_the_list_shows_the_verdict_with_both_numbers_and_show_tells_all(trained):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from feed.service.desk import (
+    desk_articles,
     desk_audit,
     desk_now,
+    desk_readers,
     desk_settings,
+    desk_simulation,
     desk_sources,
     sign_in,
     undo,
@@ -17,8 +20,11 @@ DESK_PAGES = tuple(
         sign_in,
         undo,
         desk_now,
-        desk_settings,
+        desk_articles,
+        desk_readers,
+        desk_simulation,
         desk_sources,
+        desk_settings,
         desk_audit,
     )
 )

@@ -1,0 +1,355 @@
+"""The room Articles: find an article, see how it does, and act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import numpy as np
+from flask import Response, g, redirect, request
+
+from feed.catalogue.boosting import check_boost, remove_boost, set_boost
+from feed.catalogue.decisions import Editor, article_subject
+from feed.catalogue.pinning import SUBJECT, add_pin, check_pin, present_pins, remove_pins
+from feed.domain import Article, InvalidInputError, check_id
+from feed.service.article_numbers import (
+    WINDOWS,
+    ArticleNumbers,
+    account_for_trend,
+    numbers_of,
+)
+from feed.service.article_previews import preview_article, with_boost, with_pin
+from feed.service.article_search import (
+    ArticleOrder,
+    ArticleSearch,
+    ArticleStanding,
+    find_articles,
+    standings_of,
+)
+from feed.service.desk.article_forms import (
+    DURATIONS,
+    FACTORS,
+    read_boost,
+    read_expiry,
+    read_labels,
+    read_pin,
+)
+from feed.service.desk.desk_access import desk_page
+from feed.service.desk.desk_shell import desk_blueprint, render, say
+from feed.service.desk.undo import can_undo
+from feed.service.desk.visitors import Role, Visitor
+from feed.service.services import Services, current_services
+from feed.service.snapshot import LiveSnapshot
+from feed.storage.records import AuditEntry, StoredArticle
+
+pages = desk_blueprint("articles")
+ADDRESS = "/desk/articles"
+PAGE = 30
+HISTORY = 30
+MARKS = {
+    ArticleStanding.LIVE: "good",
+    ArticleStanding.RETRACTED: "bad",
+    ArticleStanding.EXPIRED: "warn",
+    ArticleStanding.SCHEDULED: "calm",
+    ArticleStanding.BOOSTED: "calm",
+    ArticleStanding.BURIED: "warn",
+    ArticleStanding.PINNED: "calm",
+}
+"""How the mark of a state looks."""
+Act = Callable[[Services, StoredArticle, Editor], AuditEntry | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleLine:
+    """One article of a list."""
+
+    article: Article
+    standings: list[ArticleStanding]
+    numbers: ArticleNumbers
+    trend: float
+    address: str
+
+
+@pages.get(ADDRESS)
+@desk_page(Role.ANALYST)
+def show_articles() -> Response:
+    """Show the articles that a search finds."""
+    services = current_services()
+    snapshot, now = services.snapshot, services.clock()
+    search, start = _search(), _start()
+    found = find_articles(search, snapshot, now, start, PAGE)
+    pool = snapshot.view.pool
+    return render(
+        "desk/articles.html",
+        room="articles",
+        search=search,
+        lines=_lines(services, snapshot, found.rows, now),
+        total=found.total,
+        start=start,
+        newer=_address(max(start - PAGE, 0)) if start else "",
+        older=_address(start + PAGE) if start + PAGE < found.total else "",
+        sections=sorted(set(pool.section_names.ids)),
+        sources=sorted(pool.sources.ids),
+        standings=list(ArticleStanding),
+        orders=list(ArticleOrder),
+        windows=WINDOWS,
+        marks=MARKS,
+        named=_named,
+    )
+
+
+@pages.get(f"{ADDRESS}/<id:article_id>")
+@desk_page(Role.ANALYST)
+def show_article(article_id: str) -> Response:
+    """Show everything about one article, and what can be done with it."""
+    return _page(article_id)
+
+
+@pages.post(f"{ADDRESS}/preview")
+@desk_page(Role.EDITOR)
+def preview() -> Response:
+    """Show who would see an article now, and after the action of a form."""
+    services, article_id, editor = current_services(), _form_id(), _editor()
+    snapshot, action = services.snapshot, request.form.get("action", "")
+    try:
+        if action == "boost":
+            boost = read_boost(article_id, request.form, editor.at, editor.name)
+            after = with_boost(snapshot, check_boost(boost, editor.at))
+        elif action == "pin":
+            pin = read_pin(article_id, request.form, editor.at, editor.name)
+            after = with_pin(snapshot, check_pin(pin))
+        else:
+            after = snapshot
+    except InvalidInputError as error:
+        return _page(article_id, action, error)
+    found = preview_article(services.previews, article_id, snapshot, after)
+    return _page(article_id, action, preview=found)
+
+
+@pages.post(f"{ADDRESS}/pin")
+@desk_page(Role.EDITOR)
+def pin() -> Response:
+    """Pin an article."""
+
+    def act(services: Services, stored: StoredArticle, editor: Editor) -> AuditEntry | None:
+        article_id = stored.article.article_id
+        wanted = read_pin(article_id, request.form, editor.at, editor.name)
+        return add_pin(services.store, wanted, editor)
+
+    place = request.form.get("slot", "")
+    return _act("pin", act, f"Pinned at place {place}.")
+
+
+@pages.post(f"{ADDRESS}/unpin")
+@desk_page(Role.EDITOR)
+def unpin() -> Response:
+    """Take away every pin of an article."""
+
+    def act(services: Services, stored: StoredArticle, editor: Editor) -> AuditEntry | None:
+        return remove_pins(services.store, stored.article.article_id, editor)
+
+    return _act("unpin", act, "It is not pinned any more.")
+
+
+@pages.post(f"{ADDRESS}/boost")
+@desk_page(Role.EDITOR)
+def boost() -> Response:
+    """Boost or bury an article."""
+
+    def act(services: Services, stored: StoredArticle, editor: Editor) -> AuditEntry | None:
+        article_id = stored.article.article_id
+        wanted = read_boost(article_id, request.form, editor.at, editor.name)
+        return set_boost(services.store, wanted, editor)
+
+    return _act("boost", act, "Its score is changed from the next second on.")
+
+
+@pages.post(f"{ADDRESS}/unboost")
+@desk_page(Role.EDITOR)
+def unboost() -> Response:
+    """End the boost or burial of an article."""
+
+    def act(services: Services, stored: StoredArticle, editor: Editor) -> AuditEntry | None:
+        return remove_boost(services.store, stored.article.article_id, editor)
+
+    return _act("unboost", act, "Its score is its own again.")
+
+
+@pages.post(f"{ADDRESS}/retract")
+@desk_page(Role.EDITOR)
+def retract() -> Response:
+    """Retract an article."""
+
+    def act(services: Services, stored: StoredArticle, editor: Editor) -> AuditEntry | None:
+        return services.articles.retract(stored.article.article_id, editor, hold=True)
+
+    return _act("retract", act, "Retracted: no feed shows it any more.")
+
+
+@pages.post(f"{ADDRESS}/restore")
+@desk_page(Role.EDITOR)
+def restore() -> Response:
+    """Take back a retraction."""
+
+    def act(services: Services, stored: StoredArticle, editor: Editor) -> AuditEntry | None:
+        return services.articles.restore(stored.article.article_id, editor)
+
+    return _act("restore", act, "Restored: feeds may show it again.")
+
+
+@pages.post(f"{ADDRESS}/labels")
+@desk_page(Role.EDITOR)
+def labels() -> Response:
+    """Set the labels of an article by hand."""
+
+    def act(services: Services, stored: StoredArticle, editor: Editor) -> AuditEntry | None:
+        wanted = read_labels(stored.article, request.form)
+        return services.articles.patch(wanted, editor, hold=True, action="labelled")
+
+    return _act("labels", act, "Its labels are changed, and later deliveries keep them.")
+
+
+@pages.post(f"{ADDRESS}/expiry")
+@desk_page(Role.EDITOR)
+def expiry() -> Response:
+    """Set when an article expires."""
+
+    def act(services: Services, stored: StoredArticle, editor: Editor) -> AuditEntry | None:
+        wanted = read_expiry(stored.article, request.form)
+        return services.articles.patch(wanted, editor, hold=True)
+
+    return _act("expiry", act, "Its expiry is changed, and later deliveries keep it.")
+
+
+def article_address(article_id: str) -> str:
+    """Return where the desk shows an article."""
+    return f"{ADDRESS}/{quote(article_id, safe='')}"
+
+
+def _act(action: str, act: Act, text: str) -> Response:
+    """Do something with the article of the form, say so, and return to its page."""
+    services, article_id = current_services(), _form_id()
+    try:
+        entry = act(services, services.articles.read(article_id), _editor())
+    except InvalidInputError as error:
+        return _page(article_id, action, error)
+    services.keeper.catch_up()
+    say(text if entry else "Nothing was changed: it was so already.", undo=entry)
+    return redirect(article_address(article_id), 303)  # type: ignore[return-value]
+
+
+def _page(
+    article_id: str,
+    action: str = "",
+    error: InvalidInputError | None = None,
+    **more: Any,
+) -> Response:
+    """Return the page of an article; after a refused form, with the fault beside its field."""
+    services = current_services()
+    check_id("article_id", article_id)
+    stored = services.articles.read(article_id)
+    snapshot, now = services.snapshot, services.clock()
+    row = snapshot.view.pool.ids.row(article_id)
+    subjects = (article_subject(article_id), f"{SUBJECT}/{article_id}")
+    boosts = snapshot.editorial.boosts
+    boost_now = boosts.get(article_id)
+    data = {
+        "stored": stored,
+        "article": stored.article,
+        "action": action,
+        "given": request.form if action else {},
+        "faults": {error.field_name.partition(".")[0]: error.rule} if error else {},
+        "boost": boost_now if boost_now and boost_now.ends_at > now else None,
+        "pins": [p for p in present_pins(services.store, now)[0] if p.article_id == article_id],
+        "entries": services.store.read_audit(HISTORY, subjects),
+        "preview": None,
+        **_known(row, snapshot, now),
+        **more,
+    }
+    return render(
+        "desk/article.html",
+        room="articles",
+        status=422 if error else 200,
+        durations=DURATIONS,
+        factors=FACTORS,
+        windows=WINDOWS,
+        marks=MARKS,
+        can_undo=can_undo,
+        address=article_address(article_id),
+        **data,
+    )
+
+
+def _known(row: int, snapshot: LiveSnapshot, now: float) -> dict[str, Any]:
+    """Return what the snapshot knows of an article; it may not know a very new one yet."""
+    pool = snapshot.view.pool
+    if not 0 <= row < pool.size:
+        return {"numbers": None, "trend": None, "standings": [], "leader": ""}
+    rows = np.array([row])
+    leader = pool.leader_of(row)
+    return {
+        "numbers": numbers_of(rows, snapshot, now)[0],
+        "trend": account_for_trend(row, snapshot, now),
+        "standings": standings_of(rows, snapshot, now)[0],
+        "leader": pool.ids.ids[leader] if leader != row else "",
+    }
+
+
+def _lines(
+    services: Services, snapshot: LiveSnapshot, found: list[int], now: float
+) -> list[ArticleLine]:
+    rows = np.array(found, np.int64)
+    ids = [snapshot.view.pool.ids.ids[row] for row in found]
+    facts = zip(
+        services.store.read_articles(ids),
+        standings_of(rows, snapshot, now),
+        numbers_of(rows, snapshot, now),
+        snapshot.trending.score(rows).tolist(),
+        strict=True,
+    )
+    return [
+        ArticleLine(
+            stored.article, standings, numbers, trend, article_address(stored.article.article_id)
+        )
+        for stored, standings, numbers, trend in facts
+        if stored is not None
+    ]
+
+
+def _named(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the choices of a form that say what they send."""
+    return [(str(name), str(name)) for name in names]
+
+
+def _search() -> ArticleSearch:
+    """Return what the address asks for; what it may not ask for counts as nothing."""
+    args = request.args
+    state, order = args.get("state", ""), args.get("order", "")
+    return ArticleSearch(
+        text=args.get("text", "").strip(),
+        section=args.get("section", "").strip(),
+        source=args.get("source", "").strip(),
+        state=ArticleStanding(state) if state in set(ArticleStanding) else None,
+        order=ArticleOrder(order) if order in set(ArticleOrder) else ArticleOrder.NEWEST,
+    )
+
+
+def _start() -> int:
+    text = request.args.get("start", "")
+    return int(text) if text.isdecimal() and len(text) < 7 else 0
+
+
+def _address(start: int) -> str:
+    kept = {name: text for name, text in request.args.items() if text and name != "start"}
+    return f"{ADDRESS}?{urlencode({**kept, 'start': start})}"
+
+
+def _form_id() -> str:
+    return check_id("article_id", request.form.get("article_id", ""))
+
+
+def _editor() -> Editor:
+    visitor: Visitor = g.visitor
+    return Editor(visitor.name, current_services().clock())
