@@ -22,11 +22,13 @@ from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.visitors import DeskSessions
 from feed.service.drift import DriftDesk
 from feed.service.feed_service import FeedService
+from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
 from feed.service.previews import PreviewDesk
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
+from feed.service.request_traces import RequestTraces
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.status_report import StatusDesk
 from feed.sources.directory import SourceDirectory
@@ -50,9 +52,11 @@ class Services:
     cross_origin: CrossOrigin
     admission: AdmissionQueue
     plans: PlanDesk
+    front_page: FrontPageDesk
     pulse: Pulse
     pulse_day: PulseDay
     status: StatusDesk
+    traces: RequestTraces | None
     desk: DeskSessions
     previews: PreviewDesk
     drift: DriftDesk

@@ -5,6 +5,7 @@ from __future__ import annotations
 from feed.service.desk import (
     desk_articles,
     desk_audit,
+    desk_front_page,
     desk_models,
     desk_now,
     desk_readers,
@@ -24,8 +25,9 @@ DESK_PAGES = tuple(
         desk_articles,
         desk_readers,
         desk_simulation,
-        desk_sources,
+        desk_front_page,
         desk_models,
+        desk_sources,
         desk_settings,
         desk_audit,
     )
