@@ -159,6 +159,9 @@ def _is_held(path: Path) -> bool:
 
 
 def _forget_old(directory: Path) -> None:
+    """Delete the oldest runs, and what a trainer that died left half-written."""
+    for path in directory.glob("*.tmp"):
+        path.unlink(missing_ok=True)
     names = sorted({path.stem for path in directory.glob("*.json")})
     for name in names[:-KEPT]:
         for suffix in (".json", ".log"):

@@ -156,12 +156,16 @@ def _order(stream_id: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence)
 
 
+_HALF_WRITTEN = shutil.ignore_patterns(".writing-*", "*.tmp")
+"""What a trainer writes aside and renames: it may be gone before it is copied."""
+
+
 def _copy_rest(data_dir: Path, target: Path) -> None:
     for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else ():
         if path.name in _LEFT_OUT or path.name.startswith("."):
             continue
         if path.is_dir():
-            shutil.copytree(path, target / path.name)
+            shutil.copytree(path, target / path.name, ignore=_HALF_WRITTEN)
         else:
             shutil.copy2(path, target / path.name)
 

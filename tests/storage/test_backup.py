@@ -129,6 +129,18 @@ def test_a_backup_holds_no_salt(used, store, tmp_path, empty_settings):
     assert salt not in dump
 
 
+def test_what_a_trainer_writes_aside_is_not_copied(used, tmp_path):
+    runs = used.data_dir / "models" / "runs"
+    runs.mkdir(parents=True)
+    for name in ("r1.json", "r1.7.tmp"):
+        (runs / name).write_text("{}")
+    (used.data_dir / "models" / ".writing-v1-7").mkdir()
+    backup(used, tmp_path / "backup")
+    copied = {path.name for path in (tmp_path / "backup").rglob("*")}
+    assert "r1.json" in copied
+    assert not copied & {"r1.7.tmp", ".writing-v1-7"}
+
+
 def test_a_backup_never_overwrites(used, tmp_path, empty_settings):
     (tmp_path / "there").mkdir()
     with pytest.raises(ConflictError, match="exists"):
