@@ -172,3 +172,27 @@ def test_a_preview_shows_who_would_see_it_and_records_nothing(site: Site) -> Non
 
 def test_an_unknown_article_has_no_page(site: Site) -> None:
     assert site.client.get(f"{ADDRESS}/nobody").status_code == 404
+
+
+def test_clicks_are_compared_with_those_of_the_same_places(site: Site) -> None:
+    site.publish(5)
+    page = site.client.get(f"{ADDRESS}/a1?places=yes")
+    assert "it stood in 0 pages of feeds" in page.text
+    for n in range(12):
+        feed = site.feed(f"r{n}")
+        site.send(click_of(feed, f"r{n}", ids_of(feed)[0]))
+    for minute in range(1, 20):
+        site.worker.tick(site.clock.now + 60 * minute)
+    page = site.client.get(f"{ADDRESS}/{ids_of(feed)[0]}?places=yes")
+    assert re.search(r"It gets [01]\.\d\d times as many clicks as articles at the same", page.text)
+    assert "stood in 12 pages of feeds" in page.text
+
+
+def click_of(feed: dict[str, Any], user_id: str, article_id: str) -> dict[str, Any]:
+    return {
+        "event_id": f"click-{user_id}",
+        "user_id": user_id,
+        "article_id": article_id,
+        "kind": "click",
+        "request_id": feed["request_id"],
+    }

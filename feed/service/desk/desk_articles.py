@@ -40,6 +40,7 @@ from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render, say
 from feed.service.desk.undo import can_undo
 from feed.service.desk.visitors import Role, Visitor
+from feed.service.place_reading import read_place_clicks
 from feed.service.services import Services, current_services
 from feed.service.snapshot import LiveSnapshot
 from feed.storage.records import AuditEntry, StoredArticle
@@ -104,7 +105,12 @@ def show_articles() -> Response:
 @desk_page(Role.ANALYST)
 def show_article(article_id: str) -> Response:
     """Show everything about one article, and what can be done with it."""
-    return _page(article_id)
+    services = current_services()
+    if "places" not in request.args:
+        return _page(article_id)
+    check_id("article_id", article_id)
+    places = read_place_clicks(services.settings, article_id, services.clock())
+    return _page(article_id, asked_places=True, places=places)
 
 
 @pages.post(f"{ADDRESS}/preview")
@@ -265,6 +271,8 @@ def _page(
         "pins": [p for p in present_pins(services.store, now)[0] if p.article_id == article_id],
         "entries": services.store.read_audit(HISTORY, subjects),
         "preview": None,
+        "asked_places": False,
+        "places": None,
         **_known(row, snapshot, now),
         **more,
     }
