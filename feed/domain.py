@@ -127,11 +127,9 @@ ALL_FIELDS = frozenset(column.name for column in fields(Article)) - {"article_id
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An article on its way into the catalogue, and which of its fields the sender gave.
+    """An article on its way into the catalogue, and the names of the fields that the sender gave.
 
-    Args:
-        article: the article; a field that was not given has its default.
-        given: the names of the fields that the sender gave.
+    The other fields have their defaults.
     """
 
     article: Article

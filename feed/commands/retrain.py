@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from feed.catalogue.model_changes import TRAINER_LOCK
+from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import CommandError, one_line_errors
-from feed.commands.opening import chosen_settings, open_store
+from feed.commands.opening import chosen_settings, command_line_user, open_store
 from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig
 from feed.domain import FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments
@@ -26,6 +29,7 @@ from feed.features.sections import read_aliases
 from feed.models.bundle import ModelBundle
 from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
+from feed.models.training_runs import DRY, PUBLISHED, REFUSED, RunRecorder, recorded_run
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
 from feed.offline.gate import GateVerdict, judge
@@ -67,6 +71,7 @@ class TrainingLog:
 @click.option("--dry-run", is_flag=True, help="Train and judge the model, but do not publish.")
 @click.option("--force", is_flag=True, help="Publish even if the gate refuses.")
 @click.option("--threads", type=click.IntRange(1), help="Threads for training on a large log.")
+@click.option("--by", default=command_line_user, hidden=True)
 def retrain(
     *,
     data: Path | None,
@@ -76,6 +81,7 @@ def retrain(
     dry_run: bool,
     force: bool,
     threads: int | None,
+    by: str,
 ) -> None:
     """Learn from the archive's events and make the new model live.
 
@@ -87,7 +93,7 @@ def retrain(
     Exit codes: 0 the model was published (or this was a dry run); 1 the training failed; 2 the
     input is at fault; 3 the gate refused the model.
     """
-    console = Console()
+    console = Console(record=True)
     with one_line_errors():
         config = read_config(assignments, window_days, engine)
         settings = chosen_settings(data)
@@ -95,8 +101,11 @@ def retrain(
         registry = ModelRegistry(directory / "models")
         hidden = not console.is_terminal
         bar = Progress(console=console, transient=True, disable=hidden)
-        with one_trainer(directory / "models"), bar:
+        models_dir = directory / "models"
+        with one_trainer(models_dir), recorded_run(models_dir, by, time.time) as run, bar:
             registry.sweep()
+            settings = in_force(settings, console)
+            run.progress("reading the archive", 0.0)
             source = read_window(settings, config, bar)
             live = registry.load_live()
             candidate, verdict = learn(
@@ -106,22 +115,43 @@ def retrain(
                 settings.ranking,
                 threads or training_threads(),
                 _free_version(registry),
-                bar,
+                partial(_reporter, bar, run),
             )
             candidate = with_manifest(
                 candidate,
                 created_at=format_time(time.time()),
                 gate=verdict.to_dict() | {"forced": force and not verdict.passed},
+                held_out=verdict.notes,
             )
             bar.stop()
             print_training(console, source.log, candidate)
             print_verdict(console, verdict, candidate.version)
+            run.note(console.export_text(clear=False))
             if dry_run:
+                run.end(DRY, verdict.reason)
                 console.print("Nothing was published (dry run).")
                 return
-            publish(registry, candidate, verdict, force=force)
+            run.progress("publishing", 0.0)
+            try:
+                publish(registry, candidate, verdict, force=force)
+            except GateRefusedError:
+                run.end(REFUSED, verdict.reason)
+                raise
             prune(registry, settings, console)
+            run.end(PUBLISHED, candidate.version)
         console.print(f"[bold]{candidate.version}[/bold] is live.")
+
+
+def in_force(settings: Settings, console: Console) -> Settings:
+    """Return the settings with the newsroom's changes of the ranking, where there is a store."""
+    if not settings.redis_url and not (settings.data_dir / "store").is_dir():
+        return settings
+    try:
+        with open_store(settings) as store:
+            return settings_in_force(store, settings)
+    except FeedError as error:
+        console.print(f"The ranking settings are those of the environment: {error}.")
+        return settings
 
 
 def read_config(
@@ -176,7 +206,7 @@ def learn(
     ranking: RankingConfig,
     threads: int,
     version: str,
-    bar: Progress,
+    reporter: Callable[[str], Callable[[float], None]],
 ) -> tuple[ModelBundle, GateVerdict]:
     """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
     live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
@@ -189,7 +219,7 @@ def learn(
         embeddings=source.embeddings,
         threads=threads,
         version=version,
-        progress=_progress_of(bar, "learning"),
+        progress=reporter("learning"),
     )
     verdict = judge(
         source.log,
@@ -199,7 +229,7 @@ def learn(
         config.gate_margin,
         ranking,
         embeddings=source.embeddings,
-        progress=_progress_of(bar, "judging"),
+        progress=reporter("judging"),
     )
     return candidate, verdict
 
@@ -237,7 +267,7 @@ def one_trainer(models_dir: Path) -> Iterator[None]:
         CommandError: one is at work.
     """
     models_dir.mkdir(exist_ok=True)
-    with (models_dir / ".retrain.lock").open("w") as file:
+    with (models_dir / TRAINER_LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -295,9 +325,16 @@ def _numbers(found: MeanEstimate) -> tuple[str, str, str]:
     return f"{found.mean:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n)
 
 
-def _progress_of(bar: Progress, what: str) -> Callable[[float], None]:
-    task = bar.add_task(what, total=1.0)
-    return lambda share: bar.update(task, completed=share)
+def _reporter(bar: Progress, run: RunRecorder, stage: str) -> Callable[[float], None]:
+    """Return what shows the share done of a stage, to people here and to the desk."""
+    task = bar.add_task(stage, total=1.0)
+    run.progress(stage, 0.0)
+
+    def report(share: float) -> None:
+        bar.update(task, completed=share)
+        run.progress(stage, share)
+
+    return report
 
 
 def _free_version(registry: ModelRegistry) -> str:

@@ -214,6 +214,17 @@ class LightGBMRanker:
         """How many trees there are."""
         return int(self._booster.num_trees())
 
+    def importance(self) -> dict[str, float]:
+        """Return each feature's share of the gain of all splits, the greatest first.
+
+        Features that no tree splits at are left out. The sum that the trees start from, if there
+        is one, has no part in it.
+        """
+        gain = np.asarray(self._booster.feature_importance("gain"), np.float64)
+        total = gain.sum() or 1.0
+        order = [i for i in np.argsort(-gain, kind="stable").tolist() if gain[i] > 0]
+        return {FEATURES[i].name: float(gain[i] / total) for i in order}
+
     def with_threads(self, threads: int) -> LightGBMRanker:
         """Return the same ranker that predicts with more threads, for work offline."""
         return LightGBMRanker(self.text, self.neutral, self.start, threads)

@@ -11,6 +11,7 @@ from typing import Any
 
 from feed.domain import BundleError, ConflictError, NotFoundError, check_id
 from feed.models.bundle import ModelBundle, load_bundle, read_manifest, save_bundle
+from feed.models.training_runs import RUNS
 
 _POINTER = "LIVE"
 _HISTORY = "HISTORY"
@@ -35,8 +36,10 @@ class ModelRegistry:
             BundleError: it cannot be written.
         """
         version = check_id("version", bundle.version)
-        if "/" in version or version.startswith("."):
-            raise BundleError("a version must not contain a slash or begin with a dot")
+        if "/" in version or version.startswith(".") or version == RUNS:
+            raise BundleError(
+                f"a version must not contain a slash, begin with a dot or be named {RUNS}"
+            )
         if (self._directory / version).exists():
             raise ConflictError(f"the model version {version} already exists")
         aside = self._directory / f"{_ASIDE}{version}-{os.getpid()}"
@@ -148,7 +151,7 @@ class ModelRegistry:
         return {
             path.name
             for path in self._directory.iterdir()
-            if path.is_dir() and not path.name.startswith(".")
+            if path.is_dir() and not path.name.startswith(".") and path.name != RUNS
         }
 
     def _history(self) -> tuple[str, ...]:

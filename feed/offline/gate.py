@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.event_log import EventLog
+from feed.offline.held_out import HeldOutNotes
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import TimeSpan
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
@@ -30,12 +31,13 @@ DAY_ONE = "the day-one weights"
 class Measured:
     """Pool nDCG@10 per list, f64 [n], of a model and of the day-one weights; `users` int64 [n].
 
-    Both order the same candidates.
+    Both order the same candidates. `notes` is what else was seen (see `HeldOutNotes`).
     """
 
     model: Floats
     day_one: Floats
     users: Integers
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,8 @@ class GateVerdict:
     """What the gate found. `difference` is candidate less other in pool nDCG@10, paired.
 
     `against` is the live version, or `DAY_ONE` where none is live. `better` says that the
-    whole interval of the difference lies above zero.
+    whole interval of the difference lies above zero. `notes` is what else was seen of the candidate
+    (see `HeldOutNotes`); the manifest has it beside the verdict.
     """
 
     passed: bool
@@ -54,6 +57,7 @@ class GateVerdict:
     against: str
     margin: float
     window: TimeSpan
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def better(self) -> bool:
@@ -133,6 +137,7 @@ def judge(
         against=against,
         margin=margin,
         window=window,
+        notes=found.notes,
     )
 
 
@@ -189,6 +194,7 @@ def measure(
         model=np.array(evaluator.model, np.float64),
         day_one=np.array(evaluator.day_one, np.float64),
         users=np.array(evaluator.users, np.int64),
+        notes=evaluator.notes.to_json(),
     )
 
 
@@ -199,13 +205,16 @@ class _GateEvaluator:
         self._day_one = LinearRanker(ranking.weights)
         learned = bundle.ranker if ranking.use_ranker else None
         self._ranker: Ranker = learned or self._day_one
+        self.notes = HeldOutNotes(is_learned=learned is not None)
         self.users: list[int] = []
         self.model: list[float] = []
         self.day_one: list[float] = []
 
     def add_pool(self, entry: PoolList) -> None:
-        self.model.append(_ndcg(self._ranker, entry))
-        self.day_one.append(_ndcg(self._day_one, entry))
+        scores = self._ranker.score(entry.features)
+        self.notes.add(entry, scores)
+        self.model.append(_ndcg(scores, entry))
+        self.day_one.append(_ndcg(self._day_one.score(entry.features), entry))
         self.users.append(entry.seen.user)
 
     def add_slate(self, entry: SlateList) -> None:
@@ -218,8 +227,8 @@ class _GateEvaluator:
         """Nothing waits."""
 
 
-def _ndcg(ranker: Ranker, entry: PoolList) -> float:
-    served = ranker.score(entry.features) * entry.factors
+def _ndcg(scores: Floats, entry: PoolList) -> float:
+    served = scores * entry.factors
     lists = sort_lists(served, entry.clicked, [len(entry.found.rows)], [float(len(entry.wanted))])
     return float(ndcg_at(lists, 10)[0])
 

@@ -16,6 +16,7 @@ from feed.config import DAY_S, RankingConfig, TrainingConfig
 from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
 from feed.models.bundle import ModelBundle
+from feed.models.feature_drift import bin_features
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
@@ -210,7 +211,16 @@ class Walk:
         """Return the bundle of what happened before `until`, rankers included."""
         rankers = {head: _fit(self._collect(head, until), head, self._plan) for head in HEADS}
         bundle = self._fit_bundle(until)
-        return replace(bundle, ranker=rankers["pool"], slate_ranker=rankers["slate"])
+        notes = {
+            "importance": {h: r.importance() for h, r in rankers.items() if r is not None},
+            "feature_bins": self._bin_features(until),
+        }
+        return replace(
+            bundle,
+            ranker=rankers["pool"],
+            slate_ranker=rankers["slate"],
+            manifest=bundle.manifest | notes,
+        )
 
     def examples(self, head: str, until: float, start: float = -np.inf) -> Examples:
         """Return the examples of a head seen so far, from `start` to `until`."""
@@ -235,6 +245,11 @@ class Walk:
     def _collect(self, head: str, until: float) -> Examples:
         store = self._examples.get(head)
         return ExampleStore(0.0).collect(until) if store is None else store.collect(until)
+
+    def _bin_features(self, until: float) -> dict[str, Any]:
+        """Return how the features of the pool's examples were distributed, to find drift by."""
+        bins = bin_features(self.examples("pool", until).features)
+        return {name: found.to_json() for name, found in bins.items()}
 
     def _fit_bundle(self, until: float) -> ModelBundle:
         plan = self._plan

@@ -54,7 +54,7 @@ def present_answers(
         for side, answer in answers
         for row in _rows_named(answer)
     ]
-    titles = _read_titles(cards, [article_id, *named])
+    titles = read_titles(cards, [article_id, *named])
     return {
         "at": format_time(account.now),
         "article": _article(article_id, titles),
@@ -80,6 +80,16 @@ def present_difference(difference: FeedDifference) -> dict[str, Any]:
     }
 
 
+def read_titles(cards: CardCache, article_ids: Iterable[str]) -> dict[str, str]:
+    """Return the titles of articles by id; those that are gone are left out.
+
+    Raises:
+        StoreUnavailableError: the title of an article cannot be read.
+    """
+    wanted = list(dict.fromkeys(article_ids))
+    return {card.article_id: card.title for card in cards.take(wanted) if card is not None}
+
+
 def _present_side(side: RankedSide) -> dict[str, Any]:
     trace = side.ranking.trace
     return {
@@ -90,6 +100,10 @@ def _present_side(side: RankedSide) -> dict[str, Any]:
         "proposed": trace.proposed,
         "candidates": trace.candidates,
         "duplicates": trace.duplicates,
+        "limits": [
+            {"text": state.limit.sentence(), "met": state.met, "moved": state.moved}
+            for state in trace.limits
+        ],
         "widened_to_hours": trace.window_hours,
     }
 
@@ -107,6 +121,7 @@ def _present_slot(
         "trending": account.trending,
         "pinned": account.pinned,
         "explored": account.explored,
+        "limit": account.limit and account.limit.sentence(),
         "propensity": account.propensity,
         **_present_standing(account.standing),
         "runner_up": None
@@ -159,11 +174,13 @@ def _present_answer(answer: Answer, ranking: Ranking, titles: dict[str, str]) ->
             {"article": _article(ids[row], titles), "cosine": _round(cosine)}
             for row, cosine in answer.alike
         ],
+        "limits": [limit.sentence() for limit in answer.limits],
         "standing": None if answer.standing is None else _present_standing(answer.standing),
         "comparison": None
         if comparison is None
         else {
             "rank": comparison.rank,
+            "rank_by_score": comparison.by_score,
             "lacked": _round(comparison.lacked),
             "chance": _round(comparison.chance),
             "last_shown": None
@@ -185,12 +202,7 @@ def _titles(cards: CardCache, account: FeedAccount) -> dict[str, str]:
         named.append(ids[slot.standing.row])
         named += [reason.article_id for reason in slot.reasons if reason.article_id]
         named += [ids[slot.runner_up.row]] if slot.runner_up else []
-    return _read_titles(cards, named)
-
-
-def _read_titles(cards: CardCache, article_ids: Iterable[str]) -> dict[str, str]:
-    wanted = list(dict.fromkeys(article_ids))
-    return {card.article_id: card.title for card in cards.take(wanted) if card is not None}
+    return read_titles(cards, named)
 
 
 def _rows_named(answer: Answer) -> Iterator[int]:

@@ -241,6 +241,7 @@ class ExportOut(BaseModel):
     user_id: str
     store: dict[str, Any]
     archive: dict[str, list[dict[str, Any]]]
+    looked_at: list[str] = Field(description="when somebody of the newsroom looked at the reader")
 
 
 class AnonymousOut(BaseModel):
@@ -334,29 +335,6 @@ class PinsOut(BaseModel):
 
     pins: list[PinIn]
     version: str = Field(description="changes with every change of the pins")
-
-
-class BoostOut(BaseModel):
-    """One article that is boosted or buried."""
-
-    article_id: str
-    factor: float
-    starts_at: str
-    ends_at: str
-    author: str
-
-
-class BoostsOut(BaseModel):
-    """Every boost that has not ended."""
-
-    boosts: list[BoostOut]
-
-
-class UndoneOut(BaseModel):
-    """The entry of the audit log about what was taken back."""
-
-    entry: str = Field(description="id of the new entry, which can be taken back, too")
-    subject: str
 
 
 class ExperimentsOut(BaseModel):

@@ -17,6 +17,7 @@ from feed.service.docs_page import CONTENT_POLICY, render_docs
 from feed.service.operations import json_response, operation
 from feed.service.services import current_services
 from feed.service.status_answers import StatusOut
+from feed.service.status_metrics import render_status_metrics
 from feed.service.status_report import status_to_json
 from feed.service.telemetry import render_metrics
 
@@ -83,8 +84,9 @@ def get_status() -> Response:
     answers=[(200, "text/plain", "Prometheus metrics of all processes")],
 )
 def metrics() -> Response:
-    """Return metrics for Prometheus."""
-    return Response(render_metrics(), content_type=CONTENT_TYPE_LATEST)
+    """Return metrics for Prometheus: of this machine's processes, and of the installation."""
+    of_installation = render_status_metrics(current_services().status.report())
+    return Response(render_metrics() + of_installation, content_type=CONTENT_TYPE_LATEST)
 
 
 @pages.get("/docs")

@@ -24,6 +24,7 @@ from feed.experiments.judgement.reader_table import READER_TABLE
 from feed.schemas import EventIn
 from feed.service.access_table import markdown_access_table, markdown_desk_table
 from feed.service.app import create_app
+from feed.service.status_metrics import STATUS_GAUGES
 from feed.sources.source_metrics import CHECKS  # noqa: F401 - their metrics are listed, too
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
@@ -226,19 +227,20 @@ def _readers_section() -> str:
 def metrics_page() -> str:
     """Return every metric at /metrics."""
     lines = ["| metric | type | meaning |", "|---|---|---|"]
-    families = sorted(REGISTRY.collect(), key=lambda f: f.name)
+    families = [(f.name, f.type, f.documentation) for f in REGISTRY.collect()]
+    families += [(name, "gauge", f"{meaning} (installation)") for name, meaning in STATUS_GAUGES]
     lines += [
-        f"| `{family.name}` | {family.type} | {family.documentation} |"
-        for family in families
-        if family.name.startswith("feed_")
+        f"| `{name}` | {kind} | {meaning} |"
+        for name, kind, meaning in sorted(families)
+        if name.startswith("feed_")
     ]
     table = "\n".join(lines)
     return f"""# Metrics
 
 {NOTE}
 For the operator. This page lists every metric that `/metrics` serves to Prometheus, summed over all
-processes of a machine. Once there are keys, `/metrics` requires a key with the scope `metrics`,
-unless `FEED_PUBLIC_METRICS` is true.
+processes of a machine; those marked "installation" are the same on every machine. Once there are
+keys, `/metrics` requires a key with the scope `metrics`, unless `FEED_PUBLIC_METRICS` is true.
 
 {table}
 """

@@ -12,14 +12,16 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
+from feed.catalogue.ranking_changes import change_ranking
 from feed.cli import feed
-from feed.commands.retrain import prune, read_config
-from feed.config import TrainingConfig
+from feed.commands.retrain import in_force, prune, read_config
+from feed.config import RankingConfig, TrainingConfig
 from feed.domain import EventKind, InvalidInputError
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.design.lifecycle import create_experiment
 from feed.models.bundle import empty_bundle
 from feed.models.registry import ModelRegistry, with_manifest
+from feed.models.training_runs import list_runs, read_log
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import build_readers, simulate_history
 from feed.service.followers import ModelFollower
@@ -147,6 +149,26 @@ def test_a_refused_model_is_not_published_unless_forced(trained):
     assert isinstance(second["gate"]["other"]["mean"], float)
 
 
+def test_each_run_is_recorded_with_its_outcome_and_its_log(trained):
+    runs = list_runs(trained / "models")
+    assert [run.outcome for run in runs] == ["published", "refused", "published"]
+    second, first = listed(trained)
+    assert (runs[0].detail, runs[2].detail) == (second["version"], first["version"])
+    assert runs[1].detail.startswith(("may be worse", "is worse"))
+    assert runs[0].by.startswith("command line (")
+    log = read_log(trained / "models", runs[0].id)
+    for stage in ("reading the archive", "learning", "judging", "publishing"):
+        assert stage in log
+    assert "The gate, on" in log
+
+
+def test_a_model_says_what_it_learnt_from_and_how_it_does(trained):
+    manifest = ModelRegistry(trained / "models").list()[1]
+    assert manifest["held_out"]["lists"] == manifest["gate"]["candidate"]["n"]
+    assert manifest["importance"]["pool"]
+    assert manifest["feature_bins"]["age_seen"]["edges"]
+
+
 def test_the_list_shows_the_verdict_with_both_numbers_and_show_tells_all(trained):
     newest = listed(trained)[0]
     table = CliRunner(env={"COLUMNS": "200"}).invoke(
@@ -209,6 +231,14 @@ def test_options_become_training_parameters():
     assert read_config([], None, "none").factors == 0
     with pytest.raises(InvalidInputError):
         read_config(["window_days=soon"], None, "als")
+
+
+def test_training_uses_the_settings_in_force_or_says_that_it_cannot(store, store_settings, capsys):
+    change_ranking(store, store_settings.ranking, {"session_minutes": 30}, now=NOW, by="ed")
+    assert in_force(store_settings, Console()).ranking.session_minutes == 30.0
+    away = replace(store_settings, redis_url="unix:///nowhere", store_timeout_ms=10)
+    assert in_force(away, Console()).ranking == RankingConfig()
+    assert "are those of the environment" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -178,6 +178,19 @@ def test_what_a_check_found_is_told_in_words(site: Site) -> None:
     assert ">1 failing<" in page
 
 
+def test_the_list_renews_itself_only_while_a_check_is_awaited(site: Site) -> None:
+    source = Source(address=ADDRESS)
+    site.services.sources.add([source])
+    page = site.client.get("/desk/sources").text
+    assert "being checked" in page
+    assert 'hx-trigger="every 3s"' in page
+    state = SourceState(checked_at=site.clock.now, succeeded_at=site.clock.now)
+    site.store.write_source_state(source.source_id, state.to_json())
+    page = site.client.get("/desk/sources").text
+    assert "being checked" not in page
+    assert "hx-trigger" not in page
+
+
 def test_an_analyst_sees_and_an_editor_acts(
     make_site: Callable[[Settings], Site], settings: Settings
 ) -> None:

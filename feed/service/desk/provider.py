@@ -183,9 +183,10 @@ class IdentityProvider:
         self, metadata: Mapping[str, Any], attempt: SignInAttempt, tokens: Mapping[str, Any]
     ) -> dict[str, Any]:
         offered = set(metadata.get("id_token_signing_alg_values_supported", ["RS256"]))
-        keys = KeySet.import_key_set(_ask("GET", metadata["jwks_uri"]))
+        published: Any = _ask("GET", metadata["jwks_uri"])
         client_id = self._settings.oidc_client_id
         try:
+            keys = KeySet.import_key_set(published)
             read = jwt.decode(
                 f"{tokens.get('id_token', '')}", keys, algorithms=sorted(offered & SAFE_ALGORITHMS)
             )

@@ -82,6 +82,9 @@ function askForKey(api, problem) {
     form.querySelector("h2").id = "ask-title";
     const said = problem.status === 403 || Object.keys(api.headers).length;
     const refusal = said && el("p.refusal", { role: "alert" }, `Refused. ${saying(problem)}`);
+    const here = encodeURIComponent(location.pathname);
+    const link = el("a", { href: `/desk/sign-in?next=${here}` }, "sign in to the desk");
+    form.append(el("p.note", {}, "Or ", link, ", and you need no key here."));
     dialog.replaceChildren(...[refusal, form].filter(Boolean));
     dialog.onclose = () => finish(false);
     if (!dialog.open) dialog.showModal();

@@ -27,7 +27,7 @@ async function show() {
     main.replaceChildren(trouble(problem));
   }
   main.setAttribute("aria-busy", "false");
-  document.title = `${main.querySelector("h1, h2")?.textContent ?? ""} · Experiments`;
+  document.title = `${main.querySelector("h1, h2")?.textContent ?? "Experiments"} · feed`;
   document.getElementById("forget-key").hidden = !api.headers.Authorization;
 }
 
