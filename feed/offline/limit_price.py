@@ -126,6 +126,8 @@ def _count(number: int, name: str) -> str:
 
 
 def _cost(price: MetricPrice) -> str:
+    if price.change == 0 and price.low is None:
+        return f"the limits change nothing of nDCG@{TOP}"
     verb = "cost" if price.change <= 0 else "gained"
     text = f"the limits {verb} {abs(price.change):.1%} of nDCG@{TOP}".replace("%", " %")
     if price.low is None or price.high is None:

@@ -54,6 +54,7 @@ def test_a_limit_that_holds_anyway_costs_nothing(shelf: Shelf) -> None:
     assert found.changed == 0
     assert found.ndcg is not None
     assert (found.ndcg.change, found.ndcg.low) == (0.0, None)
+    assert "the limits change nothing of nDCG@10" in found.sentence()
     assert found.met == ((1.0, 1.0),)
     assert told == sorted(told)
     assert told[0] == 0
