@@ -57,3 +57,4 @@ class AuditQuery(Query):
     subject: Annotated[str, Field(max_length=200)] = Field(
         "", description="only on this subject, or on all below it: experiments, experiments/NAME"
     )
+    by: Annotated[str, Field(max_length=200)] = Field("", description="only what this person did")

@@ -17,23 +17,24 @@ from feed.domain import format_time
 
 @click.command()
 @click.option("--subject", default="", help="Only on this, such as experiments/NAME.")
+@click.option("--by", default="", help="Only what this person did.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Lines.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
-def audit(subject: str, limit: int, data: Path | None) -> None:
+def audit(subject: str, by: str, limit: int, data: Path | None) -> None:
     """Show who changed what and when, the newest first.
 
     The store keeps the newest 10,000 entries.
     """
     with one_line_errors(), open_store(chosen_settings(data)) as store:
-        entries = store.read_audit(limit, subject)
+        entries = store.read_audit(limit, subject, by)
     table = Table()
-    for heading in ("time", "by", "what", "action"):
+    for heading in ("id", "time", "by", "what", "action"):
         table.add_column(heading, no_wrap=True)
     table.add_column("change", overflow="fold")
     for entry in entries:
         at = format_time(entry.at)[:16].replace("T", " ")
         change = _describe(entry.before or {}, entry.after or {})
-        table.add_row(at, entry.by, entry.subject, entry.action, change)
+        table.add_row(entry.id, at, entry.by, entry.subject, entry.action, change)
     Console().print(table)
 
 

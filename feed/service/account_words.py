@@ -50,6 +50,7 @@ SOURCE_WORDS = {
     "exploration": "new and hardly shown to anybody yet",
     "boosts": "raised by an editor",
     "limits": "needed to keep a limit of the editors",
+    "pins": "chosen by an editor",
 }
 _LACK_WORDS = {
     Lack.OFF: "This source is switched off.",

@@ -6,16 +6,22 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+READERS = "readers"
+"""The subject of entries that admins alone see: who looked at which reader."""
+
 
 class AuditEntryOut(BaseModel):
     """Who changed what, and when."""
 
+    id: str = Field(description="16 hex digits; empty in entries of earlier versions")
     at: str
     by: str = Field(
         description="name of the API key, `open access`, `command line (USER)` or `worker`"
     )
     action: str
-    subject: str = Field(description="what was changed: experiments/NAME")
+    subject: str = Field(
+        description="what was changed, such as experiments/NAME, articles/ID or settings"
+    )
     before: dict[str, Any] | None = Field(description="what changed, as it was")
     after: dict[str, Any] | None = Field(description="what changed, as it is now")
 

@@ -28,7 +28,7 @@ from feed.experiments.design.own_metrics import design_from_json
 from feed.experiments.design.ramp import ramp_experiment
 from feed.models.registry import ModelRegistry
 from feed.service.answers import ExperimentsOut
-from feed.service.audit_answers import AuditOut
+from feed.service.audit_answers import READERS, AuditOut
 from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services
@@ -152,10 +152,15 @@ def unarchive(name: str) -> Response:
 @routes.get("/v1/audit")
 @routes.input(AuditQuery, location="query", arg_name="query")
 @routes.output(AuditOut)
-@operation(Scope.ADMIN)
+@operation(Scope.READ)
 def get_audit(query: AuditQuery) -> Response:
-    """Return who changed what and when, the newest first. The newest 10,000 entries are kept."""
-    entries = current_services().store.read_audit(query.limit, query.subject)
+    """Return who changed what and when, the newest first. The newest 10,000 entries are kept.
+
+    Only the scope `admin` shows who looked at which reader.
+    """
+    hidden = None if Scope.ADMIN in g.principal.grants else READERS
+    store = current_services().store
+    entries = store.read_audit(query.limit, query.subject, query.by, hidden)
     found = [{**asdict(entry), "at": format_time(entry.at)} for entry in entries]
     return json_response(orjson.dumps({"entries": found}))
 

@@ -28,7 +28,7 @@ class AuditPart(StorePart):
         limit: int,
         subject: str | tuple[str, ...] = "",
         by: str = "",
-        without: tuple[str, ...] = (),
+        hidden: str | None = None,
     ) -> list[AuditEntry]:
         """Return the newest entries, the newest first.
 
@@ -37,7 +37,7 @@ class AuditPart(StorePart):
             subject: Only entries on this subject, or one of these, or on what lies below it:
                 `experiments` also finds `experiments/boost`.
             by: Only what this person did.
-            without: No entries on these subjects or on what lies below them.
+            hidden: No entry on this subject or on what lies below it.
         """
         key, found, start = self._keys.catalogue("audit"), list[AuditEntry](), 0
         while len(found) < limit:
@@ -48,7 +48,7 @@ class AuditPart(StorePart):
                 for entry in entries
                 if _is_about(entry.subject, subject)
                 and by in {"", entry.by}
-                and not _is_about(entry.subject, without)
+                and not (hidden and _is_about(entry.subject, hidden))
             ]
             start += _CHUNK
             if len(texts) < _CHUNK:

@@ -234,6 +234,19 @@ def test_a_person_s_entries_are_found(keyed: Site) -> None:
     assert keyed.client.get("/desk/audit?subject=desk").text.count("Signed in") == 3
 
 
+def test_admins_alone_see_who_looked_at_which_reader(keyed: Site) -> None:
+    keyed.store.append_audit(AuditEntry(1.0, "boss", "looked at", "readers/r-17"))
+    for name, sees in (("ann", False), ("ed", False), ("boss", True)):
+        sign_in(keyed, name)
+        for query in ("", "?subject=readers/r-17", "?by=boss"):
+            page = keyed.client.get(f"/desk/audit{query}").text
+            assert ("Looked at: " in page) is sees
+        key = {"Authorization": f"Bearer {name * 9}"}
+        entries = keyed.client.get("/v1/audit?by=boss", headers=key).json["entries"]
+        assert ("readers/r-17" in [entry["subject"] for entry in entries]) is sees
+        assert all(len(entry["id"]) == 16 for entry in entries)
+
+
 def test_the_log_has_pages(site: Site) -> None:
     for number in range(120):
         entry = AuditEntry(float(number), "ann", "changed", f"settings/{number}")

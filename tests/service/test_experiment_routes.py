@@ -143,7 +143,7 @@ def test_every_act_is_in_the_audit_log_with_what_it_changed(site: Any) -> None:
     assert site.client.get("/v1/audit?limit=0").status_code == 422
 
 
-def test_the_audit_log_names_the_key_and_is_for_admins(
+def test_the_audit_log_names_the_key_and_only_admins_act(
     make_site: Callable[[Settings], Any], settings: Settings
 ) -> None:
     admin, reader = make_key(), make_key()
@@ -155,7 +155,8 @@ def test_the_audit_log_names_the_key_and_is_for_admins(
     entries = site.client.get("/v1/audit", headers=as_admin).json["entries"]
     assert [entry["by"] for entry in entries] == ["front-page-desk"]
     as_reader = {"Authorization": f"Bearer {reader}"}
-    assert site.client.get("/v1/audit", headers=as_reader).status_code == 403
+    seen = site.client.get("/v1/audit", headers=as_reader).json["entries"]
+    assert seen == entries
     assert site.client.get(LIFE, headers=as_reader).status_code == 200
     for act in ("ramp", "duplicate", "archive", "unarchive"):
         answer = site.client.post(f"{LIFE}/{act}", json={}, headers=as_reader)

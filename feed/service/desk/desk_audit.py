@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from flask import Response, g, request
 
+from feed.service.audit_answers import READERS
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render
 from feed.service.desk.undo import can_undo
@@ -32,13 +33,15 @@ SUBJECTS = (
 @pages.get("/desk/audit")
 @desk_page(Role.ANALYST)
 def show_audit() -> Response:
-    """Show a page of entries, or of those about one subject or by one person."""
-    visitor: Visitor = g.visitor
+    """Show a page of entries, or of those about one subject or by one person.
+
+    Only admins see who looked at which reader.
+    """
     subject = request.args.get("subject", "").strip()[:200]
     by = request.args.get("by", "").strip()[:200]
     start = min(max(request.args.get("start", 0, int), 0), AUDIT_MAX)
-    # Who was looked at is as private as what was seen.
-    hidden = () if visitor.may(Role.ADMIN) else ("readers",)
+    visitor: Visitor = g.visitor
+    hidden = None if visitor.may(Role.ADMIN) else READERS
     found = current_services().store.read_audit(start + PAGE + 1, subject, by, hidden)
     return render(
         "desk/audit.html",

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 from flask import Response, g, redirect, request
 from pydantic import ValidationError
 
@@ -46,7 +47,7 @@ class SourceLine:
     @property
     def name(self) -> str:
         """Return what people know the source by."""
-        return self.source.name or self.state.title or mask_login(self.source.address)
+        return self.source.name or self.state.title or httpx.URL(self.source.address).host
 
     @property
     def address(self) -> str:
@@ -61,7 +62,8 @@ class SourceLine:
     @property
     def is_pending(self) -> bool:
         """Whether somebody has asked for a check that is not done yet."""
-        return self.source.asked != self.state.answered or not self.state.checked_at
+        is_done = self.source.asked == self.state.answered and self.state.checked_at
+        return not (self.source.paused or is_done)
 
     @property
     def next_at(self) -> float:
@@ -105,10 +107,8 @@ def import_sources() -> Response:
             raise InvalidInputError("list", "must be chosen first")
         found = read_list(file.read())
         allowed = AllowedHosts(current_services().settings.source_networks)
-        given = [
-            SourceIn.model_validate({"address": one.address, "name": one.name}) for one in found
-        ]
-        sources = [read_source(one, allowed) for one in given]
+        given = [{"address": one.address, "name": one.name} for one in found]
+        sources = [read_source(SourceIn.model_validate(one), allowed) for one in given]
         added = current_services().sources.add(sources, _visitor())
     except ValidationError as error:
         return _show({}, {"list": "; ".join(rule for _, rule in rules_broken(error))})
