@@ -235,15 +235,6 @@ class MergedOut(BaseModel):
     status: Literal["merged", "already_merged"]
 
 
-class ExportOut(BaseModel):
-    """Everything that is held on a reader in the store and in the archive."""
-
-    user_id: str
-    store: dict[str, Any]
-    archive: dict[str, list[dict[str, Any]]]
-    looked_at: list[str] = Field(description="when somebody of the newsroom looked at the reader")
-
-
 class AnonymousOut(BaseModel):
     """An anonymous reader, and a token that speaks for that reader."""
 

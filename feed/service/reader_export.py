@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 from feed.config import Settings
 from feed.domain import format_time
 from feed.service.archive_process import ask_archive
@@ -12,6 +14,15 @@ from feed.service.services import Services
 from feed.storage.key_names import AUDIT_MAX
 
 ARCHIVE_SECONDS = 60.0
+
+
+class ExportOut(BaseModel):
+    """Everything that is held on a reader in the store and in the archive."""
+
+    user_id: str
+    store: dict[str, Any]
+    archive: dict[str, list[dict[str, Any]]]
+    looked_at: list[str] = Field(description="when somebody of the newsroom looked at the reader")
 
 
 def export_reader(user_id: str, services: Services) -> dict[str, Any]:

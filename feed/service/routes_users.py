@@ -11,11 +11,11 @@ from flask import Response, g
 from feed.domain import Preferences, check_id
 from feed.reader_schemas import AttributesBody, MergeBody, PreferencesBody
 from feed.service.access import refuse_merged
-from feed.service.answers import AttributesOut, ErasedOut, ExportOut, MergedOut, PreferencesOut
+from feed.service.answers import AttributesOut, ErasedOut, MergedOut, PreferencesOut
 from feed.service.credentials import Caller, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.problems import ProblemError
-from feed.service.reader_export import export_reader
+from feed.service.reader_export import ExportOut, export_reader
 from feed.service.services import current_services
 
 routes = APIBlueprint("users", __name__, tag="Readers")

@@ -16,6 +16,7 @@ from feed.domain import EventKind, Mode, Rung
 from feed.reader_schemas import PreferencesBody
 from feed.schemas import EventIn
 from feed.service import answers
+from feed.service.reader_export import ExportOut
 
 from .conftest import CLIENT_DIR, HERE, ROOT, Run
 
@@ -30,7 +31,7 @@ INTERFACES: dict[str, Any] = {
     "FeedEvent": EventIn,
     "FeedItem": answers.FeedItemOut,
     "Preferences": PreferencesBody,
-    "ReaderExport": answers.ExportOut,
+    "ReaderExport": ExportOut,
     "Reason": answers.ReasonOut,
     "Related": answers.RelatedOut,
     "RelatedItem": answers.RelatedItemOut,

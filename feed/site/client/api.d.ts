@@ -163,6 +163,7 @@ export interface ReaderExport {
   user_id: string;
   store: Record<string, unknown>;
   archive: Record<string, Record<string, unknown>[]>;
+  looked_at: string[];
 }
 
 export interface Erased {
