@@ -24,7 +24,11 @@ class AuditPart(StorePart):
     """
 
     def read_audit(
-        self, limit: int, subject: str | tuple[str, ...] = "", by: str = ""
+        self,
+        limit: int,
+        subject: str | tuple[str, ...] = "",
+        by: str = "",
+        without: tuple[str, ...] = (),
     ) -> list[AuditEntry]:
         """Return the newest entries, the newest first.
 
@@ -33,6 +37,7 @@ class AuditPart(StorePart):
             subject: Only entries on this subject, or one of these, or on what lies below it:
                 `experiments` also finds `experiments/boost`.
             by: Only what this person did.
+            without: No entries on these subjects or on what lies below them.
         """
         key, found, start = self._keys.catalogue("audit"), list[AuditEntry](), 0
         while len(found) < limit:
@@ -41,7 +46,9 @@ class AuditPart(StorePart):
             found += [
                 entry
                 for entry in entries
-                if _is_about(entry.subject, subject) and by in {"", entry.by}
+                if _is_about(entry.subject, subject)
+                and by in {"", entry.by}
+                and not _is_about(entry.subject, without)
             ]
             start += _CHUNK
             if len(texts) < _CHUNK:

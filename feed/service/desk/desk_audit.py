@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response, g, request
 
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render
 from feed.service.desk.undo import can_undo
-from feed.service.desk.visitors import Role
+from feed.service.desk.visitors import Role, Visitor
 from feed.service.services import current_services
 from feed.storage.key_names import AUDIT_MAX
 
@@ -33,10 +33,13 @@ SUBJECTS = (
 @desk_page(Role.ANALYST)
 def show_audit() -> Response:
     """Show a page of entries, or of those about one subject or by one person."""
+    visitor: Visitor = g.visitor
     subject = request.args.get("subject", "").strip()[:200]
     by = request.args.get("by", "").strip()[:200]
     start = min(max(request.args.get("start", 0, int), 0), AUDIT_MAX)
-    found = current_services().store.read_audit(start + PAGE + 1, subject, by)
+    # Who was looked at is as private as what was seen.
+    hidden = () if visitor.may(Role.ADMIN) else ("readers",)
+    found = current_services().store.read_audit(start + PAGE + 1, subject, by, hidden)
     return render(
         "desk/audit.html",
         room="audit",
