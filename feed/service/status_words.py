@@ -51,7 +51,8 @@ def tiles_of(status: Mapping[str, Any]) -> list[StatusTile]:
         value = numbers[name]
         return unknown if value is None else write(value)
 
-    verdict = status["model"]["verdict"]
+    model = status["model"]
+    verdict = f"gate: {model['verdict']}" if model["verdict"] else ""
     return [
         StatusTile("Feeds a second", said("feeds_per_second", _number), "in the last minute"),
         StatusTile(
@@ -78,8 +79,8 @@ def tiles_of(status: Mapping[str, Any]) -> list[StatusTile]:
         StatusTile("Articles", f"{status['articles']:,}", "can be shown"),
         StatusTile(
             "Model",
-            said("model_age_days", _age, _unknown_age(status["model"]["version"])),
-            f"gate: {verdict}" if verdict else "",
+            said("model_age_days", _age, _unknown_age(model["version"])),
+            f"published against the {verdict}" if model["forced"] else verdict,
         ),
     ]
 

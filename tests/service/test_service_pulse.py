@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from feed.config import Settings
-from feed.domain import StoreUnavailableError
+from feed.domain import Mode, Rung, StoreUnavailableError
 from feed.service.pulse import RequestCounts
-from feed.service.telemetry import Stopwatch
+from feed.service.telemetry import Stopwatch, count_feed
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.pulse_series import (
     COUNTED,
     ERRORS,
     EVENTS,
+    FALLEN,
     FINE_S,
     LATENCIES,
     MINUTE_S,
@@ -82,6 +83,24 @@ def test_what_was_not_answered_well_is_told_apart(status: int, name: str) -> Non
     counts.add_request(status, Stopwatch())
     assert counts.take() == {REQUESTS: 1, name: 1}
     assert counts.take() == {}
+
+
+@pytest.mark.parametrize(
+    ("mode", "rung", "fell"),
+    [
+        (Mode.PERSONALIZED, Rung.WITHOUT_MODEL, 0),
+        (Mode.PERSONALIZED, Rung.TRENDING, 1),
+        (Mode.TRENDING, Rung.TRENDING, 0),
+        (Mode.LATEST, Rung.SNAPSHOT, 1),
+    ],
+)
+def test_a_feed_below_what_was_asked_for_is_counted(mode: Mode, rung: Rung, fell: int) -> None:
+    counts, watch = RequestCounts(), Stopwatch()
+    count_feed(mode, rung, watch)
+    counts.add_request(200, watch)
+    found = counts.take()
+    assert found.get(FALLEN, 0) == fell
+    assert found[f"rung_{rung.value}"] == 1
 
 
 def test_a_process_says_how_old_its_snapshot_is(site: Any) -> None:
