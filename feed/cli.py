@@ -49,6 +49,11 @@ COMMANDS = {
         "feed.commands.export", "export", "Write an experiment's readers for a notebook."
     ),
     "ope": CommandEntry("feed.commands.ope", "ope", "Estimate another policy from the log."),
+    "limits": CommandEntry(
+        "feed.commands.front_page_limits_command",
+        "limits_command",
+        "Show the limits on front pages, and what they cost.",
+    ),
     "audit": CommandEntry("feed.commands.audit", "audit", "Show who changed what."),
     "backup": CommandEntry("feed.commands.backup", "backup_command", "Copy a whole installation."),
     "restore": CommandEntry("feed.commands.backup", "restore_command", "Bring a copy back."),

@@ -229,6 +229,11 @@ class Settings:
     )
     public_url: str = setting("", "address at which people reach this service, for links in alerts")
     log_level: str = setting("info", "debug, info, warning or error")
+    otlp_endpoint: str = setting(
+        "",
+        "http:// or https:// address of an OpenTelemetry collector that gets traces of requests "
+        "(needs feed[otlp]); empty: no traces",
+    )
     ranking: RankingConfig = field(default_factory=RankingConfig)
 
 

@@ -127,11 +127,9 @@ ALL_FIELDS = frozenset(column.name for column in fields(Article)) - {"article_id
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An article on its way into the catalogue, and which of its fields the sender gave.
+    """An article on its way into the catalogue, and the names of the fields that the sender gave.
 
-    Args:
-        article: the article; a field that was not given has its default.
-        given: the names of the fields that the sender gave.
+    The other fields have their defaults.
     """
 
     article: Article
@@ -220,8 +218,7 @@ class TrendingEntry:
     `readers` distinct readers in about the last `window_minutes`, as many as the test counted
     (further ones of one network may not count); `expected` is what the article's and the site's
     usual rate foretold; `lift` their smoothed ratio; `p_value` the tail probability of the test;
-    `score` in [0, 1] is what the boost uses; `labelled` says whether the label is on, `since`
-    (epoch seconds) from when.
+    `score` in [0, 1] is what the boost uses; `labelled`: the label is on, since `since` (epoch s).
     """
 
     article_id: str

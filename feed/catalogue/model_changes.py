@@ -12,6 +12,8 @@ from pathlib import Path
 
 from feed.domain import ConflictError, NotFoundError
 from feed.models.registry import ModelRegistry
+from feed.storage.archive_files import table_files
+from feed.storage.archive_schema import EVENTS
 from feed.storage.audit_part import AuditPart
 from feed.storage.records import AuditEntry
 
@@ -75,19 +77,22 @@ def undo_model_change(
     return make_live(store, registry, before, now=now, by=by, action="made live again")
 
 
-def start_training(models_dir: Path, environment: Mapping[str, str], by: str) -> int:
+def start_training(data_dir: Path, environment: Mapping[str, str], by: str) -> int:
     """Start `feed retrain` in a process of its own, of low priority; return its process id.
 
     It goes on when this process ends. Only one trainer works on an installation.
 
     Args:
-        models_dir: Of the installation.
+        data_dir: Of the installation.
         environment: Of the process: the settings of the installation.
         by: Who starts it.
 
     Raises:
-        ConflictError: a trainer is at work.
+        ConflictError: a trainer is at work, or there is nothing to learn from.
     """
+    if not table_files(data_dir / "archive", EVENTS):
+        raise ConflictError("the archive on this machine holds no events to learn from yet")
+    models_dir = data_dir / "models"
     models_dir.mkdir(parents=True, exist_ok=True)
     with (models_dir / TRAINER_LOCK).open("w") as file:
         try:

@@ -13,6 +13,7 @@ from feed.config import Settings
 from feed.environment import settings_from_environment
 from feed.service.access import check_access_settings
 from feed.service.ranked import check_ranking
+from feed.service.request_traces import check_traces
 from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
 from feed.sources.configured import check_source_settings
@@ -35,6 +36,7 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
         check_encoder(settings)
         check_ranking(settings)
         check_source_settings(settings)
+        check_traces(settings)
         check_port(settings.host, settings.port)
         configure_logging(settings)
         Supervisor(settings, announce=click.echo).run()

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from feed.domain import InvalidInputError
 
 LIMITS_KEY = "limits"
@@ -100,6 +102,11 @@ def limit_from_json(data: Mapping[str, Any]) -> Limit:
     return Limit(
         **{**data, "rule": LimitRule(data["rule"]), "of": LimitOf(data["of"])},
     )
+
+
+def logged_limits(text: str) -> tuple[Limit, ...]:
+    """Return the limits that a served feed's context names under `LIMITS_KEY`."""
+    return tuple(limit_from_json(one["limit"]) for one in orjson.loads(text or "[]"))
 
 
 def check_limits(limits: Sequence[Limit]) -> None:

@@ -14,24 +14,17 @@ import orjson
 
 from feed.arrays import Floats, Rows
 from feed.config import RankingConfig
-from feed.domain import Mode
+from feed.domain import PAGE_KEY, Mode
+from feed.editorial.editorial_limits import LIMITS_KEY
 from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.off_policy.estimators import LoggedBandit
-from feed.features.request_context import (
-    RequestContext,
-    asked_languages,
-    asked_section,
-    device_code,
-)
-from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle
-from feed.models.view import RankingView, build_view
+from feed.models.view import build_view
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
-from feed.offline.replay import Replay, build_log_pool
-from feed.ranking.context import RankingContext, build_situation
-from feed.ranking.live_index import LiveIndex, build_index
+from feed.offline.past_requests import PastRequests
+from feed.ranking.context import build_situation
 from feed.ranking.pipeline import recommend
 from feed.ranking.scoring import score_candidates
 from feed.setting_fields import override
@@ -55,7 +48,8 @@ SELECT s.user_id, s.logged_user_id, epoch_us(s.served_at) / 1e6 AS at, s.article
        s.model_version, s.counters_at, coalesce(s.experiments, '{{}}') AS experiments,
        coalesce(s.section, '') AS section, lower(coalesce(s.language, '')) AS language,
        coalesce(s.context ->> 'device', '') AS device,
-       coalesce(s.context ->> 'page_article_id', '') AS page,
+       coalesce(s.context ->> '{PAGE_KEY}', '') AS page,
+       coalesce(s.context ->> '{LIMITS_KEY}', '') AS limits,
        c.article_id IS NOT NULL AS clicked
 FROM served AS s LEFT JOIN clicks AS c USING (user_id, request_id, article_id)
 WHERE s.explored AND s.mode = '{Mode.PERSONALIZED.value}' AND s.user_id <> ''
@@ -197,15 +191,12 @@ class _Again:
         base: RankingConfig,
         experiments: Sequence[Experiment],
     ) -> None:
-        pool = build_log_pool(log, embeddings)
+        self._past = PastRequests(log, embeddings)
+        pool = self._past.pool
         self._log, self._policy, self._base = log, policy, base
         self._experiments = experiments
         self._views = {name: build_view(pool, bundle) for name, bundle in models.items()}
         self._view = build_view(pool, policy.bundle)
-        self._replay = Replay(log)
-        self._detector = TrendingDetector()
-        self._trending = TrendingState()
-        self._index: LiveIndex | None = None
 
     def obstacle(self, slot: Mapping[str, Any]) -> str:
         """Say why a slot cannot be ranked again; empty if it can."""
@@ -219,23 +210,18 @@ class _Again:
 
     def tick(self, at: float) -> None:
         """Bring counters, trending and orders to a moment."""
-        if self._index is not None and at <= self._replay.now:
-            return
-        self._replay.advance(at)
-        counters, pool = self._replay.signals.counters, self._view.pool
-        self._trending = self._detector.update(counters, pool, at)
-        self._index = build_index(pool, counters, at)
+        self._past.tick(at)
 
     def choose(self, slot: Mapping[str, Any]) -> _Choice | None:
         """Return what the policy would have drawn from; None if the pool is another one."""
         settings = self._settings(slot) or self._base
-        logged = self._context(self._views[slot["model_version"]], slot, settings)
+        logged = self._past.context(self._views[slot["model_version"]], slot, settings)
         trace = recommend(logged, settings).trace
         pool = np.sort(trace.explore_rows)
         if abs(trace.explore_chance - slot["propensity"]) > _ROUNDING:
             return None
         config = self._policy.config
-        context = self._context(self._view, slot, config)
+        context = self._past.context(self._view, slot, config)
         situation = build_situation(context, config)
         ranker = context.choose_ranker(config)
         scores = score_candidates(context, situation, pool, ranker, config).final
@@ -269,29 +255,6 @@ class _Again:
             if experiment.name == name and 0 < experiment.started_at <= at < over + SLACK_S:
                 return next((v for v in experiment.variants if v.name == variant), None)
         return None
-
-    def _context(
-        self, view: RankingView, slot: Mapping[str, Any], config: RankingConfig
-    ) -> RankingContext:
-        pool, at = view.pool, float(slot["at"])
-        page = pool.ids.row(slot["page"]) if slot["page"] else -1
-        user = self._log.users.row(slot["logged_user_id"])
-        return RankingContext(
-            view=view,
-            signals=self._replay.signals,
-            trending=self._trending,
-            request=RequestContext(
-                now=at,
-                page_row=page,
-                device=device_code(slot["device"]),
-                section=asked_section(pool.sections, slot["section"]),
-                languages=asked_languages(pool.languages, slot["language"]),
-                mode=Mode.PERSONALIZED,
-            ),
-            rng=np.random.default_rng(0),
-            profile=self._replay.readers.profile(user, at, config),
-            index=self._index,
-        )
 
 
 def _fetch_slots(

@@ -61,7 +61,7 @@ class Spread:
         means = [float(s / n) if n else None for s, n in zip(self._sums, self._counts, strict=True)]
         return {
             "coverage": len(self._shown) / max(len(self._pool | set(self._shown)), 1),
-            "gini": _gini(np.array(sorted(self._shown.values()), np.float64)),
+            "gini": gini(np.array(sorted(self._shown.values()), np.float64)),
             "novelty_bits": means[0],
             "intra_list_diversity": means[1],
             "section_entropy_bits": means[2],
@@ -73,8 +73,12 @@ class Spread:
         self._counts[place] += 1
 
 
-def _gini(ordered: Floats) -> float:
-    n = len(ordered)
-    if not n:
+def gini(ordered: Floats) -> float:
+    """Return the Gini coefficient of ascending amounts: 0 all equal, near 1 one has everything.
+
+    `sum((2 i - n - 1) x_i) / (n sum(x_i))` for i from 1 to n; 0 where there is nothing.
+    """
+    n, total = len(ordered), float(ordered.sum())
+    if not n or total <= 0:
         return 0.0
-    return float((2.0 * np.arange(1, n + 1) - n - 1.0) @ ordered / (n * ordered.sum()))
+    return float((2.0 * np.arange(1, n + 1) - n - 1.0) @ ordered / (n * total))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
 from feed.arrays import Rows
+from feed.editorial.editorial_limits import Limit
 from feed.ranking.candidates import unite
 from feed.ranking.contest import Contest
+from feed.ranking.front_page_limits import groups_of
 from feed.ranking.obstacles import Obstacle, Rule, find_obstacles
 from feed.ranking.pipeline import Ranking
 from feed.ranking.slot_account import CandidateStanding, standings
@@ -21,7 +23,8 @@ class AbsenceVerdict(StrEnum):
 
     `SHOWN`: it stands in the slots asked about. `RULES`: it may not be shown. `SOURCES`: no source
     proposed it. `CAP`: too many other proposals came first. `DUPLICATE`: a better article tells
-    the same story. `RANK`: it stands further down.
+    the same story. `LIMITS`: only the newsroom's limits keep it further down. `RANK`: it stands
+    further down.
     """
 
     SHOWN = "shown"
@@ -29,6 +32,7 @@ class AbsenceVerdict(StrEnum):
     SOURCES = "sources"
     CAP = "cap"
     DUPLICATE = "duplicate"
+    LIMITS = "limits"
     RANK = "rank"
 
 
@@ -38,12 +42,14 @@ class RankComparison:
 
     Attributes:
         rank: its place, from 1, among all that were ranked.
+        by_score: the same if there were no limits.
         last: what the last ranked article shown had; None if none was ranked.
         lacked: by which share its score had to be greater to take that article's place.
         chance: with which probability it comes to a slot by being drawn.
     """
 
     rank: int
+    by_score: int
     last: CandidateStanding | None
     lacked: float | None
     chance: float
@@ -64,7 +70,9 @@ class Answer:
         cap: how many of them are scored.
         alike: better articles that tell the same story, with the cosine, nearest first.
         standing: what it had, if it was scored.
-        comparison: with what was shown, for the verdict `RANK`.
+        comparison: with what was shown, for the verdicts `LIMITS` and `RANK`.
+        limits: the caps that have no room for it or, if there is none, the minimums that raised
+            others, for the verdict `LIMITS`.
     """
 
     row: int
@@ -78,6 +86,7 @@ class Answer:
     alike: tuple[tuple[int, float], ...] = ()
     standing: CandidateStanding | None = None
     comparison: RankComparison | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 def explain_absence(ranking: Ranking, row: int, size: int) -> Answer:
@@ -138,21 +147,18 @@ def _of_candidate(ranking: Ranking, row: int, at: int, size: int) -> Answer:
     sources: tuple[SourcePlace, ...] = ()
     if at >= len(ranking.pin_slots):
         sources = tuple(find_source_places(ranking, row))
-    verdict, comparison = AbsenceVerdict.SHOWN, None
-    alike: tuple[tuple[int, float], ...] = ()
-    if at in ranking.order.duplicates and not 0 <= slot < size:
-        verdict, alike = AbsenceVerdict.DUPLICATE, _alike(ranking, at)
-    elif not 0 <= slot < size:
-        verdict, comparison = AbsenceVerdict.RANK, _compare(ranking, at, size)
-    return Answer(
-        row=row,
-        verdict=verdict,
-        slot=slot,
-        sources=sources,
-        alike=alike,
-        standing=standing,
-        comparison=comparison,
+    found = Answer(
+        row=row, verdict=AbsenceVerdict.SHOWN, slot=slot, sources=sources, standing=standing
     )
+    if 0 <= slot < size:
+        return found
+    if at in ranking.order.duplicates:
+        return replace(found, verdict=AbsenceVerdict.DUPLICATE, alike=_alike(ranking, at))
+    comparison, is_held_back = _compare(ranking, at, size)
+    if is_held_back:
+        limits = _limits_against(ranking, at)
+        return replace(found, verdict=AbsenceVerdict.LIMITS, comparison=comparison, limits=limits)
+    return replace(found, verdict=AbsenceVerdict.RANK, comparison=comparison)
 
 
 def _alike(ranking: Ranking, at: int) -> tuple[tuple[int, float], ...]:
@@ -170,18 +176,33 @@ def _alike(ranking: Ranking, at: int) -> tuple[tuple[int, float], ...]:
     return tuple((int(rows[one]), float(cosines[one])) for one in found)
 
 
-def _compare(ranking: Ranking, at: int, size: int) -> RankComparison:
+def _compare(ranking: Ranking, at: int, size: int) -> tuple[RankComparison, bool]:
+    """Return how a candidate compares, and whether it would be shown if there were no limits."""
     contest, placed = Contest(ranking), ranking.placed
-    place = contest.place_of(at)
+    place, by_score = contest.place_of(at), contest.place_by_score(at)
     ranked: Rows = placed.at[:size][~(placed.explored | placed.pinned)[:size]]
-    places = sorted(contest.place_of(one) for one in ranked.tolist())
-    chance = ranking.plan.chance if at in ranking.plan.pool else 0.0
-    if not places or places[-1] > place:
-        return RankComparison(rank=place + 1, last=None, lacked=None, chance=chance)
-    last = int(contest.order[places[-1]])
-    return RankComparison(
+    last = max((contest.place_of(one) for one in ranked.tolist()), default=-1)
+    is_below = 0 <= last < place
+    comparison = RankComparison(
         rank=place + 1,
-        last=standings(ranking, np.array([last]))[0],
-        lacked=contest.lack(at, places[-1]),
-        chance=chance,
+        by_score=by_score + 1,
+        last=standings(ranking, contest.ranked[last : last + 1])[0] if is_below else None,
+        lacked=contest.lack(at, last) if is_below else None,
+        chance=ranking.plan.chance if at in ranking.plan.pool else 0.0,
     )
+    return comparison, is_below and by_score < len(ranked)
+
+
+def _limits_against(ranking: Ranking, at: int) -> tuple[Limit, ...]:
+    """Return the caps that have no room for a candidate, else the minimums that raised others."""
+    context, placed = ranking.context, ranking.candidates.rows[ranking.placed.at]
+    pool, now, row = context.view.pool, context.request.now, ranking.candidates.rows[at : at + 1]
+    found = []
+    for limit in context.limits:
+        group = int(groups_of(limit, pool, row, now)[0])
+        window = groups_of(limit, pool, placed[: limit.within], now)
+        most = limit.most_of(min(limit.within, len(placed)))
+        if limit.is_cap and group >= 0 and int((window == group).sum()) >= most:
+            found.append(limit)
+    raised = dict.fromkeys(ranking.limited.raised.values())
+    return tuple(found) or tuple(context.limits[number] for number in raised)

@@ -9,9 +9,11 @@ import numpy as np
 
 from feed.arrays import Floats, Matrix, Rows
 from feed.ranking.diversity import COSINE_SCALE, diversify
+from feed.ranking.front_page_limits import plan_limits
 from feed.ranking.pipeline import Ranking
 
 _LEAST = 1e-12
+_NOBODY: Rows = np.empty(0, np.int64)
 
 
 class Contest:
@@ -30,43 +32,57 @@ class Contest:
 
     @cached_property
     def order(self) -> Rows:
-        """Every candidate that is ordered, best first, however long the slate is."""
-        return self._order_without(np.empty(0, np.int64), len(self._content))
+        """Every candidate by score and diversity, best first, however long the slate is."""
+        return self._order_without(_NOBODY, len(self._content))
+
+    @cached_property
+    def ranked(self) -> Rows:
+        """The same as the newsroom's limits let it stand."""
+        return self._limited(self.order)
+
+    @cached_property
+    def is_by_score(self) -> bool:
+        """Whether no limit has moved anything."""
+        return np.array_equal(self.ranked, self.order)
 
     def place_of(self, candidate: int) -> int:
+        """Return a candidate's place in `ranked` (from 0), -1 for pins and near-duplicates."""
+        return _place_in(self.ranked, candidate)
+
+    def place_by_score(self, candidate: int) -> int:
         """Return a candidate's place in `order` (from 0), -1 for pins and near-duplicates."""
-        found = np.flatnonzero(self.order == candidate)
-        return int(found[0]) if found.size else -1
+        return _place_in(self.order, candidate)
 
     def next_in_line(self, place: int, drawn: Rows) -> int:
         """Return the candidate that would stand at a place if its present one did not exist.
 
-        -1 if no candidate is left. What stands above stays as it is.
+        -1 if no candidate is left.
 
         Args:
-            place: in `order`.
-            drawn: candidates that stand above by chance, wherever `order` has them.
+            place: in `ranked`.
+            drawn: candidates that stand above by chance, wherever `ranked` has them.
         """
-        gone = np.append(drawn, self.order[place])
-        place -= int(np.isin(drawn, self.order[:place]).sum())
-        found = self._order_without(gone, place + 1)
+        gone = np.append(drawn, self.ranked[place])
+        place -= int(np.isin(drawn, self.ranked[:place]).sum())
+        size = len(self._content) if self._ranking.context.limits else place + 1
+        found = self._limited(self._order_without(gone, size))
         return int(found[place]) if len(found) > place else -1
 
     def lack(self, candidate: int, place: int) -> float | None:
         """Return by which share a candidate's score had to be greater to win a place, or a better.
 
         With the worth of `diversify`, and what stands above each place as it is, that is the least
-        of `exp((worth of the winner - worth of the candidate) / lambda) - 1`. None if the scores do
-        not count (lambda 0).
+        of `exp((worth of the winner - worth of the candidate) / lambda) - 1`. None if the scores
+        alone do not decide: lambda is 0, or limits have moved something.
 
         Args:
             candidate: one that stands below the place.
-            place: in `order`.
+            place: in `ranked`.
         """
         weights = self._weights[: place + 1]
         counts = weights > 0
         gaps = self._winning[: place + 1] - self._worth(candidate)[: place + 1]
-        if not counts.any():
+        if not self.is_by_score or not counts.any():
             return None
         least = float((gaps[counts] / weights[counts]).min())
         return math.expm1(min(max(least, 0.0), 700.0))
@@ -100,6 +116,18 @@ class Contest:
             self._weights * logs - (1.0 - self._weights) * COSINE_SCALE * nearest, np.float64
         )
 
+    def _limited(self, order: Rows) -> Rows:
+        """Return an order as the limits let it stand, whatever exploration draws."""
+        ranking = self._ranking
+        return plan_limits(
+            ranking.context,
+            ranking.candidates.rows,
+            order,
+            ranking.explorable,
+            ranking.pin_slots,
+            ranking.config,
+        ).ranked
+
     def _order_without(self, gone: Rows, size: int) -> Rows:
         """Return the order of what is no near-duplicate, some of it left out."""
         ranking = self._ranking
@@ -119,3 +147,8 @@ class Contest:
         )
         ordered: Rows = at[found.order]
         return ordered
+
+
+def _place_in(order: Rows, candidate: int) -> int:
+    found = np.flatnonzero(order == candidate)
+    return int(found[0]) if found.size else -1

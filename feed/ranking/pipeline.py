@@ -39,8 +39,9 @@ class Ranking:
     """What the stages of one personalised request found: its slate is built from this alone.
 
     Positions are those of `candidates`, of which the first `len(pin_slots)` are the pins.
-    `limited` is the order that keeps the newsroom's limits, `plan` what could be drawn by chance,
-    `placed` what stands at each slot.
+    `explorable` are those that may be drawn before any limit is looked at, `limited` is the order
+    that keeps the newsroom's limits, `plan` what could be drawn by chance, `placed` what stands at
+    each slot.
     """
 
     context: RankingContext
@@ -51,6 +52,7 @@ class Ranking:
     scores: Scores
     order: DiversifiedOrder
     pin_slots: Rows
+    explorable: Rows
     limited: LimitedPlan
     plan: Exploration
     placed: Placed
@@ -146,6 +148,7 @@ def rank_in_stages(
         scores=scores,
         order=order,
         pin_slots=pin_slots,
+        explorable=explorable,
         limited=limited,
         plan=plan,
         placed=placed,

@@ -9,8 +9,10 @@ import numpy as np
 
 from feed.arrays import Rows
 from feed.domain import Reason
+from feed.editorial.editorial_limits import Limit
 from feed.models.schema import FEATURES, GROUPS
 from feed.ranking.contest import Contest
+from feed.ranking.front_page_limits import ADDED_BIT, ADDED_SOURCE
 from feed.ranking.pipeline import Ranking
 from feed.ranking.slate import Slate
 
@@ -49,8 +51,8 @@ class CandidateStanding:
 class RunnerUp:
     """The article that would have stood at a slot otherwise.
 
-    `lacked` is the share by which its score had to be greater to stand there; None where no score
-    could have changed it.
+    `lacked` is the share by which its score had to be greater to stand there; None where chance, an
+    editor or a limit had a part in it.
     """
 
     row: int
@@ -68,6 +70,7 @@ class SlotAccount:
         trending: it carries the trending label.
         pinned: an editor put it there.
         explored: it was drawn by chance.
+        limit: the newsroom's limit that raised it there, None for none.
         propensity: P(this article at this slot).
         runner_up: who would have stood there otherwise; None if nobody was left.
     """
@@ -78,6 +81,7 @@ class SlotAccount:
     trending: bool
     pinned: bool
     explored: bool
+    limit: Limit | None
     propensity: float
     runner_up: RunnerUp | None
 
@@ -100,6 +104,7 @@ def account_for(ranking: Ranking, slate: Slate, size: int) -> list[SlotAccount]:
             trending=bool(slate.trending[slot]),
             pinned=bool(slate.pinned[slot]),
             explored=bool(slate.explored[slot]),
+            limit=_limit_of(ranking, int(at[slot])),
             propensity=float(slate.propensities[slot]),
             runner_up=runner_up,
         )
@@ -107,6 +112,11 @@ def account_for(ranking: Ranking, slate: Slate, size: int) -> list[SlotAccount]:
             zip(standings(ranking, at), runners_up, strict=True)
         )
     ]
+
+
+def _limit_of(ranking: Ranking, candidate: int) -> Limit | None:
+    number = ranking.limited.raised.get(candidate)
+    return None if number is None else ranking.context.limits[number]
 
 
 def standings(ranking: Ranking, at: Rows) -> list[CandidateStanding]:
@@ -140,9 +150,11 @@ def standings(ranking: Ranking, at: Rows) -> list[CandidateStanding]:
 
 def _places(ranking: Ranking) -> dict[str, dict[int, int]]:
     """Return by source the place, from 1, of each article that it proposed."""
-    proposals = ranking.candidates.proposals.items()
+    candidates = ranking.candidates
+    added = candidates.rows[(candidates.bits & ADDED_BIT) != 0]
     return {
-        name: {row: place for place, row in enumerate(rows.tolist(), 1)} for name, rows in proposals
+        name: {row: place for place, row in enumerate(rows.tolist(), 1)}
+        for name, rows in (*candidates.proposals.items(), (ADDED_SOURCE, added))
     }
 
 
@@ -154,7 +166,7 @@ def _find_runners_up(ranking: Ranking, size: int) -> Iterator[RunnerUp | None]:
     """
     contest, placed = Contest(ranking), ranking.placed
     rows = ranking.candidates.rows
-    ordered = contest.order.tolist()
+    ordered = contest.ranked.tolist()
     place_of = {candidate: place for place, candidate in enumerate(ordered)}
     for slot, candidate in enumerate(placed.at[:size].tolist()):
         above = placed.at[: slot + 1]

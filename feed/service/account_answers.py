@@ -34,8 +34,8 @@ class RunnerUpOut(BaseModel):
 
     article: NamedArticleOut
     lacked: float | None = Field(
-        description="by which share its score had to be greater; null where chance or an editor "
-        "decided"
+        description="by which share its score had to be greater; null where chance, an editor or "
+        "a limit had a part in it"
     )
 
 
@@ -49,8 +49,17 @@ class SlotAccountOut(StandingOut):
     trending: bool
     pinned: bool
     explored: bool
+    limit: str | None = Field(description="the newsroom's limit that raised it there")
     propensity: float
     runner_up: RunnerUpOut | None
+
+
+class KeptLimitOut(BaseModel):
+    """What became of one of the newsroom's limits."""
+
+    text: str
+    met: bool
+    moved: int = Field(description="articles that it moved")
 
 
 class RankingOut(BaseModel):
@@ -63,6 +72,7 @@ class RankingOut(BaseModel):
     proposed: dict[str, int] = Field(description="articles that each source proposed")
     candidates: int
     duplicates: int
+    limits: list[KeptLimitOut]
     widened_to_hours: float | None
 
 
@@ -116,6 +126,7 @@ class ComparisonOut(BaseModel):
     """The article beside the last one that was shown."""
 
     rank: int = Field(description="from 1")
+    rank_by_score: int = Field(description="the same if there were no limits")
     lacked: float | None = Field(description="by which share its score had to be greater")
     chance: float = Field(description="probability of coming to a slot by being drawn")
     last_shown: LastShownOut | None
@@ -132,6 +143,7 @@ class MissingOut(BaseModel):
     sources: list[SourcePlaceOut]
     turn: int | None = Field(description="place, from 1, among all proposals")
     alike: list[AlikeOut]
+    limits: list[str] = Field(description="the newsroom's limits that keep it further down")
     standing: StandingOut | None
     comparison: ComparisonOut | None
 

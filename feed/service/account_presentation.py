@@ -100,6 +100,10 @@ def _present_side(side: RankedSide) -> dict[str, Any]:
         "proposed": trace.proposed,
         "candidates": trace.candidates,
         "duplicates": trace.duplicates,
+        "limits": [
+            {"text": state.limit.sentence(), "met": state.met, "moved": state.moved}
+            for state in trace.limits
+        ],
         "widened_to_hours": trace.window_hours,
     }
 
@@ -117,6 +121,7 @@ def _present_slot(
         "trending": account.trending,
         "pinned": account.pinned,
         "explored": account.explored,
+        "limit": account.limit and account.limit.sentence(),
         "propensity": account.propensity,
         **_present_standing(account.standing),
         "runner_up": None
@@ -169,11 +174,13 @@ def _present_answer(answer: Answer, ranking: Ranking, titles: dict[str, str]) ->
             {"article": _article(ids[row], titles), "cosine": _round(cosine)}
             for row, cosine in answer.alike
         ],
+        "limits": [limit.sentence() for limit in answer.limits],
         "standing": None if answer.standing is None else _present_standing(answer.standing),
         "comparison": None
         if comparison is None
         else {
             "rank": comparison.rank,
+            "rank_by_score": comparison.by_score,
             "lacked": _round(comparison.lacked),
             "chance": _round(comparison.chance),
             "last_shown": None

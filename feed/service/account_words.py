@@ -12,8 +12,8 @@ from feed.ranking.source_places import Lack, SourcePlace
 _HARDLY, _STRONGLY, _NOTHING = 0.1, 1.0, 0.005
 
 GROUP_WORDS = {
-    "content": "what it is about, beside what the reader reads",
-    "session_content": "what it is about, beside what the reader read on this visit",
+    "content": "what it is about, compared with what the reader reads",
+    "session_content": "what it is about, compared with what the reader read on this visit",
     "covisitation": "what readers of the same articles went on to read",
     "collaborative": "what readers of a similar taste read",
     "popularity": "how much everybody reads it",
@@ -48,6 +48,8 @@ SOURCE_WORDS = {
     "listed": "what the site lists below the article of the page",
     "fresh": "newest",
     "exploration": "new and hardly shown to anybody yet",
+    "boosts": "raised by an editor",
+    "limits": "needed to keep a limit of the editors",
     "pins": "chosen by an editor",
 }
 _LACK_WORDS = {
@@ -115,26 +117,33 @@ def rule_words(obstacle: Obstacle, ranking: Ranking, row: int, titles: dict[str,
 
 def verdict_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> str:
     """Return in one or two sentences why an article is not in a feed, or where it is."""
-    if answer.verdict is AbsenceVerdict.SHOWN:
-        return f"It is in this feed, at slot {answer.slot + 1}."
-    if answer.verdict is AbsenceVerdict.RULES:
+    verdict, most = answer.verdict, ranking.config.candidates_per_source
+    if verdict is AbsenceVerdict.RULES:
         reasons = (rule_words(o, ranking, answer.row, titles) for o in answer.obstacles)
         return " ".join(["It may not be shown here.", *reasons])
-    if answer.verdict is AbsenceVerdict.SOURCES:
-        most = ranking.config.candidates_per_source
-        return (
-            f"No source proposed it. Each source proposes up to {most} articles, and only those "
-            "are compared."
-        )
-    if answer.verdict is AbsenceVerdict.CAP:
-        return (
-            f"It was proposed, but as number {answer.turn} of all proposals, and only the first "
-            f"{answer.cap} are compared."
-        )
-    if answer.verdict is AbsenceVerdict.DUPLICATE:
+    if verdict is AbsenceVerdict.DUPLICATE:
         better = title_of(ranking, answer.alike[0][0], titles)
         return f"It is nearly the same as {better}, which has the better score."
-    return _rank_words(answer, ranking, titles)
+    if verdict is AbsenceVerdict.RANK:
+        return _rank_words(answer, ranking, titles)
+    words = {
+        AbsenceVerdict.SHOWN: f"It is in this feed, at slot {answer.slot + 1}.",
+        AbsenceVerdict.SOURCES: f"No source proposed it. Each source proposes up to {most} "
+        "articles, and only those are compared.",
+        AbsenceVerdict.CAP: f"It was proposed, but as number {answer.turn} of all proposals, and "
+        f"only the first {answer.cap} are compared.",
+        AbsenceVerdict.LIMITS: _limit_words(answer),
+    }
+    return words[verdict]
+
+
+def _limit_words(answer: Answer) -> str:
+    place = answer.comparison.by_score if answer.comparison else 0
+    limits = "; ".join(limit.sentence() for limit in answer.limits)
+    return (
+        f"It would be number {place} by its score, but a limit of the editors keeps it further "
+        f"down: {limits}."
+    )
 
 
 def _rank_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> str:
@@ -149,7 +158,7 @@ def _rank_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> str
         words.append(needs if more else f"The last one shown is {last}.")
     if comparison.chance:
         words.append(
-            f"It can also come to a slot by chance, in {comparison.chance:.1%} of requests."
+            f"It can also come to a slot by chance, in {100 * comparison.chance:.1f} % of requests."
         )
     return " ".join(words)
 
@@ -158,7 +167,7 @@ def lack_words(lacked: float | None) -> str:
     """Return by how much a score had to be greater."""
     if lacked is None:
         return ""
-    return f"{lacked:.1%} greater" if lacked < 1 else f"{1 + lacked:.3g} times as great"
+    return f"{100 * lacked:.1f} % greater" if lacked < 1 else f"{1 + lacked:.3g} times as great"
 
 
 def weight_words(part: float) -> str:
@@ -176,7 +185,7 @@ def factor_words(factor: float) -> str:
         return ""
     if factor >= 2:
         return f"makes its score {factor:.3g} times as great"
-    return f"{'raises' if factor > 1 else 'lowers'} its score by {abs(factor - 1):.0%}"
+    return f"{'raises' if factor > 1 else 'lowers'} its score by {100 * abs(factor - 1):.0f} %"
 
 
 def title_of(ranking: Ranking, row: int, titles: dict[str, str]) -> str:

@@ -118,9 +118,7 @@ class FeedOut(BaseModel):
     window: WindowOut | None = Field(
         None, description="present only if too few articles were young enough for this reader"
     )
-    limits: list[LimitStateOut] | None = Field(
-        None, description="the newsroom's limits on front pages; left out where none hold"
-    )
+    limits: list[LimitStateOut] | None = Field(None, description="left out where none hold")
 
 
 class EventResult(BaseModel):
@@ -243,6 +241,7 @@ class ExportOut(BaseModel):
     user_id: str
     store: dict[str, Any]
     archive: dict[str, list[dict[str, Any]]]
+    looked_at: list[str] = Field(description="when somebody of the newsroom looked at the reader")
 
 
 class AnonymousOut(BaseModel):
@@ -336,29 +335,6 @@ class PinsOut(BaseModel):
 
     pins: list[PinIn]
     version: str = Field(description="changes with every change of the pins")
-
-
-class BoostOut(BaseModel):
-    """One article that is boosted or buried."""
-
-    article_id: str
-    factor: float
-    starts_at: str
-    ends_at: str
-    author: str
-
-
-class BoostsOut(BaseModel):
-    """Every boost that has not ended."""
-
-    boosts: list[BoostOut]
-
-
-class UndoneOut(BaseModel):
-    """The entry of the audit log about what was taken back."""
-
-    entry: str = Field(description="id of the new entry, which can be taken back, too")
-    subject: str
 
 
 class ExperimentsOut(BaseModel):

@@ -29,6 +29,7 @@ from feed.service import (
     routes_experiments,
     routes_feed,
     routes_limits,
+    routes_models,
     routes_ops,
     routes_plan,
     routes_reports,
@@ -46,7 +47,9 @@ from feed.service.desk.desk_access import TOKEN_HEADER, api_caller
 from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.rooms import DESK_PAGES
 from feed.service.desk.visitors import SESSION_SECRET, DeskSessions
+from feed.service.drift import DriftDesk
 from feed.service.feed_service import FeedService
+from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
 from feed.service.operations import (
     DESCRIPTION,
@@ -62,6 +65,7 @@ from feed.service.problems import ProblemError, register_problems
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
 from feed.service.ranked import check_ranking
+from feed.service.request_traces import TracedStopwatch, open_traces
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
 from feed.service.status_report import StatusDesk
@@ -170,6 +174,7 @@ def create_app(
         routes_plan,
         routes_sources,
         routes_settings,
+        routes_models,
         routes_reports,
         routes_ops,
     ):
@@ -197,6 +202,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
     sources, pulse = SourceDirectory(store, clock=clock), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
+    recorded = RecordedRequests(settings, store, clock)
     feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng())
     return Services(
         settings=settings,
@@ -212,22 +218,26 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         cross_origin=CrossOrigin(settings.cors_origins),
         admission=AdmissionQueue(RUNNING, WAITING, settings.request_budget_ms / 1000, SPARE),
         plans=PlanDesk(read_in_process(settings), clock),
+        front_page=FrontPageDesk(settings, clock),
         provider=provider,
         pulse=pulse,
         pulse_day=PulseDay(store, clock),
         status=StatusDesk(present),
+        traces=open_traces(settings),
         desk=desk,
-        previews=PreviewDesk(feeds.turn, RecordedRequests(settings, store, clock), clock),
+        previews=PreviewDesk(feeds.turn, recorded, clock),
+        drift=DriftDesk(feeds.turn, recorded, clock),
         clock=clock,
     )
 
 
 def _surround_requests(app: APIFlask, services: Services) -> None:
-    cross_origin = services.cross_origin
+    cross_origin, traces = services.cross_origin, services.traces
+    new_watch = Stopwatch if traces is None else TracedStopwatch
 
     @app.before_request
     def enter() -> Response | None:
-        g.watch = watch = Stopwatch()
+        g.watch = watch = new_watch()
         g.request_id = _request_id()
         if cross_origin.is_preflight(request):
             return Response(status=204)
@@ -261,6 +271,15 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
         route = rule.rule if rule else "none"
         count_request(route, request.method, response.status_code, watch)
         services.pulse.counts.add_request(response.status_code, watch)
+        if traces is not None and isinstance(watch, TracedStopwatch):
+            traces.record(
+                watch,
+                route=route,
+                method=request.method,
+                status=response.status_code,
+                request_id=g.request_id,
+                traceparent=request.headers.get("traceparent", ""),
+            )
         return response
 
     @app.teardown_request

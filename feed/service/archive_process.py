@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import orjson
@@ -36,3 +37,41 @@ def ask_archive(module: str, question: Any, *arguments: str, limit_s: float) -> 
     except (subprocess.SubprocessError, OSError) as error:
         raise ArchiveError("the archive cannot be read now") from error
     return orjson.loads(result.stdout)
+
+
+def start_beside(module: str, question: Any, limit_s: float) -> threading.Thread:
+    """Run a module that reads JSON from standard input beside this process; do not wait for it.
+
+    Returns the thread that attends to it.
+
+    Args:
+        module: Its name; `python -m` runs it.
+        question: JSON.
+        limit_s: How long it may take, seconds; then it is ended.
+
+    Raises:
+        ArchiveError: it could not be started.
+    """
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own module; what callers sent goes in by input
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=dict(os.environ),
+        )
+    except OSError as error:
+        raise ArchiveError("no further process can be started now") from error
+    thread = threading.Thread(
+        target=_attend, args=(process, orjson.dumps(question), limit_s), name=module, daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _attend(process: subprocess.Popen[bytes], question: bytes, limit_s: float) -> None:
+    try:
+        process.communicate(question, timeout=limit_s)
+    except subprocess.SubprocessError:
+        process.kill()
+        process.wait()

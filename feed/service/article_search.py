@@ -93,7 +93,7 @@ def find_articles(
     rows = _ordered(search.order, snapshot, now)
     rows = rows[wanted[rows]]
     words = fold(search.text[:LONGEST_TEXT]).split()[:MOST_WORDS]
-    found = list(snapshot.titles.matching(words, rows.tolist(), pool.ids.ids))
+    found = snapshot.titles.matching(words, rows.tolist())
     return FoundArticles(found[start : start + count], len(found))
 
 

@@ -77,7 +77,7 @@ class CatalogueFollower:
 
     def _add(self, stored: StoredArticle) -> None:
         row = self._builder.add(stored.article, stored.embedding, stored.added_at, stored.fresh_at)
-        self.titles.put(row, stored.article.title)
+        self.titles.put(row, stored.article.title, stored.article.article_id)
 
     def _remove(self, article_id: str) -> None:
         self._builder.remove(article_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from feed.config import DAY_S
+from feed.models.training_runs import FAILED
+from feed.models.training_runs import REFUSED as REFUSED_RUN
 from feed.service.health_alerts import (
     AlertLevel,
     AlertLimit,
@@ -175,6 +177,29 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
         )
 
 
+def _training(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
+    outcome, detail = present.training.outcome, present.training.detail.rstrip(".")
+    if outcome == REFUSED_RUN:
+        yield HealthAlert(
+            "training_refused",
+            AlertLevel.WARNING,
+            "The gate refused the last model",
+            f"{_named(present.model.version).capitalize()} goes on serving. The reason: {detail}.",
+            "If the next run is refused too, look at what has changed in what readers do or in the "
+            "settings of training. `feed retrain --force` publishes against the verdict.",
+            "/desk/models",
+        )
+    elif outcome:
+        yield HealthAlert(
+            "training_failed",
+            AlertLevel.WARNING,
+            "The last training failed" if outcome == FAILED else "The last training was cut off",
+            f"{_named(present.model.version).capitalize()} goes on serving. The reason: {detail}.",
+            "Look at its log, and run `feed retrain` again.",
+            "/desk/models",
+        )
+
+
 def _experiments(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
     for number, one in enumerate(present.findings):
         yield HealthAlert(
@@ -208,6 +233,7 @@ _CHECKS: tuple[Callable[[Present, Collection[str]], Iterator[HealthAlert]], ...]
     _feeds,
     _sources,
     _model,
+    _training,
     check_encoder,
     _experiments,
     _beginning,

@@ -1,8 +1,8 @@
-"""What the routes for limits take and answer."""
+"""What the routes for limits and for the front page take and answer."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -15,7 +15,7 @@ from feed.editorial.editorial_limits import (
     LimitOf,
     LimitRule,
 )
-from feed.schemas import Input
+from feed.schemas import Input, Query
 
 
 class LimitIn(Input):
@@ -69,3 +69,81 @@ class LimitStateOut(BaseModel):
     text: str = Field(description="the limit in words")
     met: bool = Field(description="whether the front page keeps it")
     moved: int = Field(description="articles that it raised into its slots, or moved out of them")
+
+
+class LimitPricesIn(Input):
+    """The limits that are to be priced; they need not hold."""
+
+    limits: Annotated[list[LimitIn], Field(max_length=MOST_LIMITS)]
+
+
+class LimitPriceOut(BaseModel):
+    """A price, or how far it is."""
+
+    state: Literal["none", "running", "done", "failed"]
+    limits: list[dict[str, Any]] | None = None
+    now: float | None = Field(None, description="end of the window, epoch seconds")
+    hours: float | None = None
+    share: float | None = Field(None, description="done so far, 0 to 1")
+    price: dict[str, Any] | None = Field(
+        None, description="nDCG@10 and AUC without and with the limits, and a sentence"
+    )
+    error: str | None = None
+
+
+class FrontPageQuery(Query):
+    """The period to look at."""
+
+    hours: Literal[1, 6, 24] = 1
+
+
+class NameShare(BaseModel):
+    """One name of a property: its part of what was shown, and of what was published."""
+
+    name: str
+    slots: int
+    articles: int
+    shown: float
+    published: float
+
+
+class ShownArticle(BaseModel):
+    """An article and how often it was given out, seen and opened."""
+
+    article_id: str
+    title: str
+    section: str
+    source: str
+    published_at: float | None
+    slots: int
+    readers: int
+    in_view: int
+    clicks: int
+    ai_generated: str
+
+
+class CountedLimit(BaseModel):
+    """In how many feeds a limit held, was met, and moved an article."""
+
+    text: str
+    feeds: int
+    met: int
+    moved: int
+
+
+class FrontPageOut(BaseModel):
+    """What readers were shown. Published is what came out in the last 24 hours."""
+
+    hours: float
+    now: float
+    newest_at: float | None = Field(description="of the archive's newest feed, epoch seconds")
+    slots: int
+    feeds: int
+    readers: int
+    published: int
+    never_shown: int
+    gini: float = Field(description="over the slots of the articles published; 0: all alike")
+    most_shown: list[ShownArticle]
+    unseen: list[ShownArticle]
+    shares: dict[str, list[NameShare]]
+    limits: list[CountedLimit]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from feed.config import Settings
 from feed.domain import InvalidInputError, StoreUnavailableError, parse_time
+from feed.models.training_runs import DRY, PUBLISHED, RUNNING, TrainingRun, list_runs
 from feed.service.pulse import Pulse
 from feed.service.snapshot import SnapshotKeeper
 from feed.sources.directory import SourceDirectory
@@ -45,6 +46,14 @@ class ModelNote:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingNote:
+    """How the last training ended: `refused`, `failed` or `interrupted`, and why; "" if well."""
+
+    outcome: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceNote:
     """A source that cannot be read: how many checks in a row failed, and why."""
 
@@ -78,6 +87,7 @@ class Present:
         snapshot_age_s: Of this process; None before its first snapshot.
         model: The live model.
         refused_model: The version that is marked as live, if this process could not load it.
+        training: How the last training ended.
         sources: How many are polled.
         failing: The sources that cannot be read.
         findings: What the watch found in running experiments.
@@ -94,6 +104,7 @@ class Present:
     snapshot_age_s: float | None = None
     model: ModelNote = ModelNote()
     refused_model: str = ""
+    training: TrainingNote = TrainingNote()
     sources: int = 0
     failing: tuple[SourceNote, ...] = ()
     findings: tuple[FindingNote, ...] = ()
@@ -165,6 +176,7 @@ class PresentReader:
             at=now,
             store_answers=True,
             recent=self._pulse.writer.own_series(first, RECENT_SLOTS),
+            training=before.training if before else TrainingNote(),
             sources=before.sources if before else 0,
             failing=before.failing if before else (),
             findings=before.findings if before else (),
@@ -205,7 +217,12 @@ class PresentReader:
             for finding in one.open.values()
         ]
         failing.sort(key=lambda note: (-note.failures, note.name))
-        return {"sources": len(directory), "failing": tuple(failing), "findings": tuple(findings)}
+        return {
+            "training": _note_training(list_runs(self._settings.data_dir / "models")),
+            "sources": len(directory),
+            "failing": tuple(failing),
+            "findings": tuple(findings),
+        }
 
 
 def _note_model(version: str, manifest: Mapping[str, Any]) -> ModelNote:
@@ -217,6 +234,14 @@ def _note_model(version: str, manifest: Mapping[str, Any]) -> ModelNote:
         verdict=f"{gate['verdict']}: {reason}" if gate.get("verdict") else "",
         forced=bool(gate.get("forced")),
     )
+
+
+def _note_training(runs: Sequence[TrainingRun]) -> TrainingNote:
+    """Return how the newest run ended that is over and that was to publish."""
+    over = next((run for run in runs if run.outcome not in {RUNNING, DRY}), None)
+    if over is None or over.outcome == PUBLISHED:
+        return TrainingNote()
+    return TrainingNote(over.outcome, over.detail)
 
 
 def _time_of(text: Any) -> float | None:

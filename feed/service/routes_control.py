@@ -11,8 +11,9 @@ from feed.catalogue.pinning import add_pin, describe_pin, present_pins, remove_p
 from feed.domain import check_id
 from feed.editorial.bodies import BoostIn, PinIn, PinsIn
 from feed.service.about import about_ranking
-from feed.service.answers import AboutRankingOut, BoostsOut, PinsOut, UndoneOut
+from feed.service.answers import AboutRankingOut, PinsOut
 from feed.service.credentials import Scope
+from feed.service.decision_answers import BoostsOut, UndoneOut
 from feed.service.desk.undo import undo_entry
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services, present_editor

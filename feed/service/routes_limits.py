@@ -1,4 +1,4 @@
-"""Routes for the newsroom's limits on front pages."""
+"""Routes for the newsroom's limits, their price, and what readers were shown."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from flask import Response, g
 
 from feed.catalogue.limit_changes import change_limits
 from feed.editorial.editorial import LIMITS, editorial_from_store
+from feed.editorial.editorial_limits import check_limits
 from feed.service.credentials import Scope
-from feed.service.limit_answers import LimitsIn, LimitsOut
+from feed.service.limit_answers import (
+    FrontPageOut,
+    FrontPageQuery,
+    LimitPriceOut,
+    LimitPricesIn,
+    LimitsIn,
+    LimitsOut,
+)
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services
 
@@ -50,3 +58,33 @@ def put_limits() -> Response:
     )
     services.keeper.catch_up()
     return get_limits()
+
+
+@routes.get("/v1/limits/price")
+@routes.output(LimitPriceOut)
+@operation(Scope.READ, queued=False)
+def get_limit_price() -> Response:
+    """Return what limits cost on recorded clicks, or how far the computation is."""
+    state = current_services().front_page.price() or {"state": "none"}
+    return json_response(orjson.dumps(state))
+
+
+@routes.post("/v1/limits/price")
+@routes.output(LimitPriceOut, status_code=202)
+@operation(Scope.WRITE, body=LimitPricesIn, problems=(409,))
+def post_limit_price() -> Response:
+    """Begin to compute what limits cost: the recorded feeds of the last day are ranked again."""
+    services = current_services()
+    limits = [limit.to_limit() for limit in read_body(LimitPricesIn).limits]
+    check_limits(limits)
+    services.front_page.start_price(limits, services.ranking)
+    return json_response(orjson.dumps(services.front_page.price()), 202)
+
+
+@routes.get("/v1/front-page")
+@routes.input(FrontPageQuery, location="query", arg_name="query")
+@routes.output(FrontPageOut)
+@operation(Scope.READ, queued=False)
+def get_front_page(query: FrontPageQuery) -> Response:
+    """Return what readers were shown in the last hours, beside what was published."""
+    return json_response(orjson.dumps(current_services().front_page.read(float(query.hours))))

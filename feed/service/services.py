@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from flask import current_app, g
 
@@ -11,6 +12,7 @@ from feed.catalogue.article_service import ArticleService
 from feed.catalogue.decisions import Editor
 from feed.config import RankingConfig, Settings
 from feed.domain import StoreUnavailableError
+from feed.models.registry import ModelRegistry
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
 from feed.service.admission import AdmissionQueue
@@ -18,12 +20,15 @@ from feed.service.cards import CardCache
 from feed.service.cors import CrossOrigin
 from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.visitors import DeskSessions
+from feed.service.drift import DriftDesk
 from feed.service.feed_service import FeedService
+from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
 from feed.service.plans import PlanDesk
 from feed.service.previews import PreviewDesk
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
+from feed.service.request_traces import RequestTraces
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.status_report import StatusDesk
 from feed.sources.directory import SourceDirectory
@@ -47,13 +52,26 @@ class Services:
     cross_origin: CrossOrigin
     admission: AdmissionQueue
     plans: PlanDesk
+    front_page: FrontPageDesk
     pulse: Pulse
     pulse_day: PulseDay
     status: StatusDesk
+    traces: RequestTraces | None
     desk: DeskSessions
     previews: PreviewDesk
+    drift: DriftDesk
     provider: IdentityProvider
     clock: Callable[[], float]
+
+    @property
+    def models_dir(self) -> Path:
+        """Where the models and the training runs are."""
+        return self.settings.data_dir / "models"
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The published models."""
+        return ModelRegistry(self.models_dir)
 
     @property
     def snapshot(self) -> LiveSnapshot:

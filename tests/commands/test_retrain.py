@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
+from feed.catalogue.ranking_changes import change_ranking
 from feed.cli import feed
-from feed.commands.retrain import prune, read_config
-from feed.config import TrainingConfig
+from feed.commands.retrain import in_force, prune, read_config
+from feed.config import RankingConfig, TrainingConfig
 from feed.domain import EventKind, InvalidInputError
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.design.lifecycle import create_experiment
@@ -230,6 +231,14 @@ def test_options_become_training_parameters():
     assert read_config([], None, "none").factors == 0
     with pytest.raises(InvalidInputError):
         read_config(["window_days=soon"], None, "als")
+
+
+def test_training_uses_the_settings_in_force_or_says_that_it_cannot(store, store_settings, capsys):
+    change_ranking(store, store_settings.ranking, {"session_minutes": 30}, now=NOW, by="ed")
+    assert in_force(store_settings, Console()).ranking.session_minutes == 30.0
+    away = replace(store_settings, redis_url="unix:///nowhere", store_timeout_ms=10)
+    assert in_force(away, Console()).ranking == RankingConfig()
+    assert "are those of the environment" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 from feed.config import RankingConfig
 from feed.domain import Pin
+from feed.editorial.editorial_limits import Limit, LimitOf, LimitRule
 from feed.models.schema import GROUPS
 from feed.ranking.absence import AbsenceVerdict, explain_absence
 from feed.ranking.candidates import SOURCES
@@ -44,6 +45,7 @@ class Case:
     section: int = -1
     language: str = ""
     pins: tuple[Pin, ...] = ()
+    limits: tuple[Limit, ...] = ()
     seed: int = 0
 
     def without(self, rule: Rule, row: int) -> Case:
@@ -98,6 +100,7 @@ class Case:
             languages=(languages.row(self.language),) if self.language else (),
             withdrawn=np.array([*self.withdrawn], np.int64),
             pins=self.pins,
+            limits=self.limits,
         )
         trace = Trace()
         return rank_in_stages(context, config, trace, StageTimer(trace, None))
@@ -199,7 +202,44 @@ def test_the_verdict_is_what_really_happens(small_world, seed, verdicts_seen):
 
 
 def test_every_verdict_was_put_to_the_test(verdicts_seen):
-    assert min(verdicts_seen[verdict] for verdict in AbsenceVerdict) >= 5, verdicts_seen
+    expected = set(AbsenceVerdict) - {AbsenceVerdict.LIMITS}
+    assert min(verdicts_seen[verdict] for verdict in expected) >= 5, verdicts_seen
+
+
+CAP = Limit(rule=LimitRule.AT_MOST, of=LimitOf.SECTION, within=PAGE, share=0.2)
+SPORT = Limit(rule=LimitRule.AT_LEAST, of=LimitOf.SECTION, value="sport", within=PAGE, count=4)
+
+
+@pytest.mark.parametrize("limits", [(CAP,), (SPORT,), (SPORT, replace(CAP, of=LimitOf.SOURCE))])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_limit_is_to_blame_exactly_if_the_article_is_shown_without_it(small_world, seed, limits):
+    case = Case(clicked=tuple(random.Random(seed).sample(range(120), 5)), limits=limits)
+    config = RankingConfig(explore_slots=0, slate_size=60)
+    ranking = case.rank(small_world, config)
+    free = build_slate(replace(case, limits=()).rank(small_world, config))
+    slate, blamed = build_slate(ranking), 0
+    for row in free.rows[: 2 * PAGE].tolist():
+        answer = explain_absence(ranking, row, PAGE)
+        is_held_back = row in free.rows[:PAGE] and row not in slate.rows[:PAGE]
+        assert (answer.verdict is AbsenceVerdict.LIMITS) == is_held_back
+        blamed += is_held_back
+        if is_held_back:
+            assert answer.limits
+            assert set(answer.limits) <= set(limits)
+            assert free.rows[answer.comparison.by_score - 1] == row
+            assert slate.rows[answer.comparison.rank - 1] == row
+    assert blamed or slate.rows[:PAGE].tolist() == free.rows[:PAGE].tolist()
+
+
+def test_a_cap_without_room_is_named_before_a_minimum(small_world):
+    other = replace(CAP, of=LimitOf.SOURCE, share=1.0)
+    case = Case(clicked=(1, 6, 11), limits=(CAP, other))
+    config = RankingConfig(explore_slots=0)
+    free = build_slate(replace(case, limits=()).rank(small_world, config)).rows[:PAGE]
+    answers = [ask(small_world, case, config, row) for row in free.tolist()]
+    blamed = [answer.limits for answer in answers if answer.verdict is AbsenceVerdict.LIMITS]
+    assert blamed
+    assert set(blamed) == {(CAP,)}
 
 
 def it_is_proposed_once_the_source_may_propose_so_many(world, case, config, ranking, answer):
@@ -320,6 +360,7 @@ def test_a_source_says_what_it_lacks(small_world):
         "popular_24h": Lack.NO_LINK,
         "listed": Lack.NO_PAGE,
         "exploration": Lack.OFF,
+        "boosts": Lack.NO_LINK,
     }
     assert sources["fresh"].place == 101
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from feed.config import RankingConfig
-from feed.domain import Pin
+from feed.domain import Pin, ReasonCode
+from feed.editorial.editorial_limits import Limit, LimitOf, LimitRule
 from feed.models.ranker import INTERCEPT, LightGBMRanker
 from feed.models.schema import FEATURES
 from feed.ranking.diversity import diversify
@@ -136,3 +137,23 @@ def test_trees_say_what_they_lose_without_a_group(shared_world):
         neutral = np.where([f.group == "popularity" for f in FEATURES], 0.0, values)
         lost = ranker.margin(values) - ranker.margin(neutral)
         assert groups["popularity"] == pytest.approx(lost[0])
+
+
+def test_a_limit_that_raised_an_article_is_named(shared_world):
+    limit = Limit(rule=LimitRule.AT_LEAST, of=LimitOf.SECTION, value="money", within=10, count=4)
+    ranking = rank(shared_world, limits=(limit,))
+    accounts = accounts_of(ranking)
+    raised = [one for one in accounts if one.limit]
+    assert raised
+    for account in accounts:
+        codes = {reason.code for reason in account.reasons}
+        assert (account.limit is limit) == (ReasonCode.EDITORS_LIMIT in codes)
+        assert account.runner_up.lacked is None
+        above = {other.standing.row for other in accounts[: account.slot + 1]}
+        assert account.runner_up.row not in above
+
+
+def test_an_article_that_only_a_limit_let_in_says_so(shared_world):
+    limit = Limit(rule=LimitRule.AT_LEAST, of=LimitOf.LANGUAGE, value="de", within=10, count=8)
+    ranking = rank(shared_world, replace(CONFIG, candidates_per_source=5), limits=(limit,))
+    assert any(list(one.standing.sources) == ["limits"] for one in accounts_of(ranking))

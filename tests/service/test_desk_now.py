@@ -145,7 +145,11 @@ def test_the_room_wants_the_role_of_an_analyst(
 ) -> None:
     keyed = make_site(replace(settings, api_keys="ann:read:" + "0" * 64))
     for path in ("/desk", "/desk/now", "/desk/now/live", "/desk/now/day"):
-        assert keyed.client.get(path).status_code in {204, 303}
+        assert keyed.client.get(path).status_code == 303
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://localhost/desk?x=1"}
+    ended = keyed.client.get("/desk/now/live", headers=headers)
+    assert ended.headers["HX-Redirect"] == "/desk/sign-in?next=/desk"
+    assert ended.text == ""
 
 
 def test_what_a_source_says_about_itself_is_shown_as_text(site: Any) -> None:

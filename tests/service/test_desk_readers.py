@@ -10,6 +10,7 @@ import pytest
 
 from feed.config import RankingConfig, Settings
 from feed.domain import format_time
+from feed.storage.records import AuditEntry
 from tests.service.conftest import Site
 from tests.service.test_desk_access import keyed, sign_in, token_of  # noqa: F401 - a fixture
 
@@ -48,7 +49,7 @@ def test_why_do_i_see_this(site: Site) -> None:
     titles = [item["article"]["title"] for item in client_feed]
     places = [page.index(f'<span class="slot-title">{title}</span>') for title in titles]
     assert places == sorted(places)
-    assert f"Next in line was “{titles[1]}”: its score had to be " in page
+    assert f"Next in line was “{titles[1]}”: its score would have had to be " in page
     assert "Newest: number 1" in page
     assert "How new it is: speaks strongly for it" in page
     assert client_feed[0]["reasons"][0]["text"] in page
@@ -141,6 +142,15 @@ def test_analysts_and_editors_are_refused(keyed: Site, name: str) -> None:  # no
         assert refused.status_code == 403
         assert "needs the role admin" in refused.text
     assert [entry.action for entry in keyed.store.read_audit(9)] == ["signed in"]
+
+
+def test_the_audit_log_tells_only_administrators_who_was_looked_at(keyed: Site) -> None:  # noqa: F811
+    keyed.store.append_audit(AuditEntry(0.0, "boss", "looked at", "readers/ann-4711"))
+    for name, is_told in (("ann", False), ("ed", False), ("boss", True)):
+        sign_in(keyed, name)
+        for subject in ("", "readers", "readers/ann-4711"):
+            page = keyed.client.get("/desk/audit", query_string={"subject": subject})
+            assert ("Looked at" in page.text) == is_told
 
 
 def test_administrators_may_look(keyed: Site) -> None:  # noqa: F811

@@ -31,6 +31,8 @@ def test_every_setting_is_shown_with_meaning_range_and_value(site: Site) -> None
     page = site.client.get("/desk/settings").text
     assert "Strength of the trending factor: score * (1 + boost * trend)." in page
     assert "0 to 100" in page
+    assert "more than 0, up to 100,000" in page
+    assert page.count('<option value="yes" selected>') == 3
     fields = fields_of(page)
     assert (fields["trending_boost"], fields["weights.age_published"]) == ("0.3", "-0.3")
 
@@ -41,7 +43,9 @@ def test_a_change_is_previewed_applied_and_undone(site: Site) -> None:
     shown = preview(site, trending_boost="0.3", slate_size="4")
     assert shown.status_code == 200
     assert "slate_size</code>: <del>200</del> → <ins>4</ins>" in shown.text
+    assert "1 requests of the last hour" in shown.text
     assert "100% of the first tens change" in shown.text
+    assert '<th scope="row">Different articles</th><td class="number">10</td>' in shown.text
     assert site.store.read_editorial() == {}, "a preview changes nothing"
     hidden = fields_of(shown.text)
     assert "trending_boost" not in hidden, "it says what is in force already"

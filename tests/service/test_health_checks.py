@@ -15,6 +15,7 @@ from feed.service.present_state import (
     ModelNote,
     Present,
     SourceNote,
+    TrainingNote,
 )
 from feed.storage.key_names import WAITING_MAX
 from feed.storage.pulse_series import (
@@ -180,6 +181,23 @@ def test_a_model_gets_old_after_three_days(model: ModelNote, expected: list[str]
     found = find_alerts(present(model=model))
     assert [alert.kind for alert in found] == expected
     assert all("feed retrain" in alert.action for alert in found)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind", "title"),
+    [
+        ("refused", "training_refused", "The gate refused the last model"),
+        ("failed", "training_failed", "The last training failed"),
+        ("interrupted", "training_failed", "The last training was cut off"),
+    ],
+)
+def test_a_training_that_did_not_publish_is_told_with_its_reason(
+    outcome: str, kind: str, title: str
+):
+    alert = only(present(training=TrainingNote(outcome, "it is worse by 0.02")))
+    assert (alert.kind, alert.title) == (kind, title)
+    assert alert.meaning == "The model v1 goes on serving. The reason: it is worse by 0.02."
+    assert "feed retrain" in alert.action
 
 
 def test_a_live_model_that_cannot_be_loaded_is_told_with_what_serves_instead():

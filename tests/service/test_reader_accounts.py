@@ -10,8 +10,10 @@ import pytest
 
 from feed.config import RankingConfig, Settings
 from feed.domain import format_time
+from feed.editorial.boosts import Boost
 from feed.experiments.design.lifecycle import set_override
 from feed.service.api_keys import hash_key
+from feed.storage.records import AuditEntry
 from tests.service.conftest import Site, ids_of
 
 CERTAIN = RankingConfig(explore_slots=0)
@@ -88,6 +90,13 @@ def test_a_look_is_audited_and_leaves_no_other_trace(site: Site) -> None:
     assert (newest.by, newest.action) == ("open access", "looked at")
     assert site.store.read_reader("ann") == before
     assert site.worker.tick(site.clock.now).counted == 0
+
+
+def test_readers_are_told_when_somebody_looked_at_them(site: Site) -> None:
+    at = [format_time(site.clock.now)]
+    ask(site, "ann")
+    ask(site, "ann/2")
+    assert site.client.get("/v1/users/ann/export").json["looked_at"] == at
 
 
 def test_nothing_is_shown_if_the_look_cannot_be_kept(
@@ -212,6 +221,35 @@ def test_what_no_source_proposed_and_what_was_cut(
     sources = {found["source"]: found for found in missed["sources"]}
     assert sources["fresh"]["text"] == "It is number 10 of this source, which proposes 5."
     assert sources["followed"]["lacks"] == "no_follows"
+
+
+def test_a_limit_of_the_newsroom_is_named(site: Site) -> None:
+    shown = ids_of(site.feed("ann", limit=20))
+    limit = {"rule": "at_least", "of": "section", "value": "section-3", "count": 8, "within": 10}
+    body = {"version": 0, "limits": [limit]}
+    assert site.client.put("/v1/limits", json=body).status_code == 200
+    site.services.keeper.refresh()
+    account = ask(site, "ann", limit=10)
+    words = "At least 8 of the first 10 articles are of the section section-3"
+    assert [kept["text"] for kept in account["rankings"][0]["limits"]] == [words]
+    assert words in {slot["limit"] for slot in account["slots"]}
+    now_shown = {slot["article"]["article_id"] for slot in account["slots"]}
+    held_back = next(article_id for article_id in shown[:10] if article_id not in now_shown)
+    answer = verdict(site, "ann", held_back, limit=10)
+    assert (answer["verdict"], answer["limits"]) == ("limits", [words])
+    place = shown.index(held_back) + 1
+    assert answer["text"].startswith(f"It would be number {place} by its score, but a limit")
+
+
+def test_a_boost_is_a_factor(site: Site) -> None:
+    now = site.clock.now
+    boost = Boost(article_id="a9", factor=3.0, starts_at=now - 1, ends_at=now + 60)
+    entry = AuditEntry(now, "ed", "boosted", "articles/a9")
+    site.store.write_editorial("boosts", [boost.to_json()], version=1, entry=entry)
+    site.services.keeper.refresh()
+    standing = verdict(site, "ann", "a9")["standing"]
+    assert standing["factors"]["editorial"] == 3.0
+    assert standing["sources"]["boosts"] == 1
 
 
 def test_a_near_duplicate_names_the_better_article(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from feed.config import Settings
+from feed.models.training_runs import recorded_run
 from feed.service.app import create_app
 from feed.service.pulse_day import FRESH_S, MINUTES
 from feed.storage.embedded import EmbeddedStore
@@ -146,6 +147,16 @@ def test_a_source_that_is_down_is_named_with_what_to_do(site: Any) -> None:
     assert "the server answered 500" in alert["meaning"]
     assert f"feed sources check {source_id}" in alert["action"]
     assert alert["page"] == "/desk/sources"
+
+
+def test_a_model_that_the_gate_refused_is_told_until_a_later_one_is_published(site: Any) -> None:
+    site.publish(1)
+    models, times = site.settings.data_dir / "models", iter(range(100)).__next__
+    for outcome, expected in (("refused", True), ("dry run", True), ("published", False)):
+        with recorded_run(models, "cron", lambda: 1000.0 * times()) as run:
+            run.end(outcome, "it is worse")
+        site.clock.now += 20
+        assert ("training_refused" in kinds(site)) is expected
 
 
 def test_many_lookers_cost_one_read_a_second(site: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import structlog
 from flask import Response, g, redirect, request
@@ -124,6 +124,9 @@ def _refusal(role: Role) -> Response | None:
     """Return the answer to somebody who may not do this, None if they may."""
     g.visitor = visitor = find_visitor()
     if visitor is None:
+        if "HX-Request" in request.headers:  # a part of a page: the whole page must go there
+            here = urlsplit(request.headers.get("HX-Current-URL", "")).path
+            return Response(status=204, headers={"HX-Redirect": f"{SIGN_IN}?next={quote(here)}"})
         if request.method == "GET":
             target = request.full_path.rstrip("?")
             return redirect(f"{SIGN_IN}?next={quote(target)}", 303)  # type: ignore[return-value]

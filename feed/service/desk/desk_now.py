@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from flask import Response
+from markupsafe import Markup
 
 from feed.documents.views import render_chart
 from feed.service.desk.desk_access import desk_page
@@ -14,6 +16,7 @@ from feed.service.desk.visitors import Role
 from feed.service.services import current_services
 from feed.service.status_report import status_to_json
 from feed.service.status_words import LEVEL_WORDS, rungs_of, summary_of, tiles_of
+from feed.storage.pulse_series import PulseSeries
 
 pages = desk_blueprint("now")
 
@@ -53,8 +56,13 @@ def _live() -> dict[str, Any]:
 
 
 def _day() -> dict[str, Any]:
-    charts: tuple[DayChart, ...] = day_charts(current_services().pulse_day.read())
-    return {"charts": charts, "render_chart": render_chart}
+    return {"charts": _drawn(current_services().pulse_day.read())}
+
+
+@lru_cache(maxsize=1)
+def _drawn(day: PulseSeries) -> tuple[tuple[DayChart, Markup], ...]:
+    """Return the charts and their drawings; those who look at the same day share them."""
+    return tuple((chart, render_chart(chart.drawing)) for chart in day_charts(day))
 
 
 def link_words(page: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 from flask import Response, g, redirect, request
 
@@ -13,6 +15,7 @@ from feed.catalogue.ranking_changes import (
     read_wanted,
     undo_ranking_change,
 )
+from feed.config import RankingConfig
 from feed.domain import InvalidInputError
 from feed.editorial.editorial import RANKING, editorial_from_store
 from feed.experiments.design.design_rules import SHARED_SETTINGS
@@ -24,13 +27,18 @@ from feed.service.desk.visitors import Role, Visitor
 from feed.service.previews import Preview
 from feed.service.services import Services, current_services
 from feed.service.setting_lines import SettingLine, setting_lines
-from feed.settings_text import setting_text
+from feed.setting_fields import LEAST, documented
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("settings")
 ADDRESS = "/desk/settings"
 NOT_SETTINGS = frozenset({"form_token", "version"})
 """Fields of the forms that are no settings."""
+SECTIONS = 8
+"""Sections that a preview compares, the largest first."""
+ABOVE_ZERO = frozenset(
+    one.name for one in documented(RankingConfig) if one.metadata["between"][0] == LEAST
+)
 
 
 @pages.get(ADDRESS)
@@ -58,16 +66,18 @@ def preview_settings() -> Response:
         return _page(given, error)
     before, after = snapshot.with_ranking(present.config), snapshot.with_ranking(wanted.config)
     moves = [
-        (n, setting_text(value_of(present.config, n)), setting_text(value_of(wanted.config, n)))
+        (n, value_text(value_of(present.config, n)), value_text(value_of(wanted.config, n)))
         for n in patch
     ]
+    found = services.previews.preview(before, after)
     return render(
         "desk/settings_preview.html",
         room="settings",
         moves=moves,
         fields={name: "" if value is None else value for name, value in patch.items()},
         version=editorial.versions.get(RANKING, 0),
-        lines=preview_lines(services.previews.preview(before, after)),
+        lines=preview_lines(found),
+        rows=preview_rows(found),
         unseen=sorted(SHARED_SETTINGS & patch.keys()),
         running=[experiment.name for experiment in snapshot.experiments],
     )
@@ -101,29 +111,37 @@ def apply_settings() -> Response:
 
 
 def preview_lines(found: Preview) -> list[str]:
-    """Return a preview in sentences."""
+    """Return in sentences what a preview compared, and how much changes."""
     if not found.requests:
         return ["No feed was asked for in the last 24 hours, so there is nothing to compare."]
-    before, after = found.before, found.after
-    lines = [
-        (
-            f"{found.requests} requests of the last {max(found.hours, 0.1):.1f} hours were ranked"
-            " again, as now and as after the change."
-        ),
+    hours = math.ceil(found.hours)
+    span = "hour" if hours <= 1 else f"{hours} hours"
+    return [
+        f"{found.requests} requests of the last {span} were ranked again, as now and as after it.",
         (
             f"{found.changed:.0%} of the first tens change;"
             f" {found.replaced:.0%} of their articles are new there."
         ),
-        f"Trending articles: {before.trending:.1%} → {after.trending:.1%} of the slots.",
-        f"AI-generated articles: {before.ai_generated:.1%} → {after.ai_generated:.1%}.",
-        f"Different articles: {before.articles} → {after.articles}.",
     ]
-    if before.mean_age_hours is not None and after.mean_age_hours is not None:
-        lines.append(f"Mean age: {before.mean_age_hours:.1f} h → {after.mean_age_hours:.1f} h.")
-    for name in list(before.sections | after.sections)[:8]:
-        old, new = before.sections.get(name, 0.0), after.sections.get(name, 0.0)
-        lines.append(f"Section {name}: {old:.1%} → {new:.1%}.")
-    return lines
+
+
+def preview_rows(found: Preview) -> list[tuple[str, str, str]]:
+    """Return what stands in the first slots: what it is, as now, and as after the change."""
+    before, after = found.before, found.after
+    if before.mean_age_hours is None or after.mean_age_hours is None:
+        return []
+    names = list(before.sections | after.sections)[:SECTIONS]
+    sections = [
+        (f"Section {name}", *(f"{m.sections.get(name, 0.0):.1%}" for m in (before, after)))
+        for name in names
+    ]
+    return [
+        ("Trending articles", f"{before.trending:.1%}", f"{after.trending:.1%}"),
+        ("AI-generated articles", f"{before.ai_generated:.1%}", f"{after.ai_generated:.1%}"),
+        ("Mean age", f"{before.mean_age_hours:.1f} h", f"{after.mean_age_hours:.1f} h"),
+        ("Different articles", f"{before.articles}", f"{after.articles}"),
+        *((name, old, new) for name, old, new in sections),
+    ]
 
 
 def _page(
@@ -148,7 +166,7 @@ def _page(
         may_change=visitor.may(Role.ADMIN),
         given=given or {},
         wrong={error.field_name: error.rule} if error else {},
-        text=setting_text,
+        text=value_text,
         ranges={line.name: range_text(line) for line in lines},
     )
 
@@ -159,7 +177,16 @@ def range_text(line: SettingLine) -> str:
         return "yes or no"
     if line.most is None:
         return "any number"
-    return f"{line.least:g} to {line.most:g}"
+    if line.least == 0 and line.name in ABOVE_ZERO:
+        return f"more than 0, up to {line.most:,g}"
+    return f"{line.least:g} to {line.most:,g}"
+
+
+def value_text(value: Any) -> str:
+    """Return the value of a setting as the room shows it and as its forms send it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.10g}"
 
 
 def _given() -> dict[str, str]:
@@ -175,7 +202,7 @@ def _changed(given: Mapping[str, str], lines: list[SettingLine]) -> dict[str, st
     changed: dict[str, str | None] = {}
     for name, text in given.items():
         line = held.get(name)
-        if line is None or text.lower() != setting_text(line.value).lower():
+        if line is None or text.lower() != value_text(line.value):
             changed[name] = text or None
     return {n: v for n, v in changed.items() if v is not None or n not in held or held[n].change}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from feed.service.desk import (
     desk_articles,
     desk_audit,
+    desk_front_page,
+    desk_models,
     desk_now,
     desk_readers,
     desk_settings,
@@ -23,6 +25,8 @@ DESK_PAGES = tuple(
         desk_articles,
         desk_readers,
         desk_simulation,
+        desk_front_page,
+        desk_models,
         desk_sources,
         desk_settings,
         desk_audit,
