@@ -36,7 +36,7 @@ const provider = new Provider(issuer, {
   findAccount: (_context, id) =>
     ACCOUNTS[id] && { accountId: id, claims: () => ({ sub: id, ...ACCOUNTS[id] }) },
   cookies: { keys: ["a key of the test"] },
-  jwks: undefined,
 });
 server.on("request", provider.callback());
+process.stdin.resume().on("end", () => process.exit()); // it ends with the test that started it
 console.log(issuer);

@@ -43,12 +43,15 @@ except SignInRefusedError as refusal:
 def running_provider(*arguments: str) -> Iterator[str]:
     find_package(HERE, "oidc-provider")
     command = [find_tool("node"), "provider.mjs", CALLBACK, *arguments]
-    with subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=HERE, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin
         assert process.stdout
         try:
             yield process.stdout.readline().strip()
         finally:
-            process.kill()
+            process.stdin.close()  # so that the provider ends, and not only what started it
+            process.wait(10)
 
 
 @pytest.fixture(scope="module")
