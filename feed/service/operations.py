@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from apiflask import APIFlask
 from flask import Response, current_app, request
@@ -39,6 +40,10 @@ class IdConverter(BaseConverter):
 
     regex = "(?s:.+?)"
     part_isolating = False
+
+    def to_url(self, value: str) -> str:
+        """Return an id as one step of an address, whatever it holds."""
+        return quote(value, safe="")
 
 
 class ReaderAccess(StrEnum):

@@ -23,6 +23,7 @@ from feed.domain import Article, Submission
 from feed.newsroom.articles import load_articles
 from feed.service.api_keys import hash_key
 from feed.service.app import create_app
+from feed.service.pulse import Pulse
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 from feed.worker.loop import run_worker
@@ -150,12 +151,20 @@ def running_site(directory: Path, **changes: Any) -> Iterator[str]:
         services.articles.upsert([Submission(one) for one in [*articles, hostile]], now)
         services.keeper.start()
         stack.callback(services.keeper.stop)
+        ended = threading.Event()
+        run_beside(stack, lambda: report_pulse(services.pulse, ended), ended.set)
         stop = threading.Event()
         run_beside(stack, lambda: run_worker(settings, stop), stop.set)
         http = make_server("127.0.0.1", 0, app, threaded=True)
         stack.callback(http.server_close)
         run_beside(stack, http.serve_forever, http.shutdown)
         yield f"http://127.0.0.1:{http.server_port}"
+
+
+def report_pulse(pulse: Pulse, ended: threading.Event) -> None:
+    """Write what the service counts, as a thread of each web process does."""
+    while not ended.wait(1.0):
+        pulse.write()
 
 
 def run_beside(stack: ExitStack, work: Callable[[], None], end: Callable[[], None]) -> None:

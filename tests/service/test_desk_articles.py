@@ -196,3 +196,21 @@ def click_of(feed: dict[str, Any], user_id: str, article_id: str) -> dict[str, A
         "kind": "click",
         "request_id": feed["request_id"],
     }
+
+
+def test_a_form_comes_back_to_an_article_with_any_id(site: Site) -> None:
+    hostile = "a\"'<b>/../?#%2F"
+    site.client.post(
+        "/v1/articles",
+        json={
+            "articles": [
+                {"article_id": hostile, "title": "Odd", "published_at": format_time(NOW - 60)}
+            ]
+        },
+    )
+    assert send(site, "pin", hostile, slot="1", hours="3").status_code == 303
+    page = page_of(site, hostile)
+    back = re.search(r'name="back" value="([^"]+)"', page)
+    assert back
+    assert back.group(1) == f"{ADDRESS}/{quote(hostile, safe='')}"
+    assert site.client.get(back.group(1)).status_code == 200

@@ -20,6 +20,7 @@ from feed.domain import (
 from feed.service.credentials import Principal
 from feed.service.desk.desk_shell import (
     TOKEN_FIELD,
+    asked_address,
     clear_cookie,
     keep_messages,
     set_cookie,
@@ -128,7 +129,7 @@ def _refusal(role: Role) -> Response | None:
             here = urlsplit(request.headers.get("HX-Current-URL", "")).path
             return Response(status=204, headers={"HX-Redirect": f"{SIGN_IN}?next={quote(here)}"})
         if request.method == "GET":
-            target = request.full_path.rstrip("?")
+            target = asked_address()
             return redirect(f"{SIGN_IN}?next={quote(target)}", 303)  # type: ignore[return-value]
         return show_trouble(401, "Your session has ended. Sign in again; nothing was changed.")
     if not visitor.may(role):

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from apiflask import APIBlueprint
-from flask import Response, g, render_template, request
+from flask import Response, g, render_template, request, url_for
 from markupsafe import Markup
 
 from feed.domain import StoreUnavailableError, format_time
@@ -82,6 +82,7 @@ def render(template: str, *, room: str, status: int = 200, **data: Any) -> Respo
         csrf=_form_token,
         here=_present_address,
         format_time=format_time,
+        in_path=in_path,
         time_ago=_time_ago,
         list_changes=list_changes,
         **data,
@@ -89,6 +90,11 @@ def render(template: str, *, room: str, status: int = 200, **data: Any) -> Respo
     response = Response(text, status=status, mimetype="text/html")
     response.headers["Cache-Control"] = "private, no-store"
     return response
+
+
+def in_path(text: str) -> str:
+    """Return a text as one step of an address: an id may hold slashes, dots and quotes."""
+    return quote(text, safe="")
 
 
 def say(text: str, *, undo: AuditEntry | None = None, is_error: bool = False) -> None:
@@ -154,7 +160,14 @@ def _present_address() -> str:
     seen = urlsplit(request.headers.get("HX-Current-URL", ""))  # of a page that asks for a part
     if seen.path:
         return f"{seen.path}?{seen.query}".rstrip("?")
-    return request.full_path.rstrip("?") if request.method == "GET" else "/desk"
+    return asked_address() if request.method == "GET" else "/desk"
+
+
+def asked_address() -> str:
+    """Return the address of the present request, in which ids are encoded as they came."""
+    path = url_for(request.endpoint or "", **(request.view_args or {}))
+    query = request.query_string.decode("ascii", "ignore")
+    return f"{path}?{query}" if query else path
 
 
 def _time_ago(at: float) -> str:
