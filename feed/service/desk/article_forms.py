@@ -38,7 +38,7 @@ def read_pin(article_id: str, form: Mapping[str, str], now: float, author: str) 
         InvalidInputError: a field breaks a rule.
     """
     slot = form.get("slot", "").strip()
-    if not slot.isdecimal() or not 1 <= int(slot) <= MAX_PAGE:
+    if not slot.isdecimal() or len(slot) > 3 or not 1 <= int(slot) <= MAX_PAGE:
         raise InvalidInputError("slot", f"must be a whole number from 1 to {MAX_PAGE}")
     attributes = read_attributes("attributes", form.get("attributes", "").strip())
     return Pin(
