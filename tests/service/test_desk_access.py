@@ -57,6 +57,15 @@ def test_with_keys_a_page_asks_for_one_and_comes_back(keyed: Site) -> None:
     assert [e.action for e in keyed.store.read_audit(5, "desk")] == ["signed in"]
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_no_other_site_signs_somebody_in(keyed: Site, headers: dict[str, str]) -> None:
+    refused = keyed.client.post("/desk/sign-in", data={"key": "ed" * 9}, headers=headers)
+    assert refused.status_code == 403
+    assert "Set-Cookie" not in refused.headers
+
+
 @pytest.mark.parametrize("name", ["nobody", "scraper"])
 def test_other_keys_open_nothing(keyed: Site, name: str) -> None:
     refused = sign_in(keyed, name)
