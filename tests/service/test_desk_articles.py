@@ -9,6 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from feed.domain import format_time
+from feed.service.article_previews import with_pin
+from feed.service.desk.article_forms import read_pin
 from tests.service.conftest import NOW, Site, ids_of
 
 ADDRESS = "/desk/articles"
@@ -99,6 +101,15 @@ def test_labels_and_expiry_are_set_by_hand(site: Site) -> None:
     again = send(site, "labels", "a3", ai_generated="generated", sponsored="true")
     assert again.status_code == 303
     assert "Nothing was changed" in page_of(site, "a3")
+
+
+def test_the_preview_of_a_pin_keeps_the_pins_that_pinning_keeps(site: Site) -> None:
+    site.publish(3)
+    send(site, "pin", "a1", slot="1", hours="1", section="section-1")
+    snapshot, form = site.services.snapshot, {"slot": "2", "hours": "1"}
+    for section, left in (("", 2), ("Section-1", 1)):
+        wanted = read_pin("a1", {**form, "section": section}, NOW, "ed")
+        assert len(with_pin(snapshot, wanted).pins) == left
 
 
 @pytest.mark.parametrize(
