@@ -122,6 +122,7 @@ def test_the_preview_of_a_pin_keeps_the_pins_that_pinning_keeps(site: Site) -> N
         ("boost", {"factor": "much", "hours": "3"}, "must be a number"),
         ("labels", {"ai_generated": "maybe"}, "must be one of"),
         ("expiry", {"expires_at": "soon"}, "must be an ISO 8601 time"),
+        ("expiry", {"expires_at": "0001-01-01"}, "must be a time between 1970 and 2200"),
     ],
 )
 def test_a_refused_form_comes_back_with_its_fault(

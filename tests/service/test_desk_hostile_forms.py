@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from feed.domain import InvalidInputError, parse_time
-from tests.service.conftest import Site
+from feed.domain import Article, InvalidInputError, Submission, parse_time
+from tests.service.conftest import NOW, Site
 
 MANY = "9" * 5000
 
@@ -47,6 +47,25 @@ def test_an_overlong_version_in_a_header_is_refused(site: Site) -> None:
     )
 
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "wanted"),
+    [("section", "s" * 300, "news"), ("language", "no tag!", "en"), ("author", "z" * 900, "ann")],
+)
+def test_undo_says_when_no_hand_can_set_what_a_source_sent(
+    site: Site, field: str, sent: str, wanted: str
+) -> None:
+    values: dict[str, Any] = {"title": "t", "published_at": NOW, field: sent}
+    article = Article(article_id="s1", **values)
+    site.services.articles.upsert([Submission(article, frozenset(values))], NOW, origin="feeds/x")
+    site.client.patch("/v1/articles/s1", json={field: wanted})
+    (entry,) = site.store.read_audit(1)
+
+    undone = site.client.post(f"/v1/audit/{entry.id}/undo")
+
+    assert undone.status_code == 409
+    assert field in str(undone.json)
 
 
 def test_an_origin_that_is_no_address_is_another_page(site: Site) -> None:
