@@ -385,11 +385,11 @@ def parse_time(field_name: str, text: str) -> float:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):  # in UTC it may lie before the year 1 or after 9999
         raise InvalidInputError(
             field_name, "must be an ISO 8601 time such as 2026-01-31T08:30:00Z"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def format_time(epoch_s: float) -> str:

@@ -32,12 +32,12 @@ MAX_PAGE = 100
 ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
 
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def _sane(moment: datetime) -> datetime:
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not EARLIEST <= aware <= _LATEST:
+    if not EARLIEST <= aware <= LATEST:
         raise ValueError("must be a time between 1970 and 2200")
     return aware
 

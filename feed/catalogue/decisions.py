@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from feed.article_schemas import ArticleChangesIn
 from feed.catalogue.merging import change_fields
@@ -80,7 +81,8 @@ def reversal(entry: AuditEntry, now: float) -> Callable[[StoredArticle], StoredA
 
     Raises:
         ConflictError: The log does not hold what the article was before; when called, the change
-            raises it if the article is not what the entry left.
+            raises it if the article is not what the entry left, or if it had a value that a source
+            may send and nobody may set.
     """
     before, after = dict(entry.before or {}), dict(entry.after or {})
     owned, owned_after = set(before.pop(OWNED, ())), set(after.pop(OWNED, ()))
@@ -93,7 +95,11 @@ def reversal(entry: AuditEntry, now: float) -> Callable[[StoredArticle], StoredA
         for name, left in after.items():
             if _to_json(name, getattr(article, name)) != left:
                 raise ConflictError(f"{name} was changed since: look at the article again")
-        body = ArticleChangesIn.model_validate_json(orjson.dumps(before))
+        try:
+            body = ArticleChangesIn.model_validate_json(orjson.dumps(before))
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            raise ConflictError(f"{name} had a value that nobody can set by hand") from None
         submission = body.to_submission(article.article_id)
         changed = change_fields(stored, submission, owned_after - owned, now)
         owned_now = changed.owned | (owned - owned_after)

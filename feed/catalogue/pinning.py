@@ -81,7 +81,7 @@ def add_pin(store: CataloguePart, pin: Pin, editor: Editor) -> AuditEntry | None
     checked = check_pin(pin)
 
     def add(pins: list[Pin]) -> list[Pin]:
-        return [*(other for other in pins if _feeds(other) != _feeds(checked)), checked]
+        return [*(other for other in pins if feeds_of(other) != feeds_of(checked)), checked]
 
     return _change(store, f"{SUBJECT}/{pin.article_id}", "pinned", add, editor)
 
@@ -171,7 +171,7 @@ def describe_pin(pin: Pin) -> dict[str, Any]:
 def _described(pins: Sequence[Pin], article_id: str) -> dict[str, Any]:
     """Return the pins of an article, or all of them, as an entry holds them."""
     own = [pin for pin in pins if article_id in ("", pin.article_id)]
-    return {PINS: [describe_pin(pin) for pin in sorted(own, key=_feeds)]}
+    return {PINS: [describe_pin(pin) for pin in sorted(own, key=feeds_of)]}
 
 
 def _read(side: Mapping[str, Any] | None, now: float) -> list[Pin]:
@@ -194,7 +194,7 @@ def _read(side: Mapping[str, Any] | None, now: float) -> list[Pin]:
     return [pin for pin in pins if pin.ends_at > now]
 
 
-def _feeds(pin: Pin) -> tuple[Any, ...]:
+def feeds_of(pin: Pin) -> tuple[Any, ...]:
     """Return in which feeds a pin puts which article."""
     audience = (pin.platforms, pin.languages, sorted(pin.attributes.items()))
     return (pin.article_id, pin.section.casefold(), *audience)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,3 +36,19 @@ class Boost:
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return asdict(self)
+
+
+def boost_from_json(data: Mapping[str, Any]) -> Boost:
+    """Return the boost that `Boost.to_json` gave.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: a value of it is none that a boost may have.
+    """
+    boost = Boost(**data)
+    numbers = (boost.factor, boost.starts_at, boost.ends_at)
+    if not (isinstance(boost.article_id, str) and all(map(math.isfinite, numbers))):
+        raise ValueError("an id and finite numbers are needed")
+    if not LEAST_FACTOR <= boost.factor <= GREATEST_FACTOR:
+        raise ValueError(f"the factor must be {LEAST_FACTOR} to {GREATEST_FACTOR}")
+    return boost

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from feed.catalogue.pinning import feeds_of
 from feed.domain import Pin, ServedFeed
 from feed.editorial.boosts import Boost
 from feed.ranking.boosted_rows import build_boosted_rows
@@ -77,7 +78,7 @@ def with_boost(snapshot: LiveSnapshot, boost: Boost) -> LiveSnapshot:
 
 def with_pin(snapshot: LiveSnapshot, pin: Pin) -> LiveSnapshot:
     """Return a snapshot as it would be with one more pin."""
-    pins = (*(p for p in snapshot.pins if p.article_id != pin.article_id), pin)
+    pins = (*(p for p in snapshot.pins if feeds_of(p) != feeds_of(pin)), pin)
     return replace(snapshot, pins=pins, audiences=audiences_of(pins))
 
 

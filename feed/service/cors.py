@@ -84,7 +84,7 @@ class CrossOrigin:
         site = request.headers.get("Sec-Fetch-Site")
         if site is None:
             origin = request.headers.get("Origin")
-            return origin is None or urlsplit(origin).netloc == request.host
+            return origin is None or _host_of(origin) == request.host
         return site in _OWN_SITES
 
     def _allowed(self, request: Request) -> str | None:
@@ -94,3 +94,10 @@ class CrossOrigin:
         if EVERY in self._origins:
             return EVERY
         return origin if origin in self._origins else None
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # such as http://[
+        return ""

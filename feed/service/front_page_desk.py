@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,9 @@ KEPT_S = 10.0
 """A reading is used again for so long, seconds."""
 READING_S = 60.0
 """Longest time to read the archive, seconds."""
+PATIENCE_S = 2.0
+"""Longest time that a request waits for the reading of another one, seconds: it holds a thread that
+readers need."""
 PRICING_S = 1800.0
 """Longest time to compute a price, seconds."""
 SILENT_S = 120.0
@@ -55,10 +59,19 @@ class FrontPageDesk:
     def read(self, hours: float) -> Reading:
         """Return what readers were shown in the last hours (see `read_front_page`).
 
+        While another request reads the archive, the last reading counts.
+
         Raises:
-            ArchiveError: the archive cannot be read.
+            ArchiveError: the archive cannot be read, or is being read for somebody else.
         """
-        with self._lock:
+        at, found = self._kept.get(hours, (float("-inf"), Reading()))
+        if abs(self._clock() - at) <= KEPT_S:
+            return found
+        if not self._lock.acquire(timeout=PATIENCE_S):
+            if found:
+                return found
+            raise ArchiveError("the archive is being read for somebody else: try again soon")
+        try:
             at, found = self._kept.get(hours, (float("-inf"), Reading()))
             now = self._clock()
             if abs(now - at) > KEPT_S:
@@ -67,6 +80,8 @@ class FrontPageDesk:
                 found = self._ask(module, question, limit_s=READING_S)
                 self._kept[hours] = now, found
             return found
+        finally:
+            self._lock.release()
 
     def price(self) -> Reading | None:
         """Return the last price or how far it is, None if none was asked for."""
@@ -74,6 +89,8 @@ class FrontPageDesk:
             state: Reading = orjson.loads(self._price_file.read_bytes())
             is_silent = time.time() - self._price_file.stat().st_mtime > SILENT_S
         except (OSError, ValueError):
+            return None
+        if not isinstance(state, dict) or "state" not in state:
             return None
         if state["state"] == "running" and is_silent:
             return {**state, "state": "failed", "error": "the computation stopped without a result"}
@@ -86,9 +103,6 @@ class FrontPageDesk:
             ConflictError: another price is being computed.
             ArchiveError: the file for the result cannot be written.
         """
-        present = self.price()
-        if present is not None and present["state"] == "running":
-            raise ConflictError("a price is being computed already: wait until it is there")
         question = {
             **self._about(),
             "now": self._clock(),
@@ -100,7 +114,14 @@ class FrontPageDesk:
         about = {name: question[name] for name in ("limits", "now", "hours")}
         try:
             self._price_file.parent.mkdir(parents=True, exist_ok=True)
-            self._price_file.write_bytes(orjson.dumps({**about, "state": "running", "share": 0.0}))
+            with self._price_file.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # others may ask at once, in any web process
+                present = self.price()
+                if present is not None and present["state"] == "running":
+                    raise ConflictError("a price is being computed already: wait until it is there")
+                self._price_file.write_bytes(
+                    orjson.dumps({**about, "state": "running", "share": 0.0})
+                )
         except OSError as error:
             raise ArchiveError(f"{self._price_file} cannot be written") from error
         self._start("feed.offline.limit_price", question, PRICING_S)

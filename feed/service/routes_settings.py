@@ -72,7 +72,7 @@ def _version_seen() -> int | None:
     given = request.headers.get("If-Match", "").strip().strip('"')
     if not given:
         return None
-    if not given.isdecimal():
+    if not given.isdecimal() or len(given) > 9:
         raise InvalidInputError("If-Match", "must be the version of the settings")
     return int(given)
 

@@ -11,8 +11,11 @@ import pytest
 
 from feed.catalogue.decisions import Editor
 from feed.config import Settings
+from feed.domain import ConflictError
 from feed.service.access_table import desk_rows
 from feed.service.api_keys import hash_key
+from feed.service.credentials import Scope
+from feed.service.desk.undo import undo_entry
 from feed.storage.records import AuditEntry
 from tests.service.conftest import Site
 
@@ -55,6 +58,15 @@ def test_with_keys_a_page_asks_for_one_and_comes_back(keyed: Site) -> None:
     page = keyed.client.get("/desk/audit")
     assert "ann, analyst" in page.text
     assert [e.action for e in keyed.store.read_audit(5, "desk")] == ["signed in"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_no_other_site_signs_somebody_in(keyed: Site, headers: dict[str, str]) -> None:
+    refused = keyed.client.post("/desk/sign-in", data={"key": "ed" * 9}, headers=headers)
+    assert refused.status_code == 403
+    assert "Set-Cookie" not in refused.headers
 
 
 @pytest.mark.parametrize("name", ["nobody", "scraper"])
@@ -209,6 +221,19 @@ def test_a_cookie_is_for_https_alone_where_a_trusted_proxy_says_so(
     done = site.client.post("/desk/sign-in", data={"key": "ann" * 9}, headers=headers)
     assert done.status_code == 303
     assert ("Secure" in done.headers["Set-Cookie"]) is secure
+
+
+def test_undo_removes_no_key_that_was_made_since(keyed: Site) -> None:
+    keys = keyed.services.access.keys
+    keys.add("guest", Scope.READ, Editor("boss", 1.0))
+    (made,) = keyed.store.read_audit(1, "keys")
+    keys.remove("guest", Editor("boss", 2.0))
+    keys.add("guest", Scope.WRITE, Editor("boss", 3.0))
+    (again,) = keyed.store.read_audit(1, "keys")
+    with pytest.raises(ConflictError, match="made anew"):
+        undo_entry(keyed.services, made.id, "boss")
+    undo_entry(keyed.services, again.id, "boss")
+    assert keyed.store.read_keys() == []
 
 
 def test_an_analyst_takes_nothing_back(keyed: Site) -> None:

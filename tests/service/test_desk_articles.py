@@ -9,6 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from feed.domain import format_time
+from feed.service.article_previews import with_pin
+from feed.service.desk.article_forms import read_pin
 from tests.service.conftest import NOW, Site, ids_of
 
 ADDRESS = "/desk/articles"
@@ -101,6 +103,15 @@ def test_labels_and_expiry_are_set_by_hand(site: Site) -> None:
     assert "Nothing was changed" in page_of(site, "a3")
 
 
+def test_the_preview_of_a_pin_keeps_the_pins_that_pinning_keeps(site: Site) -> None:
+    site.publish(3)
+    send(site, "pin", "a1", slot="1", hours="1", section="section-1")
+    snapshot, form = site.services.snapshot, {"slot": "2", "hours": "1"}
+    for section, left in (("", 2), ("Section-1", 1)):
+        wanted = read_pin("a1", {**form, "section": section}, NOW, "ed")
+        assert len(with_pin(snapshot, wanted).pins) == left
+
+
 @pytest.mark.parametrize(
     ("action", "fields", "rule"),
     [
@@ -111,6 +122,7 @@ def test_labels_and_expiry_are_set_by_hand(site: Site) -> None:
         ("boost", {"factor": "much", "hours": "3"}, "must be a number"),
         ("labels", {"ai_generated": "maybe"}, "must be one of"),
         ("expiry", {"expires_at": "soon"}, "must be an ISO 8601 time"),
+        ("expiry", {"expires_at": "0001-01-01"}, "must be a time between 1970 and 2200"),
     ],
 )
 def test_a_refused_form_comes_back_with_its_fault(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from feed.custom_data import read_attributes
 from feed.domain import AiGenerated, Article, InvalidInputError, Pin, Submission, parse_time
 from feed.editorial.boosts import Boost
-from feed.schemas import MAX_PAGE
+from feed.schemas import EARLIEST, LATEST, MAX_PAGE
 
 HOUR_S = 3600.0
 DURATIONS = (
@@ -38,7 +38,7 @@ def read_pin(article_id: str, form: Mapping[str, str], now: float, author: str) 
         InvalidInputError: a field breaks a rule.
     """
     slot = form.get("slot", "").strip()
-    if not slot.isdecimal() or not 1 <= int(slot) <= MAX_PAGE:
+    if not slot.isdecimal() or len(slot) > 3 or not 1 <= int(slot) <= MAX_PAGE:
         raise InvalidInputError("slot", f"must be a whole number from 1 to {MAX_PAGE}")
     attributes = read_attributes("attributes", form.get("attributes", "").strip())
     return Pin(
@@ -97,7 +97,10 @@ def read_expiry(article: Article, form: Mapping[str, str]) -> Submission:
         InvalidInputError: it is no time.
     """
     text = form.get("expires_at", "").strip()
-    return _submission(article, {"expires_at": parse_time("expires_at", text) if text else None})
+    expires_at = parse_time("expires_at", text) if text else None
+    if expires_at is not None and not EARLIEST.timestamp() <= expires_at <= LATEST.timestamp():
+        raise InvalidInputError("expires_at", "must be a time between 1970 and 2200")
+    return _submission(article, {"expires_at": expires_at})
 
 
 def _submission(article: Article, wanted: Mapping[str, object]) -> Submission:

@@ -97,7 +97,7 @@ def apply_settings() -> Response:
             nested({name: text or None for name, text in given.items()}),
             now=services.clock(),
             by=visitor.name,
-            version=int(version) if version.isdecimal() else None,
+            version=int(version[:9]) if version.isdecimal() else None,
         )
     except InvalidInputError as error:
         return _page(given, error)

@@ -47,6 +47,8 @@ def sign_in() -> Response:
     target = local_address(request.form.get("next", ""))
     try:
         _count_try()
+        if not current_services().cross_origin.is_own(request):
+            raise SignInRefusedError("This form was not sent by a page of the desk. Try again.")
         text, name = _use_key(request.form.get("key", "").strip())
     except SignInRefusedError as refusal:
         return _show_form(target, refusal)

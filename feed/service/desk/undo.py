@@ -99,6 +99,9 @@ def _undo_pins(services: Services, entry: AuditEntry, by: str) -> AuditEntry:
 
 def _undo_key(services: Services, entry: AuditEntry, by: str) -> AuditEntry:
     name = entry.subject.partition("/")[2]
+    made = {key.name: key.created_at for key in services.store.read_keys()}
+    if made.get(name, entry.at) != entry.at:
+        raise ConflictError(f"the key {name} was made anew since: remove that one by itself")
     return services.access.keys.remove(name, Editor(by, services.clock()))
 
 
