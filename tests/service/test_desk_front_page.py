@@ -143,7 +143,7 @@ def test_what_was_changed_since_is_not_taken_back(site: Site) -> None:
     ("fields", "words"),
     [
         ({"amount": "much"}, "Must be a number."),
-        ({"amount": "100"}, "Must be at least 0 and under 1."),
+        ({"amount": "100"}, "Must be at least 0 and under 100 percent."),
         ({"amount": "2"}, "Must allow each section at least one"),
         ({"within": "0"}, "Must be 1 to 100 slots."),
         ({"of": "age"}, "Must be a number."),
