@@ -163,6 +163,17 @@ def test_a_fault_stands_beside_its_field_and_nothing_is_lost(
     assert site.client.get("/v1/limits").json["version"] == 0
 
 
+def test_a_limit_given_twice_or_against_another_is_refused_in_words(site: Site) -> None:
+    send(site, **LOCAL)
+    twice = send(site, **LOCAL)
+    assert twice.status_code == 422
+    assert "Must not be given twice." in text_of(twice)
+    within = LOCAL["within"]
+    against = send(site, rule="at_most", of="section", value="local", amount="0", within=within)
+    assert against.status_code == 422
+    assert "This contradicts the limit “At least" in text_of(against)
+
+
 def test_an_analyst_sees_the_room_and_changes_nothing(
     make_site: Callable[[Settings], Site], settings: Settings
 ) -> None:
