@@ -183,13 +183,18 @@ def _all_shares(
         "ai_generated": lambda row: row["ai_generated"],
         "age": age,
     }
-    return {
+    shares = {
         name: _shares(
             Counter(_sum_up((find(row), row["slots"]) for row in rows)),
             Counter(find(row) for row in published),
         )
         for name, find in properties.items()
     }
+    in_order = [*(name for _, name in _AGES), _OLDER]
+    shares["age"].sort(
+        key=lambda one: in_order.index(one["name"])
+    )  # ages have an order of their own
+    return shares
 
 
 def _sum_up(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -52,7 +52,7 @@ def tiles_of(status: Mapping[str, Any]) -> list[StatusTile]:
         return unknown if value is None else write(value)
 
     model = status["model"]
-    verdict = f"gate: {model['verdict']}" if model["verdict"] else ""
+    verdict = _verdict(model["verdict"]) if model["verdict"] else ""
     return [
         StatusTile("Feeds a second", said("feeds_per_second", _number), "in the last minute"),
         StatusTile(
@@ -80,7 +80,7 @@ def tiles_of(status: Mapping[str, Any]) -> list[StatusTile]:
         StatusTile(
             "Model",
             said("model_age_days", _age, _unknown_age(model["version"])),
-            f"published against the {verdict}" if model["forced"] else verdict,
+            f"published against the gate: {model['verdict']}" if model["forced"] else verdict,
         ),
     ]
 
@@ -102,7 +102,14 @@ def _bytes(value: float) -> str:
 
 
 def _age(days: float) -> str:
+    if days < 1 / 24:
+        return f"{24 * 60 * days:.0f} min old"
     return f"{24 * days:.0f} h old" if days < 2 else f"{days:.0f} days old"
+
+
+def _verdict(text: str) -> str:
+    """Return what the gate said: "passed: not worse than ..." becomes "gate passed: ..."."""
+    return f"gate {text}" if text.startswith(("passed", "refused")) else f"gate: {text}"
 
 
 def _unknown_age(version: str) -> str:

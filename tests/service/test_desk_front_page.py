@@ -143,7 +143,7 @@ def test_what_was_changed_since_is_not_taken_back(site: Site) -> None:
     ("fields", "words"),
     [
         ({"amount": "much"}, "Must be a number."),
-        ({"amount": "100"}, "Must be at least 0 and under 1."),
+        ({"amount": "100"}, "Must be at least 0 and under 100 percent."),
         ({"amount": "2"}, "Must allow each section at least one"),
         ({"within": "0"}, "Must be 1 to 100 slots."),
         ({"of": "age"}, "Must be a number."),
@@ -161,6 +161,17 @@ def test_a_fault_stands_beside_its_field_and_nothing_is_lost(
     assert 'aria-invalid="true"' in answer.text
     assert f'value="{({**FORM, **fields})["amount"]}"' in answer.text
     assert site.client.get("/v1/limits").json["version"] == 0
+
+
+def test_a_limit_given_twice_or_against_another_is_refused_in_words(site: Site) -> None:
+    send(site, **LOCAL)
+    twice = send(site, **LOCAL)
+    assert twice.status_code == 422
+    assert "Must not be given twice." in text_of(twice)
+    within = LOCAL["within"]
+    against = send(site, rule="at_most", of="section", value="local", amount="0", within=within)
+    assert against.status_code == 422
+    assert "This contradicts the limit “At least" in text_of(against)
 
 
 def test_an_analyst_sees_the_room_and_changes_nothing(

@@ -193,3 +193,9 @@ def test_a_day_becomes_charts_with_gaps_where_nobody_reported() -> None:
 def test_an_empty_day_is_drawn_too(site: Any) -> None:
     page = text_of(site, "/desk/now/day")
     assert "Feeds: nothing is known" in page
+
+
+def test_an_address_without_a_page_says_so_as_a_page(site: Any) -> None:
+    answer = site.client.get("/desk/nothing/here")
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert "The desk has no page at this address." in answer.text

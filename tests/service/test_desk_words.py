@@ -33,10 +33,17 @@ def test_changes_name_only_what_differs() -> None:
         ("slot", "3", "4"),
         ("section", "sport", ""),
         ("until midnight", "yes", "no"),
-        ("tags", "", '["a"]'),
+        ("tags", "", "a"),
     ]
     assert list_changes(None, {"slot": 1}) == [("slot", "", "1")]
     assert list_changes(None, None) == []
+
+
+def test_parts_of_a_thing_are_named_and_empty_ones_left_out() -> None:
+    pins = [{"slot": 1, "section": "", "ends_at": "noon"}, {"slot": 2, "languages": ["de", "en"]}]
+    assert list_changes({"pins": []}, {"pins": pins}) == [
+        ("pins", "", "slot 1, ends at noon; slot 2, languages de, en")
+    ]
 
 
 def test_a_long_value_is_cut() -> None:

@@ -13,7 +13,7 @@ from flask import Response, g, redirect, request
 from feed.catalogue.boosting import check_boost, remove_boost, set_boost
 from feed.catalogue.decisions import Editor, article_subject
 from feed.catalogue.pinning import SUBJECT, add_pin, check_pin, present_pins, remove_pins
-from feed.domain import Article, InvalidInputError, check_id
+from feed.domain import Article, ConflictError, InvalidInputError, check_id
 from feed.service.article_numbers import (
     WINDOWS,
     ArticleNumbers,
@@ -130,7 +130,11 @@ def preview() -> Response:
             after = snapshot
     except InvalidInputError as error:
         return _page(article_id, action, error)
-    found = preview_article(services.previews, article_id, snapshot, after)
+    try:
+        found = preview_article(services.previews, article_id, snapshot, after)
+    except ConflictError as error:  # somebody else's preview; what was filled in stays
+        say(f"{error}".capitalize() + ".", is_error=True)
+        return _page(article_id, action)
     return _page(article_id, action, preview=found)
 
 

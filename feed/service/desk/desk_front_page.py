@@ -72,9 +72,15 @@ def add_limit() -> Response:
         check_limits(limits)
     except InvalidInputError as error:
         field = error.field_name.rpartition(".")[2]
-        return _show(
-            status=422, form=form, faults={field: f"{error.rule[:1].upper()}{error.rule[1:]}."}
-        )
+        if field.isdecimal():  # the fault is of the whole limit
+            field = "limits"
+        # the form asks for percent, the API for a share of one
+        rule = error.rule.replace("at least 0 and under 1", "at least 0 and under 100 percent")
+        other = _place_of(error.field_name)
+        if other is not None and other < len(limits) - 1:  # the fault is named at the other limit
+            field = "limits"
+            rule = f"this contradicts the limit “{limits[other].sentence()}”"
+        return _show(status=422, form=form, faults={field: f"{rule[:1].upper()}{rule[1:]}."})
     if form.get("do") == "price":
         return _start_price(services, limits)
     return _change(services, limits, f"Added: {limits[-1].sentence()}.")
@@ -198,6 +204,12 @@ def _limit_of(form: Mapping[str, str]) -> Limit:
         count=0 if is_cap else int(amount),
         hours=_number(form, "hours") if of is LimitOf.AGE else 0.0,
     )
+
+
+def _place_of(field_name: str) -> int | None:
+    """Return the place of the limit that a fault is about, as in `limits.2.count`."""
+    places = [int(part) for part in field_name.split(".") if part.isdecimal()]
+    return places[0] if places else None
 
 
 def _choice(form: Mapping[str, str], name: str, kind: Any) -> Any:

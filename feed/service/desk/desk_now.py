@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from feed.documents.views import render_chart
 from feed.service.desk.desk_access import desk_page
-from feed.service.desk.desk_shell import ROOMS, desk_blueprint, render
+from feed.service.desk.desk_shell import ROOMS, desk_blueprint, render, show_trouble
 from feed.service.desk.now_charts import DayChart, day_charts
 from feed.service.desk.visitors import Role
 from feed.service.services import current_services
@@ -41,6 +41,13 @@ def show_live() -> Response:
 def show_day() -> Response:
     """Return the charts alone, which the page asks for every minute."""
     return render("desk/now_day.html", room="now", **_day())
+
+
+@pages.get("/desk/<path:address>")
+@desk_page(Role.ANALYST)
+def show_nothing(address: str) -> Response:  # noqa: ARG001 - whatever it is
+    """Say that an address below the desk leads nowhere."""
+    return show_trouble(404, "The desk has no page at this address.")
 
 
 def _live() -> dict[str, Any]:

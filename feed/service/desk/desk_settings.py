@@ -16,7 +16,7 @@ from feed.catalogue.ranking_changes import (
     undo_ranking_change,
 )
 from feed.config import RankingConfig
-from feed.domain import InvalidInputError
+from feed.domain import ConflictError, InvalidInputError
 from feed.editorial.editorial import RANKING, editorial_from_store
 from feed.experiments.design.design_rules import SHARED_SETTINGS
 from feed.ranking.settings_in_force import WEIGHT, put_in_force, value_of
@@ -69,7 +69,11 @@ def preview_settings() -> Response:
         (n, value_text(value_of(present.config, n)), value_text(value_of(wanted.config, n)))
         for n in patch
     ]
-    found = services.previews.preview(before, after)
+    try:
+        found = services.previews.preview(before, after)
+    except ConflictError as error:  # somebody else's preview; what was filled in stays
+        say(f"{error}".capitalize() + ".", is_error=True)
+        return _page(given)
     return render(
         "desk/settings_preview.html",
         room="settings",
@@ -175,6 +179,8 @@ def range_text(line: SettingLine) -> str:
     """Return the range of a setting in words."""
     if line.kind == "flag":
         return "yes or no"
+    if line.name == "trending_half_life_minutes":
+        return "30 or 120"
     if line.most is None:
         return "any number"
     if line.least == 0 and line.name in ABOVE_ZERO:

@@ -22,6 +22,14 @@ SAID_COOKIE = "feed_desk_said"
 SAID_SECONDS = 60
 SAID = "messages"
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a form's field
+TROUBLE_TITLES = {
+    401: "You are not signed in",
+    403: "You may not do this",
+    404: "There is nothing here",
+    409: "This did not work",
+    422: "Something in it is wrong",
+    503: "The store is away",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +149,13 @@ def is_secure() -> bool:
 
 def show_trouble(status: int, text: str, *, room: str = "") -> Response:
     """Return a page that says what went wrong."""
+    sentence = f"{text[:1].upper()}{text[1:]}"
     return render(
         "desk/trouble.html",
         room=room,
         status=status,
-        title=HTTPStatus(status).phrase,
-        text=text,
+        title=TROUBLE_TITLES.get(status) or HTTPStatus(status).phrase,
+        text=sentence if sentence.endswith((".", "?", "!")) else f"{sentence}.",
     )
 
 

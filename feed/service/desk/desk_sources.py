@@ -89,9 +89,9 @@ def add_source() -> Response:
         filled = {name: text for name, text in given.items() if text}
         source = read_source(SourceIn.model_validate_strings(filled), allowed)
     except ValidationError as error:
-        return _show(given, dict(reversed(rules_broken(error))))
+        return _show(given, {name: f"It {rule}." for name, rule in reversed(rules_broken(error))})
     except InvalidInputError as error:
-        return _show(given, {error.field_name: error.rule})
+        return _show(given, {error.field_name: f"It {error.rule}."})
     (added,) = current_services().sources.add([source], _visitor())
     say(f"{mask_login(source.address)} {_SAID[added]}", undo=_entry_of(source, added))
     return _back()

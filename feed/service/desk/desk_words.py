@@ -41,7 +41,18 @@ def list_changes(
 def _short(value: Any) -> str:
     if value is None or value == "":
         return ""
+    text = _said(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _said(value: Any) -> str:
+    """Return a value as people write it: lists with commas, and the parts of a thing by name."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    if isinstance(value, Mapping):
+        parts = [(name, part) for name, part in value.items() if part not in (None, "", [], {})]
+        return ", ".join(f"{name.replace('_', ' ')} {_said(part)}" for name, part in parts)
+    if isinstance(value, list | tuple):
+        joint = "; " if any(isinstance(part, Mapping) for part in value) else ", "
+        return joint.join(_said(part) for part in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

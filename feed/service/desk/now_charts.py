@@ -90,8 +90,8 @@ def day_charts(day: PulseSeries) -> tuple[DayChart, ...]:
         DayChart(
             "Time that a feed takes",
             (
-                DayLine("Half of them at most", "blue", day.percentiles(0.5, GROUP)),
-                DayLine("99 % of them at most", "ochre", day.percentiles(0.99, GROUP)),
+                DayLine("50 % within", "blue", day.percentiles(0.5, GROUP)),
+                DayLine("99 % within", "ochre", day.percentiles(0.99, GROUP)),
             ),
             lambda value: f"{value:.3g} ms",
         ),
