@@ -233,9 +233,7 @@ def test_the_top_level_holds_what_convention_wants_and_no_more():
 def test_the_locks_hold_hashes_and_no_addresses():
     for name in ("requirements.lock", "requirements-dev.lock"):
         text = (ROOT / name).read_text()
-        assert "http" not in text.replace("flask-httpauth", "").replace("httpauth", "").replace(
-            "httpx", ""
-        ).replace("httpcore", "")
+        assert "://" not in text
         pinned = [line for line in text.splitlines() if "==" in line and not line.startswith(" ")]
         assert all(line.rstrip().endswith("\\") for line in pinned)
         assert text.count("--hash=sha256:") >= len(pinned)

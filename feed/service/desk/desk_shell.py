@@ -174,7 +174,8 @@ def _present_address() -> str:
 
 def asked_address() -> str:
     """Return the address of the present request, in which ids are encoded as they came."""
-    path = url_for(request.endpoint or "", **(request.view_args or {}))
+    ids = request.view_args
+    path = url_for(request.endpoint or "", **ids) if ids else request.path
     query = request.query_string.decode("ascii", "ignore")
     return f"{path}?{query}" if query else path
 
