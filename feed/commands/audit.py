@@ -28,13 +28,13 @@ def audit(subject: str, by: str, limit: int, data: Path | None) -> None:
     with one_line_errors(), open_store(chosen_settings(data)) as store:
         entries = store.read_audit(limit, subject, by)
     table = Table()
-    for heading in ("id", "time", "by", "what", "action"):
+    for heading in ("time, id", "by", "what", "action"):
         table.add_column(heading, no_wrap=True)
     table.add_column("change", overflow="fold")
     for entry in entries:
         at = format_time(entry.at)[:16].replace("T", " ")
         change = _describe(entry.before or {}, entry.after or {})
-        table.add_row(entry.id, at, entry.by, entry.subject, entry.action, change)
+        table.add_row(f"{at}\n{entry.id}", entry.by, entry.subject, entry.action, change)
     Console().print(table)
 
 
