@@ -49,7 +49,7 @@ def get_pins() -> Response:
 def put_pins() -> Response:
     """Replace the editors' pins. Each puts one article into one slot between two times."""
     services, body, editor = current_services(), read_body(PinsIn), present_editor()
-    pins = [pin.to_pin() for pin in body.pins]
+    pins = [pin.to_pin(editor.name) for pin in body.pins]
     replace_pins(services.store, pins, editor, body.version)
     return _changed_pins()
 

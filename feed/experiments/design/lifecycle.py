@@ -272,7 +272,7 @@ def set_override(
     """Show one reader a chosen variant for testing; None takes the override back.
 
     The reader never enters the analysis, not even after the override is gone. The audit log names
-    the variant and not the reader: nothing in it is about readers, so it needs no erasure.
+    the variant and not the reader, so an erasure need not touch the entry.
 
     Raises:
         NotFoundError: there is no such experiment.
