@@ -73,7 +73,7 @@ def undo_model_change(
     if not before or not after:
         raise ConflictError(f"{entry.action}: this cannot be taken back")
     if registry.live_version() != after:
-        raise ConflictError(f"{after} is not live any more: {registry.live_version()} is")
+        raise ConflictError(f"model {after} is not live any more: {registry.live_version()} is")
     return make_live(store, registry, before, now=now, by=by, action="made live again")
 
 
