@@ -60,11 +60,12 @@ from feed.service.operations import (
 )
 from feed.service.plans import PlanDesk, read_in_process
 from feed.service.present_state import PresentReader
-from feed.service.previews import PreviewDesk, RecordedRequests
+from feed.service.previews import PreviewDesk
 from feed.service.problems import ProblemError, register_problems
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
 from feed.service.ranked import check_ranking
+from feed.service.request_replay import RecordedRequests, RequestReplay
 from feed.service.request_traces import TracedStopwatch, open_traces
 from feed.service.services import Services
 from feed.service.snapshot import SnapshotKeeper
@@ -225,8 +226,8 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
         status=StatusDesk(present),
         traces=open_traces(settings),
         desk=desk,
-        previews=PreviewDesk(feeds.turn, recorded, clock),
-        drift=DriftDesk(feeds.turn, recorded, clock),
+        previews=PreviewDesk(feeds.turn, RequestReplay(recorded, clock), clock),
+        drift=DriftDesk(feeds.turn, RequestReplay(recorded, clock)),
         clock=clock,
     )
 

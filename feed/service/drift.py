@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from feed.arrays import Matrix
-from feed.domain import ConflictError, Mode
+from feed.domain import Mode
 from feed.experiments.design.resolution import Resolution
 from feed.models.feature_drift import (
     MOVED,
@@ -24,8 +23,8 @@ from feed.models.schema import FEATURES
 from feed.ranking.candidates import generate_candidates
 from feed.ranking.context import build_situation
 from feed.ranking.scoring import build_candidate_features
-from feed.service.previews import MOST_S, RecordedRequests, as_query
 from feed.service.ranked import FeedRequest, prepare_context
+from feed.service.request_replay import RequestReplay
 from feed.service.snapshot import LiveSnapshot
 
 CANDIDATES = 20
@@ -110,24 +109,15 @@ def compare_features(bins: Mapping[str, FeatureBins], features: Matrix) -> list[
 
 
 class DriftDesk:
-    """Measures drift, one at a time, off the path of requests: it rests as long as it works.
+    """Measures drift, one at a time, off the path of requests.
 
     Args:
         turn: Held while one request is looked at, so that a reader waits for no more than one.
-        requests: The recorded requests.
-        clock: Epoch seconds.
-        rest: Called with seconds after each request.
+        replay: Goes through the recorded requests.
     """
 
-    def __init__(
-        self,
-        turn: threading.Lock,
-        requests: RecordedRequests,
-        clock: Callable[[], float],
-        rest: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._turn, self._requests, self._clock, self._rest = turn, requests, clock, rest
-        self._measuring = threading.Lock()
+    def __init__(self, turn: threading.Lock, replay: RequestReplay) -> None:
+        self._turn, self._replay = turn, replay
 
     def measure(self, snapshot: LiveSnapshot) -> DriftReport:
         """Return the drift of the live model's features.
@@ -139,33 +129,22 @@ class DriftDesk:
         bins = known_bins(snapshot.view.bundle.manifest)
         if not bins:
             return DriftReport(0, 0, ())
-        if not self._measuring.acquire(blocking=False):
-            raise ConflictError("drift is being measured: try again in a few seconds")
-        try:
+        with self._replay.alone("drift is being measured"):
             parts = self._features(snapshot)
-        finally:
-            self._measuring.release()
         if not parts:
             return DriftReport(0, 0, tuple(compare_features(bins, _nothing())))
         features = np.concatenate(parts)
         return DriftReport(len(parts), len(features), tuple(compare_features(bins, features)))
 
     def _features(self, snapshot: LiveSnapshot) -> Sequence[Matrix]:
-        parts, started = list[Matrix](), time.perf_counter()
-        for seed, recorded in enumerate(self._requests.newest()):
-            query = as_query(recorded)
-            if query is None or query.mode is not Mode.PERSONALIZED:
+        parts = list[Matrix]()
+        for seed, _, request in self._replay.each():
+            if request.query.mode is not Mode.PERSONALIZED:
                 continue
-            begun = time.perf_counter()
-            request = FeedRequest(query, self._clock(), self._requests.reader_of(query))
             with self._turn:
                 found = candidate_features(request, snapshot, np.random.default_rng(seed))
             if len(found):
                 parts.append(found)
-            now = time.perf_counter()
-            if now - started > MOST_S:
-                break
-            self._rest(now - begun)
         return parts
 
 

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from feed.config import Settings
-from feed.domain import ArchiveError, ConflictError, Mode, ServedFeed
-from feed.schemas import FeedQuery
-from feed.service.archive_process import ask_archive
-from feed.service.ranked import FeedRequest, rank, usable_of
+from feed.domain import ServedFeed
+from feed.service.ranked import FeedRequest, rank
+from feed.service.request_replay import HOURS, REQUESTS, RequestReplay
 from feed.service.snapshot import LiveSnapshot
 from feed.service.telemetry import Stopwatch
-from feed.storage.recent_requests import RecordedRequest, read_newest
-from feed.storage.records import ReaderState
-from feed.storage.redis_store import RedisStore
 
-REQUESTS = 100
-"""Requests of one preview at most."""
-HOURS = 24.0
-"""Older requests are not looked for."""
 FIRST = 10
 """Slots of each feed that are compared."""
-MOST_S = 20.0
-"""A preview that takes longer says what it has, seconds."""
-KEPT_S = 60.0
-"""The recorded requests are read again after so long, seconds."""
-READING_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,79 +112,19 @@ def _mix(feeds: Sequence[ServedFeed], snapshot: LiveSnapshot, now: float) -> Mix
     )
 
 
-class RecordedRequests:
-    """The newest requests of the installation, read again after a minute.
-
-    Args:
-        settings: Where the archive is.
-        store: Where the streams are.
-        clock: Epoch seconds.
-    """
-
-    def __init__(self, settings: Settings, store: RedisStore, clock: Callable[[], float]) -> None:
-        self._settings, self._store, self._clock = settings, store, clock
-        self._kept: tuple[float, list[RecordedRequest]] | None = None
-
-    def newest(self) -> list[RecordedRequest]:
-        """Return at most `REQUESTS` requests, the newest first.
-
-        Raises:
-            StoreUnavailableError: the store does not answer.
-        """
-        now = self._clock()
-        if self._kept is None or not 0 <= now - self._kept[0] < KEPT_S:
-            self._kept = now, self._read(now)
-        return self._kept[1]
-
-    def reader_of(self, query: FeedQuery) -> ReaderState:
-        """Return what may be used of the present state of a request's reader.
-
-        Raises:
-            StoreUnavailableError: the store does not answer.
-        """
-        if query.mode is Mode.PERSONALIZED:
-            return usable_of(self._store.read_for_feed(query.user_id)[0], query.mode)
-        return usable_of(self._store.read_choices(query.user_id), query.mode)
-
-    def _read(self, now: float) -> list[RecordedRequest]:
-        found = {one.request_id: one for one in read_newest(self._store)}
-        if len(found) < REQUESTS:
-            found = {one.request_id: one for one in self._archived(now)} | found
-        newest = sorted(found.values(), key=lambda one: -one.served_at)
-        return [one for one in newest if one.served_at >= now - HOURS * 3600][:REQUESTS]
-
-    def _archived(self, now: float) -> list[RecordedRequest]:
-        question = {
-            "data_dir": str(self._settings.data_dir),
-            "since": now - HOURS * 3600,
-            "most": REQUESTS,
-        }
-        try:
-            rows = ask_archive("feed.storage.recent_requests", question, limit_s=READING_S)
-        except ArchiveError:  # it may be on the worker's machine; the streams hold something
-            return []
-        return [RecordedRequest(**row) for row in rows]
-
-
 class PreviewDesk:
-    """Makes one preview at a time, off the path of requests: it rests as long as it works.
+    """Makes one preview at a time, off the path of requests.
 
     Args:
         turn: Held while one request is ranked, so that a reader waits for no more than one.
-        requests: The recorded requests.
+        replay: Goes through the recorded requests.
         clock: Epoch seconds.
-        rest: Called with seconds after each request.
     """
 
     def __init__(
-        self,
-        turn: threading.Lock,
-        requests: RecordedRequests,
-        clock: Callable[[], float],
-        rest: Callable[[float], None] = time.sleep,
+        self, turn: threading.Lock, replay: RequestReplay, clock: Callable[[], float]
     ) -> None:
-        self._turn, self._requests, self._clock, self._rest = turn, requests, clock, rest
-        self._making = threading.Lock()
+        self._turn, self._replay, self._clock = turn, replay, clock
 
     def preview(self, before: LiveSnapshot, after: LiveSnapshot) -> Preview:
         """Return what the first slots of recorded requests are through each of two snapshots.
@@ -239,53 +163,16 @@ class PreviewDesk:
             ConflictError: another preview is being made.
             StoreUnavailableError: the store does not answer.
         """
-        if not self._making.acquire(blocking=False):
-            raise ConflictError("another preview is being made: try again in a few seconds")
-        try:
+        pairs, oldest_at = [], self._clock()
+        with self._replay.alone("another preview is being made"):
             since = self._clock() - hours * 3600
-            chosen = [one for one in self._requests.newest() if one.served_at >= since]
-            return self._make(before, after, chosen[:most])
-        finally:
-            self._making.release()
-
-    def _make(
-        self, before: LiveSnapshot, after: LiveSnapshot, chosen: Sequence[RecordedRequest]
-    ) -> tuple[list[tuple[ServedFeed, ServedFeed]], float]:
-        started, pairs, oldest_at = time.perf_counter(), [], self._clock()
-        for seed, recorded in enumerate(chosen):
-            begun = time.perf_counter()
-            query = as_query(recorded)
-            if query is None:
-                continue
-            request = FeedRequest(query, self._clock(), self._requests.reader_of(query))
-            pairs.append((self._rank(request, before, seed), self._rank(request, after, seed)))
-            oldest_at = recorded.served_at
-            now = time.perf_counter()
-            if now - started > MOST_S:
-                break
-            self._rest(now - begun)
+            for seed, served_at, request in self._replay.each(since, most):
+                now, then = (self._rank(request, side, seed) for side in (before, after))
+                pairs.append((now, then))
+                oldest_at = served_at
         return pairs, oldest_at
 
     def _rank(self, request: FeedRequest, snapshot: LiveSnapshot, seed: int) -> ServedFeed:
         config, rng = snapshot.ranking.config, np.random.default_rng(seed)
         with self._turn:
             return rank(request, snapshot, config, rng, Stopwatch())
-
-
-def as_query(recorded: RecordedRequest) -> FeedQuery | None:
-    """Return a recorded request as it was asked; None if it breaks a rule that came later."""
-    try:
-        query = FeedQuery.model_validate(
-            {
-                "user_id": recorded.user_id,
-                "section": recorded.section,
-                "language": recorded.language or None,
-                "mode": recorded.mode,
-                "page_article_id": recorded.page_article_id or None,
-                "device": recorded.device,
-                "platform": recorded.platform,
-            }
-        )
-        return query.model_copy(update={"attributes": dict(recorded.attributes)})
-    except ValidationError:
-        return None
