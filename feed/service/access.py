@@ -145,7 +145,7 @@ class AccessControl:
                 digest_size=12,
                 key=self._limits_secret,
             ).hexdigest()
-            hits = self._store.count_hit(f"{name}:{who}", RATE_WINDOW_S)
+            hits = self._store.count_hit(f"{name}:{who}", RATE_WINDOW_S, self._clock())
         except StoreUnavailableError:
             return
         if hits > most:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,9 +124,9 @@ class ControlPart(StorePart):
         kept: bytes | None = self._link.pipeline(key, commands)[1]
         return kept or fresh
 
-    def count_hit(self, name: str, window_s: int) -> int:
-        """Count one request towards a limit in the present window; return the count so far."""
-        key = self._keys.hit(name, int(time.time() // window_s))
+    def count_hit(self, name: str, window_s: int, now: float) -> int:
+        """Count one request towards a limit in the window of `now`; return the count so far."""
+        key = self._keys.hit(name, int(now // window_s))
         call = ScriptCall(scripts.COUNT_HIT, (key,), (window_s * HIT_WINDOWS_KEPT,))
         hits: int = self._link.scripts([call])[0]
         return hits

@@ -45,7 +45,7 @@ def used_store(store_settings, store):
             )
             store.save_served(a_feed(f"r{next(numbers)}", user_id, at), new_slate=True)
         store.write_preferences("busy", Preferences(followed_sections=("sport",)))
-        store.count_hit("address", 60)
+        store.count_hit("address", 60, 0.0)
         if day % 5 == 4:
             worker.tick(at)
     store.write_preferences("busy", Preferences(followed_sections=("sport",)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from feed.config import RankingConfig, Settings
 from feed.domain import format_time
 from tests.service.conftest import NOW, Site, ids_of
 
@@ -28,7 +31,11 @@ def pin(article_id: str, slot: int, **fields: Any) -> dict[str, Any]:
     return {"article_id": article_id, "slot": slot, **times, **fields}
 
 
-def test_a_boost_lifts_an_article_until_it_is_taken_back(site: Site) -> None:
+def test_a_boost_lifts_an_article_until_it_is_taken_back(
+    make_site: Callable[[Settings], Site], settings: Settings
+) -> None:
+    # A draw of exploration could show any article.
+    site = make_site(replace(settings, ranking=RankingConfig(explore_slots=0)))
     site.publish(60)
     before = ids_of(site.feed(limit=20))
     low = f"a{next(n for n in range(59, 0, -1) if f'a{n}' not in before)}"

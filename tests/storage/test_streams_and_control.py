@@ -97,8 +97,9 @@ def test_a_secret_is_made_once(store, store_settings):
 
 
 def test_hits_are_counted_in_a_window(store):
-    assert [store.count_hit("key", 3600) for _ in range(3)] == [1, 2, 3]
-    assert store.count_hit("other", 3600) == 1
+    assert [store.count_hit("key", 3600, 10.0) for _ in range(3)] == [1, 2, 3]
+    assert store.count_hit("other", 3600, 10.0) == 1
+    assert store.count_hit("key", 3600, 3600.0) == 1
 
 
 def test_another_number_of_partitions_is_refused(store, store_settings):
