@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import time
 from collections.abc import Callable
@@ -114,6 +115,7 @@ def application() -> APIFlask:
     keeper.catch_up()
     gc.collect()
     gc.freeze()  # what exists now stays; to collect it again and again would delay requests
+    atexit.register(gc.unfreeze)
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
     app.extensions["feed"].pulse.start()
