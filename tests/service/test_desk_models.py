@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import fcntl
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import numpy as np
 import pytest
 
+from feed.config import Settings
+from feed.domain import ConflictError
 from feed.features.ids import IdMap
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.feature_drift import FeatureBins, bin_features
 from feed.models.registry import ModelRegistry
 from feed.models.schema import FEATURES
+from feed.models.trainer_lock import one_trainer
 from feed.models.training_runs import list_runs, recorded_run
 from feed.service.drift import compare_features, known_bins
-from tests.service.conftest import NOW, Site
+from feed.storage.embedded import EmbeddedStore
+from feed.storage.redis_store import RedisStore
+from tests.service.conftest import NOW, Clock, Site
 from tests.service.test_desk_access import keyed, sign_in, token_of
 
 __all__ = ["keyed"]
@@ -177,6 +185,42 @@ def test_without_events_or_beside_another_trainer_no_run_starts(site: Site) -> N
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert post(site, "/desk/models/runs").status_code == 409
     assert list_runs(models) == []
+    assert site.store.read_audit(5, "models") == [], "only the start that won is logged"
+
+
+def test_a_run_that_cannot_be_logged_does_not_start(
+    settings: Settings, clock: Clock, tmp_path: Path
+) -> None:
+    with EmbeddedStore(tmp_path / "own") as server:
+        changed = replace(settings, redis_url=server.url)
+        own = Site(changed, RedisStore(changed), clock)
+        own.publish(1)
+        own.send({"event_id": "e1", "user_id": "r", "article_id": "a0", "kind": "click"})
+        own.clock.now += 60
+        own.work()
+        token = token_of(own.client.get("/desk/models").text)
+    started = own.client.post("/desk/models/runs", data={"form_token": token})
+    assert started.status_code == 503
+    with one_trainer(own.settings.data_dir / "models"):
+        pass  # nobody holds the lock
+    own.store.close()
+
+
+def test_the_lock_of_whoever_starts_a_trainer_passes_to_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; from feed.models.trainer_lock import one_trainer\nfrom pathlib import Path\n"
+    )
+    code += "with one_trainer(Path(sys.argv[1]), int(sys.argv[2])): print(1, flush=True); input()"
+    with one_trainer(tmp_path) as lock:
+        command = [sys.executable, "-c", code, str(tmp_path), str(lock)]
+        trainer = Popen(command, pass_fds=(lock,), stdin=PIPE, stdout=PIPE)
+    assert trainer.stdout is not None
+    assert trainer.stdout.readline() == b"1\n"
+    with pytest.raises(ConflictError, match="at work"), one_trainer(tmp_path):
+        pass
+    trainer.communicate(b"\n")
+    with one_trainer(tmp_path):
+        pass
 
 
 def test_an_admin_starts_a_run_that_lives_on_its_own(site: Site) -> None:

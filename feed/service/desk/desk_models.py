@@ -164,11 +164,14 @@ def begin_run() -> Response:
     """Start a training run in a process of its own."""
     services = current_services()
     visitor: Visitor = g.visitor
+    environment = environment_of_child(services.settings)
     start_training(
-        services.settings.data_dir, environment_of_child(services.settings), visitor.name
+        services.store,
+        services.settings.data_dir,
+        environment,
+        now=services.clock(),
+        by=visitor.name,
     )
-    now = services.clock()
-    services.store.append_audit(AuditEntry(now, visitor.name, "training started", SUBJECT))
     say("Training has started. It goes on when you leave this page.")
     return redirect(ADDRESS, 303)  # type: ignore[return-value]
 
