@@ -6,7 +6,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from feed.service.desk.desk_words import LONGEST, describe_distance, describe_moment, list_changes
+from feed.service.desk.desk_words import (
+    LONGEST,
+    begin_sentence,
+    describe_distance,
+    describe_moment,
+    list_changes,
+)
 
 NOW = 1_790_000_000.0
 
@@ -53,6 +59,11 @@ def test_times_are_those_of_the_newsroom() -> None:
     assert describe_moment(NOW, berlin) == "21 Sep 2026, 16:13"
     after = {"steps": [{"at": "2026-11-28T00:46:40.269Z", "traffic": 1.0}]}
     assert list_changes(None, after, berlin) == [("steps", "", "at 28 Nov 2026, 01:46, traffic 1")]
+
+
+def test_a_sentence_begins_with_a_capital_but_no_code_does() -> None:
+    texts = ["share of clicks", "ln(1 + age)", "ctr_6h less the best"]
+    assert [begin_sentence(text) for text in texts] == ["Share of clicks", *texts[1:]]
 
 
 def test_a_long_value_is_cut() -> None:

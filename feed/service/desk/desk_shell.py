@@ -15,7 +15,12 @@ from flask import Response, g, render_template, request, url_for
 from markupsafe import Markup
 
 from feed.domain import StoreUnavailableError, format_time
-from feed.service.desk.desk_words import describe_distance, describe_moment, list_changes
+from feed.service.desk.desk_words import (
+    begin_sentence,
+    describe_distance,
+    describe_moment,
+    list_changes,
+)
 from feed.service.desk.visitors import Role, Visitor
 from feed.service.services import current_services
 from feed.storage.records import AuditEntry
@@ -96,6 +101,7 @@ def render(template: str, *, room: str, status: int = 200, **data: Any) -> Respo
         format_time=format_time,
         in_path=in_path,
         time_ago=_time_ago,
+        begin_sentence=begin_sentence,
         local_time=_local_time,
         clock_time=_clock_time,
         zone_name=current_services().settings.time_zone,

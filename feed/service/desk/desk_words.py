@@ -32,6 +32,12 @@ def describe_distance(at: float, now: float) -> str:
     return f"{text} ago" if at < now else f"in {text}"
 
 
+def begin_sentence(text: str) -> str:
+    """Return a text with a capital letter, unless it begins with a name in code or a formula."""
+    first = text.split(" ", 1)[0]
+    return text if "_" in first or first.startswith("ln") else f"{text[:1].upper()}{text[1:]}"
+
+
 def describe_moment(at: float, zone: tzinfo) -> str:
     """Return a time as a clock and a calendar of the newsroom say it: `3 Mar 2026, 14:05`.
 
