@@ -89,8 +89,31 @@ def find_visitor() -> Visitor | None:
     if not access.keys.known:
         access.keys.follow(services.clock())
     if access.is_open:
+        _look_for_store()
         return services.desk.open_visitor()
-    return services.desk.read(request.cookies.get(SESSION_COOKIE, ""), access.keys)
+    visitor = services.desk.read(request.cookies.get(SESSION_COOKIE, ""), access.keys)
+    return None if visitor is None or _has_ended(visitor) else visitor
+
+
+def _has_ended(visitor: Visitor) -> bool:
+    """Return whether somebody has signed out of a session.
+
+    While the store is away, every session counts as open: people must see what is wrong, and
+    whatever changes something or shows a reader writes to the store first, so that it fails.
+    """
+    try:
+        return current_services().store.has_ended(visitor.session)
+    except StoreUnavailableError:
+        g.store_is_away = True
+        return False
+
+
+def _look_for_store() -> None:
+    """Note whether the store is away, so that the page says so."""
+    try:
+        current_services().store.ping()
+    except StoreUnavailableError:
+        g.store_is_away = True
 
 
 def api_caller() -> Principal | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from flask import Response, g, redirect, request
 
@@ -15,19 +14,24 @@ from feed.catalogue.ranking_changes import (
     read_wanted,
     undo_ranking_change,
 )
-from feed.config import RankingConfig
 from feed.domain import ConflictError, InvalidInputError
 from feed.editorial.editorial import RANKING, editorial_from_store
 from feed.experiments.design.design_rules import SHARED_SETTINGS
 from feed.ranking.settings_in_force import WEIGHT, put_in_force, value_of
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render, say
+from feed.service.desk.setting_words import (
+    range_text,
+    rule_text,
+    title_of,
+    value_text,
+    wire_text,
+)
 from feed.service.desk.undo import ADMIN_ONLY, UNDOERS
 from feed.service.desk.visitors import Role, Visitor
 from feed.service.previews import Preview
 from feed.service.services import Services, current_services
 from feed.service.setting_lines import SettingLine, setting_lines
-from feed.setting_fields import LEAST, documented
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("settings")
@@ -36,9 +40,6 @@ NOT_SETTINGS = frozenset({"form_token", "version"})
 """Fields of the forms that are no settings."""
 SECTIONS = 8
 """Sections that a preview compares, the largest first."""
-ABOVE_ZERO = frozenset(
-    one.name for one in documented(RankingConfig) if one.metadata["between"][0] == LEAST
-)
 
 
 @pages.get(ADDRESS)
@@ -66,7 +67,7 @@ def preview_settings() -> Response:
         return _page(given, error)
     before, after = snapshot.with_ranking(present.config), snapshot.with_ranking(wanted.config)
     moves = [
-        (n, value_text(value_of(present.config, n)), value_text(value_of(wanted.config, n)))
+        (title_of(n), n, *(value_text(n, value_of(one.config, n)) for one in (present, wanted)))
         for n in patch
     ]
     try:
@@ -78,11 +79,11 @@ def preview_settings() -> Response:
         "desk/settings_preview.html",
         room="settings",
         moves=moves,
-        fields={name: "" if value is None else value for name, value in patch.items()},
+        fields={name: given[name] for name in patch},
         version=editorial.versions.get(RANKING, 0),
         lines=preview_lines(found),
         rows=preview_rows(found),
-        unseen=sorted(SHARED_SETTINGS & patch.keys()),
+        unseen=[title_of(name) for name in sorted(SHARED_SETTINGS & patch.keys())],
         running=[experiment.name for experiment in snapshot.experiments],
     )
 
@@ -98,7 +99,7 @@ def apply_settings() -> Response:
         entry = change_ranking(
             services.store,
             services.settings.ranking,
-            nested({name: text or None for name, text in given.items()}),
+            nested({name: wire_text(name, text) or None for name, text in given.items()}),
             now=services.clock(),
             by=visitor.name,
             version=int(version[:9]) if version.isdecimal() else None,
@@ -109,8 +110,8 @@ def apply_settings() -> Response:
     if entry is None:
         say("Nothing was changed: this was in force already.")
     else:
-        names = ", ".join(entry.after or {})
-        say(f"Changed: {names}. Every web process uses it within a second.", undo=entry)
+        names = ", ".join(map(title_of, entry.after or {}))
+        say(f"Changed: {names}. It takes effect within a second.", undo=entry)
     return redirect(ADDRESS, 303)  # type: ignore[return-value]
 
 
@@ -119,12 +120,13 @@ def preview_lines(found: Preview) -> list[str]:
     if not found.requests:
         return ["No feed was asked for in the last 24 hours, so there is nothing to compare."]
     hours = math.ceil(found.hours)
+    requests = "request" if found.requests == 1 else "requests"
     span = "hour" if hours <= 1 else f"{hours} hours"
     return [
-        f"{found.requests} requests of the last {span} were ranked again, as now and as after it.",
+        f"{found.requests} {requests} of the last {span} ranked again: now, and after the change.",
         (
-            f"{found.changed:.0%} of the first tens change;"
-            f" {found.replaced:.0%} of their articles are new there."
+            f"In {100 * found.changed:.0f} % of the feeds, the first ten articles change;"
+            f" {100 * found.replaced:.0f} % of the articles there are new."
         ),
     ]
 
@@ -136,12 +138,16 @@ def preview_rows(found: Preview) -> list[tuple[str, str, str]]:
         return []
     names = list(before.sections | after.sections)[:SECTIONS]
     sections = [
-        (f"Section {name}", *(f"{m.sections.get(name, 0.0):.1%}" for m in (before, after)))
+        (f"Section {name}", *(f"{100 * m.sections.get(name, 0.0):.1f} %" for m in (before, after)))
         for name in names
     ]
     return [
-        ("Trending articles", f"{before.trending:.1%}", f"{after.trending:.1%}"),
-        ("AI-generated articles", f"{before.ai_generated:.1%}", f"{after.ai_generated:.1%}"),
+        ("Trending articles", f"{100 * before.trending:.1f} %", f"{100 * after.trending:.1f} %"),
+        (
+            "AI-generated articles",
+            f"{100 * before.ai_generated:.1f} %",
+            f"{100 * after.ai_generated:.1f} %",
+        ),
         ("Mean age", f"{before.mean_age_hours:.1f} h", f"{after.mean_age_hours:.1f} h"),
         ("Different articles", f"{before.articles}", f"{after.articles}"),
         *((name, old, new) for name, old, new in sections),
@@ -169,30 +175,11 @@ def _page(
         running=[experiment.name for experiment in running],
         may_change=visitor.may(Role.ADMIN),
         given=given or {},
-        wrong={error.field_name: error.rule} if error else {},
+        wrong={error.field_name: rule_text(error.field_name, error.rule)} if error else {},
         text=value_text,
+        title_of=title_of,
         ranges={line.name: range_text(line) for line in lines},
     )
-
-
-def range_text(line: SettingLine) -> str:
-    """Return the range of a setting in words."""
-    if line.kind == "flag":
-        return "yes or no"
-    if line.name == "trending_half_life_minutes":
-        return "30 or 120"
-    if line.most is None:
-        return "any number"
-    if line.least == 0 and line.name in ABOVE_ZERO:
-        return f"more than 0, up to {line.most:,g}"
-    return f"{line.least:g} to {line.most:,g}"
-
-
-def value_text(value: Any) -> str:
-    """Return the value of a setting as the room shows it and as its forms send it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.10g}"
 
 
 def _given() -> dict[str, str]:
@@ -203,13 +190,13 @@ def _given() -> dict[str, str]:
 
 
 def _changed(given: Mapping[str, str], lines: list[SettingLine]) -> dict[str, str | None]:
-    """Return what a form says otherwise than what is in force; an empty field takes back."""
+    """Return what a form changes, as the API takes it; an empty field takes a change back."""
     held = {line.name: line for line in lines}
     changed: dict[str, str | None] = {}
     for name, text in given.items():
         line = held.get(name)
-        if line is None or text.lower() != value_text(line.value):
-            changed[name] = text or None
+        if line is None or text.lower() != value_text(name, line.value):
+            changed[name] = wire_text(name, text) or None
     return {n: v for n, v in changed.items() if v is not None or n not in held or held[n].change}
 
 
