@@ -226,3 +226,44 @@ def test_a_form_comes_back_to_an_article_with_any_id(site: Site) -> None:
     assert back
     assert back.group(1) == f"{ADDRESS}/{quote(hostile, safe='')}"
     assert site.client.get(back.group(1)).status_code == 200
+
+
+@pytest.mark.parametrize("article_id", [".", ".."])
+def test_an_article_whose_id_browsers_take_out_of_an_address_has_a_page(
+    site: Site, article_id: str
+) -> None:
+    late = {"article_id": article_id, "title": "Dot", "published_at": format_time(NOW - 60)}
+    site.client.post("/v1/articles", json={"articles": [late]})
+    site.services.keeper.refresh()
+    found = re.search(r'<a href="([^"]+)">Dot</a>', site.client.get(ADDRESS).text)
+    assert found
+    assert found.group(1) == f"/desk/article?id={article_id}"
+    page = site.client.get(found.group(1))
+    assert page.status_code == 200
+    token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+    assert token
+    form = {"form_token": token.group(1), "article_id": article_id, "slot": "1", "hours": "1"}
+    done = site.client.post(f"{ADDRESS}/pin", data=form)
+    assert (done.status_code, done.location) == (303, found.group(1))
+    page = site.client.get(done.location)
+    assert "Pinned at place 1" in page.text
+    back = re.search(r'name="back" value="([^"]+)"', page.text)
+    assert back
+    assert back.group(1) == found.group(1)
+
+
+def test_a_pin_of_a_section_that_no_article_has_says_so(site: Site) -> None:
+    site.publish(4)
+    send(site, "pin", "a1", slot="1", hours="1", section="Section-1")
+    assert "No article has the section" not in page_of(site, "a1")
+    send(site, "pin", "a1", slot="1", hours="1", section="Sprot")
+    assert "No article has the section Sprot now." in page_of(site, "a1")
+
+
+def test_a_pin_whose_section_holds_control_characters_is_refused_beside_its_field(
+    site: Site,
+) -> None:
+    site.publish(2)
+    answer = send(site, "pin", "a1", slot="1", hours="1", section="ne\x00ws")
+    assert answer.status_code == 422
+    assert re.search(r'id="pin-section-error">It must hold no control characters', answer.text)
