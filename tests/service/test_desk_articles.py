@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from feed.domain import format_time
+from feed.service.article_numbers import chance_words
 from feed.service.article_previews import with_pin
 from feed.service.desk.article_forms import read_pin
 from tests.service.conftest import NOW, Site, ids_of
@@ -267,3 +268,34 @@ def test_a_pin_whose_section_holds_control_characters_is_refused_beside_its_fiel
     answer = send(site, "pin", "a1", slot="1", hours="1", section="ne\x00ws")
     assert answer.status_code == 422
     assert re.search(r'id="pin-section-error">It must hold no control characters', answer.text)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "words"),
+    [
+        (1.0, "as good as certain"),
+        (0.5, "about 1 in 2"),
+        (0.0123, "about 1 in 81"),
+        (1.234e-5, "about 1 in 81,000"),
+        (1e-12, "less than 1 in 1,000,000,000"),
+    ],
+)
+def test_a_chance_is_said_in_words(p_value: float, words: str) -> None:
+    assert chance_words(p_value) == words
+
+
+def test_why_an_article_does_not_trend_is_said_without_mathematics(site: Site) -> None:
+    site.publish(30)
+    clicks = [
+        {"event_id": f"e{n}-{a}", "user_id": f"u{n}", "article_id": f"a{a}", "kind": "click"}
+        for n in range(12)
+        for a in range(20)
+    ]
+    site.send(*clicks)
+    site.work()
+    page = " ".join(page_of(site, "a3").split())
+    assert "about 12 readers counted" in page
+    assert "the chance of so many must be under 1 in 100,000" in page
+    assert "1e-05" not in page
+    quiet = page_of(site, "a25")
+    assert "at least 10 readers are needed, and it had next to none" in quiet

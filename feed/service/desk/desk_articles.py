@@ -14,6 +14,7 @@ from feed.catalogue.boosting import remove_boost, set_boost
 from feed.catalogue.decisions import Editor, article_subject
 from feed.catalogue.pinning import SUBJECT, add_pin, present_pins, remove_pins
 from feed.domain import Article, InvalidInputError, check_id
+from feed.features.trend_tests import TrendTests
 from feed.service.article_numbers import (
     WINDOWS,
     ArticleNumbers,
@@ -46,6 +47,7 @@ from feed.service.services import Services, current_services
 from feed.service.snapshot import LiveSnapshot
 from feed.service.unknown_names import hints_for_pins
 from feed.storage.records import AuditEntry, StoredArticle
+from feed.worker.publication import TREND_TESTS_BLOB
 
 pages = desk_blueprint("articles")
 ADDRESS = "/desk/articles"
@@ -272,7 +274,7 @@ def show_page(
         "preview": None,
         "asked_places": False,
         "places": None,
-        **_known(row, snapshot, now),
+        **_known(row, snapshot, services),
         **more,
     }
     return render(
@@ -289,16 +291,18 @@ def show_page(
     )
 
 
-def _known(row: int, snapshot: LiveSnapshot, now: float) -> dict[str, Any]:
+def _known(row: int, snapshot: LiveSnapshot, services: Services) -> dict[str, Any]:
     """Return what the snapshot knows of an article; it may not know a very new one yet."""
     pool = snapshot.view.pool
     if not 0 <= row < pool.size:
-        return {"numbers": None, "trend": None, "standings": [], "leader": ""}
-    rows = np.array([row])
+        return {"numbers": None, "trend": None, "standings": [], "leader": "", "is_labelled": False}
+    rows, now = np.array([row]), services.clock()
+    tests = services.store.read_blob(TREND_TESTS_BLOB)
     leader = pool.leader_of(row)
     return {
         "numbers": numbers_of(rows, snapshot, now)[0],
-        "trend": account_for_trend(row, snapshot, now),
+        "trend": account_for_trend(row, snapshot, TrendTests.from_bytes(tests) if tests else None),
+        "is_labelled": bool(snapshot.trending.labelled(rows)[0]),
         "standings": standings_of(rows, snapshot, now)[0],
         "leader": pool.ids.ids[leader] if leader != row else "",
     }
