@@ -6,15 +6,12 @@ import math
 from dataclasses import dataclass
 
 from feed.arrays import Rows
-from feed.features.counters import HALF_LIVES_S
 from feed.features.surprise import TrendingRules
 from feed.features.trend_tests import TrendTest, TrendTests
 from feed.service.snapshot import LiveSnapshot
 
 NOW, HOURS_3, DAY = 0, 1, 3
 """Columns of the counters that the desk shows: half-lives of 30 minutes, 2 hours and 24 hours."""
-WINDOWS = tuple(round(HALF_LIVES_S[column] / math.log(2) / 60) for column in (NOW, HOURS_3, DAY))
-"""The lengths of the windows that these decayed counts stand for, minutes: 43, 173 and 2,078."""
 RULES = TrendingRules()
 LEAST_CHANCE = 1e-9
 """Smaller probabilities say nothing more to anybody."""
@@ -25,11 +22,10 @@ class ArticleNumbers:
     """What readers did with one article.
 
     Attributes:
-        readers: distinct readers in the last 43 minutes, 3 hours and 35 hours, about: decayed
-            counts.
+        readers: distinct readers, each of whom counts half after 30 minutes, 2 hours and a day.
         all_readers: distinct readers since the beginning.
-        shown: times it came into readers' view in the last 35 hours, about.
-        clicked: clicks that answered such a showing, in the same time.
+        shown: times it came into readers' view, each half after a day.
+        clicked: clicks that answered such a showing, weighted alike.
         likes: likes of all readers.
         dislikes: dislikes of all readers.
     """

@@ -201,6 +201,27 @@ def test_clicks_are_compared_with_those_of_the_same_places(site: Site) -> None:
     assert "stood in 12 pages of feeds" in page.text
 
 
+def test_the_list_compares_clicks_with_those_of_the_same_places(site: Site) -> None:
+    site.publish(5)
+    for n in range(12):
+        feed = site.feed(f"r{n}")
+        site.send(click_of(feed, f"r{n}", ids_of(feed)[0]))
+    for minute in range(1, 20):
+        site.worker.tick(site.clock.now + 60 * minute)
+    page = site.client.get(ADDRESS).text
+    assert "Compare clicks at the same places" in page
+    address = re.search(r'hx-get="(/desk/articles[^"]*places=yes)"', page)
+    assert address
+    answer = site.client.get(address.group(1).replace("&amp;", "&")).text
+    clicks = re.findall(r'data-label="Clicks, of usual">(?:<[^>]+>)([^<]+)<', answer)
+    assert len(clicks) == 5
+    assert any(re.match(r"\d\.\d", text) for text in clicks)
+    assert "too few" in clicks
+    again = site.client.get(ADDRESS).text
+    assert re.findall(r'data-label="Clicks, of usual">(?:<[^>]+>)([^<]+)<', again) == clicks
+    assert "Readers, last hour" in again
+
+
 def click_of(feed: dict[str, Any], user_id: str, article_id: str) -> dict[str, Any]:
     return {
         "event_id": f"click-{user_id}",

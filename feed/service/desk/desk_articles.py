@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -13,10 +14,10 @@ from flask import Response, g, redirect, request
 from feed.catalogue.boosting import remove_boost, set_boost
 from feed.catalogue.decisions import Editor, article_subject
 from feed.catalogue.pinning import SUBJECT, add_pin, present_pins, remove_pins
-from feed.domain import Article, InvalidInputError, check_id
+from feed.domain import Article, ConflictError, InvalidInputError, check_id
 from feed.features.trend_tests import TrendTests
+from feed.offline.place_clicks import PlaceClicks
 from feed.service.article_numbers import (
-    WINDOWS,
     ArticleNumbers,
     account_for_trend,
     numbers_of,
@@ -42,7 +43,7 @@ from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import article_address, desk_blueprint, render, say
 from feed.service.desk.undo import can_undo
 from feed.service.desk.visitors import Role, Visitor
-from feed.service.place_reading import read_place_clicks
+from feed.service.place_reading import Places, kept_place_clicks, read_place_clicks
 from feed.service.services import Services, current_services
 from feed.service.snapshot import LiveSnapshot
 from feed.service.unknown_names import hints_for_pins
@@ -76,6 +77,7 @@ class ArticleLine:
     numbers: ArticleNumbers
     trend: float
     address: str
+    places: PlaceClicks
 
 
 @pages.get(ADDRESS)
@@ -87,11 +89,18 @@ def show_articles() -> Response:
     search, start = _search(), _start()
     found = find_articles(search, snapshot, now, start, PAGE)
     pool = snapshot.view.pool
+    is_known, places = kept_place_clicks(services.settings, now)
+    if not is_known and "places" in request.args:
+        with suppress(ConflictError):  # somebody else's question; the page asks again
+            places, is_known = read_place_clicks(services.settings, now), True
     return render(
         "desk/articles.html",
         room="articles",
         search=search,
-        lines=_lines(services, snapshot, found.rows, now),
+        lines=_lines(services, snapshot, found.rows, now, places or {}),
+        places_known=is_known,
+        has_places=places is not None,
+        with_places=_address(start, places="yes"),
         total=found.total,
         start=start,
         newer=_address(max(start - PAGE, 0)) if start else "",
@@ -100,7 +109,6 @@ def show_articles() -> Response:
         sources=sorted(pool.sources.ids),
         standings=list(ArticleStanding),
         orders=list(ArticleOrder),
-        windows=WINDOWS,
         marks=MARKS,
         named=_named,
     )
@@ -125,7 +133,8 @@ def _show(article_id: str) -> Response:
     if "places" not in request.args:
         return show_page(article_id)
     check_id("article_id", article_id)
-    places = read_place_clicks(services.settings, article_id, services.clock())
+    every = read_place_clicks(services.settings, services.clock())
+    places = None if every is None else every.get(article_id, PlaceClicks())
     return show_page(article_id, asked_places=True, places=places)
 
 
@@ -283,7 +292,6 @@ def show_page(
         status=422 if error else 200,
         durations=DURATIONS,
         factors=FACTORS,
-        windows=WINDOWS,
         marks=MARKS,
         can_undo=can_undo,
         address=article_address(article_id),
@@ -309,7 +317,7 @@ def _known(row: int, snapshot: LiveSnapshot, services: Services) -> dict[str, An
 
 
 def _lines(
-    services: Services, snapshot: LiveSnapshot, found: list[int], now: float
+    services: Services, snapshot: LiveSnapshot, found: list[int], now: float, places: Places
 ) -> list[ArticleLine]:
     rows = np.array(found, np.int64)
     ids = [snapshot.view.pool.ids.ids[row] for row in found]
@@ -322,7 +330,12 @@ def _lines(
     )
     return [
         ArticleLine(
-            stored.article, standings, numbers, trend, article_address(stored.article.article_id)
+            stored.article,
+            standings,
+            numbers,
+            trend,
+            article_address(stored.article.article_id),
+            places.get(stored.article.article_id, PlaceClicks()),
         )
         for stored, standings, numbers, trend in facts
         if stored is not None
@@ -352,9 +365,10 @@ def _start() -> int:
     return int(text) if text.isdecimal() and len(text) < 7 else 0
 
 
-def _address(start: int) -> str:
-    kept = {name: text for name, text in request.args.items() if text and name != "start"}
-    return f"{ADDRESS}?{urlencode({**kept, 'start': start})}"
+def _address(start: int, **more: str) -> str:
+    known = {"start", "places"}
+    kept = {name: text for name, text in request.args.items() if text and name not in known}
+    return f"{ADDRESS}?{urlencode({**kept, 'start': start, **more})}"
 
 
 def _editor() -> Editor:
