@@ -24,6 +24,7 @@ from feed.worker.publication import (
     DELTAS_KEPT,
     SIGNALS_BLOB,
     START,
+    TREND_TESTS_BLOB,
     TRENDING_BLOB,
     Publication,
 )
@@ -137,6 +138,8 @@ class SignalsPublisher:
             )
             self._state = state
             self._store.write_blob(TRENDING_BLOB, state.to_bytes())
+            if (tests := self._detector.tests()) is not None:
+                self._store.write_blob(TREND_TESTS_BLOB, tests.to_bytes())
         self._uncheckpointed += counted
         if self._checkpoint_is_due(now):
             self._checkpoint(now)

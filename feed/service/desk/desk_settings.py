@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 from flask import Response, g, redirect, request
 
@@ -14,6 +16,7 @@ from feed.catalogue.ranking_changes import (
     read_wanted,
     undo_ranking_change,
 )
+from feed.config import RankingConfig
 from feed.domain import ConflictError, InvalidInputError
 from feed.editorial.editorial import RANKING, editorial_from_store
 from feed.experiments.design.design_rules import SHARED_SETTINGS
@@ -29,14 +32,25 @@ from feed.service.desk.setting_words import (
 )
 from feed.service.desk.undo import ADMIN_ONLY, UNDOERS
 from feed.service.desk.visitors import Role, Visitor
-from feed.service.previews import Preview
+from feed.service.previews import (
+    BATCH,
+    Preview,
+    PreviewCount,
+    count_changes,
+    hours_since,
+)
+from feed.service.request_replay import REQUESTS, START, ReplayPlace
 from feed.service.services import Services, current_services
 from feed.service.setting_lines import SettingLine, setting_lines
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("settings")
 ADDRESS = "/desk/settings"
-NOT_SETTINGS = frozenset({"form_token", "version"})
+SO_FAR = "so_far"
+"""Field of a form with what earlier batches of a preview found."""
+SO_FAR_S = 3600
+PURPOSE = "settings-preview"
+NOT_SETTINGS = frozenset({"form_token", "version", SO_FAR, "rest"})
 """Fields of the forms that are no settings."""
 SECTIONS = 8
 """Sections that a preview compares, the largest first."""
@@ -63,29 +77,74 @@ def preview_settings() -> Response:
         return redirect(ADDRESS, 303)  # type: ignore[return-value]
     try:
         wanted = read_wanted(present, nested(patch))
+        found = _next_batch(services, present.config, wanted.config)
     except InvalidInputError as error:
         return _page(given, error)
-    before, after = snapshot.with_ranking(present.config), snapshot.with_ranking(wanted.config)
+    except ConflictError as error:  # somebody else's preview; what was filled in stays
+        say(f"{error}".capitalize() + ".", is_error=True)
+        return _page(given)
     moves = [
         (title_of(n), n, *(value_text(n, value_of(one.config, n)) for one in (present, wanted)))
         for n in patch
     ]
-    try:
-        found = services.previews.preview(before, after)
-    except ConflictError as error:  # somebody else's preview; what was filled in stays
-        say(f"{error}".capitalize() + ".", is_error=True)
-        return _page(given)
     return render(
         "desk/settings_preview.html",
         room="settings",
         moves=moves,
         fields={name: given[name] for name in patch},
         version=editorial.versions.get(RANKING, 0),
-        lines=preview_lines(found),
-        rows=preview_rows(found),
         unseen=[title_of(name) for name in sorted(SHARED_SETTINGS & patch.keys())],
         running=[experiment.name for experiment in snapshot.experiments],
+        **found,
     )
+
+
+@pages.post(f"{ADDRESS}/preview/more")
+@desk_page(Role.ADMIN)
+def preview_more_settings() -> Response:
+    """Return what a change would do after one more batch, for which the page of it asks."""
+    services = current_services()
+    editorial = editorial_from_store(services.store.read_editorial())
+    present = put_in_force(services.settings.ranking, editorial.ranking)
+    given = _given()
+    wanted = read_wanted(present, nested(_as_patch(given)))
+    found = _next_batch(services, present.config, wanted.config)
+    return render("desk/settings_found.html", room="settings", fields=given, **found)
+
+
+def _next_batch(
+    services: Services, present: RankingConfig, wanted: RankingConfig
+) -> dict[str, Any]:
+    """Rank one more batch of recorded requests; return what its template needs.
+
+    What earlier batches found travels with the page, signed, so that any web process can go on.
+
+    Raises:
+        InvalidInputError: what the page sent back is not what a preview gave it.
+        ConflictError: another preview is being made.
+    """
+    snapshot, now = services.snapshot, services.clock()
+    place, counted = START, PreviewCount()
+    if text := request.form.get(SO_FAR, ""):
+        held = services.desk.unsign(text, SO_FAR_S, PURPOSE)
+        if held is None:
+            raise InvalidInputError(SO_FAR, "must come from a preview of the last hour")
+        place, counted = ReplayPlace(**held["place"]), PreviewCount.from_json(held["counted"])
+    ranked = services.previews.rank_again(
+        snapshot.with_ranking(present),
+        snapshot.with_ranking(wanted),
+        place=place,
+        count=REQUESTS if "rest" in request.form else BATCH,
+    )
+    counted += count_changes(ranked.pairs, snapshot, now)
+    found = counted.to_preview(hours_since(ranked.place, now))
+    kept = {"place": asdict(ranked.place), "counted": counted.to_json()}
+    return {
+        "place": ranked.place,
+        "lines": preview_lines(found),
+        "rows": preview_rows(found),
+        "so_far": services.desk.sign(kept, PURPOSE),
+    }
 
 
 @pages.post(ADDRESS)
@@ -99,7 +158,7 @@ def apply_settings() -> Response:
         entry = change_ranking(
             services.store,
             services.settings.ranking,
-            nested({name: wire_text(name, text) or None for name, text in given.items()}),
+            nested(_as_patch(given)),
             now=services.clock(),
             by=visitor.name,
             version=int(version[:9]) if version.isdecimal() else None,
@@ -189,14 +248,19 @@ def _given() -> dict[str, str]:
     }
 
 
+def _as_patch(given: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the fields of a form as the API takes them; an empty one takes a change back."""
+    return {name: wire_text(name, text) or None for name, text in given.items()}
+
+
 def _changed(given: Mapping[str, str], lines: list[SettingLine]) -> dict[str, str | None]:
-    """Return what a form changes, as the API takes it; an empty field takes a change back."""
+    """Return what a form changes, as the API takes it."""
     held = {line.name: line for line in lines}
-    changed: dict[str, str | None] = {}
-    for name, text in given.items():
-        line = held.get(name)
-        if line is None or text.lower() != value_text(name, line.value):
-            changed[name] = wire_text(name, text) or None
+    changed = {
+        name: text
+        for name, text in _as_patch(given).items()
+        if name not in held or given[name].lower() != value_text(name, held[name].value)
+    }
     return {n: v for n, v in changed.items() if v is not None or n not in held or held[n].change}
 
 

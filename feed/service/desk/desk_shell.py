@@ -100,6 +100,7 @@ def render(template: str, *, room: str, status: int = 200, **data: Any) -> Respo
         here=_present_address,
         format_time=format_time,
         in_path=in_path,
+        article_address=article_address,
         time_ago=_time_ago,
         begin_sentence=begin_sentence,
         local_time=_local_time,
@@ -116,6 +117,16 @@ def render(template: str, *, room: str, status: int = 200, **data: Any) -> Respo
 def in_path(text: str) -> str:
     """Return a text as one step of an address: an id may hold slashes, dots and quotes."""
     return quote(text, safe="")
+
+
+def article_address(article_id: str) -> str:
+    """Return where the desk shows an article.
+
+    Browsers take the steps `.` and `..` out of an address, so these ids travel as a query.
+    """
+    if article_id in {".", ".."}:
+        return f"/desk/article?id={article_id}"
+    return f"/desk/articles/{in_path(article_id)}"
 
 
 def say(text: str, *, undo: AuditEntry | None = None, is_error: bool = False) -> None:
