@@ -34,7 +34,8 @@ def paths() -> list[str]:
     app = create_app(settings, RedisStore(settings), time.time)
     found = [path for method, path, _ in desk_rows(app) if method == "GET"]
     provider = {"/desk/sign-in/provider", "/desk/sign-in/done"}
-    return [re.sub(r"{\w+}", "a0", path) for path in found if path not in provider]
+    one = {"/desk/article": "/desk/article?id=."}
+    return [re.sub(r"{\w+}", "a0", one.get(path, path)) for path in found if path not in provider]
 
 
 @pytest.fixture(scope="module")

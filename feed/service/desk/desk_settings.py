@@ -180,9 +180,13 @@ def preview_lines(found: Preview) -> list[str]:
         return ["No feed was asked for in the last 24 hours, so there is nothing to compare."]
     hours = math.ceil(found.hours)
     requests = "request" if found.requests == 1 else "requests"
+    were = "was" if found.requests == 1 else "were"
     span = "hour" if hours <= 1 else f"{hours} hours"
     return [
-        f"{found.requests} {requests} of the last {span} ranked again: now, and after the change.",
+        (
+            f"{found.requests} {requests} of the last {span} {were} ranked again:"
+            " as now, and after the change."
+        ),
         (
             f"In {100 * found.changed:.0f} % of the feeds, the first ten articles change;"
             f" {100 * found.replaced:.0f} % of the articles there are new."
