@@ -213,12 +213,12 @@ def test_the_list_compares_clicks_with_those_of_the_same_places(site: Site) -> N
     address = re.search(r'hx-get="(/desk/articles[^"]*places=yes)"', page)
     assert address
     answer = site.client.get(address.group(1).replace("&amp;", "&")).text
-    clicks = re.findall(r'data-label="Clicks, of usual">(?:<[^>]+>)([^<]+)<', answer)
+    clicks = re.findall(r'data-label="Clicks against usual">(?:<[^>]+>)([^<]+)<', answer)
     assert len(clicks) == 5
     assert any(re.match(r"\d\.\d", text) for text in clicks)
     assert "too few" in clicks
     again = site.client.get(ADDRESS).text
-    assert re.findall(r'data-label="Clicks, of usual">(?:<[^>]+>)([^<]+)<', again) == clicks
+    assert re.findall(r'data-label="Clicks against usual">(?:<[^>]+>)([^<]+)<', again) == clicks
     assert "Readers, last hour" in again
 
 

@@ -18,6 +18,7 @@ from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 from tests.service.conftest import NOW, Clock, Site
 from tests.service.test_desk_access import sign_in, token_of
+from tests.service.test_followers import Failing
 
 PARTS = {
     "/desk/now/day",
@@ -82,3 +83,14 @@ def test_signing_out_ends_the_session_of_the_browser_and_says_what_it_cannot_end
     assert lonely.client.get("/desk").status_code == 303
     lonely.client.set_cookie("feed_desk", cookie.value, path="/")
     assert lonely.client.get("/desk").status_code == 200, "people must see what is wrong"
+
+
+def test_one_slow_answer_of_the_store_is_no_outage(store: RedisStore, settings: Settings) -> None:
+    slow = Failing(store)
+    app = create_app(settings, slow, Clock(NOW))  # type: ignore[arg-type]
+    app.extensions["feed"].keeper.refresh()
+    slow.failing = "ping"
+    page = app.test_client().get("/desk/audit")
+    assert slow.failing is None, "the store was asked"
+    assert page.status_code == 200
+    assert "The store does not answer" not in page.text
