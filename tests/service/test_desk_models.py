@@ -23,6 +23,7 @@ from feed.models.schema import FEATURES
 from feed.models.trainer_lock import one_trainer
 from feed.models.training_runs import list_runs, recorded_run
 from feed.service.drift import compare_features, known_bins
+from feed.service.request_replay import KEPT_S
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 from tests.service.conftest import NOW, Clock, Site
@@ -280,7 +281,7 @@ def test_too_few_requests_or_days_give_no_verdict(registry: ModelRegistry, site:
     page = site.client.get("/desk/models/drift").text
     assert "Too few requests to tell: there were 49 in the last 24 hours" in page
     site.feed("r49")
-    site.clock.now += 61
+    site.clock.now += KEPT_S + 1
     told = site.client.get("/v1/models/drift").json
     assert "the model learnt from 42 hours" in told["verdict"]
     assert {one["word"] for one in told["features"]} == {"unclear"}
