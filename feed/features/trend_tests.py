@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import orjson
 
@@ -39,6 +40,9 @@ class TrendTest:
     waits_since: float | None
 
 
+_VALUES = attrgetter(*(field.name for field in fields(TrendTest)))
+
+
 @dataclass(frozen=True, slots=True)
 class TrendTests:
     """The tests of one judgement, those of the most read articles; `at` is epoch seconds."""
@@ -53,7 +57,7 @@ class TrendTests:
 
     def to_bytes(self) -> bytes:
         """Return it as JSON."""
-        rows = [astuple(test) for test in self.tests]
+        rows = [_VALUES(test) for test in self.tests]
         return orjson.dumps({"at": self.at, "minutes": self.window_minutes, "tests": rows})
 
     @classmethod

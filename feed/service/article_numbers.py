@@ -100,7 +100,8 @@ def account_for_trend(row: int, snapshot: LiveSnapshot, tests: TrendTests | None
     elif tests is None:
         verdict = "The worker has not judged yet what trends."
     else:
-        verdict = _verdict(test, tests.at)
+        labels = sum(one.labelled for one in snapshot.trending.entries)
+        verdict = _verdict(test, tests.at, labels)
     if tests is None:
         return TrendAccount(verdict=verdict)
     return TrendAccount(
@@ -108,8 +109,8 @@ def account_for_trend(row: int, snapshot: LiveSnapshot, tests: TrendTests | None
     )
 
 
-def _verdict(test: TrendTest | None, at: float) -> str:
-    """Return the verdict on an article without the label."""
+def _verdict(test: TrendTest | None, at: float, labels: int) -> str:
+    """Return the verdict on an article without the label, which so many others carry."""
     needed = f"at least {RULES.min_readers:g} readers are needed"
     if test is None:
         return f"It does not trend: {needed}, and it had next to none."
@@ -118,6 +119,10 @@ def _verdict(test: TrendTest | None, at: float) -> str:
             return (
                 f"It meets the rule, and gets the label if it still does after {RULES.settle_s:g}"
                 " seconds: its readers come from networks that nobody vouches for."
+            )
+        if labels < RULES.max_labels:
+            return (
+                "It met the rule at this test. Look again in a few seconds: its label is changing."
             )
         return (
             f"It meets the rule, but {RULES.max_labels} stronger articles carry the label, and more"

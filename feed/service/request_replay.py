@@ -63,7 +63,7 @@ START = ReplayPlace()
 
 
 class RecordedRequests:
-    """The newest requests of the installation, read again after a minute.
+    """The newest requests of the installation, read again after two minutes.
 
     Args:
         settings: Where the archive is.
@@ -117,7 +117,7 @@ class RecordedRequests:
 
 
 class RequestReplay:
-    """Goes through recorded requests for one caller at a time, and rests as long as it works.
+    """Goes through recorded requests for one caller at a time, and rests half as long as it works.
 
     Args:
         requests: The recorded requests.

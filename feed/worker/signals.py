@@ -45,6 +45,7 @@ CHECKPOINT_SHARE = 0.05
 """Part of the worker's time that checkpoints may take; large ones are made less often."""
 
 TRENDING_SECONDS = 1.0
+TREND_TESTS_SECONDS = 10.0
 STILL_READ = 0.5
 """Decayed readers (half-life one day) from which an old article stays in the catalogue."""
 
@@ -87,7 +88,7 @@ class SignalsPublisher:
         self._checkpointed: dict[int, str] = {}
         self._last_delta = self._checkpoint_delta = START
         self._unsent: list[bytes] = []  # deltas that the store refused are sent again
-        self._checkpoint_at = self._trending_at = float("-inf")
+        self._checkpoint_at = self._tests_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
         self._uncheckpointed = self._bytes = 0
         self._base = self._ranking = ranking
@@ -138,12 +139,19 @@ class SignalsPublisher:
             )
             self._state = state
             self._store.write_blob(TRENDING_BLOB, state.to_bytes())
-            if (tests := self._detector.tests()) is not None:
-                self._store.write_blob(TREND_TESTS_BLOB, tests.to_bytes())
+            self._write_trend_tests(now)
         self._uncheckpointed += counted
         if self._checkpoint_is_due(now):
             self._checkpoint(now)
         return counted
+
+    def _write_trend_tests(self, now: float) -> None:
+        """Keep the tests for the desk; seldom, because they are many and nothing waits for them."""
+        if 0 <= now - self._tests_at < TREND_TESTS_SECONDS:
+            return
+        if (tests := self._detector.tests()) is not None:
+            self._tests_at = now
+            self._store.write_blob(TREND_TESTS_BLOB, tests.to_bytes())
 
     def stop(self, now: float) -> None:
         """Publish a last checkpoint, so that the next run need not count anything again."""
