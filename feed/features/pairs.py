@@ -89,7 +89,7 @@ class PairTable:
         """Return the neighbours of `rows`: their rows, decayed weights times a factor, and whose.
 
         The last is the place in `rows`. Neighbours are not summed: the same one may come from
-        several rows.
+        several rows, and more than once from a row whose pairs wait.
         """
         if self._landmark is None or not len(rows):
             return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
@@ -97,11 +97,11 @@ class PairTable:
         others, places = listed.astype(np.int64), np.repeat(np.arange(len(rows)), sizes)
         of, waiting = self._waiting_for(rows)
         if len(of):
-            others, weights, places = self._summed(
-                np.concatenate([others, waiting["other"]]),
-                np.concatenate([weights, waiting["weight"]]),
-                np.concatenate([places, of]),
-            )
+            others = np.concatenate([others, waiting["other"]])
+            weights = np.concatenate([weights, waiting["weight"]])
+            places = np.concatenate([places, of])
+            if np.bincount(places).max() > self._limit:
+                others, weights, places = self._summed(others, weights, places)
         weights *= (factors * 2.0 ** ((self._landmark - now) / self._half_life_s))[places]
         return others, weights, places
 
