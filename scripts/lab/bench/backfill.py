@@ -36,7 +36,7 @@ from feed.worker.signals import RECORDS_PER_READ
 from lab.bench.load import Load, run_load
 from lab.bench.service import feed_requests, serving
 from lab.bench.serving import new_site
-from lab.bench.worker import measure_worker, measure_writing, new_store
+from lab.bench.worker import counts_everything, measure_worker, measure_writing, new_store
 from lab.bench.world import Site
 
 WINDOW_S = 5 * DAY_S
@@ -123,7 +123,7 @@ def measure_feeds(articles: int, clicks: int, readers: int) -> dict[str, float]:
         with closing(
             RedisStore(replace(settings, redis_url=url, store_timeout_ms=10_000))
         ) as store:
-            while writer.is_alive() or any(store.stream_lengths()):
+            while writer.is_alive() or not counts_everything(store):
                 busy.append(run_load(settings.port, feeds, concurrency=1, seconds=2.0))
         writer.join()
         took_s = time.perf_counter() - begun
