@@ -125,8 +125,10 @@ class SignalsPublisher:
     def tick(self, now: float) -> int:
         """Count what is new, publish what changed; return the number of records counted."""
         counted, events = self._read_streams()
-        if counted:  # served feeds change no counter: their delta holds the new position alone
-            self._unsent.append(self.signals.delta() if events else b"")
+        if events or self.signals.has_changes:
+            self._unsent.append(self.signals.delta())
+        elif counted:  # served feeds change no counter: their delta holds the new position alone
+            self._unsent.append(b"")
         while self._unsent:
             self._publish_delta(self._unsent[0], now)
             del self._unsent[0]
