@@ -32,6 +32,7 @@ from feed.models.training_runs import DRY, PUBLISHED, REFUSED, RunRecorder, reco
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
 from feed.offline.gate import GateVerdict, judge
+from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.training import hold_out, train
 from feed.setting_fields import check_ranges, override
@@ -312,6 +313,8 @@ def print_verdict(console: Console, verdict: GateVerdict, version: str) -> None:
         (f"candidate {version}", verdict.candidate),
         (verdict.against, verdict.other),
         ("difference", verdict.difference),
+        (CLICKS_BY_AGE, verdict.rival),
+        ("lead of the candidate over that", verdict.lead),
     ):
         table.add_row(name, *_numbers(found))
     console.print(table)

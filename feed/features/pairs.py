@@ -158,7 +158,7 @@ class PairTable:
         """Return the waiting pairs of rows, and the place of each pair's article among the rows."""
         pending = self._pending[: self._waiting]
         wanted = np.zeros(len(self._ids), np.bool_)
-        wanted[rows[rows >= 0]] = True
+        wanted[rows[(rows >= 0) & (rows < len(wanted))]] = True
         entries = pending[wanted[pending["row"]]]
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]

@@ -16,7 +16,7 @@ from feed.documents.document import (
     Listing,
     Section,
 )
-from feed.offline.methods import MODEL
+from feed.offline.methods import MODEL, SERVED
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.scorebook import ScoreBook
 
@@ -29,6 +29,8 @@ _CHARTED = {"slate": "auc", "pool": "ndcg@10", "sources": "recall@100 of the poo
 """The metric of each protocol that is drawn."""
 
 _SLICED = {"slate": "auc", "pool": "ndcg@10"}
+_LEADER = {"slate": MODEL, "pool": SERVED}
+"""What is compared with every other method, list by list."""
 
 
 def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
@@ -45,6 +47,11 @@ def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
         for p, metric in _SLICED.items()
         if protocols[p]
     }
+    leads = {
+        p: {name: _finite(asdict(i)) for name, i in metrics.leads(p, _LEADER[p], metric).items()}
+        for p, metric in _SLICED.items()
+        if protocols[p]
+    }
     lists = {
         "pool_articles_mean": _mean(book.pool_sizes),
         "candidates_mean": _mean(book.candidate_counts),
@@ -52,6 +59,7 @@ def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "settings": settings,
         "protocols": {p: found for p, found in protocols.items() if found},
+        "leads": leads,
         "slices": slices,
         "spread": {name: s.summary() for name, s in book.spreads.items() if protocols["pool"]},
         "lists": lists,
@@ -76,6 +84,12 @@ def evaluation_document(report: dict[str, Any]) -> Document:
         first = "source" if protocol == "sources" else "method"
         blocks = (*_figure(methods, metric), _metrics_table(first, methods))
         sections.append(Section(_TITLES[protocol], protocol.capitalize(), protocol, blocks))
+    for protocol, leads in report["leads"].items():
+        metric, leader = _SLICED[protocol], _LEADER[protocol]
+        rows = [(name, _cell(found), str(found["n"])) for name, found in leads.items()]
+        table = DataTable(("method", f"lead in {metric}", "lists"), rows)
+        heading = f"How far the {leader} is ahead, list by list: {protocol}"
+        sections.append(Section(heading, "Lead", f"{protocol}-lead", [table]))
     for protocol, slices in report["slices"].items():
         metric, title = _SLICED[protocol], f"{protocol.capitalize()} by slice"
         wrapped = {name: {metric: found} for name, found in slices.items()}

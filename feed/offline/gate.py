@@ -15,6 +15,7 @@ from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.event_log import EventLog
 from feed.offline.held_out import HeldOutNotes
+from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import TimeSpan
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
@@ -29,13 +30,15 @@ DAY_ONE = "the day-one weights"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Pool nDCG@10 per list, f64 [n], of a model and of the day-one weights; `users` int64 [n].
+    """Pool nDCG@10 per list, f64 [n], of a model and of two others; `users` int64 [n].
 
-    Both order the same candidates. `notes` is what else was seen (see `HeldOutNotes`).
+    The others are the day-one weights and the simple rival, `CLICKS_BY_AGE`. All order the same
+    candidates. `notes` is what else was seen (see `HeldOutNotes`).
     """
 
     model: Floats
     day_one: Floats
+    rival: Floats
     users: Integers
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -44,9 +47,10 @@ class Measured:
 class GateVerdict:
     """What the gate found. `difference` is candidate less other in pool nDCG@10, paired.
 
-    `against` is the live version, or `DAY_ONE` where none is live. `better` says that the
-    whole interval of the difference lies above zero. `notes` is what else was seen of the candidate
-    (see `HeldOutNotes`); the manifest has it beside the verdict.
+    `against` is the live version, or `DAY_ONE` where none is live. `better` says that the whole
+    interval of the difference lies above zero. `rival` is the simple rival and `lead` the candidate
+    less that, paired; they decide nothing, because the rival does not serve. `notes` is what else
+    was seen of the candidate (see `HeldOutNotes`); the manifest has it beside the verdict.
     """
 
     passed: bool
@@ -54,6 +58,8 @@ class GateVerdict:
     candidate: MeanEstimate
     other: MeanEstimate
     difference: MeanEstimate
+    rival: MeanEstimate
+    lead: MeanEstimate
     against: str
     margin: float
     window: TimeSpan
@@ -75,6 +81,8 @@ class GateVerdict:
             "against": self.against,
             "difference": _known(self.difference),
             "better": self.better,
+            "rival": {"name": CLICKS_BY_AGE, **_known(self.rival)},
+            "lead": _known(self.lead),
             "margin": self.margin,
             "window": [format_time(self.window.start), format_time(self.window.end)],
         }
@@ -134,6 +142,8 @@ def judge(
         candidate=bootstrap_mean(found.model, found.users),
         other=bootstrap_mean(other, found.users),
         difference=difference,
+        rival=bootstrap_mean(found.rival, found.users),
+        lead=bootstrap_mean(found.model - found.rival, found.users),
         against=against,
         margin=margin,
         window=window,
@@ -173,7 +183,7 @@ def measure(
     *,
     most_lists: int = MAX_LISTS,
 ) -> Measured:
-    """Return how well a model, and the day-one weights, order the clicked lists of a window.
+    """Return how well a model and what it is compared with order the clicked lists of a window.
 
     Of more than `most_lists` lists, every n-th is measured.
     """
@@ -193,13 +203,14 @@ def measure(
     return Measured(
         model=np.array(evaluator.model, np.float64),
         day_one=np.array(evaluator.day_one, np.float64),
+        rival=np.array(evaluator.rival, np.float64),
         users=np.array(evaluator.users, np.int64),
         notes=evaluator.notes.to_json(),
     )
 
 
 class _GateEvaluator:
-    """Scores each list at once, by one model and by the day-one weights, and keeps the numbers."""
+    """Scores each list at once, by one model and what it is compared with; keeps the numbers."""
 
     def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:
         self._day_one = LinearRanker(ranking.weights)
@@ -209,12 +220,14 @@ class _GateEvaluator:
         self.users: list[int] = []
         self.model: list[float] = []
         self.day_one: list[float] = []
+        self.rival: list[float] = []
 
     def add_pool(self, entry: PoolList) -> None:
         scores = self._ranker.score(entry.features)
         self.notes.add(entry, scores)
-        self.model.append(_ndcg(scores, entry))
-        self.day_one.append(_ndcg(self._day_one.score(entry.features), entry))
+        self.model.append(_ndcg(scores * entry.factors, entry))
+        self.day_one.append(_ndcg(self._day_one.score(entry.features) * entry.factors, entry))
+        self.rival.append(_ndcg(clicks_by_age(entry.features), entry))
         self.users.append(entry.seen.user)
 
     def add_slate(self, entry: SlateList) -> None:
@@ -228,8 +241,7 @@ class _GateEvaluator:
 
 
 def _ndcg(scores: Floats, entry: PoolList) -> float:
-    served = scores * entry.factors
-    lists = sort_lists(served, entry.clicked, [len(entry.found.rows)], [float(len(entry.wanted))])
+    lists = sort_lists(scores, entry.clicked, [len(entry.found.rows)], [float(len(entry.wanted))])
     return float(ndcg_at(lists, 10)[0])
 
 

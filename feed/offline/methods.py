@@ -25,6 +25,10 @@ SIGNALS: dict[str, tuple[str, float]] = {
 }
 """Baselines: the feature that each is, and its sign. They see what the model sees, no more."""
 
+CLICKS_BY_AGE = "clicks, half-life 30 min / (age in h + 1)"
+"""The strongest simple rival. Half-life, exponent (1) and offset were chosen on EB-NeRD's training
+week among the half-lives that are counted."""
+
 
 def score_all(
     features: Matrix, ranker: LightGBMRanker | None, rng: np.random.Generator
@@ -42,5 +46,17 @@ def score_all(
         column = features[:, feature_index()[feature]]
         if not np.isnan(column).all():
             scores[name] = sign * np.nan_to_num(column.astype(np.float64))
+    scores[CLICKS_BY_AGE] = clicks_by_age(features)
     scores[RANDOM] = rng.random(len(features))
     return scores
+
+
+def clicks_by_age(features: Matrix) -> Floats:
+    """Return the score of `CLICKS_BY_AGE`, f64 [k].
+
+    It is the share of the site's clicks over 1 + hours since the article first came, as Hacker
+    News orders its front page but with clicks that decay.
+    """
+    clicks = features[:, feature_index()["clicks_30m"]].astype(np.float64)
+    ages = features[:, feature_index()["age_seen"]].astype(np.float64)
+    return np.nan_to_num(np.expm1(clicks) / np.exp(ages))

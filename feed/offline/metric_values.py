@@ -111,6 +111,17 @@ class MetricValues:
             for method in self.methods(protocol)
         }
 
+    def leads(self, protocol: str, method: str, metric: str) -> dict[str, MeanEstimate]:
+        """Return how far a method is ahead of each other one, list by list, over readers."""
+        if protocol not in self._facts:
+            return {}
+        users, own = self.facts(protocol).users, self.values(protocol, method, metric)
+        return {
+            other: bootstrap_mean(own - self.values(protocol, other, metric), users)
+            for other in self.methods(protocol)
+            if other != method
+        }
+
     def slices(self, protocol: str, method: str, metric: str) -> dict[str, MeanEstimate]:
         """Return a metric for cold and warm readers, new and old articles, and each day."""
         facts, values = self.facts(protocol), self.values(protocol, method, metric)

@@ -7,8 +7,9 @@ import numpy as np
 from feed.arrays import Floats, Rows
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Mode, Reason, Rung
-from feed.ranking.candidates import Candidates, first_eligible, popular_by, source_names, unite
+from feed.ranking.candidates import Candidates, first_eligible, source_names, unite
 from feed.ranking.context import RankingContext, build_impersonal_situation
+from feed.ranking.live_index import heat
 from feed.ranking.reasons import age_reason, popular_reason, trending_reason
 from feed.ranking.slate import Slate, StageTimer, Trace
 
@@ -35,9 +36,9 @@ def rank_latest(
 def rank_trending(
     context: RankingContext, config: RankingConfig, trace: Trace, timer: StageTimer
 ) -> Slate:
-    """Return what trends, best first; then the most read of the last hour; then the newest.
+    """Return what trends, best first; then what is read most for its age; then the newest.
 
-    Scores are 2 + the trending score, 1 + the share of the most read, and the freshness: they
+    Scores are 2 + the trending score, 1 + the share of the hottest, and the freshness: they
     tell the three parts apart and fall from each to the next.
     """
     situation = build_impersonal_situation(context, config)
@@ -45,21 +46,23 @@ def rank_trending(
     trace.note(eligible)
     proposals = {
         "trending": first_eligible(context.trending.ranked_rows, eligible.mask, size),
-        "popular_30m": popular_by(0)(context, situation, config, size),
+        "hot": first_eligible(situation.index.hot, eligible.mask, size),
         "fresh": eligible.rows[:size],
     }
     trace.proposed = {name: len(rows) for name, rows in proposals.items()}
     timer.done("candidates")
     union = _in_turn(unite(proposals, context.view.pool.size, 3 * size), proposals, size)
     rows, names = union.rows, list(proposals)
-    clicks = context.signals.counters.clicks(rows, context.request.now)[:, 0]
-    most = max(float(clicks.max(initial=0.0)), 1.0)
+    now = context.request.now
+    clicks = context.signals.counters.clicks(rows, now)[:, 0]
+    hot = heat(clicks, now - context.view.pool.fresh_at[rows])
     trends = union.bits >> names.index("trending") & 1
-    read = union.bits >> names.index("popular_30m") & 1
+    read = union.bits >> names.index("hot") & 1
+    hottest = max(float(hot[read > 0].max(initial=0.0)), 1.0)
     scores = np.where(
         trends,
         2 + context.trending.score(rows),
-        np.where(read, 1 + clicks / most, _freshness(context, rows)),
+        np.where(read, 1 + hot / hottest, _freshness(context, rows)),
     )
     timer.done("scoring")
     reasons = _trending_reasons(context, rows)

@@ -32,8 +32,9 @@ class LiveIndex:
     All are pool rows, best first. `newest` holds every live, published article, with `newest_at`
     the times from which their ages count; `live`, over the pool's rows, says which those are.
     `popular` has one order per half-life of the counters (articles without clicks left out),
-    `in_view` the articles most in readers' view in the last half hour, `underexposed` the young
-    ones that at most half as many as usual were shown. `expiring` have an expiry time. `searched`,
+    `hot` those by clicks of the shortest over 1 + their age in hours, `in_view` the articles most
+    in readers' view in the last half hour, `underexposed` the young ones that at most half as many
+    as usual were shown. `expiring` have an expiry time. `searched`,
     the first `SEARCHED` of `newest`, are those whose vectors are searched. `dated` is every row of
     `pool`, live or not, newest first.
     """
@@ -42,6 +43,7 @@ class LiveIndex:
     newest_at: Floats
     live: Flags
     popular: tuple[Rows, ...]
+    hot: Rows
     in_view: Rows
     underexposed: Rows
     expiring: Rows
@@ -71,6 +73,7 @@ def build_index(
         newest_at=pool.fresh_at[rows],
         live=live,
         popular=tuple(_descending(rows, clicks[:, h]) for h in range(len(HALF_LIVES_S))),
+        hot=_descending(rows, heat(clicks[:, 0], now - pool.fresh_at[rows])),
         in_view=_descending(rows, impressions[:, 0]),
         underexposed=_underexposed(rows, pool.fresh_at[rows], impressions[:, -1], now),
         expiring=rows[np.isfinite(pool.expires_at[rows])],
@@ -78,6 +81,15 @@ def build_index(
         pool=pool,
         dated=dated,
     )
+
+
+def heat(clicks: Floats, ages_s: Floats) -> Floats:
+    """Return decayed clicks over 1 + the age in hours, f64 [k].
+
+    Of the orders that know nothing of the reader it is the best one that was measured; see
+    `offline.methods.CLICKS_BY_AGE`.
+    """
+    return clicks / (1.0 + np.maximum(ages_s, 0.0) / HOUR_S)
 
 
 def _by_date(pool: ArticlePool) -> Rows:

@@ -41,6 +41,7 @@ SOURCE_WORDS = {
     "neighbours": "read by the same people as their last articles",
     "followed": "from sections and sources they follow",
     "trending": "trending",
+    "hot": "most read for its age",
     "popular_30m": "most read, last half hour",
     "popular_2h": "most read, last two hours",
     "popular_6h": "most read, last six hours",

@@ -6,7 +6,7 @@ from feed.config import TrainingConfig
 from feed.documents.views import render_html
 from feed.offline.evaluation import evaluate
 from feed.offline.evaluation_report import build_report, evaluation_document
-from feed.offline.methods import MODEL, RANDOM
+from feed.offline.methods import CLICKS_BY_AGE, MODEL, RANDOM
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
@@ -123,6 +123,13 @@ def test_the_report_can_be_read_as_json_and_as_a_page(tasteful):
     report = build_report(book, {"dataset": "world"})
     assert report["protocols"]["slate"][MODEL]["auc"]["n"] > 100
     assert report["protocols"]["sources"]["union"]["recall@100 of the pool"]["mean"] > 0.9
+    slate = report["protocols"]["slate"]
+    lead = report["leads"]["slate"][CLICKS_BY_AGE]
+    assert lead["mean"] == pytest.approx(
+        slate[MODEL]["auc"]["mean"] - slate[CLICKS_BY_AGE]["auc"]["mean"]
+    )
+    assert lead["low"] < lead["mean"] < lead["high"]
+    assert MODEL in report["leads"]["pool"]
     page = render_html(evaluation_document(report))
     assert page.count("<svg") >= 4
     assert "http-equiv" not in page

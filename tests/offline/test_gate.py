@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import orjson
@@ -13,6 +13,7 @@ from feed.domain import parse_time
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
 from feed.offline.gate import DAY_ONE, FEWEST_LISTS, GateVerdict, decide, judge, measure
+from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.training import TimeSpan, hold_out, train
 
@@ -84,6 +85,8 @@ def test_better_means_the_whole_interval_lies_above_zero(low, better):
         candidate=known,
         other=known,
         difference=known,
+        rival=known,
+        lead=known,
         against=DAY_ONE,
         margin=MARGIN,
         window=TimeSpan(0.0, 1.0),
@@ -99,6 +102,11 @@ def test_where_readers_have_tastes_the_first_model_beats_the_day_one_weights(wor
     assert verdict.against == DAY_ONE
     assert verdict.candidate.mean > verdict.other.mean + 0.02
     assert verdict.reason == f"better than {DAY_ONE}"
+    assert verdict.lead.mean == pytest.approx(verdict.candidate.mean - verdict.rival.mean)
+    assert verdict.lead.low > 0
+    told = verdict.to_dict()
+    assert told["rival"] == {"name": CLICKS_BY_AGE, **asdict(verdict.rival)}
+    assert told["lead"] == asdict(verdict.lead)
 
 
 def test_a_first_model_that_is_worse_than_no_model_is_refused(world, bad):

@@ -50,6 +50,17 @@ def test_a_list_that_is_cut_holds_the_most_read_in_order(world, monkeypatch):
         assert world.signals.counters.clicks(others, NOW)[:, column].max() <= clicks.min()
 
 
+def test_of_equally_read_articles_the_younger_is_hotter(world):
+    clicks = np.array([8.0, 8.0, 3.0])
+    ages = np.array([7.0, 0.0, 0.0]) * HOUR
+    np.testing.assert_allclose(live_index.heat(clicks, ages), [1.0, 8.0, 3.0])
+    index = build_index(world.pool, world.signals.counters, NOW)
+    read = world.signals.counters.clicks(index.hot, NOW)[:, 0]
+    heat = live_index.heat(read, NOW - world.pool.fresh_at[index.hot])
+    assert (np.diff(heat) <= 0).all()
+    assert not np.array_equal(index.hot, index.popular[0][: len(index.hot)])
+
+
 def test_packed_vectors_follow_rows_and_view(world):
     view = world.context().view
     rows = np.array([5, 2, 9])

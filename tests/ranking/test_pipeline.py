@@ -186,15 +186,19 @@ def test_trending_scores_and_counts_tell_the_three_parts_apart(shared_world):
     world = shared_world
     slate = recommend(world.context(mode=Mode.TRENDING), CONFIG)
     clicks = world.signals.counters.clicks(slate.rows, NOW)[:, 0]
-    listed = np.isin(slate.rows, build_index(world.pool, world.signals.counters, NOW).popular[0])
+    listed = np.isin(slate.rows, build_index(world.pool, world.signals.counters, NOW).hot)
+    hours = (NOW - world.pool.fresh_at[slate.rows]) / 3600.0
     trends = slate.rows == 17
     np.testing.assert_allclose(slate.scores[trends], 2 + world.trending.score(slate.rows[trends]))
     read = listed & ~trends
-    np.testing.assert_allclose(slate.scores[read], 1 + clicks[read] / clicks.max())
+    hottest = (clicks / (1 + hours))[listed].max()
+    np.testing.assert_allclose(
+        slate.scores[read], 1 + clicks[read] / (1 + hours[read]) / max(1.0, hottest)
+    )
     assert (slate.scores[~listed & ~trends] <= 1).all()
     assert slate.trace.proposed == {
         "trending": 1,
-        "popular_30m": listed.sum(),
+        "hot": listed.sum(),
         "fresh": CONFIG.slate_size,
     }
 

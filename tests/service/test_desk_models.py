@@ -37,6 +37,7 @@ GATE = {
     "candidate": {"mean": 0.31, "n": 100},
     "other": {"mean": 0.28, "n": 100},
     "against": "v1",
+    "rival": {"name": "clicks by age", "mean": 0.22, "n": 100},
 }
 NOTES = {
     "gate": GATE,
@@ -88,7 +89,7 @@ def test_versions_are_shown_with_what_the_gate_said(registry: ModelRegistry, sit
     page = site.client.get("/desk/models").text
     assert "v2 is live" in page
     said = "Passed: better than v1 (pool nDCG@10: 0.3100, against 0.2800 for v1)."
-    assert said in page
+    assert f"{said} Clicks and age alone, without any model, reach 0.2200." in page
     assert "12,345 events" in page
     assert "The gate did not judge it." in page, "v1 has no verdict"
 

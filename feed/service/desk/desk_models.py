@@ -188,7 +188,11 @@ def verdict_text(gate: Mapping[str, Any]) -> str:
     mean, other = (gate[name]["mean"] for name in ("candidate", "other"))
     if mean is None or other is None:
         return f"{text}."
-    return f"{text} ({gate['metric']}: {mean:.4f}, against {other:.4f} for {gate['against']})."
+    text = f"{text} ({gate['metric']}: {mean:.4f}, against {other:.4f} for {gate['against']})."
+    rival = gate.get("rival") or {}  # earlier versions did not measure one
+    if rival.get("mean") is None:
+        return text
+    return f"{text} Clicks and age alone, without any model, reach {rival['mean']:.4f}."
 
 
 def created_at(model: Mapping[str, Any]) -> float:
