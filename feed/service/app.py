@@ -51,6 +51,7 @@ from feed.service.drift import DriftDesk
 from feed.service.feed_service import FeedService
 from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
+from feed.service.object_follower import ObjectFollower
 from feed.service.operations import (
     DESCRIPTION,
     IdConverter,
@@ -109,6 +110,8 @@ def application() -> APIFlask:
     check_ranking(settings)
     configure_logging(settings)
     await_store(settings)
+    objects = ObjectFollower(settings)
+    objects.pull()
     app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))
     keeper: SnapshotKeeper = app.extensions["feed"].keeper
     keeper.catch_up()
@@ -116,6 +119,7 @@ def application() -> APIFlask:
     gc.freeze()  # what exists now stays; to collect it again and again would delay requests
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
+    objects.start()
     app.extensions["feed"].pulse.start()
     return app
 

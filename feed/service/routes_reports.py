@@ -23,6 +23,7 @@ from feed.service.report_answers import DesignOptionsOut, MetricsOut, ReportsOut
 from feed.service.services import current_services
 from feed.setting_fields import documented
 from feed.settings_text import KINDS, range_of
+from feed.storage.working_copy import place_of
 
 routes = APIBlueprint("reports", __name__, tag="Newsroom")
 
@@ -106,7 +107,10 @@ def get_reports() -> Response:
 def read_summary(folder: Path, name: str) -> ReportSummaryOut | None:
     """Return what the last report on an experiment says; None if there is none or it is torn."""
     try:
-        report = orjson.loads(report_files(folder, name).json.read_bytes())
+        stored = place_of(folder).read(report_files(folder, name).json.name)
+        if stored is None:
+            return None
+        report = orjson.loads(stored.data)
         return ReportSummaryOut(
             name=name,
             version=int(report["experiment"]["version"]),

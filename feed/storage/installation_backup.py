@@ -20,9 +20,8 @@ from feed.storage.archive_ledger import (
     START,
     Commit,
     Ledger,
-    sync_directory,
-    write_durably,
 )
+from feed.storage.data_place import sync_directory, write_durably
 from feed.storage.key_names import Keys
 from feed.storage.link import Link
 from feed.storage.store_dump import StoreDump, load_store

@@ -1,0 +1,107 @@
+"""Commands of an installation whose archive, models and reports are in an object store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+from simulated_newsroom import write_newsroom
+
+from feed.cli import feed
+from feed.config import Settings
+from feed.models.registry import ModelRegistry
+from feed.models.training_runs import list_runs, read_log
+from feed.service.object_follower import ObjectFollower
+from feed.storage.working_copy import prepare_data_dir
+
+QUICK = (
+    "--set", "factors=8", "--set", "iterations=3", "--set", "ranker_trees=10",
+    "--set", "ranker_min_impressions=100", "--threads", "1",
+)  # fmt: skip
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(feed, [*arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def machine(object_url, tmp_path, monkeypatch):
+    """Prepare a data directory on the object store, as a machine of its own."""
+    monkeypatch.setenv("FEED_DATA_URL", object_url)
+
+    def prepare(name: str) -> Path:
+        settings = replace(Settings(), data_dir=tmp_path / name, data_url=object_url)
+        settings.data_dir.mkdir()
+        prepare_data_dir(settings)
+        return settings.data_dir
+
+    return prepare
+
+
+def test_a_model_trained_on_one_machine_serves_on_another(machine):
+    worker, trainer, web = machine("worker"), machine("trainer"), machine("web")
+    write_newsroom(worker / "archive")
+    follower = ObjectFollower(replace(Settings(), data_dir=web))
+    served = ModelRegistry(web / "models", follows=True)
+    follower.pull()
+    assert served.live_version() is None
+    result = run("retrain", "--data", str(trainer), *QUICK)
+    assert result.exit_code == 0, result.output
+    follower.pull()
+    listed = orjson.loads(run("models", "list", "--data", str(worker), "--json").output)
+    assert [(m["version"], m["live"]) for m in listed] == [(served.live_version(), True)]
+    assert served.load(listed[0]["version"]).version == listed[0]["version"]
+    (seen,) = list_runs(web / "models")
+    assert (seen.outcome, seen.detail) == ("published", listed[0]["version"])
+    assert "the day-one weights" in read_log(web / "models", seen.id)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ftp://host/x", "must be file:// (the data directory) or a URL such as s3://"),
+        ("s3://", "must be file://"),
+        ("s3://key:topsecret@bucket/x", "must not hold credentials"),
+        ("s3://no-such-bucket/x", "s3://no-such-bucket/x cannot be listed: NoSuchBucket"),
+    ],
+)
+def test_a_url_at_fault_is_one_line_and_exit_code_2(
+    object_url, tmp_path, monkeypatch, url, message
+):
+    monkeypatch.setenv("FEED_DATA_URL", url)
+    result = run("models", "list", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: FEED_DATA_URL: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "topsecret" not in result.output
+
+
+def test_without_credentials_the_message_says_so(object_url, tmp_path, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("FEED_DATA_URL", object_url)
+    result = run("models", "list", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert "cannot be listed: no credentials were found" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_working_copy_is_not_taken_for_a_local_installation(machine, monkeypatch):
+    directory = machine("one")
+    monkeypatch.delenv("FEED_DATA_URL")
+    result = run("models", "list", "--data", str(directory))
+    assert result.exit_code == 2
+    assert "FEED_DATA_URL: must be set" in result.stderr
+
+
+def test_local_data_is_not_mixed_with_a_store(object_url, tmp_path, monkeypatch):
+    (tmp_path / "models" / "v1").mkdir(parents=True)
+    monkeypatch.setenv("FEED_DATA_URL", object_url)
+    result = run("models", "list", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert "holds data that is not in the store" in result.stderr
