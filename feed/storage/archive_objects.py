@@ -210,6 +210,21 @@ class ArchiveObjects:
             return commit
         raise ArchiveError("the log of the archive could not be written")
 
+    def begin(self, commit: Commit, files: Mapping[str, int]) -> None:
+        """Make the first change of a log, with everything that another archive held.
+
+        Raises:
+            ConflictError: the log has begun.
+        """
+        self.refresh()
+
+        def only_first(last: Commit) -> Commit:
+            if last is not EMPTY:
+                raise ConflictError(f"{self._place.url} already holds an archive")
+            return commit
+
+        self.append(only_first, files)
+
     def replace(self, new: Mapping[Path, Path], old: Sequence[Path]) -> None:
         """Replace files by others in one change, then delete the old ones for good.
 
@@ -225,6 +240,10 @@ class ArchiveObjects:
         self.append(lambda last: last, added, removed)
         self.settle(names)
         self._delete(removed)
+
+    def stored(self) -> list[str]:
+        """Return the names of all objects of the archive, live or not."""
+        return self._place.list()
 
     def delete_dead(self, names: Iterable[str]) -> None:
         """Delete those of some files that are not live."""

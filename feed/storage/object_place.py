@@ -60,15 +60,16 @@ class ObjectPlace:
 
     Args:
         url: such as `s3://bucket/prefix`, without credentials.
+        field_name: how messages call the URL.
 
     Raises:
         InvalidInputError: the extra is not installed, or the URL is none of an object store.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, field_name: str = "FEED_DATA_URL") -> None:
         if MISSING:
-            raise InvalidInputError("FEED_DATA_URL", "needs the extra: pip install 'feed[objects]'")
-        self.url = url
+            raise InvalidInputError(field_name, "needs the extra: pip install 'feed[objects]'")
+        self.url, self._field = url, field_name
         retries: RetryConfig = {
             "max_retries": 5,
             "retry_timeout": timedelta(seconds=_RETRIES_S),
@@ -85,19 +86,19 @@ class ObjectPlace:
                 retry_config=retries,
             )
         except (BaseError, ValueError) as error:
-            raise InvalidInputError("FEED_DATA_URL", f"cannot be used: {_short(error)}") from None
+            raise InvalidInputError(field_name, f"cannot be used: {_short(error)}") from None
 
     def probe(self) -> None:
         """Check that the place can be listed.
 
         Raises:
-            InvalidInputError: it cannot: names `FEED_DATA_URL` and the store's reason.
+            InvalidInputError: it cannot: names the setting and the store's reason.
         """
         try:
             next(iter(self._store.list(chunk_size=1)), None)
         except (BaseError, OSError) as error:
             rule = f"{self.url} cannot be listed: {_short(error)}"
-            raise InvalidInputError("FEED_DATA_URL", rule) from None
+            raise InvalidInputError(self._field, rule) from None
 
     def list(self, prefix: str = "") -> list[str]:
         """Return the names below a prefix, sorted."""
@@ -199,7 +200,7 @@ class ObjectPlace:
         try:
             yield
         except BaseError as error:
-            message = f"cannot {what} {self.url} (FEED_DATA_URL): {_short(error)}"
+            message = f"cannot {what} {self.url} ({self._field}): {_short(error)}"
             raise DataPlaceError(message) from error
 
 

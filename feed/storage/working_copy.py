@@ -43,7 +43,7 @@ class RemoteMark:
     cache_mb: int
 
 
-def check_data_url(url: str, field: str = _FIELD) -> str:
+def check_data_url(url: str, field_name: str = _FIELD) -> str:
     """Return a URL of an object store without a slash at its end.
 
     Raises:
@@ -51,15 +51,15 @@ def check_data_url(url: str, field: str = _FIELD) -> str:
     """
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES or not parts.netloc:
-        raise InvalidInputError(
-            field, f"must be {LOCAL_URL} (the data directory) or a URL such as s3://bucket/prefix"
-        )
+        rule = f"must be {LOCAL_URL} (the data directory) or a URL such as s3://bucket/prefix"
+        raise InvalidInputError(field_name, rule)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidInputError(
-            field, "must not hold credentials or options: they come from AWS_ACCESS_KEY_ID etc."
+            field_name,
+            "must not hold credentials or options: they come from AWS_ACCESS_KEY_ID etc.",
         )
     if not re.fullmatch(r"[\w.\-/=]*", parts.path):
-        raise InvalidInputError(field, "must have a prefix of letters, digits and ._-/=")
+        raise InvalidInputError(field_name, "must have a prefix of letters, digits and ._-/=")
     return url.rstrip("/")
 
 
@@ -132,7 +132,8 @@ def place_of(directory: Path) -> DataPlace:
 
 
 @lru_cache(maxsize=16)
-def object_place(url: str) -> ObjectPlace:
+def object_place(url: str, field_name: str = _FIELD) -> ObjectPlace:
     """Return the objects below a URL; one client for each process."""
-    found: ObjectPlace = importlib.import_module("feed.storage.object_place").ObjectPlace(url)
+    module = importlib.import_module("feed.storage.object_place")
+    found: ObjectPlace = module.ObjectPlace(url, field_name)
     return found

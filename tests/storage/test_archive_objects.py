@@ -4,50 +4,15 @@ from __future__ import annotations
 
 import os
 
-import orjson
 import pytest
+from event_records import NOW, event_ids, event_record, writer_of
 
 from feed.domain import ConflictError
-from feed.storage.archive import Archive
 from feed.storage.archive_files import archive_objects, table_files
-from feed.storage.archive_object_writer import open_writer
 from feed.storage.archive_upkeep import compact, erase_users, expire
 from feed.storage.archive_writer import Batch
-from feed.storage.records import RecordType, StreamRecord
 
-NOW = 1_780_000_000.0
 DAY = 86_400.0
-TODAY = "2026-05-28"
-
-
-def event_record(number, user_id="u", received_at=NOW):
-    payload = {
-        "event_id": f"e{number}",
-        "user_id": user_id,
-        "article_id": "a",
-        "kind": "click",
-        "occurred_at": received_at,
-        "received_at": received_at,
-        "dwell_s": None,
-        "position": None,
-        "context": {},
-        "request_id": None,
-        "first": True,
-        "previous": [],
-        "likes": 0,
-        "dislikes": 0,
-    }
-    return StreamRecord(f"{number + 1}-0", RecordType.EVENT, orjson.dumps(payload))
-
-
-def writer_of(directory, owner="me"):
-    writer = open_writer(directory, owner)
-    writer.recover(lambda *_: [])
-    return writer
-
-
-def event_ids(directory):
-    return sorted(Archive(directory).event_columns(0, 1e11)["event_id"].tolist())
 
 
 def test_another_machine_reads_what_was_committed(two_machines):
@@ -141,5 +106,5 @@ def test_files_that_no_change_names_are_deleted_after_an_hour(two_machines, tmp_
 
 
 def stored_files(directory):
-    names = archive_objects(directory)._place.list()
+    names = archive_objects(directory).stored()
     return [name for name in names if "/day=" in name]

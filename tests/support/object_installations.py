@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from object_proxy import ObjectProxy, proxied
 from object_server import ObjectServer
 
 from feed.config import Settings
@@ -40,3 +41,20 @@ def two_machines(object_url: str, tmp_path: Path) -> Callable[[str], tuple[Path,
         return tmp_path / "one" / part, tmp_path / "other" / part
 
     return prepare
+
+
+@pytest.fixture
+def shaky_machines(
+    object_server: ObjectServer, object_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], tuple[ObjectProxy, Path, Path]]]:
+    """Return a proxy before the server, and the directories of one part on two machines."""
+    with proxied(object_server.port) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
+        object_place.cache_clear()
+
+        def prepare(part: str) -> tuple[ObjectProxy, Path, Path]:
+            for name in ("one", "other"):
+                prepare_data_dir(replace(Settings(), data_dir=tmp_path / name, data_url=object_url))
+            return proxy, tmp_path / "one" / part, tmp_path / "other" / part
+
+        yield prepare

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+import socket
+import subprocess
+import sys
+import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 
-from moto.server import ThreadedMotoServer
+from lab.ports import free_port
+
+PATIENCE_S = 60.0
 
 
 class ObjectServer:
@@ -42,11 +47,23 @@ class ObjectServer:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator[ObjectServer]:
-        """Run a server."""
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        try:
-            yield cls(server.get_host_and_port()[1])
-        finally:
-            server.stop()
+        """Run a server in a process of its own."""
+        port = free_port()
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                _await(port, process)
+                yield cls(port)
+            finally:
+                process.kill()
+
+
+def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return
+        time.sleep(0.05)
+    raise RuntimeError("the S3 server of the tests did not start: is moto[s3] installed?")
