@@ -12,7 +12,7 @@ from pathlib import Path
 
 from feed.domain import ConflictError, NotFoundError
 from feed.models.registry import ModelRegistry
-from feed.storage.archive_files import table_files
+from feed.storage.archive_files import refresh_files, table_files
 from feed.storage.archive_schema import EVENTS
 from feed.storage.audit_part import AuditPart
 from feed.storage.records import AuditEntry
@@ -90,6 +90,7 @@ def start_training(data_dir: Path, environment: Mapping[str, str], by: str) -> i
     Raises:
         ConflictError: a trainer is at work, or there is nothing to learn from.
     """
+    refresh_files(data_dir / "archive")
     if not table_files(data_dir / "archive", EVENTS):
         raise ConflictError("the archive on this machine holds no events to learn from yet")
     models_dir = data_dir / "models"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 from click.testing import CliRunner, Result
+from object_proxy import Fault
 from simulated_newsroom import write_newsroom
 
 from feed.cli import feed
 from feed.config import Settings
+from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
 from feed.models.training_runs import list_runs, read_log
+from feed.service.followers import ModelFollower
 from feed.service.object_follower import ObjectFollower
 from feed.storage.working_copy import prepare_data_dir
 
@@ -57,6 +62,53 @@ def test_a_model_trained_on_one_machine_serves_on_another(machine):
     (seen,) = list_runs(web / "models")
     assert (seen.outcome, seen.detail) == ("published", listed[0]["version"])
     assert "the day-one weights" in read_log(web / "models", seen.id)
+
+
+def test_a_running_process_takes_another_live_model_at_a_request_each_look(
+    shaky_machines, monkeypatch
+):
+    monkeypatch.setattr("feed.service.object_follower.PULL_SECONDS", 0.02)
+    proxy, trainer, web = shaky_machines("models")
+    registry = ModelRegistry(trainer)
+    for version in ("a", "b"):
+        registry.publish(ModelBundle(version=version))
+    registry.set_live("a")
+    follower = ObjectFollower(replace(Settings(), data_dir=web.parent))
+    follower.pull()
+    proxy.seen.clear()
+    follower.pull()
+    assert [(method, path.rsplit("/", 1)[1]) for method, path in proxy.seen] == [("GET", "LIVE")]
+    served = ModelFollower(ModelRegistry(web, follows=True))
+    served.follow()
+    proxy.seen.clear()
+    assert not served.follow()
+    assert served.bundle.version == "a"
+    assert proxy.seen == []
+    registry.set_live("b")
+    follower.start()
+    wait_until(served.follow)
+    follower.stop()
+    assert served.bundle.version == "b"
+
+
+def test_a_machine_serves_what_it_has_while_the_store_is_away(shaky_machines):
+    proxy, trainer, web = shaky_machines("models")
+    ModelRegistry(trainer).publish(ModelBundle(version="a"))
+    ModelRegistry(trainer).set_live("a")
+    follower = ObjectFollower(replace(Settings(), data_dir=web.parent))
+    follower.pull()
+    proxy.plan += [(Fault.UNAVAILABLE, "GET", "")] * 20
+    follower.pull()
+    served = ModelFollower(ModelRegistry(web, follows=True))
+    assert served.follow()
+    assert served.bundle.version == "a"
+
+
+def wait_until(happens: Callable[[], bool], patience_s: float = 30.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

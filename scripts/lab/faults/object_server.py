@@ -28,10 +28,11 @@ class ObjectServer:
         self._numbers = count(1)
 
     def new_url(self) -> str:
-        """Return the URL of a prefix in a new bucket."""
+        """Return the URL of a prefix in a new bucket, whose name differs from those before it."""
         bucket = f"bucket-{next(self._numbers)}"
         address = f"http://127.0.0.1:{self.port}/{bucket}"
-        urllib.request.urlopen(urllib.request.Request(address, method="PUT")).close()
+        request = urllib.request.Request(address, method="PUT")
+        urllib.request.urlopen(request).close()  # noqa: S310
         return f"s3://{bucket}/site"
 
     @staticmethod
