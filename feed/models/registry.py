@@ -19,7 +19,14 @@ from feed.models.bundle import (
 )
 from feed.models.model_objects import ModelObjects
 from feed.models.training_runs import RUNS
-from feed.storage.data_place import ABSENT, ASIDE, LocalPlace, Stored, sync_directory
+from feed.storage.data_place import (
+    ABSENT,
+    ASIDE,
+    DataPlaceError,
+    LocalPlace,
+    Stored,
+    sync_directory,
+)
 from feed.storage.working_copy import cache_bytes, remote_of
 
 _POINTER = "LIVE"
@@ -147,12 +154,15 @@ class ModelRegistry:
             if version not in self._versions():
                 raise NotFoundError(f"there is no model version {version}")
             return load_bundle(self._directory / version)
-        self._objects.pull(version)
         try:
-            return load_bundle(self._directory / version)
-        except BundleError:  # perhaps only the copy is damaged
-            self._objects.pull(version, again=True)
-            return load_bundle(self._directory / version)
+            self._objects.pull(version)
+            try:
+                return load_bundle(self._directory / version)
+            except BundleError:  # perhaps only the copy is damaged
+                self._objects.pull(version, again=True)
+                return load_bundle(self._directory / version)
+        except DataPlaceError as error:
+            raise BundleError(f"cannot fetch the model {version}: {error}") from error
 
     def load_live(self) -> ModelBundle | None:
         """Return the live bundle, or None before there is one.

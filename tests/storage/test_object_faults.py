@@ -8,7 +8,7 @@ import pytest
 from event_records import event_ids, event_record, writer_of
 from object_proxy import Fault
 
-from feed.domain import ArchiveError, ConflictError
+from feed.domain import ArchiveError, BundleError, ConflictError
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
 from feed.storage.archive_files import archive_objects
@@ -16,6 +16,7 @@ from feed.storage.archive_upkeep import erase_users
 from feed.storage.archive_writer import Batch
 from feed.storage.data_place import ABSENT, DataPlaceError
 from feed.storage.object_place import ObjectPlace
+from feed.storage.working_copy import remote_of
 
 
 def exhaust(proxy, method, part):
@@ -151,6 +152,15 @@ def test_a_damaged_copy_of_a_model_is_fetched_again(shaky_machines):
     assert ModelRegistry(other).load("a").version == "a"
     (other / "a" / "factors.npy").write_bytes(b"torn")
     assert ModelRegistry(other).load("a").version == "a"
+
+
+def test_a_model_whose_object_is_damaged_is_refused(shaky_machines):
+    _, one, other = shaky_machines("models")
+    ModelRegistry(one).publish(ModelBundle(version="a"))
+    remote_of(one).overwrite("a/factors.npy", b"torn")
+    with pytest.raises(BundleError, match="does not have the content that was written"):
+        ModelRegistry(other).load("a")
+    assert not (other / "a").exists()
 
 
 def test_a_name_is_created_once_and_changed_by_who_saw_it(object_url):
