@@ -26,6 +26,7 @@ from feed.storage.data_place import (
     LocalPlace,
     Stored,
     sync_directory,
+    write_durably,
 )
 from feed.storage.working_copy import cache_bytes, remote_of
 
@@ -37,11 +38,10 @@ class ModelRegistry:
     """Publishes bundles and points at the live one.
 
     A version is a directory, written aside and renamed, so a reader sees it whole or not at all.
-    The pointer is one small file, changed only by whoever has seen its present state; web
-    processes look at it now and then.
+    The pointer is one small file replaced atomically; web processes look at it now and then.
 
     If the directory is a working copy of an object store, versions and pointer are there, and the
-    directory holds copies.
+    directory holds copies. The pointer is then changed only by whoever has seen its present state.
 
     Args:
         directory: of the versions.
@@ -91,7 +91,7 @@ class ModelRegistry:
         Raises:
             NotFoundError: there is no such version.
             BundleError: it is damaged or of another schema.
-            ConflictError: somebody else makes one live at the same moment.
+            ConflictError: somebody else makes one live in the object store at the same moment.
         """
         self.load(version)
         history, live = self._place.read(_HISTORY), self._place.read(_POINTER)
@@ -99,15 +99,15 @@ class ModelRegistry:
         self._point([*earlier, version], history, live)
 
     def _point(self, history: Sequence[str], seen: Stored | None, live: Stored | None) -> None:
-        """Write history and pointer, if both are still as they were seen."""
+        """Write history and pointer; in an object store, if both are still as they were seen."""
         for name, text, stored in (
             (_HISTORY, "\n".join(history), seen),
             (_POINTER, history[-1], live),
         ):
             data = f"{text}\n".encode()
-            self._place.replace(name, data, ABSENT if stored is None else stored.etag)
             if self._remote is not None:
-                self._keep(name, data)
+                self._remote.replace(name, data, ABSENT if stored is None else stored.etag)
+            self._keep(name, data)
 
     def live_version(self) -> str | None:
         """Return the live version, or None before there is one."""
@@ -138,10 +138,11 @@ class ModelRegistry:
         return True
 
     def _keep(self, name: str, data: bytes) -> None:
-        """Write a file of the working copy, which this machine's processes share."""
+        """Write a file of the directory, which its processes share: the last wins."""
         aside = self._directory / f"{ASIDE}{name}-{os.getpid()}"
-        aside.write_bytes(data)
+        write_durably(aside, data)
         aside.replace(self._directory / name)
+        sync_directory(self._directory)
 
     def load(self, version: str) -> ModelBundle:
         """Return a published bundle.
