@@ -16,6 +16,8 @@ from feed.storage.stream_part import StreamPart
 
 SIGNALS_BLOB = CHECKPOINT_BLOB
 TRENDING_BLOB = "trending"
+TREND_TESTS_BLOB = "trend_tests"
+"""What the trending judgement found for each article that is read; only the desk reads it."""
 DELTAS_KEPT = 600
 START = "0-0"
 

@@ -24,6 +24,7 @@ from feed.worker.publication import (
     DELTAS_KEPT,
     SIGNALS_BLOB,
     START,
+    TREND_TESTS_BLOB,
     TRENDING_BLOB,
     Publication,
 )
@@ -44,6 +45,7 @@ CHECKPOINT_SHARE = 0.05
 """Part of the worker's time that checkpoints may take; large ones are made less often."""
 
 TRENDING_SECONDS = 1.0
+TREND_TESTS_SECONDS = 10.0
 STILL_READ = 0.5
 """Decayed readers (half-life one day) from which an old article stays in the catalogue."""
 
@@ -86,7 +88,7 @@ class SignalsPublisher:
         self._checkpointed: dict[int, str] = {}
         self._last_delta = self._checkpoint_delta = START
         self._unsent: list[bytes] = []  # deltas that the store refused are sent again
-        self._checkpoint_at = self._trending_at = float("-inf")
+        self._checkpoint_at = self._tests_at = self._trending_at = float("-inf")
         self._checkpoint_cost_s = 0.0
         self._uncheckpointed = self._bytes = 0
         self._base = self._ranking = ranking
@@ -123,8 +125,10 @@ class SignalsPublisher:
     def tick(self, now: float) -> int:
         """Count what is new, publish what changed; return the number of records counted."""
         counted, events = self._read_streams()
-        if counted:  # served feeds change no counter: their delta holds the new position alone
-            self._unsent.append(self.signals.delta() if events else b"")
+        if events or self.signals.has_changes:
+            self._unsent.append(self.signals.delta())
+        elif counted:  # served feeds change no counter: their delta holds the new position alone
+            self._unsent.append(b"")
         while self._unsent:
             self._publish_delta(self._unsent[0], now)
             del self._unsent[0]
@@ -137,10 +141,19 @@ class SignalsPublisher:
             )
             self._state = state
             self._store.write_blob(TRENDING_BLOB, state.to_bytes())
+            self._write_trend_tests(now)
         self._uncheckpointed += counted
         if self._checkpoint_is_due(now):
             self._checkpoint(now)
         return counted
+
+    def _write_trend_tests(self, now: float) -> None:
+        """Keep the tests for the desk; seldom, because they are many and nothing waits for them."""
+        if 0 <= now - self._tests_at < TREND_TESTS_SECONDS:
+            return
+        if (tests := self._detector.tests()) is not None:
+            self._tests_at = now
+            self._store.write_blob(TREND_TESTS_BLOB, tests.to_bytes())
 
     def stop(self, now: float) -> None:
         """Publish a last checkpoint, so that the next run need not count anything again."""
