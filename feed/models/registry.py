@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from feed.storage.data_place import (
     DataPlaceError,
     LocalPlace,
     Stored,
+    locked,
     sync_directory,
-    write_durably,
+    write_whole,
 )
 from feed.storage.working_copy import cache_bytes, remote_of
 
@@ -85,8 +86,13 @@ class ModelRegistry:
         sync_directory(self._directory)
         return version
 
-    def set_live(self, version: str) -> None:
+    def set_live(self, version: str, fence: Callable[[], None] = lambda: None) -> None:
         """Make a published version the live one.
+
+        Args:
+            version: its name.
+            fence: called after the pointer was read and before it is replaced; what it raises is
+                raised, and nothing is changed. See `TrainerLease`.
 
         Raises:
             NotFoundError: there is no such version.
@@ -96,18 +102,20 @@ class ModelRegistry:
         self.load(version)
         history, live = self._place.read(_HISTORY), self._place.read(_POINTER)
         earlier = [v for v in _words(history) if v != version]
+        fence()
         self._point([*earlier, version], history, live)
 
     def _point(self, history: Sequence[str], seen: Stored | None, live: Stored | None) -> None:
         """Write history and pointer; in an object store, if both are still as they were seen."""
-        for name, text, stored in (
-            (_HISTORY, "\n".join(history), seen),
-            (_POINTER, history[-1], live),
-        ):
-            data = f"{text}\n".encode()
-            if self._remote is not None:
-                self._remote.replace(name, data, ABSENT if stored is None else stored.etag)
-            self._keep(name, data)
+        with locked(self._directory):
+            for name, text, stored in (
+                (_HISTORY, "\n".join(history), seen),
+                (_POINTER, history[-1], live),
+            ):
+                data = f"{text}\n".encode()
+                if self._remote is not None:
+                    self._remote.replace(name, data, ABSENT if stored is None else stored.etag)
+                write_whole(self._directory / name, data)
 
     def live_version(self) -> str | None:
         """Return the live version, or None before there is one."""
@@ -125,24 +133,15 @@ class ModelRegistry:
         """
         if self._remote is None or self._objects is None:
             return False
-        stored = self._remote.read_if_changed(_POINTER, self._etag)
-        if stored is None:
-            return False
-        for version in _words(stored):
-            self._objects.pull(version)
-        history = self._remote.read(_HISTORY)
-        if history is not None:
-            self._keep(_HISTORY, history.data)
-        self._keep(_POINTER, stored.data)
+        with locked(self._directory):  # else who read the pointer earlier might write it later
+            stored = self._remote.read_if_changed(_POINTER, self._etag)
+            if stored is None:
+                return False
+            for version in _words(stored):
+                self._objects.pull(version)
+            write_whole(self._directory / _POINTER, stored.data)
         self._etag = stored.etag
         return True
-
-    def _keep(self, name: str, data: bytes) -> None:
-        """Write a file of the directory, which its processes share: the last wins."""
-        aside = self._directory / f"{ASIDE}{name}-{os.getpid()}"
-        write_durably(aside, data)
-        aside.replace(self._directory / name)
-        sync_directory(self._directory)
 
     def load(self, version: str) -> ModelBundle:
         """Return a published bundle.

@@ -134,7 +134,6 @@ def recorded_run(models_dir: Path, by: str, clock: Callable[[], float]) -> Itera
 def list_runs(models_dir: Path) -> list[TrainingRun]:
     """Return the runs, the newest first; one whose process is gone without an end: interrupted."""
     directory = models_dir / RUNS
-    _pull_runs(models_dir)
     paths = sorted(directory.glob("*.json"), reverse=True) if directory.is_dir() else []
     found = (_read(path) for path in paths)
     return [run for run in found if run is not None]
@@ -152,8 +151,12 @@ def read_log(models_dir: Path, run_id: str) -> str:
     return (data or b"").decode("utf-8", "replace")
 
 
-def _pull_runs(models_dir: Path) -> None:
-    """Copy the runs of other machines from the object store, if there is one."""
+def pull_runs(models_dir: Path) -> None:
+    """Copy the runs of other machines from the object store, if there is one.
+
+    Raises:
+        DataPlaceError: it does not answer.
+    """
     remote = remote_of(models_dir)
     if remote is None:
         return

@@ -75,6 +75,7 @@ from feed.service.status_report import StatusDesk
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
+from feed.storage.working_copy import prepare_data_dir
 
 RUNNING = 2
 WAITING = 16
@@ -110,6 +111,7 @@ def application() -> APIFlask:
     check_encoder(settings)
     check_ranking(settings)
     configure_logging(settings)
+    prepare_data_dir(settings)
     await_store(settings)
     objects = ObjectFollower(settings)
     objects.pull()

@@ -13,7 +13,6 @@ from feed.service.desk.desk_access import find_visitor
 from feed.service.desk.desk_shell import render
 from feed.service.operations import operation
 from feed.service.services import current_services
-from feed.storage.working_copy import place_of
 
 SHELL_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-src blob:; "
@@ -52,16 +51,13 @@ def show_experiments(name: str = "") -> Response:  # noqa: ARG001 - the script r
 @operation(Scope.READ, queued=False)
 def send_report(name: str, form: str) -> Response:
     """Return the last report of an experiment as `html`, `md` or `json`."""
-    folder = current_services().settings.data_dir.resolve() / REPORTS
-    files = report_files(folder, name)
+    files = report_files(current_services().settings.data_dir.resolve() / REPORTS, name)
     forms = {"html": files.html, "md": files.markdown, "json": files.json}
     path = forms.get(form)
-    is_name = path is not None and NAME_PATTERN.fullmatch(name) is not None
-    stored = place_of(folder).read(path.name) if path is not None and is_name else None
-    if stored is None:
+    if path is None or not NAME_PATTERN.fullmatch(name) or not path.is_file():
         raise NotFoundError(f"there is no report on {name}; feed report {name} makes one")
     types = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
-    response = Response(stored.data, mimetype=types[form])
+    response = Response(path.read_bytes(), mimetype=types[form])
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     response.headers["Cache-Control"] = "private, no-store"
     return response

@@ -205,8 +205,14 @@ class ArchiveObjects:
             except ConflictError:
                 self.refresh()
                 continue
+            if last.number and not self._place.exists(_entry_name(last.number)):
+                # This process slept while the log grew and was shortened: the name was free again.
+                self._place.delete(_entry_name(number))
+                self.refresh()
+                continue
             self._keep(_entry_name(number), change.to_bytes())
-            self._place.delete(_entry_name(number - KEPT))
+            for old in (c.number for c in log if c.number <= number - KEPT):
+                self._place.delete(_entry_name(old))  # the oldest first: what is left has no gap
             return commit
         raise ArchiveError("the log of the archive could not be written")
 

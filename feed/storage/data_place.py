@@ -110,29 +110,36 @@ class LocalPlace:
         """Write if the ETag is still the one given; see `DataPlace.replace`."""
         path = self._dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{ASIDE}{path.name}-{os.getpid()}")
-        with self._locked():
+        with locked(self._dir):
             found = self.read(name)
             if found is not None and found.data == data:
                 return
             if (ABSENT if found is None else found.etag) != etag:
                 raise ConflictError(f"somebody else has changed {name}")
-            write_durably(aside, data)
-            aside.replace(path)
-            sync_directory(path.parent)
+            write_whole(path, data)
 
     def delete(self, name: str) -> None:
         """Delete what has a name, if anything has."""
         (self._dir / name).unlink(missing_ok=True)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._dir, os.O_RDONLY)  # closing it ends the lock
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep other processes of this machine out of a directory that exists, while the block runs."""
+    descriptor = os.open(directory, os.O_RDONLY)  # closing it ends the lock
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, whose name appears when it is whole and on disk; the last writer wins."""
+    aside = path.with_name(f"{ASIDE}{path.name}-{os.getpid()}")
+    write_durably(aside, data)
+    aside.replace(path)
+    sync_directory(path.parent)
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ try:
     from obstore.store import ObjectStore, from_url
 
     if TYPE_CHECKING:
-        from obstore import GetResult
+        from obstore import GetResult, ObjectMeta
         from obstore.store import ClientConfig, RetryConfig
 
     MISSING = False
@@ -107,9 +107,16 @@ class ObjectPlace:
     def ages(self, prefix: str = "") -> dict[str, float]:
         """Return the names below a prefix, with the seconds since they were written."""
         now = time.time()
+        listed = self._listed(prefix)
+        return {one["path"]: now - one["last_modified"].timestamp() for one in listed}
+
+    def etags(self, prefix: str = "") -> dict[str, str]:
+        """Return the names below a prefix, with their ETags."""
+        return {one["path"]: one["e_tag"] or ABSENT for one in self._listed(prefix)}
+
+    def _listed(self, prefix: str) -> Sequence[ObjectMeta]:
         with self._errors("list"):
-            found = [one for chunk in self._store.list(prefix or None) for one in chunk]
-        return {one["path"]: now - one["last_modified"].timestamp() for one in found}
+            return [one for chunk in self._store.list(prefix or None) for one in chunk]
 
     def read(self, name: str) -> Stored | None:
         """Return what has a name, or None."""
@@ -123,6 +130,13 @@ class ObjectPlace:
         with self._errors("read"), suppress(FileNotFoundError, NotModifiedError):
             return _stored(self._store.get(name, options=options))  # type: ignore[arg-type]
         return None
+
+    def exists(self, name: str) -> bool:
+        """Return whether anything has a name."""
+        with self._errors("read"), suppress(FileNotFoundError):
+            self._store.head(name)
+            return True
+        return False
 
     def read_end(self, name: str, length: int) -> bytes | None:
         """Return the last bytes of what has a name, or None."""

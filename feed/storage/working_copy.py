@@ -83,7 +83,9 @@ def prepare_data_dir(settings: Settings) -> None:
                 raise InvalidInputError(_FIELD, rule)
         return
     url = check_data_url(settings.data_url)
-    object_place(url).probe()
+    place = object_place(url)
+    if not all(_marked(settings.data_dir / part) for part in PARTS):
+        place.probe()  # the first time only: a web host starts again while the store is away
     for part in PARTS:
         _mark(settings.data_dir / part, f"{url}/{part}", settings.data_cache_mb)
 

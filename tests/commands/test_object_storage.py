@@ -15,12 +15,14 @@ from simulated_newsroom import write_newsroom
 
 from feed.cli import feed
 from feed.config import Settings
+from feed.domain import ConflictError
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
+from feed.models.trainer_lease import held_lease, refuse_beside_another
 from feed.models.training_runs import list_runs, read_log
 from feed.service.followers import ModelFollower
 from feed.service.object_follower import ObjectFollower
-from feed.storage.working_copy import prepare_data_dir
+from feed.storage.working_copy import prepare_data_dir, remote_of
 
 QUICK = (
     "--set", "factors=8", "--set", "iterations=3", "--set", "ranker_trees=10",
@@ -59,6 +61,8 @@ def test_a_model_trained_on_one_machine_serves_on_another(machine):
     listed = orjson.loads(run("models", "list", "--data", str(worker), "--json").output)
     assert [(m["version"], m["live"]) for m in listed] == [(served.live_version(), True)]
     assert served.load(listed[0]["version"]).version == listed[0]["version"]
+    assert list_runs(web / "models") == []
+    follower.pull_records()
     (seen,) = list_runs(web / "models")
     assert (seen.outcome, seen.detail) == ("published", listed[0]["version"])
     assert "the day-one weights" in read_log(web / "models", seen.id)
@@ -91,7 +95,47 @@ def test_a_running_process_takes_another_live_model_at_a_request_each_look(
     assert served.bundle.version == "b"
 
 
-def test_a_machine_serves_what_it_has_while_the_store_is_away(shaky_machines):
+def test_of_the_processes_of_a_machine_one_follows_and_another_takes_over(
+    shaky_machines, monkeypatch
+):
+    monkeypatch.setattr("feed.service.object_follower.PULL_SECONDS", 0.02)
+    proxy, trainer, web = shaky_machines("models")
+    registry = ModelRegistry(trainer)
+    registry.publish(ModelBundle(version="a"))
+    first, second = (ObjectFollower(replace(Settings(), data_dir=web.parent)) for _ in range(2))
+    first.start()
+    wait_until(lambda: any(path.endswith("/LIVE") for _, path in proxy.seen))
+    second.start()
+    first.stop()
+    proxy.seen.clear()
+    registry.set_live("a")
+    wait_until(lambda: ModelRegistry(web, follows=True).live_version() == "a")
+    second.stop()
+
+
+def test_the_reports_of_other_machines_are_there(machine):
+    worker, web = machine("worker"), machine("web")
+    follower = ObjectFollower(replace(Settings(), data_dir=web))
+    for text in (b"one", b"two"):
+        remote_of(worker / "reports").overwrite("test.json", text)
+        follower.pull_records()
+        assert (web / "reports" / "test.json").read_bytes() == text
+
+
+def test_a_trainer_on_another_machine_keeps_this_one_away(machine):
+    one, other = machine("one"), machine("other")
+    write_newsroom(one / "archive")
+    with held_lease(one / "models"):
+        result = run("retrain", "--data", str(other), *QUICK)
+        assert result.exit_code == 1
+        assert "another retrain is at work on this installation, on" in result.stderr
+        with pytest.raises(ConflictError, match="another retrain is at work"):
+            refuse_beside_another(other / "models")
+    refuse_beside_another(other / "models")
+    assert run("retrain", "--data", str(other), *QUICK, "--dry-run").exit_code == 0
+
+
+def test_a_machine_serves_what_it_has_while_the_store_is_away(shaky_machines, object_url):
     proxy, trainer, web = shaky_machines("models")
     ModelRegistry(trainer).publish(ModelBundle(version="a"))
     ModelRegistry(trainer).set_live("a")
@@ -102,6 +146,9 @@ def test_a_machine_serves_what_it_has_while_the_store_is_away(shaky_machines):
     served = ModelFollower(ModelRegistry(web, follows=True))
     assert served.follow()
     assert served.bundle.version == "a"
+    proxy.seen.clear()
+    prepare_data_dir(replace(Settings(), data_dir=web.parent, data_url=object_url))
+    assert proxy.seen == []  # so that a web process starts again, too
 
 
 def wait_until(happens: Callable[[], bool], patience_s: float = 30.0) -> None:

@@ -58,6 +58,20 @@ def test_a_log_that_was_shortened_still_names_every_file(two_machines, monkeypat
     assert len(archive_objects(other).changes()) == 5
 
 
+def test_a_writer_that_slept_while_the_log_was_shortened_adds_nothing(two_machines, monkeypatch):
+    monkeypatch.setattr("feed.storage.archive_objects.FULL_EVERY", 2)
+    monkeypatch.setattr("feed.storage.archive_objects.KEPT", 4)
+    one, other = two_machines("archive")
+    sleeper, successor = writer_of(one, "sleeper"), writer_of(other, "successor")
+    sleeper.commit(Batch({0: [event_record(0)]}))
+    for number in range(1, 9):
+        successor.commit(Batch({0: [event_record(number)]}))
+    with pytest.raises(ConflictError):
+        sleeper.commit(Batch({0: [event_record(1)]}))
+    assert event_ids(one) == event_ids(other) == [f"e{n}" for n in range(9)]
+    assert [change.number for change in archive_objects(other).changes()] == [6, 7, 8, 9]
+
+
 def test_an_erased_reader_is_in_no_object_and_no_copy(two_machines):
     one, other = two_machines("archive")
     writer = writer_of(one)
