@@ -99,7 +99,7 @@ def start_training(
     if not table_files(data_dir / "archive", EVENTS):
         raise ConflictError("the archive on this machine holds no events to learn from yet")
     with one_trainer(data_dir / "models") as lock:
-        refuse_beside_another(data_dir / "models")
+        refuse_beside_another(data_dir / "models", now)
         store.append_audit(AuditEntry(now, by, "training started", SUBJECT))
         command = [sys.executable, "-m", "feed", "retrain", f"--by={by}", f"--lock={lock}"]
         process = subprocess.Popen(  # noqa: S603 - our own command; `by` is one argument of it

@@ -281,7 +281,7 @@ def alone(models_dir: Path, lock: int | None) -> Iterator[Callable[[], None]]:
     with ExitStack() as stack:
         try:
             stack.enter_context(one_trainer(models_dir, lock))
-            fence = stack.enter_context(held_lease(models_dir))
+            fence = stack.enter_context(held_lease(models_dir, time.time))
         except ConflictError as error:
             raise CommandError(str(error)) from None
         yield fence

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -47,7 +45,7 @@ class TrainerLease:
         clock: epoch seconds.
     """
 
-    def __init__(self, place: DataPlace, by: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, place: DataPlace, by: str, clock: Callable[[], float]) -> None:
         self._place, self._by, self._clock = place, by, clock
         self._token = 0
         self._etag = ABSENT
@@ -100,7 +98,7 @@ class TrainerLease:
             raise ConflictError("another retrain has just begun on this installation") from None
 
 
-def refuse_beside_another(models_dir: Path) -> None:
+def refuse_beside_another(models_dir: Path, now: float) -> None:
     """Refuse to start a trainer while one on another machine is at work.
 
     Raises:
@@ -109,12 +107,12 @@ def refuse_beside_another(models_dir: Path) -> None:
     remote = remote_of(models_dir)
     if remote is not None:
         seen = _holding(remote.read(LEASE))
-        if seen.until > time.time():
+        if seen.until > now:
             raise ConflictError(f"another retrain is at work on this installation, on {seen.by}")
 
 
 @contextmanager
-def held_lease(models_dir: Path) -> Iterator[Callable[[], None]]:
+def held_lease(models_dir: Path, clock: Callable[[], float]) -> Iterator[Callable[[], None]]:
     """Hold the lease in the block, and give what checks that it is still held.
 
     Without an object store there is no lease, and the check does nothing.
@@ -126,7 +124,8 @@ def held_lease(models_dir: Path) -> Iterator[Callable[[], None]]:
     if remote is None:
         yield lambda: None
         return
-    lease = TrainerLease(remote, f"{socket.gethostname()}, process {os.getpid()}, {token_hex(4)}")
+    by = f"{os.uname().nodename}, process {os.getpid()}, {token_hex(4)}"
+    lease = TrainerLease(remote, by, clock)
     lease.take()
     over = threading.Event()
     thread = threading.Thread(target=_renew, args=(lease, over), name="lease", daemon=True)

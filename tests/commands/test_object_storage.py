@@ -125,13 +125,13 @@ def test_the_reports_of_other_machines_are_there(machine):
 def test_a_trainer_on_another_machine_keeps_this_one_away(machine):
     one, other = machine("one"), machine("other")
     write_newsroom(one / "archive")
-    with held_lease(one / "models"):
+    with held_lease(one / "models", time.time):
         result = run("retrain", "--data", str(other), *QUICK)
         assert result.exit_code == 1
         assert "another retrain is at work on this installation, on" in result.stderr
         with pytest.raises(ConflictError, match="another retrain is at work"):
-            refuse_beside_another(other / "models")
-    refuse_beside_another(other / "models")
+            refuse_beside_another(other / "models", time.time())
+    refuse_beside_another(other / "models", time.time())
     assert run("retrain", "--data", str(other), *QUICK, "--dry-run").exit_code == 0
 
 
