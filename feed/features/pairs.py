@@ -137,6 +137,10 @@ class PairTable:
         self._changed.clear()
         return self._pack(rows)
 
+    def pack(self, rows: Rows) -> dict[str, Any]:
+        """Return what is held of some articles, in the form of `dump`."""
+        return self._pack(sorted(rows.tolist()))
+
     def apply(self, packed: Mapping[str, Any]) -> None:
         """Replace the articles of a dump or delta of another process by its values."""
         rows = self._ids.add_all(packed["ids"])

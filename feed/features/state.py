@@ -21,7 +21,8 @@ from feed.features.page_lists import PageLists
 _COUNTED_TOGETHER = frozenset({EventKind.IMPRESSION, EventKind.CLICK, EventKind.READ})
 _Groups = dict[tuple[bool, bool], tuple[list[int], list[float]]]
 
-_ROOMS = ("counters", "covisitation", "page_lists")
+COUNTERS = "counters"
+ROOMS = (COUNTERS, "covisitation", "page_lists")
 _LISTS = ("ids", "other_ids")
 
 
@@ -149,17 +150,38 @@ class LiveSignals:
 
     def dump(self) -> bytes:
         """Return everything held, for a checkpoint."""
-        return _to_bytes({name: getattr(self, name).dump() for name in _ROOMS})
+        return _to_bytes(self.pack())
+
+    def pack(self) -> dict[str, dict[str, Any]]:
+        """Return everything held, as arrays and lists of ids by room."""
+        return {name: getattr(self, name).dump() for name in ROOMS}
+
+    def pack_articles(self, ids: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+        """Return what is held on some articles of each room, in the form of `pack`."""
+        return {n: getattr(self, n).pack(self.ids.add_all(ids.get(n, ()))) for n in ROOMS}
+
+    def apply_packed(self, packed: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace articles by what `pack` or `pack_articles` returned."""
+        for name in packed:
+            getattr(self, name).apply(packed[name])
 
     def delta(self) -> bytes:
         """Return what changed since the last call, for processes that hold the rest."""
-        return _to_bytes({name: getattr(self, name).delta() for name in _ROOMS})
+        return _to_bytes({name: getattr(self, name).delta() for name in ROOMS})
 
-    def apply(self, data: bytes) -> None:
-        """Replace by the values of a dump or delta. Applying it twice changes nothing."""
-        packed = _from_bytes(data)
-        for name in _ROOMS:
-            getattr(self, name).apply(packed[name])
+    def apply(self, data: bytes, rooms: Sequence[str] = ROOMS) -> dict[str, list[str]]:
+        """Replace by the values of a dump or delta. Applying it twice changes nothing.
+
+        Args:
+            data: the dump or delta.
+            rooms: what of it to apply.
+
+        Returns:
+            The ids of the articles that it holds, by room.
+        """
+        packed = _from_bytes(data, rooms)
+        self.apply_packed(packed)
+        return {name: packed[name]["ids"] for name in rooms}
 
     def _previous(self, payload: Mapping[str, Any]) -> tuple[Rows, Floats]:
         previous = payload.get("previous") or ()
@@ -184,7 +206,7 @@ class LiveSignals:
         counters = packed["counters"]
         active = counters["last"].max(axis=1, initial=-np.inf) >= since
         kept = {i for i, keep in zip(counters["ids"], active.tolist(), strict=True) if keep}
-        for name in _ROOMS:
+        for name in ROOMS:
             getattr(signals, name).apply(_only(packed[name], kept))
         return signals
 
@@ -222,11 +244,13 @@ def _to_bytes(rooms: Mapping[str, Mapping[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _from_bytes(data: bytes) -> dict[str, dict[str, Any]]:
-    packed: dict[str, dict[str, Any]] = {name: {} for name in _ROOMS}
+def _from_bytes(data: bytes, rooms: Sequence[str] = ROOMS) -> dict[str, dict[str, Any]]:
+    packed: dict[str, dict[str, Any]] = {name: {} for name in rooms}
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         for key in arrays.files:
             room, _, name = key.partition(".")
+            if room not in packed:
+                continue
             value = arrays[key]
             packed[room][name] = orjson.loads(value.tobytes()) if name in _LISTS else value
     return packed

@@ -39,7 +39,7 @@ from feed.service.supervisor import environment_of_child
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
-from feed.worker.publication import SIGNALS_BLOB, Publication
+from feed.worker.publication import Publication
 
 SLOTS, SLATE = 20, 200
 SETTLE_S, REST_S = 3.0, 10.0
@@ -153,7 +153,7 @@ def running_worker(settings: Settings, store: RedisStore) -> Iterator[int]:
         [sys.executable, "-c", RUN_WORKER], env=environment_of_child(settings)
     )
     try:
-        while store.read_blob(SIGNALS_BLOB) is None:
+        while store.read_workers().unowned(store.partitions):
             time.sleep(0.01)
         yield process.pid
     finally:
