@@ -202,6 +202,9 @@ class LiveSignals:
         held does not grow for ever.
         """
         signals = cls(ids)
+        if since == float("-inf"):
+            signals.apply(data)
+            return signals
         packed = _from_bytes(data)
         counters = packed["counters"]
         active = counters["last"].max(axis=1, initial=-np.inf) >= since

@@ -13,7 +13,7 @@ from feed.storage.worker_part import Leases, WorkerTable
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 10.0
+LEASE_SECONDS = 8.0
 """Time without a sign of life after which a worker counts as dead."""
 
 

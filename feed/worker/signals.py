@@ -62,8 +62,8 @@ class SignalsPublisher:
         store: the store from which streams are read and to which results are published.
         membership: the partitions, and the leases that must be held for anything to be published.
         ids: the numbering of articles.
-        memory_s: seconds after which an adopted article is forgotten that is neither shown nor
-            clicked; 0: never.
+        memory_s: seconds after which an article is forgotten that is neither shown nor clicked,
+            when a lone worker takes over the checkpoint of everything; 0: never.
     """
 
     deltas_kept = DELTAS_KEPT
@@ -122,7 +122,9 @@ class SignalsPublisher:
             if data is None:
                 raise ConflictError("another worker has adopted this checkpoint")
             checkpoint = Publication.from_bytes(data)
-            self._add(checkpoint, now)
+            is_all = len(orphans) == len(self._membership.table.live) == 1
+            since = now - self._memory_s if is_all and self._memory_s else float("-inf")
+            self._add(checkpoint, since)
             if not run:
                 first = dict(checkpoint.positions)
                 self._keep_bound(checkpoint)
@@ -196,9 +198,12 @@ class SignalsPublisher:
         self._checkpoint_at = now
         self._checkpoint_cost_s = time.perf_counter() - begun
 
-    def _add(self, checkpoint: Publication, now: float) -> None:
-        """Add what a dead run has counted to what this one has."""
-        since = now - self._memory_s if self._memory_s else float("-inf")
+    def _add(self, checkpoint: Publication, since: float) -> None:
+        """Add what a dead run has counted to what this one has.
+
+        Articles that nobody reads since a time (epoch seconds) are left out. Only a checkpoint of
+        everything can tell: of an article, several hold a part each.
+        """
         found = LiveSignals.load(checkpoint.body, self._ids, since)
         if self._is_empty():
             self.signals = found
