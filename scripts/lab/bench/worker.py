@@ -14,6 +14,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from feed.config import Settings
 from feed.domain import (
@@ -149,16 +152,65 @@ def measure_steady(
 @contextmanager
 def running_worker(settings: Settings, store: RedisStore) -> Iterator[int]:
     """Run a worker process; give its id when it has begun to work."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN_WORKER], env=environment_of_child(settings)
-    )
+    with running_workers(settings, store, 1) as pids:
+        yield pids[0]
+
+
+@contextmanager
+def running_workers(settings: Settings, store: RedisStore, count: int) -> Iterator[list[int]]:
+    """Run worker processes; give their ids when each has its part of the partitions."""
+    command, environment = [sys.executable, "-c", RUN_WORKER], environment_of_child(settings)
+    processes = [subprocess.Popen(command, env=environment) for _ in range(count)]
     try:
-        while store.read_workers().unowned(store.partitions):
+        while not is_shared_out(store, count):
             time.sleep(0.01)
-        yield process.pid
+        yield [process.pid for process in processes]
     finally:
-        process.terminate()
-        process.wait()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def is_shared_out(store: RedisStore, count: int) -> bool:
+    """Return whether so many workers hold all partitions in equal parts."""
+    table = store.read_workers()
+    sizes = [table.held(run) for run in table.live]
+    return len(sizes) == count and sum(sizes) == store.partitions and max(sizes) - min(sizes) <= 1
+
+
+def measure_sharing(events: int, seed: int, workers: int, rounds: int) -> dict[str, float]:
+    """Return how many events a second one worker counts and archives, and how many several do.
+
+    The workers are at work and share the partitions before a writer fills the streams, as fast
+    as it can; the time runs from then on to the last event counted and archived. One and several
+    take turns; the figures are medians. The writing is done while the workers are stopped by a
+    signal, so that it takes none of their time.
+    """
+    found: dict[int, list[float]] = {1: [], workers: []}
+    for turn in range(rounds):
+        for count in (1, workers) if turn % 2 == 0 else (workers, 1):
+            found[count].append(_shared_rate(make_events(events, seed + turn), count))
+    rates = {count: float(np.median(values)) for count, values in found.items()}
+    return {
+        "one_per_second": rates[1],
+        f"{workers}_per_second": rates[workers],
+        "ratio": rates[workers] / rates[1],
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def _shared_rate(events: list[Event], count: int) -> float:
+    with new_store() as (settings, store), running_workers(settings, store, count) as pids:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        measure_writing(store, events, 200, 0)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        begun = time.perf_counter()
+        while not counts_everything(store) or archived_rows(settings, "events") < len(events):
+            time.sleep(0.05)
+        return len(events) / (time.perf_counter() - begun)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -168,13 +220,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 def counts_everything(store: RedisStore) -> bool:
-    """Return whether the last delta reaches the end of every stream."""
-    last = store.last_delta()
-    if last is None:
-        return False
-    positions = Publication.from_bytes(last[1]).positions
-    ends = store.stream_ends()
-    return all(positions.get(partition) == end for partition, end in ends.items())
+    """Return whether the deltas reach the end of every stream."""
+    positions: dict[int, str] = {}
+    for _, data in store.read_deltas("0-0"):
+        positions |= Publication.from_bytes(data).positions
+    return all(positions.get(partition) == end for partition, end in store.stream_ends().items())
 
 
 def archived_rows(settings: Settings, table: str) -> int:
@@ -281,13 +331,21 @@ def main() -> None:
     )
     parser.add_argument("--steady", type=float, default=60.0, help="seconds of even pace (60)")
     parser.add_argument("--rate", type=float, default=200.0, help="feeds a second of it (200)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="compare one worker with so many, and nothing else"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="turns of that comparison (3)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
-    figures = measure_everything(
-        arguments.events, arguments.served, arguments.batch, arguments.seed, arguments.networks
-    )
-    if arguments.steady:
+    if arguments.workers > 1:
+        sharing = (arguments.events, arguments.seed, arguments.workers, arguments.rounds)
+        figures = {"sharing": measure_sharing(*sharing)}
+    else:
+        figures = measure_everything(
+            arguments.events, arguments.served, arguments.batch, arguments.seed, arguments.networks
+        )
+    if arguments.steady and arguments.workers == 1:
         with new_store() as (settings, store):
             feeds = make_served(round(arguments.steady * arguments.rate))
             figures["steady"] = measure_steady(settings, store, feeds, arguments.rate)
