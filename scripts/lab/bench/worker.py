@@ -14,7 +14,6 @@ import json
 import os
 import random
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -47,6 +46,13 @@ from feed.worker.publication import Publication
 SLOTS, SLATE = 20, 200
 SETTLE_S, REST_S = 3.0, 10.0
 KINDS = ["impression"] * 14 + ["click"] * 4 + ["read"] * 2
+WAIT_THEN_RUN = """
+import os, pathlib, time
+import feed.worker.loop
+go = pathlib.Path({go!r})
+go.with_suffix("." + str(os.getpid())).touch()
+while not go.exists(): time.sleep(0.01)
+"""
 RUN_WORKER = """
 import signal, threading
 from feed.environment import settings_from_environment
@@ -152,65 +158,65 @@ def measure_steady(
 @contextmanager
 def running_worker(settings: Settings, store: RedisStore) -> Iterator[int]:
     """Run a worker process; give its id when it has begun to work."""
-    with running_workers(settings, store, 1) as pids:
-        yield pids[0]
-
-
-@contextmanager
-def running_workers(settings: Settings, store: RedisStore, count: int) -> Iterator[list[int]]:
-    """Run worker processes; give their ids when each has its part of the partitions."""
-    command, environment = [sys.executable, "-c", RUN_WORKER], environment_of_child(settings)
-    processes = [subprocess.Popen(command, env=environment) for _ in range(count)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN_WORKER], env=environment_of_child(settings)
+    )
     try:
-        while not is_shared_out(store, count):
+        while store.read_workers().unowned(store.partitions):
             time.sleep(0.01)
-        yield [process.pid for process in processes]
+        yield process.pid
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()
-
-
-def is_shared_out(store: RedisStore, count: int) -> bool:
-    """Return whether so many workers hold all partitions in equal parts."""
-    table = store.read_workers()
-    sizes = [table.held(run) for run in table.live]
-    return len(sizes) == count and sum(sizes) == store.partitions and max(sizes) - min(sizes) <= 1
+        process.terminate()
+        process.wait()
 
 
 def measure_sharing(events: int, seed: int, workers: int, rounds: int) -> dict[str, float]:
     """Return how many events a second one worker counts and archives, and how many several do.
 
-    The workers are at work and share the partitions before a writer fills the streams, as fast
-    as it can; the time runs from then on to the last event counted and archived. One and several
-    take turns; the figures are medians. The writing is done while the workers are stopped by a
-    signal, so that it takes none of their time.
+    The streams are full when the workers, whose imports are done, begin at once. The time runs
+    until everything is counted and archived, so joining and sharing out are in it. One and
+    several take turns; the figures are medians. The processor time of the busiest worker tells what
+    several gain where other work keeps the cores busy.
     """
-    found: dict[int, list[float]] = {1: [], workers: []}
+    found: dict[int, list[tuple[float, float]]] = {1: [], workers: []}
     for turn in range(rounds):
         for count in (1, workers) if turn % 2 == 0 else (workers, 1):
             found[count].append(_shared_rate(make_events(events, seed + turn), count))
-    rates = {count: float(np.median(values)) for count, values in found.items()}
+    (one, one_s), (several, busiest_s) = (np.median(found[n], axis=0) for n in (1, workers))
     return {
-        "one_per_second": rates[1],
-        f"{workers}_per_second": rates[workers],
-        "ratio": rates[workers] / rates[1],
+        "one_per_second": float(one),
+        f"{workers}_per_second": float(several),
+        "ratio": float(several / one),
+        "one_processor_s": float(one_s),
+        "busiest_processor_s": float(busiest_s),
+        "processor_ratio": float(one_s / busiest_s),
         "load_average": os.getloadavg()[0],
     }
 
 
-def _shared_rate(events: list[Event], count: int) -> float:
-    with new_store() as (settings, store), running_workers(settings, store, count) as pids:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+def _shared_rate(events: list[Event], count: int) -> tuple[float, float]:
+    """Return events a second, and the processor seconds of the worker that used most."""
+    with new_store() as (settings, store):
         measure_writing(store, events, 200, 0)
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        begun = time.perf_counter()
-        while not counts_everything(store) or archived_rows(settings, "events") < len(events):
-            time.sleep(0.05)
-        return len(events) / (time.perf_counter() - begun)
+        go = settings.data_dir / "go"
+        command = [sys.executable, "-c", WAIT_THEN_RUN.format(go=str(go)) + RUN_WORKER]
+        environment = environment_of_child(settings)
+        processes = [subprocess.Popen(command, env=environment) for _ in range(count)]
+        try:
+            while len(list(go.parent.glob("go.*"))) < count:
+                time.sleep(0.05)
+            begun, before = time.perf_counter(), [cpu_seconds(p.pid) for p in processes]
+            go.touch()
+            while not counts_everything(store) or archived_rows(settings, "events") < len(events):
+                time.sleep(0.05)
+            rate = len(events) / (time.perf_counter() - begun)
+            used = [cpu_seconds(p.pid) - s for p, s in zip(processes, before, strict=True)]
+            return rate, max(used)
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait()
 
 
 def cpu_seconds(pid: int) -> float:
