@@ -21,79 +21,150 @@ class RankingConfig:
     """
 
     slate_size: int = setting(
-        200, "articles in one ranked list, through which cursors page", between=(1, 10_000)
+        200,
+        "articles in one ranked list, from which the pages of a feed are taken",
+        between=(1, 10_000),
+        title="Length of a ranked list",
     )
     candidates_per_source: int = setting(
-        100, "candidates that one source may propose", between=(1, 10_000)
+        100,
+        "candidates that one source may propose",
+        between=(1, 10_000),
+        title="Candidates per source",
     )
     candidate_cap: int = setting(
-        120, "candidates scored, taken from the sources in turn", between=(1, 10_000)
+        120,
+        "candidates scored, taken from the sources in turn",
+        between=(1, 10_000),
+        title="Candidates in all",
     )
     max_age_hours: float = setting(
         72.0,
         "age above which only pinned articles are candidates, hours; doubled while fewer than ten "
         "articles are young enough",
         between=(LEAST, 100_000),
+        title="Greatest age of an article",
     )
-    use_ranker: bool = setting(True, "whether the learned ranker is used when the model has one")
-    use_collaborative: bool = setting(True, "whether collaborative filtering is used")
-    use_content: bool = setting(True, "whether the content sources and features are used")
+    use_ranker: bool = setting(
+        True,
+        "whether the learned ranker is used when the model has one",
+        title="Use the learned ranker",
+    )
+    use_collaborative: bool = setting(
+        True,
+        "whether collaborative filtering is used, which goes by what readers of a similar taste "
+        "read",
+        title="Use collaborative filtering",
+    )
+    use_content: bool = setting(
+        True,
+        "whether it counts what articles are about: the content sources and features",
+        title="Use the content of articles",
+    )
     trending_boost: float = setting(
-        0.3, "strength of the trending factor: score * (1 + boost * trend)", between=(0, 100)
+        0.3,
+        "strength of the trending factor: score * (1 + boost * trend)",
+        between=(0, 100),
+        title="Boost of trending articles",
     )
     trending_half_life_minutes: float = setting(
         30.0,
         "half-life of the trending rate, 30 or 120 minutes; the same for every variant",
         between=(30, 120),
+        title="Half-life of trending",
     )
     followed_boost: float = setting(
         0.5,
         "strength of a follow: score * (1 + boost) in followed sections and sources",
         between=(0, 100),
+        title="Boost of what a reader follows",
     )
     section_decay: float = setting(
-        0.9, "factor on the score for each earlier article of the same section", between=(0, 1)
+        0.9,
+        "factor on the score for each earlier article of the same section; the lower, the more "
+        "varied",
+        between=(0, 1),
+        title="Variety of sections",
     )
     source_decay: float = setting(
-        1.0, "factor on the score for each earlier article of the same source", between=(0, 1)
+        1.0,
+        "factor on the score for each earlier article of the same source; the lower, the more "
+        "varied",
+        between=(0, 1),
+        title="Variety of sources",
     )
     decay_floor: float = setting(
-        0.5, "lowest value of the section and source factors", between=(0, 1)
+        0.5,
+        "lowest value of the section and source factors",
+        between=(0, 1),
+        title="Limit of these two factors",
     )
     mmr_lambda: float = setting(
         0.9,
         "1 ranks only by score, 0 only by difference from the articles above (MMR)",
         between=(0, 1),
+        title="Score against variety",
     )
     duplicate_similarity: float = setting(
-        0.92, "cosine from which two articles count as the same story", between=(0, 1)
+        0.92,
+        "cosine similarity of two texts from which they count as the same story",
+        between=(0, 1),
+        title="When two articles are the same story",
     )
     fatigue_after: int = setting(
-        3, "impressions without a click after which the score is lowered", between=(0, 1000)
+        3,
+        "impressions without a click after which the score is lowered",
+        between=(0, 1000),
+        title="Impressions before fatigue",
     )
     fatigue_factor: float = setting(
-        0.7, "factor on the score for each further impression", between=(0, 1)
+        0.7,
+        "factor on the score for each further impression",
+        between=(0, 1),
+        title="Strength of fatigue",
     )
     explore_slots: int = setting(
-        1, "slots of the first page drawn at random from the exploration pool", between=(0, 100)
+        1,
+        "slots of the first page drawn at random from the exploration pool",
+        between=(0, 100),
+        title="Slots drawn by chance",
     )
     explore_from: int = setting(
-        4, "first slot (0-based) that exploration may take", between=(0, 100)
+        4,
+        "first slot that exploration may take",
+        between=(0, 100),
+        title="First slot drawn by chance",
+        is_slot=True,
     )
-    first_page: int = setting(20, "number of slots that count as the first page", between=(1, 100))
+    first_page: int = setting(
+        20,
+        "number of slots that count as the first page",
+        between=(1, 100),
+        title="Length of the first page",
+    )
     session_minutes: float = setting(
         60.0,
         "age up to which events belong to the present session, minutes",
         between=(LEAST, 10_000),
+        title="Length of a session",
     )
     profile_half_life_hours: float = setting(
-        72.0, "half-life of an event's weight in a profile, hours", between=(LEAST, 100_000)
+        72.0,
+        "half-life of an event's weight in a reader's profile, hours",
+        between=(LEAST, 100_000),
+        title="Memory of a profile",
     )
     fold_in_half_life_hours: float = setting(
-        24.0, "half-life of an event's weight in fold-in, hours", between=(LEAST, 100_000)
+        24.0,
+        "half-life of an event's weight in fold-in, which places a reader among the collaborative "
+        "factors, hours",
+        between=(LEAST, 100_000),
+        title="Memory of fold-in",
     )
     weights: dict[str, float] = setting(
-        {}, "weights of the default linear ranker that differ from the documented ones, by feature"
+        {},
+        "weights of the default linear ranker that differ from the documented ones, by feature",
+        title="Weights of the default ranker",
     )
 
 

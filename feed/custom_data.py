@@ -12,6 +12,9 @@ EVENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 LARGEST_VALUE = 1e12
 """Largest absolute value of a custom event: sums of squares stay far from the end of a float."""
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What no name may hold: control characters and line breaks."""
+
 ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 """What the name of an attribute may be."""
 MOST_ATTRIBUTES = 16
@@ -44,6 +47,16 @@ def check_event(event: Event) -> Event:
     if event.value is not None and not abs(event.value) <= LARGEST_VALUE:
         raise InvalidInputError("value", f"must be a number from -{LARGEST_VALUE:g} to 1e+12")
     return event
+
+
+def check_text(field: str, text: str) -> None:
+    """Check that a name in a decision of the newsroom can be read.
+
+    Raises:
+        InvalidInputError: it holds control characters.
+    """
+    if CONTROL.search(text):
+        raise InvalidInputError(field, "must hold no control characters")
 
 
 def check_attribute_name(field: str, name: str) -> None:

@@ -18,15 +18,25 @@ LEAST = 1e-6
 """Lowest value of a setting that must be greater than 0."""
 
 
-def setting(default: Any, text: str, *, between: tuple[float, float] = ANY_NUMBER) -> Any:
+def setting(
+    default: Any,
+    text: str,
+    *,
+    between: tuple[float, float] = ANY_NUMBER,
+    title: str = "",
+    is_slot: bool = False,
+) -> Any:
     """Declare one documented setting.
 
     Args:
         default: its value where nothing else is said.
         text: what it is, and in which unit.
         between: the lowest and the highest value that make sense.
+        title: what people call it on the desk.
+        is_slot: whether it is a slot: counted from 0 here, and from 1 on the desk.
     """
-    metadata = {"doc": text, "between": between}
+    doc = f"{text}, counted from 0" if is_slot else text
+    metadata = {"doc": doc, "text": text, "between": between, "title": title, "is_slot": is_slot}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -12,14 +11,13 @@ from pathlib import Path
 
 from feed.domain import ConflictError, NotFoundError
 from feed.models.registry import ModelRegistry
+from feed.models.trainer_lock import one_trainer
 from feed.storage.archive_files import table_files
 from feed.storage.archive_schema import EVENTS
 from feed.storage.audit_part import AuditPart
 from feed.storage.records import AuditEntry
 
 SUBJECT = "models"
-TRAINER_LOCK = ".retrain.lock"
-"""Locked while a trainer is at work, in the directory of the models."""
 NICENESS = 10
 
 
@@ -77,37 +75,39 @@ def undo_model_change(
     return make_live(store, registry, before, now=now, by=by, action="made live again")
 
 
-def start_training(data_dir: Path, environment: Mapping[str, str], by: str) -> int:
+def start_training(
+    store: AuditPart, data_dir: Path, environment: Mapping[str, str], *, now: float, by: str
+) -> int:
     """Start `feed retrain` in a process of its own, of low priority; return its process id.
 
-    It goes on when this process ends. Only one trainer works on an installation.
+    It goes on when this process ends. Only one trainer works on an installation: whoever gets the
+    lock writes the entry of the audit log and then hands the lock to the new process.
 
     Args:
+        store: Holds the audit log.
         data_dir: Of the installation.
         environment: Of the process: the settings of the installation.
+        now: Epoch seconds.
         by: Who starts it.
 
     Raises:
         ConflictError: a trainer is at work, or there is nothing to learn from.
+        StoreUnavailableError: the audit log cannot be written, so nothing was started.
     """
     if not table_files(data_dir / "archive", EVENTS):
         raise ConflictError("the archive on this machine holds no events to learn from yet")
-    models_dir = data_dir / "models"
-    models_dir.mkdir(parents=True, exist_ok=True)
-    with (models_dir / TRAINER_LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConflictError("a training run is at work: wait until it has ended") from None
-    command = [sys.executable, "-m", "feed", "retrain", f"--by={by}"]
-    process = subprocess.Popen(  # noqa: S603 - our own command; `by` is one argument of it
-        command,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with one_trainer(data_dir / "models") as lock:
+        store.append_audit(AuditEntry(now, by, "training started", SUBJECT))
+        command = [sys.executable, "-m", "feed", "retrain", f"--by={by}", f"--lock={lock}"]
+        process = subprocess.Popen(  # noqa: S603 - our own command; `by` is one argument of it
+            command,
+            env=dict(environment),
+            pass_fds=(lock,),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     threading.Thread(target=process.wait, name="trainer", daemon=True).start()
     return process.pid

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from feed.catalogue.decisions import TAKEN_BACK, Editor
-from feed.custom_data import check_attribute, check_attribute_name
+from feed.custom_data import check_attribute, check_attribute_name, check_text
 from feed.domain import (
     ConflictError,
     InvalidInputError,
@@ -38,10 +38,15 @@ def check_pin(pin: Pin, place: str = "") -> Pin:
         place: what comes before the names of its fields: `pins.3.`.
 
     Raises:
-        InvalidInputError: it ends before it starts, or names no such attribute as there may be.
+        InvalidInputError: it ends before it starts, a name of it holds control characters, or it
+            names no such attribute as there may be.
     """
     if pin.ends_at <= pin.starts_at:
         raise InvalidInputError(f"{place}ends_at", "must be after starts_at")
+    check_text(f"{place}section", pin.section)
+    for kind, names in (("platforms", pin.platforms), ("languages", pin.languages)):
+        for name in names:
+            check_text(f"{place}{kind}", name)
     field = f"{place}attributes"
     for name in pin.attributes:
         check_attribute_name(field, name)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,17 +17,17 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from feed.catalogue.model_changes import TRAINER_LOCK
 from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
 from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig
-from feed.domain import FeedError, GateRefusedError, InvalidInputError, format_time
+from feed.domain import ConflictError, FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments
 from feed.features.sections import read_aliases
 from feed.models.bundle import ModelBundle
 from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
+from feed.models.trainer_lock import one_trainer
 from feed.models.training_runs import DRY, PUBLISHED, REFUSED, RunRecorder, recorded_run
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
@@ -72,6 +71,7 @@ class TrainingLog:
 @click.option("--force", is_flag=True, help="Publish even if the gate refuses.")
 @click.option("--threads", type=click.IntRange(1), help="Threads for training on a large log.")
 @click.option("--by", default=command_line_user, hidden=True)
+@click.option("--lock", type=int, hidden=True, help="Descriptor of the lock, if it is held.")
 def retrain(
     *,
     data: Path | None,
@@ -82,6 +82,7 @@ def retrain(
     force: bool,
     threads: int | None,
     by: str,
+    lock: int | None,
 ) -> None:
     """Learn from the archive's events and make the new model live.
 
@@ -102,7 +103,7 @@ def retrain(
         hidden = not console.is_terminal
         bar = Progress(console=console, transient=True, disable=hidden)
         models_dir = directory / "models"
-        with one_trainer(models_dir), recorded_run(models_dir, by, time.time) as run, bar:
+        with alone(models_dir, lock), recorded_run(models_dir, by, time.time) as run, bar:
             registry.sweep()
             settings = in_force(settings, console)
             run.progress("reading the archive", 0.0)
@@ -260,18 +261,17 @@ def prune(registry: ModelRegistry, settings: Settings, console: Console) -> None
 
 
 @contextmanager
-def one_trainer(models_dir: Path) -> Iterator[None]:
+def alone(models_dir: Path, lock: int | None) -> Iterator[None]:
     """Keep other trainers of the installation away.
 
     Raises:
         CommandError: one is at work.
     """
-    models_dir.mkdir(exist_ok=True)
-    with (models_dir / TRAINER_LOCK).open("w") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandError("another retrain is at work on this installation") from None
+            stack.enter_context(one_trainer(models_dir, lock))
+        except ConflictError as error:
+            raise CommandError(str(error)) from None
         yield
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from feed.custom_data import check_text
 from feed.domain import InvalidInputError
 
 LIMITS_KEY = "limits"
@@ -132,6 +133,7 @@ def _check_one(name: str, limit: Limit) -> None:
         raise InvalidInputError(f"{name}.within", f"must be 1 to {MOST_SLOTS} slots")
     if limit.value and limit.of not in NAMED:
         raise InvalidInputError(f"{name}.value", f"must be empty for a limit on {limit.of}")
+    check_text(f"{name}.value", limit.value)
     if len(limit.value) > LONGEST_NAME:
         raise InvalidInputError(f"{name}.value", f"must have at most {LONGEST_NAME} characters")
     if limit.of is LimitOf.AGE and not 0 < limit.hours <= MOST_HOURS:

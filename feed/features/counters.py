@@ -144,6 +144,11 @@ class Counters:
         twin.began_at = self.began_at
         return twin
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether something has changed that no `delta` has held yet."""
+        return bool(self._changed)
+
     def dump(self) -> dict[str, Any]:
         """Return everything held, by article id, as arrays and one list of ids."""
         return self.pack(np.arange(max(self._table.size, self._used_totals()), dtype=np.int64))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from feed.arrays import Floats, Rows
+from feed.arrays import Floats, Integers, Rows
 from feed.features.ids import IdMap, look_up, sum_by_row
 from feed.features.pairs import PairTable
 
@@ -19,6 +19,8 @@ GAP_HALF_LIFE_S = 7200.0
 """A pair of clicks this far apart counts half of one in the same moment, seconds."""
 MAX_NEIGHBOURS = 100
 """Neighbours kept for an article; the weakest makes room for a new one."""
+ARTICLES_PER_DELTA = 2_000
+"""Articles whose neighbours go into one delta; of more the rest waits for the next ones."""
 RECENT = 20
 """How many of a reader's last clicks speak for the next one."""
 SMOOTHING = 3.0
@@ -66,11 +68,40 @@ class Covisitation:
 
     def add_click(self, row: int, at: float, previous_rows: Rows, previous_times: Floats) -> None:
         """Count a reader's first click on an article against that reader's clicks before it."""
-        self._pairs.add_base(row, at)
-        other = (previous_rows != row) & (previous_rows >= 0)
-        rows = previous_rows[other]
+        counts = np.array([len(previous_rows)])
+        self.add_clicks(np.array([row]), np.array([at]), previous_rows, previous_times, counts)
+
+    def add_clicks(
+        self,
+        rows: Rows,
+        times: Floats,
+        previous_rows: Rows,
+        previous_times: Floats,
+        counts: Integers,
+    ) -> None:
+        """Count readers' first clicks on articles against each reader's clicks before it.
+
+        Args:
+            rows: what was clicked, int64 [k].
+            times: when, f64 [k] epoch seconds.
+            previous_rows: the clicks before the first one, then those before the second ...;
+                int64 [sum of counts], -1 for an unknown article.
+            previous_times: when those were, f64.
+            counts: how many clicks before each are given, int64 [k].
+        """
+        if not len(rows):
+            return
+        self._pairs.add_bases(rows, times)
+        after, at = np.repeat(rows, counts), np.repeat(times, counts)
+        other = (previous_rows != after) & (previous_rows >= 0)
+        after, at, before = after[other], at[other], previous_rows[other]
         weights = np.exp2(-np.abs(at - previous_times[other]) / GAP_HALF_LIFE_S)
-        self._pairs.add_both_ways(row, rows, weights, at)
+        self._pairs.add(
+            np.concatenate([after, before]),
+            np.concatenate([before, after]),
+            np.tile(weights, 2),
+            np.tile(at, 2),
+        )
 
     def votes(self, recent_rows: Rows, recent_times: Floats, now: float) -> CovisitVotes:
         """Return the votes of the `RECENT` newest of some clicks.
@@ -95,9 +126,14 @@ class Covisitation:
         """Return everything held, by article id, as arrays and lists of ids."""
         return self._pairs.dump()
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether something has changed that no `delta` has held yet."""
+        return self._pairs.has_changes
+
     def delta(self) -> dict[str, Any]:
-        """Return the articles that changed since the last call, in the form of `dump`."""
-        return self._pairs.delta()
+        """Return the articles that changed first since they were sent, in the form of `dump`."""
+        return self._pairs.delta(ARTICLES_PER_DELTA)
 
     def pack(self, rows: Rows) -> dict[str, Any]:
         """Return what is held of some articles, in the form of `dump`."""

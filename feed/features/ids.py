@@ -53,8 +53,10 @@ class IdMap:
 
     def add_all(self, values: Sequence[str]) -> Rows:
         """Return the rows of identifiers, numbering the new ones; int64 of shape [n]."""
-        add = self.add
-        return np.fromiter((add(v) for v in values), np.int64, len(values))
+        rows = self.rows(values)
+        for place in np.flatnonzero(rows < 0).tolist():
+            rows[place] = self.add(values[place])
+        return rows
 
 
 Vocabulary = IdMap

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from feed.arrays import Floats, Rows
-from feed.features.ids import IdMap
+from feed.features.ids import IdMap, sum_by_row
 from feed.features.pairs import PairTable
 
 LIST_HALF_LIFE_S = 7200.0
@@ -30,11 +30,12 @@ class PageLists:
     def __init__(self, ids: IdMap) -> None:
         self._pairs = PairTable(ids, LIST_HALF_LIFE_S, MAX_LISTED)
 
-    def add_impressions(self, page: int, rows: Rows, at: float) -> None:
-        """Count articles shown below `page` to one reader."""
-        others = rows[(rows != page) & (rows >= 0)]
-        self._pairs.add_base(page, at, float(len(others)))
-        self._pairs.add(page, others, np.ones(len(others)), at)
+    def add_impressions(self, pages: Rows, rows: Rows, times: Floats) -> None:
+        """Count articles shown below pages at times: all [k], each to one reader."""
+        other = (rows != pages) & (rows >= 0)
+        pages, rows, times = pages[other], rows[other], times[other]
+        self._pairs.add_bases(pages, times)
+        self._pairs.add(pages, rows, np.ones(len(rows)), times)
 
     def scores(self, page: int, rows: Rows, now: float) -> Floats:
         """Return which share of the page's impressions each of `rows` had, f64 [k]."""
@@ -50,7 +51,9 @@ class PageLists:
     def listed(self, page: int, now: float, limit: int) -> Rows:
         """Return the articles most listed below a page, best first."""
         others, weights, _ = self._pairs.votes(np.array([page]), np.ones(1), now)
-        return others[np.lexsort((others, -weights))[:limit]]
+        sums = sum_by_row(others, weights)
+        listed = np.flatnonzero(sums)
+        return listed[np.lexsort((listed, -sums[listed]))[:limit]]
 
     def snapshot(self) -> PageLists:
         """Return a copy that later lists do not touch."""
@@ -61,6 +64,11 @@ class PageLists:
     def dump(self) -> dict[str, Any]:
         """Return everything held, by article id, as arrays and lists of ids."""
         return self._pairs.dump()
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether something has changed that no `delta` has held yet."""
+        return self._pairs.has_changes
 
     def delta(self) -> dict[str, Any]:
         """Return the pages that changed since the last call, in the form of `dump`."""

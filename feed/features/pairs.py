@@ -6,93 +6,80 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array, csr_array
 
-from feed.arrays import Floats, Rows
+from feed.arrays import Floats, Integers, Rows
 from feed.features.decay import DecayedTable
-from feed.features.ids import IdMap
+from feed.features.ids import IdMap, sum_by_row
+from feed.features.neighbour_lists import NeighbourLists, spans, strongest
 
 _REBASE_DOUBLINGS = 300.0
-
-
-class _Neighbours:
-    """Growing arrays of one article's neighbours: rows and weights relative to a landmark."""
-
-    __slots__ = ("rows", "size", "weights")
-
-    def __init__(self) -> None:
-        self.rows: Rows = np.empty(4, np.int64)
-        self.weights: Floats = np.empty(4)
-        self.size = 0
-
-    def add(self, row: int, weight: float, limit: int) -> None:
-        found = (self.rows[: self.size] == row).nonzero()[0]
-        if len(found):
-            self.weights[found[0]] += weight
-        elif self.size < limit:
-            if self.size == len(self.rows):
-                self.rows = np.concatenate([self.rows, np.empty_like(self.rows)])
-                self.weights = np.concatenate([self.weights, np.empty_like(self.weights)])
-            self.rows[self.size], self.weights[self.size] = row, weight
-            self.size += 1
-        else:
-            weakest = int(self.weights[: self.size].argmin())
-            if self.weights[weakest] < weight:
-                self.rows[weakest], self.weights[weakest] = row, weight
-
-    def copy(self) -> _Neighbours:
-        twin = _Neighbours()
-        twin.rows, twin.weights, twin.size = self.rows.copy(), self.weights.copy(), self.size
-        return twin
+_PAIR = np.dtype([("row", np.int32), ("other", np.int32), ("weight", np.float64)])
+_LEAST_PENDING = 8_192
+_PENDING_SHARE = 8
+"""Pairs wait until they are this part of all that are held; then they are put in their lists."""
 
 
 class PairTable:
     """Weights of pairs (article, neighbour) that halve with time, and of articles alone.
 
-    Each article keeps its `limit` neighbours with the largest weights. A snapshot shares the
-    arrays that do not change. `bases` is the weight of the article alone, and shares are relative
-    to it.
+    Each article keeps its `limit` neighbours with the largest weights. New pairs wait unsorted,
+    beside the lists, until there are many of them or until somebody wants a copy: then all of them
+    are summed and put into their lists in one pass, and every list is cut to its limit. Reading
+    sees both. `bases` is the weight of the article alone, and shares are relative to it.
     """
 
     __slots__ = (
         "_bases",
         "_changed",
+        "_changes",
         "_half_life_s",
         "_ids",
         "_landmark",
         "_limit",
-        "_pairs",
-        "_shared",
+        "_lists",
+        "_pending",
+        "_waiting",
     )
 
     def __init__(self, ids: IdMap, half_life_s: float, limit: int) -> None:
         self._ids = ids
         self._half_life_s, self._limit = half_life_s, limit
-        self._pairs: dict[int, _Neighbours] = {}
-        self._shared: set[int] = set()
-        self._changed: set[int] = set()
+        self._lists = NeighbourLists()
+        self._pending = np.empty(0, _PAIR)
+        self._waiting = 0
+        self._changed: Integers = np.zeros(0, np.int64)  # when a row first changed, 0: sent
+        self._changes = 0
         self._bases = DecayedTable((half_life_s,))
         self._landmark: float | None = None
 
-    def add_base(self, row: int, at: float, weight: float = 1.0) -> None:
-        """Count one occasion (or several) of an article alone."""
-        self._bases.add(np.array([row]), np.array([at]), weight)
-        self._changed.add(row)
+    @property
+    def has_changes(self) -> bool:
+        """Whether something has changed that no `delta` has held yet."""
+        return bool(self._changed.any())
 
-    def add(self, row: int, others: Rows, weights: Floats, at: float) -> None:
-        """Add weights to the pairs of an article with others (distinct from it and >= 0)."""
-        if not len(others):
+    def add_bases(self, rows: Rows, times: Floats, weights: npt.ArrayLike = 1.0) -> None:
+        """Count occasions of articles alone: rows int64 [k], times f64 [k] epoch seconds."""
+        self._bases.add(rows, times, weights)
+        self._mark(rows)
+
+    def add(self, rows: Rows, others: Rows, weights: Floats, times: Floats) -> None:
+        """Add weights at times to pairs (rows, others), all [k], each pair distinct and >= 0."""
+        if not len(rows):
             return
-        entry, limit = self._writable(row), self._limit
-        stored = weights * self._growth(at)
-        for other, weight in zip(others.tolist(), stored.tolist(), strict=True):
-            entry.add(other, weight, limit)
-
-    def add_both_ways(self, row: int, others: Rows, weights: Floats, at: float) -> None:
-        """Add weights to the pairs of an article with others, and to theirs with it."""
-        self.add(row, others, weights, at)
-        stored = weights * self._growth(at) if len(others) else weights
-        for other, weight in zip(others.tolist(), stored.tolist(), strict=True):
-            self._writable(other).add(row, weight, self._limit)
+        self._mark(rows)
+        stored = weights * self._growth(times)
+        end = self._waiting + len(rows)
+        if end > len(self._pending):
+            grown = np.empty(max(end, 2 * len(self._pending)), _PAIR)
+            grown[: self._waiting] = self._pending[: self._waiting]
+            self._pending = grown
+        new = self._pending[self._waiting : end]
+        new["row"], new["other"], new["weight"] = rows, others, stored
+        self._waiting = end
+        if end > max(_LEAST_PENDING, self._lists.total // _PENDING_SHARE):
+            self._settle()
 
     def bases(self, rows: Rows, now: float) -> Floats:
         """Return the decayed occasions of articles alone, f64 [k]."""
@@ -102,102 +89,142 @@ class PairTable:
         """Return the neighbours of `rows`: their rows, decayed weights times a factor, and whose.
 
         The last is the place in `rows`. Neighbours are not summed: the same one may come from
-        several rows.
+        several rows, and more than once from a row whose pairs wait.
         """
-        get = self._pairs.get
-        entries = [
-            (place, entry)
-            for place, entry in enumerate(map(get, rows.tolist()))
-            if entry is not None and entry.size
-        ]
-        if self._landmark is None or not entries:
+        if self._landmark is None or not len(rows):
             return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
-        others = np.concatenate([entry.rows[: entry.size] for _, entry in entries])
-        weights = np.concatenate([entry.weights[: entry.size] for _, entry in entries])
-        places = np.repeat([place for place, _ in entries], [entry.size for _, entry in entries])
+        sizes, listed, weights = self._lists.gather(rows)
+        others, places = listed.astype(np.int64), np.repeat(np.arange(len(rows)), sizes)
+        of, waiting = self._waiting_for(rows)
+        if len(of):
+            others = np.concatenate([others, waiting["other"]])
+            weights = np.concatenate([weights, waiting["weight"]])
+            places = np.concatenate([places, of])
+            if np.bincount(places).max() > self._limit:
+                others, weights, places = self._summed(others, weights, places)
         weights *= (factors * 2.0 ** ((self._landmark - now) / self._half_life_s))[places]
         return others, weights, places
 
     def snapshot(self) -> PairTable:
-        """Return a copy that later additions do not touch."""
+        """Return a copy that later additions do not touch; it shares the lists."""
+        self._settle()
         twin = PairTable(self._ids, self._half_life_s, self._limit)
-        twin._pairs, twin._landmark = dict(self._pairs), self._landmark
+        twin._lists, twin._landmark = self._lists.copy(), self._landmark
         twin._bases = self._bases.copy()
-        self._shared = set(self._pairs)
-        twin._shared = set(self._pairs)
         return twin
 
     def dump(self) -> dict[str, Any]:
         """Return everything held, by article id, as arrays and lists of ids."""
-        return self._pack(sorted(set(self._pairs) | set(range(self._bases.size))))
+        self._settle()
+        listed = self._lists.rows()
+        return self._pack(np.union1d(listed, np.arange(self._bases.size)))
 
-    def delta(self) -> dict[str, Any]:
-        """Return the articles that changed since the last call, in the form of `dump`."""
-        rows = sorted(self._changed)
-        self._changed.clear()
+    def delta(self, most: int | None = None) -> dict[str, Any]:
+        """Return the articles that changed since they were last returned, in the form of `dump`.
+
+        Args:
+            most: of more articles only those that changed first are returned.
+        """
+        self._settle()
+        rows = np.flatnonzero(self._changed)
+        if most is not None and len(rows) > most:
+            rows = np.sort(rows[np.argsort(self._changed[rows], kind="stable")[:most]])
+        self._changed[rows] = 0
         return self._pack(rows)
 
     def pack(self, rows: Rows) -> dict[str, Any]:
         """Return what is held of some articles, in the form of `dump`."""
-        return self._pack(sorted(rows.tolist()))
+        self._settle()
+        return self._pack(np.sort(rows))
 
     def apply(self, packed: Mapping[str, Any]) -> None:
         """Replace the articles of a dump or delta of another process by its values."""
+        self._settle()
         rows = self._ids.add_all(packed["ids"])
-        others = self._ids.add_all(packed["other_ids"])
         landmark, base_landmark = float(packed["landmark"]), float(packed["base_landmark"])
         if not np.isnan(base_landmark):
             self._bases.write(rows, packed["bases"], base_landmark)
         if np.isnan(landmark):
             return
-        growth = self._growth(landmark)
-        weights = packed["weights"] * growth
-        ends = np.cumsum(packed["counts"])
-        counts = packed["counts"].tolist()
-        for row, end, count in zip(rows.tolist(), ends.tolist(), counts, strict=True):
-            self._shared.discard(row)
-            if not count:
-                self._pairs.pop(row, None)
-                continue
-            entry = self._pairs[row] = object.__new__(_Neighbours)
-            entry.rows = others[end - count : end].copy()
-            entry.weights = weights[end - count : end].copy()
-            entry.size = count
+        others = self._ids.add_all(packed["names"])[packed["others"]]
+        growth = self._growth(np.array([landmark]))
+        self._lists.replace(rows, packed["counts"], others, packed["weights"] * growth)
 
-    def _writable(self, row: int) -> _Neighbours:
-        entry = self._pairs.get(row)
-        if entry is None:
-            entry = self._pairs[row] = _Neighbours()
-        elif row in self._shared:
-            entry = self._pairs[row] = entry.copy()
-        self._shared.discard(row)
-        self._changed.add(row)
-        return entry
+    def _mark(self, rows: Rows) -> None:
+        size = int(rows.max(initial=-1)) + 1
+        if size > len(self._changed):
+            grown = np.zeros(max(size, 2 * len(self._changed)), np.int64)
+            grown[: len(self._changed)] = self._changed
+            self._changed = grown
+        self._changes += 1
+        self._changed[rows[self._changed[rows] == 0]] = self._changes
 
-    def _growth(self, at: float) -> float:
-        return float(2.0 ** ((at - self._settle_landmark(at)) / self._half_life_s))
+    def _waiting_for(self, rows: Rows) -> tuple[Rows, npt.NDArray[np.void]]:
+        """Return the waiting pairs of rows, and the place of each pair's article among the rows."""
+        pending = self._pending[: self._waiting]
+        wanted = np.zeros(len(self._ids), np.bool_)
+        wanted[rows[rows >= 0]] = True
+        entries = pending[wanted[pending["row"]]]
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        first = np.searchsorted(ordered, entries["row"], "left")
+        repeats = np.searchsorted(ordered, entries["row"], "right") - first
+        return order[spans(first, repeats)], np.repeat(entries, repeats)
 
-    def _settle_landmark(self, at: float) -> float:
+    def _summed(self, others: Rows, weights: Floats, places: Rows) -> tuple[Rows, Floats, Rows]:
+        """Return votes summed by place and neighbour, of each place the `limit` heaviest."""
+        keys, inverse = np.unique(places * len(self._ids) + others, return_inverse=True)
+        sums = sum_by_row(inverse, weights)
+        places, others = np.divmod(keys, len(self._ids))
+        kept = strongest(np.bincount(places), sums, self._limit)
+        return others[kept], sums[kept], places[kept]
+
+    def _settle(self) -> None:
+        """Put the waiting pairs into their lists."""
+        if not self._waiting:
+            return
+        pending = self._pending[: self._waiting]
+        touched = np.zeros(len(self._ids), np.bool_)
+        touched[pending["row"]] = True
+        rows = np.flatnonzero(touched)
+        place = np.empty(len(self._ids), np.int32)
+        place[rows] = np.arange(len(rows), dtype=np.int32)
+        shape = len(rows), len(self._ids)
+        new = coo_array((pending["weight"], (place[pending["row"]], pending["other"])), shape)
+        sizes, others, weights = self._lists.gather(rows)
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        both = csr_array((weights, others, starts), shape) + new.tocsr()
+        kept = strongest(np.diff(both.indptr), both.data, self._limit)
+        owners = np.repeat(np.arange(len(rows)), np.diff(both.indptr))[kept]
+        sizes = np.bincount(owners, minlength=len(rows))
+        self._lists.replace(rows, sizes, both.indices[kept], both.data[kept])
+        self._waiting = 0
+
+    def _growth(self, times: Floats) -> Floats:
+        newest = float(times.max())
         if self._landmark is None:
-            self._landmark = at
-        elif (at - self._landmark) / self._half_life_s > _REBASE_DOUBLINGS:
-            factor = 2.0 ** ((self._landmark - at) / self._half_life_s)
-            for row in list(self._pairs):
-                self._writable(row).weights *= factor
-            self._landmark = at
-        return self._landmark
+            self._landmark = newest
+        elif (newest - self._landmark) / self._half_life_s > _REBASE_DOUBLINGS:
+            factor = 2.0 ** ((self._landmark - newest) / self._half_life_s)
+            self._lists.scale(factor)
+            self._pending["weight"][: self._waiting] *= factor
+            self._landmark = newest
+        growth: Floats = np.exp2((times - self._landmark) / self._half_life_s)
+        return growth
 
-    def _pack(self, rows: list[int]) -> dict[str, Any]:
-        entries = [self._pairs.get(row) or _Neighbours() for row in rows]
+    def _pack(self, rows: Rows) -> dict[str, Any]:
+        sizes, others, weights = self._lists.gather(rows)
+        named, codes = np.unique(others, return_inverse=True)
         ids = self._ids.ids
-        based = np.array([r for r in rows if r < self._bases.size], np.int64)
+        based = rows[rows < self._bases.size]
         bases = np.zeros((len(rows), 1))
         bases[: len(based)] = self._bases.stored(based)
         return {
-            "ids": [ids[r] for r in rows],
-            "other_ids": [ids[r] for e in entries for r in e.rows[: e.size].tolist()],
-            "counts": np.array([e.size for e in entries], np.int64),
-            "weights": np.concatenate([e.weights[: e.size] for e in entries] or [np.zeros(0)]),
+            "ids": [ids[r] for r in rows.tolist()],
+            "names": [ids[r] for r in named.tolist()],
+            "others": codes.astype(np.int32),
+            "counts": sizes,
+            "weights": weights,
             "bases": bases,
             "landmark": np.nan if self._landmark is None else self._landmark,
             "base_landmark": np.nan if self._bases.landmark is None else self._bases.landmark,

@@ -93,7 +93,7 @@ def _sum_pairs(parts: Sequence[Packed], half_life_s: float, limit: int) -> dict[
             bases[at] += part["bases"] * _moved(part["base_landmark"], base_landmark, half_life_s)
         if not np.isnan(part["landmark"]):
             owners.append(np.repeat(at, part["counts"]))
-            others.append(numbers.add_all(part["other_ids"]))
+            others.append(numbers.add_all(part["names"])[part["others"]])
             weights.append(part["weights"] * _moved(part["landmark"], landmark, half_life_s))
     nobody: Rows = np.zeros(0, np.int64)
     owner, other = np.concatenate([nobody, *owners]), np.concatenate([nobody, *others])
@@ -106,7 +106,8 @@ def _sum_pairs(parts: Sequence[Packed], half_life_s: float, limit: int) -> dict[
     order = order[rank < limit]
     return {
         "ids": ids,
-        "other_ids": [numbers.ids[n] for n in (pairs[order] % size).tolist()],
+        "names": numbers.ids,
+        "others": (pairs[order] % size).astype(np.int32),
         "counts": np.bincount(pairs[order] // size, minlength=len(ids)).astype(np.int64),
         "weights": weight[order],
         "bases": bases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,9 @@ from feed.features.covisitation import Covisitation
 from feed.features.ids import IdMap
 from feed.features.page_lists import PageLists
 
-_COUNTED_TOGETHER = frozenset({EventKind.IMPRESSION, EventKind.CLICK, EventKind.READ})
-_Groups = dict[tuple[bool, bool], tuple[list[int], list[float]]]
-
 COUNTERS = "counters"
 ROOMS = (COUNTERS, "covisitation", "page_lists")
-_LISTS = ("ids", "other_ids")
+_LISTS = ("ids", "names", "other_ids")
 
 
 class LiveSignals:
@@ -42,57 +40,32 @@ class LiveSignals:
         self.page_lists = PageLists(self.ids)
 
     def apply_event(self, payload: Mapping[str, Any]) -> None:
-        """Take one event as the stream carries it; custom events count nowhere.
-
-        See `storage.records.StreamRecord`.
-        """
-        kind = payload["kind"]
-        if kind == EventKind.CUSTOM:
-            return
-        row = self.ids.add(payload["article_id"])
-        at = float(payload["occurred_at"])
-        if kind == EventKind.IMPRESSION:
-            self.record_impressions(np.array([row]), at, self._page(payload))
-        elif kind == EventKind.CLICK and payload.get("first"):
-            rows, times = self._previous(payload)
-            from_feed, on_page = payload.get("request_id") is not None, self._page(payload) >= 0
-            self.record_click(row, at, rows, times, from_feed=from_feed, on_page=on_page)
-        elif kind == EventKind.READ and payload.get("dwell_s") is not None:
-            self.record_dwell(row, float(payload["dwell_s"]))
-        likes, dislikes = payload.get("likes") or 0, payload.get("dislikes") or 0
-        if likes or dislikes:
-            self.counters.add_reactions(np.array([row]), likes, dislikes)
+        """Take one event as the stream carries it. See `storage.records.StreamRecord`."""
+        self.apply_events([payload])
 
     def apply_events(self, payloads: Sequence[Mapping[str, Any]]) -> None:
-        """Take many events, as `apply_event` would one by one, but counting in one pass."""
-        shown: _Groups = defaultdict(lambda: ([], []))
-        clicked: _Groups = defaultdict(lambda: ([], []))
-        dwell: tuple[list[int], list[float]] = ([], [])
+        """Take events as the stream carries them, counting in one pass; custom ones count nowhere.
+
+        Their order does not matter, but that the neighbours of an article are bounded.
+        """
+        of_kind: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for payload in payloads:
-            kind = payload["kind"]
-            if kind == EventKind.IMPRESSION:
-                row, at = self.ids.add(payload["article_id"]), float(payload["occurred_at"])
-                page = self._page(payload)
-                _append(shown[False, page >= 0], row, at)
-                if page >= 0:
-                    self.page_lists.add_impressions(page, np.array([row]), at)
-            elif kind == EventKind.CLICK and payload.get("first"):
-                row, at = self.ids.add(payload["article_id"]), float(payload["occurred_at"])
-                answers = payload.get("request_id") is not None
-                _append(clicked[answers, self._page(payload) >= 0], row, at)
-                self.covisitation.add_click(row, at, *self._previous(payload))
-            elif kind == EventKind.READ and payload.get("dwell_s") is not None:
-                _append(dwell, self.ids.add(payload["article_id"]), float(payload["dwell_s"]))
-            elif kind not in _COUNTED_TOGETHER:
-                self.apply_event(payload)
-        for (_, on_page), (rows, times) in shown.items():
-            self.counters.add_impressions(np.array(rows), np.array(times), on_page=on_page)
-        for (answers, on_page), (rows, times) in clicked.items():
-            self.counters.add_clicks(
-                np.array(rows), np.array(times), from_feed=answers, on_page=on_page
+            of_kind[payload["kind"]].append(payload)
+        of_kind.pop(EventKind.CUSTOM, None)
+        self._apply_impressions(of_kind[EventKind.IMPRESSION])
+        self._apply_clicks([p for p in of_kind[EventKind.CLICK] if p.get("first")])
+        reads = [p for p in of_kind[EventKind.READ] if p.get("dwell_s") is not None]
+        if reads:
+            self.counters.add_dwell(self._rows(reads), np.array([p["dwell_s"] for p in reads]))
+        reactions = [
+            p for some in of_kind.values() for p in some if p.get("likes") or p.get("dislikes")
+        ]
+        if reactions:
+            self.counters.add_reactions(
+                self._rows(reactions),
+                [p.get("likes") or 0 for p in reactions],
+                [p.get("dislikes") or 0 for p in reactions],
             )
-        if dwell[0]:
-            self.counters.add_dwell(np.array(dwell[0]), np.array(dwell[1]))
 
     def apply_merge(self, payload: Mapping[str, Any]) -> None:
         """Take back what counted twice while one reader was known under two ids.
@@ -119,7 +92,8 @@ class LiveSignals:
         """
         self.counters.add_impressions(rows, np.full(len(rows), at), on_page=page >= 0)
         if page >= 0:
-            self.page_lists.add_impressions(page, rows, at)
+            pages = np.full(len(rows), page)
+            self.page_lists.add_impressions(pages, rows, np.full(len(rows), at))
 
     def record_click(
         self,
@@ -165,8 +139,16 @@ class LiveSignals:
         for name in packed:
             getattr(self, name).apply(packed[name])
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether something has changed that no `delta` has held yet."""
+        return any(getattr(self, name).has_changes for name in ROOMS)
+
     def delta(self) -> bytes:
-        """Return what changed since the last call, for processes that hold the rest."""
+        """Return what changed since the last call, for processes that hold the rest.
+
+        It has a bounded size: of many changed neighbourhoods some wait for the next call.
+        """
         return _to_bytes({name: getattr(self, name).delta() for name in ROOMS})
 
     def apply(self, data: bytes, rooms: Sequence[str] = ROOMS) -> dict[str, list[str]]:
@@ -183,14 +165,34 @@ class LiveSignals:
         self.apply_packed(packed)
         return {name: packed[name]["ids"] for name in rooms}
 
-    def _previous(self, payload: Mapping[str, Any]) -> tuple[Rows, Floats]:
-        previous = payload.get("previous") or ()
-        rows = self.ids.add_all([p[0] for p in previous])
-        return rows, np.array([p[1] for p in previous], np.float64)
+    def _apply_impressions(self, shown: Sequence[Mapping[str, Any]]) -> None:
+        rows, times, pages = self._rows(shown), _times(shown), self._pages(shown)
+        below = pages >= 0
+        for flag in (False, True):
+            part = below == flag
+            self.counters.add_impressions(rows[part], times[part], on_page=flag)
+        self.page_lists.add_impressions(pages[below], rows[below], times[below])
 
-    def _page(self, payload: Mapping[str, Any]) -> int:
-        page = (payload.get("context") or {}).get(PAGE_KEY)
-        return self.ids.add(str(page)) if page else -1
+    def _apply_clicks(self, clicks: Sequence[Mapping[str, Any]]) -> None:
+        rows, times, below = self._rows(clicks), _times(clicks), self._pages(clicks) >= 0
+        answers = np.array([p.get("request_id") is not None for p in clicks], np.bool_)
+        for from_feed, on_page in product((False, True), repeat=2):
+            part = (answers == from_feed) & (below == on_page)
+            self.counters.add_clicks(rows[part], times[part], from_feed=from_feed, on_page=on_page)
+        previous = [p.get("previous") or () for p in clicks]
+        counts = np.array([len(some) for some in previous], np.int64)
+        flat = list(chain.from_iterable(previous))
+        before = np.array([at for _, at in flat], np.float64)
+        befores = self.ids.add_all([article_id for article_id, _ in flat])
+        self.covisitation.add_clicks(rows, times, befores, before, counts)
+
+    def _rows(self, payloads: Sequence[Mapping[str, Any]]) -> Rows:
+        return self.ids.add_all([p["article_id"] for p in payloads])
+
+    def _pages(self, payloads: Sequence[Mapping[str, Any]]) -> Rows:
+        """Return the article below which each event happened, -1 on a front page."""
+        pages = [(p.get("context") or {}).get(PAGE_KEY) or "" for p in payloads]
+        return self.ids.add_all([str(page) for page in pages])
 
     @classmethod
     def load(
@@ -214,9 +216,8 @@ class LiveSignals:
         return signals
 
 
-def _append(group: tuple[list[int], list[float]], row: int, value: float) -> None:
-    group[0].append(row)
-    group[1].append(value)
+def _times(payloads: Sequence[Mapping[str, Any]]) -> Floats:
+    return np.array([p["occurred_at"] for p in payloads], np.float64)
 
 
 def _only(room: Mapping[str, Any], kept: Set[str]) -> dict[str, Any]:
@@ -227,11 +228,11 @@ def _only(room: Mapping[str, Any], kept: Set[str]) -> dict[str, Any]:
     for name in ("values", "totals", "last", "bases"):
         if name in room:
             result[name] = room[name][wanted]
-    if "other_ids" in room:
+    if "others" in room:
         owner = np.repeat(np.arange(len(wanted)), room["counts"])
-        both = wanted[owner] & np.array([i in kept for i in room["other_ids"]], np.bool_)
-        result["other_ids"] = [i for i, b in zip(room["other_ids"], both, strict=True) if b]
-        result["weights"] = room["weights"][both]
+        named = np.array([i in kept for i in room["names"]], np.bool_)
+        both = wanted[owner] & named[room["others"]]
+        result["others"], result["weights"] = room["others"][both], room["weights"][both]
         result["counts"] = np.bincount(owner[both], minlength=len(wanted))[wanted]
     return result
 
@@ -256,6 +257,10 @@ def _from_bytes(data: bytes, rooms: Sequence[str] = ROOMS) -> dict[str, dict[str
                 continue
             value = arrays[key]
             packed[room][name] = orjson.loads(value.tobytes()) if name in _LISTS else value
+    for held in packed.values():
+        if "other_ids" in held:  # written by a version that repeated every id
+            names = IdMap()
+            held["others"], held["names"] = names.add_all(held.pop("other_ids")), names.ids
     return packed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
 from feed.features.request_context import asked_section
 from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surprise
+from feed.features.trend_tests import FEWEST_READERS, MOST_TESTS, TrendTest, TrendTests
 
 WEIGHED = 0.5
 """Decayed readers from untrusted callers from which an article's label depends on them."""
@@ -135,6 +136,19 @@ def build_state(at: float, entries: Sequence[TrendingEntry], ids: IdMap) -> Tren
     return TrendingState(at, tuple(entries), ranked[order], scores[order], flags[order], ranked)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What one update looked at and found; arrays of shape [k], `came` before the bound."""
+
+    at: float
+    window_minutes: int
+    rows: Rows
+    came: Floats
+    surprise: Surprise
+    is_met: Flags
+    ids: IdMap
+
+
 class TrendingDetector:
     """Computes trending states from counters, and remembers which labels are on and since when."""
 
@@ -150,6 +164,7 @@ class TrendingDetector:
         self._rules = rules or TrendingRules()
         self._since: dict[str, float] = {}
         self._waiting: dict[str, float] = {}
+        self._judged: _Judged | None = None
         if previous is not None:
             self.restore(previous)
 
@@ -176,7 +191,7 @@ class TrendingDetector:
         """
         rows = np.flatnonzero(pool.live[: pool.size] & ~pool.sponsored[: pool.size])
         clicks = counters.clicks(rows, now)
-        site = counters.site_clicks(now)
+        came, site = clicks[:, self._fast], counters.site_clicks(now)
         weighed = np.zeros(len(rows), np.bool_)
         if bound is not None:
             clicks = np.maximum(clicks - bound.withheld(rows, now), 0.0)
@@ -193,7 +208,24 @@ class TrendingDetector:
             self._rules,
         )
         window_minutes = round(half_life_s / np.log(2) / 60)
-        return self._label(surprise, rows, weighed, pool.ids, now, window_minutes)
+        state, is_met = self._label(surprise, rows, weighed, pool.ids, now, window_minutes)
+        self._judged = _Judged(now, window_minutes, rows, came, surprise, is_met, pool.ids)
+        return state
+
+    def tests(self) -> TrendTests | None:
+        """Return what the last update found for each article that is read; None before it."""
+        judged = self._judged
+        if judged is None:
+            return None
+        read = np.flatnonzero(judged.came >= FEWEST_READERS)
+        read = read[np.argsort(-judged.came[read], kind="stable")[:MOST_TESTS]]
+        names = [judged.ids.ids[row] for row in judged.rows[read].tolist()]
+        found = judged.surprise
+        columns = (judged.came, found.readers, found.expected, found.lift, found.p_value)
+        values: list[list[Any]] = [one[read].tolist() for one in (*columns, judged.is_met)]
+        waits = [None if name in self._since else self._waiting.get(name) for name in names]
+        tests = [TrendTest(*row) for row in zip(names, *values, waits, strict=True)]
+        return TrendTests(judged.at, judged.window_minutes, tests)
 
     def _label(
         self,
@@ -203,7 +235,11 @@ class TrendingDetector:
         ids: IdMap,
         now: float,
         window_minutes: int,
-    ) -> TrendingState:
+    ) -> tuple[TrendingState, Flags]:
+        """Return the state, and which articles satisfy the rule, whether they have waited or not.
+
+        The second is of shape [k].
+        """
         rules = self._rules
         held = np.zeros(len(rows), np.bool_)
         held[np.isin(rows, ids.rows(list(self._since)))] = bool(self._since)
@@ -218,6 +254,7 @@ class TrendingDetector:
             & (surprise.lift >= rules.lift_off)
             & (surprise.readers >= rules.min_readers / 2)
         )
+        is_met = starts | stays
         young = np.flatnonzero(starts & ~stays & weighed)
         starts[young] = self._settled(rows[young], ids, now)
         on = np.flatnonzero(starts | stays)
@@ -228,7 +265,7 @@ class TrendingDetector:
         listed = np.union1d(listed, on)
         listed = listed[np.argsort(-surprise.score[listed], kind="stable")[: rules.max_entries]]
         entries = [self._entry(surprise, i, ids.ids[rows[i]], window_minutes) for i in listed]
-        return build_state(now, entries, ids)
+        return build_state(now, entries, ids), is_met
 
     def _settled(self, rows: Rows, ids: IdMap, now: float) -> Flags:
         """Return which articles have met the rule for long enough, of all that meet it now."""

@@ -18,6 +18,8 @@ from feed.offline.reader_log import ReaderLog
 
 PAIRS_S = 5 * DAY_S
 """Clicks older than this at the start of a replay enter no pairs: they would have decayed."""
+CLICKS_AT_ONCE = 20_000
+"""Clicks whose pairs are counted together, which bounds the memory that takes."""
 POOL_S = 2 * DAY_S
 """An article is in the pool for this long after it was last shown to anybody, seconds."""
 
@@ -107,16 +109,14 @@ class Replay:
         sizes = np.diff(views.starts[start : end + 1])
         rows = views.shown[views.starts[start] : views.starts[end]]
         at = np.repeat(views.at[start:end], sizes)
-        on_page = np.repeat(views.pages[start:end] >= 0, sizes)
+        pages = np.repeat(views.pages[start:end], sizes)
+        below = pages >= 0
         counters = self.signals.counters
         for flag in (False, True):
-            part = on_page == flag
+            part = below == flag
             counters.add_impressions(rows[part], at[part], on_page=flag)
         np.maximum.at(self.last_shown_at, rows, at)
-        page_lists = self.signals.page_lists
-        for i in (np.flatnonzero(views.pages[start:end] >= 0) + start).tolist():
-            listed = views.shown[views.starts[i] : views.starts[i + 1]]
-            page_lists.add_impressions(int(views.pages[i]), listed, float(views.at[i]))
+        self.signals.page_lists.add_impressions(pages[below], rows[below], at[below])
 
     def _count_events(self, events: LoggedEvents, start: int, end: int) -> None:
         columns = events.columns
@@ -133,13 +133,20 @@ class Replay:
             counters.add_dwell(rows[reads], columns.dwell_s[part][reads])
         self._count_reactions(kinds, rows)
         paired = events.first[part] & (at >= self._pairs_from)
-        for event in (np.flatnonzero(paired) + start).tolist():
-            self._count_pairs(columns, event)
+        self._count_pairs(columns, np.flatnonzero(paired) + start)
 
-    def _count_pairs(self, columns: EventColumns, event: int) -> None:
-        at = float(columns.occurred_at[event])
-        previous, times = self.readers.previous_clicks(int(columns.users[event]), at)
-        self.signals.covisitation.add_click(int(columns.articles[event]), at, previous, times)
+    def _count_pairs(self, columns: EventColumns, clicks: Rows) -> None:
+        """Count clicks against those before them, some thousands at a time."""
+        for start in range(0, len(clicks), CLICKS_AT_ONCE):
+            some = clicks[start : start + CLICKS_AT_ONCE]
+            at = columns.occurred_at[some]
+            before = [
+                self.readers.previous_clicks(user, now)
+                for user, now in zip(columns.users[some].tolist(), at.tolist(), strict=True)
+            ]
+            rows, times = map(np.concatenate, zip(*before, strict=True))
+            counts = np.array([len(found) for found, _ in before], np.int64)
+            self.signals.covisitation.add_clicks(columns.articles[some], at, rows, times, counts)
 
     def _count_reactions(self, kinds: npt.NDArray[np.int8], rows: Rows) -> None:
         reactions = np.flatnonzero((kinds != CLICK) & (kinds != READ))

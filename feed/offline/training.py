@@ -25,6 +25,8 @@ PERIODS = 7
 """Trainings of the factors inside the window that ranker examples come from."""
 POOL_EXAMPLES = 20_000
 """Lists whose pool is rebuilt for the ranker; of more, every n-th is."""
+SLATE_EXAMPLES = 40_000
+"""Clicked lists whose order teaches the slate ranker; of more, every n-th does."""
 SMALL_LOG = 1_000_000
 """Events below which more threads cost more than they save."""
 
@@ -96,11 +98,16 @@ def train(
     if len(log.events.from_feed) < SMALL_LOG:
         threads = 1
     began = max(min(log.lists_from, until), until - config.ranker_days * DAY_S)
+    past = len(log.impressions.between(began, until))
+    clicked = clicked_list_times(log)
+    taught = int(((clicked >= began) & (clicked < until)).sum())
     plan = WalkPlan.to_learn(
         until,
         retrain_every_s=max((until - began) / PERIODS, 60.0),
-        learn_pool_every=max(1, -(-len(log.impressions.between(began, until)) // POOL_EXAMPLES)),
+        learn_pool_every=max(1, -(-past // POOL_EXAMPLES)),
+        learn_slate_every=max(1, -(-taught // SLATE_EXAMPLES)),
         threads=threads,
+        fit_ahead=threads > 1,
         ranking=ranking,
         training=config,
     )
@@ -113,7 +120,7 @@ def train(
         "window": [format_time(at) for at in window],
         "events": int(np.searchsorted(log.events.columns.occurred_at, until)),
         "lists": lists,
-        "clicked_lists": int((clicked_list_times(log) < until).sum()),
+        "clicked_lists": int((clicked < until).sum()),
         "rankers": rankers,
         "parameters": {f.name: _plain(getattr(config, f.name)) for f in fields(config)},
         "data": log.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,9 @@ class WalkPlan:
     Before each `retrain_every_s` of it everything is trained again on what came before.
     `pool_every` measures the pool protocol on every n-th impression (1: all);
     `learn_pool_every` rebuilds pool examples from every n-th impression of the past, with
-    `negatives` unclicked candidates each. `heads` chooses protocols. Walks of the same log and
+    `negatives` unclicked candidates each, and `learn_slate_every` slate examples. With `fit_ahead`,
+    `Walk.learn` fits the next period's model in a thread meanwhile; the log must be in memory.
+    `heads` chooses protocols. Walks of the same log and
     training share their fits through the directory `fit_cache`.
     """
 
@@ -55,10 +57,12 @@ class WalkPlan:
     retrain_every_s: float = DAY_S
     pool_every: int = 1
     learn_pool_every: int = 2
+    learn_slate_every: int = 1
     negatives: int = 20
     heads: tuple[str, ...] = HEADS
     threads: int = 1
     fit_cache: Path | None = None
+    fit_ahead: bool = False
     ranking: RankingConfig = field(default_factory=RankingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -151,6 +155,7 @@ class Walk:
         self._rng = np.random.default_rng(plan.training.seed)
         self._view: RankingView | None = None
         self._fixed = False
+        self._ahead: tuple[float, Future[ModelBundle]] | None = None
         self._replay.start(self.learn_from)
 
     def learn(self, progress: Callable[[float], None] | None = None) -> int:
@@ -159,7 +164,10 @@ class Walk:
         Args:
             progress: called with the share done, 0 to 1.
         """
-        return self._see_lists(self._plan.start, None, progress)
+        if not self._plan.fit_ahead:
+            return self._see_lists(self._plan.start, None, progress)
+        with ThreadPoolExecutor(1) as fitter:
+            return self._see_lists(self._plan.start, fitter, progress)
 
     def evaluate(self, trainer: Executor, progress: Callable[[float], None] | None = None) -> int:
         """Learn before the plan's start, then measure and learn to its end; return how many lists.
@@ -197,20 +205,35 @@ class Walk:
         now = seen.at
         if not self._fixed and (self._view is None or now >= self._next):
             self._start_period(now, trainer)
+        measured = now >= self._plan.start
+        slate = self._wants_slate(seen, measured=measured)
+        pool = self._wants_pool(seen, measured=measured)
+        if not slate and not pool:
+            return
         self._replay.advance(now)
         profile = self._replay.readers.profile(seen.user, now, self._plan.ranking)
         request = self._replay.context(seen)
-        measured = now >= self._plan.start
-        if "slate" in self._plan.heads:
+        if slate:
             self._take_slate(seen, profile, request, measured=measured)
-        every = self._plan.pool_every if measured else self._plan.learn_pool_every
-        if "pool" in self._plan.heads and seen.number % every == 0 and seen.clicked.any():
+        if pool:
             self._take_pool(seen, profile, request, measured=measured)
+
+    def _wants_slate(self, seen: Seen, *, measured: bool) -> bool:
+        """Return whether the order of an impression is measured, or teaches something."""
+        if "slate" not in self._plan.heads or measured:
+            return "slate" in self._plan.heads
+        is_due = seen.number % self._plan.learn_slate_every == 0
+        return is_due and bool(seen.clicked.any()) and not seen.clicked.all()
+
+    def _wants_pool(self, seen: Seen, *, measured: bool) -> bool:
+        every = self._plan.pool_every if measured else self._plan.learn_pool_every
+        is_due = "pool" in self._plan.heads and seen.number % every == 0
+        return is_due and bool(seen.clicked.any())
 
     def fit(self, until: float) -> ModelBundle:
         """Return the bundle of what happened before `until`, rankers included."""
         rankers = {head: _fit(self._collect(head, until), head, self._plan) for head in HEADS}
-        bundle = self._fit_bundle(until)
+        bundle = self._take_bundle(until)
         notes = {
             "importance": {h: r.importance() for h, r in rankers.items() if r is not None},
             "feature_bins": self._bin_features(until),
@@ -232,7 +255,9 @@ class Walk:
         while self._next <= now:
             boundary, self._next = self._next, self._next + plan.retrain_every_s
         until = min(boundary, now)
-        self._view = build_view(self._pool, self._fit_bundle(until))
+        self._view = build_view(self._pool, self._take_bundle(until))
+        if self._evaluator is None and trainer is not None and self._next <= plan.end:
+            self._ahead = self._next, trainer.submit(self._fit_bundle, self._next)
         if self._evaluator is not None:
             assert trainer is not None  # noqa: S101 - `evaluate` gives one
             self._evaluator.flush()
@@ -250,6 +275,13 @@ class Walk:
         """Return how the features of the pool's examples were distributed, to find drift by."""
         bins = bin_features(self.examples("pool", until).features)
         return {name: found.to_json() for name, found in bins.items()}
+
+    def _take_bundle(self, until: float) -> ModelBundle:
+        """Return the bundle of a moment, which may have been fitted ahead."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == until:
+            return ahead[1].result()
+        return self._fit_bundle(until)
 
     def _fit_bundle(self, until: float) -> ModelBundle:
         plan = self._plan

@@ -59,6 +59,7 @@ class RankingContext:
     withdrawn: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     boosts: BoostedRows = NO_BOOSTS
     preferences: PreferenceCodes = NO_PREFERENCES
+    with_reasons: bool = True
 
     def choose_ranker(self, config: RankingConfig) -> Ranker:
         """Return the learned ranker if there is one and it is wanted, else the linear one."""

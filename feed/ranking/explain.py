@@ -81,6 +81,8 @@ def explain(
         config: boosts, and how many slots the first page has.
         situation: what the request has worked out of the reader already.
     """
+    if not context.with_reasons:
+        return Explanations([()] * len(at), personal=False)
     facts = _Facts(context, rows[at])
     at = at[: config.first_page]
     features, margin = scores.features[at], scores.margin[at]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from feed.domain import format_time
+from datetime import UTC, datetime
+
 from feed.features.ids import Vocabulary
 from feed.ranking.absence import AbsenceVerdict, Answer
 from feed.ranking.obstacles import Obstacle, Rule
@@ -93,7 +94,7 @@ def rule_words(obstacle: Obstacle, ranking: Ranking, row: int, titles: dict[str,
     rule, pool = obstacle.rule, ranking.context.view.pool
     if rule in _PLAIN_RULES:
         return _PLAIN_RULES[rule]
-    at = "" if obstacle.at is None else format_time(obstacle.at)
+    at = "" if obstacle.at is None else _moment(obstacle.at)
     language = _name(pool.languages, int(pool.language[row])) or "not stated"
     words = {
         Rule.EXPIRED: f"It expired at {at}.",
@@ -174,7 +175,7 @@ def weight_words(part: float) -> str:
     """Return how much a group of features speaks for an article or against it (log-odds)."""
     size = abs(part)
     if size < _HARDLY:
-        return "makes hardly a difference"
+        return "makes hardly any difference"
     strength = "speaks strongly" if size >= _STRONGLY else "speaks"
     return f"{strength} {'for' if part > 0 else 'against'} it"
 
@@ -193,6 +194,11 @@ def title_of(ranking: Ranking, row: int, titles: dict[str, str]) -> str:
     article_id = ranking.context.view.pool.ids.ids[row]
     title = titles.get(article_id)
     return f"“{title}”" if title else article_id
+
+
+def _moment(at: float) -> str:
+    moment = datetime.fromtimestamp(at, UTC)
+    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
 
 
 def _section(ranking: Ranking, row: int) -> str:

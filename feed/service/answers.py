@@ -326,6 +326,10 @@ class PinsOut(BaseModel):
 
     pins: list[PinIn]
     version: str = Field(description="changes with every change of the pins")
+    hints: list[str] = Field(
+        default_factory=list,
+        description="after a change: sections of pins that no article has now",
+    )
 
 
 class ExperimentsOut(BaseModel):

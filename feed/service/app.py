@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import time
 from collections.abc import Callable
@@ -114,6 +115,7 @@ def application() -> APIFlask:
     keeper.catch_up()
     gc.collect()
     gc.freeze()  # what exists now stays; to collect it again and again would delay requests
+    atexit.register(gc.unfreeze)
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
     app.extensions["feed"].pulse.start()
@@ -134,14 +136,24 @@ def await_store(settings: Settings, patience_s: float = STORE_PATIENCE_S) -> Non
 
 
 def create_app(
-    settings: Settings, store: RedisStore, clock: Callable[[], float] = time.time
+    settings: Settings,
+    store: RedisStore,
+    clock: Callable[[], float] = time.time,
+    *,
+    seed: int | None = None,
 ) -> APIFlask:
     """Return an application on a store.
 
     The keeper's thread is not started: a process that serves calls `keeper.start()`, a test
     `keeper.refresh()`.
+
+    Args:
+        settings: of the installation.
+        store: that holds its state.
+        clock: gives the present time, epoch seconds.
+        seed: of the draws of exploration and interleaving; None, they differ in each process.
     """
-    services = build_services(settings, store, clock)
+    services = build_services(settings, store, clock, seed)
     app = _Application(
         "feed",
         title="feed",
@@ -189,7 +201,9 @@ def create_app(
     return app
 
 
-def build_services(settings: Settings, store: RedisStore, clock: Callable[[], float]) -> Services:
+def build_services(
+    settings: Settings, store: RedisStore, clock: Callable[[], float], seed: int | None = None
+) -> Services:
     """Return the parts of one web process."""
     card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
@@ -204,7 +218,7 @@ def build_services(settings: Settings, store: RedisStore, clock: Callable[[], fl
     sources, pulse = SourceDirectory(store, clock=clock), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
     recorded = RecordedRequests(settings, store, clock)
-    feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng())
+    feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng(seed))
     return Services(
         settings=settings,
         store=store,

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from feed.arrays import Rows
-from feed.domain import TrendingEntry
-from feed.features.counters import HALF_LIVES_S
-from feed.features.surprise import SLOW, TrendingRules, measure_surprise
+from feed.features.surprise import TrendingRules
+from feed.features.trend_tests import TrendTest, TrendTests
 from feed.service.snapshot import LiveSnapshot
 
 NOW, HOURS_3, DAY = 0, 1, 3
 """Columns of the counters that the desk shows: half-lives of 30 minutes, 2 hours and 24 hours."""
-WINDOWS = tuple(round(HALF_LIVES_S[column] / math.log(2) / 60) for column in (NOW, HOURS_3, DAY))
-"""The lengths of the windows that these decayed counts stand for, minutes: 43, 173 and 2,078."""
 RULES = TrendingRules()
+LEAST_CHANCE = 1e-9
+"""Smaller probabilities say nothing more to anybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +22,10 @@ class ArticleNumbers:
     """What readers did with one article.
 
     Attributes:
-        readers: distinct readers in the last 43 minutes, 3 hours and 35 hours, about: decayed
-            counts.
+        readers: distinct readers, each of whom counts half after 30 minutes, 2 hours and a day.
         all_readers: distinct readers since the beginning.
-        shown: times it came into readers' view in the last 35 hours, about.
-        clicked: clicks that answered such a showing, in the same time.
+        shown: times it came into readers' view, each half after a day.
+        clicked: clicks that answered such a showing, weighted alike.
         likes: likes of all readers.
         dislikes: dislikes of all readers.
     """
@@ -44,27 +40,24 @@ class ArticleNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendAccount:
-    """Why an article trends or not: the numbers of the test, and the rules it meets or fails.
+    """Why an article trends or not: the numbers of the worker's test, and what they come to.
 
     Attributes:
-        entry: the worker's numbers; None if the article is far from trending.
-        readers: readers in the window that the test counted.
-        expected: readers that its usual rate, and the site's, foretold.
-        lift: their smoothed ratio.
-        p_value: how probable so many readers are without a trend.
-        uncounted: readers that the bound on networks left out of the test.
-        window_minutes: length of the window.
         verdict: the answer in a sentence.
+        judged_at: when the worker judged, epoch seconds; None if it has not yet.
+        window_minutes: length of the window that the test looks at.
+        test: the numbers; None if the article had next to no readers, so that none was made.
     """
 
-    entry: TrendingEntry | None
-    readers: float
-    expected: float
-    lift: float
-    p_value: float
-    uncounted: float
-    window_minutes: int
     verdict: str
+    judged_at: float | None = None
+    window_minutes: int = 0
+    test: TrendTest | None = None
+
+    @property
+    def chance(self) -> str:
+        """How probable so many readers are without a trend, in words."""
+        return chance_words(self.test.p_value) if self.test else ""
 
 
 def numbers_of(rows: Rows, snapshot: LiveSnapshot, now: float) -> list[ArticleNumbers]:
@@ -87,79 +80,70 @@ def numbers_of(rows: Rows, snapshot: LiveSnapshot, now: float) -> list[ArticleNu
     ]
 
 
-def account_for_trend(row: int, snapshot: LiveSnapshot, now: float) -> TrendAccount:
-    """Return why an article trends or not.
+def account_for_trend(row: int, snapshot: LiveSnapshot, tests: TrendTests | None) -> TrendAccount:
+    """Return why an article trends or not, as the worker judged it.
 
-    What the worker lists comes with its own numbers. For any other article the same test is made
-    here, with all its readers.
+    Args:
+        row: of the article.
+        snapshot: the articles, and who carries the label.
+        tests: of the last judgement; None before the first.
     """
+    pool = snapshot.view.pool
+    test = tests.of(pool.ids.ids[row]) if tests else None
     entry = snapshot.trending.entry(row)
-    readers, expected, lift, p_value = _measure(row, snapshot, now)
-    counted = readers
-    if entry is not None:
-        counted, expected, lift, p_value = (
-            entry.readers,
-            entry.expected,
-            entry.lift,
-            entry.p_value,
-        )
-    is_labelled = entry is not None and entry.labelled
+    if entry is not None and entry.labelled:
+        verdict = "It trends, and carries the label."
+    elif pool.sponsored[row]:
+        verdict = "It is sponsored, and what is sponsored never trends."
+    elif not pool.live[row]:
+        verdict = "It cannot be shown, so it does not trend."
+    elif tests is None:
+        verdict = "The worker has not judged yet what trends."
+    else:
+        labels = sum(one.labelled for one in snapshot.trending.entries)
+        verdict = _verdict(test, tests.at, labels)
+    if tests is None:
+        return TrendAccount(verdict=verdict)
     return TrendAccount(
-        entry=entry,
-        readers=counted,
-        expected=expected,
-        lift=lift,
-        p_value=p_value,
-        uncounted=max(readers - counted, 0.0) if entry is not None else 0.0,
-        window_minutes=WINDOWS[0] if entry is None else entry.window_minutes,
-        verdict=_verdict(snapshot, row, is_labelled, counted, lift, p_value),
+        verdict=verdict, judged_at=tests.at, window_minutes=tests.window_minutes, test=test
     )
 
 
-def _measure(row: int, snapshot: LiveSnapshot, now: float) -> tuple[float, float, float, float]:
-    """Return readers, expected readers, lift and p of an article, all its readers counted."""
-    pool, counters = snapshot.view.pool, snapshot.signals.counters
-    rows = np.union1d(np.flatnonzero(pool.live & ~pool.sponsored), [row])
-    clicks, site = counters.clicks(rows, now), counters.site_clicks(now)
-    started = np.maximum(pool.published_at[rows], counters.began_at)
-    found = measure_surprise(
-        clicks[:, NOW],
-        clicks[:, SLOW],
-        now - started,
-        (float(site[NOW]), float(site[SLOW])),
-        HALF_LIVES_S[NOW],
-        RULES,
-    )
-    at = int(np.searchsorted(rows, row))
-    columns = (found.readers, found.expected, found.lift, found.p_value)
-    return tuple(float(column[at]) for column in columns)  # type: ignore[return-value]
-
-
-def _verdict(
-    snapshot: LiveSnapshot,
-    row: int,
-    is_labelled: bool,  # noqa: FBT001
-    readers: float,
-    lift: float,
-    p_value: float,
-) -> str:
-    if is_labelled:
-        return "It trends, and carries the label."
-    if snapshot.view.pool.sponsored[row]:
-        return "It is sponsored, and what is sponsored never trends."
-    if not snapshot.view.pool.live[row]:
-        return "It cannot be shown, so it does not trend."
+def _verdict(test: TrendTest | None, at: float, labels: int) -> str:
+    """Return the verdict on an article without the label, which so many others carry."""
+    needed = f"at least {RULES.min_readers:g} readers are needed"
+    if test is None:
+        return f"It does not trend: {needed}, and it had next to none."
+    if test.is_met:
+        if test.waits_since is not None and at - test.waits_since < RULES.settle_s:
+            return (
+                f"It meets the rule, and gets the label if it still does after {RULES.settle_s:g}"
+                " seconds: its readers come from networks that nobody vouches for."
+            )
+        if labels < RULES.max_labels:
+            return (
+                "It met the rule at this test. Look again in a few seconds: its label is changing."
+            )
+        return (
+            f"It meets the rule, but {RULES.max_labels} stronger articles carry the label, and more"
+            " do not get it."
+        )
     missing = []
-    if readers < RULES.min_readers:
-        missing.append(f"at least {RULES.min_readers:g} readers are needed")
-    if lift < RULES.lift_on:
+    if test.readers < RULES.min_readers:
+        missing.append(needed)
+    if test.lift < RULES.lift_on:
         missing.append(f"at least {RULES.lift_on:g} times as many as expected are needed")
-    if p_value >= RULES.p_on:
-        missing.append(f"p must be under {RULES.p_on:g}")
-    if missing:
-        return f"It does not trend: {'; '.join(missing)}."
-    return (
-        "It meets the rule, but does not carry the label: either it has met the rule for less than "
-        f"{RULES.settle_s:g} seconds, or {RULES.max_labels} stronger articles carry it, or readers "
-        "of few networks were left out."
-    )
+    if test.p_value >= RULES.p_on:
+        missing.append(f"the chance of so many must be under 1 in {1 / RULES.p_on:,.0f}")
+    return f"It does not trend: {'; '.join(missing)}."
+
+
+def chance_words(p_value: float) -> str:
+    """Return a small probability in words, such as `1 in 4,000`."""
+    if p_value > 2 / 3:
+        return "as good as certain"
+    if p_value < LEAST_CHANCE:
+        return f"less than 1 in {1 / LEAST_CHANCE:,.0f}"
+    times = 1 / p_value
+    unit = 10 ** max(math.floor(math.log10(times)) - 1, 0)
+    return f"about 1 in {round(times / unit) * unit:,}"

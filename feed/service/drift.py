@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from feed.arrays import Matrix
-from feed.domain import Mode
+from feed.arrays import Matrix, Rows
+from feed.config import DAY_S
+from feed.domain import InvalidInputError, Mode, parse_time
 from feed.experiments.design.resolution import Resolution
 from feed.models.feature_drift import (
-    MOVED,
-    SHIFTED,
+    SHIFTED_WORD,
+    UNCLEAR,
     FeatureBins,
     bins_from_json,
+    chance_index,
     stability_index,
 )
 from feed.models.schema import FEATURES
@@ -29,26 +31,32 @@ from feed.service.snapshot import LiveSnapshot
 
 CANDIDATES = 20
 """Candidates of a request that count, drawn by chance: as many as training takes of a feed."""
-FEWEST_REQUESTS = 20
-"""With fewer, the index mostly shows chance."""
+FEWEST_REQUESTS = 50
+"""With fewer, no verdict is given."""
+FEWEST_DAYS = 3.0
+"""A model that learnt from fewer days does not know what is usual at every hour."""
 CONTEXT = "context"
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureDrift:
-    """How far one feature is off: its population stability index, and a word for it."""
+    """How far one feature is off.
+
+    Attributes:
+        name: Of the feature.
+        group: That it belongs to.
+        text: What it is.
+        index: Its population stability index.
+        chance: What the index would be on average if nothing had changed.
+        word: stable, moved or shifted; unclear if there is too little to tell.
+    """
 
     name: str
     group: str
     text: str
     index: float
-
-    @property
-    def word(self) -> str:
-        """What the customary marks call it."""
-        if self.index < MOVED:
-            return "stable"
-        return "moved" if self.index < SHIFTED else "shifted"
+    chance: float
+    word: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +66,19 @@ class DriftReport:
     requests: int
     rows: int
     features: tuple[FeatureDrift, ...]
+    doubt: str = ""
+    """Why there is too little to tell; empty if there is enough."""
 
     @property
     def sentence(self) -> str:
         """What it means and what to do."""
         if not self.features:
             return "The live model does not say what it learnt from: train a new one."
-        if self.requests < FEWEST_REQUESTS:
-            return (
-                f"Only {self.requests} requests of the last 24 hours could be looked at: with fewer"
-                f" than {FEWEST_REQUESTS} the index mostly shows chance."
-            )
-        shifted = [f.name for f in self.features if f.word == "shifted" and f.group != CONTEXT]
+        if self.doubt:
+            return self.doubt
+        shifted = [f.name for f in self.features if f.word == SHIFTED_WORD and f.group != CONTEXT]
         if not shifted:
-            return "The ranker sees what it learnt from. There is nothing to do."
+            return "The ranker sees values like those it learnt from. There is nothing to do."
         names = ", ".join(shifted[:5])
         more = f" and {len(shifted) - 5} more" if len(shifted) > 5 else ""
         return (
@@ -81,8 +88,13 @@ class DriftReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        features = [asdict(one) | {"word": one.word} for one in self.features]
-        return {"requests": self.requests, "rows": self.rows, "features": features}
+        features = [asdict(one) for one in self.features]
+        return {
+            "requests": self.requests,
+            "rows": self.rows,
+            "verdict": self.sentence,
+            "features": features,
+        }
 
 
 def known_bins(manifest: Mapping[str, Any]) -> dict[str, FeatureBins]:
@@ -93,19 +105,56 @@ def known_bins(manifest: Mapping[str, Any]) -> dict[str, FeatureBins]:
         return {}
 
 
-def compare_features(bins: Mapping[str, FeatureBins], features: Matrix) -> list[FeatureDrift]:
+def compare_features(
+    bins: Mapping[str, FeatureBins], features: Matrix, independent: int, *, is_enough: bool = True
+) -> list[FeatureDrift]:
     """Return the drift of every feature, the greatest first.
 
     Args:
         bins: Of training, by feature.
         features: f32 [n, len(FEATURES)], NaN is unknown.
+        independent: How many of the rows are independent of each other. The rows of one request
+            share its reader, and those of one article its readers.
+        is_enough: Whether there is enough to give a verdict.
     """
-    found = [
-        FeatureDrift(one.name, one.group, one.doc, stability_index(bins[one.name], column))
-        for one, column in zip(FEATURES, features.astype(np.float64).T, strict=True)
-        if one.name in bins
-    ]
+    found = []
+    for one, column in zip(FEATURES, features.astype(np.float64).T, strict=True):
+        if one.name in bins:
+            index = stability_index(bins[one.name], column, independent)
+            chance = chance_index(bins[one.name], independent, bins[one.name].rows // CANDIDATES)
+            word = chance.judge(index) if is_enough else UNCLEAR
+            found.append(FeatureDrift(one.name, one.group, one.doc, index, chance.mean, word))
     return sorted(found, key=lambda drift: -drift.index)
+
+
+def doubt_of(requests: int, manifest: Mapping[str, Any]) -> str:
+    """Return why nothing can be said about drift; empty if there is enough to tell.
+
+    Args:
+        requests: How many were looked at.
+        manifest: Of the live model.
+    """
+    if requests < FEWEST_REQUESTS:
+        return (
+            f"Too few requests to tell: there were {requests} in the last 24 hours, and a verdict"
+            f" needs {FEWEST_REQUESTS}."
+        )
+    days = _days_learnt(manifest)
+    if days is not None and days < FEWEST_DAYS:
+        return (
+            f"Too early to tell: the model learnt from {24 * days:.0f} hours, so it does not know"
+            f" what is usual at every hour. A verdict needs {FEWEST_DAYS:.0f} days."
+        )
+    return ""
+
+
+def _days_learnt(manifest: Mapping[str, Any]) -> float | None:
+    """Return how many days a model learnt from; None if that is not known."""
+    try:
+        start, end = (parse_time("window", str(text)) for text in manifest["window"])
+    except (KeyError, TypeError, ValueError, InvalidInputError):
+        return None
+    return (end - start) / DAY_S
 
 
 class DriftDesk:
@@ -130,28 +179,31 @@ class DriftDesk:
         if not bins:
             return DriftReport(0, 0, ())
         with self._replay.alone("drift is being measured"):
-            parts = self._features(snapshot)
-        if not parts:
-            return DriftReport(0, 0, tuple(compare_features(bins, _nothing())))
-        features = np.concatenate(parts)
-        return DriftReport(len(parts), len(features), tuple(compare_features(bins, features)))
+            parts, rows = self._features(snapshot)
+        doubt = doubt_of(len(parts), snapshot.view.bundle.manifest)
+        features = np.concatenate([_nothing(), *parts])
+        independent = min(len(parts), len(np.unique(np.concatenate([[0], *rows]))))
+        found = compare_features(bins, features, independent, is_enough=not doubt)
+        return DriftReport(len(parts), len(features), tuple(found), doubt)
 
-    def _features(self, snapshot: LiveSnapshot) -> Sequence[Matrix]:
-        parts = list[Matrix]()
+    def _features(self, snapshot: LiveSnapshot) -> tuple[list[Matrix], list[Rows]]:
+        """Return for each request the features of some candidates, and which articles they are."""
+        parts, articles = list[Matrix](), list[Rows]()
         for seed, _, request in self._replay.each():
             if request.query.mode is not Mode.PERSONALIZED:
                 continue
             with self._turn:
-                found = candidate_features(request, snapshot, np.random.default_rng(seed))
+                found, rows = candidate_features(request, snapshot, np.random.default_rng(seed))
             if len(found):
                 parts.append(found)
-        return parts
+                articles.append(rows)
+        return parts, articles
 
 
 def candidate_features(
     request: FeedRequest, snapshot: LiveSnapshot, rng: np.random.Generator
-) -> Matrix:
-    """Return the features of some candidates of a request, f32 [k, len(FEATURES)]."""
+) -> tuple[Matrix, Rows]:
+    """Return the features of some candidates of a request, f32 [k, len(FEATURES)], and the rows."""
     config = snapshot.ranking.config
     side = Resolution({}, config)
     context = prepare_context(side, Mode.PERSONALIZED, request, snapshot, rng)
@@ -159,9 +211,9 @@ def candidate_features(
     rows = generate_candidates(context, situation, config).rows
     features = build_candidate_features(context, situation, rows, config)
     if len(rows) <= CANDIDATES:
-        return features
-    kept: Matrix = features[rng.choice(len(rows), CANDIDATES, replace=False)]
-    return kept
+        return features, rows
+    kept = rng.choice(len(rows), CANDIDATES, replace=False)
+    return features[kept], rows[kept]
 
 
 def _nothing() -> Matrix:

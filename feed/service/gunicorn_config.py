@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -38,6 +39,7 @@ def on_starting(_server: Any) -> None:
     importlib.import_module("feed.service.app")
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else a library reports at exit that its objects have leaked
 
 
 def when_ready(_server: Any) -> None:

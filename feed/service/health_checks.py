@@ -169,8 +169,8 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
             "model_old",
             AlertLevel.WARNING,
             f"The model is {days:.0f} days old",
-            "It knows nothing of the articles and readers that have come since; feeds get less "
-            "personal.",
+            "It knows nothing about the articles and readers that have come since, so feeds get "
+            "less personal.",
             "Run `feed retrain`, and look at why the daily run did not publish: its output says "
             "whether the gate refused the model.",
             "/desk/models",

@@ -60,6 +60,10 @@ class LimitsOut(BaseModel):
 
     version: int
     limits: list[LimitOut]
+    hints: list[str] = Field(
+        default_factory=list,
+        description="after a change: names in limits that no article has now",
+    )
 
 
 class LimitStateOut(BaseModel):

@@ -50,7 +50,11 @@ class FeatureDriftOut(BaseModel):
     group: str
     text: str
     index: float = Field(description="population stability index")
-    word: Literal["stable", "moved", "shifted"] = Field(description="below 0.1, 0.25, or above")
+    chance: float = Field(description="what the index would be on average if nothing had changed")
+    word: Literal["stable", "moved", "shifted", "unclear"] = Field(
+        description="how far the index exceeds chance: by less than 0.1, by less than 0.25, or by "
+        "more; unclear if there is too little to tell"
+    )
 
 
 class DriftOut(BaseModel):
@@ -58,4 +62,5 @@ class DriftOut(BaseModel):
 
     requests: int
     rows: int = Field(description="candidates that were looked at")
+    verdict: str = Field(description="what it means and what to do")
     features: list[FeatureDriftOut]

@@ -50,11 +50,15 @@ log = structlog.get_logger("feed.ranked")
 
 @dataclass(frozen=True, slots=True)
 class FeedRequest:
-    """A feed request and the state of its reader (None: the store does not answer)."""
+    """A feed request and the state of its reader (None: the store does not answer).
+
+    `with_reasons` says whether somebody will read why each article was chosen.
+    """
 
     query: FeedQuery
     now: float
     reader: ReaderState | None
+    with_reasons: bool = True
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -197,6 +201,7 @@ def prepare_context(
         boosts=snapshot.boosts,
         limits=limits_of(request.query, snapshot.editorial.limits),
         preferences=preferences,
+        with_reasons=request.with_reasons,
     )
 
 

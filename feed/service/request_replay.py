@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -24,13 +26,44 @@ HOURS = 24.0
 """Older requests are not looked for."""
 MOST_S = 20.0
 """What takes longer ends with what it has, seconds."""
-KEPT_S = 60.0
+KEPT_S = 120.0
 """The recorded requests are read again after so long, seconds."""
 READING_S = 20.0
+REST = 0.5
+"""Seconds of rest after each second of work, so that readers' requests come first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayPlace:
+    """How far somebody has gone through the recorded requests, the newest first.
+
+    Attributes:
+        done: How many they have gone through.
+        total: How many there are to go through, these included.
+        served_at: When the last of them was served, epoch seconds.
+        request_id: Of the last of them.
+    """
+
+    done: int = 0
+    total: int = 0
+    served_at: float = math.inf
+    request_id: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to go through."""
+        return self.done >= self.total
+
+    def comes_before(self, recorded: RecordedRequest) -> bool:
+        """Whether a request is one of those that are left."""
+        return (-self.served_at, self.request_id) < _order(recorded)
+
+
+START = ReplayPlace()
 
 
 class RecordedRequests:
-    """The newest requests of the installation, read again after a minute.
+    """The newest requests of the installation, read again after two minutes.
 
     Args:
         settings: Where the archive is.
@@ -67,7 +100,7 @@ class RecordedRequests:
         found = {one.request_id: one for one in read_newest(self._store)}
         if len(found) < REQUESTS:
             found = {one.request_id: one for one in self._archived(now)} | found
-        newest = sorted(found.values(), key=lambda one: -one.served_at)
+        newest = sorted(found.values(), key=_order)
         return [one for one in newest if one.served_at >= now - HOURS * 3600][:REQUESTS]
 
     def _archived(self, now: float) -> list[RecordedRequest]:
@@ -84,7 +117,7 @@ class RecordedRequests:
 
 
 class RequestReplay:
-    """Goes through recorded requests for one caller at a time, and rests as long as it works.
+    """Goes through recorded requests for one caller at a time, and rests half as long as it works.
 
     Args:
         requests: The recorded requests.
@@ -115,31 +148,53 @@ class RequestReplay:
         finally:
             self._busy.release()
 
-    def each(
-        self, since: float = 0.0, most: int = REQUESTS
-    ) -> Iterator[tuple[int, float, FeedRequest]]:
-        """Yield a seed, when it was served, and the request with its reader's present state.
+    def chosen(
+        self, since: float = 0.0, most: int = REQUESTS, place: ReplayPlace = START
+    ) -> list[tuple[RecordedRequest, FeedQuery]]:
+        """Return the requests after a place, the newest first.
 
         Args:
             since: Nothing that was served before, epoch seconds.
-            most: Requests, the newest first.
+            most: Requests, with those before the place.
+            place: Where to begin.
+
+        Raises:
+            StoreUnavailableError: the store does not answer.
+        """
+        left = (one for one in self._requests.newest() if one.served_at >= since)
+        asked = ((one, as_query(one)) for one in left if place.comes_before(one))
+        valid = [(one, query) for one, query in asked if query is not None]
+        return valid[: max(most - place.done, 0)]
+
+    def each(
+        self,
+        chosen: Sequence[tuple[RecordedRequest, FeedQuery]] | None = None,
+        first_seed: int = 0,
+    ) -> Iterator[tuple[int, RecordedRequest, FeedRequest]]:
+        """Yield a seed, a recorded request, and the same with its reader's present state.
+
+        Args:
+            chosen: What to go through; the newest requests if not given.
+            first_seed: The first seed; each request has the next one.
 
         Raises:
             StoreUnavailableError: the store does not answer.
         """
         started = time.perf_counter()
-        chosen = [one for one in self._requests.newest() if one.served_at >= since][:most]
-        for seed, recorded in enumerate(chosen):
+        requests = self.chosen() if chosen is None else chosen
+        for seed, (recorded, query) in enumerate(requests, first_seed):
             begun = time.perf_counter()
-            query = as_query(recorded)
-            if query is None:
-                continue
             reader = self._requests.reader_of(query)
-            yield seed, recorded.served_at, FeedRequest(query, self._clock(), reader)
+            yield seed, recorded, FeedRequest(query, self._clock(), reader, with_reasons=False)
             now = time.perf_counter()
             if now - started > MOST_S:
                 return
-            self._rest(now - begun)
+            self._rest(REST * (now - begun))
+
+
+def _order(recorded: RecordedRequest) -> tuple[float, str]:
+    """Return what puts requests in the order of `RecordedRequests.newest`."""
+    return -recorded.served_at, recorded.request_id
 
 
 def as_query(recorded: RecordedRequest) -> FeedQuery | None:

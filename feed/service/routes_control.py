@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from apiflask import APIBlueprint
 from flask import Response, g
 
 from feed.catalogue.boosting import describe_boost, present_boosts, remove_boost, set_boost
 from feed.catalogue.pinning import add_pin, describe_pin, present_pins, remove_pins, replace_pins
-from feed.domain import check_id
+from feed.domain import Pin, check_id
 from feed.editorial.bodies import BoostIn, PinIn, PinsIn
 from feed.service.about import about_ranking
 from feed.service.answers import AboutRankingOut, PinsOut
@@ -17,6 +19,7 @@ from feed.service.decision_answers import BoostsOut, UndoneOut
 from feed.service.desk.undo import undo_entry
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services, present_editor
+from feed.service.unknown_names import hints_for_pins
 
 routes = APIBlueprint("control", __name__, tag="Newsroom")
 
@@ -37,10 +40,7 @@ def get_about_ranking() -> Response:
 @operation(Scope.READ)
 def get_pins() -> Response:
     """Return the editors' pins that have not ended."""
-    services = current_services()
-    pins, version = present_pins(services.store, services.clock())
-    found = {"pins": [describe_pin(pin) for pin in pins], "version": version}
-    return json_response(orjson.dumps(found))
+    return json_response(orjson.dumps(_described(_present())))
 
 
 @routes.put("/v1/pins")
@@ -131,7 +131,18 @@ def post_undo(entry_id: str) -> Response:
 
 
 def _changed_pins(status: int = 200) -> Response:
-    current_services().keeper.wake()
-    response = get_pins()
-    response.status_code = status
-    return response
+    services = current_services()
+    services.keeper.wake()
+    found = _present()
+    hints = hints_for_pins(found[0], services.keeper.current())
+    return json_response(orjson.dumps(_described(found) | {"hints": hints}), status)
+
+
+def _present() -> tuple[list[Pin], str]:
+    services = current_services()
+    return present_pins(services.store, services.clock())
+
+
+def _described(found: tuple[list[Pin], str]) -> dict[str, Any]:
+    pins, version = found
+    return {"pins": [describe_pin(pin) for pin in pins], "version": version}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import orjson
 from apiflask import APIBlueprint
 from flask import Response, g
 
 from feed.catalogue.limit_changes import change_limits
-from feed.editorial.editorial import LIMITS, editorial_from_store
+from feed.editorial.editorial import LIMITS, Editorial, editorial_from_store
 from feed.editorial.editorial_limits import check_limits
 from feed.service.credentials import Scope
 from feed.service.limit_answers import (
@@ -22,6 +23,7 @@ from feed.service.limit_answers import (
 )
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services
+from feed.service.unknown_names import hints_for_limits
 
 routes = APIBlueprint("limits", __name__, tag="Newsroom")
 
@@ -31,11 +33,7 @@ routes = APIBlueprint("limits", __name__, tag="Newsroom")
 @operation(Scope.READ)
 def get_limits() -> Response:
     """Return the newsroom's limits on front pages."""
-    editorial = editorial_from_store(current_services().store.read_editorial())
-    limits = [{**asdict(limit), "text": limit.sentence()} for limit in editorial.limits]
-    return json_response(
-        orjson.dumps({"version": editorial.versions.get(LIMITS, 0), "limits": limits})
-    )
+    return json_response(orjson.dumps(_described(_present())))
 
 
 @routes.put("/v1/limits")
@@ -57,7 +55,9 @@ def put_limits() -> Response:
         now=services.clock(),
     )
     services.keeper.catch_up()
-    return get_limits()
+    found = _present()
+    hints = hints_for_limits(found.limits, services.keeper.current())
+    return json_response(orjson.dumps(_described(found) | {"hints": hints}))
 
 
 @routes.get("/v1/limits/price")
@@ -88,3 +88,12 @@ def post_limit_price() -> Response:
 def get_front_page(query: FrontPageQuery) -> Response:
     """Return what readers were shown in the last hours, beside what was published."""
     return json_response(orjson.dumps(current_services().front_page.read(float(query.hours))))
+
+
+def _present() -> Editorial:
+    return editorial_from_store(current_services().store.read_editorial())
+
+
+def _described(editorial: Editorial) -> dict[str, Any]:
+    limits = [{**asdict(limit), "text": limit.sentence()} for limit in editorial.limits]
+    return {"version": editorial.versions.get(LIMITS, 0), "limits": limits}

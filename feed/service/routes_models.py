@@ -9,7 +9,7 @@ import orjson
 from apiflask import APIBlueprint
 from flask import Response, g
 
-from feed.catalogue.model_changes import SUBJECT, make_live, roll_back, start_training
+from feed.catalogue.model_changes import make_live, roll_back, start_training
 from feed.domain import NotFoundError, check_id, format_time
 from feed.models.training_runs import TrainingRun, list_runs, read_log
 from feed.service.credentials import Scope
@@ -17,7 +17,6 @@ from feed.service.model_answers import DriftOut, ModelsOut, TrainingRunOut, Trai
 from feed.service.operations import json_response, operation
 from feed.service.services import Services, current_services
 from feed.service.supervisor import environment_of_child
-from feed.storage.records import AuditEntry
 
 routes = APIBlueprint("models", __name__, tag="Models")
 
@@ -92,8 +91,8 @@ def get_training_run(run_id: str) -> Response:
 def post_training_run() -> Response:
     """Start `feed retrain` in a process of its own; only one trainer works at a time."""
     services, by = current_services(), g.principal.signature
-    start_training(services.settings.data_dir, environment_of_child(services.settings), by)
-    services.store.append_audit(AuditEntry(services.clock(), by, "training started", SUBJECT))
+    environment, now = environment_of_child(services.settings), services.clock()
+    start_training(services.store, services.settings.data_dir, environment, now=now, by=by)
     return _present_runs(services, 202)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from typing import Any, get_type_hints
 
 from feed.config import RankingConfig
 from feed.domain import format_time
 from feed.editorial.setting_changes import SettingChange
 from feed.experiments.design.definitions import Experiment
-from feed.models.schema import FEATURES
+from feed.models.schema import FEATURES, FeatureSpec
 from feed.ranking.settings_in_force import WEIGHT, SettingsInForce, value_of
 from feed.setting_fields import documented
 from feed.settings_text import KINDS, range_of
+
+Words = tuple[str, str, str]
+"""Title, text and plain text of a setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +25,9 @@ class SettingLine:
 
     Attributes:
         name: As the API takes it; a weight is named `weights.FEATURE`.
-        text: What it is, and in which unit.
+        title: What people call it.
+        text: What it is, and in which unit; of a slot, how the API counts it.
+        plain: The same for people, who count slots from 1.
         kind: What it holds: flag, whole or number.
         value: In force.
         default: Where neither the environment nor the newsroom says anything.
@@ -34,7 +39,9 @@ class SettingLine:
     """
 
     name: str
+    title: str
     text: str
+    plain: str
     kind: str
     value: Any
     default: Any
@@ -65,12 +72,13 @@ def setting_lines(found: SettingsInForce, running: Sequence[Experiment]) -> list
     """
     hints = get_type_hints(RankingConfig)
     lines = [
-        _line(found, running, one.name, one.metadata["doc"], KINDS[hints[one.name]], range_of(one))
+        _line(found, running, one.name, _words_of(one), KINDS[hints[one.name]], range_of(one))
         for one in documented(RankingConfig)
         if hints[one.name] in KINDS
     ]
     weights = [
-        _line(found, running, f"{WEIGHT}{one.name}", one.doc, "number", {}) for one in FEATURES
+        _line(found, running, f"{WEIGHT}{one.name}", _words_of_feature(one), "number", {})
+        for one in FEATURES
     ]
     return lines + weights
 
@@ -79,21 +87,32 @@ def _line(
     found: SettingsInForce,
     running: Sequence[Experiment],
     name: str,
-    text: str,
+    words: Words,
     kind: str,
     limits: dict[str, float | None],
 ) -> SettingLine:
     return SettingLine(
         name=name,
-        text=text,
         kind=kind,
         value=value_of(found.config, name),
         default=value_of(RankingConfig(), name),
         environment=value_of(found.base, name),
         change=found.changes.get(name),
         experiments=tuple(_overrides(running, name)),
+        title=words[0],
+        text=words[1],
+        plain=words[2],
         **limits,
     )
+
+
+def _words_of(one: Field[Any]) -> Words:
+    return one.metadata["title"], one.metadata["doc"], one.metadata["text"]
+
+
+def _words_of_feature(one: FeatureSpec) -> Words:
+    title = one.name.replace("_", " ")
+    return f"{title[:1].upper()}{title[1:]}", one.doc, one.doc
 
 
 def _overrides(running: Sequence[Experiment], name: str) -> list[str]:

@@ -56,18 +56,18 @@ def tiles_of(status: Mapping[str, Any]) -> list[StatusTile]:
     return [
         StatusTile("Feeds a second", said("feeds_per_second", _number), "in the last minute"),
         StatusTile(
-            "Time of a feed",
+            "Time to make a feed",
             said("feed_p50_ms", lambda ms: f"{ms:.3g} ms", "no feeds"),
             said("feed_p99_ms", lambda ms: f"99 % within {ms:.3g} ms", "in the last five minutes"),
         ),
         StatusTile("Events a second", said("events_per_second", _number), "in the last minute"),
         StatusTile(
-            "Counting behind",
+            "Counting lag",
             said("counting_lag_s", duration_text),
             "" if status["worker"] else "no worker leads",
         ),
         StatusTile(
-            "Archive behind",
+            "Archive lag",
             said("archive_lag_s", duration_text),
             said("stream_records", lambda n: f"{n:,.0f} records in the streams", ""),
         ),
@@ -76,7 +76,7 @@ def tiles_of(status: Mapping[str, Any]) -> list[StatusTile]:
             said("store_bytes", _bytes),
             said("store_limit_bytes", lambda n: f"of {_bytes(n)}", ""),
         ),
-        StatusTile("Articles", f"{status['articles']:,}", "can be shown"),
+        StatusTile("Articles", f"{status['articles']:,}", "that can be shown"),
         StatusTile(
             "Model",
             said("model_age_days", _age, _unknown_age(model["version"])),

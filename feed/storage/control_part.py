@@ -104,6 +104,22 @@ class ControlPart(StorePart):
         self._link.call(uses, "HDEL", uses, name)
         return bool(removed)
 
+    def end_session(self, session: str, seconds: int, entry: AuditEntry) -> None:
+        """Note for some seconds that a session of the desk has ended, and keep an audit entry."""
+        ended, audit = self._keys.catalogue(f"ended:{session}"), self._keys.catalogue("audit")
+        text, kept = audit_arguments(entry)
+        commands = [
+            ("SET", ended, "", "EX", seconds),
+            ("LPUSH", audit, text),
+            ("LTRIM", audit, 0, kept - 1),
+        ]
+        self._link.pipeline(audit, commands)
+
+    def has_ended(self, session: str) -> bool:
+        """Return whether a session of the desk was ended before its time."""
+        ended = self._keys.catalogue(f"ended:{session}")
+        return bool(self._link.call(ended, "EXISTS", ended))
+
     def read_key_uses(self) -> dict[str, float]:
         """Return when keys were last used, by name, epoch seconds."""
         key = self._keys.catalogue("keys_used")

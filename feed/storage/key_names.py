@@ -82,6 +82,7 @@ KEY_TABLE = (
     KeySpec("{NS:c}:secrets", "hash", None, "", "one field for each installation secret"),
     KeySpec("{NS:c}:keys", "hash", None, "", "one field for each API key in the store"),
     KeySpec("{NS:c}:keys_used", "hash", None, "", "one field for each API key ever used"),
+    KeySpec("{NS:c}:ended:*", "string", None, "12 hours", "a desk session that was signed out of"),
     KeySpec("{NS:c}:sources", "hash", SOURCES_MAX, "", "one field for each source that is polled"),
     KeySpec("{NS:c}:sources_changed", "string", None, "", "how often the sources were changed"),
     KeySpec("{NS:c}:source_states", "hash", SOURCES_MAX, "", "what the poller found at each"),

@@ -19,11 +19,18 @@ from feed.features.trending import TrendingDetector, TrendingState
 from feed.storage.records import RecordType, StoredArticle
 from feed.storage.redis_store import RedisStore
 from feed.worker.membership import Membership
-from feed.worker.publication import BOUND_BLOB, START, TRENDING_BLOB, Publication
+from feed.worker.publication import (
+    BOUND_BLOB,
+    START,
+    TREND_TESTS_BLOB,
+    TRENDING_BLOB,
+    Publication,
+)
 from feed.worker.signals import RECORDS_PER_READ, WeighedClick, weighed_clicks
 from feed.worker.signals_follower import WorkerCopies, stream_order
 
 TRENDING_SECONDS = 1.0
+TREND_TESTS_SECONDS = 10.0
 STILL_READ = 0.5
 """Decayed readers (half-life one day) from which an old article stays in the catalogue."""
 
@@ -54,7 +61,7 @@ class TrendingJudge:
         self._catalogue_position = ""
         self._base = self._ranking = ranking
         self._copies: WorkerCopies | None = None
-        self._judged_at = float("-inf")
+        self._judged_at = self._tests_at = float("-inf")
         self._positions: dict[int, str] = {}
         self._kept: dict[int, str] = {}
         self.bound = NetworkBound(ids)
@@ -98,6 +105,7 @@ class TrendingJudge:
         state = self._detector.update(counters, self._pool.snapshot(), now, self.bound)
         self._state = state
         self._publish(TRENDING_BLOB, state.to_bytes())
+        self._publish_tests(now)
 
     def checkpoint(self, now: float) -> None:
         """Keep the bound, and up to where each partition is weighed in it.
@@ -181,6 +189,14 @@ class TrendingJudge:
             _, _, article_ids, networks, fresh, occurred, received = columns
             rows = [self._ids.add(article_id) for article_id in article_ids]
             self.bound.add_readers(rows, networks, fresh, occurred, received)
+
+    def _publish_tests(self, now: float) -> None:
+        """Keep the tests for the desk; seldom, because they are many and nothing waits for them."""
+        if 0 <= now - self._tests_at < TREND_TESTS_SECONDS:
+            return
+        if (tests := self._detector.tests()) is not None:
+            self._tests_at = now
+            self._publish(TREND_TESTS_BLOB, tests.to_bytes())
 
     def _publish(self, name: str, data: bytes) -> None:
         membership = self._membership

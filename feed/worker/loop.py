@@ -89,7 +89,7 @@ class Worker:
         self._counted = 0
         self._vital_signs = VitalSigns(store, settings.data_dir)
         self._began_at: float | None = None
-        self._judge_of_trending: TrendingJudge | None = None
+        self.judge: TrendingJudge | None = None
         self._trimmed: dict[int, str] = {}
         self._checkpoint_seen = float("-inf")
         self._begin()
@@ -113,7 +113,7 @@ class Worker:
             if not self.join(now):
                 return 0
             counted = self.publisher.tick(now)
-            self._judge(now)
+            self._judge_trending(now)
         except ConflictError as error:
             log.warning("lease_lost", owner=self._membership.run, reason=str(error))
             self._begin()
@@ -157,7 +157,7 @@ class Worker:
 
     def trim(self) -> None:
         """Drop from the streams what is archived, checkpointed and weighed, if we lead."""
-        judge = self._judge_of_trending
+        judge = self.judge
         if judge is None:
             return
         due = {}
@@ -174,7 +174,7 @@ class Worker:
     @property
     def leads(self) -> bool:
         """Whether this worker leads: it does what only one may do."""
-        return self._judge_of_trending is not None
+        return self.judge is not None
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -187,8 +187,8 @@ class Worker:
             return
         try:
             self.publisher.stop(now)
-            if self._judge_of_trending is not None:
-                self._judge_of_trending.checkpoint(now)
+            if self.judge is not None:
+                self.judge.checkpoint(now)
                 self.trim()
         except ConflictError:
             return  # it is over already
@@ -198,7 +198,7 @@ class Worker:
     def sweep(self, now: float) -> None:
         """Occasionally remove old articles that nobody reads any more from the catalogue."""
         days = self._settings.article_days
-        judge = self._judge_of_trending
+        judge = self.judge
         if judge is None or not days or 0 <= now - self._swept_at < SWEEP_SECONDS:
             return
         self._swept_at = now
@@ -227,7 +227,7 @@ class Worker:
         """
         if self._began_at is None:
             return
-        judge, own = self._judge_of_trending, self.publisher.positions
+        judge, own = self.judge, self.publisher.positions
         self._vital_signs.measure(
             now,
             counted=self._counted,
@@ -254,15 +254,15 @@ class Worker:
 
     def _follow_lead(self) -> None:
         membership = self._membership
-        if membership.lead and self._judge_of_trending is None:
+        if membership.lead and self.judge is None:
             if "" in membership.table.shares:
                 return  # an earlier version's checkpoint holds what has been weighed
             ranking = self._settings.ranking
             judge = TrendingJudge(self._store, membership, self._ids, ranking)
-            self._judge_of_trending = self.publisher.judge = judge
+            self.judge = self.publisher.judge = judge
 
-    def _judge(self, now: float) -> None:
-        judge = self._judge_of_trending
+    def _judge_trending(self, now: float) -> None:
+        judge = self.judge
         if judge is None:
             return
         judge.judge(now, self.publisher.signals, self.publisher.positions)
@@ -280,7 +280,7 @@ class Worker:
             memory_s = self._settings.article_days * DAY_S
             self.publisher = SignalsPublisher(self._store, self._membership, self._ids, memory_s)
             self.feeder = ArchiveFeeder(self._store, self._settings, run)
-            self._began_at = self._judge_of_trending = None
+            self._began_at = self.judge = None
             self._trimmed = {}
             self._checkpoint_seen = float("-inf")
 

@@ -10,6 +10,8 @@ import orjson
 
 TRENDING_BLOB = "trending"
 BOUND_BLOB = "bound"
+TREND_TESTS_BLOB = "trend_tests"
+"""What the trending judgement found for each article that is read; only the desk reads it."""
 DELTAS_KEPT = 600
 START = "0-0"
 

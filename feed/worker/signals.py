@@ -154,8 +154,10 @@ class SignalsPublisher:
         before, begun = dict(self._positions), time.perf_counter()
         counted, events, clicks = self._read_streams()
         self._pace(time.perf_counter() - begun)
-        if counted:  # served feeds change no counter: their delta holds the new position alone
-            self._unsent.append((self.signals.delta() if events else b"", before, clicks))
+        if counted or self.signals.has_changes:
+            # served feeds change no counter: their delta holds the new position alone
+            body = self.signals.delta() if events or self.signals.has_changes else b""
+            self._unsent.append((body, before, clicks))
         elif len(self._membership.table.live) > 1 and not 0 <= now - self._sent_at < SIGN_SECONDS:
             self._unsent.append((b"", before, []))
         self._send(now)

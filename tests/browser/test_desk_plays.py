@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ import httpx
 import pytest
 import redis
 from playwright.sync_api import Page, expect
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from feed.config import DAY_S
 from feed.domain import format_time
 from feed.models.bundle import empty_bundle
 from feed.models.registry import ModelRegistry, with_manifest
 
-from .conftest import Visitor, running_site
+from .conftest import Visitor, run_beside, running_site
 
 PATIENCE_S = 30.0
 READER = "morning-reader"
@@ -32,8 +35,22 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def desk(directory: Path) -> Iterator[str]:
     """The address of an open service of its own, so that no other test sees what is decided."""
-    with running_site(directory) as address:
+    with running_site(directory, source_networks="127.0.0.1") as address:
         yield address
+
+
+@pytest.fixture
+def closed_paper() -> Iterator[str]:
+    """The address of a feed whose server says that it is gone for good."""
+
+    def answer(environ: Any, start_response: Any) -> Any:
+        return Response("gone", status=410)(environ, start_response)
+
+    with ExitStack() as stack:
+        http = make_server("127.0.0.1", 0, answer, threaded=True)
+        stack.callback(http.server_close)
+        run_beside(stack, http.serve_forever, http.shutdown)
+        yield f"http://127.0.0.1:{http.server_port}/feed"
 
 
 def first_page(desk: str, reader: str = READER) -> list[dict[str, Any]]:
@@ -124,13 +141,13 @@ def test_a_support_case(visitor: Visitor, desk: str) -> None:
 
     page: Page = visitor(at=desk).page
     page.goto(f"{desk}/desk/readers")
-    page.get_by_label("id", exact=False).first.fill(READER)
+    page.get_by_label("Reader id").fill(READER)
     page.get_by_role("button", name="Look at this reader").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(READER)
     shown = page.get_by_role("listitem").first
     shown.locator("summary").first.click()
     expect(shown).to_contain_text("score", ignore_case=True)
-    page.get_by_label("Id of the article").fill(seen["article_id"])
+    page.get_by_label("Article id").fill(seen["article_id"])
     page.get_by_role("button", name="Explain").click()
     expect(page.get_by_role("main")).to_contain_text("read", ignore_case=True)
 
@@ -139,21 +156,22 @@ def test_a_support_case(visitor: Visitor, desk: str) -> None:
     assert len(looks["entries"]) >= 2
 
 
-def test_a_night(visitor: Visitor, directory: Path, desk: str) -> None:
+def test_a_night(visitor: Visitor, directory: Path, desk: str, closed_paper: str) -> None:
     """A source is gone, the model is too old and the store is full: the desk says what to do."""
-    closed = {"address": "https://127.0.0.1:9/feed", "name": "The Night Post"}
-    answer = httpx.post(f"{desk}/v1/sources", json={"sources": [closed]})
+    closed = {"address": closed_paper, "name": "The Night Post"}
+    httpx.post(f"{desk}/v1/sources", json={"sources": [closed]}).raise_for_status()
     registry = ModelRegistry(directory / "models")
     trained = format_time(time.time() - 9 * DAY_S)
     bundle = with_manifest(replace(empty_bundle(), version="v-night"), created_at=trained)
     registry.publish(bundle)
     registry.set_live("v-night")
-    assert answer.status_code in {200, 422}
     page: Page = visitor(at=desk).page
     page.goto(f"{desk}/desk")
     main = page.get_by_role("main")
     expect(main).to_contain_text("The model is 9 days old", timeout=PATIENCE_S * 1000)
     expect(main).to_contain_text("feed retrain")
+    expect(main).to_contain_text("The source The Night Post is gone", timeout=PATIENCE_S * 1000)
+    expect(main).to_contain_text("feed sources")
     socket = next(directory.rglob("*.sock"))
     with redis.Redis(unix_socket_path=str(socket)) as store:
         store.config_set("maxmemory", "1mb")
@@ -163,3 +181,7 @@ def test_a_night(visitor: Visitor, directory: Path, desk: str) -> None:
         finally:
             store.config_set("maxmemory", "0")
     expect(main).not_to_contain_text("The store refuses writes", timeout=PATIENCE_S * 1000)
+    main.get_by_role("link", name="Go to Sources").click()
+    line = page.get_by_role("row").filter(has_text="The Night Post")
+    expect(line).to_contain_text("gone")
+    expect(line.get_by_role("button", name="Remove")).to_be_visible()

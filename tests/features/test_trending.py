@@ -9,6 +9,7 @@ from feed.features.counters import HALF_LIVES_S, Counters
 from feed.features.ids import IdMap
 from feed.features.pool import PoolBuilder
 from feed.features.surprise import TrendingRules, measure_surprise
+from feed.features.trend_tests import TrendTests
 from feed.features.trending import TrendingDetector, TrendingState, build_state
 
 HOUR = 3600.0
@@ -260,3 +261,56 @@ def test_empty_worlds_have_empty_states():
     rows = np.array([0, 5])
     assert state.score(rows).tolist() == [0, 0]
     assert build_state(NOW, [], pool.ids).labelled(rows).tolist() == [False, False]
+
+
+class Withheld:
+    """A bound on networks that withholds all but `counted` readers of one row."""
+
+    def __init__(self, row, came, counted):
+        self.row, self.out = row, came - counted
+
+    def withheld(self, rows, _now):
+        return np.where(rows == self.row, self.out, 0.0)[:, None] * np.ones(len(HALF_LIVES_S))
+
+    def site_withheld(self, _now):
+        return np.full(len(HALF_LIVES_S), self.out)
+
+    def readers(self, rows, _now):
+        return np.where(rows == self.row, 1.0, 0.0)
+
+
+def test_the_tests_of_an_update_are_what_it_judged_by():
+    pool = world()
+    counters = steady_counters(pool)
+    burst(counters, 3, 60)
+    burst(counters, 5, 60)
+    came = float(counters.clicks(np.array([5]), NOW)[0, 0])
+    detector = TrendingDetector()
+    assert detector.tests() is None
+    state = detector.update(counters, pool, NOW, Withheld(5, came, 4.0))
+    tests = TrendTests.from_bytes(detector.tests().to_bytes())
+    assert (tests.at, tests.window_minutes) == (NOW, 43)
+    for entry in state.entries:
+        test = tests.of(entry.article_id)
+        judged = (test.readers, test.expected, test.lift, test.p_value)
+        assert judged == (entry.readers, entry.expected, entry.lift, entry.p_value)
+    bound = tests.of("a5")
+    assert "a5" not in {entry.article_id for entry in state.entries}
+    assert (bound.came, bound.readers, bound.is_met) == (came, pytest.approx(4.0), False)
+    assert [test.article_id for test in tests.tests if test.is_met] == ["a3"]
+    assert tests.of("nobody") is None
+
+
+def test_a_test_says_that_an_article_waits_for_its_label():
+    pool = world()
+    counters = steady_counters(pool)
+    burst(counters, 5, 60)
+    came = float(counters.clicks(np.array([5]), NOW)[0, 0])
+    detector = TrendingDetector()
+    waits = []
+    for seconds in (0, 10, 40):
+        detector.update(counters, pool, NOW + seconds, Withheld(5, came, came))
+        test = detector.tests().of("a5")
+        assert test.is_met
+        waits.append(test.waits_since)
+    assert waits == [NOW, NOW, None]

@@ -61,6 +61,7 @@ def used_store(store_settings, store):
     store.add_sources({"paper": {"address": "https://paper.example/feed"}})
     store.write_source_state("paper", {})
     store.write_watched("e", {})
+    store.end_session("s", 3600, AuditEntry(NOW, "desk", "signed out", "desk"))
     store.daily_salt(20_000)
     store.add_pulse(int(NOW), dict.fromkeys(COUNTS, 1), dict.fromkeys(GAUGES, 1.0))
     store.erase_article("d1-1", done)

@@ -207,6 +207,7 @@ def test_nothing_is_left_when_it_stops(tmp_path: Path) -> None:
     assert len(children) >= 4
     assert running.stop(signal.SIGINT) == 0
     assert not any(alive(pid) for pid in children)
+    assert "leaked" not in (tmp_path / "log").read_text()
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:

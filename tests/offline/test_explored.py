@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,25 @@ def world(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     store.close()
 
 
-def drive(settings: Settings, store: RedisStore) -> World:
+@pytest.fixture
+def limited(store: RedisStore, store_settings: Settings) -> World:
+    """A small installation whose newsroom limits every front page."""
+    limits = [
+        {"rule": "at_most", "of": "section", "share": 0.2, "within": 20},
+        {"rule": "at_least", "of": "section", "value": "s3", "count": 4, "within": 10},
+    ]
+    settings = replace(
+        store_settings, encoder="none", request_budget_ms=60_000, archive_seconds=1e5
+    )
+    return drive(settings, store, 25, limits)
+
+
+def drive(
+    settings: Settings,
+    store: RedisStore,
+    requests: int = REQUESTS,
+    limits: Sequence[dict[str, Any]] = (),
+) -> World:
     """Let readers use a service that explores, and archive what they did."""
     clock = [NOW]
     app = create_app(settings, store, lambda: clock[0])
@@ -118,8 +136,11 @@ def drive(settings: Settings, store: RedisStore) -> World:
     ]
     keeper.refresh()
     send(client, "/v1/articles", {"articles": articles})
+    if limits:
+        answer = client.put("/v1/limits", json={"version": 0, "limits": limits})
+        assert answer.status_code == 200, answer.json
     published_at = {}
-    for number in range(REQUESTS):
+    for number in range(requests):
         clock[0] = round(clock[0] + float(rng.uniform(2, 20)), 3)
         if number % 5 == 0:
             worker.tick(clock[0])
@@ -134,6 +155,19 @@ def drive(settings: Settings, store: RedisStore) -> World:
     worker.tick(clock[0])
     worker.archive(clock[0] + 1e5)
     return World(settings.data_dir, published_at)
+
+
+def test_propensities_are_exact_on_a_log_written_under_limits(limited: World) -> None:
+    with limited.archive.query(0.0) as connection:
+        explored, under_limits = connection.execute(
+            "SELECT count(*), count(*) FILTER (context ->> 'limits' IS NOT NULL)"
+            " FROM served WHERE explored"
+        ).fetchone()
+    assert explored == under_limits > 20
+    found = limited.under(Policy(bundle=empty_bundle(), config=RankingConfig(), top=1.0))
+    enough = found.bandit.rewards.size + found.left_out.get("of readers who did nothing", 0)
+    assert enough == explored, found.left_out
+    assert found.bandit.weights == pytest.approx(1.0), "each article drawn was in its pool"
 
 
 def test_the_pools_of_served_requests_are_found_again(world: World) -> None:

@@ -11,6 +11,7 @@ from feed.config import RankingConfig, TrainingConfig
 from feed.domain import ArchiveError
 from feed.offline.event_log import EventLog
 from feed.offline.training import hold_out, train
+from feed.offline.walk import Walk, WalkPlan
 
 HOUR = 3600.0
 SMALL = TrainingConfig(factors=8, iterations=5, ranker_trees=10, ranker_min_impressions=50)
@@ -52,6 +53,22 @@ def test_nothing_at_or_after_the_end_of_training_is_learnt(make_world):
     assert first.ranker is not None
     assert second.ranker is not None
     assert first.ranker.text == second.ranker.text
+
+
+def test_examples_are_the_same_when_models_are_fitted_ahead_and_fewer_when_sampled(make_world):
+    log = make_world(lists=400)
+    until = hold_out(log).start
+    found, learnt_slates = [], []
+    for changes in ({}, {"fit_ahead": True}, {"learn_slate_every": 3}):
+        plan = WalkPlan.to_learn(until, retrain_every_s=6 * HOUR, training=SMALL, **changes)
+        walk = Walk(log, plan, None)
+        walk.learn()
+        found.append({head: walk.examples(head, until) for head in ("slate", "pool")})
+        learnt_slates.append(len(found[-1]["slate"]))
+    for head in ("slate", "pool"):
+        np.testing.assert_array_equal(found[0][head].features, found[1][head].features)
+    np.testing.assert_array_equal(found[0]["pool"].features, found[2]["pool"].features)
+    assert learnt_slates[2] == pytest.approx(learnt_slates[0] / 3, rel=0.3)
 
 
 def test_a_bundle_says_what_it_was_learnt_from(make_world):

@@ -29,7 +29,7 @@ def proposals_of(world, profile, **more):
 @pytest.mark.parametrize("page", [-1, 40])
 def test_every_source_proposes_only_eligible_rows_once(world, page):
     profile = world.reader([3, 8, 13], preferences=world.prefer(followed_sections=["sport"]))
-    world.signals.page_lists.add_impressions(40, np.array([1, 2, 3]), profile.clicked_at[0])
+    world.signals.record_impressions(np.array([1, 2, 3]), float(profile.clicked_at[0]), 40)
     boost = Boost(article_id="a33", factor=2.0, starts_at=0.0, ends_at=2e9)
     boosts = build_boosted_rows([boost], world.pool)
     context = world.context(profile, page_row=page)

@@ -34,7 +34,7 @@ class Site:
 
     def __init__(self, settings: Settings, store: RedisStore, clock: Clock) -> None:
         self.settings, self.store, self.clock = settings, store, clock
-        self.app = create_app(settings, store, clock)
+        self.app = create_app(settings, store, clock, seed=0)
         self.services: Services = self.app.extensions["feed"]
         self.services.keeper.refresh()
         self.client: FlaskClient = self.app.test_client()

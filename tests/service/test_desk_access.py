@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from feed.catalogue.decisions import Editor
+from feed.catalogue.pinning import add_pin
 from feed.config import Settings
-from feed.domain import ConflictError
+from feed.domain import ConflictError, Pin
 from feed.service.access_table import desk_rows
 from feed.service.api_keys import hash_key
 from feed.service.credentials import Scope
@@ -119,6 +120,24 @@ def test_a_form_of_another_page_is_refused(keyed: Site) -> None:
     assert "ann has signed out." in keyed.client.get("/desk/sign-in").text
     assert keyed.client.get("/desk/audit").status_code == 303
     assert [e.action for e in keyed.store.read_audit(5, "desk")] == ["signed out", "signed in"]
+
+
+def test_a_copied_cookie_opens_nothing_after_its_owner_has_signed_out(keyed: Site) -> None:
+    sign_in(keyed, "ann")
+    cookie = keyed.client.get_cookie("feed_desk", path="/")
+    assert cookie is not None
+    token = token_of(keyed.client.get("/desk/audit").text)
+    sign_in(keyed, "ann")
+    other = keyed.client.get_cookie("feed_desk", path="/")
+    assert other is not None
+    keyed.client.set_cookie("feed_desk", cookie.value, path="/")
+    assert keyed.client.post("/desk/sign-out", data={"form_token": token}).status_code == 303
+    keyed.client.set_cookie("feed_desk", cookie.value, path="/")
+    assert keyed.client.get("/desk/audit").status_code == 303
+    asked = {"X-Form-Token": token}
+    assert keyed.client.get("/v1/experiments", headers=asked).status_code == 401
+    keyed.client.set_cookie("feed_desk", other.value, path="/")
+    assert keyed.client.get("/desk/audit").status_code == 200, "another session of hers goes on"
 
 
 def test_a_session_counts_for_the_api_with_the_token_of_its_page(keyed: Site) -> None:
@@ -265,7 +284,7 @@ def test_admins_alone_see_who_looked_at_which_reader(keyed: Site) -> None:
         sign_in(keyed, name)
         for query in ("", "?subject=readers/r-17", "?by=boss"):
             page = keyed.client.get(f"/desk/audit{query}").text
-            assert ("Looked at: " in page) is sees
+            assert ('Looked at: <a href="/desk/readers/r-17">reader r-17</a>' in page) is sees
         key = {"Authorization": f"Bearer {name * 9}"}
         entries = keyed.client.get("/v1/audit?by=boss", headers=key).json["entries"]
         assert ("readers/r-17" in [entry["subject"] for entry in entries]) is sees
@@ -274,13 +293,45 @@ def test_admins_alone_see_who_looked_at_which_reader(keyed: Site) -> None:
 
 def test_the_log_has_pages(site: Site) -> None:
     for number in range(120):
-        entry = AuditEntry(float(number), "ann", "changed", f"settings/{number}")
+        entry = AuditEntry(float(number), "ann", "changed", f"keys/{number}")
         site.store.append_audit(entry)
     first = site.client.get("/desk/audit?by=ann").text
-    assert "settings/119" in first
-    assert "settings/69<" not in first
+    assert "key 119" in first
+    assert ": key 69" not in first
     assert 'href="/desk/audit?by=ann&amp;start=50"' in first
     last = site.client.get("/desk/audit?by=ann&start=100").text
     assert "Entries 101 to 120" in last
     assert 'rel="next"' not in last
     assert 'href="/desk/audit?by=ann&amp;start=50"' in last
+
+
+def test_the_log_names_things_in_words_and_leads_to_their_pages(site: Site) -> None:
+    site.publish(1, title="A calm night")
+    for number, (action, subject, after) in enumerate(
+        [
+            ("pinned", "pins/a0", {"slot": 1}),
+            ("added", "sources/f00", {"name": "The Paper", "address": "https://paper.example"}),
+            ("made live", "models", {"live": "v1"}),
+            ("signed in", "desk", None),
+        ]
+    ):
+        entry = AuditEntry(1_790_000_000.0 + number, "ann", action, subject, None, after)
+        site.store.append_audit(entry)
+    page = site.client.get("/desk/audit?by=ann").text
+    assert 'Pinned: <a href="/desk/articles/a0">pin of “A calm night”</a>' in page
+    assert 'Added: <a href="/desk/sources">source The Paper</a>' in page
+    assert 'Made live: <a href="/desk/models">models</a>' in page
+    assert "Signed in <a" in page
+    assert '<time datetime="2026-09-21T14:13:20.000Z"' in page
+    assert ">21 Sep 2026, 14:13</time>" in page
+
+
+def test_undo_names_what_it_took_back(site: Site) -> None:
+    site.publish(1, title="A calm night")
+    now = site.clock.now
+    pin = Pin(article_id="a0", slot=0, starts_at=now, ends_at=now + 3600)
+    add_pin(site.store, pin, Editor("ann", now))
+    (entry,) = site.store.read_audit(1, "pins")
+    token = token_of(site.client.get("/desk/audit").text)
+    site.client.post("/desk/undo", data={"form_token": token, "entry": entry.id})
+    assert "Taken back: the change to the pin of “A calm night”." in site.client.get("/desk").text

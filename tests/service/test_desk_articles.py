@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from feed.domain import format_time
+from feed.service.article_numbers import chance_words
 from feed.service.article_previews import with_pin
 from feed.service.desk.article_forms import read_pin
 from tests.service.conftest import NOW, Site, ids_of
@@ -200,6 +201,27 @@ def test_clicks_are_compared_with_those_of_the_same_places(site: Site) -> None:
     assert "stood in 12 pages of feeds" in page.text
 
 
+def test_the_list_compares_clicks_with_those_of_the_same_places(site: Site) -> None:
+    site.publish(5)
+    for n in range(12):
+        feed = site.feed(f"r{n}")
+        site.send(click_of(feed, f"r{n}", ids_of(feed)[0]))
+    for minute in range(1, 20):
+        site.worker.tick(site.clock.now + 60 * minute)
+    page = site.client.get(ADDRESS).text
+    assert "Compare clicks at the same places" in page
+    address = re.search(r'hx-get="(/desk/articles[^"]*places=yes)"', page)
+    assert address
+    answer = site.client.get(address.group(1).replace("&amp;", "&")).text
+    clicks = re.findall(r'data-label="Clicks against usual">(?:<[^>]+>)([^<]+)<', answer)
+    assert len(clicks) == 5
+    assert any(re.match(r"\d\.\d", text) for text in clicks)
+    assert "too few" in clicks
+    again = site.client.get(ADDRESS).text
+    assert re.findall(r'data-label="Clicks against usual">(?:<[^>]+>)([^<]+)<', again) == clicks
+    assert "Readers, last hour" in again
+
+
 def click_of(feed: dict[str, Any], user_id: str, article_id: str) -> dict[str, Any]:
     return {
         "event_id": f"click-{user_id}",
@@ -226,3 +248,75 @@ def test_a_form_comes_back_to_an_article_with_any_id(site: Site) -> None:
     assert back
     assert back.group(1) == f"{ADDRESS}/{quote(hostile, safe='')}"
     assert site.client.get(back.group(1)).status_code == 200
+
+
+@pytest.mark.parametrize("article_id", [".", ".."])
+def test_an_article_whose_id_browsers_take_out_of_an_address_has_a_page(
+    site: Site, article_id: str
+) -> None:
+    late = {"article_id": article_id, "title": "Dot", "published_at": format_time(NOW - 60)}
+    site.client.post("/v1/articles", json={"articles": [late]})
+    site.services.keeper.refresh()
+    found = re.search(r'<a href="([^"]+)">Dot</a>', site.client.get(ADDRESS).text)
+    assert found
+    assert found.group(1) == f"/desk/article?id={article_id}"
+    page = site.client.get(found.group(1))
+    assert page.status_code == 200
+    token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+    assert token
+    form = {"form_token": token.group(1), "article_id": article_id, "slot": "1", "hours": "1"}
+    done = site.client.post(f"{ADDRESS}/pin", data=form)
+    assert (done.status_code, done.location) == (303, found.group(1))
+    page = site.client.get(done.location)
+    assert "Pinned at place 1" in page.text
+    back = re.search(r'name="back" value="([^"]+)"', page.text)
+    assert back
+    assert back.group(1) == found.group(1)
+
+
+def test_a_pin_of_a_section_that_no_article_has_says_so(site: Site) -> None:
+    site.publish(4)
+    send(site, "pin", "a1", slot="1", hours="1", section="Section-1")
+    assert "No article has the section" not in page_of(site, "a1")
+    send(site, "pin", "a1", slot="1", hours="1", section="Sprot")
+    assert "No article has the section Sprot now." in page_of(site, "a1")
+
+
+def test_a_pin_whose_section_holds_control_characters_is_refused_beside_its_field(
+    site: Site,
+) -> None:
+    site.publish(2)
+    answer = send(site, "pin", "a1", slot="1", hours="1", section="ne\x00ws")
+    assert answer.status_code == 422
+    assert re.search(r'id="pin-section-error">It must hold no control characters', answer.text)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "words"),
+    [
+        (1.0, "as good as certain"),
+        (0.5, "about 1 in 2"),
+        (0.0123, "about 1 in 81"),
+        (1.234e-5, "about 1 in 81,000"),
+        (1e-12, "less than 1 in 1,000,000,000"),
+    ],
+)
+def test_a_chance_is_said_in_words(p_value: float, words: str) -> None:
+    assert chance_words(p_value) == words
+
+
+def test_why_an_article_does_not_trend_is_said_without_mathematics(site: Site) -> None:
+    site.publish(30)
+    clicks = [
+        {"event_id": f"e{n}-{a}", "user_id": f"u{n}", "article_id": f"a{a}", "kind": "click"}
+        for n in range(12)
+        for a in range(20)
+    ]
+    site.send(*clicks)
+    site.work()
+    page = " ".join(page_of(site, "a3").split())
+    assert "about 12 readers counted" in page
+    assert "the chance of so many must be under 1 in 100,000" in page
+    assert "1e-05" not in page
+    quiet = page_of(site, "a25")
+    assert "at least 10 readers are needed, and it had next to none" in quiet

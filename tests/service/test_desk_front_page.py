@@ -163,6 +163,12 @@ def test_a_fault_stands_beside_its_field_and_nothing_is_lost(
     assert site.client.get("/v1/limits").json["version"] == 0
 
 
+def test_control_characters_in_a_name_are_refused_beside_their_field(site: Site) -> None:
+    answer = send(site, **{**LOCAL, "value": "Lo\x00cal"})
+    assert answer.status_code == 422
+    assert re.search(r'id="field-value-error">Must hold no control characters', answer.text)
+
+
 def test_a_limit_given_twice_or_against_another_is_refused_in_words(site: Site) -> None:
     send(site, **LOCAL)
     twice = send(site, **LOCAL)

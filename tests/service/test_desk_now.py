@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_a_fresh_desk_says_what_to_do_first(site: Any) -> None:
     assert "Everything works." in page
     assert "To do There are no articles yet" in page
     assert "feed sources add ADDRESS" in page
-    assert "Nobody asked for a feed." in page
+    assert "Nobody has asked for a feed." in page
 
 
 def test_both_addresses_show_the_room_and_its_parts_refresh_alone(site: Any) -> None:
@@ -86,10 +87,10 @@ def test_the_page_shows_the_numbers_of_this_moment(site: Any) -> None:
     site.clock.now += 10
     page = text_of(site, "/desk/now/live")
     assert "Feeds a second 0.1 in the last minute" in page
-    assert "Counting behind 0 s" in page
+    assert "Counting lag 0 s" in page
     assert "Without a model 100 % 100 %" in page
     assert re.search(r"Store memory \d+ MB of ", page)
-    assert "Articles 5 can be shown" in page
+    assert "Articles 5 that can be shown" in page
 
 
 def test_a_night_a_source_is_down_the_model_is_old_and_the_store_is_full(own_site: Any) -> None:
@@ -136,7 +137,7 @@ def test_the_desk_works_while_the_store_is_away_and_says_so(
     assert "Only what this web process knows." in page
     assert "Feeds a second 0.1" in page
     assert "From memory 100 %" in page
-    assert "Counting behind not known" in page
+    assert "Counting lag not known" in page
     assert "The last 24 hours" in page
 
 
@@ -181,18 +182,28 @@ def test_a_day_becomes_charts_with_gaps_where_nobody_reported() -> None:
     assert len(feeds) == (MINUTES - 1) // GROUP
     assert np.isnan(feeds[:100]).all()
     assert feeds[-1] == pytest.approx(5.0)
-    assert rates.caption == "Feeds: now 5, at most 5; Events: now 1, at most 1."
+    assert rates.caption == "Feeds: latest 5, highest 5; Events: latest 1, highest 1."
     assert times.lines[0].values[-1] == pytest.approx(4.0, rel=0.3)
     assert times.lines[1].values[-1] == pytest.approx(60.0, rel=0.3)
     assert wrong.lines[1].values[-1] == pytest.approx(10.0)
-    assert lag.caption == "Counting: nothing is known; Archive: nothing is known."
-    assert memory.caption == "Used: now 200 MB, at most 200 MB."
+    assert lag.caption == "Counting: no data; Archive: no data."
+    assert memory.caption == "Used: latest 200 MB, highest 200 MB."
     assert len(rates.drawing.lines(rates.drawing.series[0])) == 1
+
+
+def test_a_line_that_has_ended_says_when() -> None:
+    day = empty_series(0, MINUTES, MINUTE_S)
+    for minute in range(600, 900):
+        fill_slot(day, minute, {"snapshot_age_s": 0.5, "store_bytes": 2e8})
+    memory = day_charts(day, ZoneInfo("Europe/Berlin"))[4]
+    assert memory.legend == ("Used: latest 200 MB at 16:04, highest 200 MB",), (
+        "its group ended then"
+    )
 
 
 def test_an_empty_day_is_drawn_too(site: Any) -> None:
     page = text_of(site, "/desk/now/day")
-    assert "Feeds: nothing is known" in page
+    assert "Feeds: no data" in page
 
 
 def test_an_address_without_a_page_says_so_as_a_page(site: Any) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from feed.config import RankingConfig
+from feed.setting_fields import documented
 from tests.service.conftest import Site
 from tests.service.test_desk_access import keyed, sign_in, token_of
 
@@ -43,8 +45,8 @@ def test_a_change_is_previewed_applied_and_undone(site: Site) -> None:
     shown = preview(site, trending_boost="0.3", slate_size="4")
     assert shown.status_code == 200
     assert "slate_size</code>: <del>200</del> → <ins>4</ins>" in shown.text
-    assert "1 requests of the last hour" in shown.text
-    assert "100% of the first tens change" in shown.text
+    assert "1 request of the last hour" in shown.text
+    assert "In 100 % of the feeds, the first ten articles change" in shown.text
     assert '<th scope="row">Different articles</th><td class="number">10</td>' in shown.text
     assert site.store.read_editorial() == {}, "a preview changes nothing"
     hidden = fields_of(shown.text)
@@ -52,7 +54,7 @@ def test_a_change_is_previewed_applied_and_undone(site: Site) -> None:
     applied = site.client.post("/desk/settings", data=hidden)
     assert (applied.status_code, applied.location) == (303, "/desk/settings")
     page = site.client.get("/desk/settings").text
-    assert "Changed: slate_size." in page
+    assert "Changed: Length of a ranked list." in page
     assert fields_of(page)["slate_size"] == "4"
     site.services.keeper.refresh()
     assert len(site.feed(limit=50)["items"]) == 4
@@ -61,6 +63,37 @@ def test_a_change_is_previewed_applied_and_undone(site: Site) -> None:
     assert send(site, "/desk/undo", entry=entry.id, back="/desk/settings").status_code == 303
     site.services.keeper.refresh()
     assert len(site.feed(limit=50)["items"]) == 20
+
+
+def test_people_count_slots_from_one_and_the_api_from_zero(site: Site) -> None:
+    page = site.client.get("/desk/settings").text
+    assert ">First slot drawn by chance</label>" in page
+    assert "First slot that exploration may take." in page
+    assert "1 to 101" in page
+    assert fields_of(page)["explore_from"] == "5"
+    shown = preview(site, explore_from="7", slate_size="200").text
+    assert "<del>5</del> → <ins>7</ins>" in shown
+    hidden = fields_of(shown)
+    assert hidden["explore_from"] == "7"
+    site.client.post("/desk/settings", data=hidden)
+    assert site.store.read_editorial()["ranking"][1]["explore_from"]["value"] == 6
+    lines = site.client.get("/v1/settings/ranking").json["settings"]
+    (line,) = [one for one in lines if one["name"] == "explore_from"]
+    assert (line["value"], line["text"]) == (
+        6,
+        "first slot that exploration may take, counted from 0",
+    )
+    log = site.client.get("/desk/audit").text
+    assert "First slot drawn by chance: <del>5</del> → <ins>7</ins>" in log
+    refused = send(site, "/desk/settings", explore_from="0")
+    assert "It must be a whole number from 1 to 101." in refused.text
+    assert fields_of(refused.text)["explore_from"] == "0"
+
+
+def test_every_setting_has_a_title() -> None:
+    titles = [one.metadata["title"] for one in documented(RankingConfig)]
+    assert all(titles)
+    assert len(set(titles)) == len(titles)
 
 
 def test_an_empty_field_takes_a_change_back(site: Site) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
-from feed.service.desk.desk_words import LONGEST, describe_distance, list_changes
+from feed.service.desk.desk_words import (
+    LONGEST,
+    begin_sentence,
+    describe_distance,
+    describe_moment,
+    list_changes,
+)
 
 NOW = 1_790_000_000.0
 
@@ -44,6 +52,18 @@ def test_parts_of_a_thing_are_named_and_empty_ones_left_out() -> None:
     assert list_changes({"pins": []}, {"pins": pins}) == [
         ("pins", "", "slot 1, ends at noon; slot 2, languages de, en")
     ]
+
+
+def test_times_are_those_of_the_newsroom() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    assert describe_moment(NOW, berlin) == "21 Sep 2026, 16:13"
+    after = {"steps": [{"at": "2026-11-28T00:46:40.269Z", "traffic": 1.0}]}
+    assert list_changes(None, after, berlin) == [("steps", "", "at 28 Nov 2026, 01:46, traffic 1")]
+
+
+def test_a_sentence_begins_with_a_capital_but_no_code_does() -> None:
+    texts = ["share of clicks", "ln(1 + age)", "ctr_6h less the best"]
+    assert [begin_sentence(text) for text in texts] == ["Share of clicks", *texts[1:]]
 
 
 def test_a_long_value_is_cut() -> None:

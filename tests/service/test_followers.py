@@ -22,10 +22,15 @@ class Failing:
         self.failing: str | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if name == self.failing:
-            self.failing = None
-            raise StoreUnavailableError("made to fail")
-        return getattr(self._store, name)
+        method = getattr(self._store, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            if name == self.failing:
+                self.failing = None
+                raise StoreUnavailableError("made to fail")
+            return method(*arguments, **named)
+
+        return call if name == self.failing else method
 
 
 def write_article(store: RedisStore, article_id: str) -> None:

@@ -37,6 +37,7 @@ def stocked(site: Site) -> Site:
 def test_limits_are_kept_with_their_version(site: Site) -> None:
     assert site.client.get("/v1/limits").json == {"version": 0, "limits": []}
     kept = put(site, CAP, LOCAL)
+    assert kept.pop("hints") == ["No article has the section Local now."]
     assert kept["version"] == 1
     assert [one["text"] for one in kept["limits"]] == [
         "At most 30 % of the first 10 articles are of one section",
@@ -133,3 +134,40 @@ def test_the_description_of_the_ranking_names_the_limits(stocked: Site) -> None:
     assert stocked.client.get("/v1/about-ranking").json["limits"] == [
         "At least 1 of the first 10 articles is of the section Local"
     ]
+
+
+def test_a_limit_on_a_name_that_no_article_has_is_taken_and_hinted_at(stocked: Site) -> None:
+    named = {"rule": "at_least", "count": 1, "within": 10}
+    limits = [
+        {**named, "of": "section", "value": "Section-1"},
+        {**named, "of": "source", "value": "Nobody's News"},
+    ]
+    answer = stocked.client.put("/v1/limits", json={"version": 0, "limits": limits})
+    assert answer.json["hints"] == ["No article has the source Nobody's News now."]
+    page = stocked.client.get("/desk/front-page").text
+    assert page.count("No article has the") == 1
+
+
+@pytest.mark.parametrize("value", ["ne\x00ws", "ne\x1bws", "new\u2028s"])
+def test_a_limit_or_pin_whose_name_holds_control_characters_is_refused(
+    site: Site, value: str
+) -> None:
+    limit = {"rule": "at_least", "of": "section", "value": value, "count": 1, "within": 10}
+    refused = site.client.put("/v1/limits", json={"version": 0, "limits": [limit]})
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["field"] == "limits.0.value"
+    times = {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2030-01-01T00:00:00Z"}
+    pin = {"article_id": "a1", "slot": 0, "section": value, **times}
+    refused = site.client.post("/v1/pins", json=pin)
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["field"] == "section"
+
+
+def test_pins_say_which_sections_no_article_has(stocked: Site) -> None:
+    times = {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2030-01-01T00:00:00Z"}
+    for section, hints in (("Section-1", []), ("Sprot", ["No article has the section Sprot now."])):
+        pin = {"article_id": "a1", "slot": 0, "section": section, **times}
+        answer = stocked.client.post("/v1/pins", json=pin)
+        assert (answer.status_code, answer.json["hints"]) == (201, hints)
+    sent_back = {name: stocked.client.get("/v1/pins").json[name] for name in ("pins", "version")}
+    assert sent_back == stocked.client.get("/v1/pins").json, "what is read can be sent back"

@@ -9,6 +9,7 @@ from reader_tokens import bearer
 
 from feed.domain import Event, EventKind, Origin, format_time
 from feed.features.ids import IdMap
+from feed.features.trend_tests import TrendTests
 from feed.features.trending import TrendingState
 from feed.service.api_keys import hash_key
 from feed.service.networks import NetworkNames, network_of
@@ -117,6 +118,26 @@ def test_through_the_whole_stack_a_rush_is_labelled_and_bought_readers_are_not(s
     assert signals.counters.readers(signals.ids.rows(["a1"]))[0] == 1000
 
 
+def test_the_desk_says_of_an_unlisted_article_what_the_judgement_counted(site):
+    site.publish(30)
+    flood = site.services.networks.name_of("198.51.100.1")
+    send(site, "a1", [f"x{n}" for n in range(100)], flood)
+    site.work()
+    site.clock.now += 10
+    site.work()
+    page = " ".join(site.client.get("/desk/articles/a1").text.split())
+    tests = TrendTests.from_bytes(site.store.read_blob("trend_tests"))
+    test, publisher = tests.of("a1"), site.worker.publisher
+    rows = publisher.signals.ids.rows(["a1"])
+    came = publisher.signals.counters.clicks(rows, tests.at)[0, 0]
+    withheld = site.worker.judge.bound.withheld(rows, tests.at)[0, 0]
+    assert withheld > 90
+    assert (test.came, test.readers) == (pytest.approx(came), pytest.approx(came - withheld))
+    assert f"About {round(withheld)} further readers did not count" in page
+    assert "It does not trend: at least 10 readers are needed" in page
+    assert test.readers < 10
+
+
 def test_trusted_callers_are_not_bounded_and_wait_for_nothing(site):
     site.publish(30)
     send(site, "a3", [f"r{n}" for n in range(100)], None)
@@ -132,12 +153,12 @@ def test_a_worker_that_takes_over_goes_on_with_the_bound(site):
     for start in range(0, 60, 20):
         send(site, "a1", [f"x{n}" for n in range(start, start + 20)], flood)
         site.work()
-    site.store.release_lease("worker", site.worker._owner)  # it was killed: no last checkpoint
+    site.store.leave_workers(site.worker._owner)  # it was killed: no last checkpoint
     heir = Worker(site.store, site.settings, "heir")
     while heir.tick(site.clock.now).counted:
         pass
-    dead, own = site.worker.publisher, heir.publisher
-    rows = [p.signals.ids.rows(["a1"]) for p in (dead, own)]
+    dead, own = site.worker.judge, heir.judge
+    rows = [one.publisher.signals.ids.rows(["a1"]) for one in (site.worker, heir)]
     figures = [
         p.bound.withheld(r, site.clock.now)[0].tolist()
         for p, r in zip((dead, own), rows, strict=True)
@@ -148,7 +169,7 @@ def test_a_worker_that_takes_over_goes_on_with_the_bound(site):
     third = Worker(site.store, site.settings, "third")
     third.tick(site.clock.now)
     row = third.publisher.signals.ids.rows(["a1"])
-    assert third.publisher.bound.withheld(row, site.clock.now)[0] == pytest.approx(figures[1])
+    assert third.judge.bound.withheld(row, site.clock.now)[0] == pytest.approx(figures[1])
 
 
 def everything_under(directory):

@@ -10,6 +10,7 @@ from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, FeedError, Mode, Rung, ServedFeed
 from feed.features.ids import IdMap
+from feed.features.trend_tests import TrendTests
 from feed.features.trending import TrendingState
 from feed.storage.archive import Archive
 from feed.storage.archive_files import table_files
@@ -327,3 +328,18 @@ def test_a_defect_in_one_thread_ends_the_worker(store, store_settings, thread):
         run_worker(store_settings, threading.Event(), clock)
     assert not store.read_workers().live
     assert store.lease_holder("sources") is None
+
+
+def test_the_tests_of_trending_are_kept_every_ten_seconds(store, worker):
+    def kept_at() -> float:
+        worker.tick(clock)
+        return TrendTests.from_bytes(store.read_blob("trend_tests")).at
+
+    clock = NOW
+    assert kept_at() == NOW
+    clock = NOW + 9
+    assert kept_at() == NOW
+    clock = NOW + 10
+    assert kept_at() == NOW + 10
+    clock = NOW - 3600
+    assert kept_at() == NOW - 3600, "a clock that was set back stops nothing"

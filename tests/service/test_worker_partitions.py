@@ -115,7 +115,7 @@ def test_a_worker_that_was_taken_for_dead_can_write_nothing(store, store_setting
     with pytest.raises(ConflictError):
         sleeper.publisher.checkpoint(NOW + 3)
     with pytest.raises(ConflictError):
-        sleeper._judge_of_trending.checkpoint(NOW + 3)
+        sleeper.judge.checkpoint(NOW + 3)
     heir.tick(NOW + 60)  # archives, makes a checkpoint and trims: its term is a later one
     store.append_events(clicks(120, 60))
     ends = store.stream_ends()
@@ -181,7 +181,7 @@ def test_what_is_trending_is_judged_on_the_sum(store, two):
     for one in (*reversed(two), two[0]):
         one.tick(NOW + 5)
     assert labelled(store) == ["a0"]
-    followed = two[0]._judge_of_trending.positions(two[0].publisher.positions)
+    followed = two[0].judge.positions(two[0].publisher.positions)
     assert len(followed) == store.partitions
 
 
@@ -193,11 +193,11 @@ def test_one_network_counts_for_one_reader_whoever_counts_its_clicks(store, two,
         two[1].tick(NOW + 5)
         store.leave_workers("first")
         settle(two[1], now=NOW + 20)
-        judge = two[1]._judge_of_trending
+        judge = two[1].judge
     else:
         for one in (*reversed(two), two[0]):
             one.tick(NOW + 5)
-        judge = two[0]._judge_of_trending
+        judge = two[0].judge
     assert labelled(store) == []
     row = two[1 if heir else 0].publisher.signals.ids.rows(["a0"])
     withheld = judge.bound.withheld(row, NOW + 6)[0, -1]
@@ -250,7 +250,7 @@ def test_a_checkpoint_of_the_version_with_one_leader_is_taken_over(store, store_
     assert readers(follower.signals) == 100
     assert sum(readers(one.publisher.signals) for one in workers) == 100
     assert store.read_blob("signals") is None
-    judge = next(one._judge_of_trending for one in workers if one.leads)
+    judge = next(one.judge for one in workers if one.leads)
     rows = np.arange(len(judge._ids))
     assert judge.bound.readers(rows, NOW + 10).sum() == pytest.approx(50, abs=1)
 

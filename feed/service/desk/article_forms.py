@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from feed.custom_data import read_attributes
-from feed.domain import AiGenerated, Article, InvalidInputError, Pin, Submission, parse_time
+from feed.domain import (
+    AiGenerated,
+    Article,
+    InvalidInputError,
+    Pin,
+    Submission,
+    check_id,
+    format_time,
+    parse_time,
+)
 from feed.editorial.boosts import Boost
 from feed.schemas import EARLIEST, LATEST, MAX_PAGE
 
@@ -29,6 +38,15 @@ FACTORS = (
     ("0.01", "as far down as possible (0.01 times the score)"),
 )
 """What a form offers as the factor of a boost: the factor, and words."""
+
+
+def form_id(form: Mapping[str, str]) -> str:
+    """Return the id of the article that a form is about.
+
+    Raises:
+        InvalidInputError: it is no id.
+    """
+    return check_id("article_id", form.get("article_id", ""))
 
 
 def read_pin(article_id: str, form: Mapping[str, str], now: float, author: str) -> Pin:
@@ -96,11 +114,30 @@ def read_expiry(article: Article, form: Mapping[str, str]) -> Submission:
     Raises:
         InvalidInputError: it is no time.
     """
+    return _submission(article, {"expires_at": _expiry_of(form)})
+
+
+def describe_expiry(form: Mapping[str, str], now: float) -> str:
+    """Return in words what the expiry of a form does.
+
+    Raises:
+        InvalidInputError: it is no time.
+    """
+    expires_at = _expiry_of(form)
+    if expires_at is None:
+        return "It does not expire."
+    if expires_at <= now:
+        return "This time is past: no feed shows it from now on."
+    until = format_time(expires_at)[:16].replace("T", " ")
+    return f"Feeds may show it until {until} UTC, and not after that."
+
+
+def _expiry_of(form: Mapping[str, str]) -> float | None:
     text = form.get("expires_at", "").strip()
     expires_at = parse_time("expires_at", text) if text else None
     if expires_at is not None and not EARLIEST.timestamp() <= expires_at <= LATEST.timestamp():
         raise InvalidInputError("expires_at", "must be a time between 1970 and 2200")
-    return _submission(article, {"expires_at": expires_at})
+    return expires_at
 
 
 def _submission(article: Article, wanted: Mapping[str, object]) -> Submission:

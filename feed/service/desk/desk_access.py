@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from contextlib import suppress
+from functools import partial, wraps
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -28,6 +29,7 @@ from feed.service.desk.desk_shell import (
 )
 from feed.service.desk.visitors import SESSION_HOURS, Role, Visitor
 from feed.service.services import current_services
+from feed.storage.breaker import FAILURES
 
 View = TypeVar("View", bound=Callable[..., Any])
 SESSION_COOKIE = "feed_desk"
@@ -89,8 +91,31 @@ def find_visitor() -> Visitor | None:
     if not access.keys.known:
         access.keys.follow(services.clock())
     if access.is_open:
+        _ask_store(services.store.ping)
         return services.desk.open_visitor()
-    return services.desk.read(request.cookies.get(SESSION_COOKIE, ""), access.keys)
+    visitor = services.desk.read(request.cookies.get(SESSION_COOKIE, ""), access.keys)
+    return None if visitor is None or _has_ended(visitor) else visitor
+
+
+def _has_ended(visitor: Visitor) -> bool:
+    """Return whether somebody has signed out of a session.
+
+    While the store is away, every session counts as open: people must see what is wrong, and
+    whatever changes something or shows a reader writes to the store first, so that it fails.
+    """
+    return bool(_ask_store(partial(current_services().store.has_ended, visitor.session)))
+
+
+def _ask_store(question: Callable[[], bool | None]) -> bool | None:
+    """Return the store's answer; None if it is away, which is noted, so that the page says so.
+
+    It is asked twice, because one slow answer is no outage.
+    """
+    for _ in range(FAILURES):
+        with suppress(StoreUnavailableError):
+            return question()
+    g.store_is_away = True
+    return None
 
 
 def api_caller() -> Principal | None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import numpy as np
 from flask import Response, g, redirect, request
 
-from feed.catalogue.boosting import check_boost, remove_boost, set_boost
+from feed.catalogue.boosting import remove_boost, set_boost
 from feed.catalogue.decisions import Editor, article_subject
-from feed.catalogue.pinning import SUBJECT, add_pin, check_pin, present_pins, remove_pins
+from feed.catalogue.pinning import SUBJECT, add_pin, present_pins, remove_pins
 from feed.domain import Article, ConflictError, InvalidInputError, check_id
+from feed.features.trend_tests import TrendTests
+from feed.offline.place_clicks import PlaceClicks
 from feed.service.article_numbers import (
-    WINDOWS,
     ArticleNumbers,
     account_for_trend,
     numbers_of,
 )
-from feed.service.article_previews import preview_article, with_boost, with_pin
 from feed.service.article_search import (
     ArticleOrder,
     ArticleSearch,
@@ -31,22 +32,27 @@ from feed.service.article_search import (
 from feed.service.desk.article_forms import (
     DURATIONS,
     FACTORS,
+    describe_expiry,
+    form_id,
     read_boost,
     read_expiry,
     read_labels,
     read_pin,
 )
 from feed.service.desk.desk_access import desk_page
-from feed.service.desk.desk_shell import desk_blueprint, render, say
+from feed.service.desk.desk_shell import article_address, desk_blueprint, render, say
 from feed.service.desk.undo import can_undo
 from feed.service.desk.visitors import Role, Visitor
-from feed.service.place_reading import read_place_clicks
+from feed.service.place_reading import Places, kept_place_clicks, read_place_clicks
 from feed.service.services import Services, current_services
 from feed.service.snapshot import LiveSnapshot
+from feed.service.unknown_names import hints_for_pins
 from feed.storage.records import AuditEntry, StoredArticle
+from feed.worker.publication import TREND_TESTS_BLOB
 
 pages = desk_blueprint("articles")
 ADDRESS = "/desk/articles"
+QUERY_ADDRESS = "/desk/article"
 PAGE = 30
 HISTORY = 30
 MARKS = {
@@ -71,6 +77,7 @@ class ArticleLine:
     numbers: ArticleNumbers
     trend: float
     address: str
+    places: PlaceClicks
 
 
 @pages.get(ADDRESS)
@@ -82,11 +89,18 @@ def show_articles() -> Response:
     search, start = _search(), _start()
     found = find_articles(search, snapshot, now, start, PAGE)
     pool = snapshot.view.pool
+    is_known, places = kept_place_clicks(services.settings, now)
+    if not is_known and "places" in request.args:
+        with suppress(ConflictError):  # somebody else's question; the page asks again
+            places, is_known = read_place_clicks(services.settings, now), True
     return render(
         "desk/articles.html",
         room="articles",
         search=search,
-        lines=_lines(services, snapshot, found.rows, now),
+        lines=_lines(services, snapshot, found.rows, now, places or {}),
+        places_known=is_known,
+        has_places=places is not None,
+        with_places=_address(start, places="yes"),
         total=found.total,
         start=start,
         newer=_address(max(start - PAGE, 0)) if start else "",
@@ -95,7 +109,6 @@ def show_articles() -> Response:
         sources=sorted(pool.sources.ids),
         standings=list(ArticleStanding),
         orders=list(ArticleOrder),
-        windows=WINDOWS,
         marks=MARKS,
         named=_named,
     )
@@ -105,37 +118,24 @@ def show_articles() -> Response:
 @desk_page(Role.ANALYST)
 def show_article(article_id: str) -> Response:
     """Show everything about one article, and what can be done with it."""
+    return _show(article_id)
+
+
+@pages.get(QUERY_ADDRESS)
+@desk_page(Role.ANALYST)
+def show_article_of_query() -> Response:
+    """Show an article whose id cannot be a step of an address (see `article_address`)."""
+    return _show(request.args.get("id", ""))
+
+
+def _show(article_id: str) -> Response:
     services = current_services()
     if "places" not in request.args:
-        return _page(article_id)
+        return show_page(article_id)
     check_id("article_id", article_id)
-    places = read_place_clicks(services.settings, article_id, services.clock())
-    return _page(article_id, asked_places=True, places=places)
-
-
-@pages.post(f"{ADDRESS}/preview")
-@desk_page(Role.EDITOR)
-def preview() -> Response:
-    """Show who would see an article now, and after the action of a form."""
-    services, article_id, editor = current_services(), _form_id(), _editor()
-    snapshot, action = services.snapshot, request.form.get("action", "")
-    try:
-        if action == "boost":
-            boost = read_boost(article_id, request.form, editor.at, editor.name)
-            after = with_boost(snapshot, check_boost(boost, editor.at))
-        elif action == "pin":
-            pin = read_pin(article_id, request.form, editor.at, editor.name)
-            after = with_pin(snapshot, check_pin(pin))
-        else:
-            after = snapshot
-    except InvalidInputError as error:
-        return _page(article_id, action, error)
-    try:
-        found = preview_article(services.previews, article_id, snapshot, after)
-    except ConflictError as error:  # somebody else's preview; what was filled in stays
-        say(f"{error}".capitalize() + ".", is_error=True)
-        return _page(article_id, action)
-    return _page(article_id, action, preview=found)
+    every = read_place_clicks(services.settings, services.clock())
+    places = None if every is None else every.get(article_id, PlaceClicks())
+    return show_page(article_id, asked_places=True, places=places)
 
 
 @pages.post(f"{ADDRESS}/pin")
@@ -230,27 +230,27 @@ def expiry() -> Response:
         wanted = read_expiry(stored.article, request.form)
         return services.articles.patch(wanted, editor, hold=True)
 
-    return _act("expiry", act, "Its expiry is changed, and later deliveries keep it.")
+    def text() -> str:
+        words = describe_expiry(request.form, current_services().clock())
+        return f"{words} Later deliveries keep this."
+
+    return _act("expiry", act, text)
 
 
-def article_address(article_id: str) -> str:
-    """Return where the desk shows an article."""
-    return f"{ADDRESS}/{quote(article_id, safe='')}"
-
-
-def _act(action: str, act: Act, text: str) -> Response:
+def _act(action: str, act: Act, text: str | Callable[[], str]) -> Response:
     """Do something with the article of the form, say so, and return to its page."""
-    services, article_id = current_services(), _form_id()
+    services, article_id = current_services(), form_id(request.form)
     try:
         entry = act(services, services.articles.read(article_id), _editor())
     except InvalidInputError as error:
-        return _page(article_id, action, error)
+        return show_page(article_id, action, error)
     services.keeper.catch_up()
-    say(text if entry else "Nothing was changed: it was so already.", undo=entry)
+    done = text() if callable(text) else text
+    say(done if entry else "Nothing was changed: it was so already.", undo=entry)
     return redirect(article_address(article_id), 303)  # type: ignore[return-value]
 
 
-def _page(
+def show_page(
     article_id: str,
     action: str = "",
     error: InvalidInputError | None = None,
@@ -265,6 +265,7 @@ def _page(
     subjects = (article_subject(article_id), f"{SUBJECT}/{article_id}")
     boosts = snapshot.editorial.boosts
     boost_now = boosts.get(article_id)
+    pins = [p for p in present_pins(services.store, now)[0] if p.article_id == article_id]
     data = {
         "stored": stored,
         "article": stored.article,
@@ -272,7 +273,8 @@ def _page(
         "given": request.form if action else {},
         "faults": {error.field_name.partition(".")[0]: error.rule} if error else {},
         "boost": boost_now if boost_now and boost_now.ends_at > now else None,
-        "pins": [p for p in present_pins(services.store, now)[0] if p.article_id == article_id],
+        "pins": pins,
+        "pin_hints": hints_for_pins(pins, snapshot),
         "entries": [
             entry  # the log also finds what lies below: an article whose id begins like this one
             for entry in services.store.read_audit(HISTORY, subjects)
@@ -281,7 +283,7 @@ def _page(
         "preview": None,
         "asked_places": False,
         "places": None,
-        **_known(row, snapshot, now),
+        **_known(row, snapshot, services),
         **more,
     }
     return render(
@@ -290,7 +292,6 @@ def _page(
         status=422 if error else 200,
         durations=DURATIONS,
         factors=FACTORS,
-        windows=WINDOWS,
         marks=MARKS,
         can_undo=can_undo,
         address=article_address(article_id),
@@ -298,23 +299,25 @@ def _page(
     )
 
 
-def _known(row: int, snapshot: LiveSnapshot, now: float) -> dict[str, Any]:
+def _known(row: int, snapshot: LiveSnapshot, services: Services) -> dict[str, Any]:
     """Return what the snapshot knows of an article; it may not know a very new one yet."""
     pool = snapshot.view.pool
     if not 0 <= row < pool.size:
-        return {"numbers": None, "trend": None, "standings": [], "leader": ""}
-    rows = np.array([row])
+        return {"numbers": None, "trend": None, "standings": [], "leader": "", "is_labelled": False}
+    rows, now = np.array([row]), services.clock()
+    tests = services.store.read_blob(TREND_TESTS_BLOB)
     leader = pool.leader_of(row)
     return {
         "numbers": numbers_of(rows, snapshot, now)[0],
-        "trend": account_for_trend(row, snapshot, now),
+        "trend": account_for_trend(row, snapshot, TrendTests.from_bytes(tests) if tests else None),
+        "is_labelled": bool(snapshot.trending.labelled(rows)[0]),
         "standings": standings_of(rows, snapshot, now)[0],
         "leader": pool.ids.ids[leader] if leader != row else "",
     }
 
 
 def _lines(
-    services: Services, snapshot: LiveSnapshot, found: list[int], now: float
+    services: Services, snapshot: LiveSnapshot, found: list[int], now: float, places: Places
 ) -> list[ArticleLine]:
     rows = np.array(found, np.int64)
     ids = [snapshot.view.pool.ids.ids[row] for row in found]
@@ -327,7 +330,12 @@ def _lines(
     )
     return [
         ArticleLine(
-            stored.article, standings, numbers, trend, article_address(stored.article.article_id)
+            stored.article,
+            standings,
+            numbers,
+            trend,
+            article_address(stored.article.article_id),
+            places.get(stored.article.article_id, PlaceClicks()),
         )
         for stored, standings, numbers, trend in facts
         if stored is not None
@@ -357,13 +365,10 @@ def _start() -> int:
     return int(text) if text.isdecimal() and len(text) < 7 else 0
 
 
-def _address(start: int) -> str:
-    kept = {name: text for name, text in request.args.items() if text and name != "start"}
-    return f"{ADDRESS}?{urlencode({**kept, 'start': start})}"
-
-
-def _form_id() -> str:
-    return check_id("article_id", request.form.get("article_id", ""))
+def _address(start: int, **more: str) -> str:
+    known = {"start", "places"}
+    kept = {name: text for name, text in request.args.items() if text and name not in known}
+    return f"{ADDRESS}?{urlencode({**kept, 'start': start, **more})}"
 
 
 def _editor() -> Editor:

@@ -9,6 +9,8 @@ from flask import Response, g, request
 from feed.service.audit_answers import READERS
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render
+from feed.service.desk.setting_words import title_of, value_text
+from feed.service.desk.subject_words import subjects_in_words
 from feed.service.desk.undo import can_undo
 from feed.service.desk.visitors import Role, Visitor
 from feed.service.services import current_services
@@ -42,11 +44,16 @@ def show_audit() -> Response:
     start = min(max(request.args.get("start", 0, int), 0), AUDIT_MAX)
     visitor: Visitor = g.visitor
     hidden = None if visitor.may(Role.ADMIN) else READERS
-    found = current_services().store.read_audit(start + PAGE + 1, subject, by, hidden)
+    services = current_services()
+    found = services.store.read_audit(start + PAGE + 1, subject, by, hidden)
+    entries = found[start : start + PAGE]
     return render(
         "desk/audit.html",
         room="audit",
-        entries=found[start : start + PAGE],
+        entries=entries,
+        words=subjects_in_words(services, entries),
+        title_of=title_of,
+        value_text=value_text,
         subject=subject,
         by=by,
         start=start,

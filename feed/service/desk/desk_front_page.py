@@ -16,6 +16,7 @@ from feed.service.desk.desk_shell import desk_blueprint, render, say
 from feed.service.desk.undo import UNDOERS
 from feed.service.desk.visitors import Role, Visitor
 from feed.service.services import Services, current_services
+from feed.service.unknown_names import hints_for_limits
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("front_page")
@@ -152,6 +153,7 @@ def _show(
         status=status,
         limits=editorial.limits,
         version=editorial.versions.get(LIMITS, 0),
+        hints=[hints_for_limits([limit], snapshot) for limit in editorial.limits],
         form=form or {},
         faults=faults or {},
         rules=[(rule.value, text) for rule, text in RULE_WORDS.items()],

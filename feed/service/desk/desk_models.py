@@ -20,6 +20,7 @@ from feed.documents.views import render_chart
 from feed.domain import InvalidInputError, NotFoundError, parse_time
 from feed.models.schema import FEATURES
 from feed.models.training_runs import list_runs, read_log
+from feed.service.account_words import SOURCE_WORDS
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render, say
 from feed.service.desk.undo import ADMIN_ONLY, UNDOERS
@@ -69,6 +70,7 @@ def show_models() -> Response:
         earlier=services.registry.earlier(),
         verdict=verdict_text,
         created_at=created_at,
+        window_of=window_of,
         **_runs(services),
     )
 
@@ -111,6 +113,7 @@ def show_version(version: str) -> Response:
         importance={
             head: important(shares) for head, shares in (found.get("importance") or {}).items()
         },
+        source_words=SOURCE_WORDS,
         sources=sorted(sources.items(), key=lambda one: -one[1]["recall"]),
         bins=bins,
         chart=render_chart(calibration_chart(bins)) if bins else None,
@@ -164,11 +167,14 @@ def begin_run() -> Response:
     """Start a training run in a process of its own."""
     services = current_services()
     visitor: Visitor = g.visitor
+    environment = environment_of_child(services.settings)
     start_training(
-        services.settings.data_dir, environment_of_child(services.settings), visitor.name
+        services.store,
+        services.settings.data_dir,
+        environment,
+        now=services.clock(),
+        by=visitor.name,
     )
-    now = services.clock()
-    services.store.append_audit(AuditEntry(now, visitor.name, "training started", SUBJECT))
     say("Training has started. It goes on when you leave this page.")
     return redirect(ADDRESS, 303)  # type: ignore[return-value]
 
@@ -182,7 +188,7 @@ def verdict_text(gate: Mapping[str, Any]) -> str:
     mean, other = (gate[name]["mean"] for name in ("candidate", "other"))
     if mean is None or other is None:
         return f"{text}."
-    return f"{text} ({gate['metric']} {mean:.4f}, of {gate['against']} {other:.4f})."
+    return f"{text} ({gate['metric']}: {mean:.4f}, against {other:.4f} for {gate['against']})."
 
 
 def created_at(model: Mapping[str, Any]) -> float:
@@ -191,6 +197,15 @@ def created_at(model: Mapping[str, Any]) -> float:
         return parse_time("created_at", str(model.get("created_at", "")))
     except InvalidInputError:
         return 0.0
+
+
+def window_of(model: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return from when to when a version learnt, epoch seconds; None if that is not known."""
+    try:
+        start, end = (parse_time("window", str(text)) for text in model["window"])
+    except (KeyError, TypeError, ValueError, InvalidInputError):
+        return None
+    return start, end
 
 
 def important(shares: Mapping[str, float]) -> list[Importance]:
@@ -203,10 +218,11 @@ def important(shares: Mapping[str, float]) -> list[Importance]:
 def calibration_chart(bins: Sequence[Mapping[str, float]]) -> LineChart:
     """Return the chart of what the ranker foretold (x) against what was clicked (y)."""
     top = max(max(one["foretold"], one["high"]) for one in bins) * 1.05
-    axis = Axis(0.0, top, lambda value: f"{value:.0%}" if top > 0.1 else f"{value:.1%}", most=5)
+    digits = 0 if top > 0.1 else 1
+    axis = Axis(0.0, top, lambda value: f"{100 * value:.{digits}f} %", most=5)
     points = tuple(Point(one["foretold"], one["observed"], one["low"], one["high"]) for one in bins)
     return LineChart(
-        x=Axis(0.0, top, axis.write, most=5, title="click probability that the ranker foretold"),
+        x=Axis(0.0, top, axis.write, most=5, title="click probability that the ranker predicted"),
         y=axis,
         series=(
             Series((Point(0.0, 0.0), Point(top, top)), "muted", joined=True),

@@ -9,6 +9,7 @@ from flask import Response
 from markupsafe import Markup
 
 from feed.documents.views import render_chart
+from feed.domain import parse_time
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import ROOMS, desk_blueprint, render, show_trouble
 from feed.service.desk.now_charts import DayChart, day_charts
@@ -17,6 +18,7 @@ from feed.service.services import current_services
 from feed.service.status_report import status_to_json
 from feed.service.status_words import LEVEL_WORDS, rungs_of, summary_of, tiles_of
 from feed.storage.pulse_series import PulseSeries
+from feed.zones import read_zone
 
 pages = desk_blueprint("now")
 
@@ -59,17 +61,20 @@ def _live() -> dict[str, Any]:
         "rungs": rungs_of(status),
         "level_words": LEVEL_WORDS,
         "link_words": link_words,
+        "at": parse_time("at", status["at"]),
     }
 
 
 def _day() -> dict[str, Any]:
-    return {"charts": _drawn(current_services().pulse_day.read())}
+    services = current_services()
+    return {"charts": _drawn(services.pulse_day.read(), services.settings.time_zone)}
 
 
 @lru_cache(maxsize=1)
-def _drawn(day: PulseSeries) -> tuple[tuple[DayChart, Markup], ...]:
+def _drawn(day: PulseSeries, zone: str) -> tuple[tuple[DayChart, Markup], ...]:
     """Return the charts and their drawings; those who look at the same day share them."""
-    return tuple((chart, render_chart(chart.drawing)) for chart in day_charts(day))
+    charts = day_charts(day, read_zone(zone))
+    return tuple((chart, render_chart(chart.drawing)) for chart in charts)
 
 
 def link_words(page: str) -> str:

@@ -19,9 +19,9 @@ from feed.service.account_words import (
     lack_words,
     weight_words,
 )
+from feed.service.article_search import ArticleSearch, find_articles
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render
-from feed.service.desk.title_search import find_by_title
 from feed.service.desk.visitors import Role
 from feed.service.problems import rules_broken
 from feed.service.reader_accounts import (
@@ -131,4 +131,8 @@ def _why_not(services: Services, account: FeedAccount, text: str) -> dict[str, A
         answers = explain_missing(services, account, text)
         answer = present_answers(account, text, answers, services.card_cache)
         return {"answer": answer, "matches": []}
-    return {"answer": None, "matches": find_by_title(services, text, MATCHES)}
+    snapshot, now = present_snapshot(services), services.clock()
+    found = find_articles(ArticleSearch(text=text), snapshot, now, 0, MATCHES)
+    ids = [snapshot.view.pool.ids.ids[row] for row in found.rows]
+    stored = services.store.read_articles(ids)
+    return {"answer": None, "matches": [one.article for one in stored if one is not None]}

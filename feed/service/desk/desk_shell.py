@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime, tzinfo
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,16 @@ from flask import Response, g, render_template, request, url_for
 from markupsafe import Markup
 
 from feed.domain import StoreUnavailableError, format_time
-from feed.service.desk.desk_words import describe_distance, list_changes
+from feed.service.desk.desk_words import (
+    begin_sentence,
+    describe_distance,
+    describe_moment,
+    list_changes,
+)
 from feed.service.desk.visitors import Role, Visitor
 from feed.service.services import current_services
 from feed.storage.records import AuditEntry
+from feed.zones import read_zone
 
 SAID_COOKIE = "feed_desk_said"
 SAID_SECONDS = 60
@@ -86,13 +94,19 @@ def render(template: str, *, room: str, status: int = 200, **data: Any) -> Respo
         room=room,
         rooms=rooms,
         visitor=visitor,
+        store_is_away=g.get("store_is_away", False) and template != "desk/trouble.html",
         messages=_take_messages(),
         csrf=_form_token,
         here=_present_address,
         format_time=format_time,
         in_path=in_path,
+        article_address=article_address,
         time_ago=_time_ago,
-        list_changes=list_changes,
+        begin_sentence=begin_sentence,
+        local_time=_local_time,
+        clock_time=_clock_time,
+        zone_name=current_services().settings.time_zone,
+        list_changes=partial(list_changes, zone=_zone()),
         **data,
     )
     response = Response(text, status=status, mimetype="text/html")
@@ -103,6 +117,16 @@ def render(template: str, *, room: str, status: int = 200, **data: Any) -> Respo
 def in_path(text: str) -> str:
     """Return a text as one step of an address: an id may hold slashes, dots and quotes."""
     return quote(text, safe="")
+
+
+def article_address(article_id: str) -> str:
+    """Return where the desk shows an article.
+
+    Browsers take the steps `.` and `..` out of an address, so these ids travel as a query.
+    """
+    if article_id in {".", ".."}:
+        return f"/desk/article?id={article_id}"
+    return f"/desk/articles/{in_path(article_id)}"
 
 
 def say(text: str, *, undo: AuditEntry | None = None, is_error: bool = False) -> None:
@@ -182,6 +206,18 @@ def asked_address() -> str:
 
 def _time_ago(at: float) -> str:
     return describe_distance(at, current_services().clock())
+
+
+def _local_time(at: float) -> str:
+    return describe_moment(at, _zone())
+
+
+def _clock_time(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, _zone()):%H:%M:%S}"
+
+
+def _zone() -> tzinfo:
+    return read_zone(current_services().settings.time_zone)
 
 
 def _take_messages() -> list[Message]:

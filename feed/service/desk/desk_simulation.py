@@ -14,6 +14,7 @@ from feed.service.account_presentation import present_account
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_readers import WORDS
 from feed.service.desk.desk_shell import desk_blueprint, render
+from feed.service.desk.setting_words import title_of, value_text, wire_text
 from feed.service.desk.visitors import Role
 from feed.service.problems import rules_broken
 from feed.service.reader_accounts import present_snapshot
@@ -85,7 +86,7 @@ def _setting(line: str, field: str) -> tuple[str, str]:
     name, equals, value = line.partition("=")
     if not equals or not value.strip():
         raise InvalidInputError(field, "must have lines such as mmr_lambda = 0.8")
-    return name.strip(), value.strip()
+    return name.strip(), wire_text(name.strip(), value.strip())
 
 
 def _page(
@@ -99,7 +100,12 @@ def _page(
     snapshot = present_snapshot(services)
     config = snapshot.ranking.config
     settings = [
-        (one.name, getattr(config, one.name), one.metadata["doc"])
+        (
+            title_of(one.name),
+            one.name,
+            value_text(one.name, getattr(config, one.name)),
+            one.metadata["text"],
+        )
         for one in documented(config)
         if one.name not in SHARED_SETTINGS
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 
 import numpy as np
 
@@ -34,21 +35,37 @@ class DayLine:
     colour: str
     values: Floats
 
-    def said(self, write: Callable[[float], str]) -> str:
-        """Return the newest and the highest value in words."""
-        known = self.values[~np.isnan(self.values)]
-        if not len(known):
-            return f"{self.name}: nothing is known"
-        return f"{self.name}: now {write(known[-1])}, at most {write(known.max())}"
+    def said(self, write: Callable[[float], str], time_of: Callable[[int], str]) -> str:
+        """Return the newest and the highest value in words.
+
+        Args:
+            write: Turns a value into text with its unit.
+            time_of: Gives the time at which a group ended, by its number.
+        """
+        places = np.flatnonzero(~np.isnan(self.values))
+        if not len(places):
+            return f"{self.name}: no data"
+        newest, highest = (write(v) for v in (self.values[places[-1]], self.values[places].max()))
+        is_stale = places[-1] < len(self.values) - 1
+        when = f" at {time_of(int(places[-1]))}" if is_stale else ""
+        return f"{self.name}: latest {newest}{when}, highest {highest}"
 
 
 @dataclass(frozen=True, slots=True)
 class DayChart:
-    """A chart with its title and its lines; `write` turns a value into text with its unit."""
+    """A chart with its title and its lines.
+
+    Attributes:
+        title: What it shows.
+        lines: What is drawn.
+        write: Turns a value into text with its unit.
+        time_of: Gives the time at which a group ended, by its number.
+    """
 
     title: str
     lines: tuple[DayLine, ...]
     write: Callable[[float], str]
+    time_of: Callable[[int], str]
 
     @property
     def drawing(self) -> LineChart:
@@ -68,18 +85,38 @@ class DayChart:
     @property
     def caption(self) -> str:
         """Return in words what the lines show, for those who do not see them."""
-        return "; ".join(line.said(self.write) for line in self.lines) + "."
+        return "; ".join(self.legend) + "."
+
+    @property
+    def legend(self) -> tuple[str, ...]:
+        """Return for each line its newest and its highest value in words."""
+        return tuple(line.said(self.write, self.time_of) for line in self.lines)
 
 
-def day_charts(day: PulseSeries) -> tuple[DayChart, ...]:
+def day_charts(day: PulseSeries, zone: tzinfo = UTC) -> tuple[DayChart, ...]:
     """Return the charts of a day of minutes, without the one that is not over.
 
-    Where no web process reported, the lines have gaps.
+    Where no web process reported, the lines have gaps. Times are those of the zone.
     """
     day = day.window((len(day.starts) - 1) // GROUP * GROUP, 1)
     alive = ~np.isnan(_highest(day.gauge("snapshot_age_s")))
+    ends = day.starts[GROUP - 1 :: GROUP] + MINUTE_S
+
+    def time_of(group: int) -> str:
+        return f"{datetime.fromtimestamp(float(ends[group]), zone):%H:%M}"
+
+    return tuple(
+        DayChart(title, lines, write, time_of) for title, lines, write in _contents(day, alive)
+    )
+
+
+Content = tuple[str, tuple[DayLine, ...], Callable[[float], str]]
+
+
+def _contents(day: PulseSeries, alive: Flags) -> tuple[Content, ...]:
+    """Return title, lines and unit of every chart."""
     return (
-        DayChart(
+        (
             "Feeds and events a second",
             (
                 DayLine("Feeds", "blue", _rate(day, alive, *RUNGS)),
@@ -87,38 +124,38 @@ def day_charts(day: PulseSeries) -> tuple[DayChart, ...]:
             ),
             _number,
         ),
-        DayChart(
-            "Time that a feed takes",
+        (
+            "Time to make a feed",
             (
-                DayLine("50 % within", "blue", day.percentiles(0.5, GROUP)),
+                DayLine("Half within", "blue", day.percentiles(0.5, GROUP)),
                 DayLine("99 % within", "ochre", day.percentiles(0.99, GROUP)),
             ),
             lambda value: f"{value:.3g} ms",
         ),
-        DayChart(
-            "Requests that went wrong, and feeds simpler than asked for",
+        (
+            "Failed and refused requests, and simplified feeds",
             (
                 DayLine("Failed", "accent", _share(day, alive, (ERRORS,), (REQUESTS,))),
                 DayLine("Refused", "ochre", _share(day, alive, (REFUSED,), (REQUESTS,))),
-                DayLine("Simpler", "blue", _share(day, alive, (FALLEN,), RUNGS)),
+                DayLine("Simplified", "blue", _share(day, alive, (FALLEN,), RUNGS)),
             ),
             lambda value: f"{value:.3g} %",
         ),
-        DayChart(
-            "How far the worker is behind",
+        (
+            "How far behind the worker is",
             (
                 DayLine("Counting", "blue", _highest(day.gauge("counting_lag_s"))),
                 DayLine("Archive", "ochre", _highest(day.gauge("archive_lag_s"))),
             ),
             lambda value: f"{value:.3g} s",
         ),
-        DayChart(
-            "Memory of the store",
+        (
+            "Memory the store uses",
             (DayLine("Used", "blue", _highest(day.gauge("store_bytes")) / 1e6),),
             lambda value: f"{value:,.0f} MB",
         ),
-        DayChart(
-            "Articles without a vector, and events that wait for an article",
+        (
+            "Articles without a vector, and events waiting for their article",
             (
                 DayLine("Articles", "blue", _highest(day.gauge("unencoded_articles"))),
                 DayLine("Events", "green", _highest(day.gauge("waiting_events"))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from feed.service.desk import (
+    desk_article_previews,
     desk_articles,
     desk_audit,
     desk_front_page,
@@ -23,6 +24,7 @@ DESK_PAGES = tuple(
         undo,
         desk_now,
         desk_articles,
+        desk_article_previews,
         desk_readers,
         desk_simulation,
         desk_front_page,

@@ -7,6 +7,7 @@ from hmac import compare_digest
 
 from flask import Response, g, redirect, request
 
+from feed.domain import StoreUnavailableError
 from feed.service.desk.desk_access import begin_session, desk_page, end_session, find_visitor
 from feed.service.desk.desk_shell import (
     clear_cookie,
@@ -18,7 +19,7 @@ from feed.service.desk.desk_shell import (
 )
 from feed.service.desk.provider import SignInAttempt, SignInRefusedError
 from feed.service.desk.undo import local_address
-from feed.service.desk.visitors import ROLES_OF_SCOPES, Role, Visitor
+from feed.service.desk.visitors import ROLES_OF_SCOPES, SESSION_HOURS, Role, Visitor
 from feed.service.problems import ProblemError
 from feed.service.services import current_services
 from feed.storage.records import AuditEntry
@@ -93,14 +94,20 @@ def come_from_provider() -> Response:
 @pages.post("/desk/sign-out")
 @desk_page(Role.ANALYST)
 def sign_out() -> Response:
-    """End the session."""
+    """End the session, also for copies of its cookie."""
     visitor: Visitor = g.visitor
     services = current_services()
-    if not visitor.is_open:
-        services.store.append_audit(
-            AuditEntry(services.clock(), visitor.name, "signed out", "desk")
+    entry = AuditEntry(services.clock(), visitor.name, "signed out", "desk")
+    try:
+        if not visitor.is_open:
+            services.store.end_session(visitor.session, SESSION_HOURS * 3600, entry)
+        say(f"{visitor.name} has signed out.")
+    except StoreUnavailableError:
+        say(
+            f"{visitor.name} has signed out of this browser. The store could not note it, so a "
+            f"copy of the session's cookie stays valid for up to {SESSION_HOURS} hours.",
+            is_error=True,
         )
-    say(f"{visitor.name} has signed out.")
     response: Response = redirect("/desk/sign-in", 303)  # type: ignore[assignment]
     end_session(response)
     return response

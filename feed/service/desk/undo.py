@@ -14,6 +14,7 @@ from feed.catalogue.pinning import take_back_pins
 from feed.domain import ConflictError
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, say
+from feed.service.desk.subject_words import subjects_in_words
 from feed.service.desk.visitors import Role, Visitor
 from feed.service.services import Services, current_services
 from feed.storage.records import AuditEntry
@@ -72,8 +73,10 @@ def undo() -> Response:
     """Take an action back and return to the page it was on."""
     visitor: Visitor = g.visitor
     entry_id, may_all = request.form.get("entry", ""), visitor.may(Role.ADMIN)
-    done = undo_entry(current_services(), entry_id, visitor.name, may_all=may_all)
-    say(f"Taken back: {done.subject} is as it was before.", undo=done)
+    services = current_services()
+    done = undo_entry(services, entry_id, visitor.name, may_all=may_all)
+    words = subjects_in_words(services, [done])[done.subject]
+    say(f"Taken back: the change to the {words.text or 'desk'}.", undo=done)
     return redirect(local_address(request.form.get("back", "")), 303)  # type: ignore[return-value]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import threading
 from collections.abc import Callable, Mapping
@@ -42,7 +43,8 @@ class Visitor:
     Attributes:
         name: For the audit log, as `Principal.signature`.
         role: What they may do.
-        token: Must come back with every form, so that no other site's form is taken.
+        token: Of the session. It must come back with every form, so that no other site's form is
+            taken.
         is_open: Whether they were let in without a key, because this installation has none.
     """
 
@@ -55,6 +57,11 @@ class Visitor:
         """Whether their role includes another."""
         order = list(Role)
         return order.index(self.role) >= order.index(Role(role))
+
+    @property
+    def session(self) -> str:
+        """What the store calls the session: nobody learns the token from it."""
+        return hashlib.blake2b(self.token.encode(), digest_size=16).hexdigest()
 
     def owns(self, token: str) -> bool:
         """Whether a form's token is theirs."""

@@ -42,7 +42,7 @@ ENVIRONMENT = {
 WHAT_STARTS = "import feed.cli, feed.commands.serve, feed.commands.worker, gunicorn.app.wsgiapp"
 
 
-def prepare(settings: Settings, articles: int) -> Site:
+def prepare(settings: Settings, articles: int, readers: int = READERS) -> Site:
     """Write the synthetic site into the data directory's own store, counted and archived."""
     imports = f"{WHAT_STARTS}, feed.service.gunicorn_config, feed.service.app"
     subprocess.run([sys.executable, "-c", imports], env=ENVIRONMENT, check=True)
@@ -55,7 +55,7 @@ def prepare(settings: Settings, articles: int) -> Site:
             store,
             reachable,
             articles=articles,
-            readers=READERS,
+            readers=readers,
             events_per_reader=EVENTS_PER_READER,
         )
         worker = Worker(store, reachable)
@@ -92,11 +92,16 @@ class Served:
                 ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def _web_processes(self) -> Iterator[Path]:
+    def processes(self) -> Iterator[Path]:
+        """Yield the directory of every process of the installation in /proc."""
         for process in Path("/proc").glob("[0-9]*"):
+            if self._is_ours(int(process.name)):
+                yield process
+
+    def _web_processes(self) -> Iterator[Path]:
+        for process in self.processes():
             with suppress(OSError):
-                command = (process / "cmdline").read_bytes()
-                if b"feed.service.app" in command and self._is_ours(int(process.name)):
+                if b"feed.service.app" in (process / "cmdline").read_bytes():
                     yield process
 
     def _is_ours(self, pid: int) -> bool:

@@ -14,19 +14,20 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 from rich.console import Console
-from rich.table import Table
 
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
+from lab.bench.busy_site import measure_busy_site
 from lab.bench.limits import measure_floors
 from lab.bench.load import Load, run_load
+from lab.bench.rows import Row, show
 from lab.bench.service import (
     BATCH,
     WHOLE_FEED,
@@ -48,34 +49,11 @@ GENERATOR = (
 WORKER_EVENTS, WORKER_SERVED = 200_000, 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: what was measured, the figures, the floor and the target."""
-
-    what: str
-    p50_ms: float | None = None
-    p99_ms: float | None = None
-    per_second: float | None = None
-    other: str = ""
-    floor: str = ""
-    must: str = ""
-
-    @classmethod
-    def of(cls, what: str, load: Load, must: str, floor: str = "", each: int = 1) -> Row:
-        """Return the line of one run of the load generator, `each` things to a request."""
-        figures = load.summary()
-        share = figures["generator_core_share"]
-        other = f"generator {share:.0%}"
-        if figures["other_answers"]:
-            other += f", {figures['other_answers']:.0f} refused or not whole"
-        rate = figures["per_second"] * each
-        return cls(what, figures["p50_ms"], figures["p99_ms"], rate, other, floor, must)
-
-
 @click.command()
 @click.option("--articles", default=20_000, show_default=True, help="Live articles of the site.")
 @click.option("--many", default=100_000, show_default=True, help="Of the large site; 0: leave out.")
 @click.option("--seconds", default=8.0, show_default=True, help="Of each measurement.")
+@click.option("--busy/--no-busy", default=True, help="The site of a million events.")
 @click.option("--readers/--no-readers", default=True, help="Cost against known readers.")
 @click.option("--worker/--no-worker", default=True, help="From stream to counters and archive.")
 @click.option(
@@ -86,6 +64,7 @@ def main(
     articles: int,
     many: int,
     seconds: float,
+    busy: bool,
     readers: bool,
     worker: bool,
     json_path: Path | None,
@@ -94,6 +73,9 @@ def main(
     rows, remarks = measure_site(articles, seconds, KNOWN_READERS if readers else ())
     if many:
         rows += measure_large_site(many, seconds)
+    if busy:
+        of_busy_site, said = measure_busy_site()
+        rows, remarks = rows + of_busy_site, remarks + said
     if worker:
         rows += measure_worker_rate()
     show(Console(width=170), rows, remarks)
@@ -235,28 +217,6 @@ def stages_line(feeds: Load) -> str:
         f"{name} {ms:.2f}" for name, ms in sorted(stages.items(), key=lambda item: -item[1])
     )
     return f"In the service, median ms of a feed: total {total:.2f}: {share}."
-
-
-def show(console: Console, rows: list[Row], remarks: list[str]) -> None:
-    """Print the table and what is to be said about it."""
-    table = Table(title="Speed")
-    for name, justify in (
-        ("what", "left"),
-        ("p50 ms", "right"),
-        ("p99 ms", "right"),
-        ("per second", "right"),
-        ("other", "left"),
-        ("floor", "left"),
-        ("must", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for row in rows:
-        milliseconds = ("" if n is None else f"{n:.2f}" for n in (row.p50_ms, row.p99_ms))
-        rate = "" if row.per_second is None else f"{row.per_second:,.0f}"
-        table.add_row(row.what, *milliseconds, rate, row.other, row.floor, row.must)
-    console.print(table)
-    for remark in remarks:
-        console.print(remark)
 
 
 if __name__ == "__main__":
