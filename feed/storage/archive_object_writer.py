@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from feed.domain import ArchiveError, ConflictError
@@ -26,14 +27,28 @@ class ArchiveObjectWriter(ArchiveWriter):
         super().__init__(archive_dir, owner)
         self._objects = objects
 
-    def recover(self, reread: Reread) -> None:  # noqa: ARG002 - a stored object does not tear
+    def refresh(self) -> None:
+        """Look how far the other writers have come.
+
+        Raises:
+            ArchiveError: the object store does not answer.
+        """
+        with archive_errors("read the archive"):
+            self._objects.refresh()
+            self._last = self._objects.last()
+
+    def recover(
+        self,
+        reread: Reread,  # noqa: ARG002 - a stored object does not tear
+        live: Collection[str] = (),
+    ) -> None:
         """Read how far the archive is, and delete what a dead writer left.
 
         Raises:
             ArchiveError: the object store does not answer.
         """
         with archive_errors("recover the archive"):
-            shutil.rmtree(self._dir / "staging", ignore_errors=True)
+            self._clear_staging({}, live)
             finish_swap(self._dir)
             self._objects.sweep()
             refresh_files(self._dir)
