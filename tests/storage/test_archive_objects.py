@@ -62,8 +62,9 @@ def test_a_writer_that_slept_while_the_log_was_shortened_adds_nothing(two_machin
     monkeypatch.setattr("feed.storage.archive_objects.FULL_EVERY", 2)
     monkeypatch.setattr("feed.storage.archive_objects.KEPT", 4)
     one, other = two_machines("archive")
-    sleeper, successor = writer_of(one, "sleeper"), writer_of(other, "successor")
+    sleeper = writer_of(one, "sleeper")
     sleeper.commit(Batch({0: [event_record(0)]}))
+    successor = writer_of(other, "successor")
     for number in range(1, 9):
         successor.commit(Batch({0: [event_record(number)]}))
     with pytest.raises(ConflictError):
