@@ -20,7 +20,17 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from lab.faults import burst, cluster, copies, crashes, disks, retrains, store_faults, swaps
+from lab.faults import (
+    burst,
+    cluster,
+    copies,
+    crashes,
+    disks,
+    objects,
+    retrains,
+    store_faults,
+    swaps,
+)
 from lab.faults.outcome import Outcome
 
 Scenario = Callable[[Path], Outcome]
@@ -53,6 +63,7 @@ def scenarios(events: int, rate: float, outage_s: float, seed: int) -> dict[str,
         "burst": partial(burst.burst, **short),
         "swap": partial(swaps.swap_models, articles=2_000, swaps=8),
         "backup": partial(copies.backup_and_restore, **under_load),
+        "objects": partial(objects.kill_between_objects, **under_load, times=2),
         "cluster": partial(cluster.cluster_loses_a_node, readers=1_000),
     }
 
