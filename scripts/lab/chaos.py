@@ -26,6 +26,7 @@ from lab.faults import (
     copies,
     crashes,
     disks,
+    objects,
     retrains,
     store_faults,
     swaps,
@@ -65,6 +66,7 @@ def scenarios(events: int, rate: float, outage_s: float, seed: int) -> dict[str,
         "burst": partial(burst.burst, **short),
         "swap": partial(swaps.swap_models, articles=2_000, swaps=8),
         "backup": partial(copies.backup_and_restore, **under_load),
+        "objects": partial(objects.kill_between_objects, **under_load, times=2),
         "cluster": partial(cluster.cluster_loses_a_node, readers=1_000),
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 from click.testing import CliRunner, Result
-from object_proxy import Fault
+from lab.faults.object_proxy import Fault
 from simulated_newsroom import write_newsroom
 
 from feed.cli import feed

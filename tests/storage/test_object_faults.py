@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from event_records import event_ids, event_record, writer_of
-from object_proxy import Fault
+from lab.faults.object_proxy import Fault
 
 from feed.domain import ArchiveError, BundleError, ConflictError
 from feed.models.bundle import ModelBundle

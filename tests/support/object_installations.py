@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lab.faults.object_proxy import ObjectProxy, proxied
 from lab.faults.object_server import ObjectServer
-from object_proxy import ObjectProxy, proxied
 
 from feed.config import Settings
 from feed.storage.working_copy import object_place, prepare_data_dir

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -26,13 +27,16 @@ class ObjectProxy:
     """Passes requests on to a server.
 
     `plan` holds faults with the method and a part of the path of the request that each waits for;
-    a fault happens once. `seen` are methods and paths, in the order of arrival.
+    a fault happens once. `seen` are methods and paths, in the order of arrival. Besides, `chance`
+    is the share of requests to which a fault happens that `draws` chooses.
     """
 
     port: int
     plan: list[tuple[Fault, str, str]] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    chance: float = 0.0
+    draws: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - no secret
 
     def take(self, method: str, path: str) -> Fault | None:
         """Return the fault that waits for a request, if one does."""
@@ -42,6 +46,8 @@ class ObjectProxy:
                 if its_method == method and part in path:
                     del self.plan[number]
                     return fault
+            if self.draws.random() < self.chance:
+                return self.draws.choice(tuple(Fault))
         return None
 
 
@@ -84,7 +90,11 @@ def proxied(target: int) -> Iterator[ObjectProxy]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of clients that were killed."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     proxy = ObjectProxy(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
