@@ -176,6 +176,16 @@ class Settings:
     """
 
     data_dir: Path = setting(Path("data"), "directory of the store, the archive and the models")
+    data_url: str = setting(
+        "file://",
+        "where archive, models, reports and backups are: file:// (data_dir), or an object store as "
+        "s3://bucket/prefix, gs:// or az://",
+    )
+    data_cache_mb: int = setting(
+        4096,
+        "with an object store, megabytes of its archive kept on this machine; as many of models",
+        between=(1, 1e9),
+    )
     redis_url: str = setting("", "redis:// or unix:// address of the store; empty: feed starts one")
     redis_cluster: bool = setting(False, "whether redis_url is a node of a Redis Cluster")
     partitions: int = setting(16, "number of reader partitions; fixed when data is first written")
@@ -185,6 +195,7 @@ class Settings:
     )
     port: int = setting(8000, "TCP port of the web service")
     web: int = setting(2, "number of web processes")
+    workers: int = setting(1, "number of workers that feed serve starts with its own store")
     api_keys: str = setting(
         "",
         "accepted API keys as [name:]scope:sha256-hex, separated by commas; the scopes are read, "

@@ -40,7 +40,8 @@ from feed.service.telemetry import (
 )
 from feed.service.title_index import TitleIndex
 from feed.storage.redis_store import RedisStore
-from feed.worker.publication import TRENDING_BLOB, SignalsFollower
+from feed.worker.publication import TRENDING_BLOB
+from feed.worker.signals_follower import SignalsFollower
 
 INDEX_MAX_AGE_S = 30.0
 WARM_NEWEST = 500
@@ -129,7 +130,7 @@ class SnapshotKeeper:
             TwinFinder(read_tracking_parameters(settings.tracking_parameters)),
         )
         self._signals = SignalsFollower(store, ids)
-        self._model = ModelFollower(ModelRegistry(settings.data_dir / "models"))
+        self._model = ModelFollower(ModelRegistry(settings.data_dir / "models", follows=True))
         self._trending = TrendingState()
         self._trending_bytes: bytes | None = None
         self._trending_pool: ArticlePool | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from feed.domain import ArchiveError, ConflictError
+from feed.storage.data_place import sync_directory, write_durably
 
 START = "0-0"
 ENTRIES_KEPT = 200
@@ -63,11 +64,15 @@ class Commit:
 EMPTY = Commit(0, "", {}, "", {}, {})
 
 
+class NumberTakenError(ConflictError):
+    """Another writer has made the commit of this number."""
+
+
 class Ledger:
     """Numbered entries in `<archive>/ledger`.
 
     Creating the entry of the next number *is* the commit, and a name can be created only once:
-    a second writer, or one that woke up after losing its lease, finds the number taken.
+    of two writers one finds the number taken, and looks at what the other has committed.
     """
 
     def __init__(self, archive_dir: Path) -> None:
@@ -94,7 +99,7 @@ class Ledger:
         """Create an entry, durably.
 
         Raises:
-            ConflictError: another writer has taken this number.
+            NumberTakenError: another writer has taken this number.
         """
         self._dir.mkdir(parents=True, exist_ok=True)
         path = self._path(commit.number)
@@ -103,7 +108,7 @@ class Ledger:
         try:
             os.link(draft, path)
         except FileExistsError:
-            raise ConflictError(f"another writer has made commit {commit.number}") from None
+            raise NumberTakenError(f"another writer has made commit {commit.number}") from None
         finally:
             draft.unlink(missing_ok=True)
         sync_directory(self._dir)
@@ -121,26 +126,3 @@ def _read_entry(path: Path) -> Commit:
         return Commit.from_bytes(path.read_bytes())
     except (orjson.JSONDecodeError, KeyError) as error:
         raise ArchiveError(f"the ledger entry {path} is damaged: {error}") from error
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file and wait until it is on disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file that another process wrote is on disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Wait until a directory's names are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
