@@ -196,24 +196,25 @@ class LiveSignals:
 
     @classmethod
     def load(
-        cls, data: bytes, ids: IdMap | None = None, since: float = float("-inf")
+        cls, data: bytes, ids: IdMap | None = None, kept: Set[str] | None = None
     ) -> LiveSignals:
         """Return signals holding a dump; its article ids are added to `ids`.
 
-        Articles neither shown nor clicked since a time (epoch seconds) are left out: so what is
-        held does not grow for ever.
+        If `kept` is given, other articles are left out: so what is held does not grow for ever.
         """
         signals = cls(ids)
-        if since == float("-inf"):
+        if kept is None:
             signals.apply(data)
-            return signals
-        packed = _from_bytes(data)
-        counters = packed["counters"]
-        active = counters["last"].max(axis=1, initial=-np.inf) >= since
-        kept = {i for i, keep in zip(counters["ids"], active.tolist(), strict=True) if keep}
-        for name in ROOMS:
-            getattr(signals, name).apply(_only(packed[name], kept))
+        else:
+            signals.apply_packed({n: _only(r, kept) for n, r in _from_bytes(data).items()})
         return signals
+
+
+def active_articles(data: bytes, since: float) -> list[str]:
+    """Return the articles of a dump that were shown or clicked since a time, epoch seconds."""
+    counters = _from_bytes(data, (COUNTERS,))[COUNTERS]
+    active = counters["last"].max(axis=1, initial=-np.inf) >= since
+    return [i for i, is_active in zip(counters["ids"], active.tolist(), strict=True) if is_active]
 
 
 def _times(payloads: Sequence[Mapping[str, Any]]) -> Floats:

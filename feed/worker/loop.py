@@ -23,7 +23,7 @@ from feed.storage.redis_store import RedisStore
 from feed.watching.watcher import Watcher
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.judging import TrendingJudge
-from feed.worker.membership import Membership
+from feed.worker.membership import LEASE_SECONDS, Membership
 from feed.worker.publication import START
 from feed.worker.signals import SignalsPublisher
 from feed.worker.signals_follower import stream_order
@@ -144,6 +144,10 @@ class Worker:
         self.publisher.give_back(membership.surplus(), now)
         self._follow_lead()
         return True
+
+    def keep_alive(self) -> None:
+        """Keep the leases while a step takes long; a thread of its own calls this."""
+        self._membership.keep_alive()
 
     def archive(self, now: float) -> int:
         """Archive what is waiting, if it is due; return the number of records and changes."""
@@ -320,6 +324,7 @@ def run_worker(
         worker.settle(clock())
 
     others = [
+        _Thread("lease", worker.keep_alive, LEASE_SECONDS / 8, stop),
         _Thread("archiver", lambda: worker.archive(clock()), TICK_SECONDS, stop),
         _Thread("poller", lambda: poller.tick(clock()), POLL_SECONDS, stop),
         _Thread("encoder", encode, POLL_SECONDS, stop),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -16,6 +18,9 @@ log = structlog.get_logger(__name__)
 LEASE_SECONDS = 8.0
 """Time without a sign of life after which a worker counts as dead."""
 
+STUCK_SECONDS = 60.0
+"""Time without progress after which a worker lets its run end, so that others take over."""
+
 
 class Membership:
     """One run of a worker. When it has lost a lease it is over, and a new run must begin.
@@ -23,11 +28,16 @@ class Membership:
     Args:
         store: where the leases are.
         run: its name, which no other run ever has.
+        clock: seconds that are never set back.
     """
 
-    def __init__(self, store: RedisStore, run: str) -> None:
+    def __init__(
+        self, store: RedisStore, run: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._entered = False
+        self._renewed_at = float("-inf")
         self.run = run
         self.table = WorkerTable()
         self.leases: Leases = {}
@@ -50,12 +60,25 @@ class Membership:
         table = self._store.join_workers(self.run, LEASE_SECONDS, is_new=not self._entered)
         if table is None:
             return False
+        self._renewed_at = self._clock()
         self._entered, self.table = True, table
         known = {**self.leases, **({LEAD: self.lead} if self.lead else {})}
         held = {n: one for n, one in table.leases.items() if table.holder_of(n) == self.run}
         if known != held:
             raise ConflictError("this worker's leases are not those that the store knows")
         return True
+
+    def keep_alive(self) -> None:
+        """Show that this run is alive while it is busy; a thread of its own may call this.
+
+        It renews only what `renew` has entered, and it brings back no run that is over: that, the
+        worker finds at its next `renew`, or when the store refuses what it writes. A run that has
+        made no progress for `STUCK_SECONDS` is left to end.
+        """
+        busy_s = self._clock() - self._renewed_at
+        if LEASE_SECONDS / 4 <= busy_s < STUCK_SECONDS:
+            with suppress(ConflictError):
+                self._store.join_workers(self.run, LEASE_SECONDS, is_new=False)
 
     def is_turn_to_adopt(self) -> bool:
         """Return whether this run is the live one that holds the fewest partitions."""

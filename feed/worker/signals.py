@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -12,7 +13,7 @@ import structlog
 from feed.domain import ConflictError
 from feed.features.ids import IdMap
 from feed.features.signal_sums import sum_rooms
-from feed.features.state import LiveSignals
+from feed.features.state import LiveSignals, active_articles
 from feed.storage.records import RecordType
 from feed.storage.redis_store import RedisStore
 from feed.storage.worker_part import Handover
@@ -22,10 +23,14 @@ from feed.worker.publication import BOUND_BLOB, DELTAS_KEPT, START, Publication
 log = structlog.get_logger(__name__)
 
 RECORDS_PER_READ = 2_000
-"""Records read from one partition at a time, at most."""
+"""Records read from one partition at a time, where nothing else bounds them."""
 
-READ_SECONDS = 2.0
-"""Counting what was read at a time should take no longer: a lease is renewed in between."""
+RECORDS_PER_TICK = 32_000
+"""Records counted in one tick, at most: an equal share of each partition that is held."""
+
+BACKLOG_SECONDS = 1.0
+"""Time between two deltas while more waits to be counted than one tick takes: each of them holds
+most of the articles, however few records lie between."""
 
 CHECKPOINT_SECONDS = 30.0
 CHECKPOINT_RECORDS = 100_000
@@ -62,8 +67,8 @@ class SignalsPublisher:
         store: the store from which streams are read and to which results are published.
         membership: the partitions, and the leases that must be held for anything to be published.
         ids: the numbering of articles.
-        memory_s: seconds after which an article is forgotten that is neither shown nor clicked,
-            when a lone worker takes over the checkpoint of everything; 0: never.
+        memory_s: seconds after which an article is forgotten that no worker's readers are shown or
+            click, when a checkpoint is taken over, as every day; 0: never.
     """
 
     deltas_kept = DELTAS_KEPT
@@ -81,10 +86,11 @@ class SignalsPublisher:
         self._checkpointed: dict[int, str] = {}
         self._last_delta = ""
         self._since = START
-        self._unsent: list[tuple[bytes, dict[int, str], list[WeighedClick]]] = []
+        self._unsent: list[Publication] = []  # deltas that the store refused are sent again
+        self._told: dict[int, str] = {}
+        self._clicks: list[WeighedClick] = []
         self._checkpoint_at = self._sent_at = float("-inf")
         self._checkpoint_cost_s = 0.0
-        self._records_per_read = RECORDS_PER_READ
         self._uncheckpointed = self._bytes = 0
         self.judge: ClickJudge | None = None
 
@@ -115,52 +121,45 @@ class SignalsPublisher:
         Raises:
             ConflictError: another run did so first, or this run is over.
         """
-        self._send(now)
+        if self._last_delta:  # what was counted under the old generation
+            self._tell(now)
         first: dict[int, str] = {}
+        still_active = self._still_active(now) if orphans and self._memory_s else None
         for run in orphans:
             data = self._store.read_checkpoint(run)
             if data is None:
                 raise ConflictError("another worker has adopted this checkpoint")
             checkpoint = Publication.from_bytes(data)
-            is_all = len(orphans) == len(self._membership.table.live) == 1
-            since = now - self._memory_s if is_all and self._memory_s else float("-inf")
-            self._add(checkpoint, since)
+            self._add(LiveSignals.load(checkpoint.body, self._ids, still_active))
             if not run:
                 first = dict(checkpoint.positions)
                 self._keep_bound(checkpoint)
-            self._membership.renew()  # loading may have taken seconds
+            self._membership.renew()  # this is progress, and the next one may take as long
         self._adoptions += bool(orphans)
         self._last_delta = ""
-        self.checkpoint(now, adopted=orphans, first=first)
-        self._publish(b"", now)
+        self._write_checkpoint(now, Handover(dict(self._positions), adopted=orphans, first=first))
+        self._publish(self._delta(b"", now), now)
         if orphans:
             log.info("checkpoints_adopted", runs=orphans, owner=self._membership.run)
 
     def take(self, positions: Mapping[int, str]) -> None:
         """Go on counting partitions from where they were left."""
-        self._positions.update(positions)
-        self._checkpointed.update(positions)
+        for known in (self._positions, self._told, self._checkpointed):
+            known.update(positions)
 
     def give_back(self, partitions: frozenset[int], now: float) -> None:
         """Publish a checkpoint and free partitions with it."""
         if partitions:
-            self.checkpoint(now, freed=partitions)
+            self.checkpoint(now, partitions)
             self._membership.drop(partitions)
             for partition in partitions:
-                del self._positions[partition]
+                del self._positions[partition], self._told[partition]
 
     def tick(self, now: float) -> int:
         """Count what is new, publish what changed; return the number of records counted."""
-        before, begun = dict(self._positions), time.perf_counter()
-        counted, events, clicks = self._read_streams()
-        self._pace(time.perf_counter() - begun)
-        if counted or self.signals.has_changes:
-            # served feeds change no counter: their delta holds the new position alone
-            body = self.signals.delta() if events or self.signals.has_changes else b""
-            self._unsent.append((body, before, clicks))
-        elif len(self._membership.table.live) > 1 and not 0 <= now - self._sent_at < SIGN_SECONDS:
-            self._unsent.append((b"", before, []))
-        self._send(now)
+        counted, more_waits = self._read_streams()
+        if not (more_waits and 0 <= now - self._sent_at < BACKLOG_SECONDS):
+            self._tell(now)
         self._uncheckpointed += counted
         if self._checkpoint_is_due(now):
             self.checkpoint(now)
@@ -170,43 +169,37 @@ class SignalsPublisher:
         """Publish a last checkpoint, so that the next run need not count anything again."""
         self.give_back(frozenset(self._positions), now)
 
-    def checkpoint(
-        self,
-        now: float,
-        *,
-        freed: frozenset[int] = frozenset(),
-        adopted: Sequence[str] = (),
-        first: Mapping[int, str] | None = None,
-    ) -> None:
-        """Replace the checkpoint; see `Handover`.
+    def checkpoint(self, now: float, freed: frozenset[int] = frozenset()) -> None:
+        """Replace the checkpoint, and free some partitions with it.
 
         Raises:
-            ConflictError: this run is over, or the adopted ones are not there any more.
+            ConflictError: this run is over.
         """
-        begun = time.perf_counter()
-        self._send(now)  # a delta that came after its checkpoint would take values back
-        positions = dict(self._positions)
-        data = self._publication(self.signals.dump(), now).to_bytes()
-        handover = Handover(positions, freed, adopted, first or {})
-        membership = self._membership
+        self._tell(now)  # a delta that came after its checkpoint would take values back
+        self._write_checkpoint(now, Handover(dict(self._positions), freed))
+
+    def _write_checkpoint(self, now: float, handover: Handover) -> None:
+        begun, membership = time.perf_counter(), self._membership
+        data = self._delta(self.signals.dump(), now).to_bytes()
         newest = self._store.write_checkpoint(
             membership.run, data, self._since, membership.leases, handover
         )
         if newest is None:
             raise ConflictError("this worker's run is over")
-        self._checkpointed = {**self._checkpointed, **positions}
+        self._checkpointed = {**self._checkpointed, **handover.positions}
         self._since = newest
         self._uncheckpointed = self._bytes = 0
         self._checkpoint_at = now
         self._checkpoint_cost_s = time.perf_counter() - begun
 
-    def _add(self, checkpoint: Publication, since: float) -> None:
-        """Add what a dead run has counted to what this one has.
+    def _still_active(self, now: float) -> set[str]:
+        """Return the articles that somebody was shown or read lately, whichever worker says so."""
+        _, checkpoints = self._store.read_shares()
+        bodies = (Publication.from_bytes(data).body for data in checkpoints)
+        return {one for body in bodies for one in active_articles(body, now - self._memory_s)}
 
-        Articles that nobody reads since a time (epoch seconds) are left out. Only a checkpoint of
-        everything can tell: of an article, several hold a part each.
-        """
-        found = LiveSignals.load(checkpoint.body, self._ids, since)
+    def _add(self, found: LiveSignals) -> None:
+        """Add what a dead run has counted to what this one has."""
         if self._is_empty():
             self.signals = found
         else:
@@ -227,18 +220,13 @@ class SignalsPublisher:
             )
             self._store.write_blob(BOUND_BLOB, kept.to_bytes())
 
-    def _read_streams(self) -> tuple[int, int, list[WeighedClick]]:
-        """Count what is new.
-
-        Returns:
-            How many records, how many that change a counter, and the clicks to be weighed.
-        """
+    def _read_streams(self) -> tuple[int, bool]:
+        """Count what is new; return how many records, and whether more of them may wait."""
         payloads: list[Any] = []
         merges: list[Any] = []
-        clicks: list[WeighedClick] = []
-        counted = 0
-        found = self._store.read_streams(dict(self._positions), self._records_per_read)
-        for partition, records in found.items():
+        sizes = [0]
+        limit = max(1, RECORDS_PER_TICK // max(1, len(self._positions)))
+        for partition, records in self._store.read_streams(dict(self._positions), limit).items():
             if not records:
                 continue
             events = [
@@ -252,21 +240,14 @@ class SignalsPublisher:
             after, last = self._positions[partition], records[-1].stream_id
             if self.judge is not None:
                 self.judge.feed(partition, after, last, weighed)
-            else:
-                clicks += weighed
+            elif self._has_others:
+                self._clicks += weighed
             self._positions[partition] = last
-            counted += len(records)
+            sizes.append(len(records))
         self.signals.apply_events(payloads)
         for merge in merges:
             self.signals.apply_merge(merge)
-        return counted, len(payloads) + len(merges), clicks
-
-    def _pace(self, seconds: float) -> None:
-        """Read less at a time where counting takes long, and more again where it does not."""
-        if seconds > READ_SECONDS:
-            self._records_per_read = max(1, self._records_per_read // 2)
-        elif seconds < READ_SECONDS / 4:
-            self._records_per_read = min(RECORDS_PER_READ, 2 * self._records_per_read)
+        return sum(sizes), max(sizes) == limit
 
     def _checkpoint_is_due(self, now: float) -> bool:
         age_s = now - self._checkpoint_at
@@ -275,47 +256,42 @@ class SignalsPublisher:
         many = self._uncheckpointed >= CHECKPOINT_RECORDS or self._bytes >= CHECKPOINT_BYTES
         return many and age_s >= self._checkpoint_cost_s / CHECKPOINT_SHARE
 
-    def _send(self, now: float) -> None:
-        """Publish the deltas that wait; one that the store refuses is sent again."""
+    @property
+    def _has_others(self) -> bool:
+        return len(self._membership.table.live) > 1
+
+    def _tell(self, now: float) -> None:
+        """Publish what no delta has told yet, if there is anything."""
+        is_sign = self._has_others and not 0 <= now - self._sent_at < SIGN_SECONDS
+        has_changes = self.signals.has_changes
+        if has_changes or self._told != self._positions or is_sign:
+            # served feeds change no counter: their delta holds the new position alone
+            self._unsent.append(self._delta(self.signals.delta() if has_changes else b"", now))
+            self._told, self._clicks = dict(self._positions), []
         while self._unsent:
-            body, since, clicks = self._unsent[0]
-            self._publish(body, now, since, clicks)
+            self._publish(self._unsent[0], now)
             del self._unsent[0]
 
-    def _publish(
-        self,
-        body: bytes,
-        now: float,
-        since: Mapping[int, str] | None = None,
-        clicks: Sequence[WeighedClick] = (),
-    ) -> None:
+    def _publish(self, delta: Publication, now: float) -> None:
         membership = self._membership
-        others = len(membership.table.live)
-        wanted = since if since is not None and others > 1 and self.judge is None else {}
-        data = self._publication(body, now, wanted, clicks).to_bytes()
-        delta_id = self._store.publish_delta(
-            membership.run, data, self.deltas_kept * max(others, 1), membership.leases
-        )
+        data = replace(delta, previous=self._last_delta).to_bytes()
+        keep = self.deltas_kept * max(1, len(membership.table.live))
+        delta_id = self._store.publish_delta(membership.run, data, keep, membership.leases)
         if delta_id is None:
             raise ConflictError("this worker's run is over")
         self._last_delta, self._sent_at = delta_id, now
         self._bytes += len(data)
 
-    def _publication(
-        self,
-        body: bytes,
-        now: float,
-        since: Mapping[int, str] | None = None,
-        clicks: Sequence[WeighedClick] = (),
-    ) -> Publication:
+    def _delta(self, body: bytes, now: float) -> Publication:
+        is_judged_elsewhere = self._has_others and self.judge is None
         return Publication(
             generation=self.generation,
             previous=self._last_delta,
-            positions=self._positions,
+            positions=dict(self._positions),
             at=now,
             body=body,
-            since=since or {},
-            clicks=clicks,
+            since=self._told if is_judged_elsewhere else {},
+            clicks=self._clicks if is_judged_elsewhere else (),
         )
 
 

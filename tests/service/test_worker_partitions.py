@@ -265,6 +265,45 @@ def test_a_worker_of_an_earlier_version_is_waited_for_and_kept_out(store, store_
     assert not store.acquire_lease("worker", "old", 30)
 
 
+def _refuse(*_):
+    raise StoreUnavailableError("it does not answer")
+
+
+def test_a_delta_that_was_refused_tells_the_judge_of_its_own_clicks_alone(store, two):
+    store.append_events(clicks(0, 30, articles=1), Origin("n", False))
+    publish, store.publish_delta = store.publish_delta, _refuse
+    with pytest.raises(StoreUnavailableError):
+        two[1].publisher.tick(NOW + 1)
+    store.append_events(clicks(30, 30, articles=1), Origin("n", False))
+    with pytest.raises(StoreUnavailableError):
+        two[1].publisher.tick(NOW + 2)
+    store.publish_delta = publish
+    two[1].publisher.tick(NOW + 3)
+    told = [Publication.from_bytes(data) for _, data in store.read_deltas("0-0")]
+    with_clicks = [delta for delta in told if delta.clicks]
+    assert len(with_clicks) == 2
+    for delta in with_clicks:
+        for partition, stream_id, *_ in delta.clicks:
+            assert stream_id <= delta.positions[partition]
+            assert stream_id > delta.since[partition]
+    assert with_clicks[0].positions == with_clicks[1].since
+
+
+def test_with_a_backlog_deltas_are_fewer_and_lose_nothing(store, two, monkeypatch):
+    monkeypatch.setattr("feed.worker.signals.RECORDS_PER_TICK", 8)  # one of each partition
+    store.append_events(clicks(0, 200, articles=1), Origin("n", False))
+    before = len(store.read_deltas("0-0"))
+    for n in range(200):
+        two[1].publisher.tick(NOW + 0.01 * n)
+    assert len(store.read_deltas("0-0")) - before <= 4
+    two[0].tick(NOW + 3)
+    while two[0].publisher.tick(NOW + 3):
+        pass
+    two[0].judge.judge(NOW + 5, two[0].publisher.signals, two[0].publisher.positions)
+    row = two[0].publisher.signals.ids.rows(["a0"])
+    assert two[0].judge.bound.readers(row, NOW + 6)[0] == pytest.approx(200, abs=2)
+
+
 class LostAnswer(RedisStore):
     """A store that does what it is asked, and whose answer is then lost, once."""
 
