@@ -176,8 +176,12 @@ class Settings:
     """
 
     data_dir: Path = setting(Path("data"), "directory of the store, the archive and the models")
-    redis_url: str = setting("", "redis:// or unix:// address of the store; empty: feed starts one")
-    redis_cluster: bool = setting(False, "whether redis_url is a node of a Redis Cluster")
+    redis_url: str = setting(
+        "",
+        "redis:// or unix:// address of the store, or redis://host:port,host:port for several "
+        "nodes of a cluster; empty: feed starts one",
+    )
+    redis_cluster: bool = setting(False, "whether redis_url names nodes of a Redis Cluster")
     partitions: int = setting(16, "number of reader partitions; fixed when data is first written")
     namespace: str = setting("feed", "prefix of every key in the store")
     host: str = setting(
