@@ -189,6 +189,7 @@ class Settings:
     )
     port: int = setting(8000, "TCP port of the web service")
     web: int = setting(2, "number of web processes")
+    workers: int = setting(1, "number of workers that feed serve starts with its own store")
     api_keys: str = setting(
         "",
         "accepted API keys as [name:]scope:sha256-hex, separated by commas; the scopes are read, "

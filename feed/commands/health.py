@@ -10,7 +10,6 @@ from feed.config import Settings
 from feed.domain import InvalidInputError
 from feed.environment import settings_from_environment
 from feed.storage.redis_store import RedisStore
-from feed.worker.loop import LEASE
 
 TIMEOUT_S = 3.0
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a server may be bound to
@@ -22,7 +21,7 @@ def health(part: str) -> None:
     """Say in one line whether the web service or the worker works.
 
     web: the service on this machine is ready to serve feeds. worker: a worker of the
-    installation at FEED_REDIS_URL holds the lease, so events are counted and archived.
+    installation at FEED_REDIS_URL has each partition, so all events are counted and archived.
 
     Exit codes: 0 it works; 1 it does not.
     """
@@ -46,9 +45,13 @@ def _check_worker(settings: Settings) -> str:
         raise InvalidInputError("FEED_REDIS_URL", "must be set; feed serve watches its own worker")
     store = RedisStore(settings)
     try:
-        holder = store.lease_holder(LEASE)
+        table = store.read_workers()
     finally:
         store.close()
-    if holder is None:
-        raise CommandError("no worker holds the lease: events are kept, but not counted")
-    return f"working: {holder}"
+    if not table.live:
+        raise CommandError("no worker is at work: events are kept, but not counted")
+    unowned = table.unowned(settings.partitions)
+    if unowned:
+        names = ", ".join(map(str, unowned))
+        raise CommandError(f"no worker has partition {names}: its events are kept, but not counted")
+    return f"working: {', '.join(table.live)}"

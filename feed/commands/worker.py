@@ -19,7 +19,8 @@ def worker() -> None:
     """Run the worker until Ctrl-C.
 
     It needs FEED_REDIS_URL. Without that setting, `feed serve` runs its own worker. Several
-    workers may run: one works, the others stand by and take over within seconds.
+    workers may run, on one or several machines that share the data directory: they share out the
+    readers' partitions among them, and take over those of one that dies within 15 seconds.
     """
     with one_line_errors():
         settings = settings_from_environment()

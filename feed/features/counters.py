@@ -151,13 +151,13 @@ class Counters:
 
     def dump(self) -> dict[str, Any]:
         """Return everything held, by article id, as arrays and one list of ids."""
-        return self._pack(np.arange(max(self._table.size, self._used_totals()), dtype=np.int64))
+        return self.pack(np.arange(max(self._table.size, self._used_totals()), dtype=np.int64))
 
     def delta(self) -> dict[str, Any]:
         """Return the rows that changed since the last call, in the form of `dump`."""
         rows = np.fromiter(sorted(self._changed), np.int64, len(self._changed))
         self._changed.clear()
-        return self._pack(rows)
+        return self.pack(rows)
 
     def apply(self, packed: Mapping[str, Any]) -> None:
         """Replace the rows of a dump or delta of another process by its values."""
@@ -217,7 +217,8 @@ class Counters:
         used = np.flatnonzero(self._totals.any(axis=1))
         return int(used[-1]) + 1 if len(used) else 0
 
-    def _pack(self, rows: Rows) -> dict[str, Any]:
+    def pack(self, rows: Rows) -> dict[str, Any]:
+        """Return what is held of some rows, in the form of `dump`."""
         known = rows < self._table.size
         values = np.zeros((len(rows), _WIDTH))
         values[known] = self._table.stored(rows[known])

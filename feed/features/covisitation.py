@@ -135,6 +135,10 @@ class Covisitation:
         """Return the articles that changed first since they were sent, in the form of `dump`."""
         return self._pairs.delta(ARTICLES_PER_DELTA)
 
+    def pack(self, rows: Rows) -> dict[str, Any]:
+        """Return what is held of some articles, in the form of `dump`."""
+        return self._pairs.pack(rows)
+
     def apply(self, packed: Mapping[str, Any]) -> None:
         """Replace the articles of a dump or delta of another process by its values."""
         self._pairs.apply(packed)

@@ -74,6 +74,10 @@ class PageLists:
         """Return the pages that changed since the last call, in the form of `dump`."""
         return self._pairs.delta()
 
+    def pack(self, rows: Rows) -> dict[str, Any]:
+        """Return what is held of some articles, in the form of `dump`."""
+        return self._pairs.pack(rows)
+
     def apply(self, packed: Mapping[str, Any]) -> None:
         """Replace the pages of a dump or delta of another process by its values."""
         self._pairs.apply(packed)

@@ -132,6 +132,11 @@ class PairTable:
         self._changed[rows] = 0
         return self._pack(rows)
 
+    def pack(self, rows: Rows) -> dict[str, Any]:
+        """Return what is held of some articles, in the form of `dump`."""
+        self._settle()
+        return self._pack(np.sort(rows))
+
     def apply(self, packed: Mapping[str, Any]) -> None:
         """Replace the articles of a dump or delta of another process by its values."""
         self._settle()

@@ -19,7 +19,8 @@ from feed.features.covisitation import Covisitation
 from feed.features.ids import IdMap
 from feed.features.page_lists import PageLists
 
-_ROOMS = ("counters", "covisitation", "page_lists")
+COUNTERS = "counters"
+ROOMS = (COUNTERS, "covisitation", "page_lists")
 _LISTS = ("ids", "names", "other_ids")
 
 
@@ -123,25 +124,46 @@ class LiveSignals:
 
     def dump(self) -> bytes:
         """Return everything held, for a checkpoint."""
-        return _to_bytes({name: getattr(self, name).dump() for name in _ROOMS})
+        return _to_bytes(self.pack())
+
+    def pack(self) -> dict[str, dict[str, Any]]:
+        """Return everything held, as arrays and lists of ids by room."""
+        return {name: getattr(self, name).dump() for name in ROOMS}
+
+    def pack_articles(self, ids: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+        """Return what is held on some articles of each room, in the form of `pack`."""
+        return {n: getattr(self, n).pack(self.ids.add_all(ids.get(n, ()))) for n in ROOMS}
+
+    def apply_packed(self, packed: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace articles by what `pack` or `pack_articles` returned."""
+        for name in packed:
+            getattr(self, name).apply(packed[name])
 
     @property
     def has_changes(self) -> bool:
         """Whether something has changed that no `delta` has held yet."""
-        return any(getattr(self, name).has_changes for name in _ROOMS)
+        return any(getattr(self, name).has_changes for name in ROOMS)
 
     def delta(self) -> bytes:
         """Return what changed since the last call, for processes that hold the rest.
 
         It has a bounded size: of many changed neighbourhoods some wait for the next call.
         """
-        return _to_bytes({name: getattr(self, name).delta() for name in _ROOMS})
+        return _to_bytes({name: getattr(self, name).delta() for name in ROOMS})
 
-    def apply(self, data: bytes) -> None:
-        """Replace by the values of a dump or delta. Applying it twice changes nothing."""
-        packed = _from_bytes(data)
-        for name in _ROOMS:
-            getattr(self, name).apply(packed[name])
+    def apply(self, data: bytes, rooms: Sequence[str] = ROOMS) -> dict[str, list[str]]:
+        """Replace by the values of a dump or delta. Applying it twice changes nothing.
+
+        Args:
+            data: the dump or delta.
+            rooms: what of it to apply.
+
+        Returns:
+            The ids of the articles that it holds, by room.
+        """
+        packed = _from_bytes(data, rooms)
+        self.apply_packed(packed)
+        return {name: packed[name]["ids"] for name in rooms}
 
     def _apply_impressions(self, shown: Sequence[Mapping[str, Any]]) -> None:
         rows, times, pages = self._rows(shown), _times(shown), self._pages(shown)
@@ -182,11 +204,14 @@ class LiveSignals:
         held does not grow for ever.
         """
         signals = cls(ids)
+        if since == float("-inf"):
+            signals.apply(data)
+            return signals
         packed = _from_bytes(data)
         counters = packed["counters"]
         active = counters["last"].max(axis=1, initial=-np.inf) >= since
         kept = {i for i, keep in zip(counters["ids"], active.tolist(), strict=True) if keep}
-        for name in _ROOMS:
+        for name in ROOMS:
             getattr(signals, name).apply(_only(packed[name], kept))
         return signals
 
@@ -223,11 +248,13 @@ def _to_bytes(rooms: Mapping[str, Mapping[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _from_bytes(data: bytes) -> dict[str, dict[str, Any]]:
-    packed: dict[str, dict[str, Any]] = {name: {} for name in _ROOMS}
+def _from_bytes(data: bytes, rooms: Sequence[str] = ROOMS) -> dict[str, dict[str, Any]]:
+    packed: dict[str, dict[str, Any]] = {name: {} for name in rooms}
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         for key in arrays.files:
             room, _, name = key.partition(".")
+            if room not in packed:
+                continue
             value = arrays[key]
             packed[room][name] = orjson.loads(value.tobytes()) if name in _LISTS else value
     for held in packed.values():

@@ -69,7 +69,7 @@ def check_store(present: Present, before: Collection[str]) -> Iterator[HealthAle
 
 
 def check_worker(present: Present, before: Collection[str]) -> Iterator[HealthAlert]:
-    """Look at the worker: does one lead, and does it keep up?"""
+    """Look at the workers: does one lead, has every partition one, and do they keep up?"""
     recent = present.recent
     if not present.store_answers:
         return
@@ -83,6 +83,20 @@ def check_worker(present: Present, before: Collection[str]) -> Iterator[HealthAl
             "the archive.",
             "Start `feed worker`. `feed serve` without `FEED_REDIS_URL` runs its own; its log says "
             "why it ended.",
+        )
+    elif present.leader is not None and present.unowned:
+        names = ", ".join(map(str, present.unowned))
+        yield HealthAlert(
+            "partition_without_worker",
+            AlertLevel.FAULT,
+            f"Partition {names} has no worker"
+            if len(present.unowned) == 1
+            else f"Partitions {names} have no worker",
+            "The events of some readers are kept, but not counted and not archived; those of all "
+            "others are.",
+            "The workers that run should take them within 15 seconds. Look in their logs for "
+            "`lease_lost` and `worker_step_failed`; start the workers again if they do not. "
+            "`FEED_PARTITIONS` must be the same for all of them.",
         )
     lag = recent.window(3).latest("counting_lag_s")
     if COUNTING_LAG_S.passed(lag, "counting_lag", before):

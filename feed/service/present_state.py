@@ -14,16 +14,18 @@ from feed.service.pulse import Pulse
 from feed.service.snapshot import SnapshotKeeper
 from feed.sources.directory import SourceDirectory
 from feed.sources.subscription import SourceStatus, status_of
+from feed.storage.key_names import LEAD
 from feed.storage.link import StoreRefusedError
 from feed.storage.pulse_series import FINE_S, PulseSeries
 from feed.storage.pulse_writer import slot_of
 from feed.storage.redis_store import RedisStore
 from feed.watching.memory import Watched
-from feed.worker.loop import LEASE
 
 RECENT_SLOTS = 5 * 60 // FINE_S + 1
 """Five minutes, and the slot that is not over yet."""
 FRESH_S = 1.0
+UNOWNED_S = 20.0
+"""How long a partition may be without a worker: another one takes it over in less."""
 NOTES_FRESH_S = 15.0
 """How long sources and experiments count as known: they are larger, and change slowly."""
 
@@ -81,6 +83,8 @@ class Present:
         store_answers: Whether the store answers this process.
         store_refuses: Whether it answers, but takes no writes.
         leader: Which worker leads; None if none does, or the store is away.
+        workers: Those that are at work.
+        unowned: Partitions that have had no worker for `UNOWNED_S`.
         recent: The last five minutes and the slot that is not over; of this process alone while
             the store is away.
         articles: How many can be shown.
@@ -99,6 +103,8 @@ class Present:
     store_answers: bool
     store_refuses: bool = False
     leader: str | None = None
+    workers: tuple[str, ...] = ()
+    unowned: tuple[int, ...] = ()
     recent: PulseSeries
     articles: int = 0
     snapshot_age_s: float | None = None
@@ -142,6 +148,7 @@ class PresentReader:
         self._lock = threading.Lock()
         self._known: Present | None = None
         self._noted_at = float("-inf")
+        self._free_since: dict[int, float] = {}
 
     def read(self) -> Present:
         """Return the present state; it never fails, and says so if the store is away."""
@@ -160,7 +167,7 @@ class PresentReader:
             known = replace(
                 known,
                 recent=recent,
-                leader=self._store.lease_holder(LEASE),
+                **self._note_workers(now),
                 store_refuses=isinstance(trouble, StoreRefusedError),
             )
             if not 0 <= now - self._noted_at < NOTES_FRESH_S:
@@ -169,6 +176,16 @@ class PresentReader:
         except StoreUnavailableError:
             return replace(known, store_answers=False)
         return known
+
+    def _note_workers(self, now: float) -> dict[str, Any]:
+        table = self._store.read_workers()
+        free = table.unowned(self._store.partitions)
+        self._free_since = {p: self._free_since.get(p, now) for p in free}
+        return {
+            "leader": table.holder_of(LEAD) or None,
+            "workers": table.live,
+            "unowned": tuple(p for p, at in self._free_since.items() if now - at >= UNOWNED_S),
+        }
 
     def _of_this_process(self, now: float, first: int) -> Present:
         before, snapshot = self._known, self._keeper.current()

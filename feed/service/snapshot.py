@@ -40,7 +40,8 @@ from feed.service.telemetry import (
 )
 from feed.service.title_index import TitleIndex
 from feed.storage.redis_store import RedisStore
-from feed.worker.publication import TRENDING_BLOB, SignalsFollower
+from feed.worker.publication import TRENDING_BLOB
+from feed.worker.signals_follower import SignalsFollower
 
 INDEX_MAX_AGE_S = 30.0
 WARM_NEWEST = 500

@@ -85,11 +85,11 @@ class Child:
 class Supervisor:
     """Runs one installation on one machine.
 
-    Without `redis_url` it starts the embedded store, the worker and the web processes. With it,
+    Without `redis_url` it starts the embedded store, the workers and the web processes. With it,
     it starts only the web processes.
 
     Args:
-        settings: `host`, `port`, `web` and `data_dir` are used here.
+        settings: `host`, `port`, `web`, `workers` and `data_dir` are used here.
         announce: called with one line when the service answers, and when it stops.
     """
 
@@ -104,8 +104,9 @@ class Supervisor:
         self._web = Child("web", _python("gunicorn", *_GUNICORN), environment)
         self._children = [self._web]
         if self._store:
-            worker = Child("worker", _python("feed", "worker"), environment)
-            self._children.insert(0, worker)
+            command = _python("feed", "worker")
+            workers = [Child("worker", command, environment) for _ in range(settings.workers)]
+            self._children = [*workers, self._web]
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM; returns when everything has stopped."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from feed.domain import ArchiveError
 from feed.storage.archive_ledger import sync_directory, write_durably
 from feed.storage.archive_schema import TABLES
 
@@ -57,6 +58,27 @@ def settled(archive_dir: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def upkeep(archive_dir: Path) -> Iterator[bool]:
+    """Keep other processes from replacing files; False if one of them does so now.
+
+    Raises:
+        ArchiveError: the directory cannot be written.
+    """
+    try:
+        archive_dir.mkdir(parents=True, exist_ok=True)
+        lock = (archive_dir / ".upkeep").open("a")
+    except OSError as error:
+        raise ArchiveError(f"cannot write to the archive: {error}") from error
+    with lock as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
 def swap_files(archive_dir: Path, new: dict[Path, Path], old: Sequence[Path]) -> None:
     """Replace files by others, so that no row is lost or doubled whenever the process crashes.
 
@@ -83,7 +105,8 @@ def finish_swap(archive_dir: Path) -> None:
     """Complete a swap that a crash interrupted, if there is one."""
     if (archive_dir / _SWAP).exists():
         with _locked(archive_dir, fcntl.LOCK_EX):
-            _do_swap(archive_dir)
+            if (archive_dir / _SWAP).exists():
+                _do_swap(archive_dir)
 
 
 def _do_swap(archive_dir: Path) -> None:

@@ -63,11 +63,15 @@ class Commit:
 EMPTY = Commit(0, "", {}, "", {}, {})
 
 
+class NumberTakenError(ConflictError):
+    """Another writer has made the commit of this number."""
+
+
 class Ledger:
     """Numbered entries in `<archive>/ledger`.
 
     Creating the entry of the next number *is* the commit, and a name can be created only once:
-    a second writer, or one that woke up after losing its lease, finds the number taken.
+    of two writers one finds the number taken, and looks at what the other has committed.
     """
 
     def __init__(self, archive_dir: Path) -> None:
@@ -94,7 +98,7 @@ class Ledger:
         """Create an entry, durably.
 
         Raises:
-            ConflictError: another writer has taken this number.
+            NumberTakenError: another writer has taken this number.
         """
         self._dir.mkdir(parents=True, exist_ok=True)
         path = self._path(commit.number)
@@ -103,7 +107,7 @@ class Ledger:
         try:
             os.link(draft, path)
         except FileExistsError:
-            raise ConflictError(f"another writer has made commit {commit.number}") from None
+            raise NumberTakenError(f"another writer has made commit {commit.number}") from None
         finally:
             draft.unlink(missing_ok=True)
         sync_directory(self._dir)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from feed.storage.archive_ledger import (
     START,
     Commit,
     Ledger,
+    NumberTakenError,
     sync_directory,
 )
 from feed.storage.archive_parquet import write_lines
@@ -53,7 +54,7 @@ class Batch:
 
 
 class ArchiveWriter:
-    """The one writer of an archive directory.
+    """A writer of an archive directory; each partition has one writer at a time.
 
     A commit has four steps. The writer writes every file to `staging` and waits for the disk. It
     creates the ledger entry, which names the files and the stream positions reached; this entry
@@ -61,6 +62,9 @@ class ArchiveWriter:
     before the entry leaves only a staging directory, which is deleted. A crash after the entry
     leaves files that `recover` moves. So every record is in the archive exactly once, whenever
     the writer dies.
+
+    Several writers share one ledger. A commit that finds its number taken is made anew under the
+    next number, if the other commits in between left its partitions where it found them.
     """
 
     def __init__(self, archive_dir: Path, owner: str) -> None:
@@ -81,26 +85,44 @@ class ArchiveWriter:
         """The change-log position reached; "" when the whole catalogue must be logged."""
         return self._last.catalogue
 
-    def recover(self, reread: Reread) -> None:
+    def refresh(self) -> None:
+        """Look how far the other writers have come.
+
+        Raises:
+            ArchiveError: the ledger cannot be read.
+        """
+        with _archive_errors("read the archive"):
+            last = self._ledger.last()
+            self._last = last if last.number > self._last.number else self._last
+
+    def recover(self, reread: Reread, live: Collection[str] = ()) -> None:
         """Finish or undo what a dead writer left, and set damaged files aside.
 
         The records of a damaged file are archived again if the stream still has them.
+
+        Args:
+            reread: reads what a damaged file held.
+            live: writers that are at work; their unfinished commits are left alone.
 
         Raises:
             ArchiveError: the directory cannot be read or written.
         """
         with _archive_errors("recover the archive"):
-            entries = {entry.number: entry for entry in self._ledger.entries()}
-            self._last = entries[max(entries)] if entries else EMPTY
             finish_swap(self._dir)
-            for staged in sorted((self._dir / "staging").glob("*-*")):
-                number, _, owner = staged.name.partition("-")
-                entry = entries.get(int(number))
-                if entry is not None and entry.owner == owner:
-                    self._settle(staged, entry)
-                else:
-                    shutil.rmtree(staged)
+            with settled(self._dir):
+                entries = {entry.number: entry for entry in self._ledger.entries()}
+                self._last = entries[max(entries)] if entries else EMPTY
+                self._clear_staging(entries, live)
             self._set_damaged_aside(entries, reread)
+
+    def _clear_staging(self, entries: Mapping[int, Commit], live: Collection[str]) -> None:
+        for staged in sorted((self._dir / "staging").glob("*-*")):
+            number, _, owner = staged.name.partition("-")
+            entry = entries.get(int(number))
+            if entry is not None and entry.owner == owner:
+                self._settle(staged, entry)
+            elif owner not in live:
+                shutil.rmtree(staged)
 
     def commit(self, batch: Batch) -> Commit:
         """Add a batch; when this returns it is on disk.
@@ -109,25 +131,48 @@ class ArchiveWriter:
             ArchiveError: nothing was added (disk full, directory not writable ...).
             ConflictError: another writer is at work; this one must stop.
         """
-        number = self._last.number + 1
-        staged = self._dir / "staging" / f"{number:012d}-{self._owner}"
         with _archive_errors("write to the archive"):
-            if self._ledger.last().number != self._last.number:
-                raise ConflictError("another writer has added to the archive")
             if self._unsettled is not None:
                 self._settle(*self._unsettled)
-            try:
-                entry = self._entry(number, batch, self._stage(staged, batch, number))
-                with settled(self._dir):
-                    self._ledger.add(entry)
-                    self._last = entry
-                    self._unsettled = (staged, entry)
-                    self._settle(staged, entry)
-            except BaseException:
-                if self._last.number < number:
-                    shutil.rmtree(staged, ignore_errors=True)
-                raise
+            while True:
+                self._follow(batch)
+                try:
+                    return self._try_commit(batch)
+                except NumberTakenError:
+                    continue
+
+    def _try_commit(self, batch: Batch) -> Commit:
+        number = self._last.number + 1
+        staged = self._dir / "staging" / f"{number:012d}-{self._owner}"
+        try:
+            entry = self._entry(number, batch, self._stage(staged, batch, number))
+            with settled(self._dir):
+                if not all((staged / name).exists() for name in entry.files):
+                    raise ConflictError("this writer was taken for dead")
+                self._ledger.add(entry)
+                self._last = entry
+                self._unsettled = (staged, entry)
+                self._settle(staged, entry)
+        except BaseException:
+            if self._last.number < number:
+                shutil.rmtree(staged, ignore_errors=True)
+            raise
         return entry
+
+    def _follow(self, batch: Batch) -> None:
+        """Take over what others have committed.
+
+        Raises:
+            ConflictError: what is in the batch is no longer what follows.
+        """
+        last, known = self._ledger.last(), self._last
+        if last.number == known.number:
+            return
+        moved = any(last.positions.get(p) != known.positions.get(p) for p in batch.records)
+        if moved or (batch.catalogue and last.catalogue != known.catalogue):
+            self._last = last
+            raise ConflictError("another writer has archived these records")
+        self._last = last
 
     def _stage(self, staged: Path, batch: Batch, number: int) -> dict[str, int]:
         lines = {ARTICLES: [article_line(change, batch.logged_at) for change in batch.changes]}
@@ -163,8 +208,8 @@ class ArchiveWriter:
         """Move the files of a commit into place; harmless when some or all are there already."""
         for name in entry.files:
             source, target = staged / name, self._dir / name
-            if source.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # it is there already
                 source.replace(target)
                 sync_directory(target.parent)
         shutil.rmtree(staged, ignore_errors=True)

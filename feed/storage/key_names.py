@@ -28,7 +28,10 @@ HIT_WINDOWS_KEPT = 2
 SALT_TTL_S = DAY_S
 
 CHECKPOINT_BLOB = "signals"
-"""The blob that says what the worker has counted, and up to where in each stream."""
+"""Begins the name of the blobs that say what each worker has counted."""
+
+LEAD = "lead"
+"""The lease of the worker that does what only one may do; the others are named by partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class KeySpec:
 
 KEY_TABLE = (
     KeySpec("{NS:pP}:log", "stream", None, "", "at most stream_max_events / partitions records"),
+    KeySpec("{NS:pP}:fence", "string", None, "", "the last term in which the stream was trimmed"),
     KeySpec("{NS:pP}:seen:*", "set", None, "2 days", "event digests of one day: at most 3 keys"),
     KeySpec("{NS:pP}:h:*", "list", HISTORY_MAX, "reader_ttl_days", "a reader's engagements"),
     KeySpec("{NS:pP}:r:*", "zset", READ_MAX, "reader_ttl_days", "articles clicked, 30 days"),
@@ -86,9 +90,18 @@ KEY_TABLE = (
     KeySpec("{NS:c}:layout", "string", None, "", "number of partitions, fixed at first use"),
     KeySpec("{NS:c}:blob:*", "string", None, "", "one for each thing the worker publishes"),
     KeySpec(
-        "{NS:c}:deltas", "stream", 600, "", "deltas since the last checkpoint but one, at most 600"
+        "{NS:c}:deltas",
+        "stream",
+        None,
+        "",
+        "deltas since the last checkpoint but one, at most 600 a worker",
     ),
-    KeySpec("{NS:c}:lease:*", "string", None, "ttl_s", "who may act as the worker"),
+    KeySpec("{NS:c}:workers", "zset", None, "", "live workers, and until when; in no backup"),
+    KeySpec("{NS:c}:leases", "hash", None, "", "who holds each partition and the lead; tokens"),
+    KeySpec("{NS:c}:shares", "hash", None, "", "one field for each worker's checkpoint"),
+    KeySpec("{NS:c}:counted", "hash", None, "", "up to where each partition is in checkpoints"),
+    KeySpec("{NS:c}:lease:worker", "string", None, "", "keeps workers of earlier versions out"),
+    KeySpec("{NS:c}:lease:*", "string", None, "ttl_s", "who may poll, and who may watch"),
     KeySpec("NS:salt:*", "string", None, "1 day", "names one day's networks; in no backup"),
     KeySpec("NS:hit:*", "string", None, "2 windows", "hits of one limit in one window"),
     KeySpec("NS:{pulse}:10:*", "hash", PULSE_MAX, "15 minutes", "the pulse; in no backup"),
@@ -134,6 +147,14 @@ class Keys:
     def stream(self, partition: int) -> str:
         """Return the key of a partition's stream."""
         return self._readers[partition] + "log"
+
+    def fence(self, partition: int) -> str:
+        """Return the key of the fence of a partition's stream."""
+        return self._readers[partition] + "fence"
+
+    def checkpoint(self, run: str) -> str:
+        """Return the key of a worker run's checkpoint; "" is that of earlier versions."""
+        return f"{self._catalogue}blob:{CHECKPOINT_BLOB}{':' if run else ''}{run}"
 
     def seen(self, partition: int, day: int) -> str:
         """Return the key of the event digests of one day (days since 1970)."""

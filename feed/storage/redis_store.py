@@ -9,15 +9,15 @@ from feed.storage.editorial_part import EditorialPart
 from feed.storage.pulse_part import PulsePart
 from feed.storage.rights_part import RightsPart
 from feed.storage.source_part import SourcePart
-from feed.storage.stream_part import StreamPart
 from feed.storage.watch_part import WatchPart
+from feed.storage.worker_part import WorkerPart
 
 
 class RedisStore(
     RightsPart,
     CataloguePart,
     SourcePart,
-    StreamPart,
+    WorkerPart,
     WatchPart,
     ControlPart,
     EditorialPart,

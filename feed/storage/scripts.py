@@ -20,8 +20,9 @@ class Script:
     sha: str
 
 
-def _load(name: str) -> Script:
-    source = (_DIR / f"{name}.lua").read_text(encoding="utf-8")
+def _load(name: str, *, fenced: bool = False) -> Script:
+    names = ("fence", name) if fenced else (name,)
+    source = "".join((_DIR / f"{one}.lua").read_text(encoding="utf-8") for one in names)
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(source, sha)
 
@@ -44,8 +45,13 @@ WRITE_PINS = _load("write_pins")
 RUN_AUDITED = _load("run_audited")
 RENEW_LEASE = _load("renew_lease")
 RELEASE_LEASE = _load("release_lease")
-PUBLISH_BLOB = _load("publish_blob")
-PUBLISH_DELTA = _load("publish_delta")
+JOIN_WORKERS = _load("join_workers", fenced=True)
+TAKE_LEASES = _load("take_leases", fenced=True)
+WRITE_CHECKPOINT = _load("write_checkpoint", fenced=True)
+READ_SHARES = _load("read_shares")
+PUBLISH_BLOB = _load("publish_blob", fenced=True)
+PUBLISH_DELTA = _load("publish_delta", fenced=True)
+TRIM_STREAM = _load("trim_stream")
 COUNT_HIT = _load("count_hit")
 HOLD_EVENTS = _load("hold_events")
 CHANGE_SOURCES = _load("change_sources")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from feed.domain import ArchiveError, ConflictError
-from feed.storage.key_names import CHECKPOINT_BLOB, Keys
+from feed.storage.key_names import Keys
 from feed.storage.link import Link
 from feed.storage.node import Command
 
 MAGIC = b"FEEDDUMP1\n"
 BATCH = 200
-ATTEMPTS = 3
+ATTEMPTS = 5
 ENTRIES = 1000
 _HEAD = struct.Struct("<cIqI")
 _FIELD = struct.Struct("<I")
@@ -37,7 +37,7 @@ class Record:
 
 
 class StoreDump:
-    """Writes everything in a namespace to a file: first streams and checkpoint, then the values.
+    """Writes everything in a namespace to a file: first streams and checkpoints, then the values.
 
     An event that arrives after its stream was copied may be in the reader's state and not in the
     stream. No event in a copied stream is missing from the reader's state. `count` is the number
@@ -47,7 +47,7 @@ class StoreDump:
     def __init__(self, link: Link, keys: Keys, namespace: str, path: Path) -> None:
         self._link, self._keys, self._namespace, self._path = link, keys, namespace, path
         self._streams = {p: keys.stream(p) for p in range(keys.partitions)}
-        self._checkpoint = keys.catalogue(f"blob:{CHECKPOINT_BLOB}")
+        self._checkpoints: dict[str, bytes] = {}
         self.count = 0
 
     def __enter__(self) -> StoreDump:
@@ -60,26 +60,39 @@ class StoreDump:
         self._file.close()
 
     def write_streams(self) -> dict[int, str]:
-        """Write the streams and the checkpoint they follow; return each partition's last id.
+        """Write the streams and the checkpoints they follow; return each partition's last id.
 
-        If the checkpoint is replaced meanwhile, its worker may trim the streams, so this starts
-        again.
+        If a checkpoint is replaced meanwhile, the streams may be trimmed, so this starts again.
+
+        Raises:
+            ConflictError: checkpoints are replaced faster than the streams can be copied.
         """
         for _ in range(ATTEMPTS):
-            checkpoint = self._dumped(self._checkpoint)
+            self._checkpoints = self._read_checkpoints()
             ends = {p: self._write_stream(stream) for p, stream in self._streams.items()}
-            if self._dumped(self._checkpoint) == checkpoint:
+            if self._read_checkpoints() == self._checkpoints:
                 break
             self._file.close()
             self._open()
-        if checkpoint is not None:
-            self._add(Record(VALUE, self._checkpoint.encode(), 0, checkpoint))
+        else:
+            raise ConflictError("the workers make checkpoints too often now: try again later")
+        for key, checkpoint in self._checkpoints.items():
+            self._add(Record(VALUE, key.encode(), 0, checkpoint))
         return {p: end for p, end in ends.items() if end}
+
+    def _read_checkpoints(self) -> dict[str, bytes]:
+        """Return what says up to where each stream is counted and weighed, by key."""
+        shares = self._keys.catalogue("shares")
+        runs = sorted(run.decode() for run in self._link.call(shares, "HKEYS", shares))
+        names = [self._keys.catalogue(name) for name in ("counted", "shares", "blob:bound")]
+        names += map(self._keys.checkpoint, ["", *runs])
+        found = self._link.pipeline(shares, [("DUMP", name) for name in names])
+        return {name: data for name, data in zip(names, found, strict=True) if data is not None}
 
     def write_values(self) -> None:
         """Write all the rest."""
         link, wanted = self._link, _is_lasting(self._namespace)
-        done = {name.encode() for name in (*self._streams.values(), self._checkpoint)}
+        done = {name.encode() for name in (*self._streams.values(), *self._checkpoints)}
         for batch in link.scan(BATCH):
             found = [key for key in batch if wanted(key) and key not in done]
             commands = [(key.decode(), ("DUMP", key)) for key in found]
@@ -99,10 +112,6 @@ class StoreDump:
     def _add(self, record: Record) -> None:
         _write(self._file, record)
         self.count += 1
-
-    def _dumped(self, key: str) -> bytes | None:
-        data: bytes | None = self._link.call(key, "DUMP", key)
-        return data
 
     def _write_stream(self, stream: str) -> str:
         if not self._link.call(stream, "EXISTS", stream):
@@ -144,10 +153,12 @@ def load_store(link: Link, keys: Keys, path: Path) -> int:
 
 
 def _is_lasting(namespace: str) -> Callable[[bytes], bool]:
-    """Return the test for keys to dump: all but leases, hit counters and salts."""
-    ours = f"{{{namespace}:".encode()
-    lease = f"{{{namespace}:c}}:lease:".encode()
-    return lambda key: key.startswith(ours) and not key.startswith(lease)
+    """Return the test for keys to dump: all but who is at work, hit counters and salts."""
+    ours, catalogue = f"{{{namespace}:".encode(), f"{{{namespace}:c}}:".encode()
+    passing = (catalogue + b"lease:", catalogue + b"workers")
+    return lambda key: (
+        key.startswith(ours) and not (key.startswith(passing) or key.endswith(b"}:fence"))
+    )
 
 
 def _restoring(record: Record) -> Command:

@@ -1,4 +1,4 @@
-"""The partitions' streams in the store, and its leases, blobs and counter deltas."""
+"""The partitions' streams in the store, and its simple leases, blobs and counter deltas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPES = {
 
 
 class StreamPart(StorePart):
-    """Event streams, leases, and what the worker publishes."""
+    """Event streams, leases, and reading what the workers publish."""
 
     @property
     def partitions(self) -> int:
@@ -57,16 +57,6 @@ class StreamPart(StorePart):
         commands = [(k, ("XREVRANGE", k, "+", "-", "COUNT", count)) for k in keys]
         replies = self._bulk.spread(commands)
         return [record for reply in replies if reply for record in self._decode(reply)]
-
-    def trim_streams(self, up_to_ids: dict[int, str]) -> list[int]:
-        """Trim several partitions' streams, in one round trip per node; return those trimmed."""
-        commands = []
-        for partition, up_to_id in up_to_ids.items():
-            key, (milliseconds, sequence) = self._keys.stream(partition), up_to_id.split("-")
-            command = ("XTRIM", key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
-            commands.append((key, command))
-        replies = self._bulk.spread(commands) if commands else []
-        return [p for p, reply in zip(up_to_ids, replies, strict=True) if reply is not None]
 
     def stream_length(self, partition: int) -> int:
         """Return how many records wait in a partition's stream."""
@@ -107,29 +97,11 @@ class StreamPart(StorePart):
         key = self._keys.catalogue(f"blob:{name}")
         self._bulk.call(key, "SET", key, data)
 
-    def publish_blob(self, name: str, data: bytes, lease: str, owner: str) -> bool:
-        """Keep one named blob if `owner` still holds a lease; return whether it was kept."""
-        keys = (self._keys.catalogue(f"blob:{name}"), self._keys.catalogue(f"lease:{lease}"))
-        call = ScriptCall(scripts.PUBLISH_BLOB, keys, (owner, data))
-        return bool(self._bulk.scripts([call])[0])
-
     def read_blob(self, name: str) -> bytes | None:
         """Return a named blob, or None."""
         key = self._keys.catalogue(f"blob:{name}")
         data: bytes | None = self._bulk.call(key, "GET", key)
         return data
-
-    def publish_delta(self, data: bytes, keep: int, lease: str, owner: str) -> str | None:
-        """Append a counters delta if `owner` still holds a lease; return its id, else None."""
-        keys = (self._keys.catalogue("deltas"), self._keys.catalogue(f"lease:{lease}"))
-        call = ScriptCall(scripts.PUBLISH_DELTA, keys, (owner, data, keep))
-        stream_id = self._bulk.scripts([call])[0]
-        return None if stream_id is None else stream_id.decode()
-
-    def trim_deltas(self, before_id: str) -> None:
-        """Drop the deltas before an id."""
-        key = self._keys.catalogue("deltas")
-        self._bulk.call(key, "XTRIM", key, "MINID", before_id)
 
     def read_deltas(self, after_id: str) -> list[tuple[str, bytes]]:
         """Return the counters deltas after an id, oldest first."""

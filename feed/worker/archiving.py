@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import orjson
 import structlog
 
 from feed.config import DAY_S, Settings
-from feed.domain import ArchiveError
+from feed.domain import ArchiveError, ConflictError
+from feed.storage.archive_files import upkeep
 from feed.storage.archive_ledger import START
 from feed.storage.archive_schema import day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
@@ -44,7 +45,8 @@ class ArchiveFeeder:
         self._settings = settings
         self._dir = settings.data_dir / "archive"
         self._writer = ArchiveWriter(self._dir, owner)
-        self._share = max(1, settings.archive_events // store.partitions)
+        self._partitions: Sequence[int] = range(store.partitions)
+        self._leads = True
         self._started = False
         self._due_at = self._upkeep_at = float("-inf")
         self._expired_before = ""
@@ -56,28 +58,54 @@ class ArchiveFeeder:
         """The last archived stream id of each partition."""
         return self._writer.positions
 
-    def start(self) -> None:
-        """Recover what a dead writer left.
+    def start(self, live: Collection[str]) -> bool:
+        """Recover what a dead writer left; return False while another process does upkeep.
+
+        Args:
+            live: the runs whose unfinished files must be left alone.
 
         Raises:
             ArchiveError: the archive cannot be read.
         """
-        self._writer.recover(self._reread)
-        self._started = True
+        with upkeep(self._dir) as may_work:
+            if may_work:
+                self._writer.recover(self._reread, live)
+                self._started = True
+        return self._started
 
-    def tick(self, now: float) -> int:
+    def tick(
+        self,
+        now: float,
+        partitions: Sequence[int] | None = None,
+        live: Collection[str] = (),
+        *,
+        leads: bool = True,
+    ) -> int:
         """Archive what is waiting, if it is due; return the number of records and changes archived.
+
+        Args:
+            now: epoch seconds.
+            partitions: whose records to archive; None: of all.
+            live: the runs of live workers.
+            leads: whether to archive catalogue changes and maintain the archive, too.
 
         If the disk fails, that is logged and tried again later. Nothing is lost, because the
         streams keep their records until they are archived.
         """
+        if partitions is not None:
+            self._partitions = partitions
+        self._leads = leads
         if not self._is_due(now):
             return 0
         try:
-            if not self._started:
-                self.start()
+            if not self._started and not self.start(live):
+                return 0
             archived = self._archive(now)
-            self._keep_up(now)
+            if leads:
+                self._keep_up(now)
+        except ConflictError as error:
+            log.warning("archive_commit_refused", reason=str(error))
+            return 0  # what follows the other worker's commit is read next time
         except ArchiveError as error:
             if not self.failing:
                 log.error("archive_failed", error=str(error), retry_s=RETRY_SECONDS)
@@ -101,28 +129,42 @@ class ArchiveFeeder:
         return not self.failing and fresh >= self._settings.archive_events
 
     def _waiting(self) -> int:
-        """Return how many records the streams hold, archived ones that await trimming too."""
-        waiting = sum(self._store.stream_lengths())
-        WAITING.set(waiting)
-        return waiting
+        """Return how many records our streams hold, archived ones that await trimming too."""
+        lengths = self._store.stream_lengths()
+        WAITING.set(sum(lengths))
+        return sum(lengths[partition] for partition in self._partitions)
 
     def _archive(self, now: float) -> int:
         """Archive what waits by now; what comes meanwhile waits for the next file."""
+        self._writer.refresh()
         total = 0
         while total < self._settings.archive_events:
             batch = self._next_batch(now)
             if not len(batch):
                 break
-            erased = _erased(batch.records)
-            if erased:
-                files = erase_users(self._dir, erased)
-                log.info("readers_erased", readers=len(erased), files=files)
+            if not self._erase(_erased(batch.records)):
+                break
             self._writer.commit(batch)
             ARCHIVED.inc(len(batch))
             total += len(batch)
             if not self._more_waits(batch):
                 break
         return total
+
+    def _erase(self, readers: Collection[str]) -> bool:
+        """Erase readers; return False while another process maintains the archive."""
+        if not readers:
+            return True
+        with upkeep(self._dir) as may_work:
+            if may_work:
+                files = erase_users(self._dir, readers)
+                log.info("readers_erased", readers=len(readers), files=files)
+            return may_work
+
+    @property
+    def _share(self) -> int:
+        """Records of one partition in a commit."""
+        return max(1, self._settings.archive_events // max(1, len(self._partitions)))
 
     def _more_waits(self, batch: Batch) -> bool:
         """Return whether a batch was full for a partition or for the catalogue."""
@@ -131,11 +173,10 @@ class ArchiveFeeder:
 
     def _next_batch(self, now: float) -> Batch:
         """Return up to `archive_events` records, an equal share of each partition."""
-        partitions = range(self._store.partitions)
-        after = {p: self._writer.positions.get(p, START) for p in partitions}
-        found = self._store.read_streams(after, self._share)
+        after = {p: self._writer.positions.get(p, START) for p in self._partitions}
+        found = self._store.read_streams(after, self._share) if after else {}
         records = {p: r for p, r in found.items() if r}
-        changes, position = self._changes(now)
+        changes, position = self._changes(now) if self._leads else ((), "")
         return Batch(records, changes, position, now)
 
     def _changes(self, now: float) -> tuple[Sequence[CatalogueChange], str]:
@@ -160,6 +201,11 @@ class ArchiveFeeder:
     def _keep_up(self, now: float) -> None:
         if 0 <= now - self._upkeep_at < UPKEEP_SECONDS:
             return
+        with upkeep(self._dir) as may_work:
+            if may_work:
+                self._maintain(now)
+
+    def _maintain(self, now: float) -> None:
         merged = compact(self._dir, day_of(now))
         if merged:
             log.info("archive_compacted", files=merged)

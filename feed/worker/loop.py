@@ -17,18 +17,21 @@ from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import open_encoder
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
+from feed.features.ids import IdMap
 from feed.sources.poller import SourcePoller
 from feed.storage.redis_store import RedisStore
 from feed.watching.watcher import Watcher
 from feed.worker.archiving import ArchiveFeeder
+from feed.worker.judging import TrendingJudge
+from feed.worker.membership import Membership
+from feed.worker.publication import START
 from feed.worker.signals import SignalsPublisher
+from feed.worker.signals_follower import stream_order
 from feed.worker.vital_signs import PULSE_SECONDS, VitalSigns
 from feed.worker.worker_metrics import COUNTED, COUNTED_AT, WAITING_DROPPED
 
 log = structlog.get_logger(__name__)
 
-LEASE = "worker"
-LEASE_SECONDS = 10.0
 TICK_SECONDS = 0.2
 PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
@@ -38,7 +41,7 @@ WATCH_SECONDS = 2.0
 """Time between two looks at which experiments are due, and which alerts."""
 FAILURE_SECONDS = 0.5
 RENEWAL_SECONDS = DAY_S
-"""After this long a worker reloads its checkpoint, which drops articles that nobody reads."""
+"""After this long a worker begins a new run, which drops articles that nobody reads."""
 
 SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
@@ -61,122 +64,146 @@ class Progress:
 
 
 class Worker:
-    """One worker run. Several may run: one holds the lease and works, the others stand by.
+    """One worker. Several may run, and share out the partitions of readers among them.
 
-    A stream is trimmed only up to what is in the archive *and* in a stored checkpoint, so
+    Each counts and archives the records of its partitions. One of them leads: it judges what is
+    trending, trims the streams, and does whatever else only one may do. A stream is trimmed only
+    up to what is in the archive, in a stored checkpoint, *and* weighed for the trending test; so
     whatever a dead process left undone is read from the stream again. A worker that has lost its
-    lease without noticing can do no harm: the store refuses its checkpoint, and the archive its
-    next commit.
+    leases without noticing can do no harm: the store refuses what it publishes, and the archive
+    commits that do not follow the last one of a partition. It begins again under a new name.
 
     Args:
         store: state; its bulk operations are used.
         settings: how often and how much to archive, and where.
-        owner: name of this run; made up if not given.
+        owner: name of this worker; made up if not given.
     """
 
     def __init__(self, store: RedisStore, settings: Settings, owner: str = "") -> None:
         self._store = store
         self._settings = settings
         self._owner = owner or f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
+        self._runs = 0
         self._archive_lock = threading.Lock()
-        self._leads = False
-        self._led_since = 0.0
         self._swept_at = self._settled_at = float("-inf")
-        self._trimmed: dict[int, str] = {}
         self._counted = 0
         self._vital_signs = VitalSigns(store, settings.data_dir)
-        self._make_parts()
+        self._began_at: float | None = None
+        self.judge: TrendingJudge | None = None
+        self._trimmed: dict[int, str] = {}
+        self._checkpoint_seen = float("-inf")
+        self._begin()
 
     def tick(self, now: float) -> Progress:
-        """Do everything that is due at a time: the lease, counting, archiving, trimming.
+        """Do everything that is due at a time: the leases, counting, archiving, trimming.
 
         Raises:
             StoreUnavailableError: the store does not answer; call again later.
         """
         counted = self.count(now)
-        if not self._leads:
-            return Progress(leads=False)
         archived = self.archive(now)
         self.trim()
         self.sweep(now)
         self.settle(now)
-        return Progress(counted, archived)
-
-    def lead(self, now: float) -> bool:
-        """Take or renew the lease; after taking it, start from the last worker's state."""
-        if not self._store.acquire_lease(LEASE, self._owner, LEASE_SECONDS):
-            if self._leads:
-                log.warning("lease_lost")
-            self._leads = False
-            return False
-        if self._leads and now - self._led_since > RENEWAL_SECONDS:
-            self.publisher.stop(now)
-            self._leads = False
-        if not self._leads:
-            with self._archive_lock:
-                self._make_parts()
-            self.publisher.start(now)
-            self._leads, self._led_since = True, now
-            log.info("worker_leads", owner=self._owner)
-        return True
+        return Progress(counted, archived, self.leads)
 
     def count(self, now: float) -> int:
-        """Count and publish what is new, if we lead; return the number of records."""
+        """Count and publish what is new in our partitions; return the number of records."""
         try:
-            if not self.lead(now):
+            if not self.join(now):
                 return 0
             counted = self.publisher.tick(now)
-        except ConflictError:
-            self._leads = False  # between the lease and the delta another worker took over
+            self._judge_trending(now)
+        except ConflictError as error:
+            log.warning("lease_lost", owner=self._membership.run, reason=str(error))
+            self._begin()
             return 0
         self._counted += counted
         COUNTED.inc(counted)
         COUNTED_AT.set(now)
         return counted
 
+    def join(self, now: float) -> bool:
+        """Show that we are alive, and take or give back partitions; return whether we may work.
+
+        Raises:
+            ConflictError: this run is over.
+            StoreUnavailableError: the store does not answer.
+        """
+        membership = self._membership
+        if not membership.renew():
+            return False
+        if self._began_at is not None and now - self._began_at > RENEWAL_SECONDS:
+            self.stop(now)
+            self._begin()
+            return self.join(now)
+        orphans = membership.orphans() if membership.is_turn_to_adopt() else []
+        if orphans or self._began_at is None:
+            self._adopt(orphans, now)
+        self.publisher.take(membership.take())
+        self.publisher.give_back(membership.surplus(), now)
+        self._follow_lead()
+        return True
+
     def archive(self, now: float) -> int:
         """Archive what is waiting, if it is due; return the number of records and changes."""
-        if not self._leads:
-            return 0
         with self._archive_lock:
-            try:
-                return self.feeder.tick(now)
-            except ConflictError as error:
-                log.warning("archive_taken_over", error=str(error))
-                self._leads = False
+            membership = self._membership
+            if self._began_at is None:
                 return 0
+            return self.feeder.tick(
+                now, membership.partitions, membership.table.live, leads=self.leads
+            )
 
     def trim(self) -> None:
-        """Drop from the streams what is both archived and checkpointed."""
-        counted, archived = self.publisher.checkpointed, self.feeder.archived
+        """Drop from the streams what is archived, checkpointed and weighed, if we lead."""
+        judge = self.judge
+        if judge is None:
+            return
         due = {}
-        for partition, position in archived.items():
-            safe = min(position, counted.get(partition, "0-0"), key=_order)
-            if safe != "0-0" and safe != self._trimmed.get(partition):
+        for partition, archived in self.feeder.archived.items():
+            checkpoints = (self._membership.table.counted, self.publisher.checkpointed)
+            counted = max((c.get(partition, START) for c in checkpoints), key=stream_order)
+            weighed = judge.weighed.get(partition, START)
+            safe = min(archived, counted, weighed, key=stream_order)
+            if safe != START and safe != self._trimmed.get(partition):
                 due[partition] = safe
-        self._trimmed |= {p: due[p] for p in self._store.trim_streams(due)}
+        trimmed = self._store.trim_streams(due, self._membership.lead)
+        self._trimmed |= {p: due[p] for p in trimmed}
 
     @property
     def leads(self) -> bool:
-        """Whether this run holds the lease."""
-        return self._leads
+        """Whether this worker leads: it does what only one may do."""
+        return self.judge is not None
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions that this worker counts and archives."""
+        return self._membership.partitions
 
     def stop(self, now: float) -> None:
-        """Publish a last checkpoint and give the lease back."""
-        if self._leads:
+        """Publish a last checkpoint, give the partitions back, and leave."""
+        if self._began_at is None:
+            return
+        try:
             self.publisher.stop(now)
-            self.trim()
-            self._store.release_lease(LEASE, self._owner)
-            self._leads = False
+            if self.judge is not None:
+                self.judge.checkpoint(now)
+                self.trim()
+        except ConflictError:
+            return  # it is over already
+        self._membership.leave()
+        self._began_at = None
 
     def sweep(self, now: float) -> None:
         """Occasionally remove old articles that nobody reads any more from the catalogue."""
         days = self._settings.article_days
-        if not self._leads or not days or 0 <= now - self._swept_at < SWEEP_SECONDS:
+        judge = self.judge
+        if judge is None or not days or 0 <= now - self._swept_at < SWEEP_SECONDS:
             return
         self._swept_at = now
         old = self._store.old_articles(now - days * DAY_S, SWEEP_ARTICLES)
-        read = self.publisher.still_read(old, now)
+        read = judge.still_read(self.publisher.signals, old, now)
         self._store.keep_articles(sorted(read), now)
         removed = self._store.delete_articles([a for a in old if a not in read])
         if removed:
@@ -184,7 +211,7 @@ class Worker:
 
     def settle(self, now: float) -> None:
         """Now and then, append or drop the events that wait for an article."""
-        if not self._leads or 0 <= now - self._settled_at < SETTLE_SECONDS:
+        if not self.leads or 0 <= now - self._settled_at < SETTLE_SECONDS:
             return
         self._settled_at = now
         taken, dropped = self._store.settle_waiting(now)
@@ -193,25 +220,69 @@ class Worker:
             WAITING_DROPPED.inc(dropped)
 
     def add_pulse(self, now: float) -> None:
-        """Add what this run knows to the pulse, if we lead.
+        """Add what this worker knows to the pulse, and if it leads, what there is to know of all.
 
         Raises:
             StoreUnavailableError: the store does not answer.
         """
-        if self._leads:
-            self._vital_signs.measure(
-                now,
-                counted=self._counted,
-                positions=self.publisher.positions,
-                archived=dict(self.feeder.archived),
-                archive_fails=self.feeder.failing,
-            )
+        if self._began_at is None:
+            return
+        judge, own = self.judge, self.publisher.positions
+        self._vital_signs.measure(
+            now,
+            counted=self._counted,
+            archive_fails=self.feeder.failing,
+            positions=judge.positions(own) if judge else None,
+            archived=dict(self.feeder.archived),
+        )
 
-    def _make_parts(self) -> None:
-        settings = self._settings
-        memory_s, ranking = settings.article_days * DAY_S, settings.ranking
-        self.publisher = SignalsPublisher(self._store, self._owner, LEASE, memory_s, ranking)
-        self.feeder = ArchiveFeeder(self._store, self._settings, self._owner)
+    def _adopt(self, orphans: list[str], now: float) -> None:
+        """Begin, or take over what dead runs had counted.
+
+        Where that fails half-way, this run holds what may or may not be in the store, and ends.
+        """
+        try:
+            self.publisher.adopt(orphans, now)
+        except ConflictError:
+            raise
+        except FeedError as error:
+            raise ConflictError(f"cannot tell whether a checkpoint was adopted: {error}") from error
+        if self._began_at is None:
+            self._began_at = now
+        if orphans:
+            self._membership.renew()
+
+    def _follow_lead(self) -> None:
+        membership = self._membership
+        if membership.lead and self.judge is None:
+            if "" in membership.table.shares:
+                return  # an earlier version's checkpoint holds what has been weighed
+            ranking = self._settings.ranking
+            judge = TrendingJudge(self._store, membership, self._ids, ranking)
+            self.judge = self.publisher.judge = judge
+
+    def _judge_trending(self, now: float) -> None:
+        judge = self.judge
+        if judge is None:
+            return
+        judge.judge(now, self.publisher.signals, self.publisher.positions)
+        if self._checkpoint_seen != self.publisher.checkpointed_at:
+            judge.checkpoint(now)
+            self._checkpoint_seen = self.publisher.checkpointed_at
+
+    def _begin(self) -> None:
+        """Begin a new run, with nothing in memory."""
+        with self._archive_lock:
+            self._runs += 1
+            run = self._owner if self._runs == 1 else f"{self._owner}.{self._runs}"
+            self._ids = IdMap()
+            self._membership = Membership(self._store, run)
+            memory_s = self._settings.article_days * DAY_S
+            self.publisher = SignalsPublisher(self._store, self._membership, self._ids, memory_s)
+            self.feeder = ArchiveFeeder(self._store, self._settings, run)
+            self._began_at = self.judge = None
+            self._trimmed = {}
+            self._checkpoint_seen = float("-inf")
 
 
 def run_worker(
@@ -310,8 +381,3 @@ def _quietly(step: Callable[[], object]) -> FeedError | None:
     except FeedError as error:
         return error
     return None
-
-
-def _order(stream_id: str) -> tuple[int, int]:
-    milliseconds, sequence = stream_id.split("-")
-    return int(milliseconds), int(sequence)

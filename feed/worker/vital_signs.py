@@ -1,4 +1,4 @@
-"""The leading worker's share of the pulse: how far behind it is, and how full things are."""
+"""The workers' part of the pulse: how far behind they are, and how full things are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PULSE_SECONDS = 5.0
 
 
 class VitalSigns:
-    """Measures what only the leading worker knows, and adds it to the pulse.
+    """Measures what a worker knows, and if it leads, the whole; adds that to the pulse.
 
     Args:
         store: streams, catalogue and memory are asked, and the pulse is written to it.
@@ -33,18 +33,18 @@ class VitalSigns:
         now: float,
         *,
         counted: int,
-        positions: Mapping[int, str],
-        archived: Mapping[int, str],
         archive_fails: bool,
+        positions: Mapping[int, str] | None,
+        archived: Mapping[int, str],
     ) -> None:
         """Measure, and write to the pulse what is known; later, if the store is away now.
 
         Args:
             now: epoch seconds.
             counted: records that this process has counted since it started.
-            positions: the last counted record of each partition.
-            archived: the last archived record of each partition.
             archive_fails: whether the last attempt to write the archive failed.
+            positions: the last counted record of each partition; None if another worker leads.
+            archived: the last archived record of each partition.
 
         Raises:
             StoreUnavailableError: the store does not answer.
@@ -52,6 +52,13 @@ class VitalSigns:
         fresh, self._counted = counted - self._counted, counted
         counts = {COUNTED: fresh} if fresh > 0 else {}
         self._writer.add(now, counts, {"archive_fails": float(archive_fails)} | self._disk())
+        if positions is not None:
+            self._measure_all(now, positions, archived)
+        self._writer.flush()
+
+    def _measure_all(
+        self, now: float, positions: Mapping[int, str], archived: Mapping[int, str]
+    ) -> None:
         store = self._store
         gauges = {
             "stream_records": float(sum(store.stream_lengths())),
@@ -63,7 +70,6 @@ class VitalSigns:
             "store_limit_bytes": self._memory_limit(),
         }
         self._writer.add(now, {}, gauges)
-        self._writer.flush()
 
     def _lag(self, positions: Mapping[int, str], now: float) -> float:
         """Return the age of the oldest record after some positions, seconds; 0 if there is none."""

@@ -20,7 +20,17 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from lab.faults import burst, cluster, copies, crashes, disks, retrains, store_faults, swaps
+from lab.faults import (
+    burst,
+    cluster,
+    copies,
+    crashes,
+    disks,
+    retrains,
+    store_faults,
+    swaps,
+    workers,
+)
 from lab.faults.outcome import Outcome
 from lab.hosts.trials import ACTS, try_hosts
 
@@ -39,7 +49,9 @@ def scenarios(events: int, rate: float, outage_s: float, seed: int) -> dict[str,
     return {
         "kill": partial(crashes.kill_in_turn, events=events, rate=rate, seed=seed),
         "death": partial(crashes.kill_everything, **under_load, times=3),
-        "workers": partial(crashes.two_workers, **under_load),
+        "workers": partial(
+            workers.break_workers, **{**under_load, "events": max(events // 2, 2_000)}
+        ),
         "trainers": partial(crashes.two_trainers, versions=6),
         "retrain": partial(retrains.kill_retrain, times=10, seed=seed),
         "stopped": partial(store_faults.store_stopped, **outage),

@@ -54,6 +54,7 @@ def used_store(store_settings, store):
     store.append_events([an_event(next(numbers), "busier", 1, at, chance)])
     store.hold_events([replace(an_event(0, "busy", 1, at, chance), article_id="never")])
     store.secret("cursor")
+    store.acquire_lease("watch", "worker", 60.0)
     done = AuditEntry(NOW, "desk", "added", "keys/desk")
     store.add_key(StoredKey("desk", "read", "0" * 64, NOW), done)
     store.write_key_uses({"desk": NOW})

@@ -130,7 +130,7 @@ def test_the_desk_says_of_an_unlisted_article_what_the_judgement_counted(site):
     test, publisher = tests.of("a1"), site.worker.publisher
     rows = publisher.signals.ids.rows(["a1"])
     came = publisher.signals.counters.clicks(rows, tests.at)[0, 0]
-    withheld = publisher.bound.withheld(rows, tests.at)[0, 0]
+    withheld = site.worker.judge.bound.withheld(rows, tests.at)[0, 0]
     assert withheld > 90
     assert (test.came, test.readers) == (pytest.approx(came), pytest.approx(came - withheld))
     assert f"About {round(withheld)} further readers did not count" in page
@@ -153,12 +153,12 @@ def test_a_worker_that_takes_over_goes_on_with_the_bound(site):
     for start in range(0, 60, 20):
         send(site, "a1", [f"x{n}" for n in range(start, start + 20)], flood)
         site.work()
-    site.store.release_lease("worker", site.worker._owner)  # it was killed: no last checkpoint
+    site.store.leave_workers(site.worker._owner)  # it was killed: no last checkpoint
     heir = Worker(site.store, site.settings, "heir")
     while heir.tick(site.clock.now).counted:
         pass
-    dead, own = site.worker.publisher, heir.publisher
-    rows = [p.signals.ids.rows(["a1"]) for p in (dead, own)]
+    dead, own = site.worker.judge, heir.judge
+    rows = [one.publisher.signals.ids.rows(["a1"]) for one in (site.worker, heir)]
     figures = [
         p.bound.withheld(r, site.clock.now)[0].tolist()
         for p, r in zip((dead, own), rows, strict=True)
@@ -169,7 +169,7 @@ def test_a_worker_that_takes_over_goes_on_with_the_bound(site):
     third = Worker(site.store, site.settings, "third")
     third.tick(site.clock.now)
     row = third.publisher.signals.ids.rows(["a1"])
-    assert third.publisher.bound.withheld(row, site.clock.now)[0] == pytest.approx(figures[1])
+    assert third.judge.bound.withheld(row, site.clock.now)[0] == pytest.approx(figures[1])
 
 
 def everything_under(directory):

@@ -166,11 +166,11 @@ def test_a_stored_change_that_cannot_be_read_breaks_nothing(
 def test_the_worker_follows_the_half_life_of_the_trending_rate(site: Site) -> None:
     site.publish(3)
     site.work()
-    detector = site.worker.publisher._detector
+    detector = site.worker.judge._detector
     change(site, {"trending_half_life_minutes": 120})
     site.clock.now += 2
     site.work()
-    assert site.worker.publisher._detector is not detector
+    assert site.worker.judge._detector is not detector
     assert site.client.get("/v1/trending").json["window_minutes"] == 173
 
 

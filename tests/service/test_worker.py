@@ -18,7 +18,7 @@ from feed.storage.records import StoredArticle
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.loop import Worker, run_worker
-from feed.worker.publication import SignalsFollower
+from feed.worker.signals_follower import SignalsFollower
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0
@@ -136,7 +136,7 @@ def test_a_killed_workers_heir_counts_and_archives_everything_once(store, store_
     store.append_events(clicks(60, 30))
     follower = SignalsFollower(store, IdMap())
     follower.follow()
-    store.release_lease("worker", "first")
+    store.leave_workers("first")
     heir = Worker(store, store_settings, "heir")
     heir.tick(NOW + 20)
     assert readers_of(heir.publisher.signals) == 90
@@ -170,24 +170,6 @@ def test_deltas_are_kept_back_to_the_last_checkpoint_but_one(store, worker):
         if n % 2 == 0:
             follower.follow()
             assert readers_of(follower.signals) == 10 * n
-
-
-def test_a_second_worker_stands_by_and_a_stale_one_does_no_harm(store, store_settings, worker):
-    store.append_events(clicks(0, 10))
-    worker.tick(NOW)
-    second = Worker(store, store_settings, "second")
-    assert not second.tick(NOW).leads
-    store.release_lease("worker", "first")  # as if it had expired while the first one slept
-    store.append_events(clicks(10, 10))
-    second.tick(NOW + 10)
-    assert worker.archive(NOW + 10) == 0
-    worker.publisher.stop(NOW + 10)
-    assert not worker.tick(NOW + 11).leads
-    heir = Worker(store, store_settings, "third")
-    store.release_lease("worker", "second")
-    heir.tick(NOW + 20)
-    assert readers_of(heir.publisher.signals) == 20
-    assert archived_ids(store_settings) == sorted(f"e{n}" for n in range(20))
 
 
 def test_an_archive_that_cannot_be_written_stops_neither_counting_nor_the_stream(
@@ -277,7 +259,7 @@ def test_trending_is_published(store, worker):
 
 def test_a_large_catalogue_is_archived_in_parts(store, store_settings, worker):
     store.write_articles([an_article(f"a{n}") for n in range(5)])
-    worker.lead(NOW)
+    worker.count(NOW)
     worker.feeder.articles_per_commit = 2
     worker.tick(NOW)
     worker.tick(NOW + 10)
@@ -344,7 +326,7 @@ def test_a_defect_in_one_thread_ends_the_worker(store, store_settings, thread):
 
     with pytest.raises(FeedError, match=f"the {thread} ended by itself"):
         run_worker(store_settings, threading.Event(), clock)
-    assert store.lease_holder("worker") is None
+    assert not store.read_workers().live
     assert store.lease_holder("sources") is None
 
 

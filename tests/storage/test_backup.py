@@ -94,7 +94,7 @@ def test_a_restored_installation_goes_on_where_the_backup_was_made(
 def test_the_copied_archive_reaches_no_further_than_the_copied_streams(
     used, store, tmp_path, make_event
 ):
-    worker = Worker(store, used, "worker")
+    worker = Worker(store, used, "another")
     worker.tick(NOW + 60)
     keys = Keys(used.namespace, used.partitions)
     with StoreDump(store._link, keys, used.namespace, tmp_path / "dump") as dump:

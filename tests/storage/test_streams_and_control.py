@@ -12,6 +12,7 @@ from feed.domain import ConflictError, InvalidInputError, StoreUnavailableError
 from feed.storage.key_names import AUDIT_MAX
 from feed.storage.records import AuditEntry
 from feed.storage.redis_store import RedisStore
+from feed.storage.worker_part import Handover
 
 ENTRY = AuditEntry(1.0, "desk", "changed", "experiments/boost", {"a": 1}, {"a": 2})
 
@@ -25,7 +26,8 @@ def test_a_stream_is_read_in_order_and_trimmed(store, make_event):
     assert all(f'"e{n}"'.encode() in r.payload for n, r in enumerate([*first, *rest]))
     ranged = store.read_stream_range(partition, first[0].stream_id, first[2].stream_id, 100)
     assert ranged == first[1:3]
-    assert store.trim_streams({partition: first[-1].stream_id}) == [partition]
+    assert store.trim_streams({partition: first[-1].stream_id}, "2 b") == [partition]
+    assert store.trim_streams({partition: rest[-1].stream_id}, "1 a") == []
     assert store.read_stream(partition, "0-0", 100) == rest
     assert store.stream_length(partition) == 6
     assert store.stream_length((partition + 1) % store.partitions) == 0
@@ -58,22 +60,32 @@ def test_blobs_are_kept_and_those_of_a_lost_lease_refused(store):
     assert store.read_blob("x") is None
     store.write_blob("x", b"\x00\xff")
     assert store.read_blob("x") == b"\x00\xff"
-    store.acquire_lease("worker", "a", 5.0)
-    assert store.publish_blob("x", b"new", "worker", "a")
-    assert not store.publish_blob("x", b"stale", "worker", "b")
+    store.join_workers("a", 5.0, is_new=True)
+    store.join_workers("b", 5.0, is_new=True)
+    lease, _ = store.take_leases("a", ["lead"])["lead"]
+    assert store.take_leases("b", ["lead"]) == {}
+    assert store.publish_blob("x", b"new", "a", lease)
+    assert not store.publish_blob("x", b"stale", "b", lease)
+    assert not store.publish_blob("x", b"stale", "a", "0 a")
     assert store.read_blob("x") == b"new"
 
 
 def test_deltas_are_read_after_an_id_and_bounded(store):
     assert store.last_delta() is None
-    store.acquire_lease("worker", "a", 5.0)
-    ids = [store.publish_delta(bytes([n]), 3, "worker", "a") for n in range(5)]
-    assert store.publish_delta(b"stale", 3, "worker", "b") is None
+    store.join_workers("a", 5.0, is_new=True)
+    leases = {name: lease for name, (lease, _) in store.take_leases("a", ["0", "1"]).items()}
+    ids = [store.publish_delta("a", bytes([n]), 3, leases) for n in range(5)]
+    assert store.publish_delta("b", b"stale", 3, {}) is None
+    assert store.publish_delta("a", b"stale", 3, {**leases, "1": "0 a"}) is None
     assert store.read_deltas("0-0") == [(ids[n], bytes([n])) for n in (2, 3, 4)]
     assert store.read_deltas(ids[3]) == [(ids[4], b"\x04")]
     assert store.read_deltas(ids[4]) == []
     assert store.last_delta() == (ids[4], b"\x04")
-    store.trim_deltas(ids[3])
+    handover = Handover({0: "1-0", 1: "2-0"}, frozenset([1]))
+    assert store.write_checkpoint("a", b"x", ids[3], {**leases, "1": "0 a"}, handover) is None
+    assert store.write_checkpoint("a", b"x", ids[3], leases, handover) == ids[4]
+    assert store.join_workers("a", 5.0, is_new=False).counted == {0: "1-0", 1: "2-0"}
+    assert store.read_workers().unowned(2) == (1,)
     assert [stream_id for stream_id, _ in store.read_deltas("0-0")] == ids[3:]
 
 

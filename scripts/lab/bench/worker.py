@@ -23,6 +23,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from feed.config import Settings
 from feed.domain import (
     Event,
@@ -39,11 +41,18 @@ from feed.service.supervisor import environment_of_child
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
-from feed.worker.publication import SIGNALS_BLOB, Publication
+from feed.worker.publication import Publication
 
 SLOTS, SLATE = 20, 200
 SETTLE_S, REST_S = 3.0, 10.0
 KINDS = ["impression"] * 14 + ["click"] * 4 + ["read"] * 2
+WAIT_THEN_RUN = """
+import os, pathlib, time
+import feed.worker.loop
+go = pathlib.Path({go!r})
+go.with_suffix("." + str(os.getpid())).touch()
+while not go.exists(): time.sleep(0.01)
+"""
 RUN_WORKER = """
 import signal, threading
 from feed.environment import settings_from_environment
@@ -153,12 +162,61 @@ def running_worker(settings: Settings, store: RedisStore) -> Iterator[int]:
         [sys.executable, "-c", RUN_WORKER], env=environment_of_child(settings)
     )
     try:
-        while store.read_blob(SIGNALS_BLOB) is None:
+        while store.read_workers().unowned(store.partitions):
             time.sleep(0.01)
         yield process.pid
     finally:
         process.terminate()
         process.wait()
+
+
+def measure_sharing(events: int, seed: int, workers: int, rounds: int) -> dict[str, float]:
+    """Return how many events a second one worker counts and archives, and how many several do.
+
+    The streams are full when the workers, whose imports are done, begin at once. The time runs
+    until everything is counted and archived, so joining and sharing out are in it. One and
+    several take turns; the figures are medians. The processor time of the busiest worker tells what
+    several gain where other work keeps the cores busy.
+    """
+    found: dict[int, list[tuple[float, float]]] = {1: [], workers: []}
+    for turn in range(rounds):
+        for count in (1, workers) if turn % 2 == 0 else (workers, 1):
+            found[count].append(_shared_rate(make_events(events, seed + turn), count))
+    (one, one_s), (several, busiest_s) = (np.median(found[n], axis=0) for n in (1, workers))
+    return {
+        "one_per_second": float(one),
+        f"{workers}_per_second": float(several),
+        "ratio": float(several / one),
+        "one_processor_s": float(one_s),
+        "busiest_processor_s": float(busiest_s),
+        "processor_ratio": float(one_s / busiest_s),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def _shared_rate(events: list[Event], count: int) -> tuple[float, float]:
+    """Return events a second, and the processor seconds of the worker that used most."""
+    with new_store() as (settings, store):
+        measure_writing(store, events, 200, 0)
+        go = settings.data_dir / "go"
+        command = [sys.executable, "-c", WAIT_THEN_RUN.format(go=str(go)) + RUN_WORKER]
+        environment = environment_of_child(settings)
+        processes = [subprocess.Popen(command, env=environment) for _ in range(count)]
+        try:
+            while len(list(go.parent.glob("go.*"))) < count:
+                time.sleep(0.05)
+            begun, before = time.perf_counter(), [cpu_seconds(p.pid) for p in processes]
+            go.touch()
+            while not counts_everything(store) or archived_rows(settings, "events") < len(events):
+                time.sleep(0.05)
+            rate = len(events) / (time.perf_counter() - begun)
+            used = [cpu_seconds(p.pid) - s for p, s in zip(processes, before, strict=True)]
+            return rate, max(used)
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -168,13 +226,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 def counts_everything(store: RedisStore) -> bool:
-    """Return whether the last delta reaches the end of every stream."""
-    last = store.last_delta()
-    if last is None:
-        return False
-    positions = Publication.from_bytes(last[1]).positions
-    ends = store.stream_ends()
-    return all(positions.get(partition) == end for partition, end in ends.items())
+    """Return whether the deltas reach the end of every stream."""
+    positions: dict[int, str] = {}
+    for _, data in store.read_deltas("0-0"):
+        positions |= Publication.from_bytes(data).positions
+    return all(positions.get(partition) == end for partition, end in store.stream_ends().items())
 
 
 def archived_rows(settings: Settings, table: str) -> int:
@@ -281,13 +337,21 @@ def main() -> None:
     )
     parser.add_argument("--steady", type=float, default=60.0, help="seconds of even pace (60)")
     parser.add_argument("--rate", type=float, default=200.0, help="feeds a second of it (200)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="compare one worker with so many, and nothing else"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="turns of that comparison (3)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
-    figures = measure_everything(
-        arguments.events, arguments.served, arguments.batch, arguments.seed, arguments.networks
-    )
-    if arguments.steady:
+    if arguments.workers > 1:
+        sharing = (arguments.events, arguments.seed, arguments.workers, arguments.rounds)
+        figures = {"sharing": measure_sharing(*sharing)}
+    else:
+        figures = measure_everything(
+            arguments.events, arguments.served, arguments.batch, arguments.seed, arguments.networks
+        )
+    if arguments.steady and arguments.workers == 1:
         with new_store() as (settings, store):
             feeds = make_served(round(arguments.steady * arguments.rate))
             figures["steady"] = measure_steady(settings, store, feeds, arguments.rate)

@@ -84,30 +84,6 @@ def kill_everything(data_dir: Path, events: int, rate: float, seed: int, times: 
     return outcome
 
 
-def two_workers(data_dir: Path, events: int, rate: float, seed: int) -> Outcome:
-    """Freeze the leading worker until its lease is over and another leads; wake it again."""
-    outcome = Outcome("workers", "two workers; the leading one frozen beyond its lease, then woken")
-    with Installation(data_dir, environment=ENVIRONMENT) as installation:
-        load, probe = begin(installation, events, rate, seed)
-        url = installation.settings().redis_url
-        second = Installation(data_dir, url, {**ENVIRONMENT, "FEED_REDIS_URL": url})
-        second.log_path = data_dir.with_name("second.log")
-        process = second.run_beside("worker")
-        try:
-            time.sleep(1.0)
-            first = installation.processes("worker")[0]
-            os.kill(first, signal.SIGSTOP)
-            wait_until(lambda: bool(second.log_events("worker_leads")), "the second worker to lead")
-            time.sleep(1.0)
-            os.kill(first, signal.SIGCONT)
-            outcome.times += 1
-            finish(installation, load, probe, outcome)
-        finally:
-            process.terminate()
-            process.wait(PATIENCE_S)
-    return outcome
-
-
 def two_trainers(data_dir: Path, versions: int) -> Outcome:
     """Let two processes publish into one registry at the same time."""
     outcome = Outcome("trainers", "two trainers publishing at once", times=2 * versions)

@@ -13,7 +13,7 @@ from feed.features.ids import IdMap
 from feed.features.state import LiveSignals
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
-from feed.worker.publication import SignalsFollower
+from feed.worker.signals_follower import SignalsFollower
 from lab.faults.installation import PATIENCE_S, wait_until
 
 POLL_S = 0.3
