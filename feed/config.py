@@ -176,6 +176,16 @@ class Settings:
     """
 
     data_dir: Path = setting(Path("data"), "directory of the store, the archive and the models")
+    data_url: str = setting(
+        "file://",
+        "where archive, models, reports and backups are: file:// (data_dir), or an object store as "
+        "s3://bucket/prefix, gs:// or az://",
+    )
+    data_cache_mb: int = setting(
+        4096,
+        "with an object store, megabytes of its archive kept on this machine; as many of models",
+        between=(1, 1e9),
+    )
     redis_url: str = setting(
         "",
         "redis:// or unix:// address of the store, or redis://host:port,host:port for several "

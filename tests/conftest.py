@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import structlog
 from feed_server import FeedServer
+from object_installations import object_server, object_url, shaky_machines, two_machines
 
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+
+__all__ = ["object_server", "object_url", "shaky_machines", "two_machines"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -228,6 +229,14 @@ def test_the_top_level_holds_what_convention_wants_and_no_more():
     visible = {name.split("/")[0] for name in tracked}
     found = {name for name in visible if not name.startswith(".")}
     assert found - CONVENTIONAL == TOP_LEVEL
+
+
+def test_what_is_tested_has_the_versions_that_are_installed():
+    installed, tested = (
+        dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-dev.lock")
+    )
+    assert {name: tested.get(name) for name in installed} == installed
 
 
 def test_the_locks_hold_hashes_and_no_addresses():

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from feed.domain import ConflictError, NotFoundError
 from feed.models.registry import ModelRegistry
+from feed.models.trainer_lease import refuse_beside_another
 from feed.models.trainer_lock import one_trainer
-from feed.storage.archive_files import table_files
+from feed.storage.archive_files import refresh_files, table_files
 from feed.storage.archive_schema import EVENTS
 from feed.storage.audit_part import AuditPart
 from feed.storage.records import AuditEntry
@@ -94,9 +95,11 @@ def start_training(
         ConflictError: a trainer is at work, or there is nothing to learn from.
         StoreUnavailableError: the audit log cannot be written, so nothing was started.
     """
+    refresh_files(data_dir / "archive")
     if not table_files(data_dir / "archive", EVENTS):
         raise ConflictError("the archive on this machine holds no events to learn from yet")
     with one_trainer(data_dir / "models") as lock:
+        refuse_beside_another(data_dir / "models", now)
         store.append_audit(AuditEntry(now, by, "training started", SUBJECT))
         command = [sys.executable, "-m", "feed", "retrain", f"--by={by}", f"--lock={lock}"]
         process = subprocess.Popen(  # noqa: S603 - our own command; `by` is one argument of it

@@ -12,9 +12,16 @@ import click
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
 from feed.config import Settings
-from feed.domain import StoreUnavailableError
+from feed.domain import InvalidInputError, StoreUnavailableError
 from feed.storage.embedded import EmbeddedStore
-from feed.storage.installation_backup import BackupReport, backup, restore
+from feed.storage.installation_backup import (
+    BackupReport,
+    backup,
+    backup_to_url,
+    restore,
+    restore_from_url,
+)
+from feed.storage.working_copy import is_object_url
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path), help="Data directory of the installation."
@@ -22,31 +29,38 @@ data_option = click.option(
 
 
 @click.command("backup")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target")
 @data_option
-def backup_command(target: Path, data: Path | None) -> None:
+def backup_command(target: str, data: Path | None) -> None:
     """Copy store, archive and models of an installation into the new directory TARGET.
 
-    The installation may keep serving. TARGET appears only when the copy is complete.
+    The installation may keep serving. TARGET appears only when the copy is complete. It may also
+    be an empty place of an object store, such as s3://bucket/backups/monday.
     """
     with one_line_errors(), _reachable(chosen_settings(data)) as settings:
-        _tell("saved", backup(settings, target))
+        at_url = is_object_url(target)
+        report = backup_to_url(settings, target) if at_url else backup(settings, Path(target))
+        _tell("saved", report)
 
 
 @click.command("restore")
-@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("source")
 @data_option
-def restore_command(source: Path, data: Path | None) -> None:
-    """Restore the backup SOURCE into an empty installation.
+def restore_command(source: str, data: Path | None) -> None:
+    """Restore the backup SOURCE, a directory or the URL of one, into an empty installation.
 
     Nothing is overwritten: the store must be empty, and the data directory must hold no archive
     and no models. The directory is made if it does not exist.
     """
     with one_line_errors():
+        at_url = is_object_url(source)
+        if not at_url and not Path(source).is_dir():
+            raise InvalidInputError("SOURCE", f"must be a directory or a URL, not {source}")
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
         with _reachable(chosen_settings(data)) as settings:
-            _tell("restored", restore(settings, source))
+            found = restore_from_url(settings, source) if at_url else None
+            _tell("restored", found or restore(settings, Path(source)))
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from feed.models.registry import ModelRegistry
 from feed.offline.explored import Policy, read_explored
 from feed.setting_fields import override
 from feed.storage.archive import Archive
+from feed.storage.working_copy import place_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -135,9 +136,12 @@ def _read_definition(path: Path) -> Experiment:
 def read_definitions(log_dir: Path, files: Sequence[Path]) -> list[Experiment]:
     """Read the experiments in the given files and in the installation's reports."""
     found = [_read_definition(path) for path in files]
-    for path in sorted((log_dir / REPORTS).glob("*.json")):
-        with suppress(ValueError, KeyError, TypeError, FeedError):
-            found.append(experiment_from_json(json.loads(path.read_bytes())["experiment"]))
+    reports = place_of(log_dir / REPORTS)
+    for name in reports.list():
+        stored = reports.read(name) if name.endswith(".json") else None
+        if stored is not None:
+            with suppress(ValueError, KeyError, TypeError, FeedError):
+                found.append(experiment_from_json(json.loads(stored.data)["experiment"]))
     return found
 
 

@@ -14,6 +14,7 @@ from feed.domain import ConflictError, InvalidInputError
 from feed.environment import settings_from_environment
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
+from feed.storage.working_copy import prepare_data_dir
 
 PATIENCE_MS = 10_000
 """How long a command waits for the store: no reader waits for it."""
@@ -23,13 +24,15 @@ def chosen_settings(data: Path | None) -> Settings:
     """Return the settings of the environment, with another data directory if one is named.
 
     Raises:
-        InvalidInputError: the directory does not exist.
+        InvalidInputError: the directory does not exist, or FEED_DATA_URL cannot be used.
     """
     settings = settings_from_environment()
     folder = (data or settings.data_dir).resolve()
     if not folder.is_dir():
         raise InvalidInputError("--data", f"must be the directory of an installation, not {folder}")
-    return replace(settings, data_dir=folder)
+    settings = replace(settings, data_dir=folder)
+    prepare_data_dir(settings)
+    return settings
 
 
 def command_line_user() -> str:

@@ -27,6 +27,7 @@ from feed.features.sections import read_aliases
 from feed.models.bundle import ModelBundle
 from feed.models.factors import training_threads
 from feed.models.registry import ModelRegistry, with_manifest
+from feed.models.trainer_lease import held_lease
 from feed.models.trainer_lock import one_trainer
 from feed.models.training_runs import DRY, PUBLISHED, REFUSED, RunRecorder, recorded_run
 from feed.offline.archive_log import read_archive
@@ -103,7 +104,11 @@ def retrain(
         hidden = not console.is_terminal
         bar = Progress(console=console, transient=True, disable=hidden)
         models_dir = directory / "models"
-        with alone(models_dir, lock), recorded_run(models_dir, by, time.time) as run, bar:
+        with (
+            alone(models_dir, lock) as fence,
+            recorded_run(models_dir, by, time.time) as run,
+            bar,
+        ):
             registry.sweep()
             settings = in_force(settings, console)
             run.progress("reading the archive", 0.0)
@@ -134,7 +139,7 @@ def retrain(
                 return
             run.progress("publishing", 0.0)
             try:
-                publish(registry, candidate, verdict, force=force)
+                publish(registry, candidate, verdict, fence, force=force)
             except GateRefusedError:
                 run.end(REFUSED, verdict.reason)
                 raise
@@ -236,17 +241,23 @@ def learn(
 
 
 def publish(
-    registry: ModelRegistry, candidate: ModelBundle, verdict: GateVerdict, *, force: bool
+    registry: ModelRegistry,
+    candidate: ModelBundle,
+    verdict: GateVerdict,
+    fence: Callable[[], None],
+    *,
+    force: bool,
 ) -> None:
     """Publish a candidate and make it live.
 
     Raises:
+        ConflictError: another trainer has taken over.
         GateRefusedError: the verdict is against it and `force` is not given.
     """
     if not verdict.passed and not force:
         raise GateRefusedError(f"{candidate.version} was not published: {verdict.reason}")
     registry.publish(candidate)
-    registry.set_live(candidate.version)
+    registry.set_live(candidate.version, fence)
 
 
 def prune(registry: ModelRegistry, settings: Settings, console: Console) -> None:
@@ -261,8 +272,8 @@ def prune(registry: ModelRegistry, settings: Settings, console: Console) -> None
 
 
 @contextmanager
-def alone(models_dir: Path, lock: int | None) -> Iterator[None]:
-    """Keep other trainers of the installation away.
+def alone(models_dir: Path, lock: int | None) -> Iterator[Callable[[], None]]:
+    """Keep other trainers of the installation away; give what checks that they still are.
 
     Raises:
         CommandError: one is at work.
@@ -270,9 +281,10 @@ def alone(models_dir: Path, lock: int | None) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             stack.enter_context(one_trainer(models_dir, lock))
+            fence = stack.enter_context(held_lease(models_dir, time.time))
         except ConflictError as error:
             raise CommandError(str(error)) from None
-        yield
+        yield fence
 
 
 def print_training(console: Console, log: EventLog, candidate: ModelBundle) -> None:

@@ -17,6 +17,7 @@ from feed.service.request_traces import check_traces
 from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
 from feed.sources.configured import check_source_settings
+from feed.storage.working_copy import prepare_data_dir
 
 
 @click.command()
@@ -38,6 +39,7 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
         check_source_settings(settings)
         check_traces(settings)
         check_port(settings.host, settings.port)
+        prepare_data_dir(settings)
         configure_logging(settings)
         Supervisor(settings, announce=click.echo).run()
 

@@ -11,6 +11,7 @@ from feed.commands.errors import one_line_errors
 from feed.domain import InvalidInputError
 from feed.environment import settings_from_environment
 from feed.service.telemetry import configure_logging
+from feed.storage.working_copy import prepare_data_dir
 from feed.worker.loop import run_worker
 
 
@@ -27,6 +28,7 @@ def worker() -> None:
         if not settings.redis_url:
             raise InvalidInputError("FEED_REDIS_URL", "must be set; feed serve runs its own worker")
         configure_logging(settings)
+        prepare_data_dir(settings)
         stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())

@@ -169,11 +169,24 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         BundleError: there is none, or it is broken.
     """
     try:
-        manifest = orjson.loads((directory / MANIFEST).read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
+        data = (directory / MANIFEST).read_bytes()
+    except OSError as error:
         raise BundleError(f"no readable model in {directory.name}") from error
+    return parse_manifest(data, directory.name)
+
+
+def parse_manifest(data: bytes, version: str) -> dict[str, Any]:
+    """Return a manifest from its bytes.
+
+    Raises:
+        BundleError: it is broken.
+    """
+    try:
+        manifest = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BundleError(f"no readable model in {version}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), dict):
-        raise BundleError(f"the manifest in {directory.name} is broken")
+        raise BundleError(f"the manifest in {version} is broken")
     return manifest
 
 

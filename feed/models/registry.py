@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from feed.domain import BundleError, ConflictError, NotFoundError, check_id
-from feed.models.bundle import ModelBundle, load_bundle, read_manifest, save_bundle
+from feed.models.bundle import (
+    ModelBundle,
+    load_bundle,
+    parse_manifest,
+    read_manifest,
+    save_bundle,
+)
+from feed.models.model_objects import ModelObjects
 from feed.models.training_runs import RUNS
+from feed.storage.data_place import (
+    ABSENT,
+    ASIDE,
+    DataPlaceError,
+    LocalPlace,
+    Stored,
+    locked,
+    sync_directory,
+    write_whole,
+)
+from feed.storage.working_copy import cache_bytes, remote_of
 
 _POINTER = "LIVE"
 _HISTORY = "HISTORY"
-_ASIDE = ".writing-"
 
 
 class ModelRegistry:
@@ -23,10 +40,28 @@ class ModelRegistry:
 
     A version is a directory, written aside and renamed, so a reader sees it whole or not at all.
     The pointer is one small file replaced atomically; web processes look at it now and then.
+
+    If the directory is a working copy of an object store, versions and pointer are there, and the
+    directory holds copies. The pointer is then changed only by whoever has seen its present state.
+
+    Args:
+        directory: of the versions.
+        follows: take the pointer from the working copy, which `pull_live` keeps up to date; for
+            those who ask several times a second.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, follows: bool = False) -> None:
         self._directory = directory
+        remote = remote_of(directory)
+        self._copy = LocalPlace(directory)
+        self._place = self._copy if remote is None or follows else remote
+        self._remote = remote
+        self._objects = (
+            None
+            if remote is None
+            else ModelObjects(directory, remote, bound_bytes=cache_bytes(directory))
+        )
+        self._etag = ABSENT
 
     def publish(self, bundle: ModelBundle) -> str:
         """Write a bundle as a version of its own, without making it live; return the version.
@@ -42,31 +77,71 @@ class ModelRegistry:
             )
         if (self._directory / version).exists():
             raise ConflictError(f"the model version {version} already exists")
-        aside = self._directory / f"{_ASIDE}{version}-{os.getpid()}"
+        aside = self._directory / f"{ASIDE}{version}-{os.getpid()}"
         shutil.rmtree(aside, ignore_errors=True)
         save_bundle(bundle, aside)
+        if self._objects is not None:
+            self._objects.publish(aside, version)
         aside.rename(self._directory / version)
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
         return version
 
-    def set_live(self, version: str) -> None:
+    def set_live(self, version: str, fence: Callable[[], None] = lambda: None) -> None:
         """Make a published version the live one.
+
+        Args:
+            version: its name.
+            fence: called after the pointer was read and before it is replaced; what it raises is
+                raised, and nothing is changed. See `TrainerLease`.
 
         Raises:
             NotFoundError: there is no such version.
             BundleError: it is damaged or of another schema.
+            ConflictError: somebody else makes one live in the object store at the same moment.
         """
         self.load(version)
-        history = [v for v in self._history() if v != version]
-        self._replace(_HISTORY, "\n".join([*history, version]))
-        self._replace(_POINTER, version)
+        history, live = self._place.read(_HISTORY), self._place.read(_POINTER)
+        earlier = [v for v in _words(history) if v != version]
+        fence()
+        self._point([*earlier, version], history, live)
+
+    def _point(self, history: Sequence[str], seen: Stored | None, live: Stored | None) -> None:
+        """Write history and pointer; in an object store, if both are still as they were seen."""
+        with locked(self._directory):
+            for name, text, stored in (
+                (_HISTORY, "\n".join(history), seen),
+                (_POINTER, history[-1], live),
+            ):
+                data = f"{text}\n".encode()
+                if self._remote is not None:
+                    self._remote.replace(name, data, ABSENT if stored is None else stored.etag)
+                write_whole(self._directory / name, data)
 
     def live_version(self) -> str | None:
         """Return the live version, or None before there is one."""
-        try:
-            return (self._directory / _POINTER).read_text().strip() or None
-        except OSError:
-            return None
+        return next(iter(_words(self._place.read(_POINTER))), None)
+
+    def pull_live(self) -> bool:
+        """Bring the pointer of a working copy up to date; return whether it was changed.
+
+        The model comes first: whoever sees the pointer finds the model. While nothing changes,
+        this is one conditional request without a body.
+
+        Raises:
+            DataPlaceError: the object store does not answer.
+            NotFoundError: the model has just been deleted.
+        """
+        if self._remote is None or self._objects is None:
+            return False
+        with locked(self._directory):  # else who read the pointer earlier might write it later
+            stored = self._remote.read_if_changed(_POINTER, self._etag)
+            if stored is None:
+                return False
+            for version in _words(stored):
+                self._objects.pull(version)
+            write_whole(self._directory / _POINTER, stored.data)
+        self._etag = stored.etag
+        return True
 
     def load(self, version: str) -> ModelBundle:
         """Return a published bundle.
@@ -75,9 +150,19 @@ class ModelRegistry:
             NotFoundError: there is no such version.
             BundleError: it is damaged or of another schema.
         """
-        if version not in self._versions():
-            raise NotFoundError(f"there is no model version {version}")
-        return load_bundle(self._directory / version)
+        if self._objects is None:
+            if version not in self._versions():
+                raise NotFoundError(f"there is no model version {version}")
+            return load_bundle(self._directory / version)
+        try:
+            self._objects.pull(version)
+            try:
+                return load_bundle(self._directory / version)
+            except BundleError:  # perhaps only the copy is damaged
+                self._objects.pull(version, again=True)
+                return load_bundle(self._directory / version)
+        except DataPlaceError as error:
+            raise BundleError(f"cannot fetch the model {version}: {error}") from error
 
     def load_live(self) -> ModelBundle | None:
         """Return the live bundle, or None before there is one.
@@ -97,17 +182,23 @@ class ModelRegistry:
         manifests = []
         for version in self._versions():
             try:
-                manifest = read_manifest(self._directory / version)
-            except BundleError as error:
+                manifest = self._manifest(version)
+            except (BundleError, NotFoundError) as error:
                 manifest = {"version": version, "error": str(error)}
             manifests.append(manifest | {"live": version == live})
         newest_first = sorted(manifests, key=lambda m: str(m.get("created_at", "")), reverse=True)
         return tuple(newest_first)
 
+    def _manifest(self, version: str) -> dict[str, Any]:
+        copy = self._directory / version
+        if self._objects is None or copy.is_dir():
+            return read_manifest(copy)
+        return parse_manifest(self._objects.read_manifest(version), version)
+
     def earlier(self) -> tuple[str, ...]:
         """Return the versions that were live before the present one, the latest last."""
         there, live = self._versions(), self.live_version()
-        earlier = tuple(v for v in self._history() if v in there)
+        earlier = tuple(v for v in _words(self._place.read(_HISTORY)) if v in there)
         return earlier[: earlier.index(live)] if live in earlier else earlier
 
     def rollback(self) -> str:
@@ -119,11 +210,9 @@ class ModelRegistry:
         earlier = self.earlier()
         if not earlier:
             raise NotFoundError("no model was live before this one")
-        version = earlier[-1]
-        self.load(version)
-        self._replace(_HISTORY, "\n".join(earlier))
-        self._replace(_POINTER, version)
-        return version
+        self.load(earlier[-1])
+        self._point(earlier, self._place.read(_HISTORY), self._place.read(_POINTER))
+        return earlier[-1]
 
     def prune(self, keep: int, needed: Collection[str] = ()) -> tuple[str, ...]:
         """Delete all but the newest `keep` versions, those that are needed, and the last two live.
@@ -131,21 +220,28 @@ class ModelRegistry:
         Return what was deleted.
         """
         versions = [str(m["version"]) for m in self.list()]
-        kept = {*versions[:keep], *needed, *self._history()[-2:], self.live_version()}
+        history = _words(self._place.read(_HISTORY))
+        kept = {*versions[:keep], *needed, *history[-2:], self.live_version()}
         gone = tuple(v for v in versions if v not in kept)
         for version in gone:
+            if self._objects is not None:
+                self._objects.delete(version)
             shutil.rmtree(self._directory / version, ignore_errors=True)
         return gone
 
     def sweep(self) -> None:
         """Delete what trainers that died left half-written; call it while no other publishes."""
-        for path in self._directory.glob(f"{_ASIDE}*"):
+        if self._objects is not None:
+            self._objects.sweep({RUNS})
+        for path in self._directory.glob(f"{ASIDE}*"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif not _is_running(path.name.rpartition("-")[2]):  # a rollback may be at work now
                 path.unlink(missing_ok=True)
 
     def _versions(self) -> set[str]:
+        if self._objects is not None:
+            return self._objects.versions()
         if not self._directory.is_dir():
             return set()
         return {
@@ -154,20 +250,9 @@ class ModelRegistry:
             if path.is_dir() and not path.name.startswith(".") and path.name != RUNS
         }
 
-    def _history(self) -> tuple[str, ...]:
-        try:
-            return tuple((self._directory / _HISTORY).read_text().split())
-        except OSError:
-            return ()
 
-    def _replace(self, name: str, text: str) -> None:
-        aside = self._directory / f"{_ASIDE}{name}-{os.getpid()}"
-        with aside.open("w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self._directory / name)
-        _sync_directory(self._directory)
+def _words(stored: Stored | None) -> tuple[str, ...]:
+    return () if stored is None else tuple(stored.data.decode().split())
 
 
 def with_manifest(bundle: ModelBundle, **entries: Any) -> ModelBundle:
@@ -183,11 +268,3 @@ def _is_running(pid: str) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

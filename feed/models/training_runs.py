@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 
 from feed.domain import NotFoundError, format_time
+from feed.storage.data_place import LocalPlace
+from feed.storage.working_copy import remote_of
 
 RUNS = "runs"
 """Directory of the runs, beside the versions."""
@@ -23,6 +25,13 @@ LOG_BYTES = 100_000
 RUNNING, INTERRUPTED = "running", "interrupted"
 PUBLISHED, REFUSED, DRY, FAILED = "published", "refused", "dry run", "failed"
 _LEAST_S = 0.5
+_SILENT_S = 900.0
+"""A trainer on another machine that has reported nothing for so long has been interrupted."""
+_ELSEWHERE = ".elsewhere"
+"""Suffix of the file beside a run of another machine; `_SILENT` is in it if that is silent."""
+_SILENT = "silent"
+_UPLOAD_S = 2.0
+"""Least time between two uploads of a run that goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,8 @@ class RunRecorder:
         self.run, self._path, self._clock = run, directory / f"{run.id}.json", clock
         self._log = (directory / f"{run.id}.log").open("a", encoding="utf-8")
         fcntl.flock(self._log, fcntl.LOCK_EX)
-        self._written_at = float("-inf")
+        self._remote = remote_of(directory.parent)
+        self._written_at = self._uploaded_at = float("-inf")
         self._write()
 
     def progress(self, stage: str, share: float) -> None:
@@ -96,6 +106,11 @@ class RunRecorder:
         aside.write_bytes(orjson.dumps(asdict(self.run)))
         aside.replace(self._path)
         self._written_at = self._clock()
+        is_over = self.run.outcome != RUNNING
+        if self._remote is not None and (is_over or self._clock() - self._uploaded_at >= _UPLOAD_S):
+            for path in (self._path, self._path.with_suffix(".log")):
+                self._remote.overwrite(f"{RUNS}/{path.name}", path.read_bytes())
+            self._uploaded_at = self._clock()
 
 
 @contextmanager
@@ -132,19 +147,57 @@ def read_log(models_dir: Path, run_id: str) -> str:
     """
     if run_id not in {run.id for run in list_runs(models_dir)}:
         raise NotFoundError(f"there is no training run {run_id}")
-    data = (models_dir / RUNS / f"{run_id}.log").read_bytes()
-    return data[-LOG_BYTES:].decode("utf-8", "replace")
+    data = LocalPlace(models_dir).read_end(f"{RUNS}/{run_id}.log", LOG_BYTES)
+    return (data or b"").decode("utf-8", "replace")
+
+
+def pull_runs(models_dir: Path) -> None:
+    """Copy the runs of other machines from the object store, if there is one.
+
+    Raises:
+        DataPlaceError: it does not answer.
+    """
+    remote = remote_of(models_dir)
+    if remote is None:
+        return
+    (models_dir / RUNS).mkdir(parents=True, exist_ok=True)
+    for name, age in remote.ages(f"{RUNS}/").items():
+        path = models_dir / name
+        elsewhere = path.with_suffix(_ELSEWHERE)
+        is_own = path.exists() and not elsewhere.exists()
+        has_ended = _recorded(path.with_suffix(".json")).get("outcome", RUNNING) != RUNNING
+        stored = None if is_own or (has_ended and path.exists()) else remote.read(name)
+        if stored is not None:
+            elsewhere.write_text(_SILENT if age > _SILENT_S else "")
+            aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+            aside.write_bytes(stored.data)
+            aside.replace(path)
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def _read(path: Path) -> TrainingRun | None:
     try:
-        fields: dict[str, Any] = orjson.loads(path.read_bytes())
-        run = TrainingRun(**fields)
-    except (OSError, ValueError, TypeError):
+        run = TrainingRun(**_recorded(path))
+    except TypeError:
         return None
-    if run.outcome == RUNNING and not _is_held(path.with_suffix(".log")):
+    if run.outcome == RUNNING and not _is_at_work(path):
         return replace(run, outcome=INTERRUPTED, detail="its process ended before it was done")
     return run
+
+
+def _is_at_work(path: Path) -> bool:
+    """Return whether a trainer lives: here it holds a lock, elsewhere it has just reported."""
+    try:
+        return path.with_suffix(_ELSEWHERE).read_text() != _SILENT
+    except FileNotFoundError:
+        return _is_held(path.with_suffix(".log"))
 
 
 def _is_held(path: Path) -> bool:
@@ -162,7 +215,10 @@ def _forget_old(directory: Path) -> None:
     """Delete the oldest runs, and what a trainer that died left half-written."""
     for path in directory.glob("*.tmp"):
         path.unlink(missing_ok=True)
+    remote = remote_of(directory.parent)
     names = sorted({path.stem for path in directory.glob("*.json")})
     for name in names[:-KEPT]:
-        for suffix in (".json", ".log"):
+        for suffix in (".json", ".log", _ELSEWHERE):
             (directory / f"{name}{suffix}").unlink(missing_ok=True)
+            if remote is not None and suffix != _ELSEWHERE:
+                remote.delete(f"{RUNS}/{name}{suffix}")

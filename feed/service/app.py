@@ -52,6 +52,7 @@ from feed.service.drift import DriftDesk
 from feed.service.feed_service import FeedService
 from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
+from feed.service.object_follower import ObjectFollower
 from feed.service.operations import (
     DESCRIPTION,
     IdConverter,
@@ -74,6 +75,7 @@ from feed.service.status_report import StatusDesk
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
+from feed.storage.working_copy import prepare_data_dir
 
 RUNNING = 2
 WAITING = 16
@@ -109,7 +111,10 @@ def application() -> APIFlask:
     check_encoder(settings)
     check_ranking(settings)
     configure_logging(settings)
+    prepare_data_dir(settings)
     await_store(settings)
+    objects = ObjectFollower(settings)
+    objects.pull()
     app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))
     keeper: SnapshotKeeper = app.extensions["feed"].keeper
     keeper.catch_up()
@@ -118,6 +123,7 @@ def application() -> APIFlask:
     atexit.register(gc.unfreeze)
     gc.set_threshold(20_000, 20, 20)
     keeper.start()
+    objects.start()
     app.extensions["feed"].pulse.start()
     return app
 

@@ -130,7 +130,7 @@ class SnapshotKeeper:
             TwinFinder(read_tracking_parameters(settings.tracking_parameters)),
         )
         self._signals = SignalsFollower(store, ids)
-        self._model = ModelFollower(ModelRegistry(settings.data_dir / "models"))
+        self._model = ModelFollower(ModelRegistry(settings.data_dir / "models", follows=True))
         self._trending = TrendingState()
         self._trending_bytes: bytes | None = None
         self._trending_pool: ArticlePool | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,13 @@ import numpy.typing as npt
 
 from feed.arrays import Columns
 from feed.domain import ArchiveError
-from feed.storage.archive_files import day_name, reading, table_files
+from feed.storage.archive_files import (
+    day_name,
+    fetch_files,
+    reading,
+    refresh_files,
+    table_files,
+)
 from feed.storage.archive_identities import (
     LOGGED,
     as_logged,
@@ -42,6 +48,7 @@ CLOCK_SLACK_S = DAY_S
 """Files are by day of receipt. An event may come any time after it happened, and, by a clock that
 is ahead, a little before."""
 
+_TRIES = 5
 _TIMES = {EVENTS: "occurred_at", SERVED: "served_at"}
 """Tables of what readers did and were shown, and the column that says when."""
 
@@ -167,8 +174,9 @@ class Archive:
         connection = None
         try:
             with reading(self._dir) if self._dir.is_dir() else _nothing_to_lock():
+                files = self._files(from_at)
                 connection = open_duckdb(memory_mb=self._memory_mb, threads=self._threads)
-                self._create_views(connection, from_at, one_arm=one_arm)
+                self._create_views(connection, files, one_arm=one_arm)
                 yield connection
         except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
             raise ArchiveError(f"the archive in {self._dir} cannot be read: {error}") from error
@@ -177,14 +185,18 @@ class Archive:
                 connection.close()
 
     def _create_views(
-        self, connection: duckdb.DuckDBPyConnection, from_at: float, *, one_arm: bool
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: Mapping[str, Sequence[Path]],
+        *,
+        one_arm: bool,
     ) -> None:
         for table in (ARTICLES_TABLE, IDENTITIES_TABLE):
-            source = self._source(table, from_at)
+            source = _source(table, files)
             connection.execute(f"CREATE VIEW {table.name} AS {source}")
         are_merged = create_identities(connection)
         for name, time in _TIMES.items():
-            source = self._source(TABLES[name], from_at)
+            source = _source(TABLES[name], files)
             seen = one_reader(source) if are_merged else as_logged(source)
             kept = of_unit(seen, time, kept=True) if one_arm and are_merged else seen
             connection.execute(f"CREATE VIEW {name} AS {kept}")
@@ -214,14 +226,29 @@ class Archive:
                 )
             )
 
-    def _source(self, table: Table, from_at: float) -> str:
-        paths = table_files(self._dir, table.name)
-        if table.name in _TIMES:
+    def _files(self, from_at: float) -> dict[str, Sequence[Path]]:
+        """Return the files of a window by table, all present on this machine."""
+        for _ in range(_TRIES):
+            files = {name: self._listed(name, from_at) for name in TABLES}
+            try:
+                fetch_files(self._dir, [path for paths in files.values() for path in paths])
+            except FileNotFoundError:  # another machine has just merged some: list them again
+                refresh_files(self._dir)
+            else:
+                return files
+        raise ArchiveError(f"the files of {self._dir} were replaced again and again: try again")
+
+    def _listed(self, name: str, from_at: float) -> Sequence[Path]:
+        paths = table_files(self._dir, name)
+        if name in _TIMES:
             first = day_of(from_at - CLOCK_SLACK_S) if from_at > CLOCK_SLACK_S else ""
             paths = [path for path in paths if first <= day_name(path)]
-        if not paths:
-            return table.empty_select()
-        return table.select_files(paths)
+        return paths
+
+
+def _source(table: Table, files: Mapping[str, Sequence[Path]]) -> str:
+    paths = files[table.name]
+    return table.select_files(paths) if paths else table.empty_select()
 
 
 def _select(table: Table, columns: Sequence[str], *others: str) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 import orjson
 
 from feed.domain import ArchiveError
-from feed.storage.archive_files import table_files
-from feed.storage.archive_ledger import write_durably
+from feed.storage.archive_files import fetch_files, table_files
 from feed.storage.archive_schema import SERVED, open_duckdb, quoted
+from feed.storage.data_place import ABSENT, Stored
+from feed.storage.working_copy import place_of
 
 Erased = Mapping[str, Mapping[str, Mapping[str, int]]]
 """Readers by experiment, day of the first served feed that carried it (ISO date), and variant."""
@@ -20,7 +21,7 @@ _FILE = "erased.json"
 
 def count_exposed(archive_dir: Path, user_ids: Collection[str]) -> Erased:
     """Count readers who are about to be erased, by what their served feeds say."""
-    paths = table_files(archive_dir, SERVED)
+    paths = fetch_files(archive_dir, table_files(archive_dir, SERVED))
     if not paths or not user_ids:
         return {}
     with open_duckdb() as connection:
@@ -50,17 +51,15 @@ def add_erased(archive_dir: Path, found: Erased) -> None:
     """
     if not found:
         return
-    counts = {
-        n: {d: dict(v) for d, v in days.items()} for n, days in read_erased(archive_dir).items()
-    }
+    place = place_of(archive_dir)
+    stored = place.read(_FILE)
+    counts = _parse(archive_dir, stored)
     for name, days in found.items():
         for day, variants in days.items():
             kept = counts.setdefault(name, {}).setdefault(day, {})
             for variant, count in variants.items():
                 kept[variant] = kept.get(variant, 0) + count
-    draft = archive_dir / f".{_FILE}"
-    write_durably(draft, orjson.dumps(counts))
-    draft.replace(archive_dir / _FILE)
+    place.replace(_FILE, orjson.dumps(counts), ABSENT if stored is None else stored.etag)
 
 
 def read_erased(archive_dir: Path) -> Erased:
@@ -69,9 +68,12 @@ def read_erased(archive_dir: Path) -> Erased:
     Raises:
         ArchiveError: the file is damaged.
     """
-    path = archive_dir / _FILE
+    return _parse(archive_dir, place_of(archive_dir).read(_FILE))
+
+
+def _parse(archive_dir: Path, stored: Stored | None) -> dict[str, dict[str, dict[str, int]]]:
     try:
-        found: Erased = orjson.loads(path.read_bytes()) if path.exists() else {}
+        found: dict[str, dict[str, dict[str, int]]] = orjson.loads(stored.data) if stored else {}
     except orjson.JSONDecodeError as error:
-        raise ArchiveError(f"{path} is damaged: {error}") from error
+        raise ArchiveError(f"{archive_dir / _FILE} is damaged: {error}") from error
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from feed.storage.archive_files import table_files
+from feed.storage.archive_files import fetch_files, table_files
 from feed.storage.archive_schema import IDENTITIES, IDENTITIES_TABLE, open_duckdb, quoted
 
 LOGGED = "logged_user_id"
@@ -119,7 +119,7 @@ def of_unit(source: str, time: str, *, kept: bool) -> str:
 def with_merged_ids(archive_dir: Path, user_ids: Collection[str]) -> set[str]:
     """Return readers and every id that identity records say was merged into one of them."""
     found = set(user_ids)
-    paths = table_files(archive_dir, IDENTITIES)
+    paths = fetch_files(archive_dir, table_files(archive_dir, IDENTITIES))
     if not paths:
         return found
     with open_duckdb() as connection:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from feed.domain import ArchiveError, ConflictError
+from feed.storage.data_place import sync_directory, write_durably
 
 START = "0-0"
 ENTRIES_KEPT = 200
@@ -125,26 +126,3 @@ def _read_entry(path: Path) -> Commit:
         return Commit.from_bytes(path.read_bytes())
     except (orjson.JSONDecodeError, KeyError) as error:
         raise ArchiveError(f"the ledger entry {path} is damaged: {error}") from error
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file and wait until it is on disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file that another process wrote is on disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Wait until a directory's names are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

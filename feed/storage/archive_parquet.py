@@ -9,12 +9,11 @@ from pathlib import Path
 import duckdb
 import structlog
 
-from feed.storage.archive_ledger import sync_directory, sync_file, write_durably
+from feed.storage.archive_files import REJECTED
 from feed.storage.archive_schema import TABLES
+from feed.storage.data_place import sync_directory, sync_file, write_durably
 
 log = structlog.get_logger(__name__)
-
-REJECTED = "rejected"
 
 
 def write_lines(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -15,13 +16,15 @@ from feed.storage.archive_erasures import add_erased, count_exposed
 from feed.storage.archive_files import (
     DAMAGED,
     day_name,
+    fetch_files,
     finish_swap,
+    rejected_files,
+    sized_files,
     swap_files,
     table_files,
 )
 from feed.storage.archive_identities import with_merged_ids
-from feed.storage.archive_ledger import write_durably
-from feed.storage.archive_parquet import REJECTED, write_file
+from feed.storage.archive_parquet import write_file
 from feed.storage.archive_schema import (
     ARTICLES,
     ARTICLES_TABLE,
@@ -32,6 +35,7 @@ from feed.storage.archive_schema import (
     TABLES,
     open_duckdb,
 )
+from feed.storage.data_place import write_durably
 
 COMPACT_FROM = 24
 """Small files of one table and day from which on some of them are merged."""
@@ -55,24 +59,24 @@ def compact(archive_dir: Path, today: str, gather: int = COMPACT_FROM) -> int:
     waits long; call it again until it returns 0.
     """
     for table in TABLES:
-        for day, files in groupby(table_files(archive_dir, table), day_name):
-            small = [path for path in files if path.stat().st_size < SMALL_BYTES]
+        for day, files in groupby(sized_files(archive_dir, table), lambda one: day_name(one[0])):
+            small = [(path, size) for path, size in files if size < SMALL_BYTES]
             if len(small) >= (2 if day < today else gather):
-                merged = small if day < today else _newest_alike(small, gather // 2)
+                alike = small if day < today else _newest_alike(small, gather // 2)
+                merged = fetch_files(archive_dir, [path for path, _ in alike])
                 _rewrite(archive_dir, table, f"({TABLES[table].select_files(merged)})", merged)
                 return len(merged)
     return 0
 
 
-def _newest_alike(paths: Sequence[Path], least: int) -> Sequence[Path]:
+def _newest_alike(files: Sequence[tuple[Path, int]], least: int) -> Sequence[tuple[Path, int]]:
     """Return the newest files, from `least` on only while they are not much larger than these."""
     count = total = 0
-    for path in reversed(paths):
-        size = path.stat().st_size
+    for _, size in reversed(files):
         if count >= least and size > GROWTH * total:
             break
         count, total = count + 1, total + size
-    return paths[len(paths) - count :]
+    return files[len(files) - count :]
 
 
 def expire(archive_dir: Path, before: str) -> list[str]:
@@ -86,10 +90,12 @@ def expire(archive_dir: Path, before: str) -> list[str]:
     for table in (EVENTS, SERVED, IDENTITIES):
         kept_days = IDENTITY_DAYS if table == IDENTITIES else 0
         first_kept = (last - timedelta(kept_days)).isoformat()
-        for folder in sorted((archive_dir / table).glob("day=*")):
+        files = table_files(archive_dir, table)
+        folders = {path.parent for path in files} | set((archive_dir / table).glob("day=*"))
+        for folder in sorted(folders):
             if folder.name.removeprefix("day=") < first_kept:
-                swap_files(archive_dir, {}, sorted(folder.glob("*.parquet")))
-                shutil.rmtree(folder)
+                swap_files(archive_dir, {}, [path for path in files if path.parent == folder])
+                shutil.rmtree(folder, ignore_errors=True)
                 deleted.append(f"{table}/{folder.name}")
     return deleted
 
@@ -101,6 +107,7 @@ def expire_articles(archive_dir: Path, before: str) -> int:
     then, so that a log from that day on still finds every article it speaks of.
     """
     paths = [path for path in table_files(archive_dir, ARTICLES) if day_name(path) < before]
+    fetch_files(archive_dir, paths)
     if not paths:
         return 0
     with open_duckdb() as connection:
@@ -136,10 +143,12 @@ def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     """
     if not user_ids:
         return 0
+    finish_swap(archive_dir)
     user_ids = with_merged_ids(archive_dir, user_ids)
     counts = count_exposed(archive_dir, user_ids)
     shutil.rmtree(archive_dir / DAMAGED, ignore_errors=True)
-    rewritten = sum(_erase_lines(path, user_ids) for path in (archive_dir / REJECTED).glob("*"))
+    rejected = fetch_files(archive_dir, rejected_files(archive_dir))
+    rewritten = sum(_erase_lines(archive_dir, path, user_ids) for path in rejected)
     names = ", ".join(_sql_text(user_id) for user_id in sorted(user_ids))
     for table, columns in READER_COLUMNS.items():
         for path in _files_with(archive_dir, table, list(user_ids)):
@@ -151,15 +160,14 @@ def erase_users(archive_dir: Path, user_ids: Collection[str]) -> int:
     return rewritten
 
 
-def _erase_lines(path: Path, user_ids: Set[str]) -> bool:
+def _erase_lines(archive_dir: Path, path: Path, user_ids: Set[str]) -> bool:
     lines = path.read_bytes().split(b"\n")
     kept = [line for line in lines if user_ids.isdisjoint(_readers_in(orjson.loads(line)))]
     if len(kept) < len(lines):
-        draft = path.with_name(f".{path.name}")
-        write_durably(draft, b"\n".join(kept))
-        draft.replace(path)
-        if not kept:
-            path.unlink()
+        with _scratch(archive_dir) as scratch:
+            draft = scratch / path.name
+            write_durably(draft, b"\n".join(kept))
+            swap_files(archive_dir, {draft: path} if kept else {}, [path])
     return len(kept) < len(lines)
 
 
@@ -168,7 +176,7 @@ def _readers_in(line: Mapping[str, Any]) -> list[Any]:
 
 
 def _files_with(archive_dir: Path, table: str, user_ids: list[str]) -> list[Path]:
-    paths = table_files(archive_dir, table)
+    paths = fetch_files(archive_dir, table_files(archive_dir, table))
     if not paths:
         return []
     named = " OR ".join(f"list_contains($users, {column})" for column in READER_COLUMNS[table])
@@ -186,16 +194,24 @@ def _rewrite(archive_dir: Path, table: str, source: str, paths: Sequence[Path]) 
 
     The new file is named for the commits in it; without rows there is none.
     """
+    fields = ", ".join(column.name for column in TABLES[table].columns)
+    stem = f"{paths[0].stem.split('-')[0]}-{paths[-1].stem.split('-')[-1]}"
+    target = paths[0].with_name(f"{stem}.parquet")
+    with _scratch(archive_dir) as scratch:
+        draft = scratch / "rewritten.parquet"
+        with open_duckdb() as connection:
+            rows = write_file(connection, draft, f"SELECT {fields} FROM {source}")
+        swap_files(archive_dir, {draft: target} if rows else {}, paths)
+
+
+@contextmanager
+def _scratch(archive_dir: Path) -> Iterator[Path]:
+    """Give an empty directory on the disk of the archive, after what a crash interrupted."""
     finish_swap(archive_dir)
     scratch = archive_dir / _SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    fields = ", ".join(column.name for column in TABLES[table].columns)
-    stem = f"{paths[0].stem.split('-')[0]}-{paths[-1].stem.split('-')[-1]}"
-    draft, target = scratch / "rewritten.parquet", paths[0].with_name(f"{stem}.parquet")
-    with open_duckdb() as connection:
-        rows = write_file(connection, draft, f"SELECT {fields} FROM {source}")
-    swap_files(archive_dir, {draft: target} if rows else {}, paths)
+    yield scratch
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -19,7 +19,6 @@ from feed.storage.archive_ledger import (
     Commit,
     Ledger,
     NumberTakenError,
-    sync_directory,
 )
 from feed.storage.archive_parquet import write_lines
 from feed.storage.archive_schema import (
@@ -28,6 +27,7 @@ from feed.storage.archive_schema import (
     open_duckdb,
     record_lines,
 )
+from feed.storage.data_place import sync_directory
 from feed.storage.records import CatalogueChange, StreamRecord
 
 log = structlog.get_logger(__name__)
@@ -91,7 +91,7 @@ class ArchiveWriter:
         Raises:
             ArchiveError: the ledger cannot be read.
         """
-        with _archive_errors("read the archive"):
+        with archive_errors("read the archive"):
             last = self._ledger.last()
             self._last = last if last.number > self._last.number else self._last
 
@@ -107,7 +107,7 @@ class ArchiveWriter:
         Raises:
             ArchiveError: the directory cannot be read or written.
         """
-        with _archive_errors("recover the archive"):
+        with archive_errors("recover the archive"):
             finish_swap(self._dir)
             with settled(self._dir):
                 entries = {entry.number: entry for entry in self._ledger.entries()}
@@ -131,7 +131,7 @@ class ArchiveWriter:
             ArchiveError: nothing was added (disk full, directory not writable ...).
             ConflictError: another writer is at work; this one must stop.
         """
-        with _archive_errors("write to the archive"):
+        with archive_errors("write to the archive"):
             if self._unsettled is not None:
                 self._settle(*self._unsettled)
             while True:
@@ -145,7 +145,7 @@ class ArchiveWriter:
         number = self._last.number + 1
         staged = self._dir / "staging" / f"{number:012d}-{self._owner}"
         try:
-            entry = self._entry(number, batch, self._stage(staged, batch, number))
+            entry = self._entry(self._last, batch, self._stage(staged, batch, number))
             with settled(self._dir):
                 if not all((staged / name).exists() for name in entry.files):
                     raise ConflictError("this writer was taken for dead")
@@ -188,18 +188,19 @@ class ArchiveWriter:
         self._duckdb = connection  # after an error a new one: a fatal one leaves it useless
         return files
 
-    def _entry(self, number: int, batch: Batch, files: dict[str, int]) -> Commit:
+    def _entry(self, last: Commit, batch: Batch, files: dict[str, int]) -> Commit:
+        """Return the commit of a batch after the last one."""
         ranges = {
-            partition: (self.positions.get(partition, START), records[-1].stream_id)
+            partition: (last.positions.get(partition, START), records[-1].stream_id)
             for partition, records in batch.records.items()
             if records
         }
-        reached = {partition: last for partition, (_, last) in ranges.items()}
+        reached = {partition: end for partition, (_, end) in ranges.items()}
         return Commit(
-            number=number,
+            number=last.number + 1,
             owner=self._owner,
-            positions={**self.positions, **reached},
-            catalogue=batch.catalogue or self._last.catalogue,
+            positions={**last.positions, **reached},
+            catalogue=batch.catalogue or last.catalogue,
             ranges=ranges,
             files=files,
         )
@@ -250,7 +251,8 @@ def _without_catalogue(entry: Commit) -> Commit:
 
 
 @contextmanager
-def _archive_errors(what: str) -> Iterator[None]:
+def archive_errors(what: str) -> Iterator[None]:
+    """Turn errors of DuckDB and of the disk into one of the archive that says what failed."""
     try:
         yield
     except (duckdb.Error, OSError) as error:

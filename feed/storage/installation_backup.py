@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -15,23 +17,38 @@ import orjson
 from feed.config import Settings
 from feed.domain import ArchiveError, ConflictError
 from feed.storage.archive_erasures import add_erased, read_erased
-from feed.storage.archive_files import reading, settled, table_files
+from feed.storage.archive_files import (
+    archive_objects,
+    fetch_files,
+    reading,
+    settled,
+    table_files,
+)
 from feed.storage.archive_ledger import (
     START,
     Commit,
     Ledger,
-    sync_directory,
-    write_durably,
 )
+from feed.storage.archive_objects import ArchiveObjects, changes_until, live_after
+from feed.storage.data_place import sync_directory, write_durably
 from feed.storage.key_names import Keys
 from feed.storage.link import Link
+from feed.storage.object_copies import (
+    BACKUP_MANIFEST,
+    download_backup,
+    download_part,
+    upload_archive,
+    upload_backup,
+    upload_part,
+)
 from feed.storage.store_dump import StoreDump, load_store
+from feed.storage.working_copy import check_data_url, object_place, remote_of
 
 FORMAT = 1
 _STORE_FILE = "store.dump.gz"
-_MANIFEST = "backup.json"
 _FILES = "files"
 _LEFT_OUT = {"store", "archive", "run"}
+_TRIES = 3
 """Parts of the data directory that are not copied as they are."""
 
 LINK_TIMEOUT_S = 30.0
@@ -73,10 +90,19 @@ def backup(settings: Settings, target: Path) -> BackupReport:
         (draft / _FILES).mkdir(parents=True)
         keys = Keys(settings.namespace, settings.partitions)
         archive = settings.data_dir / "archive"
-        with StoreDump(link, keys, settings.namespace, draft / _STORE_FILE) as dump:
-            with reading(archive):  # nothing is swapped, merged or deleted meanwhile
-                copy_archive(archive, draft / _FILES / "archive", dump.write_streams())
-            dump.write_values()
+        _fetch_all(archive)
+        for attempt in range(_TRIES):
+            with StoreDump(link, keys, settings.namespace, draft / _STORE_FILE) as dump:
+                try:
+                    with reading(archive):  # nothing is swapped, merged or deleted meanwhile
+                        copy_archive(archive, draft / _FILES / "archive", dump.write_streams())
+                except FileNotFoundError:  # another machine has just merged files of the store
+                    if attempt == _TRIES - 1:
+                        raise
+                    shutil.rmtree(draft / _FILES / "archive", ignore_errors=True)
+                    continue
+                dump.write_values()
+                break
         _copy_rest(settings.data_dir, draft / _FILES)
         copied = [path for path in draft.rglob("*") if path.is_file()]
         report = BackupReport(dump.count, len(copied), sum(path.stat().st_size for path in copied))
@@ -107,14 +133,14 @@ def restore(settings: Settings, source: Path) -> BackupReport:
     if manifest["namespace"] != settings.namespace:
         raise ConflictError(f"the backup is of the namespace {manifest['namespace']}")
     for path in (source / _FILES).iterdir():
-        if (settings.data_dir / path.name).exists():
-            raise ConflictError(f"{settings.data_dir / path.name} already exists")
+        _check_free(settings.data_dir / path.name)
     link = _open_link(settings)
     try:
         keys = Keys(settings.namespace, settings.partitions)
         records = load_store(link, keys, source / _STORE_FILE)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source / _FILES, settings.data_dir, dirs_exist_ok=True)
+        for path in (source / _FILES).iterdir():
+            _restore_part(path, settings.data_dir / path.name)
     except OSError as error:
         raise ArchiveError(f"cannot restore the backup: {error}") from error
     finally:
@@ -122,26 +148,100 @@ def restore(settings: Settings, source: Path) -> BackupReport:
     return BackupReport(records, manifest["files"], manifest["size_bytes"])
 
 
+def backup_to_url(settings: Settings, url: str) -> BackupReport:
+    """Copy a running installation to an empty place of an object store.
+
+    The copy is first made on this machine's disk. It counts when its last object is there.
+
+    Raises:
+        InvalidInputError: the URL cannot be used.
+        ConflictError, ArchiveError, StoreUnavailableError: as `backup`.
+    """
+    place = object_place(check_data_url(url, "TARGET"), "TARGET")
+    place.probe()
+    if place.list():
+        raise ConflictError(f"{url} already exists")
+    with tempfile.TemporaryDirectory(prefix="feed-backup-") as folder:
+        report = backup(settings, Path(folder) / "backup")
+        upload_backup(Path(folder) / "backup", place)
+    return report
+
+
+def restore_from_url(settings: Settings, url: str) -> BackupReport:
+    """Restore a backup from an object store; as `restore`."""
+    place = object_place(check_data_url(url, "SOURCE"), "SOURCE")
+    place.probe()
+    with tempfile.TemporaryDirectory(prefix="feed-restore-") as folder:
+        download_backup(place, Path(folder))
+        return restore(settings, Path(folder))
+
+
 def copy_archive(archive: Path, target: Path, ends: Mapping[int, str]) -> None:
     """Copy the archive as it was when the streams ended at `ends`; ledger and files agree."""
+    objects = archive_objects(archive)
+    files, last = _local_files(archive, ends) if objects is None else _objects_at(objects, ends)
+    erased = read_erased(archive)
+    for path in fetch_files(archive, [archive / name for name in files]):
+        copy = target / path.relative_to(archive)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy)
+    if last is not None:
+        Ledger(target).add(last)
+    if erased:
+        target.mkdir(parents=True, exist_ok=True)
+        add_erased(target, erased)
+
+
+def _local_files(archive: Path, ends: Mapping[int, str]) -> tuple[list[str], Commit | None]:
+    """Return the files of commits within the ends of the streams, and the last such commit."""
     with settled(archive):  # nothing is half committed at this moment
         entries = Ledger(archive).entries()
-        files = table_files(archive)
-        erased = read_erased(archive)
+        files = [path.relative_to(archive).as_posix() for path in table_files(archive)]
     kept = list(takewhile(lambda entry: _is_within(entry, ends), entries))
     if not kept and entries and entries[0].number > 1:
         kept = entries  # the ledger does not go back so far: better too much than too little
     later = {name for entry in entries[len(kept) :] for name in entry.files}
-    for path in files:
-        name = path.relative_to(archive)
-        if name.as_posix() not in later:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target / name)
-    for entry in kept[-1:]:
-        Ledger(target).add(entry)
-    if erased:
-        target.mkdir(parents=True, exist_ok=True)
-        add_erased(target, erased)
+    return [name for name in files if name not in later], kept[-1] if kept else None
+
+
+def _objects_at(
+    objects: ArchiveObjects, ends: Mapping[int, str]
+) -> tuple[list[str], Commit | None]:
+    """Return what `_local_files` returns, of an archive in an object store."""
+    objects.refresh()
+    log = objects.changes()
+    kept = changes_until(log, lambda commit: _is_within(commit, ends))
+    if not kept and log and log[0].number > 1:
+        kept = log
+    return list(live_after(kept)), kept[-1].commit if kept else None
+
+
+def _fetch_all(archive: Path) -> None:
+    """Make what an archive in an object store holds present, before the streams are copied."""
+    objects = archive_objects(archive)
+    if objects is not None:
+        with suppress(FileNotFoundError), reading(archive):
+            fetch_files(archive, table_files(archive))
+
+
+def _check_free(path: Path) -> None:
+    remote = remote_of(path)
+    if remote is None and path.exists():
+        raise ConflictError(f"{path} already exists")
+    if remote is not None and remote.list():
+        raise ConflictError(f"{remote.url} already exists")
+
+
+def _restore_part(saved: Path, path: Path) -> None:
+    remote = remote_of(path)
+    if remote is not None and path.name == "archive":
+        upload_archive(saved, path)
+    elif remote is not None:
+        upload_part(saved, remote)
+    elif saved.is_dir():
+        shutil.copytree(saved, path)
+    else:
+        shutil.copy2(saved, path)
 
 
 def _is_within(entry: Commit, ends: Mapping[int, str]) -> bool:
@@ -164,7 +264,10 @@ def _copy_rest(data_dir: Path, target: Path) -> None:
     for path in sorted(data_dir.iterdir()) if data_dir.is_dir() else ():
         if path.name in _LEFT_OUT or path.name.startswith("."):
             continue
-        if path.is_dir():
+        remote = remote_of(path)
+        if remote is not None:
+            download_part(remote, target / path.name)
+        elif path.is_dir():
             shutil.copytree(path, target / path.name, ignore=_HALF_WRITTEN)
         else:
             shutil.copy2(path, target / path.name)
@@ -180,12 +283,12 @@ def _write_manifest(draft: Path, settings: Settings, report: BackupReport) -> No
         "files": report.files,
         "size_bytes": report.size_bytes,
     }
-    write_durably(draft / _MANIFEST, orjson.dumps(manifest))
+    write_durably(draft / BACKUP_MANIFEST, orjson.dumps(manifest))
 
 
 def _read_manifest(source: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = orjson.loads((source / _MANIFEST).read_bytes())
+        manifest: dict[str, Any] = orjson.loads((source / BACKUP_MANIFEST).read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
         raise ArchiveError(f"{source} is not a backup: {error}") from error
     if manifest["format"] != FORMAT:

@@ -11,9 +11,10 @@ from feed.config import DAY_S, Settings
 from feed.domain import ArchiveError, ConflictError
 from feed.storage.archive_files import upkeep
 from feed.storage.archive_ledger import START
+from feed.storage.archive_object_writer import open_writer
 from feed.storage.archive_schema import day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
-from feed.storage.archive_writer import ArchiveWriter, Batch
+from feed.storage.archive_writer import Batch
 from feed.storage.records import CatalogueChange, RecordType, StreamRecord
 from feed.storage.redis_store import RedisStore
 from feed.worker.worker_metrics import ARCHIVE_FAILURES, ARCHIVED, WAITING
@@ -44,7 +45,7 @@ class ArchiveFeeder:
         self._store = store
         self._settings = settings
         self._dir = settings.data_dir / "archive"
-        self._writer = ArchiveWriter(self._dir, owner)
+        self._writer = open_writer(self._dir, owner)
         self._partitions: Sequence[int] = range(store.partitions)
         self._leads = True
         self._started = False

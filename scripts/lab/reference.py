@@ -48,6 +48,12 @@ For the data scientist. This page lists the tables of the archive and their colu
 query it. The worker writes these tables as Parquet files under `archive/` in the data directory,
 with one folder for each UTC day. DuckDB, pandas and Spark can read them directly. Times are
 timestamps with a time zone, in UTC.
+
+With an object store in `FEED_DATA_URL`, the same files are objects below `archive/`. Which of them
+are live is in `archive/log/`: an object for each change, in the order of their names, with the
+files it `added` and `removed`; one in 64 names all `live` files. `spark.read.parquet` takes this
+list. A file that no change names was not committed, and one that a change removed may hold readers
+who were erased.
 """
 
 EXPORT_HEAD = """## The export of an experiment's readers

@@ -12,9 +12,8 @@ import duckdb
 
 from feed.storage.archive import Archive
 from feed.storage.archive_erasures import Erased, read_erased
+from feed.storage.archive_files import commits, table_files
 from feed.storage.archive_files import day_name as day_of_file
-from feed.storage.archive_files import table_files
-from feed.storage.archive_ledger import Ledger
 
 TABLES = ("served", "events")
 """Tables that every day of an experiment should have."""
@@ -98,7 +97,7 @@ def open_log(
             table: frozenset(day_of_file(path) for path in table_files(folder, table))
             for table in TABLES
         }
-        entries = Ledger(folder).entries()
+        entries = commits(folder)
         ranges = _numbered_files(folder)
         yield Log(
             connection,

@@ -36,6 +36,7 @@ from feed.experiments.report.front import (
     trust_section,
 )
 from feed.experiments.report.overview import overview_section
+from feed.storage.working_copy import remote_of
 
 
 def experiment_document(report: Report) -> Document:
@@ -91,6 +92,10 @@ def write_report(report: Report, folder: Path) -> ReportFiles:
     document = experiment_document(report)
     _replace(files.markdown, render_markdown(document).encode())
     _replace(files.html, render_html(document).encode())
+    remote = remote_of(folder)
+    if remote is not None:
+        for path in (files.markdown, files.html, files.json):
+            remote.overwrite(path.name, path.read_bytes())
     return files
 
 
