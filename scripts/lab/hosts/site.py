@@ -15,12 +15,15 @@ from pathlib import Path
 from feed.client import ApiError, FeedClient
 from feed.config import Settings
 from feed.storage.redis_store import RedisStore
+from feed.storage.working_copy import prepare_data_dir
 from lab.faults.installation import wait_until
+from lab.faults.object_server import ObjectServer
 from lab.hosts.network import Host, Network
 from lab.hosts.stores import StoreNodes
 
 KEY = "several-hosts-trial"
 PORT = 8000
+OBJECTS_PORT = 9000
 WEBS = ("web1", "web2")
 WORKERS = ("worker1", "worker2")
 STORES = ("store1", "store2", "store3")
@@ -35,15 +38,18 @@ class Site:
     network: Network
     environment: Mapping[str, str] = field(default_factory=dict)
     store: StoreNodes = field(init=False)
+    objects: ObjectServer = field(init=False)
+    data_url: str = ""
 
     def start(self) -> None:
         """Start every host and return when readers can be served by both web hosts."""
         self.directory.mkdir(parents=True, exist_ok=True)
         stores = [self.network.add(name) for name in STORES]
         self.store = StoreNodes(self.directory, stores)
-        for name in ("balancer", *WEBS, *WORKERS, "trainer"):
+        for name in ("balancer", *WEBS, *WORKERS, "trainer", "objects"):
             self.network.add(name)
         self.store.start()
+        self._start_objects()
         for name in WORKERS:
             self.start_worker(name)
         for name in WEBS:
@@ -113,7 +119,7 @@ class Site:
     def settings(self) -> Settings:
         """Return the settings with which this process reaches the site's store."""
         return replace(
-            Settings(), data_dir=self.data_dir("worker1"), redis_url=self.store.url,
+            Settings(), data_dir=self.data_dir("readers"), redis_url=self.store.url,
             redis_cluster=True, store_timeout_ms=5000,
         )  # fmt: skip
 
@@ -122,9 +128,8 @@ class Site:
         return RedisStore(self.settings())
 
     def data_dir(self, name: str) -> Path:
-        """Return a host's data directory."""
-        del name
-        return self.directory / "data"
+        """Return a host's data directory; that of `readers` is this process's own."""
+        return self.directory / f"{name}-data"
 
     def log(self, name: str) -> Path:
         """Return where a host's programs write."""
@@ -135,7 +140,7 @@ class Site:
         environment = {
             **kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
             "FEED_ENCODER": "none", "FEED_ARCHIVE_SECONDS": "1",
-            "FEED_DATA_DIR": str(self.data_dir(name)),
+            "FEED_DATA_DIR": str(self.data_dir(name)), "FEED_DATA_URL": self.data_url,
             "FEED_REDIS_URL": self.store.url, "FEED_REDIS_CLUSTER": "true",
             "FEED_API_KEYS": f"write:{hashlib.sha256(KEY.encode()).hexdigest()}",
             "FEED_TRUSTED_PROXIES": self.host("balancer").address,
@@ -144,20 +149,27 @@ class Site:
         command = [sys.executable, "-m", "feed", *arguments]
         return self.host(name).run(command, self.log(name), environment)
 
+    def _start_objects(self) -> None:
+        """Start the object store, and let this process read it as a host of its own."""
+        host = self.host("objects")
+        self.objects = ObjectServer(OBJECTS_PORT, host.address)
+        command = [sys.executable, "-m", "moto.server", "-H", host.address, "-p", str(OBJECTS_PORT)]
+        host.run(command, self.log("objects"))
+        wait_until(self.objects.answers, "the object store to answer")
+        self.data_url = self.objects.new_url()
+        os.environ.update(self.objects.environment(OBJECTS_PORT, host.address))
+        settings = replace(self.settings(), data_url=self.data_url)
+        prepare_data_dir(settings)
+
     def _start_balancer(self) -> None:
         extra = self.directory / "balancer.cfg"
         socket_path = self.directory / "balancer.sock"
         extra.write_text(f"global\n  stats socket {socket_path} mode 600 level admin\n")
         environment = {
-            **os.environ, "FEED_DEPLOY": str(DEPLOY),
-            "FEED_BIND": f"{self.host('balancer').address}:{PORT}",
-            **{f"FEED_{n.upper()}": f"{self.host(n).address}:{PORT}" for n in WEBS},
+            **os.environ, "BALANCER_FILES": str(DEPLOY),
+            "BALANCER_BIND": f"{self.host('balancer').address}:{PORT}",
+            **{f"BALANCER_{n.upper()}": f"{self.host(n).address}:{PORT}" for n in WEBS},
         }  # fmt: skip
         command = ["haproxy", "-db", "-f", str(DEPLOY / "haproxy.cfg"), "-f", str(extra)]
         self.host("balancer").run(command, self.log("balancer"), environment)
         wait_until(socket_path.exists, "the balancer to start")
-
-
-def wait_for_models(site: Site, version: str) -> float:
-    """Return the seconds until every web host serves a model."""
-    return wait_until(lambda: set(site.models().values()) == {version}, f"model {version}")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from feed.domain import Rung
+from feed.models.registry import ModelRegistry
 from feed.storage.archive import Archive
 from feed.storage.key_names import Keys
-from feed.worker.loop import LEASE
 from lab.faults.installation import wait_until
 from lab.faults.load import ask_feed, sample_articles, send_articles
 from lab.faults.outcome import Outcome
@@ -22,8 +22,8 @@ from lab.hosts.readers import READERS, Traffic
 from lab.hosts.site import KEY, WORKERS, Site
 
 ARTICLES = 60
-STAY_S = 6.0
-"""How long a fault lasts beyond what the site needs to get over it."""
+CALM_S, STAY_S = 2.0, 6.0
+"""Before and after a fault, and how long it lasts beyond what the site needs to get over it."""
 DELAY_MS, LOSS = 50.0, 0.05
 
 
@@ -45,16 +45,19 @@ class Trial:
     def run(self, name: str, tried: str, act: Callable[[Trial, Outcome], None]) -> Outcome:
         """Do something to the site while readers read; count what was lost or doubled."""
         outcome = Outcome(name, tried, times=1)
-        with Traffic(self.site.url, KEY, name, self.article_ids) as traffic:
-            time.sleep(2.0)
-            act(self, outcome)
-            time.sleep(2.0)
-        traffic.judge(outcome)
         before = len(self.acknowledged)
+        with Traffic(self.site.url, KEY, name, self.article_ids) as traffic:
+            time.sleep(CALM_S)
+            try:
+                act(self, outcome)
+            except TimeoutError as error:
+                outcome.failures.append(str(error))
+            time.sleep(CALM_S)
+        traffic.judge(outcome)
         self.acknowledged |= traffic.events.acknowledged | traffic.clicks.acknowledged
         self.given_up |= traffic.events.given_up | traffic.clicks.given_up
         with closing(self.site.open_store()) as store:
-            archive = Archive(self.site.data_dir("worker1") / "archive")
+            archive = Archive(self.site.data_dir("readers") / "archive")
             outcome.take(reckon(store, archive, self.acknowledged, self.given_up))
         outcome.acknowledged -= before
         return outcome
@@ -122,23 +125,44 @@ def cut_store(trial: Trial, outcome: Outcome) -> None:
 
 
 def kill_worker(trial: Trial, outcome: Outcome) -> None:
-    """Kill the leading worker's host; another takes over."""
+    """Kill a worker's host; the other one takes over its partitions."""
     site = trial.site
-    leader = _leading_worker(site)
-    site.host(leader).kill()
-    outcome.remarks.append(f"another worker led after {_new_leader(site):.1f} s")
-    site.start_worker(leader)
+    run = _run_of(site, "worker1")
+    site.host("worker1").kill()
+    _note_taken_over(site, run, outcome)
+    site.start_worker("worker1")
 
 
 def cut_worker(trial: Trial, outcome: Outcome) -> None:
-    """Take the leading worker's cable out; when it is back, it must not act on what it knew."""
+    """Take a worker's cable out; when it is back, it must not act on what it knew."""
     site = trial.site
-    leader = _leading_worker(site)
-    site.network.cut(leader)
-    outcome.remarks.append(f"another worker led after {_new_leader(site):.1f} s")
+    run = _run_of(site, "worker1")
+    site.network.cut("worker1")
+    _note_taken_over(site, run, outcome)
     time.sleep(STAY_S)
-    site.network.heal(leader)
+    site.network.heal("worker1")
     time.sleep(STAY_S)
+
+
+def cut_objects(trial: Trial, outcome: Outcome) -> None:
+    """Take the cable of the object store out; what is not archived waits in the streams."""
+    network = trial.site.network
+    network.cut("objects")
+    time.sleep(2 * STAY_S)
+    network.heal("objects")
+    del outcome
+
+
+def train(trial: Trial, outcome: Outcome) -> None:
+    """Train a model on a host of its own; every web host must take it over."""
+    site = trial.site
+    code = site.run_trainer("retrain", "--force")
+    published = time.monotonic()
+    outcome.expect(code == 0, f"feed retrain ended with {code}: {site.log('trainer')}")
+    live = ModelRegistry(site.data_dir("trainer") / "models").live_version()
+    wait_until(lambda: set(site.models().values()) == {live}, f"both web hosts to serve {live}")
+    took_s = time.monotonic() - published
+    outcome.remarks.append(f"both web hosts served {live} {took_s:.1f} s after the trainer ended")
 
 
 ACTS: dict[str, tuple[str, Act]] = {
@@ -150,8 +174,10 @@ ACTS: dict[str, tuple[str, Act]] = {
     "store-slow": (f"what a store host sends: {DELAY_MS:.0f} ms late, {LOSS:.0%} lost", slow_store),
     "store-killed": ("SIGKILL of the store host with the catalogue; started again", kill_store),
     "store-cut": ("the store host with the catalogue off the switch; healed", cut_store),
-    "worker-killed": ("SIGKILL of the leading worker's host; started again", kill_worker),
-    "worker-cut": ("the leading worker's host off the switch; healed", cut_worker),
+    "worker-killed": ("SIGKILL of a worker's host; started again", kill_worker),
+    "worker-cut": ("a worker's host off the switch; healed", cut_worker),
+    "objects-cut": ("the object store off the switch; healed", cut_objects),
+    "trained": ("a model trained on the trainer's host", train),
 }
 
 
@@ -210,17 +236,20 @@ def _fail_over(site: Site, outcome: Outcome) -> None:
     time.sleep(STAY_S)
 
 
-def _leading_worker(site: Site) -> str:
-    """Return the host of the worker that holds the lease; its owner names the process."""
+def _run_of(site: Site, name: str) -> str:
+    """Return the run of a host's worker, once both work; its name holds the process id."""
     with closing(site.open_store()) as store:
-        wait_until(lambda: store.lease_holder(LEASE) is not None, "a worker to lead")
-        process = int(str(store.lease_holder(LEASE)).split(".")[-2])
-    return next(name for name in WORKERS if process in site.host(name).pids())
+        wait_until(lambda: len(store.read_workers().live) == len(WORKERS), "both workers")
+        processes = {str(pid) for pid in site.host(name).pids()}
+        return next(r for r in store.read_workers().live if processes & set(r.split(".")))
 
 
-def _new_leader(site: Site) -> float:
+def _note_taken_over(site: Site, run: str, outcome: Outcome) -> None:
     with closing(site.open_store()) as store:
-        before = store.lease_holder(LEASE)  # a dead worker's lease still lives
-        return wait_until(
-            lambda: store.lease_holder(LEASE) not in {None, before}, "another worker to lead"
-        )
+
+        def is_over() -> bool:
+            table = store.read_workers()
+            return run not in table.live and not table.unowned(store.partitions)
+
+        took_s = wait_until(is_over, "the other worker to take over", poll_s=0.2)
+    outcome.remarks.append(f"the other worker had all partitions after {took_s:.1f} s")
