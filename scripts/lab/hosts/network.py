@@ -21,11 +21,15 @@ READERS = f"{SUBNET}.1"
 """Where the readers are: this process, on the switch itself."""
 
 
-def missing() -> str:
-    """Return what this machine lacks to build the network, empty if nothing."""
+def missing(*packages: str) -> str:
+    """Return what this machine lacks to build the network, empty if nothing.
+
+    Args:
+        packages: further Debian packages whose command of the same name is needed.
+    """
     if os.geteuid() != 0:
         return "network namespaces need root"
-    for tool, package in (("ip", "iproute2"), ("haproxy", "haproxy")):
+    for tool, package in (("ip", "iproute2"), *zip(packages, packages, strict=True)):
         if shutil.which(tool) is None:
             return f"{tool} is not here; install it: apt-get install {package}"
     return ""

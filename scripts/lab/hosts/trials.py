@@ -183,7 +183,7 @@ ACTS: dict[str, tuple[str, Act]] = {
 
 def try_hosts(directory: Path, names: Sequence[str]) -> Iterator[tuple[float, Outcome]]:
     """Build the site and do things to it in turn; yield when each began, and its row."""
-    lack = missing()
+    lack = missing("haproxy")
     if lack:
         yield time.monotonic(), Outcome("hosts", "a site of several hosts", skipped=lack)
         return
