@@ -186,8 +186,12 @@ class Settings:
         "with an object store, megabytes of its archive kept on this machine; as many of models",
         between=(1, 1e9),
     )
-    redis_url: str = setting("", "redis:// or unix:// address of the store; empty: feed starts one")
-    redis_cluster: bool = setting(False, "whether redis_url is a node of a Redis Cluster")
+    redis_url: str = setting(
+        "",
+        "redis:// or unix:// address of the store, or redis://host:port,host:port for several "
+        "nodes of a cluster; empty: feed starts one",
+    )
+    redis_cluster: bool = setting(False, "whether redis_url names nodes of a Redis Cluster")
     partitions: int = setting(16, "number of reader partitions; fixed when data is first written")
     namespace: str = setting("feed", "prefix of every key in the store")
     host: str = setting(

@@ -14,7 +14,7 @@ from feed.domain import ConflictError, InvalidInputError
 from feed.environment import settings_from_environment
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
-from feed.storage.working_copy import prepare_data_dir
+from feed.storage.working_copy import LOCAL_URL, prepare_data_dir
 
 PATIENCE_MS = 10_000
 """How long a command waits for the store: no reader waits for it."""
@@ -24,11 +24,14 @@ def chosen_settings(data: Path | None) -> Settings:
     """Return the settings of the environment, with another data directory if one is named.
 
     Raises:
-        InvalidInputError: the directory does not exist, or FEED_DATA_URL cannot be used.
+        InvalidInputError: the directory does not exist and no object store holds the data, or
+            FEED_DATA_URL cannot be used.
     """
     settings = settings_from_environment()
     folder = (data or settings.data_dir).resolve()
-    if not folder.is_dir():
+    if settings.data_url not in {"", LOCAL_URL}:
+        folder.mkdir(parents=True, exist_ok=True)  # it holds only copies: a new machine has none
+    elif not folder.is_dir():
         raise InvalidInputError("--data", f"must be the directory of an installation, not {folder}")
     settings = replace(settings, data_dir=folder)
     prepare_data_dir(settings)

@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlparse
 
 from redis import Connection, ConnectionPool
 from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
 from redis.connection import SSLConnection
 from redis.exceptions import (
     AskError,
@@ -21,7 +20,6 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -31,6 +29,7 @@ from redis.retry import Retry
 from feed.domain import InvalidInputError, StoreUnavailableError
 from feed.storage.node import Command, Node, RestingError, Sent
 from feed.storage.scripts import Script
+from feed.storage.slot_map import Address, SlotMap, read_seeds
 
 REDIRECTS_MAX = 3
 REFRESH_SECONDS = 1.0
@@ -61,8 +60,9 @@ class Link:
     round trip raises an error at once, and the next one opens a new connection.
 
     Args:
-        url: redis://, rediss:// or unix:// address.
-        cluster: the address names a node of a Redis Cluster.
+        url: redis://, rediss:// or unix:// address; of a cluster, `redis://first:port,second:port`
+            names several nodes, of which one must answer.
+        cluster: the address names nodes of a Redis Cluster.
         timeout_s: seconds that one round trip, or connecting, may take.
         rest_s: seconds for which a node that does not answer is left alone; 0: never.
     """
@@ -72,9 +72,9 @@ class Link:
         self._is_cluster = cluster
         self._timeout_s = timeout_s
         self._rest_s = rest_s
-        self._cluster: Any = None
         self._refreshed_at = float("-inf")
         self._nodes: dict[str, Node] = {}
+        self._map = SlotMap(read_seeds(url) if cluster else [], self._node_at)
         if not cluster:
             self._nodes[""] = Node(_connector(url, timeout_s), rest_s)
 
@@ -176,7 +176,7 @@ class Link:
     def scan(self, count: int) -> Iterator[list[bytes]]:
         """Yield every key, in lists that each live on one node; a key may come twice."""
         with _one_error():
-            for node in list(self._every_node()):
+            for node in self._every_node():
                 cursor: Any = b"0"
                 while True:
                     reply = self._exchange(node, [("SCAN", cursor, "COUNT", count)])
@@ -194,8 +194,6 @@ class Link:
         """Close every connection."""
         for node in self._nodes.values():
             node.close()
-        if self._cluster is not None:
-            self._cluster.close()
 
     def _run_scripts(
         self, calls: Sequence[ScriptCall], waiting: list[int], results: list[Any]
@@ -250,46 +248,29 @@ class Link:
     def _node_of(self, key: str) -> Node:
         if not self._is_cluster:
             return self._nodes[""]
-        cluster = self._open_cluster()
-        node = cluster.get_node_from_key(key)
-        if node is None:
+        try:
+            return self._map.node_of(key)
+        except ClusterDownError:
             self._refresh_cluster()
-            raise ClusterDownError("no node serves this key")
-        return self._named_node(node.host, node.port)
+            raise
 
-    def _every_node(self) -> Iterator[Node]:
-        if not self._is_cluster:
-            yield self._nodes[""]
-            return
-        for node in self._open_cluster().get_primaries():
-            yield self._named_node(node.host, node.port)
+    def _every_node(self) -> list[Node]:
+        return self._map.primaries() if self._is_cluster else [self._nodes[""]]
 
-    def _named_node(self, host: str, port: int) -> Node:
-        name = f"{host}:{port}"
+    def _node_at(self, address: Address) -> Node:
+        name = f"{address[0]}:{address[1]}"
         if name not in self._nodes:
-            connector = _node_connector(self._url, host, port, self._timeout_s)
+            connector = _node_connector(self._url, *address, self._timeout_s)
             self._nodes.setdefault(name, Node(connector, self._rest_s))
         return self._nodes[name]
 
-    def _open_cluster(self) -> Any:
-        if self._cluster is None:
-            self._cluster = RedisCluster.from_url(
-                self._url,
-                protocol=2,
-                require_full_coverage=False,
-                socket_timeout=self._timeout_s,
-                socket_connect_timeout=self._timeout_s,
-                retry=Retry(NoBackoff(), 0),
-            )
-        return self._cluster
-
     def _refresh_cluster(self) -> None:
         """Read the map of slots anew from any node that answers, at most once a second."""
-        if self._cluster is None or time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
+        if not self._is_cluster or time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
             return
         self._refreshed_at = time.monotonic()
-        with suppress(RedisError, RedisClusterException, OSError):
-            self._cluster.nodes_manager.initialize()
+        with suppress(RedisError, OSError):
+            self._map.refresh()
 
     def _redirected(self, replies: Iterable[Any]) -> bool:
         """Return whether a slot has moved; the map of slots is then read anew."""
@@ -310,7 +291,8 @@ def _connector(url: str, timeout_s: float) -> Callable[[], Any]:
 
 def _node_connector(url: str, host: str, port: int, timeout_s: float) -> Callable[[], Any]:
     """Return what makes connections to one node of a cluster, credentials as in its address."""
-    parts = urlparse(url)
+    credentials, at, _ = url.rpartition("@")
+    parts = urlparse(f"{credentials}@" if at else url.partition(",")[0])
     return partial(
         SSLConnection if parts.scheme == "rediss" else Connection,
         host=host,
@@ -350,5 +332,5 @@ def _one_error() -> Iterator[None]:
         if isinstance(error, _UNAVAILABLE) or (words and words[0] in _UNAVAILABLE_WORDS):
             raise StoreRefusedError(f"the store refused the command: {error}") from error
         raise
-    except (RedisError, RedisClusterException, OSError) as error:
+    except (RedisError, OSError) as error:
         raise StoreUnavailableError(f"the store does not answer: {error}") from error

@@ -33,6 +33,7 @@ from lab.faults import (
     workers,
 )
 from lab.faults.outcome import Outcome
+from lab.hosts.trials import ACTS, try_hosts
 
 Scenario = Callable[[Path], Outcome]
 
@@ -77,6 +78,7 @@ def scenarios(events: int, rate: float, outage_s: float, seed: int) -> dict[str,
 @click.option("--outage", default=30.0, show_default=True, help="Seconds the store is away.")
 @click.option("--only", multiple=True, metavar="NAME", help="Try this alone; may be repeated.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the random moments.")
+@click.option("--hosts", is_flag=True, help="Break a site of several hosts instead; needs root.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write figures here.")
 def chaos(
     events: int,
@@ -84,6 +86,7 @@ def chaos(
     outage: float,
     only: tuple[str, ...],
     seed: int,
+    hosts: bool,  # noqa: FBT001 - click passes it by name
     json_file: Path | None,
 ) -> None:
     """Kill, stop, slow, fill and damage a running installation; count what was lost.
@@ -91,14 +94,17 @@ def chaos(
     Each fault gets a fresh installation in a temporary directory, readers who ask for feeds
     without pause, and senders of events who note what was acknowledged. Afterwards the archive
     must hold every acknowledged event exactly once and the counters must be those recomputed
-    from it. Exit code 1 if any promise was broken.
+    from it. With --hosts, one site of several hosts in network namespaces gets every fault in turn.
+    Exit code 1 if any promise was broken.
     """
     known = scenarios(events, rate, outage, seed)
-    unknown = sorted(set(only) - set(known))
+    every = list(ACTS if hosts else known)
+    unknown = sorted(set(only) - set(every))
     if unknown:
-        raise click.BadParameter(f"{unknown[0]} is none of {', '.join(known)}", param_hint="--only")
+        raise click.BadParameter(f"{unknown[0]} is none of {', '.join(every)}", param_hint="--only")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    outcomes = [_try(name, known[name]) for name in known if not only or name in only]
+    names = [name for name in every if not only or name in only]
+    outcomes = _try_hosts(names) if hosts else [_try(n, known[n]) for n in names]
     Console(width=160 if not sys.stdout.isatty() else None).print(render(outcomes))
     if json_file:
         rows = [dataclasses.asdict(outcome) for outcome in outcomes]
@@ -126,6 +132,11 @@ def render(outcomes: list[Outcome]) -> Table:
     return table
 
 
+def _try_hosts(names: list[str]) -> list[Outcome]:
+    with tempfile.TemporaryDirectory(prefix="feed-hosts-") as directory:
+        return [_noted(outcome, begun) for begun, outcome in try_hosts(Path(directory), names)]
+
+
 def _try(name: str, scenario: Scenario) -> Outcome:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="feed-chaos-") as directory:
@@ -134,8 +145,12 @@ def _try(name: str, scenario: Scenario) -> Outcome:
         except Exception as error:  # noqa: BLE001 - the table must show what broke the run itself
             traceback.print_exc()
             outcome = Outcome(name, failures=[f"{type(error).__name__}: {error}"])
+    return _noted(outcome, begun)
+
+
+def _noted(outcome: Outcome, begun: float) -> Outcome:
     verdict = "skipped" if outcome.skipped else "BROKEN" if outcome.failures else "kept"
-    click.echo(f"{name}: {verdict} ({time.monotonic() - begun:.0f} s)", err=True)
+    click.echo(f"{outcome.name}: {verdict} ({time.monotonic() - begun:.0f} s)", err=True)
     return outcome
 
 

@@ -204,3 +204,9 @@ def test_local_data_is_not_mixed_with_a_store(object_url, tmp_path, monkeypatch)
     result = run("models", "list", "--data", str(tmp_path))
     assert result.exit_code == 2
     assert "holds data that is not in the store" in result.stderr
+
+
+def test_a_machine_without_a_data_directory_finds_what_others_have_published(machine, tmp_path):
+    new = tmp_path / "new" / "data"
+    assert run("models", "list", "--data", str(new)).exit_code == 0
+    assert new.is_dir()

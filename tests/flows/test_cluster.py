@@ -88,6 +88,16 @@ def test_all_flows_on_three_nodes_and_one_of_them_dies(cluster, settings):
         worker.publisher.signals.counters.readers(worker.publisher.signals.ids.rows([ids[5]])) == 1
     )
     store.close()
+    late_start(cluster, settings, places)
+
+
+def late_start(cluster, settings, places):
+    """Open the store when the first of the nodes that its address names is dead."""
+    alive = next(port for n, port in enumerate(cluster.ports) if n != places.doomed)
+    nodes = f"redis://127.0.0.1:{cluster.ports[places.doomed]},127.0.0.1:{alive}"
+    store = RedisStore(replace(settings, redis_url=nodes))
+    assert store.read_reader(places.spared).read_ids
+    store.close()
 
 
 def log_in_across_nodes(client, store, ids):

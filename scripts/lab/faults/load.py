@@ -87,12 +87,19 @@ class EventLoad:
         batches: what to send.
         threads: how many send at once.
         rate: events a second at most; 0: as fast as they go.
+        api_key: with which they are sent.
     """
 
     def __init__(
-        self, url: str, batches: Iterator[list[Event]], threads: int = 4, rate: float = 0.0
+        self,
+        url: str,
+        batches: Iterator[list[Event]],
+        threads: int = 4,
+        rate: float = 0.0,
+        api_key: str = "",
     ) -> None:
         self._url = url
+        self._api_key = api_key
         self._rate = rate
         self._begun = 0.0
         self._waiting: queue.SimpleQueue[tuple[int, list[Event]]] = queue.SimpleQueue()
@@ -128,7 +135,7 @@ class EventLoad:
         self.join()
 
     def _run(self) -> None:
-        client = FeedClient(self._url, timeout_s=20.0, retries=0)
+        client = FeedClient(self._url, self._api_key, timeout_s=20.0, retries=0)
         while not self._stop.is_set():
             try:
                 number, events = self._waiting.get_nowait()
@@ -204,6 +211,7 @@ class FeedProbe:
     readers: int = 200
     pause_s: float = 0.0
     timeout_s: float = 20.0
+    api_key: str = ""
     answers: list[Answer] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _running: list[threading.Thread] = field(default_factory=list)
@@ -233,7 +241,7 @@ class FeedProbe:
 
     def _run(self, seed: int) -> None:
         rng = random.Random(seed)  # noqa: S311 - load, not secrets
-        client = FeedClient(self.url, timeout_s=self.timeout_s, retries=0)
+        client = FeedClient(self.url, self.api_key, timeout_s=self.timeout_s, retries=0)
         while not self._stop.is_set():
             answer, _ = ask_feed(client, f"reader-{rng.randrange(self.readers):05d}")
             self.answers.append(answer)
