@@ -300,6 +300,7 @@ def print_training(console: Console, log: EventLog, candidate: ModelBundle) -> N
         ("clicks and other engagements learnt from", manifest["events"]),
         ("feeds in view", manifest["lists"]),
         ("of these clicked", manifest["clicked_lists"]),
+        ("rankers learn from feeds since", manifest["examples_from"][:16]),
         ("readers", manifest["readers"]),
         ("articles", len(candidate.article_ids)),
         ("factors", candidate.factors.shape[1]),

@@ -190,11 +190,9 @@ class Counters:
             return
         self.began_at = min(self.began_at, float(times.min()))
         weight = np.broadcast_to(np.asarray(weights, np.float64), rows.shape)
-        spread = np.zeros((len(rows), _WIDTH))
-        for name in blocks:
-            spread[:, _BLOCK[name]] = weight[:, None]
-        self._table.add(rows, times, spread)
-        self._site.add(np.zeros(len(rows), np.int64), times, spread)
+        columns = [_BLOCK[name] for name in blocks]
+        self._table.add_to_blocks(rows, times, weight, columns)
+        self._site.add_to_blocks(np.zeros(len(rows), np.int64), times, weight, columns)
         self._add_totals(rows, total, weight)
         np.maximum.at(self._last[:, int(total == "impressions")], rows, times)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,6 +46,18 @@ class DecayedTable:
         growth *= weight[:, None] if weight.ndim == 1 else weight
         np.add.at(self._values, rows, growth)
 
+    def add_to_blocks(
+        self, rows: Rows, times: Floats, weights: Floats, blocks: Sequence[slice]
+    ) -> None:
+        """Add weights f64 [k] at times to rows, in some blocks of columns of equal half-lives."""
+        if not len(rows):
+            return
+        self._make_room(int(rows.max()) + 1)
+        growth = np.ascontiguousarray(self._growth(times, blocks[0]).T) * weights
+        for block in blocks:
+            for column, values in zip(range(block.start, block.stop), growth, strict=True):
+                np.add.at(self._values[:, column], rows, values)
+
     def read(self, rows: Rows, now: float, columns: slice = slice(None)) -> Floats:
         """Return the decayed sums of rows at `now`, f64 [k, columns]; unknown rows are zero."""
         half_lives_s = self.half_lives_s[columns]
@@ -83,13 +97,13 @@ class DecayedTable:
         """Return a copy of every stored value relative to `landmark`, f64 [size, columns]."""
         return self._values[: self.size].copy()
 
-    def _growth(self, times: Floats) -> Floats:
+    def _growth(self, times: Floats, columns: slice = slice(None)) -> Floats:
         newest = float(times.max())
         if self.landmark is None:
             self.landmark = newest
         if (newest - self.landmark) / self.half_lives_s.min() > _MAX_DOUBLINGS:
             self._move_landmark(newest)
-        return np.exp2((times[:, None] - self.landmark) / self.half_lives_s)
+        return np.exp2((times[:, None] - self.landmark) / self.half_lives_s[columns])
 
     def _move_landmark(self, landmark: float) -> None:
         if self.landmark is not None:

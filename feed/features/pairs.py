@@ -18,16 +18,17 @@ _REBASE_DOUBLINGS = 300.0
 _PAIR = np.dtype([("row", np.int32), ("other", np.int32), ("weight", np.float64)])
 _LEAST_PENDING = 8_192
 _PENDING_SHARE = 8
-"""Pairs wait until they are this part of all that are held; then they are put in their lists."""
+"""A reader of votes finds at most this part of all pairs waiting; of more, it has them listed."""
 
 
 class PairTable:
     """Weights of pairs (article, neighbour) that halve with time, and of articles alone.
 
     Each article keeps its `limit` neighbours with the largest weights. New pairs wait unsorted,
-    beside the lists, until there are many of them or until somebody wants a copy: then all of them
-    are summed and put into their lists in one pass, and every list is cut to its limit. Reading
-    sees both. `bases` is the weight of the article alone, and shares are relative to it.
+    beside the lists, until they are as many as those, or until somebody wants a copy, or reads
+    while many wait: then all of them are summed and put into their lists in one pass, and every
+    list is cut to its limit. Reading sees both. `bases` is the weight of the article alone, and
+    shares are relative to it.
     """
 
     __slots__ = (
@@ -78,7 +79,7 @@ class PairTable:
         new = self._pending[self._waiting : end]
         new["row"], new["other"], new["weight"] = rows, others, stored
         self._waiting = end
-        if end > max(_LEAST_PENDING, self._lists.total // _PENDING_SHARE):
+        if end > max(_LEAST_PENDING, self._lists.total):
             self._settle()
 
     def bases(self, rows: Rows, now: float) -> Floats:
@@ -93,6 +94,8 @@ class PairTable:
         """
         if self._landmark is None or not len(rows):
             return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
+        if self._waiting > max(_LEAST_PENDING, self._lists.total // _PENDING_SHARE):
+            self._settle()
         sizes, listed, weights = self._lists.gather(rows)
         others, places = listed.astype(np.int64), np.repeat(np.arange(len(rows)), sizes)
         of, waiting = self._waiting_for(rows)

@@ -28,7 +28,6 @@ from feed.storage.archive import Archive
 
 LATE_S = 3600.0
 """Impressions this long after their feed was served do not speak for the moment of serving."""
-
 # `who` is an id as it was logged, `reader` the one it was merged into in the end; of readers
 # without personalisation nothing joins two events.
 _LOG = f"""
@@ -48,7 +47,10 @@ FROM named
 """  # noqa: S608 - a constant
 
 _CATALOGUE = """
-CREATE TEMP TABLE catalogue AS SELECT * FROM articles
+CREATE TEMP TABLE catalogue AS
+SELECT article_id, title, section, source, language, published_at, expires_at, ai_generated,
+       sponsored, retracted, fresh_at, added_at, embedding
+FROM articles
 WHERE NOT coalesce(deleted, false)
 QUALIFY row_number() OVER (PARTITION BY article_id ORDER BY logged_at DESC) = 1
 """
@@ -260,8 +262,8 @@ def _read_embeddings(db: duckdb.DuckDBPyConnection, articles: IdMap) -> Matrix |
         " WHERE len(c.embedding) = ?",
         [size],
     )
-    while batch := result.fetchmany(1000):
-        matrix[[row for row, _ in batch]] = [vector for _, vector in batch]
+    found = result.fetchnumpy()
+    matrix[found["number"]] = np.stack(list(found["embedding"]))
     return matrix
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
-from feed.arrays import Matrix
+from feed.arrays import Flags, Matrix
 from feed.config import DAY_S, TrainingConfig
 from feed.domain import format_time
 from feed.features.ids import IdMap
-from feed.features.interactions import build_interactions
+from feed.features.interactions import EventColumns, build_interactions
 from feed.models.bundle import ModelBundle, load_bundle, save_bundle
 from feed.models.factors import (
     fit_als,
@@ -32,6 +33,7 @@ def fit_bundle(
     embeddings: Matrix | None = None,
     threads: int = 1,
     version: str | None = None,
+    most_engagements: int | None = None,
 ) -> ModelBundle:
     """Return a bundle without rankers, learnt from what happened before `until`.
 
@@ -43,11 +45,16 @@ def fit_bundle(
             takes part from its first appearance on.
         threads: of ALS.
         version: name of the bundle; made of `until` when None.
+        most_engagements: of more, the bundle is learnt from about so many, which are everything
+            that some readers did; their ids' hashes choose them, so they are always the same.
     """
     columns = log.window(until - config.window_days * DAY_S, until).events.before(until)
     size = (len(log.users), len(log.articles))
-    users = log.merges.one_reader_each(columns.users, until)
-    weights = build_interactions(replace(columns, users=users), size, until, config)
+    columns = replace(columns, users=log.merges.one_reader_each(columns.users, until))
+    if most_engagements is not None and len(columns.users) > most_engagements:
+        drawn = draw_ids(log.users, most_engagements / len(columns.users))
+        columns = _choose(columns, drawn[columns.users])
+    weights = build_interactions(columns, size, until, config)
     known = np.flatnonzero(log.first_seen_at < until)
     weights = weights[:, known].tocsr()
     config = scale_regularization(weights, config)
@@ -72,6 +79,16 @@ def fit_bundle(
         shrinkage_readers=config.shrinkage_readers,
     )
     return bundle if embeddings is None else _with_content(bundle, embeddings[known], config)
+
+
+def draw_ids(ids: IdMap, share: float) -> Flags:
+    """Return which ids a hash chooses, bool [ids]: about this share, the same in every log."""
+    hashes = np.fromiter((crc32(name.encode()) for name in ids.ids), np.uint32, len(ids))
+    return hashes < share * 2.0**32
+
+
+def _choose(columns: EventColumns, wanted: Flags) -> EventColumns:
+    return EventColumns(**{f.name: getattr(columns, f.name)[wanted] for f in fields(columns)})
 
 
 def fit_shared(fit_cache: Path, until: float, fit: Callable[[], ModelBundle]) -> ModelBundle:

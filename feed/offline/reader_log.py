@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Column, Floats, Rows
+from feed.arrays import Column, Floats, Integers, Rows
 from feed.config import DAY_S, RankingConfig
 from feed.features.interactions import CLICK
 from feed.features.profile import Profile, build_profile
 from feed.offline.event_log import EventLog, LoggedEvents
 from feed.offline.merges import LogMerge
+from feed.offline.previous_clicks import PreviousClicks, find_previous, mix_in
 from feed.offline.reader_marks import DISLIKE, MARKING, ReaderMarks
 
 HISTORY_EVENTS = 200
@@ -62,6 +63,11 @@ class _Tail:
         """Return every row held."""
         return [column[: self._size] for column in self.columns]
 
+    def last(self, count: int) -> list[Column]:
+        """Return the newest rows, at most `count`."""
+        start = max(self._size - count, 0)
+        return [column[start : self._size] for column in self.columns]
+
 
 class _Tails:
     """A `_Tail` for each reader who has one."""
@@ -85,6 +91,18 @@ class _Tails:
     def before(self, user: int, now: float, limit: int) -> list[Column]:
         """Return the last `limit` rows of a reader strictly before `now`, column by column."""
         return self._of.get(user, self._none).before(now, limit)
+
+    def last(self, users: Rows, counts: Integers) -> tuple[list[Column], Integers]:
+        """Return the newest rows of readers who have some, at most so many of each, and how many.
+
+        They are one reader's after the other's, column by column.
+        """
+        found = [
+            self._of[user].last(count)
+            for user, count in zip(users.tolist(), counts.tolist(), strict=True)
+        ]
+        sizes = np.array([len(columns[0]) for columns in found], np.int64)
+        return [np.concatenate(pieces) for pieces in zip(*found, strict=True)], sizes
 
     def rows_held(self) -> int:
         """Return how many rows are held, the room for more included."""
@@ -151,6 +169,8 @@ class ReaderLog:
         self._known, self._late = _Engagements(), _Engagements()
         self._shown = _Tails(_ROW, SHOWN_ENTRIES)
         self._all_known = not np.isfinite(late_until)
+        self._part: LoggedEvents | None = None  # the last one, if all before it is known
+        self._previous: PreviousClicks | None = None
 
     def take(self, part: EventLog) -> None:
         """Hold a part of the log, which follows on the last one."""
@@ -160,6 +180,7 @@ class ReaderLog:
             self._late.take(events.part(late))
             events = events.part(~late)
         self._known.take(events)
+        self._part, self._previous = part.events if self._all_known else None, None
         sizes = np.diff(views.starts)
         shown_at, shown_to = np.repeat(views.at, sizes), np.repeat(views.users, sizes)
         self._shown.extend(shown_to, shown_at, views.shown)
@@ -205,6 +226,37 @@ class ReaderLog:
         _, last = np.unique(rows[::-1], return_index=True)  # what two ids clicked is named once
         newest = np.sort(len(rows) - 1 - last)[-PREVIOUS_CLICKS:]
         return rows[newest], at[newest]
+
+    def previous_of(self, events: LoggedEvents, clicks: Rows) -> tuple[Rows, Floats, Integers]:
+        """Return what `previous_clicks` says of many clicks, one's after the other's.
+
+        Args:
+            events: those of the part that was given last.
+            clicks: positions among them, int64 [k].
+
+        Returns:
+            Rows, times, and how many of these belong to each click, int64 [k].
+        """
+        users, at = events.columns.users[clicks], events.columns.occurred_at[clicks]
+        if self._part is events:
+            if self._previous is None:
+                self._previous = self._find_previous(events)
+            found = self._previous.of(clicks)
+            others = np.isin(users, np.fromiter(self._merged, np.int64, len(self._merged)))
+            if not others.any():
+                return found
+        else:
+            others = np.ones(len(clicks), np.bool_)
+            found = np.zeros(0, np.int64), np.zeros(0), np.zeros(len(clicks), np.int64)
+        pairs = zip(users[others].tolist(), at[others].tolist(), strict=True)
+        return mix_in(found, others, (self.previous_clicks(user, now) for user, now in pairs))
+
+    def _find_previous(self, events: LoggedEvents) -> PreviousClicks:
+        clicks = np.flatnonzero(events.columns.kinds == CLICK)
+        clicks = clicks[np.argsort(events.columns.users[clicks], kind="stable")]
+        users, new = np.unique(events.columns.users[clicks], return_counts=True)
+        (at, rows), sizes = self._known.clicks.last(users, new + PREVIOUS_CLICKS)
+        return find_previous(clicks, new, (at, rows), sizes, len(events), PREVIOUS_CLICKS)
 
     def rows_held(self) -> int:
         """Return how many engagements, clicks and showings are held: what memory depends on."""

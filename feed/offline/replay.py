@@ -8,7 +8,7 @@ import numpy.typing as npt
 from feed.arrays import Floats, Matrix, Rows
 from feed.config import DAY_S
 from feed.domain import Article, EventKind
-from feed.features.interactions import CLICK, KIND_CODE, READ, EventColumns
+from feed.features.interactions import CLICK, KIND_CODE, READ
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
@@ -133,20 +133,17 @@ class Replay:
             counters.add_dwell(rows[reads], columns.dwell_s[part][reads])
         self._count_reactions(kinds, rows)
         paired = events.first[part] & (at >= self._pairs_from)
-        self._count_pairs(columns, np.flatnonzero(paired) + start)
+        self._count_pairs(events, np.flatnonzero(paired) + start)
 
-    def _count_pairs(self, columns: EventColumns, clicks: Rows) -> None:
+    def _count_pairs(self, events: LoggedEvents, clicks: Rows) -> None:
         """Count clicks against those before them, some thousands at a time."""
+        columns = events.columns
         for start in range(0, len(clicks), CLICKS_AT_ONCE):
             some = clicks[start : start + CLICKS_AT_ONCE]
-            at = columns.occurred_at[some]
-            before = [
-                self.readers.previous_clicks(user, now)
-                for user, now in zip(columns.users[some].tolist(), at.tolist(), strict=True)
-            ]
-            rows, times = map(np.concatenate, zip(*before, strict=True))
-            counts = np.array([len(found) for found, _ in before], np.int64)
-            self.signals.covisitation.add_clicks(columns.articles[some], at, rows, times, counts)
+            rows, times, counts = self.readers.previous_of(events, some)
+            self.signals.covisitation.add_clicks(
+                columns.articles[some], columns.occurred_at[some], rows, times, counts
+            )
 
     def _count_reactions(self, kinds: npt.NDArray[np.int8], rows: Rows) -> None:
         reactions = np.flatnonzero((kinds != CLICK) & (kinds != READ))

@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from feed.arrays import Matrix
+from feed.arrays import Floats, Matrix
 from feed.config import DAY_S, RankingConfig, TrainingConfig
 from feed.domain import ArchiveError, format_time
 from feed.models.bundle import ModelBundle
@@ -22,13 +21,28 @@ MOST_HELD_OUT = 0.25
 """... and more, up to this part, until it holds `LISTS_HELD_OUT` clicked lists."""
 LISTS_HELD_OUT = 500
 PERIODS = 7
-"""Trainings of the factors inside the window that ranker examples come from."""
-POOL_EXAMPLES = 20_000
-"""Lists whose pool is rebuilt for the ranker; of more, every n-th is."""
-SLATE_EXAMPLES = 40_000
-"""Clicked lists whose order teaches the slate ranker; of more, every n-th does."""
-SMALL_LOG = 1_000_000
-"""Events below which more threads cost more than they save."""
+"""Trainings of the factors inside the span that ranker examples come from, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingLimits:
+    """What bounds the cost of training, however much was logged.
+
+    `slate_lists` clicked lists teach the slate ranker. Of more, the newest are taken; of those of
+    the newest `least_span_s` seconds, every n-th. Of the lists of the same span every n-th, at most
+    `pool_lists`, teaches the pool's ranker. A log of fewer than `large_log` events is trained
+    with one thread, and each of its periods gets factors of its own. The factors of a period are
+    fitted to about `period_engagements`, everything that some readers did.
+    """
+
+    slate_lists: int = 16_000
+    pool_lists: int = 8_000
+    least_span_s: float = 2 * DAY_S
+    large_log: int = 1_000_000
+    period_engagements: int = 250_000
+
+
+LIMITS = TrainingLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,7 @@ def hold_out(log: EventLog, live_until: float = float("-inf")) -> TimeSpan:
     return TimeSpan(min(max(start, live_until), end), end)
 
 
-def clicked_list_times(log: EventLog) -> npt.NDArray[np.float64]:
+def clicked_list_times(log: EventLog) -> Floats:
     """Return when the lists with a click were served, in time order, f64 [n]."""
     views = log.impressions
     clicks = np.concatenate([[0], np.cumsum(views.clicked)])
@@ -79,11 +93,13 @@ def train(
     threads: int = 1,
     version: str | None = None,
     progress: Callable[[float], None] | None = None,
+    limits: TrainingLimits = LIMITS,
 ) -> ModelBundle:
     """Return the bundle learnt from what happened before `until`.
 
     The examples of the rankers are rebuilt point-in-time over the last `ranker_days`, each seen
-    through factors that were trained before it.
+    through factors that were trained before it. On a busy site they come from the newest of
+    these days alone, seen through factors of fewer readers.
 
     Args:
         log: the log.
@@ -94,32 +110,40 @@ def train(
         threads: of training; a small log is trained with one.
         version: name; made of `until` when None.
         progress: called with the share done.
+        limits: what is learnt from of a large log.
     """
-    if len(log.events.from_feed) < SMALL_LOG:
+    is_small = len(log.events.from_feed) < limits.large_log
+    if is_small:
         threads = 1
-    began = max(min(log.lists_from, until), until - config.ranker_days * DAY_S)
-    past = len(log.impressions.between(began, until))
     clicked = clicked_list_times(log)
+    began = _examples_from(
+        log, clicked, TimeSpan(until - config.ranker_days * DAY_S, until), limits
+    )
+    past = len(log.impressions.between(began, until))
     taught = int(((clicked >= began) & (clicked < until)).sum())
+    periods = PERIODS if is_small else min(max(round((until - began) / DAY_S), 1), PERIODS)
     plan = WalkPlan.to_learn(
         until,
-        retrain_every_s=max((until - began) / PERIODS, 60.0),
-        learn_pool_every=max(1, -(-past // POOL_EXAMPLES)),
-        learn_slate_every=max(1, -(-taught // SLATE_EXAMPLES)),
+        learn_from=began,
+        retrain_every_s=max((until - began) / periods, 60.0),
+        learn_pool_every=max(1, -(-past // limits.pool_lists)),
+        learn_slate_every=max(1, -(-taught // limits.slate_lists)),
         threads=threads,
         fit_ahead=threads > 1,
+        most_engagements=limits.period_engagements,
         ranking=ranking,
         training=config,
     )
     walk = Walk(log, plan, embeddings)
-    lists = walk.learn(progress)
+    walk.learn(progress)
     bundle = walk.fit(until)
     rankers = [h for h, r in (("pool", bundle.ranker), ("slate", bundle.slate_ranker)) if r]
     window = (max(log.begins_at, until - config.window_days * DAY_S), until)
     counts = {
         "window": [format_time(at) for at in window],
         "events": int(np.searchsorted(log.events.columns.occurred_at, until)),
-        "lists": lists,
+        "examples_from": format_time(began),
+        "lists": len(log.impressions.between(-np.inf, until)),
         "clicked_lists": int((clicked < until).sum()),
         "rankers": rankers,
         "parameters": {f.name: _plain(getattr(config, f.name)) for f in fields(config)},
@@ -127,6 +151,16 @@ def train(
         "learnt_until": until,
     }
     return replace(bundle, version=version or bundle.version, manifest=bundle.manifest | counts)
+
+
+def _examples_from(log: EventLog, clicked: Floats, span: TimeSpan, limits: TrainingLimits) -> float:
+    """Return when the lists of a span begin that teach the rankers, epoch seconds."""
+    began = max(min(log.lists_from, span.end), span.start)
+    times = clicked[(clicked >= began) & (clicked < span.end)]
+    if len(times) <= limits.slate_lists:
+        return began
+    newest = float(times[-limits.slate_lists])
+    return max(began, min(newest, span.end - limits.least_span_s))
 
 
 def _plain(value: Any) -> Any:

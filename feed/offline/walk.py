@@ -46,15 +46,17 @@ class WalkPlan:
     Before each `retrain_every_s` of it everything is trained again on what came before.
     `pool_every` measures the pool protocol on every n-th impression (1: all);
     `learn_pool_every` rebuilds pool examples from every n-th impression of the past, with
-    `negatives` unclicked candidates each, and `learn_slate_every` slate examples. With `fit_ahead`,
-    `Walk.learn` fits the next period's model in a thread meanwhile; the log must be in memory.
-    `heads` chooses protocols. Walks of the same log and
-    training share their fits through the directory `fit_cache`.
+    `negatives` unclicked candidates each, and `learn_slate_every` slate examples. Lists before
+    `learn_from` teach nothing. With `fit_ahead`, `Walk.learn` fits the next period's model in a
+    thread meanwhile; the log must be in memory. Models that only show lists to the rankers are
+    fitted on `most_engagements`, those of readers drawn by a hash. `heads` chooses protocols. Walks
+    of the same log and training share their fits through the directory `fit_cache`.
     """
 
     start: float
     end: float
     retrain_every_s: float = DAY_S
+    learn_from: float = -np.inf
     pool_every: int = 1
     learn_pool_every: int = 2
     learn_slate_every: int = 1
@@ -63,6 +65,7 @@ class WalkPlan:
     threads: int = 1
     fit_cache: Path | None = None
     fit_ahead: bool = False
+    most_engagements: int | None = None
     ranking: RankingConfig = field(default_factory=RankingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -142,12 +145,11 @@ class Walk:
         self._log, self._plan = log, plan
         self._embeddings, self._evaluator = embeddings, evaluator
         window_s = plan.training.ranker_days * DAY_S
-        periods = int(np.ceil(window_s / plan.retrain_every_s))
-        first = min(log.lists_from, plan.start)
-        self.learn_from = max(plan.start - periods * plan.retrain_every_s, first)
-        self._next = plan.start - periods * plan.retrain_every_s
+        self._period = -int(np.ceil(window_s / plan.retrain_every_s))
+        first = min(max(log.lists_from, plan.learn_from), plan.start)
+        self.learn_from = max(self._next, first)
         while self._next + plan.retrain_every_s <= self.learn_from:
-            self._next += plan.retrain_every_s
+            self._period += 1
         self._pool = build_log_pool(log, embeddings)
         self._replay = Replay(log)
         self._protocol = PoolProtocol(self._replay, plan.ranking)
@@ -157,6 +159,11 @@ class Walk:
         self._fixed = False
         self._ahead: tuple[float, Future[ModelBundle]] | None = None
         self._replay.start(self.learn_from)
+
+    @property
+    def _next(self) -> float:
+        """When the next period begins; period 0 begins at the plan's start."""
+        return self._plan.start + self._period * self._plan.retrain_every_s
 
     def learn(self, progress: Callable[[float], None] | None = None) -> int:
         """Gather the examples of every list before the plan's start; return how many lists.
@@ -253,7 +260,7 @@ class Walk:
         plan = self._plan
         boundary = self._next
         while self._next <= now:
-            boundary, self._next = self._next, self._next + plan.retrain_every_s
+            boundary, self._period = self._next, self._period + 1
         until = min(boundary, now)
         self._view = build_view(self._pool, self._take_bundle(until))
         if self._evaluator is None and trainer is not None and self._next <= plan.end:
@@ -292,6 +299,7 @@ class Walk:
             plan.training,
             embeddings=self._embeddings,
             threads=plan.threads,
+            most_engagements=plan.most_engagements if until < plan.start else None,
         )
         return fit() if plan.fit_cache is None else fit_shared(plan.fit_cache, until, fit)
 

@@ -35,6 +35,17 @@ def test_the_order_of_events_does_not_matter(order):
     )
 
 
+def test_blocks_of_columns_get_what_all_columns_would():
+    halves, rng = (1800.0, 7200.0) * 3, np.random.default_rng(3)
+    rows, times, weights = rng.integers(0, 5, 40), T0 + 1e5 * rng.random(40), rng.random(40)
+    one, other = DecayedTable(halves), DecayedTable(halves)
+    spread = np.zeros((40, 6))
+    spread[:, 2:6] = weights[:, None]
+    one.add(rows, times, spread)
+    other.add_to_blocks(rows, times, weights, [slice(4, 6), slice(2, 4)])
+    np.testing.assert_array_equal(other.all_stored(), one.all_stored())
+
+
 def test_years_of_events_leave_finite_sums():
     table = DecayedTable((1800.0,))
     for day in range(800):

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 from feed.config import RankingConfig, TrainingConfig
+from feed.features.interactions import CLICK
 from feed.offline.evaluation import evaluate
 from feed.offline.event_log import sort_events
 from feed.offline.log_source import PART_S, StoredLog, parts
-from feed.offline.reader_log import HISTORY_EVENTS, READ_CLICKS, SHOWN_ENTRIES, ReaderLog
+from feed.offline.merges import LogMerge, Merges
+from feed.offline.reader_log import (
+    HISTORY_EVENTS,
+    PREVIOUS_CLICKS,
+    READ_CLICKS,
+    SHOWN_ENTRIES,
+    ReaderLog,
+)
 from feed.offline.replay import Replay
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
@@ -125,6 +133,26 @@ def test_history_that_came_late_is_merged_where_its_time_belongs(world):
     for user in range(len(log.users)):
         mine, theirs = (r.previous_clicks(user, after) for r in (replay.readers, whole))
         np.testing.assert_array_equal(mine[1], theirs[1])
+
+
+def test_what_clicks_followed_is_the_same_for_many_at_once_as_one_by_one(world, tmp_path):
+    columns = world.events.columns
+    coarse = np.floor(columns.occurred_at / 1800.0) * 1800.0  # many at the same moment
+    events = replace(world.events, columns=replace(columns, occurred_at=coarse), arrives_at=coarse)
+    merges = Merges([LogMerge(0, 1, T0 + 40 * HOUR), LogMerge(2, 3, T0 + 70 * HOUR)])
+    log = replace(world, events=events, merges=merges)
+    readers, longest = ReaderLog(merges=log.merges), 0
+    for part in parts(StoredLog(log, tmp_path), -np.inf, np.inf):
+        readers.take(part)
+        clicks = np.flatnonzero(part.events.columns.kinds == CLICK)
+        rows, times, counts = readers.previous_of(part.events, clicks)
+        users, at = part.events.columns.users[clicks], part.events.columns.occurred_at[clicks]
+        pasts = [readers.previous_clicks(u, t) for u, t in zip(users, at, strict=True)]
+        assert counts.tolist() == [len(past) for past, _ in pasts]
+        np.testing.assert_array_equal(rows, np.concatenate([past for past, _ in pasts]))
+        np.testing.assert_array_equal(times, np.concatenate([past for _, past in pasts]))
+        longest = max(longest, int(counts.max()))
+    assert longest == PREVIOUS_CLICKS
 
 
 def repeated(log, times, span):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from feed.config import RankingConfig, TrainingConfig
-from feed.domain import ArchiveError
+from feed.domain import ArchiveError, format_time
+from feed.features.ids import IdMap
 from feed.offline.event_log import EventLog
-from feed.offline.training import hold_out, train
+from feed.offline.fitting import draw_ids, fit_bundle
+from feed.offline.training import TrainingLimits, hold_out, train
 from feed.offline.walk import Walk, WalkPlan
 
 HOUR = 3600.0
@@ -69,6 +71,56 @@ def test_examples_are_the_same_when_models_are_fitted_ahead_and_fewer_when_sampl
         np.testing.assert_array_equal(found[0][head].features, found[1][head].features)
     np.testing.assert_array_equal(found[0]["pool"].features, found[2]["pool"].features)
     assert learnt_slates[2] == pytest.approx(learnt_slates[0] / 3, rel=0.3)
+
+
+def test_of_many_lists_the_newest_teach_and_of_a_short_span_every_nth(make_world):
+    log = make_world(lists=900, hours=90.0)
+    until = hold_out(log).start
+    taught = log.impressions.at[log.impressions.at < until]
+    few = TrainingLimits(slate_lists=300, pool_lists=100, least_span_s=6 * HOUR, large_log=1)
+    bundle = train(log, until, SMALL, RankingConfig(), limits=few)
+    assert bundle.manifest["examples_from"] == format_time(taught[-300])
+    short = replace(few, least_span_s=48 * HOUR)
+    bundle = train(log, until, SMALL, RankingConfig(), limits=short)
+    assert bundle.manifest["examples_from"] == format_time(until - 48 * HOUR)
+
+
+def test_the_ranker_of_a_large_log_never_learns_from_what_is_older_than_its_examples(make_world):
+    log = make_world(lists=900, hours=90.0)
+    until = hold_out(log).start
+    plan = WalkPlan.to_learn(until, retrain_every_s=6 * HOUR, training=SMALL)
+    newest = replace(plan, learn_from=until - 20 * HOUR)
+    found = []
+    for some in (plan, newest):
+        walk = Walk(log, some, None)
+        assert walk.learn() == len(log.impressions.between(walk.learn_from, until))
+        found.append(walk.examples("slate", until))
+    count = len(found[1])
+    assert 0 < count < len(found[0])
+    _, tail = found[0].split(len(found[0]) - count)
+    assert np.array_equal(tail.clicked, found[1].clicked)
+
+
+def test_factors_of_a_period_are_fitted_to_some_readers_and_the_last_to_all(make_world):
+    log = make_world(lists=900)
+    until = hold_out(log).start
+    whole = fit_bundle(log, until, SMALL)
+    some = fit_bundle(log, until, SMALL, most_engagements=len(log.events) // 4)
+    assert 0.1 < some.manifest["readers"] / whole.manifest["readers"] < 0.5
+    few = TrainingLimits(slate_lists=300, period_engagements=len(log.events) // 4, large_log=1)
+    bundle = train(log, until, SMALL, RankingConfig(), limits=few)
+    assert np.array_equal(bundle.factors, whole.factors)
+    assert np.array_equal(bundle.neighbour_index, whole.neighbour_index)
+
+
+def test_the_readers_drawn_depend_on_nothing_but_their_ids():
+    ids = IdMap(f"reader-{n}" for n in range(4000))
+    drawn = draw_ids(ids, 0.25)
+    assert 0.2 < drawn.mean() < 0.3
+    backwards = IdMap(reversed(ids.ids))
+    assert np.array_equal(draw_ids(backwards, 0.25)[::-1], drawn)
+    assert (draw_ids(ids, 0.5) >= drawn).all()
+    assert draw_ids(ids, 1.0).all()
 
 
 def test_a_bundle_says_what_it_was_learnt_from(make_world):
