@@ -102,16 +102,38 @@ class _Application(APIFlask):
         return func
 
 
-def application() -> APIFlask:
-    """Return the application of this process, with settings from the environment, for gunicorn."""
+_loaded: list[tuple[Settings, SnapshotKeeper]] = []
+
+
+def load() -> None:
+    """Read everything that is served from, before the web processes are forked from this one.
+
+    They share the memory of what was read, and each of them reads only what has changed since. No
+    thread and no connection may be left here: neither survives a fork.
+
+    Raises:
+        InvalidInputError: a setting with which nothing can be served.
+    """
     settings = settings_from_environment()
     check_access_settings(settings)
     check_encoder(settings)
     check_ranking(settings)
     configure_logging(settings)
     await_store(settings)
-    app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))
-    keeper: SnapshotKeeper = app.extensions["feed"].keeper
+    store = RedisStore(settings, rest_s=STORE_REST_S)
+    keeper = SnapshotKeeper(settings, store, CardCache(store), time.time)
+    keeper.catch_up()
+    store.close()
+    _loaded.append((settings, keeper))
+
+
+def application() -> APIFlask:
+    """Return the application of this process, with settings from the environment, for gunicorn."""
+    if not _loaded:
+        load()
+    settings, keeper = _loaded.pop()
+    app = create_app(settings, keeper.store, keeper=keeper)
+    keeper.outdate()
     keeper.catch_up()
     gc.collect()
     gc.freeze()  # what exists now stays; to collect it again and again would delay requests
@@ -141,6 +163,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     *,
     seed: int | None = None,
+    keeper: SnapshotKeeper | None = None,
 ) -> APIFlask:
     """Return an application on a store.
 
@@ -152,8 +175,10 @@ def create_app(
         store: that holds its state.
         clock: gives the present time, epoch seconds.
         seed: of the draws of exploration and interleaving; None, they differ in each process.
+        keeper: what has been read from the store already, if anything.
     """
-    services = build_services(settings, store, clock, seed)
+    keeper = keeper or SnapshotKeeper(settings, store, CardCache(store), clock)
+    services = build_services(settings, store, clock, keeper, seed)
     app = _Application(
         "feed",
         title="feed",
@@ -202,10 +227,13 @@ def create_app(
 
 
 def build_services(
-    settings: Settings, store: RedisStore, clock: Callable[[], float], seed: int | None = None
+    settings: Settings,
+    store: RedisStore,
+    clock: Callable[[], float],
+    keeper: SnapshotKeeper,
+    seed: int | None = None,
 ) -> Services:
     """Return the parts of one web process."""
-    card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
     provider = IdentityProvider(settings, clock)
     desk = DeskSessions(lambda: store.secret(SESSION_SECRET), provider.digest)
@@ -214,16 +242,16 @@ def build_services(
         access.follow()
         desk.prepare()
 
-    keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
+    keeper.alongside = follow_alongside
     sources, pulse = SourceDirectory(store, clock=clock), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
     recorded = RecordedRequests(settings, store, clock)
-    feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng(seed))
+    feeds = FeedService(settings, store, keeper, keeper.card_cache, clock, default_rng(seed))
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
-        card_cache=card_cache,
+        card_cache=keeper.card_cache,
         feeds=feeds,
         sources=sources,
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),
