@@ -49,6 +49,7 @@ from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.rooms import DESK_PAGES
 from feed.service.desk.visitors import SESSION_SECRET, DeskSessions
 from feed.service.drift import DriftDesk
+from feed.service.early_refusal import EarlyRefusal
 from feed.service.feed_service import FeedService
 from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
@@ -76,7 +77,7 @@ from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
 
 RUNNING = 2
-WAITING = 16
+WAITING = 48
 SPARE = 6
 SITE_DIR = Path(__file__).parents[1] / "site"
 STORE_REST_S = 0.5
@@ -223,6 +224,7 @@ def create_app(
         app.register_blueprint(desk_pages)
     app.spec_processor(partial(complete_openapi, app))
     _surround_requests(app, services)
+    app.wsgi_app = EarlyRefusal(app.wsgi_app, services)  # type: ignore[method-assign]
     return app
 
 
