@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_a_command_or_the_service_reaches_every_module():
     waiting = ["feed.cli", "feed.__main__", "feed.service.app", "feed.service.gunicorn_config"]
     waiting += [*entries, "feed.storage.archive_export", "feed.storage.lifeline", "feed.client"]
     waiting += ["feed.experiments.judgement.baseline_reading", "feed.service.otlp_export"]
-    waiting += ["feed.offline.front_page_reading"]
+    waiting += ["feed.offline.front_page_reading", "feed.commands.serve_checks"]
     reached: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -246,3 +247,12 @@ def test_the_locks_hold_hashes_and_no_addresses():
         pinned = [line for line in text.splitlines() if "==" in line and not line.startswith(" ")]
         assert all(line.rstrip().endswith("\\") for line in pinned)
         assert text.count("--hash=sha256:") >= len(pinned)
+
+
+def test_the_process_that_lives_as_long_as_the_service_imports_little():
+    heavy = ("numpy", "scipy", "lightgbm", "flask", "pydantic", "redis")
+    program = f"import sys, feed.commands.serve; print([m for m in {heavy} if m in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert run.stdout.strip() == "[]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,6 +14,16 @@ from feed.service.telemetry import SHED
 
 SPARE_AFTER_S = 0.06
 
+BUSY = "too many requests at once; try again shortly"
+
+LONGEST_PATIENCE = 10.0
+"""How many times `patience_s` a request waits on a slow machine, at most."""
+
+_MARGIN = 2.0
+"""How much longer than usual a full queue may take."""
+_NEWEST = 0.05
+"""Weight of the newest request in the usual time of a request."""
+
 
 class AdmissionQueue:
     """Bounds the requests in a process, so that a burst gets a 503 instead of a long queue.
@@ -20,7 +31,9 @@ class AdmissionQueue:
     Args:
         running: requests worked on at once.
         waiting: requests that may wait for their turn.
-        patience_s: longest wait, seconds.
+        patience_s: longest wait, seconds, unless a full queue usually takes longer. On a slow
+            machine those who wait last get their turn, too: the queue is short, and to refuse
+            them would leave the machine with less work than it can do.
         spare: how many requests that have waited for `SPARE_AFTER_S` may run beyond `running`:
             by then, those that run are waiting for the store and not for the processor.
     """
@@ -30,6 +43,22 @@ class AdmissionQueue:
         self._spare = _FairSemaphore(spare) if spare else self._slots
         self._queue = threading.BoundedSemaphore(running + waiting)
         self._patience_s = patience_s
+        self._rounds = (running + waiting) / (running + spare)
+        self._usual_s = 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a request that came now would be refused."""
+        if self._queue.acquire(blocking=False):
+            self._queue.release()
+            return False
+        return True
+
+    @property
+    def patience_s(self) -> float:
+        """The longest wait for a turn at present, seconds."""
+        whole_queue_s = _MARGIN * self._rounds * self._usual_s
+        return max(self._patience_s, min(whole_queue_s, LONGEST_PATIENCE * self._patience_s))
 
     def turn(self) -> Turn:
         """Wait for a turn, which the caller must end.
@@ -40,16 +69,23 @@ class AdmissionQueue:
         if not self._queue.acquire(blocking=False):
             raise _busy()
         try:
-            return Turn(self._take().release, self._queue.release)
+            slots, began_at = self._take(), time.perf_counter()
         except BaseException:
             self._queue.release()
             raise
 
+        def note() -> None:
+            # Two threads may do this at once. Then one request is missing in the mean, no more.
+            self._usual_s += _NEWEST * (time.perf_counter() - began_at - self._usual_s)
+
+        return Turn(slots.release, self._queue.release, note)
+
     def _take(self) -> _FairSemaphore:
-        first_s = min(SPARE_AFTER_S, self._patience_s)
+        patience_s = self.patience_s
+        first_s = min(SPARE_AFTER_S, patience_s)
         if self._slots.acquire(timeout=first_s):
             return self._slots
-        if not self._spare.acquire(timeout=self._patience_s - first_s):
+        if not self._spare.acquire(timeout=patience_s - first_s):
             raise _busy()
         return self._spare
 
@@ -114,4 +150,4 @@ class _FairSemaphore:
 
 def _busy() -> ProblemError:
     SHED.inc()
-    return ProblemError(503, "too many requests at once; try again shortly")
+    return ProblemError(503, BUSY)

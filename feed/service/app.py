@@ -49,6 +49,7 @@ from feed.service.desk.provider import IdentityProvider
 from feed.service.desk.rooms import DESK_PAGES
 from feed.service.desk.visitors import SESSION_SECRET, DeskSessions
 from feed.service.drift import DriftDesk
+from feed.service.early_refusal import EarlyRefusal
 from feed.service.feed_service import FeedService
 from feed.service.front_page_desk import FrontPageDesk
 from feed.service.networks import NetworkNames
@@ -78,7 +79,7 @@ from feed.storage.redis_store import RedisStore
 from feed.storage.working_copy import prepare_data_dir
 
 RUNNING = 2
-WAITING = 16
+WAITING = 48
 SPARE = 6
 SITE_DIR = Path(__file__).parents[1] / "site"
 STORE_REST_S = 0.5
@@ -104,8 +105,18 @@ class _Application(APIFlask):
         return func
 
 
-def application() -> APIFlask:
-    """Return the application of this process, with settings from the environment, for gunicorn."""
+_loaded: list[tuple[Settings, SnapshotKeeper]] = []
+
+
+def load() -> None:
+    """Read everything that is served from, before the web processes are forked from this one.
+
+    They share the memory of what was read, and each of them reads only what has changed since. No
+    thread and no connection may be left here: neither survives a fork.
+
+    Raises:
+        InvalidInputError: a setting with which nothing can be served.
+    """
     settings = settings_from_environment()
     check_access_settings(settings)
     check_encoder(settings)
@@ -113,10 +124,23 @@ def application() -> APIFlask:
     configure_logging(settings)
     prepare_data_dir(settings)
     await_store(settings)
+    ObjectFollower(settings).pull()
+    store = RedisStore(settings, rest_s=STORE_REST_S)
+    keeper = SnapshotKeeper(settings, store, CardCache(store), time.time)
+    keeper.catch_up()
+    store.close()
+    _loaded.append((settings, keeper))
+
+
+def application() -> APIFlask:
+    """Return the application of this process, with settings from the environment, for gunicorn."""
+    if not _loaded:
+        load()
+    settings, keeper = _loaded.pop()
+    app = create_app(settings, keeper.store, keeper=keeper)
+    keeper.outdate()
     objects = ObjectFollower(settings)
     objects.pull()
-    app = create_app(settings, RedisStore(settings, rest_s=STORE_REST_S))
-    keeper: SnapshotKeeper = app.extensions["feed"].keeper
     keeper.catch_up()
     gc.collect()
     gc.freeze()  # what exists now stays; to collect it again and again would delay requests
@@ -147,6 +171,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     *,
     seed: int | None = None,
+    keeper: SnapshotKeeper | None = None,
 ) -> APIFlask:
     """Return an application on a store.
 
@@ -158,8 +183,10 @@ def create_app(
         store: that holds its state.
         clock: gives the present time, epoch seconds.
         seed: of the draws of exploration and interleaving; None, they differ in each process.
+        keeper: what has been read from the store already, if anything.
     """
-    services = build_services(settings, store, clock, seed)
+    keeper = keeper or SnapshotKeeper(settings, store, CardCache(store), clock)
+    services = build_services(settings, store, clock, keeper, seed)
     app = _Application(
         "feed",
         title="feed",
@@ -204,14 +231,18 @@ def create_app(
         app.register_blueprint(desk_pages)
     app.spec_processor(partial(complete_openapi, app))
     _surround_requests(app, services)
+    app.wsgi_app = EarlyRefusal(app.wsgi_app, services)  # type: ignore[method-assign]
     return app
 
 
 def build_services(
-    settings: Settings, store: RedisStore, clock: Callable[[], float], seed: int | None = None
+    settings: Settings,
+    store: RedisStore,
+    clock: Callable[[], float],
+    keeper: SnapshotKeeper,
+    seed: int | None = None,
 ) -> Services:
     """Return the parts of one web process."""
-    card_cache = CardCache(store)
     access = AccessControl(settings, store, clock)
     provider = IdentityProvider(settings, clock)
     desk = DeskSessions(lambda: store.secret(SESSION_SECRET), provider.digest)
@@ -220,16 +251,16 @@ def build_services(
         access.follow()
         desk.prepare()
 
-    keeper = SnapshotKeeper(settings, store, card_cache, clock, follow_alongside)
+    keeper.alongside = follow_alongside
     sources, pulse = SourceDirectory(store, clock=clock), Pulse(store, keeper, clock)
     present = PresentReader(settings, store, keeper, pulse, sources, clock)
     recorded = RecordedRequests(settings, store, clock)
-    feeds = FeedService(settings, store, keeper, card_cache, clock, default_rng(seed))
+    feeds = FeedService(settings, store, keeper, keeper.card_cache, clock, default_rng(seed))
     return Services(
         settings=settings,
         store=store,
         keeper=keeper,
-        card_cache=card_cache,
+        card_cache=keeper.card_cache,
         feeds=feeds,
         sources=sources,
         articles=ArticleService(store, lambda: open_encoder(settings), keeper.catch_up),

@@ -17,12 +17,18 @@ from feed.service.telemetry import forget_process
 
 _PR_SET_PDEATHSIG = 1
 
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    # Threads of a library do not survive the fork, and the first use after it would wait for them.
+    os.environ.setdefault(_name, "1")
+
+APPLICATION = "feed.service.app:application()"
+
 _settings = settings_from_environment()
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web
 worker_class = "feed.service.gunicorn_worker.FairWorker"
-threads = 24
+threads = 64
 keepalive = 15
 worker_connections = 512
 backlog = 256
@@ -34,12 +40,25 @@ limit_request_line = 8190
 preload_app = False
 
 
-def on_starting(_server: Any) -> None:
-    """Import the application once, so that forked processes share its memory and start sooner."""
-    importlib.import_module("feed.service.app")
+def on_starting(server: Any) -> None:
+    """Import the application and read what it serves from, once for all the web processes.
+
+    Processes forked from here share that memory, and one that has died is soon replaced.
+    """
+    app = importlib.import_module("feed.service.app")
+    if server.app.app_uri == APPLICATION:
+        app.load()
     gc.collect()
+    give_memory_back()
     gc.freeze()
     atexit.register(gc.unfreeze)  # else a library reports at exit that its objects have leaked
+
+
+def give_memory_back() -> None:
+    """Give the kernel back what reading everything has left unused, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def when_ready(_server: Any) -> None:

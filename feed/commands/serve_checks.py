@@ -1,0 +1,28 @@
+"""Checks, in a process of its own, of the settings that only the parts of a service understand.
+
+`feed serve` itself imports none of those parts, because it lives as long as the service.
+"""
+
+from __future__ import annotations
+
+import click
+
+from feed.catalogue.encoder_choice import check_encoder
+from feed.commands.errors import one_line_errors
+from feed.environment import settings_from_environment
+from feed.service.access import check_access_settings
+from feed.service.ranked import check_ranking
+
+
+@click.command()
+def check() -> None:
+    """Check the settings in the environment; on a fault, print one line and exit with code 2."""
+    with one_line_errors():
+        settings = settings_from_environment()
+        check_access_settings(settings)
+        check_encoder(settings)
+        check_ranking(settings)
+
+
+if __name__ == "__main__":
+    check()
