@@ -54,6 +54,8 @@ class Site:
             self.start_worker(name)
         for name in WEBS:
             self.start_web(name)
+        # A balancer that has just started takes every host for ready until it has asked.
+        wait_until(lambda: all(self.models().values()), "both web hosts to be ready")
         self._start_balancer()
         for name in WEBS:
             self.wait_ready(name)
