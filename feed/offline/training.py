@@ -22,6 +22,9 @@ MOST_HELD_OUT = 0.25
 LISTS_HELD_OUT = 500
 PERIODS = 7
 """Trainings of the factors inside the span that ranker examples come from, at most."""
+LEARN_RUN = 16
+"""Lists in a row that teach where not all do: the replay makes the orders of the pool and the
+trending articles anew for a moment, and not for each list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,7 @@ def train(
         learn_pool_every=max(1, -(-past // limits.pool_lists)),
         learn_slate_every=max(1, -(-taught // limits.slate_lists)),
         threads=threads,
+        learn_run=LEARN_RUN,
         fit_ahead=threads > 1,
         most_engagements=limits.period_engagements,
         ranking=ranking,

@@ -46,11 +46,13 @@ class WalkPlan:
     Before each `retrain_every_s` of it everything is trained again on what came before.
     `pool_every` measures the pool protocol on every n-th impression (1: all);
     `learn_pool_every` rebuilds pool examples from every n-th impression of the past, with
-    `negatives` unclicked candidates each, and `learn_slate_every` slate examples. Lists before
-    `learn_from` teach nothing. With `fit_ahead`, `Walk.learn` fits the next period's model in a
-    thread meanwhile; the log must be in memory. Models that only show lists to the rankers are
-    fitted on `most_engagements`, those of readers drawn by a hash. `heads` chooses protocols. Walks
-    of the same log and training share their fits through the directory `fit_cache`.
+    `negatives` unclicked candidates each, and `learn_slate_every` slate examples; with `learn_run`,
+    of every n-th so many impressions in a row, which share what is made anew every few seconds.
+    Lists before `learn_from` teach nothing. With `fit_ahead`, `Walk.learn` fits the next period's
+    model in a thread meanwhile; the log must be in memory. Models that only show lists to the
+    rankers are fitted on `most_engagements`, those of readers drawn by a hash. `heads` chooses
+    protocols. Walks of the same log and training share their fits through the directory
+    `fit_cache`.
     """
 
     start: float
@@ -60,6 +62,7 @@ class WalkPlan:
     pool_every: int = 1
     learn_pool_every: int = 2
     learn_slate_every: int = 1
+    learn_run: int = 1
     negatives: int = 20
     heads: tuple[str, ...] = HEADS
     threads: int = 1
@@ -78,6 +81,10 @@ class WalkPlan:
             rest: the other fields.
         """
         return cls(start=until, end=until, **rest)
+
+    def teaches(self, number: int, every: int) -> bool:
+        """Return whether an impression is among every n-th run."""
+        return number // self.learn_run % every == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +236,16 @@ class Walk:
         """Return whether the order of an impression is measured, or teaches something."""
         if "slate" not in self._plan.heads or measured:
             return "slate" in self._plan.heads
-        is_due = seen.number % self._plan.learn_slate_every == 0
+        is_due = self._plan.teaches(seen.number, self._plan.learn_slate_every)
         return is_due and bool(seen.clicked.any()) and not seen.clicked.all()
 
     def _wants_pool(self, seen: Seen, *, measured: bool) -> bool:
-        every = self._plan.pool_every if measured else self._plan.learn_pool_every
-        is_due = "pool" in self._plan.heads and seen.number % every == 0
-        return is_due and bool(seen.clicked.any())
+        plan, number = self._plan, seen.number
+        if measured:
+            is_due = number % plan.pool_every == 0
+        else:
+            is_due = plan.teaches(number, plan.learn_pool_every)
+        return is_due and "pool" in plan.heads and bool(seen.clicked.any())
 
     def fit(self, until: float) -> ModelBundle:
         """Return the bundle of what happened before `until`, rankers included."""
@@ -324,7 +334,7 @@ class Walk:
             found.context, found.situation, found.rows, self._plan.ranking
         )
         clicked = np.isin(found.rows, wanted)
-        if seen.number % self._plan.learn_pool_every == 0:
+        if self._plan.teaches(seen.number, self._plan.learn_pool_every):
             kept = sample_negatives(clicked, self._plan.negatives, self._rng)
             self._examples["pool"].add(features[kept], clicked[kept], request.now)
         if measured and self._evaluator is not None:

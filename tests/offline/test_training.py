@@ -85,6 +85,28 @@ def test_of_many_lists_the_newest_teach_and_of_a_short_span_every_nth(make_world
     assert bundle.manifest["examples_from"] == format_time(until - 48 * HOUR)
 
 
+def test_lists_teach_in_runs_where_not_all_of_them_do(make_world):
+    log = make_world(lists=400)
+    until = hold_out(log).start
+    plan = WalkPlan.to_learn(until, retrain_every_s=6 * HOUR, training=SMALL, heads=("slate",))
+    found = []
+    for changes in ({}, {"learn_slate_every": 3, "learn_run": 16}):
+        walk = Walk(log, replace(plan, **changes), None)
+        walk.learn()
+        found.append(walk.examples("slate", until))
+    views = log.impressions
+    taught = [
+        seen.number
+        for seen in views
+        if seen.at < until and 0 < seen.clicked.sum() < len(seen.shown)
+    ]
+    places = [place for place, number in enumerate(taught) if number // 16 % 3 == 0]
+    assert len(found[1]) == len(places) < len(taught) / 2
+    ends = np.cumsum(found[0].sizes)
+    rows = np.concatenate([np.arange(ends[p] - found[0].sizes[p], ends[p]) for p in places])
+    np.testing.assert_array_equal(found[0].features[rows], found[1].features)
+
+
 def test_the_ranker_of_a_large_log_never_learns_from_what_is_older_than_its_examples(make_world):
     log = make_world(lists=900, hours=90.0)
     until = hold_out(log).start
