@@ -11,7 +11,7 @@ from feed.offline.fitting import fit_bundle
 from feed.offline.replay import Replay
 from feed.service.app import create_app
 from feed.storage.archive import Archive
-from feed.worker.loop import LEASE, Worker
+from feed.worker.loop import Worker
 
 NOW = 1_790_000_000.0
 
@@ -138,7 +138,7 @@ def test_a_worker_that_dies_takes_a_correction_once(site):
     site.merge("anon", "reader")
     site.worker.count(site.clock.now + 1)
     assert site.totals("readers", "a1") == [1]
-    site.store.release_lease(LEASE, site.worker._owner)  # it dies without a checkpoint
+    site.store.leave_workers(site.worker._owner)  # it dies without a checkpoint
     heir = Worker(site.store, site.settings, "heir")
     heir.tick(site.clock.now + 2)
     signals = heir.publisher.signals
