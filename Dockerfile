@@ -10,9 +10,9 @@ RUN apt-get update \
 # The same steps as those of scripts/demo, in two layers: what is locked, then feed itself.
 WORKDIR /app
 ENV PIP_NO_CACHE_DIR=1
-COPY requirements.lock ./
+COPY requirements-image.lock ./
 COPY scripts/environment.sh ./scripts/environment.sh
-RUN . scripts/environment.sh && create_environment /opt/feed requirements.lock python3
+RUN . scripts/environment.sh && create_environment /opt/feed requirements-image.lock python3
 
 COPY pyproject.toml README.md LICENSE ./
 COPY feed ./feed

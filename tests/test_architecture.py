@@ -62,8 +62,10 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     "Dockerfile",
     "requirements.lock",
+    "requirements-image.lock",
     "requirements-dev.lock",
 }
+LOCKS = ("requirements.lock", "requirements-image.lock", "requirements-dev.lock")
 CONVENTIONAL = {"docs", "deploy", "CONTRIBUTING.md", "SECURITY.md"}
 
 
@@ -233,15 +235,17 @@ def test_the_top_level_holds_what_convention_wants_and_no_more():
 
 
 def test_what_is_tested_has_the_versions_that_are_installed():
-    installed, tested = (
+    installed, image, tested = (
         dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
-        for name in ("requirements.lock", "requirements-dev.lock")
+        for name in LOCKS
     )
-    assert {name: tested.get(name) for name in installed} == installed
+    assert {name: tested.get(name) for name in image} == image
+    assert image.keys() - installed.keys() == {"obstore"}
+    assert {name: image.get(name) for name in installed} == installed
 
 
 def test_the_locks_hold_hashes_and_no_addresses():
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in LOCKS:
         text = (ROOT / name).read_text()
         assert "://" not in text
         pinned = [line for line in text.splitlines() if "==" in line and not line.startswith(" ")]

@@ -97,7 +97,7 @@ def test_the_image_copies_only_what_is_there_and_is_not_ignored():
 def test_the_image_is_installed_by_the_steps_of_the_demo_and_does_not_run_as_root():
     steps = re.findall(r"^RUN \. scripts/environment.sh && (\w+) (.+)$", DOCKERFILE, re.MULTILINE)
     assert steps == [
-        ("create_environment", "/opt/feed requirements.lock python3"),
+        ("create_environment", "/opt/feed requirements-image.lock python3"),
         ("install_project", "/opt/feed/bin/python ."),
     ]
     demo = (ROOT / "scripts" / "environment.sh").read_text()

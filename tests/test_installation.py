@@ -354,7 +354,9 @@ def test_without_apt_the_packages_to_install_are_named(project, tmp_path):
     refuse(said, "install with your system's package manager and run again: libgomp1")
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "requirements-image.lock", "requirements-dev.lock"]
+)
 def test_the_lock_says_how_much_each_supported_python_downloads(lock, project):
     head = [line for line in (ROOT / lock).read_text().splitlines() if line.startswith("# Down")]
     for minor in (11, 12, 13, 14):
