@@ -117,16 +117,18 @@ def is_running(pid: int) -> bool:
 
 def test_a_full_store_refuses_and_recovers(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path, memory_mb=4) as server, open_store(server) as store:
-        with pytest.raises(StoreUnavailableError, match="refused"):
-            fill(store)
+        store.read_reader("u")  # the first use of a store writes its layout
+        for size in (500_000, 10_000):  # what no longer fits is refused, the smaller is not yet
+            with pytest.raises(StoreUnavailableError, match="refused"):
+                fill(store, size)
         with pytest.raises(StoreUnavailableError, match="refused"):
             store.append_events([a_click("one")])
         store.read_reader("u")
         for number in range(20):
-            store._link.call("x", "DEL", store._keys.catalogue(f"blob:b{number}"))
+            store._link.call("x", "DEL", store._keys.catalogue(f"blob:500000-{number}"))
         store.append_events([a_click("one")])
 
 
-def fill(store: RedisStore) -> None:
-    for number in range(20):
-        store.write_blob(f"b{number}", bytes(500_000))
+def fill(store: RedisStore, size: int = 500_000) -> None:
+    for number in range(10_000_000 // size):
+        store.write_blob(f"{size}-{number}", bytes(size))
