@@ -18,6 +18,7 @@ from feed.domain import Event, EventKind, StoreUnavailableError
 from feed.service.supervisor import environment_of_child
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
+from feed.storage.key_names import LEAD
 from feed.storage.redis_store import RedisStore
 from feed.worker.loop import Worker
 
@@ -92,7 +93,7 @@ def finish(settings):
     """Let a last worker do what is left; return it."""
     settings = replace(settings, archive_events=50_000)
     with closing(RedisStore(settings)) as store:
-        store.release_lease("worker", holder(store))
+        store.leave_workers(holder(store))
         worker = Worker(store, settings, "last")
         # What a killed worker had sent before may renew its lease after the release above.
         wait_until(lambda: worker.tick(NOW).leads)
@@ -105,9 +106,7 @@ def finish(settings):
 
 
 def holder(store):
-    key = store._keys.catalogue("lease:worker")
-    owner = store._link.call(key, "GET", key)
-    return owner.decode() if owner else ""
+    return store.read_workers().holder_of(LEAD)
 
 
 def assert_everything_is_there_once(settings, acknowledged):
@@ -154,8 +153,8 @@ def test_workers_killed_at_random_moments_archive_and_count_everything_once(inst
             time.sleep(0.1 + 0.4 * chance.random())
             process.send_signal(signal.SIGKILL)
             process.wait()
-            store.release_lease("worker", holder(store))
-        assert store.read_blob("signals")
+            store.leave_workers(holder(store))
+        assert store.read_shares()[1]
     writer.done.set()
     writer.join()
     assert_everything_is_there_once(settings, writer.acknowledged)

@@ -1,7 +1,9 @@
 """The network of a site of several hosts: what is cut off gets nothing, what is healed does."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from lab.hosts.network import missing
@@ -44,5 +46,13 @@ def test_hosts_are_cut_off_slowed_and_healed(tmp_path):
     if missing():
         pytest.skip(missing())
     command = [sys.executable, "-c", TRIED, str(tmp_path / "log")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    scripts = Path(__file__).parents[2] / "scripts"
+    done = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": str(scripts)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.stdout == "all as it should be\n", done.stderr

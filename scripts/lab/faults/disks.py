@@ -116,8 +116,8 @@ def archive_truncated(data_dir: Path, events: int) -> Outcome:
                 worker.stop(now)  # a checkpoint, and the streams are trimmed
             path = table_files(settings.data_dir / "archive", "events")[-1]
             path.write_bytes(path.read_bytes()[:-100])
-            store.release_lease("worker", "chaos")
-            worker = Worker(store, settings, "chaos")
+            store.leave_workers("chaos")
+            worker = Worker(store, settings, f"chaos-{name}")
             sent |= _append(store, events, name + "-after")
             now += 40
             _work_off(worker, now)
