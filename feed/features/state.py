@@ -27,8 +27,8 @@ _LISTS = ("ids", "names", "other_ids")
 class LiveSignals:
     """Counters, co-visitation and page lists, with methods for worker, web process and replay.
 
-    The worker calls `apply_event` for every stream record, `delta` each tick, and `dump` for its
-    checkpoints. A web process calls `load` and `apply`. Replay calls the `record_...` methods.
+    The worker calls `apply_events` for the records of a stream, `delta` each tick, and `dump` for
+    its checkpoints. A web process calls `apply`. A replay counts in the rooms themselves.
     """
 
     __slots__ = ("counters", "covisitation", "ids", "page_lists")
@@ -84,35 +84,6 @@ class LiveSignals:
     ) -> None:
         """Take back clicks at their times: the reader had clicked the article under another id."""
         self.counters.add_clicks(rows, times, -1.0, from_feed=from_feed, on_page=on_page)
-
-    def record_impressions(self, rows: Rows, at: float, page: int = -1) -> None:
-        """Count articles that came into one reader's view at a time (epoch seconds).
-
-        `page` is the article below which they stood, -1 on a front page.
-        """
-        self.counters.add_impressions(rows, np.full(len(rows), at), on_page=page >= 0)
-        if page >= 0:
-            pages = np.full(len(rows), page)
-            self.page_lists.add_impressions(pages, rows, np.full(len(rows), at))
-
-    def record_click(
-        self,
-        row: int,
-        at: float,
-        previous: Rows,
-        previous_times: Floats,
-        *,
-        from_feed: bool = False,
-        on_page: bool = False,
-    ) -> None:
-        """Count a reader's first click on an article, after that reader's earlier clicks."""
-        rows, times = np.array([row]), np.array([at])
-        self.counters.add_clicks(rows, times, from_feed=from_feed, on_page=on_page)
-        self.covisitation.add_click(row, at, previous, previous_times)
-
-    def record_dwell(self, row: int, dwell_s: float) -> None:
-        """Count how long one reader stayed with an article, seconds."""
-        self.counters.add_dwell(np.array([row]), np.array([dwell_s]))
 
     def snapshot(self) -> LiveSignals:
         """Return a copy that later events do not touch."""

@@ -109,12 +109,6 @@ class StreamPart(StorePart):
         entries = self._bulk.call(key, "XRANGE", key, f"({after_id}", "+")
         return [(stream_id.decode(), fields[1]) for stream_id, fields in entries]
 
-    def last_delta(self) -> tuple[str, bytes] | None:
-        """Return the newest counters delta and its id, or None."""
-        key = self._keys.catalogue("deltas")
-        entries = self._bulk.call(key, "XREVRANGE", key, "+", "-", "COUNT", 1)
-        return (entries[0][0].decode(), entries[0][1][1]) if entries else None
-
     def _read_entries(self, partition: int, start: str, end: str, count: int) -> list[Entry]:
         self._check_layout()
         key = self._keys.stream(partition)

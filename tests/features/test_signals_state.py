@@ -2,6 +2,7 @@ import numpy as np
 
 from feed.features.ids import IdMap
 from feed.features.state import LiveSignals
+from tests.support.counted import count_click
 
 T0 = 1_700_000_000.0
 NOW = T0 + 40_000
@@ -100,9 +101,9 @@ def test_covisitation_prefers_what_readers_of_the_last_click_read_next():
     signals = LiveSignals(IdMap(["a", "b", "c"]))
     for reader in range(20):
         at = T0 + reader
-        signals.record_click(0, at, np.zeros(0, np.int64), np.zeros(0))
+        count_click(signals, 0, at, np.zeros(0, np.int64), np.zeros(0))
         follow = 1 if reader % 4 else 2
-        signals.record_click(follow, at + 30, np.array([0]), np.array([at]))
+        count_click(signals, follow, at + 30, np.array([0]), np.array([at]))
     rows = np.array([0, 1, 2])
     votes = signals.covisitation.votes(np.array([0]), np.array([T0 + 99]), T0 + 100)
     scores = votes.scores(rows)
@@ -113,11 +114,11 @@ def test_covisitation_prefers_what_readers_of_the_last_click_read_next():
 def test_neighbours_are_bounded_and_keep_the_weightiest():
     signals = LiveSignals(IdMap(f"a{i}" for i in range(400)))
     none = np.zeros(0, np.int64), np.zeros(0)
-    signals.record_click(0, T0, *none)
+    count_click(signals, 0, T0, *none)
     for other in range(1, 400):
         times = 5 if other <= 20 else 1
         for k in range(times):
-            signals.record_click(other, T0 + other + k, np.array([0]), np.array([T0 + other]))
+            count_click(signals, other, T0 + other + k, np.array([0]), np.array([T0 + other]))
     rows = signals.covisitation.votes(np.array([0]), np.array([T0]), T0 + 500).rows
     assert len(rows) <= 100
     assert set(range(1, 21)) <= set(rows.tolist())

@@ -14,6 +14,7 @@ from feed.models.feature_matrix import build_features, rank_each
 from feed.models.ranker import LinearRanker
 from feed.models.schema import FEATURES, GROUPS, columns_of, feature_index, fingerprint
 from feed.models.view import build_view
+from tests.support.counted import count_click, count_shown
 
 T0 = 1_700_000_000.0
 NOW = T0 + 7200.0
@@ -55,9 +56,14 @@ def make_signals(pool) -> LiveSignals:
     rng = np.random.default_rng(1)
     for i in range(200):
         rows = rng.choice(COUNT, 4, replace=False)
-        signals.record_impressions(rows, T0 + 30.0 * i, page=int(rows[0]) if i % 2 else -1)
-        signals.record_click(
-            int(rows[1]), T0 + 30.0 * i, rows[2:3], np.array([T0 + 30.0 * i - 60]), from_feed=True
+        count_shown(signals, rows, T0 + 30.0 * i, page=int(rows[0]) if i % 2 else -1)
+        count_click(
+            signals,
+            int(rows[1]),
+            T0 + 30.0 * i,
+            rows[2:3],
+            np.array([T0 + 30.0 * i - 60]),
+            from_feed=True,
         )
     return signals
 

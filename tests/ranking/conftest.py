@@ -20,6 +20,7 @@ from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle
 from feed.models.view import RankingView, build_view
 from feed.ranking.context import RankingContext
+from tests.support.counted import count_click, count_shown
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
@@ -105,10 +106,10 @@ def _let_readers_read(signals: LiveSignals, articles: int, rng: np.random.Genera
         taste = int(rng.integers(len(SECTIONS)))
         weights = popularity * np.where(np.arange(articles) % len(SECTIONS) == taste, 8.0, 1.0)
         rows = rng.choice(articles, 3, replace=False, p=weights / weights.sum())
-        signals.record_impressions(rows, at)
-        signals.record_click(int(rows[0]), at, rows[1:], np.array([at - 300, at - 600]))
+        count_shown(signals, rows, at)
+        count_click(signals, int(rows[0]), at, rows[1:], np.array([at - 300, at - 600]))
     for at in np.linspace(NOW - 1200, NOW - 5, 90).tolist():
-        signals.record_click(17, at, np.zeros(0, np.int64), np.zeros(0))
+        count_click(signals, 17, at, np.zeros(0, np.int64), np.zeros(0))
 
 
 def _bundle(pool: ArticlePool, rng: np.random.Generator) -> ModelBundle:

@@ -15,6 +15,7 @@ from feed.ranking.candidates import (
     unite,
 )
 from feed.ranking.context import build_situation
+from tests.support.counted import count_shown
 
 CONFIG = RankingConfig()
 LISTS = st.lists(st.integers(0, 30), unique=True, max_size=20).map(lambda r: np.array(r, np.int64))
@@ -29,7 +30,7 @@ def proposals_of(world, profile, **more):
 @pytest.mark.parametrize("page", [-1, 40])
 def test_every_source_proposes_only_eligible_rows_once(world, page):
     profile = world.reader([3, 8, 13], preferences=world.prefer(followed_sections=["sport"]))
-    world.signals.record_impressions(np.array([1, 2, 3]), float(profile.clicked_at[0]), 40)
+    count_shown(world.signals, np.array([1, 2, 3]), float(profile.clicked_at[0]), 40)
     boost = Boost(article_id="a33", factor=2.0, starts_at=0.0, ends_at=2e9)
     boosts = build_boosted_rows([boost], world.pool)
     context = world.context(profile, page_row=page)

@@ -16,30 +16,10 @@ from feed.storage.archive_schema import TABLES, day_of
 from feed.storage.archive_upkeep import compact, erase_users, expire, expire_articles
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.records import CatalogueChange, RecordType, StreamRecord
+from tests.support.event_records import event_record
 
 NOW = 1_780_000_000.0
 DAY = 86_400.0
-
-
-def event_record(number, user_id="u", received_at=NOW, **fields):
-    payload = {
-        "event_id": f"e{number}",
-        "user_id": user_id,
-        "article_id": "a",
-        "kind": "click",
-        "occurred_at": received_at,
-        "received_at": received_at,
-        "dwell_s": None,
-        "position": None,
-        "context": {},
-        "request_id": None,
-        "first": True,
-        "previous": [],
-        "likes": 0,
-        "dislikes": 0,
-        **fields,
-    }
-    return StreamRecord(f"{number + 1}-0", RecordType.EVENT, orjson.dumps(payload))
 
 
 def erase_record(number, user_id):

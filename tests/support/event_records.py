@@ -11,7 +11,7 @@ from feed.storage.records import RecordType, StreamRecord
 NOW = 1_780_000_000.0
 
 
-def event_record(number, user_id="u", received_at=NOW):
+def event_record(number, user_id="u", received_at=NOW, **fields):
     payload = {
         "event_id": f"e{number}",
         "user_id": user_id,
@@ -27,6 +27,7 @@ def event_record(number, user_id="u", received_at=NOW):
         "previous": [],
         "likes": 0,
         "dislikes": 0,
+        **fields,
     }
     return StreamRecord(f"{number + 1}-0", RecordType.EVENT, orjson.dumps(payload))
 

@@ -11,7 +11,6 @@ them stand the same feeds before the backfill. All clicks lie within the last fi
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from feed.worker.archiving import ArchiveFeeder
 from feed.worker.publication import START
 from feed.worker.signals import RECORDS_PER_READ
 from lab.bench.load import Load, run_load
+from lab.bench.rows import tell
 from lab.bench.service import feed_requests, serving
 from lab.bench.serving import new_site
 from lab.bench.worker import counts_everything, measure_worker, measure_writing, new_store
@@ -180,12 +180,7 @@ def main() -> None:
             figures["worker"] = measure_worker(settings, store, arguments.clicks)
     if arguments.feeds:
         figures["feeds"] = measure_feeds(arguments.articles, arguments.feeds, arguments.readers)
-    for part, values in figures.items():
-        print(part)
-        for name, value in values.items():
-            print(f"  {name:24s} {value:12,.1f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    tell(figures, arguments.json)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -54,3 +57,13 @@ def show(console: Console, rows: list[Row], remarks: list[str]) -> None:
     console.print(table)
     for remark in remarks:
         console.print(remark)
+
+
+def tell(figures: Mapping[str, Mapping[str, float]], path: Path | None) -> None:
+    """Print the figures of each part of a benchmark, and write them as JSON if a file is named."""
+    for part, values in figures.items():
+        print(part)
+        for name, value in values.items():
+            print(f"  {name:24s} {value:12,.1f}")
+    if path is not None:
+        path.write_text(json.dumps(figures, indent=2) + "\n")

@@ -10,7 +10,6 @@ The figures of a shared machine vary: the processor time of each part is printed
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import resource
@@ -40,6 +39,7 @@ from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 from feed.worker.publication import Publication
+from lab.bench.rows import tell
 
 SLOTS, SLATE = 20, 200
 SETTLE_S, REST_S = 3.0, 10.0
@@ -289,12 +289,7 @@ def main() -> None:
         with new_store() as (settings, store):
             feeds = make_served(round(arguments.steady * arguments.rate))
             figures["steady"] = measure_steady(settings, store, feeds, arguments.rate)
-    for part, values in figures.items():
-        print(part)
-        for name, value in values.items():
-            print(f"  {name:24s} {value:12,.1f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    tell(figures, arguments.json)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,13 @@ def write_newsroom(archive_dir: Path) -> None:
         vector = rng.standard_normal(16).astype(np.float32)
         stored = StoredArticle(article, vector / np.linalg.norm(vector), "drawn", "", now)
         changes.append(CatalogueChange(article.article_id, stored))
+    writer = ArchiveWriter(archive_dir, "faults")
+    writer.recover(lambda *_: [])
+    writer.commit(Batch({0: records_of(events)}, changes, "1-0", now))
+
+
+def records_of(events: Iterable[Event]) -> list[StreamRecord]:
+    """Return events as the stream holds them, with each reader's first click on an article."""
     clicked: set[tuple[str, str]] = set()
     records = []
     for number, event in enumerate(events, start=1):
@@ -89,9 +97,7 @@ def write_newsroom(archive_dir: Path) -> None:
             clicked.add((event.user_id, event.article_id))
         payload = _payload(event) | {"first": first}
         records.append(StreamRecord(f"{number}-0", RecordType.EVENT, orjson.dumps(payload)))
-    writer = ArchiveWriter(archive_dir, "faults")
-    writer.recover(lambda *_: [])
-    writer.commit(Batch({0: records}, changes, "1-0", now))
+    return records
 
 
 def _payload(event: Event) -> dict[str, object]:
