@@ -184,7 +184,7 @@ class Settings:
     data_cache_mb: int = setting(
         4096,
         "with an object store, megabytes of its archive kept on this machine; as many of models",
-        between=(1, 1e9),
+        between=(1, 999_999),
     )
     redis_url: str = setting(
         "",
@@ -198,8 +198,10 @@ class Settings:
         "127.0.0.1", "address to bind; any address other than loopback needs keys or tokens"
     )
     port: int = setting(8000, "TCP port of the web service")
-    web: int = setting(2, "number of web processes")
-    workers: int = setting(1, "number of workers that feed serve starts with its own store")
+    web: int = setting(2, "number of web processes", between=(1, 256))
+    workers: int = setting(
+        1, "number of workers that feed serve starts with its own store", between=(1, 256)
+    )
     api_keys: str = setting(
         "",
         "accepted API keys as [name:]scope:sha256-hex, separated by commas; the scopes are read, "

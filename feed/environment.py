@@ -21,8 +21,8 @@ def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settin
     """Return the settings named `FEED_<NAME>` in `environ`, defaults for the rest.
 
     Raises:
-        InvalidInputError: a value does not have the setting's type, or a name that begins with
-            `FEED_RANKING_` is not that of a ranking parameter, or its value is out of range.
+        InvalidInputError: a value does not have the setting's type or is out of range, or a name
+            that begins with `FEED_RANKING_` is not that of a ranking parameter.
     """
     given = {
         f.name: environ[f"FEED_{f.name.upper()}"]
@@ -30,6 +30,7 @@ def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settin
         if f"FEED_{f.name.upper()}" in environ
     }
     settings = override(Settings(), given, prefix="FEED_", upper=True)
+    check_ranges(settings, given, "FEED_", upper=True)
     try:
         read_zone(settings.time_zone)
     except InvalidInputError as error:

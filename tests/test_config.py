@@ -32,6 +32,9 @@ def test_settings_come_from_the_environment():
         ({"FEED_PORT": "eight"}, "FEED_PORT: must be a whole number"),
         ({"FEED_REDIS_CLUSTER": "maybe"}, "FEED_REDIS_CLUSTER: must be true or false"),
         ({"FEED_POLL_SECONDS": "nan"}, "FEED_POLL_SECONDS: must be a finite number"),
+        ({"FEED_WORKERS": "0"}, "FEED_WORKERS: must lie between 1 and 256"),
+        ({"FEED_WEB": "0"}, "FEED_WEB: must lie between 1 and 256"),
+        ({"FEED_DATA_CACHE_MB": "-1"}, "FEED_DATA_CACHE_MB: must lie between 1 and 999999"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_rule(environment, message):

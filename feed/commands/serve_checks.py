@@ -12,6 +12,7 @@ from feed.commands.errors import one_line_errors
 from feed.environment import settings_from_environment
 from feed.service.access import check_access_settings
 from feed.service.ranked import check_ranking
+from feed.storage.redis_store import RedisStore
 
 
 @click.command()
@@ -22,6 +23,7 @@ def check() -> None:
         check_access_settings(settings)
         check_encoder(settings)
         check_ranking(settings)
+        RedisStore(settings).close()  # its address is read, and nothing is sent
 
 
 if __name__ == "__main__":

@@ -229,12 +229,23 @@ def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> Non
     assert "port" in result.stderr.lower()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"FEED_ENCODER": "sentences"}, "FEED_ENCODER: must be one of sentence, tfidf, none"),
+        (
+            {"FEED_REDIS_CLUSTER": "true", "FEED_REDIS_URL": "redis://,b"},
+            ("redis_url: must be redis://host:port, or rediss://, for a cluster; commas between "
+            "several nodes"),
+        ),
+    ],
+)
 def test_a_setting_that_only_a_part_understands_is_refused_before_anything_starts(
-    tmp_path: Path,
+    tmp_path: Path, given: dict[str, str], said: str
 ) -> None:
     command = [sys.executable, "-m", "feed", "serve", "--data", str(tmp_path / "site")]
-    environment = {**os.environ, "FEED_ENCODER": "sentences"}
+    environment = {**os.environ, **given}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr == "Error: FEED_ENCODER: must be one of sentence, tfidf, none\n"
+    assert result.stderr == f"Error: {said}\n"
     assert not (tmp_path / "site").exists()

@@ -127,8 +127,9 @@ def test_a_store_that_is_not_there_is_unavailable_and_an_address_must_be_one(tmp
         away.ping()
     with pytest.raises(StoreUnavailableError):
         away.read_reader("u")
-    with pytest.raises(InvalidInputError, match="redis_url"):
-        RedisStore(replace(Settings(), redis_url="http://localhost"))
+    for address in ("http://localhost", "redis://localhost:abc"):
+        with pytest.raises(InvalidInputError, match="redis_url"):
+            RedisStore(replace(Settings(), redis_url=address))
 
 
 def test_a_store_that_is_slow_is_unavailable_and_recovers(store, store_settings):
