@@ -23,7 +23,8 @@ def check() -> None:
         check_access_settings(settings)
         check_encoder(settings)
         check_ranking(settings)
-        RedisStore(settings).close()  # its address is read, and nothing is sent
+        if settings.redis_url:  # else the service starts a store of its own
+            RedisStore(settings).close()  # the address is read, and nothing is sent
 
 
 if __name__ == "__main__":

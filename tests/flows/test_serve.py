@@ -235,8 +235,10 @@ def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> Non
         ({"FEED_ENCODER": "sentences"}, "FEED_ENCODER: must be one of sentence, tfidf, none"),
         (
             {"FEED_REDIS_CLUSTER": "true", "FEED_REDIS_URL": "redis://,b"},
-            ("redis_url: must be redis://host:port, or rediss://, for a cluster; commas between "
-            "several nodes"),
+            (
+                "redis_url: must be redis://host:port, or rediss://, for a cluster; commas between "
+                "several nodes"
+            ),
         ),
     ],
 )
