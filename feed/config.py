@@ -264,6 +264,7 @@ class Settings:
     store_fsync: str = setting(
         "everysec", "when the embedded store flushes to disk: everysec or always"
     )
+    store_confirmed_by: str = setting("primary", "what confirms changes: primary, replica or disk")
     stream_max_events: int = setting(
         2_000_000,
         "unarchived records that the streams may hold before events are answered with 503",

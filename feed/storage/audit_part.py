@@ -75,7 +75,7 @@ class AuditPart(StorePart):
         """Keep an entry about something that changed nothing in the store, such as a look."""
         key = self._keys.catalogue("audit")
         text, kept = audit_arguments(entry)
-        self._link.pipeline(key, [("LPUSH", key, text), ("LTRIM", key, 0, kept - 1)])
+        self._link.change(key, [("LPUSH", key, text), ("LTRIM", key, 0, kept - 1)])
 
 
 def _entry(text: bytes) -> AuditEntry:

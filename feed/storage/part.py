@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from feed.config import Settings
@@ -36,9 +37,14 @@ class StorePart:
         self._keys = Keys(settings.namespace, settings.partitions)
         self._stream_bound = max(1, settings.stream_max_events // settings.partitions)
         timeout_s = settings.store_timeout_ms / 1000
-        url, cluster = settings.redis_url, settings.redis_cluster
-        self._link = Link(url, cluster=cluster, timeout_s=timeout_s, rest_s=rest_s)
-        self._bulk = Link(url, cluster=cluster, timeout_s=max(timeout_s, self.BULK_TIMEOUT_S))
+        open_link = partial(
+            Link,
+            settings.redis_url,
+            cluster=settings.redis_cluster,
+            confirmed_by=settings.store_confirmed_by,
+        )
+        self._link = open_link(timeout_s=timeout_s, rest_s=rest_s)
+        self._bulk = open_link(timeout_s=max(timeout_s, self.BULK_TIMEOUT_S))
         self._layout_known = False
 
     def _check_layout(self) -> None:

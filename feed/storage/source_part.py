@@ -71,7 +71,7 @@ class SourcePart(StorePart):
     def drop_source_state(self, source_id: str) -> None:
         """Forget what the poller found at a source."""
         states = self._keys.catalogue("source_states")
-        self._link.pipeline(states, [("HDEL", states, source_id), self._changed()])
+        self._link.change(states, [("HDEL", states, source_id), self._changed()])
 
     def read_source_states(self) -> dict[str, dict[str, Any]]:
         """Return what the poller found at each source, by id."""

@@ -27,4 +27,4 @@ class WatchPart(StorePart):
     def write_watched(self, name: str, record: dict[str, Any]) -> None:
         """Replace what is known of one experiment."""
         key = self._keys.catalogue("watched")
-        self._link.call(key, "HSET", key, name, orjson.dumps(record))
+        self._link.change(key, [("HSET", key, name, orjson.dumps(record))])
