@@ -248,7 +248,7 @@ class Settings:
     cors_origins: str = setting(
         "", "origins whose pages may call from a browser, separated by commas; *: every origin"
     )
-    encoder: str = setting("sentence", "article encoder: sentence, tfidf or none")
+    encoder: str = setting("sentence", "article encoder: sentence, tfidf, none or onnx:DIRECTORY")
     request_budget_ms: int = setting(
         300, "milliseconds one feed request may take before it falls back to a simpler feed"
     )

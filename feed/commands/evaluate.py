@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from feed.arrays import Matrix
+from feed.catalogue.encoder_choice import check_encoder_name, open_ready_encoder
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.retrain import read_config
 from feed.documents.terminal import print_document
 from feed.documents.views import render_html
 from feed.domain import InvalidInputError, format_time, parse_time
-from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder, article_text
+from feed.features.embeddings import TfidfSvdEncoder, article_text
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, encode_catalogue, read_dataset
 from feed.offline.evaluation_report import build_report, evaluation_document
@@ -49,7 +50,12 @@ def parse_span(text: str) -> float:
 @click.option("--to", "to_text", metavar="TIME", help="End of the window, exclusive.")
 @click.option("--retrain-every", default="24h", show_default=True, help="Time between trainings.")
 @click.option("--protocol", type=click.Choice(["both", *HEADS]), default="both", show_default=True)
-@click.option("--encoder", type=click.Choice(["sentence", "tfidf", "none"]), default="sentence")
+@click.option(
+    "--encoder",
+    default="sentence",
+    show_default=True,
+    help="What turns texts into vectors: sentence, tfidf, none or onnx:DIRECTORY.",
+)
 @click.option(
     "--set",
     "assignments",
@@ -89,6 +95,7 @@ def evaluate_command(
     with one_line_errors(), ExitStack() as stack:
         _check_targets(json_path, scores_path, html_path)
         training = read_config(assignments)
+        check_encoder_name("--encoder", encoder)
         if not directory.is_dir():
             raise InputCommandError(f"there is no directory {directory}")
         log, vectors = read_dataset(dataset, directory)
@@ -140,9 +147,11 @@ def _window(log: EventLog, from_text: str | None, to_text: str | None) -> tuple[
 
 
 def _encode(log: EventLog, encoder: str, start: float, bar: Progress, task: Any) -> Matrix | None:
-    if encoder == "none" or not any(article_text(a) for a in log.catalogue):
+    if not any(article_text(a) for a in log.catalogue):
         return None
-    chosen: Encoder = SentenceEncoder() if encoder == "sentence" else _fit_tfidf(log, start)
+    chosen = _fit_tfidf(log, start) if encoder == "tfidf" else open_ready_encoder(encoder)
+    if chosen is None:
+        return None
     return encode_catalogue(
         log, chosen, lambda share: bar.update(task, completed=share, description="encoding")
     )

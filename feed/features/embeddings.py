@@ -83,7 +83,7 @@ class SentenceEncoder:
         for start in range(0, len(worded), _BATCH):
             rows = worded[start : start + _BATCH]
             vectors[rows] = self._model.encode([texts[i] for i in rows])
-        return _unit(vectors)
+        return unit_rows(vectors)
 
 
 class TfidfSvdEncoder:
@@ -146,7 +146,7 @@ class TfidfSvdEncoder:
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return f32 [n, dimensions]; rows of unit length, or zero where no word is known."""
-        return _unit(np.asarray(_tfidf(self._columns, self._idf, texts) @ self._components))
+        return unit_rows(np.asarray(_tfidf(self._columns, self._idf, texts) @ self._components))
 
     def save(self, path: Path) -> None:
         """Write the encoder to one npz file."""
@@ -199,7 +199,8 @@ def _tfidf(
     return matrix
 
 
-def _unit(vectors: npt.NDArray[np.floating]) -> Matrix:
+def unit_rows(vectors: npt.NDArray[np.floating]) -> Matrix:
+    """Return vectors [n, d] at unit length, f32; zero rows stay zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Matrix = np.zeros(vectors.shape, np.float32)
     np.divide(vectors, norms, out=unit, where=norms > 1e-8, casting="same_kind")

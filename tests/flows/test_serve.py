@@ -232,7 +232,19 @@ def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"FEED_ENCODER": "sentences"}, "FEED_ENCODER: must be one of sentence, tfidf, none"),
+        (
+            {"FEED_ENCODER": "sentences"},
+            "FEED_ENCODER: must be one of sentence, tfidf, none, onnx:DIRECTORY",
+        ),
+        (
+            {"FEED_ENCODER": "onnx:/nowhere"},
+            "FEED_ENCODER: the directory /nowhere holds no model.onnx",
+        ),
+        (
+            {"FEED_STORE_CONFIRMED_BY": "replica"},
+            "FEED_STORE_CONFIRMED_BY: must be primary while feed starts the store itself, which "
+            "then has no replica",
+        ),
         (
             {"FEED_REDIS_CLUSTER": "true", "FEED_REDIS_URL": "redis://,b"},
             (
