@@ -64,7 +64,7 @@ class EmbeddedStore:
         if settings.store_confirmed_by != "primary":
             raise InvalidInputError(
                 "FEED_STORE_CONFIRMED_BY",
-                "must be primary while feed starts the store itself, which then has no replica",
+                "must be primary, because feed's own store has no replica",
             )
         return cls(
             settings.data_dir, fsync=settings.store_fsync, memory_mb=settings.store_memory_mb

@@ -242,8 +242,7 @@ def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> Non
         ),
         (
             {"FEED_STORE_CONFIRMED_BY": "replica"},
-            "FEED_STORE_CONFIRMED_BY: must be primary while feed starts the store itself, which "
-            "then has no replica",
+            "FEED_STORE_CONFIRMED_BY: must be primary, because feed's own store has no replica",
         ),
         (
             {"FEED_REDIS_CLUSTER": "true", "FEED_REDIS_URL": "redis://,b"},
