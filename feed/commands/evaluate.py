@@ -17,7 +17,7 @@ from feed.catalogue.encoder_choice import check_encoder_name, open_ready_encoder
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.retrain import read_config
 from feed.documents.terminal import print_document
-from feed.documents.views import render_html
+from feed.documents.views import render_html, render_latex, render_markdown
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.features.embeddings import TfidfSvdEncoder, article_text
 from feed.models.factors import training_threads
@@ -25,6 +25,7 @@ from feed.offline.datasets import NAMES, encode_catalogue, read_dataset
 from feed.offline.evaluation_report import build_report, evaluation_document
 from feed.offline.event_log import EventLog
 from feed.offline.log_source import StoredLog, temporary_directory
+from feed.offline.own_methods import open_method
 from feed.offline.parallel import evaluate_protocols
 from feed.offline.walk import HEADS, WalkPlan
 
@@ -63,12 +64,25 @@ def parse_span(text: str) -> float:
     metavar="NAME=VALUE",
     help="A training parameter (see: feed settings --of training). May be repeated.",
 )
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="A ranking method of your own, measured beside the others. May be repeated.",
+)
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads for training.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="JSON file for figures.")
 @click.option(
     "--scores", "scores_path", type=click.Path(path_type=Path), help="Parquet file for all scores."
 )
 @click.option("--html", "html_path", type=click.Path(path_type=Path), help="HTML file for a page.")
+@click.option(
+    "--markdown", "markdown_path", type=click.Path(path_type=Path), help="Markdown file for tables."
+)
+@click.option(
+    "--latex", "latex_path", type=click.Path(path_type=Path), help="LaTeX file for tables."
+)
 def evaluate_command(
     directory: Path,
     dataset: str,
@@ -78,10 +92,13 @@ def evaluate_command(
     protocol: str,
     encoder: str,
     assignments: tuple[str, ...],
+    methods: tuple[str, ...],
     threads: int,
     json_path: Path | None,
     scores_path: Path | None,
     html_path: Path | None,
+    markdown_path: Path | None,
+    latex_path: Path | None,
 ) -> None:
     """Replay the log in DIRECTORY and measure the ranking on it.
 
@@ -93,7 +110,9 @@ def evaluate_command(
     """
     console = Console()
     with one_line_errors(), ExitStack() as stack:
-        _check_targets(json_path, scores_path, html_path)
+        _check_targets(json_path, scores_path, html_path, markdown_path, latex_path)
+        for method in methods:
+            open_method(method)
         training = read_config(assignments)
         check_encoder_name("--encoder", encoder)
         if not directory.is_dir():
@@ -119,7 +138,12 @@ def evaluate_command(
         stored = StoredLog(log, Path(stack.enter_context(temporary_directory())))
         del log
         book = evaluate_protocols(
-            stored, plan, embeddings=vectors, scores=scores_path, progress=show
+            stored,
+            plan,
+            embeddings=vectors,
+            scores=scores_path,
+            methods=methods,
+            progress=show,
         )
         bar.update(task, completed=1.0, description="done")
     report = build_report(book, _settings(dataset, plan, len(stored.articles), assignments))
@@ -127,8 +151,13 @@ def evaluate_command(
     print_document(document, console)
     if json_path is not None:
         json_path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
-    if html_path is not None:
-        html_path.write_text(render_html(document), encoding="utf-8")
+    for path, render in (
+        (html_path, render_html),
+        (markdown_path, render_markdown),
+        (latex_path, render_latex),
+    ):
+        if path is not None:
+            path.write_text(render(document), encoding="utf-8")
 
 
 def _window(log: EventLog, from_text: str | None, to_text: str | None) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,6 +14,7 @@ from queue import Empty, Queue
 from feed.arrays import Matrix
 from feed.offline.evaluation import evaluate
 from feed.offline.log_source import LogSource
+from feed.offline.own_methods import OwnMethods
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
@@ -29,6 +30,7 @@ def evaluate_protocols(
     *,
     embeddings: Matrix | None = None,
     scores: Path | None = None,
+    methods: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> ScoreBook:
     """Return the book of every protocol of a plan; two protocols walk side by side.
@@ -41,13 +43,16 @@ def evaluate_protocols(
         plan: window, parameters and protocols (`heads`).
         embeddings: f32 [len(log.articles), d], zero rows where there is no text.
         scores: Parquet file of every score, if it is wanted.
+        methods: further methods that are measured, as `module:Class`.
         progress: called with the share done (0 to 1) and what is being done.
+
+    Raises:
+        MethodError: a further method fails.
     """
     if len(plan.heads) == 1:
         with ScoreFile(scores, log) if scores else nullcontext() as file:
-            return evaluate(
-                log, plan, ScoreBook(log, file), embeddings=embeddings, progress=progress
-            )
+            book = ScoreBook(log, file, OwnMethods(methods, log, embeddings))
+            return evaluate(log, plan, book, embeddings=embeddings, progress=progress)
     spawn = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory(prefix="feed-fits-") as fit_cache,
@@ -58,7 +63,15 @@ def evaluate_protocols(
         reports = manager.Queue()
         files = [_part(scores, head) for head in plan.heads]
         tasks = [
-            workers.submit(_walk, log, replace(shared, heads=(head,)), embeddings, file, reports)
+            workers.submit(
+                _walk,
+                log,
+                replace(shared, heads=(head,)),
+                embeddings,
+                file,
+                tuple(methods),
+                reports,
+            )
             for head, file in zip(plan.heads, files, strict=True)
         ]
         shares = dict.fromkeys(plan.heads, 0.0)
@@ -75,11 +88,12 @@ def _walk(
     plan: WalkPlan,
     embeddings: Matrix | None,
     scores: Path | None,
+    methods: Sequence[str],
     reports: Queue[tuple[str, float, str]],
 ) -> ScoreBook:
     head = plan.heads[0]
     with ScoreFile(scores, log) if scores else nullcontext() as file:
-        book = ScoreBook(log, file)
+        book = ScoreBook(log, file, OwnMethods(methods, log, embeddings))
         evaluate(
             log,
             plan,

@@ -17,6 +17,7 @@ from feed.offline.event_log import Seen
 from feed.offline.log_source import LogSource
 from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
 from feed.offline.metric_values import ListFacts, MetricValues
+from feed.offline.own_methods import OwnMethods
 from feed.offline.ranking_metrics import RankedLists, sort_lists
 from feed.offline.score_file import ScoreFile
 from feed.offline.spread import TOP, Spread
@@ -50,22 +51,37 @@ class _WaitingPool:
     in_pool: int
     source_hits: dict[str, float]
     view: RankingView
+    own: dict[str, Floats]
 
 
 class ScoreBook:
-    """Gathers lists, scores them with the period's rankers, and tallies every method."""
+    """Gathers lists, scores them with the period's rankers, and tallies every method.
 
-    def __init__(self, log: LogSource, scores: ScoreFile | None = None, seed: int = 3) -> None:
+    Args:
+        log: the log.
+        scores: file of every score, or None.
+        own: further methods.
+        seed: of what is drawn at random.
+    """
+
+    def __init__(
+        self,
+        log: LogSource,
+        scores: ScoreFile | None = None,
+        own: OwnMethods | None = None,
+        seed: int = 3,
+    ) -> None:
         self.metrics = MetricValues()
         self.spreads = {name: Spread() for name in SPREAD_METHODS}
         self.pool_sizes: list[int] = []
         self.candidate_counts: list[int] = []
         self._log: LogSource | None = log
         self._file = scores
+        self._own = own
         self._rankers: Rankers = {}
         self._beside: Executor | None = None
         self._running: deque[Future[None]] = deque()
-        self._slates: list[SlateList] = []
+        self._slates: list[tuple[SlateList, dict[str, Floats]]] = []
         self._pools: list[_WaitingPool] = []
         self._waiting = 0
         self._rng = np.random.default_rng(seed)
@@ -81,7 +97,7 @@ class ScoreBook:
 
     def add_slate(self, entry: SlateList) -> None:
         """Take one list of the slate protocol."""
-        self._slates.append(entry)
+        self._slates.append((entry, self._score_own(entry.seen, entry.seen.shown)))
         self._count(len(entry.seen.shown))
 
     def add_pool(self, entry: PoolList) -> None:
@@ -104,6 +120,7 @@ class ScoreBook:
                 in_pool=int(in_pool.sum()),
                 source_hits=_count_hits(entry),
                 view=found.context.view,
+                own=self._score_own(entry.seen, found.rows),
             )
         )
         for spread in self.spreads.values():
@@ -128,7 +145,7 @@ class ScoreBook:
 
     def closed(self) -> ScoreBook:
         """Return the book as numbers alone, without log, file and rankers, to be sent on."""
-        self._log, self._file, self._rankers, self._beside = None, None, {}, None
+        self._log, self._file, self._rankers, self._beside, self._own = None, None, {}, None, None
         return self
 
     def merge(self, others: Sequence[ScoreBook]) -> ScoreBook:
@@ -141,6 +158,9 @@ class ScoreBook:
                 self.spreads = other.spreads
         return self
 
+    def _score_own(self, seen: Seen, rows: Rows) -> dict[str, Floats]:
+        return {} if self._own is None else self._own.score(seen, rows)
+
     def _count(self, rows: int) -> None:
         self._waiting += rows
         if self._waiting >= CHUNK_ROWS:
@@ -150,13 +170,21 @@ class ScoreBook:
         while len(self._running) > left:
             self._running.popleft().result()
 
-    def _score(self, slates: list[SlateList], pools: list[_WaitingPool], rankers: Rankers) -> None:
+    def _score(
+        self,
+        slates: list[tuple[SlateList, dict[str, Floats]]],
+        pools: list[_WaitingPool],
+        rankers: Rankers,
+    ) -> None:
         if slates:
             self._score_slates(slates, _trained(rankers, "slate"))
         if pools:
             self._score_pools(pools, _trained(rankers, "pool"))
 
-    def _score_slates(self, waiting: list[SlateList], ranker: LightGBMRanker | None) -> None:
+    def _score_slates(
+        self, scored_own: list[tuple[SlateList, dict[str, Floats]]], ranker: LightGBMRanker | None
+    ) -> None:
+        waiting = [entry for entry, _ in scored_own]
         features = np.concatenate([w.features for w in waiting])
         lists = [w.seen for w in waiting]
         clicked = np.concatenate([seen.clicked for seen in lists])
@@ -165,7 +193,7 @@ class ScoreBook:
         first = np.array([_first_clicked(seen) for seen in lists], np.int64)
         facts = self._facts(lists, [w.reader_clicks for w in waiting], first)
         self.metrics.add_facts("slate", facts)
-        scored = score_all(features, ranker, self._rng)
+        scored = score_all(features, ranker, self._rng) | _join([own for _, own in scored_own])
         for method, scores in scored.items():
             self.metrics.add("slate", method, sort_lists(scores, clicked, sizes))
         if self._file is not None:
@@ -182,7 +210,7 @@ class ScoreBook:
         facts = self._facts(lists, [w.reader_clicks for w in waiting], first)
         self.metrics.add_facts("pool", facts)
         self.metrics.add_facts("sources", facts)
-        scored = score_all(features, ranker, self._rng)
+        scored = score_all(features, ranker, self._rng) | _join([w.own for w in waiting])
         factors = np.concatenate([w.factors for w in waiting])
         scored[SERVED] = logistic(scored[MODEL]) * factors
         del scored[RANDOM]
@@ -236,6 +264,11 @@ class ScoreBook:
         age = np.where(first >= 0, at - self._log.first_seen_at[first], np.nan) / 3600.0
         users = np.array([seen.user for seen in lists], np.int64)
         return ListFacts(users, np.array(reader_clicks), age, at)
+
+
+def _join(own: list[dict[str, Floats]]) -> dict[str, Floats]:
+    """Return the scores of many lists by each of the further methods, one after the other."""
+    return {name: np.concatenate([scores[name] for scores in own]) for name in own[0]}
 
 
 def _first_clicked(seen: Seen) -> int:
