@@ -51,7 +51,7 @@ class PoolProtocol:
 
     def __init__(self, replay: Replay, config: RankingConfig) -> None:
         self._replay = replay
-        self._config = replace(config, max_age_hours=NO_AGE_LIMIT_HOURS)
+        self._config = config
         self._detector = TrendingDetector(config)
         self._trending: TrendingState = build_state(-np.inf, (), replay.signals.ids)
         self._index: LiveIndex | None = None
@@ -63,22 +63,7 @@ class PoolProtocol:
         self, view: RankingView, profile: Profile, request: RequestContext
     ) -> PoolCandidates:
         """Return the candidates of one impression at the replay's present moment."""
-        context = self.context(view, profile, request)
-        situation = build_situation(context, self._config)
-        limit = self._config.candidates_per_source
-        proposals = {
-            name: source(context, situation, self._config, limit)
-            for name, source in SOURCES.items()
-        }
-        united = unite(proposals, view.pool.size, self._config.candidate_cap)
-        return PoolCandidates(
-            context=context,
-            situation=situation,
-            rows=united.rows,
-            proposals=proposals,
-            pool_size=situation.eligible.count,
-            eligible=situation.eligible.mask,
-        )
+        return find_pool_candidates(self.context(view, profile, request), self._config)
 
     def context(
         self, view: RankingView, profile: Profile, request: RequestContext
@@ -109,3 +94,22 @@ class PoolProtocol:
             self._trending = self._detector.update(
                 self._replay.signals.counters, self._view.pool, now
             )
+
+
+def find_pool_candidates(context: RankingContext, config: RankingConfig) -> PoolCandidates:
+    """Return the candidates of one context, whatever the age of the articles that live in it."""
+    config = replace(config, max_age_hours=NO_AGE_LIMIT_HOURS)
+    situation = build_situation(context, config)
+    proposals = {
+        name: source(context, situation, config, config.candidates_per_source)
+        for name, source in SOURCES.items()
+    }
+    united = unite(proposals, context.view.pool.size, config.candidate_cap)
+    return PoolCandidates(
+        context=context,
+        situation=situation,
+        rows=united.rows,
+        proposals=proposals,
+        pool_size=situation.eligible.count,
+        eligible=situation.eligible.mask,
+    )

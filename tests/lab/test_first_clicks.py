@@ -1,0 +1,48 @@
+"""Histories that are cut to a reader's last clicks."""
+
+import numpy as np
+import pytest
+from lab.ablation.first_clicks import cut_profile
+
+from feed.features.profile import Profile
+
+PROFILE = Profile(
+    clicked_rows=np.array([7, 3, 5]),
+    clicked_at=np.array([300.0, 200.0, 100.0]),
+    engaged_rows=np.array([3, 5, 7, 9]),
+    weights=np.array([1.0, 2.0, 3.0, 4.0]),
+    fold_in_weights=np.array([0.1, 0.2, 0.3, 0.4]),
+    session_rows=np.array([7, 3]),
+    session_at=np.array([300.0, 200.0]),
+    read_rows=np.array([3, 5, 7]),
+    shown_rows=np.array([1, 2, 7]),
+    shown_counts=np.array([4.0, 1.0, 2.0]),
+    shown_last_at=np.array([90.0, 250.0, 310.0]),
+    n_events=4,
+)
+
+
+def test_only_what_belongs_to_the_last_clicks_is_left():
+    cut = cut_profile(PROFILE, 2)
+    assert cut.clicked_rows.tolist() == [7, 3]
+    assert cut.clicked_at.tolist() == [300.0, 200.0]
+    assert dict(zip(cut.engaged_rows.tolist(), cut.weights.tolist(), strict=True)) == {3: 1, 7: 3}
+    assert cut.fold_in_weights.tolist() == pytest.approx([0.1, 0.3])
+    assert cut.session_rows.tolist() == [7, 3]
+    assert dict(zip(cut.shown_rows.tolist(), cut.shown_counts.tolist(), strict=True)) == {
+        2: 1,
+        7: 2,
+    }
+    assert cut.n_events == 2
+
+
+def test_without_clicks_nothing_is_known_but_what_was_read():
+    cut = cut_profile(PROFILE, 0)
+    assert cut.is_cold
+    assert cut.read_rows.tolist() == [3, 5, 7]
+    for name in ("engaged_rows", "weights", "session_rows", "shown_rows", "shown_counts"):
+        assert not len(getattr(cut, name)), name
+
+
+def test_more_clicks_than_there_are_cut_nothing_of_them():
+    assert cut_profile(PROFILE, 10).clicked_rows.tolist() == [7, 3, 5]
