@@ -119,7 +119,7 @@ def train(
     if is_small:
         threads = 1
     clicked = clicked_list_times(log)
-    began = _examples_from(
+    began = examples_from(
         log, clicked, TimeSpan(until - config.ranker_days * DAY_S, until), limits
     )
     past = len(log.impressions.between(began, until))
@@ -157,7 +157,7 @@ def train(
     return replace(bundle, version=version or bundle.version, manifest=bundle.manifest | counts)
 
 
-def _examples_from(log: EventLog, clicked: Floats, span: TimeSpan, limits: TrainingLimits) -> float:
+def examples_from(log: EventLog, clicked: Floats, span: TimeSpan, limits: TrainingLimits) -> float:
     """Return when the lists of a span begin that teach the rankers, epoch seconds."""
     began = max(min(log.lists_from, span.end), span.start)
     times = clicked[(clicked >= began) & (clicked < span.end)]
