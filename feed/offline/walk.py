@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +13,7 @@ import numpy as np
 
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
 from feed.models.bundle import ModelBundle
@@ -132,6 +133,23 @@ class Evaluator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A replay that a later walk goes on with, and the pool of every article of its log."""
+
+    pool: ArticlePool
+    replay: Replay
+
+
+@dataclass(slots=True)
+class _Ranked:
+    """A model that lists are seen through; its candidates, and who scores them."""
+
+    view: RankingView | None
+    protocol: PoolProtocol
+    evaluator: Evaluator | None
+
+
 class Walk:
     """One replay of a log, with the model of the present period and the examples so far.
 
@@ -148,24 +166,40 @@ class Walk:
         plan: WalkPlan,
         embeddings: Matrix | None,
         evaluator: Evaluator | None = None,
+        past: Past | None = None,
     ) -> None:
-        self._log, self._plan = log, plan
-        self._embeddings, self._evaluator = embeddings, evaluator
+        """Stand where the first list is.
+
+        Args:
+            log: the log.
+            plan: what to walk over.
+            embeddings: f32 [len(log.articles), d], zero rows where there is no text.
+            evaluator: scores the lists of the measured window.
+            past: what an earlier walk over the same log has counted; it is counted on, and the
+                earlier walk is over.
+
+        Raises:
+            ValueError: the past goes beyond the first list.
+        """
+        self._log, self._plan, self._embeddings = log, plan, embeddings
         window_s = plan.training.ranker_days * DAY_S
         self._period = -int(np.ceil(window_s / plan.retrain_every_s))
         first = min(max(log.lists_from, plan.learn_from), plan.start)
         self.learn_from = max(self._next, first)
         while self._next + plan.retrain_every_s <= self.learn_from:
             self._period += 1
-        self._pool = build_log_pool(log, embeddings)
-        self._replay = Replay(log)
-        self._protocol = PoolProtocol(self._replay, plan.ranking)
+        if past is not None and past.replay.now > self.learn_from:
+            raise ValueError("past must end before the first list")
+        self.past = past or Past(build_log_pool(log, embeddings), Replay(log))
+        self._pool, self._replay = self.past.pool, self.past.replay
+        self._main = _Ranked(None, PoolProtocol(self._replay, plan.ranking), evaluator)
+        self._beside: list[_Ranked] = []
         self._examples = {head: ExampleStore(window_s) for head in plan.heads}
         self._rng = np.random.default_rng(plan.training.seed)
-        self._view: RankingView | None = None
         self._fixed = False
         self._ahead: tuple[float, Future[ModelBundle]] | None = None
-        self._replay.start(self.learn_from)
+        if past is None:
+            self._replay.start(self.learn_from)
 
     @property
     def _next(self) -> float:
@@ -192,14 +226,28 @@ class Walk:
         """
         return self._see_lists(self._plan.end, trainer, progress)
 
-    def measure(self, bundle: ModelBundle, progress: Callable[[float], None] | None = None) -> int:
-        """Measure one given model from the plan's start to its end; return how many lists.
+    def measure(
+        self,
+        bundle: ModelBundle,
+        progress: Callable[[float], None] | None = None,
+        others: Iterable[tuple[ModelBundle, Evaluator]] = (),
+    ) -> int:
+        """Measure given models from the plan's start to its end; return how many lists.
 
         Args:
-            bundle: the model; nothing else is trained.
+            bundle: the model that the walk's evaluator scores; nothing is trained.
             progress: called with the share done, 0 to 1.
+            others: models that see the same lists, each with what scores them.
         """
-        self._view, self._fixed = build_view(self._pool, bundle), True
+        self._main.view, self._fixed = build_view(self._pool, bundle), True
+        self._beside = [
+            _Ranked(
+                build_view(self._pool, other),
+                PoolProtocol(self._replay, self._plan.ranking),
+                evaluator,
+            )
+            for other, evaluator in others
+        ]
         return self._see_lists(self._plan.end, None, progress)
 
     def _see_lists(
@@ -217,7 +265,7 @@ class Walk:
     def _take(self, seen: Seen, trainer: Executor | None) -> None:
         """See one impression: measure it if it is in the window, learn from it, train if due."""
         now = seen.at
-        if not self._fixed and (self._view is None or now >= self._next):
+        if not self._fixed and (self._main.view is None or now >= self._next):
             self._start_period(now, trainer)
         measured = now >= self._plan.start
         slate = self._wants_slate(seen, measured=measured)
@@ -272,15 +320,16 @@ class Walk:
         while self._next <= now:
             boundary, self._period = self._next, self._period + 1
         until = min(boundary, now)
-        self._view = build_view(self._pool, self._take_bundle(until))
-        if self._evaluator is None and trainer is not None and self._next <= plan.end:
+        self._main.view = build_view(self._pool, self._take_bundle(until))
+        evaluator = self._main.evaluator
+        if evaluator is None and trainer is not None and self._next <= plan.end:
             self._ahead = self._next, trainer.submit(self._fit_bundle, self._next)
-        if self._evaluator is not None:
+        if evaluator is not None:
             assert trainer is not None  # noqa: S101 - `evaluate` gives one
-            self._evaluator.flush()
+            evaluator.flush()
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}
-                self._evaluator.use_rankers(
+                evaluator.use_rankers(
                     {h: trainer.submit(_fit, examples[h], h, plan) for h in plan.heads}
                 )
 
@@ -316,33 +365,47 @@ class Walk:
     def _take_slate(
         self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
     ) -> None:
-        assert self._view is not None  # noqa: S101 - made when the period started
-        features = build_features(self._view, self._replay.signals, profile, request, seen.shown)
-        self._examples["slate"].add(features, seen.clicked, request.now)
-        if measured and self._evaluator is not None:
-            self._evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
+        for model in (self._main, *self._beside):
+            assert model.view is not None  # noqa: S101 - made when the period started
+            features = build_features(
+                model.view, self._replay.signals, profile, request, seen.shown
+            )
+            if model is self._main:
+                self._examples["slate"].add(features, seen.clicked, request.now)
+            if measured and model.evaluator is not None:
+                model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
     def _take_pool(
         self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
     ) -> None:
-        assert self._view is not None  # noqa: S101 - made when the period started
-        wanted = seen.shown[seen.clicked]
-        found = self._protocol.candidates(self._view, profile, request)
+        for model in (self._main, *self._beside):
+            entry = self._rank(model, seen, profile, request)
+            if entry is None:
+                continue
+            if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
+                kept = sample_negatives(entry.clicked, self._plan.negatives, self._rng)
+                self._examples["pool"].add(entry.features[kept], entry.clicked[kept], request.now)
+            if measured and model.evaluator is not None:
+                model.evaluator.add_pool(entry)
+
+    def _rank(
+        self, model: _Ranked, seen: Seen, profile: Profile, request: RequestContext
+    ) -> PoolList | None:
+        """Return what a model would have ranked; None if nothing could be shown."""
+        assert model.view is not None  # noqa: S101 - made when the period started
+        found = model.protocol.candidates(model.view, profile, request)
         if not len(found.rows):
-            return
-        features = build_candidate_features(
-            found.context, found.situation, found.rows, self._plan.ranking
+            return None
+        wanted, ranking = seen.shown[seen.clicked], self._plan.ranking
+        return PoolList(
+            seen=seen,
+            found=found,
+            features=build_candidate_features(found.context, found.situation, found.rows, ranking),
+            factors=find_factors(found.context, found.rows, ranking).product,
+            clicked=np.isin(found.rows, wanted),
+            wanted=wanted,
+            reader_clicks=len(profile.clicked_rows),
         )
-        clicked = np.isin(found.rows, wanted)
-        if self._plan.teaches(seen.number, self._plan.learn_pool_every):
-            kept = sample_negatives(clicked, self._plan.negatives, self._rng)
-            self._examples["pool"].add(features[kept], clicked[kept], request.now)
-        if measured and self._evaluator is not None:
-            factors = find_factors(found.context, found.rows, self._plan.ranking).product
-            reader_clicks = len(profile.clicked_rows)
-            self._evaluator.add_pool(
-                PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
-            )
 
 
 def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:

@@ -30,8 +30,13 @@ from feed.offline.event_log import EventLog
 from feed.offline.examples import Examples
 from feed.offline.ranker_training import fit_ranker
 from feed.offline.ranking_metrics import auc, bootstrap_mean, ndcg_at, sort_lists
-from feed.offline.training import LEARN_RUN, TimeSpan, TrainingLimits, clicked_list_times
-from feed.offline.training import examples_from as limited_from
+from feed.offline.training import (
+    LEARN_RUN,
+    TimeSpan,
+    TrainingLimits,
+    clicked_list_times,
+    examples_from,
+)
 from feed.offline.walk import HEADS, PoolList, Rankers, SlateList, Walk, WalkPlan
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_250)
@@ -149,7 +154,7 @@ def _limited(
     for days in SPANS_DAYS:
         for most in LIMITS:
             limits = TrainingLimits(slate_lists=most, least_span_s=days * DAY_S)
-            began = limited_from(log, clicked_list_times(log), whole, limits)
+            began = examples_from(log.lists_from, clicked_list_times(log), whole, limits)
             examples = walk.examples(head, until, began)
             every = -(-len(examples) // most)
             if every > 1:
