@@ -7,7 +7,7 @@ factors, neighbours and content map, rebuilds the rankers' examples, puts the mo
 publishes the bundle. Beside it stands one fit of implicit's ALS on the matrix of the same archive,
 with the same factors, sweeps and threads. Each runs in a process of its own. The ratio is given of
 the time and of the processor time; on a machine that does other work only the second can be
-compared.
+compared. Below stands what each stage of the retraining took, in the same unit; see `StageClock`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any, TypeVar
 
 import click
@@ -38,9 +37,9 @@ from feed.commands.retrain import retrain as retrain_command
 from feed.config import TrainingConfig
 from feed.features.interactions import build_interactions
 from feed.models.factors import confidences, training_threads
-from feed.models.training_runs import list_runs
 from feed.offline.archive_log import read_archive
 from feed.storage.archive import Archive
+from lab.bench.stages import StageClock
 from lab.bench.training_world import CLICKS_OF_A_READER, LIST_SIZE, write_archive
 from lab.bench.world import DIMENSIONS
 
@@ -95,7 +94,8 @@ def bench_training(
             table.add_row(f"{count:,}", what, *numbers, shown)
             figures.append({"interactions": count, "what": what} | asdict(cost))
         for phase, processor_s in whole.phases:
-            table.add_row("", f"  {phase}", "", f"{processor_s:.1f}", "", "")
+            share = f"({processor_s / fit.processor_s:.2f} of processor)"
+            table.add_row("", f"  {phase}", "", f"{processor_s:.1f}", "", share)
     console = Console()
     console.print(
         f"The log: two weeks of {articles:,} articles with vectors of {DIMENSIONS}; readers with"
@@ -141,26 +141,12 @@ def retrain(directory: Path, threads: int, profile: bool) -> Cost:  # noqa: FBT0
         retrain_command(arguments, standalone_mode=False)
         profiler.disable()
 
-    stages, done = [("starting", time.process_time())], Event()
-    watcher = Thread(target=_note_stages, args=(directory / "models", stages, done))
-    watcher.start()
-    cost = _measured(run)
-    done.set()
-    watcher.join()
-    starts = [at for _, at in stages] + [time.process_time()]
-    phases = [(name, end - at) for (name, at), end in zip(stages, starts[1:], strict=True)]
-    cost = replace(cost, phases=tuple(phases))
+    with StageClock() as clock:
+        cost = _measured(run)
+    cost = replace(cost, phases=tuple(clock.seconds.most_common()))
     if profile:
         pstats.Stats(profiler).sort_stats("cumulative").print_stats("feed/|lightgbm|implicit", 45)
     return cost
-
-
-def _note_stages(models_dir: Path, stages: list[tuple[str, float]], done: Event) -> None:
-    """Note each stage of the training run, and the processor time when it began."""
-    while not done.wait(0.1):
-        stage = next((run.stage for run in list_runs(models_dir)), "")
-        if stage and stage != stages[-1][0]:
-            stages.append((stage, time.process_time()))
 
 
 def _measured(work: Callable[[], object]) -> Cost:
