@@ -22,7 +22,7 @@ from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
 from feed.offline.event_log import Seen
-from feed.offline.examples import Examples, ExampleStore, sample_negatives
+from feed.offline.examples import Examples, ExampleStore, is_choice, sample_negatives
 from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
@@ -240,14 +240,9 @@ class Walk:
             others: models that see the same lists, each with what scores them.
         """
         self._main.view, self._fixed = build_view(self._pool, bundle), True
-        self._beside = [
-            _Ranked(
-                build_view(self._pool, other),
-                PoolProtocol(self._replay, self._plan.ranking),
-                evaluator,
-            )
-            for other, evaluator in others
-        ]
+        for other, evaluator in others:
+            protocol = PoolProtocol(self._replay, self._plan.ranking)
+            self._beside.append(_Ranked(build_view(self._pool, other), protocol, evaluator))
         return self._see_lists(self._plan.end, None, progress)
 
     def _see_lists(
@@ -379,33 +374,28 @@ class Walk:
         self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
     ) -> None:
         for model in (self._main, *self._beside):
-            entry = self._rank(model, seen, profile, request)
-            if entry is None:
+            assert model.view is not None  # noqa: S101 - made when the period started
+            found = model.protocol.candidates(model.view, profile, request)
+            if not len(found.rows):
                 continue
+            clicked = np.isin(found.rows, seen.shown[seen.clicked])
+            evaluator = model.evaluator if measured else None
+            kept = None
             if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
-                kept = sample_negatives(entry.clicked, self._plan.negatives, self._rng)
-                self._examples["pool"].add(entry.features[kept], entry.clicked[kept], request.now)
-            if measured and model.evaluator is not None:
-                model.evaluator.add_pool(entry)
-
-    def _rank(
-        self, model: _Ranked, seen: Seen, profile: Profile, request: RequestContext
-    ) -> PoolList | None:
-        """Return what a model would have ranked; None if nothing could be shown."""
-        assert model.view is not None  # noqa: S101 - made when the period started
-        found = model.protocol.candidates(model.view, profile, request)
-        if not len(found.rows):
-            return None
-        wanted, ranking = seen.shown[seen.clicked], self._plan.ranking
-        return PoolList(
-            seen=seen,
-            found=found,
-            features=build_candidate_features(found.context, found.situation, found.rows, ranking),
-            factors=find_factors(found.context, found.rows, ranking).product,
-            clicked=np.isin(found.rows, wanted),
-            wanted=wanted,
-            reader_clicks=len(profile.clicked_rows),
-        )
+                kept = sample_negatives(clicked, self._plan.negatives, self._rng)
+            if evaluator is None and (kept is None or not is_choice(clicked)):
+                continue
+            features = build_candidate_features(
+                found.context, found.situation, found.rows, self._plan.ranking
+            )
+            if kept is not None:
+                self._examples["pool"].add(features[kept], clicked[kept], request.now)
+            if evaluator is not None:
+                factors = find_factors(found.context, found.rows, self._plan.ranking).product
+                wanted, reader_clicks = seen.shown[seen.clicked], len(profile.clicked_rows)
+                evaluator.add_pool(
+                    PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
+                )
 
 
 def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:
