@@ -13,12 +13,13 @@ from feed.config import RankingConfig, TrainingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
+from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import EventLog
 from feed.offline.held_out import HeldOutNotes
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import TimeSpan
-from feed.offline.walk import Past, PoolList, Rankers, SlateList, Walk, WalkPlan
+from feed.offline.walk import Past, Walk, WalkPlan
 
 MAX_LISTS = 3000
 """Lists that decide; of a longer slice every n-th is taken."""

@@ -7,11 +7,11 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from feed.arrays import Flags, Floats, Matrix, Rows
+from feed.arrays import Matrix
 from feed.config import DAY_S, RankingConfig, TrainingConfig
 from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
@@ -21,6 +21,7 @@ from feed.models.feature_drift import bin_features
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
+from feed.offline.evaluated_lists import Evaluator, PoolList, SlateList
 from feed.offline.event_log import Seen
 from feed.offline.examples import Examples, ExampleStore, is_choice, sample_negatives
 from feed.offline.fitting import fit_bundle, fit_shared
@@ -29,8 +30,6 @@ from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
 from feed.offline.ranker_training import fit_ranker
 from feed.offline.replay import Replay, build_log_pool
 from feed.ranking.scoring import build_candidate_features, find_factors
-
-Rankers = dict[str, Future[LightGBMRanker | None]]
 
 HEADS = ("slate", "pool")
 """The protocols, and the learned rankers that are for them."""
@@ -89,56 +88,21 @@ class WalkPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class SlateList:
-    """One list that editors showed, with features f32 [k, F] and the reader's clicks so far."""
-
-    seen: Seen
-    features: Matrix
-    reader_clicks: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoolList:
-    """One list of candidates from the pool, and the clicked articles `wanted`.
-
-    `features` f32 [k, F]; `factors` f64 [k] are what multiplies a ranker's score.
-    """
-
-    seen: Seen
-    found: PoolCandidates
-    features: Matrix
-    factors: Floats
-    clicked: Flags
-    wanted: Rows
-    reader_clicks: int
-
-
-class Evaluator(Protocol):
-    """Scores the lists of the measured window."""
-
-    def add_slate(self, entry: SlateList) -> None:
-        """Take one list of the slate protocol."""
-        ...
-
-    def add_pool(self, entry: PoolList) -> None:
-        """Take one list of the pool protocol."""
-        ...
-
-    def use_rankers(self, rankers: Rankers) -> None:
-        """Score what is added from now on with these, once they are trained."""
-        ...
-
-    def flush(self) -> None:
-        """Score what waits."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
 class Past:
     """A replay that a later walk goes on with, and the pool of every article of its log."""
 
     pool: ArticlePool
     replay: Replay
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """One impression and its reader; `measured` if it is in the plan's window."""
+
+    seen: Seen
+    profile: Profile
+    request: RequestContext
+    measured: bool
 
 
 @dataclass(slots=True)
@@ -270,10 +234,14 @@ class Walk:
         self._replay.advance(now)
         profile = self._replay.readers.profile(seen.user, now, self._plan.ranking)
         request = self._replay.context(seen)
-        if slate:
-            self._take_slate(seen, profile, request, measured=measured)
-        if pool:
-            self._take_pool(seen, profile, request, measured=measured)
+        moment = _Moment(seen, profile, request, measured=measured)
+        for model in (self._main, *self._beside):
+            assert model.view is not None  # noqa: S101 - made when the period started
+            found = model.protocol.candidates(model.view, profile, request) if pool else None
+            if slate:
+                self._take_slate(model, model.view, moment, found)
+            if found is not None and len(found.rows):
+                self._take_pool(model, moment, found)
 
     def _wants_slate(self, seen: Seen, *, measured: bool) -> bool:
         """Return whether the order of an impression is measured, or teaches something."""
@@ -358,44 +326,38 @@ class Walk:
         return fit() if plan.fit_cache is None else fit_shared(plan.fit_cache, until, fit)
 
     def _take_slate(
-        self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
+        self, model: _Ranked, view: RankingView, moment: _Moment, found: PoolCandidates | None
     ) -> None:
-        for model in (self._main, *self._beside):
-            assert model.view is not None  # noqa: S101 - made when the period started
-            features = build_features(
-                model.view, self._replay.signals, profile, request, seen.shown
-            )
-            if model is self._main:
-                self._examples["slate"].add(features, seen.clicked, request.now)
-            if measured and model.evaluator is not None:
-                model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
+        """Take an editors' list; what was `found` for the reader serves this list as well."""
+        seen, profile, request = moment.seen, moment.profile, moment.request
+        reader = None if found is None else found.situation.reader
+        votes = None if found is None or seen.page >= 0 else found.situation.votes
+        signals = self._replay.signals
+        features = build_features(view, signals, profile, request, seen.shown, reader, votes)
+        if model is self._main:
+            self._examples["slate"].add(features, seen.clicked, request.now)
+        if moment.measured and model.evaluator is not None:
+            model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
-    def _take_pool(
-        self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
-    ) -> None:
-        for model in (self._main, *self._beside):
-            assert model.view is not None  # noqa: S101 - made when the period started
-            found = model.protocol.candidates(model.view, profile, request)
-            if not len(found.rows):
-                continue
-            clicked = np.isin(found.rows, seen.shown[seen.clicked])
-            evaluator = model.evaluator if measured else None
-            kept = None
-            if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
-                kept = sample_negatives(clicked, self._plan.negatives, self._rng)
-            if evaluator is None and (kept is None or not is_choice(clicked)):
-                continue
-            features = build_candidate_features(
-                found.context, found.situation, found.rows, self._plan.ranking
+    def _take_pool(self, model: _Ranked, moment: _Moment, found: PoolCandidates) -> None:
+        seen, ranking = moment.seen, self._plan.ranking
+        wanted = seen.shown[seen.clicked]
+        clicked = np.isin(found.rows, wanted)
+        evaluator = model.evaluator if moment.measured else None
+        kept = None
+        if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
+            kept = sample_negatives(clicked, self._plan.negatives, self._rng)
+        if evaluator is None and (kept is None or not is_choice(clicked)):
+            return
+        features = build_candidate_features(found.context, found.situation, found.rows, ranking)
+        if kept is not None:
+            self._examples["pool"].add(features[kept], clicked[kept], moment.request.now)
+        if evaluator is not None:
+            factors = find_factors(found.context, found.rows, ranking).product
+            reader_clicks = len(moment.profile.clicked_rows)
+            evaluator.add_pool(
+                PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
             )
-            if kept is not None:
-                self._examples["pool"].add(features[kept], clicked[kept], request.now)
-            if evaluator is not None:
-                factors = find_factors(found.context, found.rows, self._plan.ranking).product
-                wanted, reader_clicks = seen.shown[seen.clicked], len(profile.clicked_rows)
-                evaluator.add_pool(
-                    PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
-                )
 
 
 def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:

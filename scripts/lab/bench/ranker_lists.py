@@ -26,6 +26,7 @@ from feed.config import DAY_S, RankingConfig, TrainingConfig
 from feed.domain import parse_time
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, read_dataset
+from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import EventLog
 from feed.offline.examples import Examples
 from feed.offline.ranker_training import fit_ranker
@@ -37,9 +38,10 @@ from feed.offline.training import (
     clicked_list_times,
     examples_from,
 )
-from feed.offline.walk import HEADS, PoolList, Rankers, SlateList, Walk, WalkPlan
+from feed.offline.walk import HEADS, Walk, WalkPlan
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_250)
+MEASURES = {"slate": "AUC", "pool": "nDCG@10"}
 SPANS_DAYS = (2.0, 7.0)
 """Least spans that are tried: the newest days alone, or the whole week."""
 
@@ -110,8 +112,9 @@ def bench_ranker_lists(
     teaching = Walk(log, WalkPlan.to_learn(split, learn_pool_every=1), embeddings)
     teaching.learn()
     later = _later_lists(log, embeddings, teaching, TimeSpan(split, until), pool_every)
-    table = Table("head", "newest days", "lists at most", "lists", "measure", "less than all")
+    console = Console(width=110)
     for head in HEADS:
+        table = Table("newest days", "lists at most", "lists", MEASURES[head], "less than all")
         base: Floats | None = None
         for days, most, taught in _limited(teaching, log, head, split, config):
             found = _measure(taught, later[head], head, config, seeds)
@@ -119,14 +122,14 @@ def bench_ranker_lists(
             users = np.array(later[head].users)
             mean, less = bootstrap_mean(found, users), bootstrap_mean(found - base, users)
             table.add_row(
-                head,
                 f"{days:g}",
                 f"{most:,}" if most else "all",
                 f"{len(taught):,}",
                 f"{mean.mean:.4f}",
                 f"{less.mean:+.4f} ({less.low:+.4f} to {less.high:+.4f})",
             )
-    Console(width=110).print(table)
+        console.print(f"{head}: {len(later[head].users):,} lists scored")
+        console.print(table)
 
 
 def _later_lists(

@@ -143,7 +143,8 @@ def retrain(directory: Path, threads: int, profile: bool) -> Cost:  # noqa: FBT0
 
     with StageClock() as clock:
         cost = _measured(run)
-    cost = replace(cost, phases=tuple(clock.seconds.most_common()))
+    phases = sorted(clock.seconds.items(), key=lambda item: -item[1])
+    cost = replace(cost, phases=tuple(phases))
     if profile:
         pstats.Stats(profiler).sort_stats("cumulative").print_stats("feed/|lightgbm|implicit", 45)
     return cost
