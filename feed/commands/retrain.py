@@ -35,7 +35,7 @@ from feed.offline.event_log import EventLog
 from feed.offline.gate import GateVerdict, judge
 from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
-from feed.offline.training import hold_out, train
+from feed.offline.training import hold_out, train_on_walk
 from feed.setting_fields import check_ranges, override
 from feed.storage.archive import Archive
 
@@ -218,7 +218,7 @@ def learn(
     """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
     live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
     window = hold_out(source.log, live_until)
-    candidate = train(
+    candidate, past = train_on_walk(
         source.log,
         window.start,
         config,
@@ -237,6 +237,7 @@ def learn(
         ranking,
         embeddings=source.embeddings,
         progress=reporter("judging"),
+        past=past,
     )
     return candidate, verdict
 

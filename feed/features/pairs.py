@@ -9,16 +9,60 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array, csr_array
 
-from feed.arrays import Floats, Integers, Rows
+from feed.arrays import Codes, Flags, Floats, Integers, Rows
 from feed.features.decay import DecayedTable
 from feed.features.ids import IdMap, sum_by_row
 from feed.features.neighbour_lists import NeighbourLists, spans, strongest
 
 _REBASE_DOUBLINGS = 300.0
-_PAIR = np.dtype([("row", np.int32), ("other", np.int32), ("weight", np.float64)])
 _LEAST_PENDING = 8_192
 _PENDING_SHARE = 8
 """A reader of votes finds at most this part of all pairs waiting; of more, it has them listed."""
+
+
+class _Pending:
+    """Pairs that wait, one column each, in the order in which they came."""
+
+    __slots__ = ("_others", "_rows", "_size", "_weights")
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._rows: Codes = np.empty(0, np.int32)
+        self._others: Codes = np.empty(0, np.int32)
+        self._weights: Floats = np.empty(0)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, rows: Rows, others: Rows, weights: Floats) -> None:
+        """Add pairs, all [k]."""
+        end = self._size + len(rows)
+        if end > len(self._rows):
+            room = max(end, 2 * len(self._rows))
+            self._rows = np.resize(self._rows, room)
+            self._others = np.resize(self._others, room)
+            self._weights = np.resize(self._weights, room)
+        new = slice(self._size, end)
+        self._rows[new], self._others[new], self._weights[new] = rows, others, weights
+        self._size = end
+
+    def all(self) -> tuple[Codes, Codes, Floats]:
+        """Return every pair: rows, others, weights."""
+        return self._rows[: self._size], self._others[: self._size], self._weights[: self._size]
+
+    def of(self, wanted: Flags) -> tuple[Codes, Codes, Floats]:
+        """Return the pairs of wanted rows (bool by row)."""
+        rows, others, weights = self.all()
+        found = np.flatnonzero(wanted[rows])
+        return rows[found], others[found], weights[found]
+
+    def scale(self, factor: float) -> None:
+        """Multiply every weight."""
+        self._weights[: self._size] *= factor
+
+    def clear(self) -> None:
+        """Forget all pairs; the room stays."""
+        self._size = 0
 
 
 class PairTable:
@@ -41,15 +85,13 @@ class PairTable:
         "_limit",
         "_lists",
         "_pending",
-        "_waiting",
     )
 
     def __init__(self, ids: IdMap, half_life_s: float, limit: int) -> None:
         self._ids = ids
         self._half_life_s, self._limit = half_life_s, limit
         self._lists = NeighbourLists()
-        self._pending = np.empty(0, _PAIR)
-        self._waiting = 0
+        self._pending = _Pending()
         self._changed: Integers = np.zeros(0, np.int64)  # when a row first changed, 0: sent
         self._changes = 0
         self._bases = DecayedTable((half_life_s,))
@@ -70,16 +112,8 @@ class PairTable:
         if not len(rows):
             return
         self._mark(rows)
-        stored = weights * self._growth(times)
-        end = self._waiting + len(rows)
-        if end > len(self._pending):
-            grown = np.empty(max(end, 2 * len(self._pending)), _PAIR)
-            grown[: self._waiting] = self._pending[: self._waiting]
-            self._pending = grown
-        new = self._pending[self._waiting : end]
-        new["row"], new["other"], new["weight"] = rows, others, stored
-        self._waiting = end
-        if end > max(_LEAST_PENDING, self._lists.total):
+        self._pending.add(rows, others, weights * self._growth(times))
+        if len(self._pending) > max(_LEAST_PENDING, self._lists.total):
             self._settle()
 
     def bases(self, rows: Rows, now: float) -> Floats:
@@ -94,14 +128,14 @@ class PairTable:
         """
         if self._landmark is None or not len(rows):
             return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
-        if self._waiting > max(_LEAST_PENDING, self._lists.total // _PENDING_SHARE):
+        if len(self._pending) > max(_LEAST_PENDING, self._lists.total // _PENDING_SHARE):
             self._settle()
         sizes, listed, weights = self._lists.gather(rows)
         others, places = listed.astype(np.int64), np.repeat(np.arange(len(rows)), sizes)
-        of, waiting = self._waiting_for(rows)
+        of, new_others, new_weights = self._waiting_for(rows)
         if len(of):
-            others = np.concatenate([others, waiting["other"]])
-            weights = np.concatenate([weights, waiting["weight"]])
+            others = np.concatenate([others, new_others])
+            weights = np.concatenate([weights, new_weights])
             places = np.concatenate([places, of])
             if np.bincount(places).max() > self._limit:
                 others, weights, places = self._summed(others, weights, places)
@@ -162,38 +196,43 @@ class PairTable:
         self._changes += 1
         self._changed[rows[self._changed[rows] == 0]] = self._changes
 
-    def _waiting_for(self, rows: Rows) -> tuple[Rows, npt.NDArray[np.void]]:
-        """Return the waiting pairs of rows, and the place of each pair's article among the rows."""
-        pending = self._pending[: self._waiting]
+    def _waiting_for(self, rows: Rows) -> tuple[Rows, Rows, Floats]:
+        """Return the waiting pairs of rows: each one's place among the rows, other and weight."""
         wanted = np.zeros(len(self._ids), np.bool_)
         wanted[rows[(rows >= 0) & (rows < len(wanted))]] = True
-        entries = pending[wanted[pending["row"]]]
+        found, others, weights = self._pending.of(wanted)
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
-        first = np.searchsorted(ordered, entries["row"], "left")
-        repeats = np.searchsorted(ordered, entries["row"], "right") - first
-        return order[spans(first, repeats)], np.repeat(entries, repeats)
+        first = np.searchsorted(ordered, found, "left")
+        repeats = np.searchsorted(ordered, found, "right") - first
+        places = order[spans(first, repeats)]
+        return places, np.repeat(others, repeats), np.repeat(weights, repeats)
 
     def _summed(self, others: Rows, weights: Floats, places: Rows) -> tuple[Rows, Floats, Rows]:
         """Return votes summed by place and neighbour, of each place the `limit` heaviest."""
-        keys, inverse = np.unique(places * len(self._ids) + others, return_inverse=True)
-        sums = sum_by_row(inverse, weights)
+        keys = places * len(self._ids) + others
+        order = np.argsort(keys, kind="stable")  # nearly sorted: lists are, and few pairs wait
+        keys = keys[order]
+        first = np.ones(len(keys), np.bool_)
+        np.not_equal(keys[1:], keys[:-1], out=first[1:])
+        sums = sum_by_row(np.cumsum(first) - 1, weights[order])
+        keys = keys[first]
         places, others = np.divmod(keys, len(self._ids))
         kept = strongest(np.bincount(places), sums, self._limit)
         return others[kept], sums[kept], places[kept]
 
     def _settle(self) -> None:
         """Put the waiting pairs into their lists."""
-        if not self._waiting:
+        if not len(self._pending):
             return
-        pending = self._pending[: self._waiting]
+        pending_rows, pending_others, pending_weights = self._pending.all()
         touched = np.zeros(len(self._ids), np.bool_)
-        touched[pending["row"]] = True
+        touched[pending_rows] = True
         rows = np.flatnonzero(touched)
         place = np.empty(len(self._ids), np.int32)
         place[rows] = np.arange(len(rows), dtype=np.int32)
         shape = len(rows), len(self._ids)
-        new = coo_array((pending["weight"], (place[pending["row"]], pending["other"])), shape)
+        new = coo_array((pending_weights, (place[pending_rows], pending_others)), shape)
         sizes, others, weights = self._lists.gather(rows)
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
         both = csr_array((weights, others, starts), shape) + new.tocsr()
@@ -201,7 +240,7 @@ class PairTable:
         owners = np.repeat(np.arange(len(rows)), np.diff(both.indptr))[kept]
         sizes = np.bincount(owners, minlength=len(rows))
         self._lists.replace(rows, sizes, both.indices[kept], both.data[kept])
-        self._waiting = 0
+        self._pending.clear()
 
     def _growth(self, times: Floats) -> Floats:
         newest = float(times.max())
@@ -210,7 +249,7 @@ class PairTable:
         elif (newest - self._landmark) / self._half_life_s > _REBASE_DOUBLINGS:
             factor = 2.0 ** ((self._landmark - newest) / self._half_life_s)
             self._lists.scale(factor)
-            self._pending["weight"][: self._waiting] *= factor
+            self._pending.scale(factor)
             self._landmark = newest
         growth: Floats = np.exp2((times - self._landmark) / self._half_life_s)
         return growth

@@ -8,14 +8,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 from implicit.als import AlternatingLeastSquares
-from implicit.nearest_neighbours import bm25_weight
+from implicit.nearest_neighbours import ItemItemRecommender, bm25_weight
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from feed.arrays import Floats, Matrix
 from feed.config import TrainingConfig
-
-_BLOCK_ROWS = 2048
 
 
 def confidences(weights: csr_matrix, alpha: float) -> csr_matrix:
@@ -100,7 +98,9 @@ def fit_content_map(
     return coefficients.astype(np.float32), bias.astype(np.float32)
 
 
-def item_neighbours(weights: csr_matrix, limit: int) -> tuple[npt.NDArray[np.int32], Matrix]:
+def item_neighbours(
+    weights: csr_matrix, limit: int, threads: int = 1
+) -> tuple[npt.NDArray[np.int32], Matrix]:
     """Return each article's nearest articles by who read them, best first.
 
     Cosine of BM25-weighted reader columns (a reader of everything says little). Only positive
@@ -109,6 +109,7 @@ def item_neighbours(weights: csr_matrix, limit: int) -> tuple[npt.NDArray[np.int
     Args:
         weights: users x articles.
         limit: neighbours kept.
+        threads: OpenMP threads, as for `fit_als`.
 
     Returns:
         Indices int32 [articles, limit] (-1 pads) and similarities f32 of the same shape.
@@ -124,28 +125,20 @@ def item_neighbours(weights: csr_matrix, limit: int) -> tuple[npt.NDArray[np.int
     norms = np.sqrt(np.asarray(items.multiply(items).sum(axis=1)).ravel())
     scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
     items.data *= np.repeat(scale, np.diff(items.indptr))
-    users = items.T.tocsr()
-    for start in range(0, count, _BLOCK_ROWS):
-        block = items[start : start + _BLOCK_ROWS] @ users
-        _keep_best(block.tocsr(), start, index, values)
+    model = ItemItemRecommender(K=limit + 1, num_threads=threads)  # one of them is itself
+    model.fit(items.T.tocsr(), show_progress=False)
+    found = model.similarity.tocoo()
+    others = found.row != found.col
+    rows, columns, scores = found.row[others], found.col[others], found.data[others]
+    order = np.lexsort((columns, -scores, rows))
+    rows, columns, scores = rows[order], columns[order], scores[order]
+    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    kept = rank < limit
+    index[rows[kept], rank[kept]] = columns[kept]
+    values[rows[kept], rank[kept]] = scores[kept]
     return index, values
 
 
 def training_threads() -> int:
     """Return how many threads training may use on this machine."""
     return min(4, os.cpu_count() or 1)
-
-
-def _keep_best(block: csr_matrix, start: int, index: npt.NDArray[np.int32], values: Matrix) -> None:
-    limit = index.shape[1]
-    for i in range(block.shape[0]):
-        columns = block.indices[block.indptr[i] : block.indptr[i + 1]]
-        scores = block.data[block.indptr[i] : block.indptr[i + 1]]
-        others = columns != start + i
-        columns, scores = columns[others], scores[others]
-        if len(scores) > limit:
-            best = np.argpartition(-scores, limit - 1)[:limit]
-            columns, scores = columns[best], scores[best]
-        order = np.lexsort((columns, -scores))[:limit]
-        index[start + i, : len(order)] = columns[order]
-        values[start + i, : len(order)] = scores[order]

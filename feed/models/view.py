@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Floats, Matrix, Rows
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.features.pool import ArticlePool
 from feed.models.bundle import ModelBundle
 from feed.models.fold_in import blend_factors
@@ -32,7 +32,7 @@ class RankingView:
     `content` f32 [size, d] are centred, reduced, unit vectors (zero rows: no vector; d is 0 when
     there are none at all); `factors` f32 [size, f] blend learnt and content-mapped factors;
     `bundle_rows` int64 [size] are the rows in the bundle, -1 for articles it never saw;
-    `pool_rows` int64 [m] the way back.
+    `pool_rows` int64 [m] the way back; `packed` is what `pack` returned last.
     """
 
     pool: ArticlePool
@@ -41,17 +41,27 @@ class RankingView:
     factors: Matrix
     bundle_rows: Rows
     pool_rows: Rows
-    _packed: list[PackedVectors] = field(
-        default_factory=list, init=False, compare=False, repr=False
-    )
+    packed: list[PackedVectors] = field(default_factory=list, init=False, compare=False, repr=False)
 
     def pack(self, rows: Rows) -> PackedVectors:
         """Return the vectors of rows packed; those packed last are kept for the next request."""
-        held = self._packed[0] if self._packed else None
+        held = self.packed[0] if self.packed else None
         if held is None or not np.array_equal(held.rows, rows):
             held = PackedVectors(rows, self.content[rows], self.factors[rows])
-            self._packed[:] = [held]
+            self.packed[:] = [held]
         return held
+
+    def with_live(self, live: Flags, like: RankingView | None = None) -> RankingView:
+        """Return the view with other articles live, bool [size].
+
+        Args:
+            live: which articles can be shown.
+            like: a view of the same model, whose packed vectors are used again.
+        """
+        view = replace(self, pool=replace(self.pool, live=live))
+        if like is not None and like.content is self.content and like.factors is self.factors:
+            view.packed[:] = like.packed
+        return view
 
     @property
     def has_content(self) -> bool:

@@ -219,16 +219,7 @@ def sort_events(
     What is left equal is ordered by its other columns, so that the order in which a data set was
     read decides nothing. `arrives_at` is the time of the event where it is not given.
     """
-    order = np.lexsort(
-        (
-            columns.dwell_s,
-            columns.kinds,
-            columns.articles,
-            columns.users,
-            columns.kinds != CLICK,
-            columns.occurred_at,
-        )
-    )
+    order = _time_order(columns)
     arrives = columns.occurred_at if arrives_at is None else arrives_at
     unmarked = np.zeros(len(order), bool)
     events = LoggedEvents(
@@ -240,6 +231,30 @@ def sort_events(
         first=unmarked,
     ).part(order)
     return replace(events, first=_first_clicks(events))
+
+
+def _time_order(columns: EventColumns) -> Rows:
+    """Return the order of `sort_events`; few events share a time, and only these are compared."""
+    order = np.argsort(columns.occurred_at, kind="stable")
+    at = columns.occurred_at[order]
+    repeats = np.zeros(len(at) + 1, np.bool_)
+    np.equal(at[1:], at[:-1], out=repeats[1:-1])
+    places = np.flatnonzero(repeats[1:] | repeats[:-1])
+    tied = order[places]
+    kinds = columns.kinds[tied]
+    order[places] = tied[
+        np.lexsort(
+            (
+                columns.dwell_s[tied],
+                kinds,
+                columns.articles[tied],
+                columns.users[tied],
+                kinds != CLICK,
+                columns.occurred_at[tied],
+            )
+        )
+    ]
+    return order
 
 
 def first_appearance(

@@ -46,7 +46,7 @@ class ExampleStore:
 
     def add(self, features: Matrix, clicked: Flags, at: float) -> None:
         """Keep one list; one without a choice teaches nothing and is left out."""
-        if not clicked.any() or clicked.all():
+        if not is_choice(clicked):
             return
         if not self._chunks or at >= self._began_at + self._chunk_s:
             self._chunks.append(_Chunk(at, []))
@@ -71,6 +71,11 @@ class ExampleStore:
             np.concatenate([clicked for _, clicked in lists]),
             np.array([len(clicked) for _, clicked in lists]),
         )
+
+
+def is_choice(clicked: Flags) -> bool:
+    """Return whether a list has both a click and an entry without one: others teach nothing."""
+    return bool(clicked.any()) and not bool(clicked.all())
 
 
 def sample_negatives(clicked: Flags, limit: int, rng: np.random.Generator) -> Integers:

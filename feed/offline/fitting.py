@@ -43,7 +43,7 @@ def fit_bundle(
         config: parameters.
         embeddings: f32 [len(log.articles), d], zero rows where there is no text; an article
             takes part from its first appearance on.
-        threads: of ALS.
+        threads: of ALS and of the neighbours.
         version: name of the bundle; made of `until` when None.
         most_engagements: of more, the bundle is learnt from about so many, which are everything
             that some readers did; their ids' hashes choose them, so they are always the same.
@@ -59,7 +59,7 @@ def fit_bundle(
     weights = weights[:, known].tocsr()
     config = scale_regularization(weights, config)
     readers = np.asarray((weights > 0).sum(axis=0), np.float64).ravel()
-    index, similarity = item_neighbours(weights, config.neighbours)
+    index, similarity = item_neighbours(weights, config.neighbours, threads)
     ids = log.articles.ids
     bundle = ModelBundle(
         version=version or f"fit-{int(until)}",

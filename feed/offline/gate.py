@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from feed.config import RankingConfig, TrainingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
+from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import EventLog
 from feed.offline.held_out import HeldOutNotes
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import TimeSpan
-from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
+from feed.offline.walk import Past, Walk, WalkPlan
 
 MAX_LISTS = 3000
 """Lists that decide; of a longer slice every n-th is taken."""
@@ -98,6 +99,7 @@ def judge(
     *,
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
+    past: Past | None = None,
 ) -> GateVerdict:
     """Return the gate's verdict.
 
@@ -119,18 +121,16 @@ def judge(
         ranking: ranking parameters.
         embeddings: f32 [len(log.articles), d], zero rows where there is no text.
         progress: called with the share done, 0 to 1.
+        past: what a walk that ended before the window has replayed of the log.
     """
-    models = 1 if live is None else 2
-
-    def report_share(done: int) -> Callable[[float], None]:
-        return lambda share: progress((done + share) / models) if progress else None
-
-    found = measure(log, candidate, window, ranking, embeddings, report_share(0))
+    models = [candidate] if live is None else [candidate, live]
+    found, *beside = measure_each(
+        log, models, window, ranking, embeddings=embeddings, progress=progress, past=past
+    )
     if live is None:
         other, against = found.day_one, DAY_ONE
     else:
-        other = measure(log, live, window, ranking, embeddings, report_share(1)).model
-        against = live.version
+        other, against = beside[0].model, live.version
     difference = bootstrap_mean(found.model - other, found.users)
     if live is None and candidate.ranker is None:
         passed, reason = True, f"it learnt no ranker, so it orders by {DAY_ONE}"
@@ -178,14 +178,27 @@ def measure(
     bundle: ModelBundle,
     window: TimeSpan,
     ranking: RankingConfig,
+    **options: Any,
+) -> Measured:
+    """Return what `measure_each` finds of one model; its options are the same."""
+    return measure_each(log, [bundle], window, ranking, **options)[0]
+
+
+def measure_each(
+    log: EventLog,
+    bundles: Sequence[ModelBundle],
+    window: TimeSpan,
+    ranking: RankingConfig,
+    *,
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
-    *,
+    past: Past | None = None,
     most_lists: int = MAX_LISTS,
-) -> Measured:
-    """Return how well a model and what it is compared with order the clicked lists of a window.
+) -> list[Measured]:
+    """Return how well each model and what it is compared with order the clicked lists of a window.
 
-    Of more than `most_lists` lists, every n-th is measured.
+    All models see the same lists, in one walk. Of more than `most_lists` lists, every n-th is
+    measured. Pairs of clicks are counted from where the `past` began.
     """
     span = log.impressions.between(window.start, window.end)
     plan = WalkPlan(
@@ -197,16 +210,12 @@ def measure(
         ranking=ranking,
         training=replace(TrainingConfig(), ranker_days=0.0),
     )
-    evaluator = _GateEvaluator(bundle, ranking)
+    evaluators = [_GateEvaluator(bundle, ranking) for bundle in bundles]
     if len(span):
-        Walk(log, plan, embeddings, evaluator).measure(bundle, progress)
-    return Measured(
-        model=np.array(evaluator.model, np.float64),
-        day_one=np.array(evaluator.day_one, np.float64),
-        rival=np.array(evaluator.rival, np.float64),
-        users=np.array(evaluator.users, np.int64),
-        notes=evaluator.notes.to_json(),
-    )
+        walk = Walk(log, plan, embeddings, evaluators[0], past)
+        others = zip(bundles[1:], evaluators[1:], strict=True)
+        walk.measure(bundles[0], progress, others)
+    return [evaluator.measured() for evaluator in evaluators]
 
 
 class _GateEvaluator:
@@ -221,6 +230,16 @@ class _GateEvaluator:
         self.model: list[float] = []
         self.day_one: list[float] = []
         self.rival: list[float] = []
+
+    def measured(self) -> Measured:
+        """Return the numbers so far."""
+        return Measured(
+            model=np.array(self.model, np.float64),
+            day_one=np.array(self.day_one, np.float64),
+            rival=np.array(self.rival, np.float64),
+            users=np.array(self.users, np.int64),
+            notes=self.notes.to_json(),
+        )
 
     def add_pool(self, entry: PoolList) -> None:
         scores = self._ranker.score(entry.features)

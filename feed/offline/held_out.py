@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from feed.arrays import Flags, Floats, Rows
+from feed.offline.evaluated_lists import PoolList
 from feed.offline.examples import sample_negatives
-from feed.offline.walk import PoolList
 from feed.ranking.candidates import SOURCES
 
 CALIBRATION_BINS = 10

@@ -87,8 +87,9 @@ class PoolProtocol:
             return
         live = np.zeros(view.pool.size, bool)
         live[self._replay.pool_rows()] = True
-        self._view = replace(view, pool=replace(view.pool, live=live))
-        self._index = build_index(self._view.pool, self._replay.signals.counters, now)
+        self._view = view.with_live(live, self._view)
+        counters = self._replay.signals.counters
+        self._index = build_index(self._view.pool, counters, now, self._index)
         self._indexed_at = now
         if now - self._trending.at >= TRENDING_S:
             self._trending = self._detector.update(

@@ -13,6 +13,7 @@ from feed.arrays import Flags, Floats, Integers, Matrix, Rows
 from feed.models.ranker import LightGBMRanker, logistic
 from feed.models.schema import feature_index
 from feed.models.view import RankingView
+from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import Seen
 from feed.offline.log_source import LogSource
 from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
@@ -21,7 +22,6 @@ from feed.offline.own_methods import OwnMethods
 from feed.offline.ranking_metrics import RankedLists, sort_lists
 from feed.offline.score_file import ScoreFile
 from feed.offline.spread import TOP, Spread
-from feed.offline.walk import PoolList, Rankers, SlateList
 
 _SHARE = feature_index()["clicks_24h"]
 

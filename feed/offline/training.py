@@ -13,7 +13,7 @@ from feed.config import DAY_S, RankingConfig, TrainingConfig
 from feed.domain import ArchiveError, format_time
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Past, Walk, WalkPlan
 
 HOLD_OUT_SHARE = 0.1
 """Part of the log's span that the gate holds out, at most a day ..."""
@@ -87,6 +87,13 @@ def clicked_list_times(log: EventLog) -> Floats:
 
 
 def train(
+    log: EventLog, until: float, config: TrainingConfig, ranking: RankingConfig, **options: Any
+) -> ModelBundle:
+    """Return the bundle that `train_on_walk` learns; its options are the same."""
+    return train_on_walk(log, until, config, ranking, **options)[0]
+
+
+def train_on_walk(
     log: EventLog,
     until: float,
     config: TrainingConfig,
@@ -97,8 +104,8 @@ def train(
     version: str | None = None,
     progress: Callable[[float], None] | None = None,
     limits: TrainingLimits = LIMITS,
-) -> ModelBundle:
-    """Return the bundle learnt from what happened before `until`.
+) -> tuple[ModelBundle, Past]:
+    """Return the bundle learnt from what happened before `until`, and what was replayed for it.
 
     The examples of the rankers are rebuilt point-in-time over the last `ranker_days`, each seen
     through factors that were trained before it. On a busy site they come from the newest of
@@ -119,9 +126,8 @@ def train(
     if is_small:
         threads = 1
     clicked = clicked_list_times(log)
-    began = _examples_from(
-        log, clicked, TimeSpan(until - config.ranker_days * DAY_S, until), limits
-    )
+    span = TimeSpan(until - config.ranker_days * DAY_S, until)
+    began = examples_from(log.lists_from, clicked, span, limits)
     past = len(log.impressions.between(began, until))
     taught = int(((clicked >= began) & (clicked < until)).sum())
     periods = PERIODS if is_small else min(max(round((until - began) / DAY_S), 1), PERIODS)
@@ -154,12 +160,22 @@ def train(
         "data": log.name,
         "learnt_until": until,
     }
-    return replace(bundle, version=version or bundle.version, manifest=bundle.manifest | counts)
+    bundle = replace(bundle, version=version or bundle.version, manifest=bundle.manifest | counts)
+    return bundle, walk.past
 
 
-def _examples_from(log: EventLog, clicked: Floats, span: TimeSpan, limits: TrainingLimits) -> float:
-    """Return when the lists of a span begin that teach the rankers, epoch seconds."""
-    began = max(min(log.lists_from, span.end), span.start)
+def examples_from(
+    lists_from: float, clicked: Floats, span: TimeSpan, limits: TrainingLimits
+) -> float:
+    """Return when the lists of a span begin that teach the rankers, epoch seconds.
+
+    Args:
+        lists_from: time of the log's first list.
+        clicked: when the lists with a click were served, in time order, f64.
+        span: where lists may teach.
+        limits: of how many and which lists.
+    """
+    began = max(min(lists_from, span.end), span.start)
     times = clicked[(clicked >= began) & (clicked < span.end)]
     if len(times) <= limits.slate_lists:
         return began

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from feed.arrays import Flags, Floats, Matrix, Rows
+from feed.arrays import Matrix
 from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
 from feed.models.bundle import ModelBundle
@@ -20,16 +21,15 @@ from feed.models.feature_drift import bin_features
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
+from feed.offline.evaluated_lists import Evaluator, PoolList, SlateList
 from feed.offline.event_log import Seen
-from feed.offline.examples import Examples, ExampleStore, sample_negatives
+from feed.offline.examples import Examples, ExampleStore, is_choice, sample_negatives
 from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
 from feed.offline.ranker_training import fit_ranker
 from feed.offline.replay import Replay, build_log_pool
 from feed.ranking.scoring import build_candidate_features, find_factors
-
-Rankers = dict[str, Future[LightGBMRanker | None]]
 
 HEADS = ("slate", "pool")
 """The protocols, and the learned rankers that are for them."""
@@ -88,48 +88,30 @@ class WalkPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class SlateList:
-    """One list that editors showed, with features f32 [k, F] and the reader's clicks so far."""
+class Past:
+    """A replay that a later walk goes on with, and the pool of every article of its log."""
 
-    seen: Seen
-    features: Matrix
-    reader_clicks: int
+    pool: ArticlePool
+    replay: Replay
 
 
 @dataclass(frozen=True, slots=True)
-class PoolList:
-    """One list of candidates from the pool, and the clicked articles `wanted`.
-
-    `features` f32 [k, F]; `factors` f64 [k] are what multiplies a ranker's score.
-    """
+class _Moment:
+    """One impression and its reader; `measured` if it is in the plan's window."""
 
     seen: Seen
-    found: PoolCandidates
-    features: Matrix
-    factors: Floats
-    clicked: Flags
-    wanted: Rows
-    reader_clicks: int
+    profile: Profile
+    request: RequestContext
+    measured: bool
 
 
-class Evaluator(Protocol):
-    """Scores the lists of the measured window."""
+@dataclass(slots=True)
+class _Ranked:
+    """A model that lists are seen through; its candidates, and who scores them."""
 
-    def add_slate(self, entry: SlateList) -> None:
-        """Take one list of the slate protocol."""
-        ...
-
-    def add_pool(self, entry: PoolList) -> None:
-        """Take one list of the pool protocol."""
-        ...
-
-    def use_rankers(self, rankers: Rankers) -> None:
-        """Score what is added from now on with these, once they are trained."""
-        ...
-
-    def flush(self) -> None:
-        """Score what waits."""
-        ...
+    view: RankingView | None
+    protocol: PoolProtocol
+    evaluator: Evaluator | None
 
 
 class Walk:
@@ -148,24 +130,40 @@ class Walk:
         plan: WalkPlan,
         embeddings: Matrix | None,
         evaluator: Evaluator | None = None,
+        past: Past | None = None,
     ) -> None:
-        self._log, self._plan = log, plan
-        self._embeddings, self._evaluator = embeddings, evaluator
+        """Stand where the first list is.
+
+        Args:
+            log: the log.
+            plan: what to walk over.
+            embeddings: f32 [len(log.articles), d], zero rows where there is no text.
+            evaluator: scores the lists of the measured window.
+            past: what an earlier walk over the same log has counted; it is counted on, and the
+                earlier walk is over.
+
+        Raises:
+            ValueError: the past goes beyond the first list.
+        """
+        self._log, self._plan, self._embeddings = log, plan, embeddings
         window_s = plan.training.ranker_days * DAY_S
         self._period = -int(np.ceil(window_s / plan.retrain_every_s))
         first = min(max(log.lists_from, plan.learn_from), plan.start)
         self.learn_from = max(self._next, first)
         while self._next + plan.retrain_every_s <= self.learn_from:
             self._period += 1
-        self._pool = build_log_pool(log, embeddings)
-        self._replay = Replay(log)
-        self._protocol = PoolProtocol(self._replay, plan.ranking)
+        if past is not None and past.replay.now > self.learn_from:
+            raise ValueError("past must end before the first list")
+        self.past = past or Past(build_log_pool(log, embeddings), Replay(log))
+        self._pool, self._replay = self.past.pool, self.past.replay
+        self._main = _Ranked(None, PoolProtocol(self._replay, plan.ranking), evaluator)
+        self._beside: list[_Ranked] = []
         self._examples = {head: ExampleStore(window_s) for head in plan.heads}
         self._rng = np.random.default_rng(plan.training.seed)
-        self._view: RankingView | None = None
         self._fixed = False
         self._ahead: tuple[float, Future[ModelBundle]] | None = None
-        self._replay.start(self.learn_from)
+        if past is None:
+            self._replay.start(self.learn_from)
 
     @property
     def _next(self) -> float:
@@ -192,14 +190,23 @@ class Walk:
         """
         return self._see_lists(self._plan.end, trainer, progress)
 
-    def measure(self, bundle: ModelBundle, progress: Callable[[float], None] | None = None) -> int:
-        """Measure one given model from the plan's start to its end; return how many lists.
+    def measure(
+        self,
+        bundle: ModelBundle,
+        progress: Callable[[float], None] | None = None,
+        others: Iterable[tuple[ModelBundle, Evaluator]] = (),
+    ) -> int:
+        """Measure given models from the plan's start to its end; return how many lists.
 
         Args:
-            bundle: the model; nothing else is trained.
+            bundle: the model that the walk's evaluator scores; nothing is trained.
             progress: called with the share done, 0 to 1.
+            others: models that see the same lists, each with what scores them.
         """
-        self._view, self._fixed = build_view(self._pool, bundle), True
+        self._main.view, self._fixed = build_view(self._pool, bundle), True
+        for other, evaluator in others:
+            protocol = PoolProtocol(self._replay, self._plan.ranking)
+            self._beside.append(_Ranked(build_view(self._pool, other), protocol, evaluator))
         return self._see_lists(self._plan.end, None, progress)
 
     def _see_lists(
@@ -217,7 +224,7 @@ class Walk:
     def _take(self, seen: Seen, trainer: Executor | None) -> None:
         """See one impression: measure it if it is in the window, learn from it, train if due."""
         now = seen.at
-        if not self._fixed and (self._view is None or now >= self._next):
+        if not self._fixed and (self._main.view is None or now >= self._next):
             self._start_period(now, trainer)
         measured = now >= self._plan.start
         slate = self._wants_slate(seen, measured=measured)
@@ -227,10 +234,14 @@ class Walk:
         self._replay.advance(now)
         profile = self._replay.readers.profile(seen.user, now, self._plan.ranking)
         request = self._replay.context(seen)
-        if slate:
-            self._take_slate(seen, profile, request, measured=measured)
-        if pool:
-            self._take_pool(seen, profile, request, measured=measured)
+        moment = _Moment(seen, profile, request, measured=measured)
+        for model in (self._main, *self._beside):
+            assert model.view is not None  # noqa: S101 - made when the period started
+            found = model.protocol.candidates(model.view, profile, request) if pool else None
+            if slate:
+                self._take_slate(model, model.view, moment, found)
+            if found is not None and len(found.rows):
+                self._take_pool(model, moment, found)
 
     def _wants_slate(self, seen: Seen, *, measured: bool) -> bool:
         """Return whether the order of an impression is measured, or teaches something."""
@@ -272,15 +283,16 @@ class Walk:
         while self._next <= now:
             boundary, self._period = self._next, self._period + 1
         until = min(boundary, now)
-        self._view = build_view(self._pool, self._take_bundle(until))
-        if self._evaluator is None and trainer is not None and self._next <= plan.end:
+        self._main.view = build_view(self._pool, self._take_bundle(until))
+        evaluator = self._main.evaluator
+        if evaluator is None and trainer is not None and self._next <= plan.end:
             self._ahead = self._next, trainer.submit(self._fit_bundle, self._next)
-        if self._evaluator is not None:
+        if evaluator is not None:
             assert trainer is not None  # noqa: S101 - `evaluate` gives one
-            self._evaluator.flush()
+            evaluator.flush()
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}
-                self._evaluator.use_rankers(
+                evaluator.use_rankers(
                     {h: trainer.submit(_fit, examples[h], h, plan) for h in plan.heads}
                 )
 
@@ -314,33 +326,36 @@ class Walk:
         return fit() if plan.fit_cache is None else fit_shared(plan.fit_cache, until, fit)
 
     def _take_slate(
-        self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
+        self, model: _Ranked, view: RankingView, moment: _Moment, found: PoolCandidates | None
     ) -> None:
-        assert self._view is not None  # noqa: S101 - made when the period started
-        features = build_features(self._view, self._replay.signals, profile, request, seen.shown)
-        self._examples["slate"].add(features, seen.clicked, request.now)
-        if measured and self._evaluator is not None:
-            self._evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
+        """Take an editors' list; what was `found` for the reader serves this list as well."""
+        seen, profile, request = moment.seen, moment.profile, moment.request
+        reader = None if found is None else found.situation.reader
+        votes = None if found is None or seen.page >= 0 else found.situation.votes
+        signals = self._replay.signals
+        features = build_features(view, signals, profile, request, seen.shown, reader, votes)
+        if model is self._main:
+            self._examples["slate"].add(features, seen.clicked, request.now)
+        if moment.measured and model.evaluator is not None:
+            model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
-    def _take_pool(
-        self, seen: Seen, profile: Profile, request: RequestContext, *, measured: bool
-    ) -> None:
-        assert self._view is not None  # noqa: S101 - made when the period started
+    def _take_pool(self, model: _Ranked, moment: _Moment, found: PoolCandidates) -> None:
+        seen, ranking = moment.seen, self._plan.ranking
         wanted = seen.shown[seen.clicked]
-        found = self._protocol.candidates(self._view, profile, request)
-        if not len(found.rows):
-            return
-        features = build_candidate_features(
-            found.context, found.situation, found.rows, self._plan.ranking
-        )
         clicked = np.isin(found.rows, wanted)
-        if self._plan.teaches(seen.number, self._plan.learn_pool_every):
+        evaluator = model.evaluator if moment.measured else None
+        kept = None
+        if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
             kept = sample_negatives(clicked, self._plan.negatives, self._rng)
-            self._examples["pool"].add(features[kept], clicked[kept], request.now)
-        if measured and self._evaluator is not None:
-            factors = find_factors(found.context, found.rows, self._plan.ranking).product
-            reader_clicks = len(profile.clicked_rows)
-            self._evaluator.add_pool(
+        if evaluator is None and (kept is None or not is_choice(clicked)):
+            return
+        features = build_candidate_features(found.context, found.situation, found.rows, ranking)
+        if kept is not None:
+            self._examples["pool"].add(features[kept], clicked[kept], moment.request.now)
+        if evaluator is not None:
+            factors = find_factors(found.context, found.rows, ranking).product
+            reader_clicks = len(moment.profile.clicked_rows)
+            evaluator.add_pool(
                 PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
             )
 

@@ -61,11 +61,11 @@ def build_index(
         pool: the articles.
         counters: decayed clicks and impressions by row.
         now: the snapshot's time, epoch seconds; expiry is checked again at each request.
-        previous: an older index; of the same pool, its articles are in the order of dates already.
+        previous: an older index; if it is of articles with the same dates, their order is known.
     """
     live = pool.live & (pool.published_at <= now + SCHEDULE_TOLERANCE_S) & (pool.expires_at > now)
-    is_same_pool = previous is not None and previous.pool is pool
-    dated = previous.dated if previous and is_same_pool else _by_date(pool)
+    has_same_dates = previous is not None and previous.pool.fresh_at is pool.fresh_at
+    dated = previous.dated if previous and has_same_dates else _by_date(pool)
     rows = dated[live[dated]]
     clicks, impressions = counters.clicks(rows, now), counters.impressions(rows, now)
     return LiveIndex(

@@ -71,3 +71,21 @@ def test_packed_vectors_follow_rows_and_view(world):
     assert view.pack(rows[:2]).rows.tolist() == [5, 2]
     fresh = build_view(view.pool, view.bundle, view)
     assert fresh.pack(rows) is not packed
+
+
+def test_other_live_articles_change_no_vectors_and_the_order_of_dates_is_kept(world):
+    view = world.context().view
+    rows = np.array([5, 2, 9])
+    packed = view.pack(rows)
+    live = np.arange(view.pool.size) % 2 == 0
+    other = view.with_live(live, view)
+    assert other.pool.live is live
+    assert other.pack(rows) is packed
+    assert other.pack(rows[:2]).rows.tolist() == [5, 2]
+    assert view.pack(rows) is packed
+    assert view.with_live(live).pack(rows) is not packed
+    old = build_index(view.pool, world.signals.counters, NOW)
+    again = build_index(other.pool, world.signals.counters, NOW, old)
+    anew = build_index(other.pool, world.signals.counters, NOW)
+    assert again.dated is old.dated
+    np.testing.assert_array_equal(again.newest, anew.newest)

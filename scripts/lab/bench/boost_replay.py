@@ -13,10 +13,11 @@ from feed.arrays import Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.ranker import LinearRanker, Ranker
+from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.log_source import LogSource
 from feed.offline.pool_protocol import TRENDING_S
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean
-from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
+from feed.offline.walk import Walk, WalkPlan
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 """Values of `trending_boost` that are tried."""

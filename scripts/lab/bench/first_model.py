@@ -31,10 +31,11 @@ from feed.models.ranker import LinearRanker, Ranker
 from feed.models.schema import feature_index
 from feed.offline.archive_log import read_archive
 from feed.offline.datasets import encode_catalogue, read_dataset
+from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import EventLog
 from feed.offline.ranking_metrics import MeanEstimate, auc, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import train
-from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
+from feed.offline.walk import Walk, WalkPlan
 from feed.storage.archive import Archive
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord

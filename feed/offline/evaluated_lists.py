@@ -1,0 +1,59 @@
+"""Lists as an evaluation gets them from a walk over the log."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from feed.arrays import Flags, Floats, Matrix, Rows
+from feed.models.ranker import LightGBMRanker
+from feed.offline.event_log import Seen
+from feed.offline.pool_protocol import PoolCandidates
+
+Rankers = dict[str, Future[LightGBMRanker | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SlateList:
+    """One list that editors showed, with features f32 [k, F] and the reader's clicks so far."""
+
+    seen: Seen
+    features: Matrix
+    reader_clicks: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolList:
+    """One list of candidates from the pool, and the clicked articles `wanted`.
+
+    `features` f32 [k, F]; `factors` f64 [k] are what multiplies a ranker's score.
+    """
+
+    seen: Seen
+    found: PoolCandidates
+    features: Matrix
+    factors: Floats
+    clicked: Flags
+    wanted: Rows
+    reader_clicks: int
+
+
+class Evaluator(Protocol):
+    """Scores the lists of the measured window."""
+
+    def add_slate(self, entry: SlateList) -> None:
+        """Take one list of the slate protocol."""
+        ...
+
+    def add_pool(self, entry: PoolList) -> None:
+        """Take one list of the pool protocol."""
+        ...
+
+    def use_rankers(self, rankers: Rankers) -> None:
+        """Score what is added from now on with these, once they are trained."""
+        ...
+
+    def flush(self) -> None:
+        """Score what waits."""
+        ...
