@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -13,8 +14,8 @@ from feed.config import RankingConfig, TrainingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
-from feed.offline.event_log import EventLog
 from feed.offline.held_out import HeldOutNotes
+from feed.offline.log_source import LogSource
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import TimeSpan
@@ -89,7 +90,7 @@ class GateVerdict:
 
 
 def judge(
-    log: EventLog,
+    log: LogSource,
     candidate: ModelBundle,
     live: ModelBundle | None,
     window: TimeSpan,
@@ -174,7 +175,7 @@ def decide(difference: MeanEstimate, margin: float, against: str) -> tuple[bool,
 
 
 def measure(
-    log: EventLog,
+    log: LogSource,
     bundle: ModelBundle,
     window: TimeSpan,
     ranking: RankingConfig,
@@ -187,12 +188,12 @@ def measure(
 
     Of more than `most_lists` lists, every n-th is measured.
     """
-    span = log.impressions.between(window.start, window.end)
+    span = log.window(window.start, window.end).impressions
     plan = WalkPlan(
         start=window.start,
         end=window.end,
         pool_every=max(1, -(-len(span) // most_lists)),
-        learn_pool_every=max(1, len(log.impressions)),
+        learn_pool_every=sys.maxsize,
         heads=("pool",),
         ranking=ranking,
         training=replace(TrainingConfig(), ranker_days=0.0),
