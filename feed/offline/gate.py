@@ -18,6 +18,7 @@ from feed.offline.held_out import HeldOutNotes
 from feed.offline.log_source import LogSource
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.reader_log import ReaderLog
 from feed.offline.training import TimeSpan
 from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
 
@@ -99,6 +100,7 @@ def judge(
     *,
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
+    readers: ReaderLog | None = None,
 ) -> GateVerdict:
     """Return the gate's verdict.
 
@@ -120,17 +122,19 @@ def judge(
         ranking: ranking parameters.
         embeddings: f32 [len(log.articles), d], zero rows where there is no text.
         progress: called with the share done, 0 to 1.
+        readers: what readers did, where the log itself does not say it.
     """
     models = 1 if live is None else 2
 
     def report_share(done: int) -> Callable[[float], None]:
         return lambda share: progress((done + share) / models) if progress else None
 
-    found = measure(log, candidate, window, ranking, embeddings, report_share(0))
+    found = measure(log, candidate, window, ranking, embeddings, report_share(0), readers=readers)
     if live is None:
         other, against = found.day_one, DAY_ONE
     else:
-        other = measure(log, live, window, ranking, embeddings, report_share(1)).model
+        share = report_share(1)
+        other = measure(log, live, window, ranking, embeddings, share, readers=readers).model
         against = live.version
     difference = bootstrap_mean(found.model - other, found.users)
     if live is None and candidate.ranker is None:
@@ -183,6 +187,7 @@ def measure(
     progress: Callable[[float], None] | None = None,
     *,
     most_lists: int = MAX_LISTS,
+    readers: ReaderLog | None = None,
 ) -> Measured:
     """Return how well a model and what it is compared with order the clicked lists of a window.
 
@@ -200,7 +205,7 @@ def measure(
     )
     evaluator = _GateEvaluator(bundle, ranking)
     if len(span):
-        Walk(log, plan, embeddings, evaluator).measure(bundle, progress)
+        Walk(log, plan, embeddings, evaluator, readers).measure(bundle, progress)
     return Measured(
         model=np.array(evaluator.model, np.float64),
         day_one=np.array(evaluator.day_one, np.float64),

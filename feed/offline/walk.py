@@ -26,6 +26,7 @@ from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
 from feed.offline.ranker_training import fit_ranker
+from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import Replay, build_log_pool
 from feed.ranking.scoring import build_candidate_features, find_factors
 
@@ -161,12 +162,14 @@ class Walk:
         plan: WalkPlan,
         embeddings: Matrix | None,
         evaluator: Evaluator | None = None,
+        readers: ReaderLog | None = None,
     ) -> None:
+        """Begin where the plan says; `readers` is for `Replay`."""
         self._log, self._plan = log, plan
         self._embeddings, self._evaluator = embeddings, evaluator
         self._period, self.learn_from = plan.first_period(log.lists_from)
         self._pool = build_log_pool(log, embeddings)
-        self._replay = Replay(log)
+        self._replay = Replay(log, readers)
         self._protocol = PoolProtocol(self._replay, plan.ranking)
         self._examples = {
             head: ExampleStore(plan.training.ranker_days * DAY_S) for head in plan.heads

@@ -23,7 +23,7 @@ from feed.offline.fitting import assemble_bundle, fit_bundle
 from feed.offline.gate import MAX_LISTS, GateVerdict, judge
 from feed.offline.spark.example_blocks import ListWalk
 from feed.offline.spark.log_facts import LogFacts
-from feed.offline.spark.prepared_log import PreparedLog
+from feed.offline.spark.prepared_log import PreparedLog, PreparedReaders
 from feed.offline.spark.reader_parts import (
     ENGAGEMENTS,
     EVENT_ORDER,
@@ -170,14 +170,16 @@ class SparkTraining:
         def decide(batches: Any) -> Any:
             del batches
             facts: LogFacts = sent.value
+            log = PreparedLog(scratch, facts)
             verdict = judge(
-                PreparedLog(scratch, facts),
+                log,
                 load_bundle(path),
                 None if live_path is None else load_bundle(live_path),
                 plan.window,
                 plan.walk.training.gate_margin,
                 plan.walk.ranking,
                 embeddings=facts.embeddings,
+                readers=PreparedReaders(log),
             )
             yield pa.record_batch({"verdict": [pickle.dumps(verdict)]})
 
