@@ -257,7 +257,8 @@ def learn_on_spark(
         InvalidInputError: the archive holds no event, or Spark does not start.
     """
     from feed.offline.spark.spark_log import open_log  # noqa: PLC0415 - pyarrow is an extra
-    from feed.offline.spark.spark_training import SparkTraining, make_plan  # noqa: PLC0415
+    from feed.offline.spark.spark_plan import make_plan  # noqa: PLC0415
+    from feed.offline.spark.spark_training import SparkTraining  # noqa: PLC0415
 
     read = reporter("reading the archive")
     directory = settings.data_dir.resolve()

@@ -164,11 +164,11 @@ class ListWalk:
     def _dump(self, state: object) -> bytes:
         names = {id(one): name for name, one in self._shared.items()}
         buffer = io.BytesIO()
-        _Writer(buffer, lambda one: names.get(id(one))).dump(state)
+        _StatePickler(buffer, lambda one: names.get(id(one))).dump(state)
         return buffer.getvalue()
 
     def _load(self, state: bytes) -> tuple[Replay, PoolProtocol]:
-        found: tuple[Replay, PoolProtocol] = _Reader(io.BytesIO(state), self._shared).load()
+        found: tuple[Replay, PoolProtocol] = _StateUnpickler(io.BytesIO(state), self._shared).load()
         return found
 
 
@@ -185,7 +185,7 @@ def read_pairs(signals: LiveSignals, profile: Profile, request: RequestContext) 
         signals.page_lists.listed(request.page_row, request.now, 1)
 
 
-class _Writer(pickle.Pickler):
+class _StatePickler(pickle.Pickler):
     def __init__(self, file: io.BytesIO, name_of: Callable[[object], str | None]) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self._name_of = name_of
@@ -194,7 +194,7 @@ class _Writer(pickle.Pickler):
         return None if obj is None or isinstance(obj, bool | int) else self._name_of(obj)
 
 
-class _Reader(pickle.Unpickler):
+class _StateUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, shared: dict[str, object]) -> None:
         super().__init__(file)
         self._shared = shared

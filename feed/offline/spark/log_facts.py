@@ -64,7 +64,7 @@ class LogFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ReaderPart:
+class ReaderShare:
     """The log of some readers under numbers of their own, in the order of their ids.
 
     The lists have their numbers in the whole log as keys; `viewers` int64 [lists] are the numbers
@@ -76,7 +76,7 @@ class ReaderPart:
     facts: LogFacts
 
 
-def read_part(rows: pa.Table, facts: LogFacts) -> ReaderPart:
+def read_part(rows: pa.Table, facts: LogFacts) -> ReaderShare:
     """Return the part of the readers to whom rows belong.
 
     Args:
@@ -109,7 +109,7 @@ def read_part(rows: pa.Table, facts: LogFacts) -> ReaderPart:
         first_seen_at=facts.first_seen_at,
         merges=make_merges(merges, users, facts.articles, facts.from_at),
     )
-    return ReaderPart(log, _integers(lists["viewer"]), facts)
+    return ReaderShare(log, _integers(lists["viewer"]), facts)
 
 
 def _impressions(lists: pa.Table, users: IdMap, articles: IdMap) -> Impressions:

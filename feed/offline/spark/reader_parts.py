@@ -17,7 +17,7 @@ from feed.offline.event_log import EventLog
 from feed.offline.fitting import draw_ids
 from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import PAIRS_S
-from feed.offline.spark.log_facts import ReaderPart, read_part
+from feed.offline.spark.log_facts import ReaderShare, read_part
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -58,7 +58,7 @@ def apply_to_readers(
         frame: DataFrame of the log's rows, each reader's in one partition.
         facts: broadcast `LogFacts`.
         schema: of what is made.
-        make: called with the `ReaderPart` of a partition, and the arguments.
+        make: called with the `ReaderShare` of a partition, and the arguments.
         arguments: for `make`.
     """
 
@@ -71,7 +71,7 @@ def apply_to_readers(
     return frame.mapInArrow(run, schema)
 
 
-def make_events(part: ReaderPart, pairs_from: float) -> Batches:
+def make_events(part: ReaderShare, pairs_from: float) -> Batches:
     """Yield `EVENTS`; clicks from `pairs_from` on have the reader's clicks before them."""
     events, columns = part.log.events, part.log.events.columns
     readers = ReaderLog(part.log.late_until, part.log.merges)
@@ -98,7 +98,7 @@ def make_events(part: ReaderPart, pairs_from: float) -> Batches:
     )
 
 
-def make_lists(part: ReaderPart) -> Batches:
+def make_lists(part: ReaderShare) -> Batches:
     """Yield `LISTS`."""
     views = part.log.impressions
     sizes = np.diff(views.starts)
@@ -114,7 +114,7 @@ def make_lists(part: ReaderPart) -> Batches:
     )
 
 
-def make_profiles(part: ReaderPart, ranking: RankingConfig) -> Batches:
+def make_profiles(part: ReaderShare, ranking: RankingConfig) -> Batches:
     """Yield `PROFILES`: what each list that is looked at was decided from."""
     readers = ReaderLog(part.log.late_until, part.log.merges)
     readers.take(part.log)
@@ -132,7 +132,7 @@ def make_profiles(part: ReaderPart, ranking: RankingConfig) -> Batches:
     )
 
 
-def make_weights(part: ReaderPart, until: float, config: TrainingConfig) -> Batches:
+def make_weights(part: ReaderShare, until: float, config: TrainingConfig) -> Batches:
     """Yield `WEIGHTS`: a reader's row of the interaction matrix, as it stands at `until`.
 
     Its articles are numbered among those that had appeared by then.
@@ -150,7 +150,7 @@ def make_weights(part: ReaderPart, until: float, config: TrainingConfig) -> Batc
 
 
 def make_samples(
-    part: ReaderPart,
+    part: ReaderShare,
     samples: Sequence[Sample],
     config: TrainingConfig,
 ) -> Batches:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from feed.arrays import Floats, Matrix
 from feed.config import TrainingConfig
@@ -28,7 +28,9 @@ BLOCK = 512
 _EQUATIONS = "block int, gram binary, normal binary, target binary"
 _FACTORS = "block int, factors binary"
 _TOTALS = "article int, readers double, touched double, weight double"
-_PAIRS = "article int, other int, product double"
+_SQUARES = "article int, square double"
+_PRODUCTS = "block int, starts binary, others binary, values binary"
+_NEAREST = "block int, others binary, similarities binary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def fit_factors(
 
 
 def find_neighbours(
-    weights: Any, totals: ArticleTotals, limit: int
+    weights: Any, totals: ArticleTotals, limit: int, partitions: int
 ) -> tuple[npt.NDArray[np.int32], Matrix]:
     """Return what `models.factors.item_neighbours` returns, to rounding.
 
@@ -117,35 +119,26 @@ def find_neighbours(
         weights: DataFrame of `reader_parts.WEIGHTS`.
         totals: of the articles.
         limit: neighbours kept.
+        partitions: into how many the articles are dealt.
     """
-    from pyspark.sql import Window  # noqa: PLC0415
     from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
     count = len(totals.weight)
     index, values = np.full((count, limit), -1, np.int32), np.zeros((count, limit), np.float32)
     if not totals.weight.any():
         return index, values
-    products = weights.mapInArrow(lambda batches: _products(batches, totals), _PAIRS)
-    products = products.groupBy("article", "other").agg(F.sum("product").alias("product"))
-    products = products.persist()
-    diagonal = products.where("article = other").select("article", "product")
-    norms = diagonal.withColumnRenamed("article", "other").withColumnRenamed("product", "norm")
-    best = Window.partitionBy("article").orderBy(F.desc("similarity"), "other")
-    pairs = (
-        products.where("article <> other")
-        .join(F.broadcast(norms), "other")
-        .withColumn("similarity", F.col("product") / F.sqrt("norm"))
-        .withColumn("place", F.row_number().over(best))
-        .where(F.col("place") <= limit)
+    squares = weights.mapInArrow(lambda found: _squares(found, totals), _SQUARES)
+    summed = squares.groupBy("article").agg(F.sum("square").alias("square")).toArrow()
+    norms = np.sqrt(_whole(summed, "square", count))
+    products = weights.mapInArrow(lambda found: _products(found, totals, norms), _PRODUCTS)
+    nearest = products.repartition(partitions, "block").mapInArrow(
+        lambda found: _nearest(found, count, limit), _NEAREST
     )
-    own = diagonal.toArrow()
-    found = pairs.select("article", "other", "similarity", "place").toArrow()
-    products.unpersist()
-    norm = np.ones(count)
-    norm[own["article"].to_numpy()] = np.sqrt(own["product"].to_numpy())
-    rows, places = found["article"].to_numpy(), found["place"].to_numpy() - 1
-    index[rows, places] = found["other"].to_numpy()
-    values[rows, places] = found["similarity"].to_numpy() / norm[rows]
+    for block, others, similarities in nearest.collect():
+        rows = np.frombuffer(others, np.int32).reshape(-1, limit)
+        part = slice(block * BLOCK, block * BLOCK + len(rows))
+        index[part] = rows
+        values[part] = np.frombuffer(similarities, np.float32).reshape(-1, limit)
     return index, values
 
 
@@ -230,30 +223,82 @@ def _solve(batches: Batches, size: int, regularization: float) -> Batches:
         )
 
 
-def _products(batches: Batches, totals: ArticleTotals) -> Batches:
-    """Yield the dot products of articles' columns of a partition, weighted by BM25 as implicit's.
-
-    Source: implicit's `bm25_weight`, whose rows are the articles.
-    """
-    count, k1, b = len(totals.weight), 1.2, 0.5
-    length = (1.0 - b) + b * totals.weight / totals.weight.mean()
+def _squares(batches: Batches, totals: ArticleTotals) -> Batches:
+    """Yield the sums of squares of articles' columns of a partition."""
+    count = len(totals.weight)
     for matrix in _matrices(batches, count):
-        positive = matrix.maximum(0).tocsr()
-        positive.eliminate_zeros()
-        degrees = np.diff(positive.indptr)
-        rarity = np.log(float(count)) - np.log1p(degrees)
-        data = positive.data
-        positive.data = (
-            data * (k1 + 1.0) / (k1 * length[positive.indices] + data) * np.repeat(rarity, degrees)
-        )
-        found = (positive.T @ positive).tocoo()
+        square = _column_sums(_rarity_weighted(matrix, totals).power(2))
+        yield pa.record_batch({"article": np.arange(count, dtype=np.int32), "square": square})
+
+
+def _products(batches: Batches, totals: ArticleTotals, norms: Floats) -> Batches:
+    """Yield the dot products of articles' unit columns over a partition's readers, by blocks."""
+    found = [_rarity_weighted(m, totals) for m in _matrices(batches, len(norms))]
+    if not found:
+        return
+    unit = csr_matrix(vstack(found))
+    unit.data *= np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[unit.indices]
+    articles = csr_matrix(unit.T)
+    for block, start in enumerate(range(0, len(norms), BLOCK)):
+        product = csr_matrix(articles[start : start + BLOCK] @ unit)
+        if product.nnz:
+            parts = product.indptr, product.indices, product.data
+            kinds = np.int64, np.int32, np.float64
+            data = [part.astype(kind).tobytes() for part, kind in zip(parts, kinds, strict=True)]
+            yield pa.record_batch(
+                {
+                    "block": pa.array([block], pa.int32()),
+                    "starts": [data[0]],
+                    "others": [data[1]],
+                    "values": [data[2]],
+                }
+            )
+
+
+def _nearest(batches: Batches, count: int, limit: int) -> Batches:
+    """Yield the nearest articles of those of each block, best first, as `find_neighbours` does."""
+    sums: dict[int, csr_matrix] = {}
+    for batch in batches:
+        for row in pa.Table.from_batches([batch]).to_pylist():
+            starts = np.frombuffer(row["starts"], np.int64)
+            others, values = np.frombuffer(row["others"], np.int32), np.frombuffer(row["values"])
+            part = csr_matrix((values, others, starts), shape=(len(starts) - 1, count))
+            held = sums.get(row["block"])
+            sums[row["block"]] = part if held is None else csr_matrix(held + part)
+    for block, product in sums.items():
+        index = np.full((product.shape[0], limit), -1, np.int32)
+        nearest = np.zeros((product.shape[0], limit), np.float32)
+        for row in range(product.shape[0]):
+            own = slice(product.indptr[row], product.indptr[row + 1])
+            columns, similarities = product.indices[own], product.data[own]
+            other = columns != block * BLOCK + row
+            columns, similarities = columns[other], similarities[other]
+            order = np.lexsort((columns, -similarities))[:limit]
+            index[row, : len(order)] = columns[order]
+            nearest[row, : len(order)] = similarities[order]
         yield pa.record_batch(
             {
-                "article": found.row.astype(np.int32),
-                "other": found.col.astype(np.int32),
-                "product": found.data,
+                "block": pa.array([block], pa.int32()),
+                "others": [index.tobytes()],
+                "similarities": [nearest.tobytes()],
             }
         )
+
+
+def _rarity_weighted(matrix: csr_matrix, totals: ArticleTotals) -> csr_matrix:
+    """Return the positive weights of readers x articles, weighted by BM25.
+
+    Source: implicit's `bm25_weight` of the transposed matrix.
+    """
+    k1, b = 1.2, 0.5
+    length = (1.0 - b) + b * totals.weight / totals.weight.mean()
+    positive = matrix.maximum(0).tocsr()
+    positive.eliminate_zeros()
+    degrees = np.diff(positive.indptr)
+    rarity = np.repeat(np.log(float(len(length))) - np.log1p(degrees), degrees)
+    data = positive.data
+    positive.data = data * (k1 + 1.0) / (k1 * length[positive.indices] + data) * rarity
+    return positive
 
 
 def _matrices(batches: Batches, count: int) -> Iterator[csr_matrix]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.config import DAY_S
 from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns
 from feed.models.bundle import ModelBundle, load_bundle, save_bundle
@@ -20,7 +20,7 @@ from feed.models.factors import scale_to_readers
 from feed.offline.event_log import EventLog, Impressions, sort_events
 from feed.offline.examples import Examples, ExampleStore, sample_negatives
 from feed.offline.fitting import assemble_bundle, fit_bundle
-from feed.offline.gate import MAX_LISTS, GateVerdict, judge
+from feed.offline.gate import GateVerdict, judge
 from feed.offline.spark.example_blocks import ListWalk
 from feed.offline.spark.log_facts import LogFacts
 from feed.offline.spark.prepared_log import PreparedLog, PreparedReaders
@@ -41,84 +41,12 @@ from feed.offline.spark.reader_parts import (
 )
 from feed.offline.spark.spark_factors import find_neighbours, fit_factors, sum_articles
 from feed.offline.spark.spark_log import SparkLog
+from feed.offline.spark.spark_plan import SparkPlan
 from feed.offline.spark.spark_session import file_address, partitions_of
-from feed.offline.training import (
-    LIMITS,
-    LISTS_HELD_OUT,
-    TimeSpan,
-    TrainingLimits,
-    describe_training,
-    examples_from,
-    hold_out_span,
-    learning_plan,
-)
-from feed.offline.walk import HEADS, WalkPlan, with_rankers
+from feed.offline.training import TimeSpan, describe_training
+from feed.offline.walk import HEADS, with_rankers
 
 _EXAMPLES = "head string, number long, at double, features binary, clicked binary"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SparkPlan:
-    """What a training on Spark does with a log.
-
-    Attributes:
-        window: What is held out for the gate; training ends where it begins.
-        walk: Which lists teach, and how.
-        learn_from: When the lists that teach begin, epoch seconds.
-        periods: When the factors are fitted through which these are seen.
-        judged_every: Of the lists held out every n-th is judged.
-    """
-
-    window: TimeSpan
-    walk: WalkPlan
-    learn_from: float
-    periods: tuple[float, ...]
-    judged_every: int
-
-
-def make_plan(
-    log: SparkLog,
-    live_until: float,
-    config: TrainingConfig,
-    ranking: RankingConfig,
-    threads: int = 1,
-    limits: TrainingLimits = LIMITS,
-) -> SparkPlan:
-    """Return the plan that the local training would make of the same log.
-
-    Args:
-        log: the log.
-        live_until: when the live model's training ended, -inf without one.
-        config: training parameters.
-        ranking: ranking parameters.
-        threads: of what the driver does alone.
-        limits: what is learnt from of a large log.
-    """
-    facts = log.facts
-    newest = log.clicked_times(-np.inf, np.inf, LISTS_HELD_OUT)
-    window = hold_out_span(facts.begins_at, facts.ends_at, newest, live_until)
-    until = window.start
-    span = TimeSpan(until - config.ranker_days * DAY_S, until)
-    clicked = log.clicked_times(span.start, until, limits.slate_lists + 1)
-    began = examples_from(facts.lists_from, clicked, span, limits)
-    walk = learning_plan(
-        TimeSpan(began, until),
-        config,
-        ranking,
-        events=log.count_events(-np.inf, np.inf),
-        lists=log.count_lists(began, until),
-        clicked_lists=log.count_lists(began, until, clicked=True),
-        threads=threads,
-        limits=limits,
-    )
-    period, learn_from = walk.first_period(facts.lists_from)
-    return SparkPlan(
-        window=window,
-        walk=walk,
-        learn_from=learn_from,
-        periods=tuple(until + n * walk.retrain_every_s for n in range(period, 0)),
-        judged_every=max(1, -(-log.count_lists(window.start, window.end) // MAX_LISTS)),
-    )
 
 
 class SparkTraining:
@@ -203,7 +131,7 @@ class SparkTraining:
             config,
             factors=fit_factors(weights, totals, config, self._partitions),
             readers=totals.readers,
-            neighbours=find_neighbours(weights, totals, config.neighbours),
+            neighbours=find_neighbours(weights, totals, config.neighbours, self._partitions),
             interactions=totals.interactions,
             people=totals.people,
             embeddings=facts.embeddings,
@@ -220,7 +148,7 @@ class SparkTraining:
             return dict.fromkeys(HEADS, empty)
         open_walk = self._walk_opener(periods)
         states, learn_from = self._scratch / "states", self._plan.learn_from
-        states.mkdir()
+        states.mkdir(exist_ok=True)
 
         def count(batches: Any) -> Any:
             del batches
