@@ -33,7 +33,7 @@ def retrain(*arguments: str) -> Result:
 def test_a_master_is_for_spark_alone(tmp_path):
     result = retrain("--data", str(tmp_path), "--master", "local[2]")
     assert result.exit_code == 2
-    assert result.stderr == "Error: --master needs --engine spark\n"
+    assert result.stderr == "Error: --master: needs --engine spark\n"
 
 
 @pytest.mark.parametrize("module", ["pyspark", "pyarrow"])
@@ -41,7 +41,7 @@ def test_a_missing_extra_is_named_in_one_line(tmp_path, monkeypatch, module):
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == module else n)
     result = retrain("--data", str(tmp_path), "--engine", "spark")
     assert result.exit_code == 2
-    assert result.stderr == f"Error: --engine spark needs {module}: pip install 'feed[spark]'\n"
+    assert result.stderr == f"Error: --engine spark: needs {module}: pip install 'feed[spark]'\n"
 
 
 def test_a_missing_java_is_named_in_one_line(tmp_path, monkeypatch):
@@ -51,7 +51,7 @@ def test_a_missing_java_is_named_in_one_line(tmp_path, monkeypatch):
     result = retrain("--data", str(tmp_path), "--engine", "spark")
     assert result.exit_code == 2
     assert result.stderr == (
-        "Error: --engine spark needs a Java runtime, 17 or newer:"
+        "Error: --engine spark: needs a Java runtime, 17 or newer:"
         " apt-get install default-jre-headless\n"
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from feed.arrays import Floats
 from feed.domain import ArchiveError
@@ -17,12 +18,16 @@ from feed.offline.archive_log import CATALOGUE, read_catalogue, read_embeddings
 from feed.offline.merged_log import read_merge_rows
 from feed.offline.spark.archive_rows import read_rows
 from feed.offline.spark.log_facts import LogFacts
-from feed.offline.spark.spark_session import file_address, partitions_of
+from feed.offline.spark.spark_session import file_address, tasks_of
 from feed.storage.archive import Archive
 from feed.storage.archive_identities import put_together, read_merges
+from feed.storage.archive_schema import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+MOST_ROWS = 1_000_000
+"""Archived events of the readers that one process holds at a time, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class SparkLog:
         sent: The same, broadcast.
         engagements: DataFrame of `archive_rows.ROWS` with `reader`.
         lists: The same of lists, with their `number` in time order.
+        partitions: Into how many parts the readers are cut, so that each fits into memory.
     """
 
     session: Any
@@ -44,6 +50,7 @@ class SparkLog:
     sent: Any
     engagements: Any
     lists: Any
+    partitions: int
 
     def lists_between(self, start: float, end: float) -> Any:
         """Return the lists that were served in [start, end)."""
@@ -105,7 +112,9 @@ def open_log(
             )
         ).persist()
         files = archive.files(from_at)
-        rows = read_rows(session, files, readers, from_at, partitions_of(session))
+        archived = sum(pq.read_metadata(path).num_rows for path in files[EVENTS])
+        partitions = max(tasks_of(session), -(-archived // MOST_ROWS))
+        rows = read_rows(session, files, readers, from_at, partitions)
         rows.write.parquet(file_address(scratch / "rows"))
         rows = session.read.parquet(file_address(scratch / "rows"))
         if rows.isEmpty():
@@ -149,6 +158,7 @@ def open_log(
         sent=session.sparkContext.broadcast(facts),
         engagements=named.where(~is_list),
         lists=_numbered(named.where(is_list), ("moment", "key", "who")).persist(),
+        partitions=partitions,
     )
 
 

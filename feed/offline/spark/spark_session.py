@@ -67,21 +67,22 @@ def spark_session(master: str, scratch: Path) -> Iterator[Any]:
         .config("spark.executorEnv.PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     )
     if master.startswith("local") or "//127.0.0.1:" in master or "//localhost:" in master:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
         builder = builder.config("spark.driver.host", "127.0.0.1")
     try:
         session = builder.getOrCreate()
     except Exception as error:  # py4j passes on whatever Java threw
         raise InvalidInputError("--master", f"Spark does not start at {master}: {error}") from error
-    session.conf.set("spark.sql.shuffle.partitions", str(partitions_of(session)))
+    session.conf.set("spark.sql.shuffle.partitions", str(tasks_of(session)))
     try:
         yield session
     finally:
         session.stop()
 
 
-def partitions_of(session: Any) -> int:
-    """Return into how many parts the readers of a log are cut."""
+def tasks_of(session: Any) -> int:
+    """Return into how many parts work is cut that needs little memory: two for each core."""
     return max(2, 2 * int(session.sparkContext.defaultParallelism))
 
 

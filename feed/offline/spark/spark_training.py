@@ -42,7 +42,7 @@ from feed.offline.spark.reader_parts import (
 from feed.offline.spark.spark_factors import find_neighbours, fit_factors, sum_articles
 from feed.offline.spark.spark_log import SparkLog
 from feed.offline.spark.spark_plan import SparkPlan
-from feed.offline.spark.spark_session import file_address, partitions_of
+from feed.offline.spark.spark_session import file_address, tasks_of
 from feed.offline.training import TimeSpan, describe_training
 from feed.offline.walk import HEADS, with_rankers
 
@@ -55,7 +55,7 @@ class SparkTraining:
     def __init__(self, log: SparkLog, plan: SparkPlan) -> None:
         self._log, self._plan = log, plan
         self._session, self._scratch = log.session, log.scratch
-        self._partitions = partitions_of(log.session)
+        self._tasks = tasks_of(log.session)
         self._config = plan.walk.training
         self._rows = self._deal_out()
 
@@ -121,7 +121,8 @@ class SparkTraining:
         known = np.flatnonzero(facts.first_seen_at < until)
         weights = apply_to_readers(
             self._rows, self._log.sent, WEIGHTS, make_weights, until, self._config
-        ).persist()
+        )
+        weights = weights.coalesce(self._tasks).persist()  # each part sends all equations
         totals = sum_articles(weights, len(known))
         config = scale_to_readers(totals.readers, self._config)
         bundle = assemble_bundle(
@@ -129,9 +130,9 @@ class SparkTraining:
             known,
             until,
             config,
-            factors=fit_factors(weights, totals, config, self._partitions),
+            factors=fit_factors(weights, totals, config, self._tasks),
             readers=totals.readers,
-            neighbours=find_neighbours(weights, totals, config.neighbours, self._partitions),
+            neighbours=find_neighbours(weights, totals, config.neighbours, self._tasks),
             interactions=totals.interactions,
             people=totals.people,
             embeddings=facts.embeddings,
@@ -142,7 +143,7 @@ class SparkTraining:
     def examples(self, periods: list[tuple[float, Path]]) -> dict[str, Examples]:
         """Return the examples of each head, equal to those that the local training rebuilds."""
         numbers = np.sort(self._teaching().select("number").toArrow()["number"].to_numpy())
-        blocks = [int(some[0]) for some in np.array_split(numbers, self._partitions) if len(some)]
+        blocks = [int(some[0]) for some in np.array_split(numbers, self._tasks) if len(some)]
         if not blocks:
             empty = ExampleStore(0.0).collect(0.0)
             return dict.fromkeys(HEADS, empty)
@@ -273,7 +274,7 @@ class SparkTraining:
         looked_at = looked_at.join(F.broadcast(viewers), "who").select("number", "viewer")
         lists = self._log.lists.join(looked_at, "number", "left")
         rows = self._log.engagements.unionByName(lists, allowMissingColumns=True)
-        return rows.repartition(self._partitions, "reader").persist(StorageLevel.DISK_ONLY)
+        return rows.repartition(self._log.partitions, "reader").persist(StorageLevel.DISK_ONLY)
 
     def _write_log(self) -> None:
         """Write events, lists and profiles as `PreparedLog` reads them."""
@@ -285,7 +286,7 @@ class SparkTraining:
             ("profiles", PROFILES, self._rows, ("part",), make_profiles, (plan.walk.ranking,)),
         ):
             found = apply_to_readers(rows, sent, schema, make, *arguments)
-            sorted_rows = found.repartition(self._partitions, "part").sortWithinPartitions(*order)
+            sorted_rows = found.repartition(self._tasks, "part").sortWithinPartitions(*order)
             target = file_address(self._scratch / folder)
             sorted_rows.drop("who", "follows").write.partitionBy("part").parquet(target)
 

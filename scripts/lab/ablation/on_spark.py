@@ -9,7 +9,6 @@ is implicit's own, with the readers' factors solved exactly, because only the ar
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from feed.models.factors import confidences, fit_als, scale_regularization, solv
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.spark.reader_parts import WEIGHTS
 from feed.offline.spark.spark_factors import fit_factors, sum_articles
-from feed.offline.spark.spark_session import partitions_of, spark_session
+from feed.offline.spark.spark_session import spark_session, tasks_of
 from lab.ablation.collaborative import factor_scorer, measure_next, next_read, weights_of
 from lab.ablation.data import Reads, read_globo, read_movielens
 
@@ -101,7 +100,7 @@ def fit_here(session: Any, weights: csr_matrix, config: TrainingConfig) -> Matri
     """Return the factors that a training on Spark fits."""
     frame = weights_frame(session, weights).persist()
     totals = sum_articles(frame, weights.shape[1])
-    found = fit_factors(frame, totals, config, partitions_of(session))
+    found = fit_factors(frame, totals, config, tasks_of(session))
     frame.unpersist()
     return found
 
@@ -158,15 +157,15 @@ def loss(weights: csr_matrix, factors: Matrix, config: TrainingConfig) -> float:
 
 def weights_frame(session: Any, weights: csr_matrix) -> Any:
     """Return a matrix as a DataFrame of `reader_parts.WEIGHTS`, dealt out among the partitions."""
-    rows = [row for row in _rows(weights) if row[0]]
-    frame = session.createDataFrame(rows, WEIGHTS)
-    return frame.repartition(partitions_of(session))
-
-
-def _rows(weights: csr_matrix) -> Iterator[tuple[list[int], list[float]]]:
-    for user in range(weights.shape[0]):
-        row = weights[user]
-        yield row.indices.tolist(), row.data.astype(np.float64).tolist()
+    read = weights[np.diff(weights.indptr) > 0]
+    starts = read.indptr.astype(np.int32)
+    table = pa.table(
+        {
+            "articles": pa.ListArray.from_arrays(starts, read.indices.astype(np.int32)),
+            "weights": pa.ListArray.from_arrays(starts, read.data.astype(np.float64)),
+        }
+    )
+    return session.createDataFrame(table, WEIGHTS).repartition(tasks_of(session))
 
 
 if __name__ == "__main__":
