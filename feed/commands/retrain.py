@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -33,7 +33,7 @@ from feed.offline.archive_log import read_archive
 from feed.offline.gate import GateVerdict, judge
 from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
-from feed.offline.spark.spark_session import LOCAL, check_installed, spark_session
+from feed.offline.spark.spark_needs import LOCAL, SparkTask, check_installed
 from feed.offline.training import hold_out, train
 from feed.setting_fields import check_ranges, override
 from feed.storage.archive import Archive
@@ -256,25 +256,22 @@ def learn_on_spark(
     Raises:
         InvalidInputError: the archive holds no event, or Spark does not start.
     """
-    from feed.offline.spark.spark_log import open_log  # noqa: PLC0415 - pyarrow is an extra
-    from feed.offline.spark.spark_plan import make_plan  # noqa: PLC0415
-    from feed.offline.spark.spark_training import SparkTraining  # noqa: PLC0415
-
-    read = reporter("reading the archive")
     directory = settings.data_dir.resolve()
     archive = Archive(directory / "archive")
-    since, aliases = window_begin(archive, config), read_aliases(settings.section_aliases)
-    with (
-        TemporaryDirectory(prefix="spark-", dir=directory) as name,
-        spark_session(master, Path(name)) as session,
-    ):
-        log = open_log(session, archive, Path(name), since, aliases)
-        plan = make_plan(log, learnt_until(live), config, settings.ranking, threads)
-        read(1.0)
-        training = SparkTraining(log, plan)
-        candidate = training.learn(version, reporter("learning"))
-        reporter("judging")
-        return candidate, training.judge(candidate, live), log.count_rows()
+    task = SparkTask(
+        master=master,
+        directory=directory,
+        since=window_begin(archive, config),
+        live_until=learnt_until(live),
+        section_aliases=read_aliases(settings.section_aliases),
+        config=config,
+        ranking=settings.ranking,
+        threads=threads,
+        version=version,
+    )
+    engine = import_module("feed.offline.spark.spark_run")  # PySpark is an extra
+    learnt: Learnt = engine.train_and_judge(task, live, reporter)
+    return learnt
 
 
 def learnt_until(live: ModelBundle | None) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from feed.offline.archive_log import LOG, SLOTS, microseconds
 from feed.offline.spark.spark_session import file_address
@@ -68,8 +69,6 @@ def read_rows(
         from_at: begin of the window.
         partitions: how many parts.
     """
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
-
     events = _read(session, files, EVENTS).where(
         (F.col("occurred_at") >= F.timestamp_micros(F.lit(microseconds(from_at))))
         & (F.col("kind") != "custom")

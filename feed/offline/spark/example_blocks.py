@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +24,7 @@ from feed.offline.pool_protocol import PoolProtocol
 from feed.offline.replay import Replay, build_log_pool
 from feed.offline.spark.log_facts import LogFacts
 from feed.offline.spark.prepared_log import PreparedLog, PreparedReaders
+from feed.offline.spark.process_exchange import from_bytes, to_bytes
 from feed.offline.walk import WalkPlan
 from feed.ranking.scoring import build_candidate_features
 
@@ -91,7 +90,7 @@ class ListWalk:
         waiting = list(blocks)
         for seen in self._lists(blocks[0], None):
             if seen.number == waiting[0]:
-                yield self._dump((replay, protocol))
+                yield to_bytes((replay, protocol), self._shared)
                 del waiting[0]
                 if not waiting:
                     return
@@ -103,7 +102,7 @@ class ListWalk:
 
     def examples(self, state: bytes, first: int, end: int | None) -> Iterator[Example]:
         """Yield the examples of the lists from `first` to before `end`, from the state there."""
-        replay, protocol = self._load(state)
+        replay, protocol = from_bytes(state, self._shared)
         for seen in self._lists(first, end):
             replay.advance(seen.at)
             profile, request = self._situation(replay, seen)
@@ -161,16 +160,6 @@ class ListWalk:
                 shared[f"view.{number}.{name}"] = getattr(view, name)
         return shared
 
-    def _dump(self, state: object) -> bytes:
-        names = {id(one): name for name, one in self._shared.items()}
-        buffer = io.BytesIO()
-        _StatePickler(buffer, lambda one: names.get(id(one))).dump(state)
-        return buffer.getvalue()
-
-    def _load(self, state: bytes) -> tuple[Replay, PoolProtocol]:
-        found: tuple[Replay, PoolProtocol] = _StateUnpickler(io.BytesIO(state), self._shared).load()
-        return found
-
 
 def read_pairs(signals: LiveSignals, profile: Profile, request: RequestContext) -> None:
     """Read what the features of a list read of pairs.
@@ -183,21 +172,3 @@ def read_pairs(signals: LiveSignals, profile: Profile, request: RequestContext) 
         page, at = np.array([request.page_row]), np.array([request.now])
         signals.covisitation.votes(page, at, request.now)
         signals.page_lists.listed(request.page_row, request.now, 1)
-
-
-class _StatePickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, name_of: Callable[[object], str | None]) -> None:
-        super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self._name_of = name_of
-
-    def persistent_id(self, obj: object) -> str | None:
-        return None if obj is None or isinstance(obj, bool | int) else self._name_of(obj)
-
-
-class _StateUnpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, shared: dict[str, object]) -> None:
-        super().__init__(file)
-        self._shared = shared
-
-    def persistent_load(self, pid: str) -> object:
-        return self._shared[pid]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from feed.offline.merges import Merges
 from feed.offline.previous_clicks import PreviousClicks
 from feed.offline.reader_log import ReaderLog
 from feed.offline.spark.log_facts import LogFacts
+from feed.offline.spark.process_exchange import from_bytes
 
 EVENTS, LISTS, PROFILES = "events", "lists", "profiles"
 
@@ -151,7 +151,7 @@ class PreparedReaders(ReaderLog):
     def profile(self, user: int, now: float, config: RankingConfig) -> Profile:
         """Return a viewer's profile; it was made with the parameters of the training."""
         del config
-        profile: Profile = pickle.loads(self._log.part_at(now).profiles[user, now])  # noqa: S301
+        profile: Profile = from_bytes(self._log.part_at(now).profiles[user, now])
         return profile
 
     def previous_of(self, events: LoggedEvents, clicks: Rows) -> tuple[Rows, Floats, Integers]:

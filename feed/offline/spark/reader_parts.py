@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from feed.offline.fitting import draw_ids
 from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import PAIRS_S
 from feed.offline.spark.log_facts import ReaderShare, read_part
+from feed.offline.spark.process_exchange import to_bytes
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -121,7 +121,7 @@ def make_profiles(part: ReaderShare, ranking: RankingConfig) -> Batches:
     wanted = np.flatnonzero(part.viewers >= 0)
     views = part.log.impressions
     profiles = [
-        pickle.dumps(readers.profile(user, at, ranking), pickle.HIGHEST_PROTOCOL)
+        to_bytes(readers.profile(user, at, ranking))
         for user, at in zip(views.users[wanted].tolist(), views.at[wanted].tolist(), strict=True)
     ]
     yield from _batches(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from scipy.sparse import csr_matrix, vstack
 
 from feed.arrays import Floats, Matrix
@@ -55,7 +56,6 @@ def sum_articles(weights: Any, count: int) -> ArticleTotals:
         weights: DataFrame of `reader_parts.WEIGHTS`.
         count: how many articles there are.
     """
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
     def add(batches: Batches) -> Batches:
         for matrix in _matrices(batches, count):
@@ -121,8 +121,6 @@ def find_neighbours(
         limit: neighbours kept.
         partitions: into how many the articles are dealt.
     """
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
-
     count = len(totals.weight)
     index, values = np.full((count, limit), -1, np.int32), np.zeros((count, limit), np.float32)
     if not totals.weight.any():

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
+from pyspark.sql.types import LongType, StructField, StructType
 
 from feed.arrays import Floats
 from feed.domain import ArchiveError
@@ -79,8 +81,6 @@ class SparkLog:
 
 def _inside(start: float, end: float) -> Any:
     """Return the condition that a row's moment lies in [start, end)."""
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
-
     return (F.col("moment") >= start) & (F.col("moment") < end)
 
 
@@ -98,8 +98,6 @@ def open_log(
     Raises:
         ArchiveError: the archive cannot be read, or holds no event in the window.
     """
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
-
     with archive.query(from_at) as db:
         merge_rows = tuple(read_merge_rows(db))
         reader_of = put_together(read_merges(db)).reader_of
@@ -163,8 +161,6 @@ def open_log(
 
 
 def _article_ids(rows: Any) -> list[str]:
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
-
     shown = rows.select(F.explode("shown").alias("article_id"))
     below = rows.select(F.col("page").alias("article_id"))
     every = rows.select("article_id").union(shown).union(below)
@@ -174,8 +170,6 @@ def _article_ids(rows: Any) -> list[str]:
 
 def _first_seen(rows: Any, articles: IdMap) -> Floats:
     """Return when each article first appeared in the log, f64 [articles], inf if never."""
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
-
     done = rows.where("key IS NULL").select("article_id", "moment")
     shown = rows.where("key IS NOT NULL").select(F.explode("shown").alias("article_id"), "moment")
     found = done.union(shown).groupBy("article_id").agg(F.min("moment").alias("at")).toArrow()
@@ -186,9 +180,6 @@ def _first_seen(rows: Any, articles: IdMap) -> Floats:
 
 def _numbered(frame: Any, order: tuple[str, ...]) -> Any:
     """Return the rows with their place in an order as `number`, from 0 on."""
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
-    from pyspark.sql.types import LongType, StructField, StructType  # noqa: PLC0415
-
     parts = frame.repartitionByRange(*order).sortWithinPartitions(*order)
     parts = parts.withColumn("cut", F.spark_partition_id()).persist()
     sizes = {row["cut"]: row["count"] for row in parts.groupBy("cut").count().collect()}

@@ -1,38 +1,17 @@
-"""Starts a Spark session for a training; PySpark is imported here alone, when it is needed."""
+"""Starts a Spark session for a training."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pyspark.sql import SparkSession
+
 from feed.domain import InvalidInputError
-
-LOCAL = "local[*]"
-"""Every core of this machine, without a cluster."""
-_ENGINE = "--engine spark"
-
-
-def check_installed() -> None:
-    """Refuse to begin where something is missing.
-
-    Raises:
-        InvalidInputError: PySpark, pyarrow or a Java runtime is not installed.
-    """
-    for module in ("pyspark", "pyarrow"):
-        if importlib.util.find_spec(module) is None:
-            raise InvalidInputError(_ENGINE, f"needs {module}: pip install 'feed[spark]'")
-    home = os.environ.get("JAVA_HOME")
-    java = Path(home) / "bin" / "java" if home else None
-    if not (java.is_file() if java else shutil.which("java")):
-        raise InvalidInputError(
-            _ENGINE, "needs a Java runtime, 17 or newer: apt-get install default-jre-headless"
-        )
 
 
 @contextmanager
@@ -47,11 +26,8 @@ def spark_session(master: str, scratch: Path) -> Iterator[Any]:
         scratch: a directory for Spark's own files.
 
     Raises:
-        InvalidInputError: something is not installed, or the master does not answer.
+        InvalidInputError: the master does not answer.
     """
-    check_installed()
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra, and slow to import
-
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = (
         SparkSession.builder.master(master)

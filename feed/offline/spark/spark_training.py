@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark import StorageLevel
+from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from feed.config import DAY_S
 from feed.features.ids import IdMap
@@ -24,6 +25,7 @@ from feed.offline.gate import GateVerdict, judge
 from feed.offline.spark.example_blocks import ListWalk
 from feed.offline.spark.log_facts import LogFacts
 from feed.offline.spark.prepared_log import PreparedLog, PreparedReaders
+from feed.offline.spark.process_exchange import from_bytes, to_bytes
 from feed.offline.spark.reader_parts import (
     ENGAGEMENTS,
     EVENT_ORDER,
@@ -109,10 +111,10 @@ class SparkTraining:
                 embeddings=facts.embeddings,
                 readers=PreparedReaders(log),
             )
-            yield pa.record_batch({"verdict": [pickle.dumps(verdict)]})
+            yield pa.record_batch({"verdict": [to_bytes(verdict)]})
 
         found = self._session.range(0, 1, 1, 1).mapInArrow(decide, "verdict binary").collect()
-        verdict: GateVerdict = pickle.loads(found[0]["verdict"])  # noqa: S301 - from our process
+        verdict: GateVerdict = from_bytes(found[0]["verdict"])
         return verdict
 
     def fit(self) -> ModelBundle:
@@ -263,9 +265,6 @@ class SparkTraining:
 
     def _deal_out(self) -> Any:
         """Return all rows of the log, each reader's in one partition."""
-        from pyspark import StorageLevel  # noqa: PLC0415
-        from pyspark.sql import functions as F  # noqa: N812, PLC0415
-
         looked_at = self._teaching().union(self._judged()).select("number", "who").persist()
         names = sorted(looked_at.select("who").distinct().toArrow()["who"].to_pylist())
         viewers = self._session.createDataFrame(

@@ -17,6 +17,8 @@ import click
 import numpy as np
 import pyarrow as pa
 from implicit.cpu._als import calculate_loss
+from py4j.protocol import Py4JJavaError
+from pyspark.ml.recommendation import ALS
 from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix
@@ -111,9 +113,6 @@ def fit_mllib(session: Any, weights: csr_matrix, config: TrainingConfig) -> Matr
     None where its equations have no single solution: it multiplies the regularisation by the number
     of an article's positive weights, so one that was only disliked has none.
     """
-    from py4j.protocol import Py4JJavaError  # noqa: PLC0415 - of an extra
-    from pyspark.ml.recommendation import ALS  # noqa: PLC0415
-
     entries = weights.tocoo()
     ratings = session.createDataFrame(
         pa.table(

@@ -16,7 +16,7 @@ QUICK_JAVA = "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' p
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     pytest.importorskip("pyspark", reason="PySpark, the extra spark, is not installed")
-    from feed.offline.spark.spark_session import spark_session  # noqa: PLC0415
+    from feed.offline.spark.spark_session import spark_session  # noqa: PLC0415 - needs the extra
 
     assert shutil.which("java"), "scripts/test installs a Java runtime"
     os.environ["PYSPARK_SUBMIT_ARGS"] = QUICK_JAVA
