@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -20,7 +19,7 @@ from rich.table import Table
 from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
-from feed.config import DAY_S, RankingConfig, Settings, TrainingConfig
+from feed.config import DAY_S, Settings, TrainingConfig
 from feed.domain import ConflictError, FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments
 from feed.features.sections import read_aliases
@@ -31,25 +30,22 @@ from feed.models.trainer_lease import held_lease
 from feed.models.trainer_lock import one_trainer
 from feed.models.training_runs import DRY, PUBLISHED, REFUSED, RunRecorder, recorded_run
 from feed.offline.archive_log import read_archive
-from feed.offline.event_log import EventLog
 from feed.offline.gate import GateVerdict, judge
 from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
+from feed.offline.spark.spark_needs import LOCAL, SparkTask, check_installed
 from feed.offline.training import hold_out, train_on_walk
 from feed.setting_fields import check_ranges, override
 from feed.storage.archive import Archive
 
-ENGINES = ("als", "none")
+ENGINES = ("als", "spark", "none")
 KEPT_VERSIONS = 5
 """Versions kept besides the live one and the one before."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingLog:
-    """What is learnt from: the log and its articles' vectors."""
-
-    log: EventLog
-    embeddings: npt.NDArray[np.float32] | None
+Reporter = Callable[[str], Callable[[float], None]]
+Learnt = tuple[ModelBundle, GateVerdict, int]
+"""A candidate, the gate's verdict on it, and how many events were read."""
 
 
 @click.command("retrain")
@@ -60,8 +56,9 @@ class TrainingLog:
     type=click.Choice(ENGINES),
     default="als",
     show_default=True,
-    help="Collaborative filtering: als, or none to use only content and counters.",
+    help="What trains: als, spark (the same on Apache Spark), or none: content and counters only.",
 )
+@click.option("--master", help="Spark's master, with --engine spark.  [default: local[*]]")
 @click.option(
     "--set",
     "assignments",
@@ -79,6 +76,7 @@ def retrain(
     data: Path | None,
     window_days: float | None,
     engine: str,
+    master: str | None,
     assignments: tuple[str, ...],
     dry_run: bool,
     force: bool,
@@ -98,7 +96,11 @@ def retrain(
     """
     console = Console(record=True)
     with one_line_errors():
+        if master is not None and engine != "spark":
+            raise InvalidInputError("--master", "needs --engine spark")
         config = read_config(assignments, window_days, engine)
+        if engine == "spark":
+            check_installed()
         settings = chosen_settings(data)
         directory = settings.data_dir
         registry = ModelRegistry(directory / "models")
@@ -112,14 +114,12 @@ def retrain(
         ):
             registry.sweep()
             settings = in_force(settings, console)
-            run.progress("reading the archive", 0.0)
-            source = read_window(settings, config, bar)
             live = registry.load_live()
-            candidate, verdict = learn(
-                source,
+            do_learn = partial(learn_on_spark, master or LOCAL) if engine == "spark" else learn
+            candidate, verdict, events_read = do_learn(
+                settings,
                 live,
                 config,
-                settings.ranking,
                 threads or training_threads(),
                 _free_version(registry),
                 partial(_reporter, bar, run),
@@ -131,7 +131,7 @@ def retrain(
                 held_out=verdict.notes,
             )
             bar.stop()
-            print_training(console, source.log, candidate)
+            print_training(console, events_read, candidate)
             print_verdict(console, verdict, candidate.version)
             run.note(console.export_text(clear=False))
             if dry_run:
@@ -188,58 +188,96 @@ def read_config(
     return replace(config, factors=0) if engine == "none" else config
 
 
-def read_window(settings: Settings, config: TrainingConfig, bar: Progress) -> TrainingLog:
-    """Return the last `window_days` of an installation's archive.
+def window_begin(archive: Archive, config: TrainingConfig) -> float:
+    """Return when the last `window_days` of an archive begin, epoch seconds.
 
     Raises:
         InvalidInputError: the archive holds no event.
     """
-    task = bar.add_task("reading the archive", total=None)
-    archive_dir = settings.data_dir / "archive"
-    archive = Archive(archive_dir)
     span = archive.span()
     if span is None:
-        raise InvalidInputError("--data", f"holds no archived events yet ({archive_dir})")
-    since, aliases = span[1] - config.window_days * DAY_S, read_aliases(settings.section_aliases)
-    source = TrainingLog(*read_archive(archive, since, section_aliases=aliases))
-    bar.update(task, total=1.0, completed=1.0)
-    return source
+        raise InvalidInputError("--data", "holds no archived events yet")
+    return span[1] - config.window_days * DAY_S
 
 
 def learn(
-    source: TrainingLog,
+    settings: Settings,
     live: ModelBundle | None,
     config: TrainingConfig,
-    ranking: RankingConfig,
     threads: int,
     version: str,
-    reporter: Callable[[str], Callable[[float], None]],
-) -> tuple[ModelBundle, GateVerdict]:
-    """Return a candidate trained on all but the newest slice, and the gate's verdict on it."""
-    live_until = float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
-    window = hold_out(source.log, live_until)
+    reporter: Reporter,
+) -> Learnt:
+    """Return a candidate trained on all but the newest slice, and the gate's verdict on it.
+
+    Raises:
+        InvalidInputError: the archive holds no event.
+    """
+    read = reporter("reading the archive")
+    archive = Archive(settings.data_dir / "archive")
+    since, aliases = window_begin(archive, config), read_aliases(settings.section_aliases)
+    log, embeddings = read_archive(archive, since, section_aliases=aliases)
+    read(1.0)
+    window = hold_out(log, learnt_until(live))
     candidate, past = train_on_walk(
-        source.log,
+        log,
         window.start,
         config,
-        ranking,
-        embeddings=source.embeddings,
+        settings.ranking,
+        embeddings=embeddings,
         threads=threads,
         version=version,
         progress=reporter("learning"),
     )
     verdict = judge(
-        source.log,
+        log,
         candidate,
         live,
         window,
         config.gate_margin,
-        ranking,
-        embeddings=source.embeddings,
+        settings.ranking,
+        embeddings=embeddings,
         progress=reporter("judging"),
         past=past,
     )
-    return candidate, verdict
+    return candidate, verdict, len(log.events.from_feed) + len(log.impressions.shown)
+
+
+def learn_on_spark(
+    master: str,
+    settings: Settings,
+    live: ModelBundle | None,
+    config: TrainingConfig,
+    threads: int,
+    version: str,
+    reporter: Reporter,
+) -> Learnt:
+    """Return what `learn` returns, learnt by Spark with its master at an address.
+
+    Raises:
+        InvalidInputError: the archive holds no event, or Spark does not start.
+    """
+    directory = settings.data_dir.resolve()
+    archive = Archive(directory / "archive")
+    task = SparkTask(
+        master=master,
+        directory=directory,
+        since=window_begin(archive, config),
+        live_until=learnt_until(live),
+        section_aliases=read_aliases(settings.section_aliases),
+        config=config,
+        ranking=settings.ranking,
+        threads=threads,
+        version=version,
+    )
+    engine = import_module("feed.offline.spark.spark_run")  # PySpark is an extra
+    learnt: Learnt = engine.train_and_judge(task, live, reporter)
+    return learnt
+
+
+def learnt_until(live: ModelBundle | None) -> float:
+    """Return when the training of the live model ended, epoch seconds; -inf without one."""
+    return float("-inf") if live is None else float(live.manifest.get("learnt_until", 0.0))
 
 
 def publish(
@@ -289,7 +327,7 @@ def alone(models_dir: Path, lock: int | None) -> Iterator[Callable[[], None]]:
         yield fence
 
 
-def print_training(console: Console, log: EventLog, candidate: ModelBundle) -> None:
+def print_training(console: Console, events_read: int, candidate: ModelBundle) -> None:
     """Print what was read and what was learnt from it."""
     manifest = candidate.manifest
     table = Table(title=f"Learnt for {candidate.version}", title_justify="left")
@@ -297,7 +335,7 @@ def print_training(console: Console, log: EventLog, candidate: ModelBundle) -> N
     table.add_column("how much", justify="right")
     for name, value in (
         ("window", " to ".join(text[:16] for text in manifest["window"])),
-        ("events read", len(log.events.from_feed) + len(log.impressions.shown)),
+        ("events read", events_read),
         ("clicks and other engagements learnt from", manifest["events"]),
         ("feeds in view", manifest["lists"]),
         ("of these clicked", manifest["clicked_lists"]),

@@ -37,7 +37,11 @@ def scale_regularization(weights: csr_matrix, config: TrainingConfig) -> Trainin
     The sums it stands beside in the normal equations grow with the readers of an article: one
     number would silence a small site's factors or let a large one's fit every accident.
     """
-    readers = np.asarray((weights > 0).sum(axis=0), np.float64).ravel()
+    return scale_to_readers(np.asarray((weights > 0).sum(axis=0), np.float64).ravel(), config)
+
+
+def scale_to_readers(readers: Floats, config: TrainingConfig) -> TrainingConfig:
+    """Return what `scale_regularization` returns, given each article's readers, f64 [articles]."""
     read = readers[readers > 0]
     mean = float(read.mean()) if len(read) else 1.0
     return replace(config, regularization=config.regularization * mean)
@@ -45,6 +49,8 @@ def scale_regularization(weights: csr_matrix, config: TrainingConfig) -> Trainin
 
 def fit_als(weights: csr_matrix, config: TrainingConfig, threads: int = 1) -> Matrix:
     """Return article factors, f32 [articles, factors]; articles nobody touched are zero.
+
+    Readers without a weight take no part, so how many of them there are changes nothing.
 
     Args:
         weights: users x articles, decayed and signed, as `build_interactions` makes them.
@@ -62,10 +68,33 @@ def fit_als(weights: csr_matrix, config: TrainingConfig, threads: int = 1) -> Ma
             num_threads=threads,
             random_state=config.seed,
         )
-        model.fit(confidences(weights, config.alpha), show_progress=False)
+        model.fit(
+            confidences(weights[np.diff(weights.indptr) > 0], config.alpha), show_progress=False
+        )
     factors = np.array(model.item_factors, np.float32)
     factors[np.asarray(abs(weights).sum(axis=0)).ravel() == 0] = 0.0
     return factors
+
+
+def solve_readers(
+    weights: csr_matrix, factors: Matrix, regularization: float, alpha: float
+) -> Matrix:
+    """Return the factors of readers that fit the articles' factors best, f32 [readers, f].
+
+    One exact half of an ALS sweep, by implicit's own solver.
+
+    Args:
+        weights: readers x articles, decayed and signed.
+        factors: article factors, f32 [articles, f].
+        regularization: as `scale_regularization` made it.
+        alpha: of the confidences.
+    """
+    model = AlternatingLeastSquares(
+        factors=factors.shape[1], regularization=regularization, alpha=1.0, num_threads=1
+    )
+    model.item_factors = factors
+    found = model.recalculate_user(np.arange(weights.shape[0]), confidences(weights, alpha))
+    return np.asarray(found, np.float32)
 
 
 def fit_content_map(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -30,7 +29,7 @@ LATE_S = 3600.0
 """Impressions this long after their feed was served do not speak for the moment of serving."""
 # `who` is an id as it was logged, `reader` the one it was merged into in the end; of readers
 # without personalisation nothing joins two events.
-_LOG = f"""
+LOG = f"""
 CREATE TEMP TABLE log AS
 WITH named AS (
     SELECT *, concat_ws(' ', 'event', event_id, article_id, epoch_us(received_at)) AS itself
@@ -46,7 +45,7 @@ SELECT CASE WHEN logged_user_id = '' THEN itself ELSE logged_user_id END AS who,
 FROM named
 """  # noqa: S608 - a constant
 
-_CATALOGUE = """
+CATALOGUE = """
 CREATE TEMP TABLE catalogue AS
 SELECT article_id, title, section, source, language, published_at, expires_at, ai_generated,
        sponsored, retracted, fresh_at, added_at, embedding
@@ -74,7 +73,7 @@ FROM log l JOIN readers r USING (who) JOIN article_rows a USING (article_id)
 WHERE l.kind <> 'impression'
 """
 
-_SLOTS = f"""
+SLOTS = f"""
 CREATE TEMP TABLE slots AS
 WITH moments AS (
     SELECT request_id AS list, user_id AS reader, min(logged_user_id) AS who,
@@ -138,8 +137,8 @@ def read_archive(
         ArchiveError: the archive cannot be read, or holds no event in the window.
     """
     with archive.query(from_at) as db:
-        db.execute(_LOG, [_microseconds(from_at), _microseconds(to_at)])
-        for statement in (_CATALOGUE, _SLOTS, *_NUMBERINGS):
+        db.execute(LOG, [microseconds(from_at), microseconds(to_at)])
+        for statement in (CATALOGUE, SLOTS, *_NUMBERINGS):
             db.execute(statement)
         articles = IdMap(_texts(db, "SELECT article_id FROM article_rows ORDER BY number"))
         users = IdMap(_texts(db, "SELECT who FROM readers ORDER BY number"))
@@ -148,8 +147,8 @@ def read_archive(
         merges = read_merges(db, users, articles, from_at)
         if not len(events) and not len(impressions):
             raise ArchiveError("the archive holds no events in this window")
-        catalogue, added_at = _read_catalogue(db, section_aliases or {})
-        embeddings = _read_embeddings(db, articles)
+        catalogue, added_at = read_catalogue(db, section_aliases or {})
+        embeddings = read_embeddings(db, articles)
     seen_at = first_appearance(len(articles), impressions, events.columns, {})
     rows = articles.rows([a.article_id for a in catalogue])
     np.minimum.at(seen_at, rows, added_at)
@@ -182,8 +181,7 @@ def _read_events(db: duckdb.DuckDBPyConnection) -> LoggedEvents:
         on_page=columns["on_page"].astype(bool),
         counted=columns["first"].astype(bool),
     )
-    # The service knew of clicks before this window, and of those under another id.
-    return replace(events, first=events.first & events.counted)
+    return events.with_counted_first()
 
 
 def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:
@@ -209,7 +207,7 @@ def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:
     )
 
 
-def _read_catalogue(
+def read_catalogue(
     db: duckdb.DuckDBPyConnection, section_aliases: Mapping[str, str]
 ) -> tuple[tuple[Article, ...], Floats]:
     """Return the articles, and when each first came or was published, f64.
@@ -247,7 +245,7 @@ def _read_catalogue(
     return catalogue, np.array(seen, np.float64)
 
 
-def _read_embeddings(db: duckdb.DuckDBPyConnection, articles: IdMap) -> Matrix | None:
+def read_embeddings(db: duckdb.DuckDBPyConnection, articles: IdMap) -> Matrix | None:
     """Return vectors of the commonest length by article row."""
     common = db.execute(
         "SELECT len(embedding) FROM catalogue WHERE len(embedding) > 0"
@@ -282,5 +280,6 @@ def _texts(db: duckdb.DuckDBPyConnection, query: str) -> list[str]:
     return [row[0] for row in db.execute(query).fetchall()]
 
 
-def _microseconds(epoch_s: float) -> int:
+def microseconds(epoch_s: float) -> int:
+    """Return a time as DuckDB's `make_timestamptz` takes it, within what it can hold."""
     return round(min(max(epoch_s, 0.0), 2.5e11) * 1e6)

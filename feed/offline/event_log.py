@@ -132,6 +132,13 @@ class LoggedEvents:
         low, high = np.searchsorted(self.columns.occurred_at, [start, end]).tolist()
         return self.part(slice(low, max(low, high)))
 
+    def with_counted_first(self) -> LoggedEvents:
+        """Return the events, of whose clicks only the `counted` ones can be a reader's first.
+
+        The service knew of clicks before the log's window, and of those under another id.
+        """
+        return replace(self, first=self.first & self.counted)
+
     def part(self, wanted: slice | Flags | Rows) -> LoggedEvents:
         """Return some of the events, in the order named."""
         columns = self.columns

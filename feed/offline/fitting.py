@@ -9,8 +9,9 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
-from feed.arrays import Flags, Matrix
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import DAY_S, TrainingConfig
 from feed.domain import format_time
 from feed.features.ids import IdMap
@@ -59,18 +60,61 @@ def fit_bundle(
     weights = weights[:, known].tocsr()
     config = scale_regularization(weights, config)
     readers = np.asarray((weights > 0).sum(axis=0), np.float64).ravel()
-    index, similarity = item_neighbours(weights, config.neighbours, threads)
-    ids = log.articles.ids
+    return assemble_bundle(
+        log.articles,
+        known,
+        until,
+        config,
+        factors=fit_als(weights, config, threads),
+        readers=readers,
+        neighbours=item_neighbours(weights, config.neighbours, threads),
+        interactions=int(weights.nnz),
+        people=int((np.diff(weights.indptr) > 0).sum()),
+        embeddings=embeddings,
+        version=version,
+    )
+
+
+def assemble_bundle(
+    articles: IdMap,
+    known: Rows,
+    until: float,
+    config: TrainingConfig,
+    *,
+    factors: Matrix,
+    readers: Floats,
+    neighbours: tuple[npt.NDArray[np.int32], Matrix],
+    interactions: int,
+    people: int,
+    embeddings: Matrix | None = None,
+    version: str | None = None,
+) -> ModelBundle:
+    """Return the bundle without rankers of what was learnt of the k `known` articles.
+
+    Args:
+        articles: numbering of all articles.
+        known: rows of those that had appeared, int64 [k].
+        until: when the training window ended, epoch seconds.
+        config: parameters, the regularisation as `scale_regularization` made it.
+        factors: f32 [k, f].
+        readers: readers of each article, f64 [k].
+        neighbours: what `item_neighbours` returns.
+        interactions: how many weights were learnt from.
+        people: of how many readers.
+        embeddings: f32 [articles, d], zero rows where there is no text.
+        version: name of the bundle; made of `until` when None.
+    """
+    index, similarity = neighbours
     bundle = ModelBundle(
         version=version or f"fit-{int(until)}",
         manifest={
             "created_at": format_time(until),
             "window": [format_time(until - config.window_days * DAY_S), format_time(until)],
-            "interactions": int(weights.nnz),
-            "readers": int((np.diff(weights.indptr) > 0).sum()),
+            "interactions": interactions,
+            "readers": people,
         },
-        article_ids=IdMap(ids[r] for r in known.tolist()),
-        factors=fit_als(weights, config, threads),
+        article_ids=IdMap(articles.ids[r] for r in known.tolist()),
+        factors=factors,
         readers=readers,
         neighbour_index=index,
         neighbour_weights=similarity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -14,10 +15,11 @@ from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
-from feed.offline.event_log import EventLog
 from feed.offline.held_out import HeldOutNotes
+from feed.offline.log_source import LogSource
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.reader_log import ReaderLog
 from feed.offline.training import TimeSpan
 from feed.offline.walk import Past, Walk, WalkPlan
 
@@ -90,7 +92,7 @@ class GateVerdict:
 
 
 def judge(
-    log: EventLog,
+    log: LogSource,
     candidate: ModelBundle,
     live: ModelBundle | None,
     window: TimeSpan,
@@ -100,6 +102,7 @@ def judge(
     embeddings: Matrix | None = None,
     progress: Callable[[float], None] | None = None,
     past: Past | None = None,
+    readers: ReaderLog | None = None,
 ) -> GateVerdict:
     """Return the gate's verdict.
 
@@ -122,10 +125,18 @@ def judge(
         embeddings: f32 [len(log.articles), d], zero rows where there is no text.
         progress: called with the share done, 0 to 1.
         past: what a walk that ended before the window has replayed of the log.
+        readers: what readers did, where the log itself does not say it.
     """
     models = [candidate] if live is None else [candidate, live]
     found, *beside = measure_each(
-        log, models, window, ranking, embeddings=embeddings, progress=progress, past=past
+        log,
+        models,
+        window,
+        ranking,
+        embeddings=embeddings,
+        progress=progress,
+        past=past,
+        readers=readers,
     )
     if live is None:
         other, against = found.day_one, DAY_ONE
@@ -174,7 +185,7 @@ def decide(difference: MeanEstimate, margin: float, against: str) -> tuple[bool,
 
 
 def measure(
-    log: EventLog,
+    log: LogSource,
     bundle: ModelBundle,
     window: TimeSpan,
     ranking: RankingConfig,
@@ -185,7 +196,7 @@ def measure(
 
 
 def measure_each(
-    log: EventLog,
+    log: LogSource,
     bundles: Sequence[ModelBundle],
     window: TimeSpan,
     ranking: RankingConfig,
@@ -194,25 +205,26 @@ def measure_each(
     progress: Callable[[float], None] | None = None,
     past: Past | None = None,
     most_lists: int = MAX_LISTS,
+    readers: ReaderLog | None = None,
 ) -> list[Measured]:
     """Return how well each model and what it is compared with order the clicked lists of a window.
 
     All models see the same lists, in one walk. Of more than `most_lists` lists, every n-th is
     measured. Pairs of clicks are counted from where the `past` began.
     """
-    span = log.impressions.between(window.start, window.end)
+    span = log.window(window.start, window.end).impressions
     plan = WalkPlan(
         start=window.start,
         end=window.end,
         pool_every=max(1, -(-len(span) // most_lists)),
-        learn_pool_every=max(1, len(log.impressions)),
+        learn_pool_every=sys.maxsize,
         heads=("pool",),
         ranking=ranking,
         training=replace(TrainingConfig(), ranker_days=0.0),
     )
     evaluators = [_GateEvaluator(bundle, ranking) for bundle in bundles]
     if len(span):
-        walk = Walk(log, plan, embeddings, evaluators[0], past)
+        walk = Walk(log, plan, embeddings, evaluators[0], past, readers)
         others = zip(bundles[1:], evaluators[1:], strict=True)
         walk.measure(bundles[0], progress, others)
     return [evaluator.measured() for evaluator in evaluators]

@@ -139,7 +139,7 @@ class StoredLog:
         high = int(np.ceil(max(span, 0.0) / PART_S))
         wanted = [number for number in self._numbers if low <= number < high]
         found = [self._read(number).window(start, end) for number in wanted]
-        return _join(found) if found else self._empty
+        return join_parts(found) if found else self._empty
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_held": None}
@@ -190,7 +190,8 @@ def _names(kind: Any, left_out: str) -> list[str]:
     return [f.name for f in fields(kind) if f.name != left_out]
 
 
-def _join(found: list[EventLog]) -> EventLog:
+def join_parts(found: list[EventLog]) -> EventLog:
+    """Return parts of one log that follow on each other, at least one, as one part."""
     if len(found) == 1:
         return found[0]
     packed = [_pack(part) for part in found]

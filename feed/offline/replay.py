@@ -35,10 +35,11 @@ class Replay:
     recent past are held, whatever the length of the log.
     """
 
-    def __init__(self, log: LogSource) -> None:
+    def __init__(self, log: LogSource, readers: ReaderLog | None = None) -> None:
+        """Begin before the log does; `readers` takes the place of its readers' histories."""
         self.log = log
         self.signals = LiveSignals(log.articles)
-        self.readers = ReaderLog(log.late_until, log.merges)
+        self.readers = ReaderLog(log.late_until, log.merges) if readers is None else readers
         self.last_shown_at: Floats = np.full(len(log.articles), -np.inf)
         self.now = -np.inf
         self._pairs_from = -np.inf

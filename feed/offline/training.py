@@ -68,11 +68,23 @@ def hold_out(log: EventLog, live_until: float = float("-inf")) -> TimeSpan:
     Raises:
         ArchiveError: the log holds no events.
     """
-    begin, end = log.begins_at, log.ends_at + 1.0
-    if not np.isfinite(begin):
+    if not np.isfinite(log.begins_at):
         raise ArchiveError("the log holds no events to train on")
+    return hold_out_span(log.begins_at, log.ends_at, clicked_list_times(log), live_until)
+
+
+def hold_out_span(begin: float, last: float, clicked: Floats, live_until: float) -> TimeSpan:
+    """Return what `hold_out` returns of a log.
+
+    Args:
+        begin: time of the log's first event, epoch seconds.
+        last: time of its last one.
+        clicked: when the lists with a click were served, at least the last `LISTS_HELD_OUT` ones,
+            in time order, f64.
+        live_until: when the live model's training window ended.
+    """
+    end = last + 1.0
     start = end - min(DAY_S, HOLD_OUT_SHARE * (end - begin))
-    clicked = clicked_list_times(log)
     if len(clicked):
         wanted = float(clicked[max(0, len(clicked) - LISTS_HELD_OUT)])
         start = min(start, max(wanted, end - MOST_HELD_OUT * (end - begin)))
@@ -122,21 +134,107 @@ def train_on_walk(
         progress: called with the share done.
         limits: what is learnt from of a large log.
     """
-    is_small = len(log.events.from_feed) < limits.large_log
-    if is_small:
-        threads = 1
     clicked = clicked_list_times(log)
     span = TimeSpan(until - config.ranker_days * DAY_S, until)
     began = examples_from(log.lists_from, clicked, span, limits)
-    past = len(log.impressions.between(began, until))
-    taught = int(((clicked >= began) & (clicked < until)).sum())
-    periods = PERIODS if is_small else min(max(round((until - began) / DAY_S), 1), PERIODS)
-    plan = WalkPlan.to_learn(
-        until,
-        learn_from=began,
-        retrain_every_s=max((until - began) / periods, 60.0),
-        learn_pool_every=max(1, -(-past // limits.pool_lists)),
-        learn_slate_every=max(1, -(-taught // limits.slate_lists)),
+    plan = learning_plan(
+        TimeSpan(began, until),
+        config,
+        ranking,
+        events=len(log.events.from_feed),
+        lists=len(log.impressions.between(began, until)),
+        clicked_lists=int(((clicked >= began) & (clicked < until)).sum()),
+        threads=threads,
+        limits=limits,
+    )
+    walk = Walk(log, plan, embeddings)
+    walk.learn(progress)
+    bundle = walk.fit(until)
+    counts = describe_training(
+        bundle,
+        TimeSpan(began, until),
+        config,
+        log_begins_at=log.begins_at,
+        events=int(np.searchsorted(log.events.columns.occurred_at, until)),
+        lists=len(log.impressions.between(-np.inf, until)),
+        clicked_lists=int((clicked < until).sum()),
+        data=log.name,
+    )
+    bundle = replace(bundle, version=version or bundle.version, manifest=bundle.manifest | counts)
+    return bundle, walk.past
+
+
+def describe_training(
+    bundle: ModelBundle,
+    span: TimeSpan,
+    config: TrainingConfig,
+    *,
+    log_begins_at: float,
+    events: int,
+    lists: int,
+    clicked_lists: int,
+    data: str,
+) -> dict[str, Any]:
+    """Return what the manifest says of a training: its window, what it learnt from, and how.
+
+    Args:
+        bundle: what was learnt.
+        span: of the lists that taught the rankers.
+        config: training parameters.
+        log_begins_at: time of the log's first event, epoch seconds.
+        events: engagements before the end.
+        lists: lists before the end.
+        clicked_lists: how many of these were clicked.
+        data: name of the log.
+    """
+    rankers = [h for h, r in (("pool", bundle.ranker), ("slate", bundle.slate_ranker)) if r]
+    window = (max(log_begins_at, span.end - config.window_days * DAY_S), span.end)
+    return {
+        "window": [format_time(at) for at in window],
+        "events": events,
+        "examples_from": format_time(span.start),
+        "lists": lists,
+        "clicked_lists": clicked_lists,
+        "rankers": rankers,
+        "parameters": {f.name: _plain(getattr(config, f.name)) for f in fields(config)},
+        "data": data,
+        "learnt_until": span.end,
+    }
+
+
+def learning_plan(
+    span: TimeSpan,
+    config: TrainingConfig,
+    ranking: RankingConfig,
+    *,
+    events: int,
+    lists: int,
+    clicked_lists: int,
+    threads: int = 1,
+    limits: TrainingLimits = LIMITS,
+) -> WalkPlan:
+    """Return the plan by which the lists of a span teach the rankers.
+
+    Args:
+        span: from `examples_from` to the end of training.
+        config: training parameters.
+        ranking: ranking parameters.
+        events: engagements of the whole log; a small log is trained with one thread.
+        lists: how many lists lie in the span.
+        clicked_lists: how many of these were clicked.
+        threads: of training.
+        limits: what is learnt from of a large log.
+    """
+    is_small = events < limits.large_log
+    threads = 1 if is_small else threads
+    days = max(round((span.end - span.start) / DAY_S), 1)
+    periods = PERIODS if is_small else min(days, PERIODS)
+    return WalkPlan.to_learn(
+        span.end,
+        learn_from=span.start,
+        retrain_every_s=max((span.end - span.start) / periods, 60.0),
+        learn_pool_every=max(1, -(-lists // limits.pool_lists)),
+        learn_slate_every=max(1, -(-clicked_lists // limits.slate_lists)),
         threads=threads,
         learn_run=LEARN_RUN,
         fit_ahead=threads > 1,
@@ -144,34 +242,17 @@ def train_on_walk(
         ranking=ranking,
         training=config,
     )
-    walk = Walk(log, plan, embeddings)
-    walk.learn(progress)
-    bundle = walk.fit(until)
-    rankers = [h for h, r in (("pool", bundle.ranker), ("slate", bundle.slate_ranker)) if r]
-    window = (max(log.begins_at, until - config.window_days * DAY_S), until)
-    counts = {
-        "window": [format_time(at) for at in window],
-        "events": int(np.searchsorted(log.events.columns.occurred_at, until)),
-        "examples_from": format_time(began),
-        "lists": len(log.impressions.between(-np.inf, until)),
-        "clicked_lists": int((clicked < until).sum()),
-        "rankers": rankers,
-        "parameters": {f.name: _plain(getattr(config, f.name)) for f in fields(config)},
-        "data": log.name,
-        "learnt_until": until,
-    }
-    bundle = replace(bundle, version=version or bundle.version, manifest=bundle.manifest | counts)
-    return bundle, walk.past
 
 
 def examples_from(
-    lists_from: float, clicked: Floats, span: TimeSpan, limits: TrainingLimits
+    lists_from: float, clicked: Floats, span: TimeSpan, limits: TrainingLimits = LIMITS
 ) -> float:
     """Return when the lists of a span begin that teach the rankers, epoch seconds.
 
     Args:
         lists_from: time of the log's first list.
-        clicked: when the lists with a click were served, in time order, f64.
+        clicked: when the lists with a click were served, at least the newest of the span, one
+            more than `slate_lists`; in time order, f64.
         span: where lists may teach.
         limits: of how many and which lists.
     """

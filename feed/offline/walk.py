@@ -28,6 +28,7 @@ from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
 from feed.offline.ranker_training import fit_ranker
+from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import Replay, build_log_pool
 from feed.ranking.scoring import build_candidate_features, find_factors
 
@@ -82,6 +83,19 @@ class WalkPlan:
         """
         return cls(start=until, end=until, **rest)
 
+    def first_period(self, lists_from: float) -> tuple[int, float]:
+        """Return the number of the first period that lists fall into, and when they begin.
+
+        Args:
+            lists_from: when the log's first list was served, epoch seconds.
+        """
+        period = -int(np.ceil(self.training.ranker_days * DAY_S / self.retrain_every_s))
+        first = min(max(lists_from, self.learn_from), self.start)
+        begins_at = max(self.start + period * self.retrain_every_s, first)
+        while self.start + period * self.retrain_every_s + self.retrain_every_s <= begins_at:
+            period += 1
+        return period, begins_at
+
     def teaches(self, number: int, every: int) -> bool:
         """Return whether an impression is among every n-th run."""
         return number // self.learn_run % every == 0
@@ -131,6 +145,7 @@ class Walk:
         embeddings: Matrix | None,
         evaluator: Evaluator | None = None,
         past: Past | None = None,
+        readers: ReaderLog | None = None,
     ) -> None:
         """Stand where the first list is.
 
@@ -141,24 +156,22 @@ class Walk:
             evaluator: scores the lists of the measured window.
             past: what an earlier walk over the same log has counted; it is counted on, and the
                 earlier walk is over.
+            readers: what readers did, for a replay of its own, where the log does not say it.
 
         Raises:
             ValueError: the past goes beyond the first list.
         """
         self._log, self._plan, self._embeddings = log, plan, embeddings
-        window_s = plan.training.ranker_days * DAY_S
-        self._period = -int(np.ceil(window_s / plan.retrain_every_s))
-        first = min(max(log.lists_from, plan.learn_from), plan.start)
-        self.learn_from = max(self._next, first)
-        while self._next + plan.retrain_every_s <= self.learn_from:
-            self._period += 1
+        self._period, self.learn_from = plan.first_period(log.lists_from)
         if past is not None and past.replay.now > self.learn_from:
             raise ValueError("past must end before the first list")
-        self.past = past or Past(build_log_pool(log, embeddings), Replay(log))
+        self.past = past or Past(build_log_pool(log, embeddings), Replay(log, readers))
         self._pool, self._replay = self.past.pool, self.past.replay
         self._main = _Ranked(None, PoolProtocol(self._replay, plan.ranking), evaluator)
         self._beside: list[_Ranked] = []
-        self._examples = {head: ExampleStore(window_s) for head in plan.heads}
+        self._examples = {
+            head: ExampleStore(plan.training.ranker_days * DAY_S) for head in plan.heads
+        }
         self._rng = np.random.default_rng(plan.training.seed)
         self._fixed = False
         self._ahead: tuple[float, Future[ModelBundle]] | None = None
@@ -260,18 +273,8 @@ class Walk:
 
     def fit(self, until: float) -> ModelBundle:
         """Return the bundle of what happened before `until`, rankers included."""
-        rankers = {head: _fit(self._collect(head, until), head, self._plan) for head in HEADS}
-        bundle = self._take_bundle(until)
-        notes = {
-            "importance": {h: r.importance() for h, r in rankers.items() if r is not None},
-            "feature_bins": self._bin_features(until),
-        }
-        return replace(
-            bundle,
-            ranker=rankers["pool"],
-            slate_ranker=rankers["slate"],
-            manifest=bundle.manifest | notes,
-        )
+        examples = {head: self._collect(head, until) for head in HEADS}
+        return with_rankers(self._take_bundle(until), examples, self._plan)
 
     def examples(self, head: str, until: float, start: float = -np.inf) -> Examples:
         """Return the examples of a head seen so far, from `start` to `until`."""
@@ -299,11 +302,6 @@ class Walk:
     def _collect(self, head: str, until: float) -> Examples:
         store = self._examples.get(head)
         return ExampleStore(0.0).collect(until) if store is None else store.collect(until)
-
-    def _bin_features(self, until: float) -> dict[str, Any]:
-        """Return how the features of the pool's examples were distributed, to find drift by."""
-        bins = bin_features(self.examples("pool", until).features)
-        return {name: found.to_json() for name, found in bins.items()}
 
     def _take_bundle(self, until: float) -> ModelBundle:
         """Return the bundle of a moment, which may have been fitted ahead."""
@@ -358,6 +356,26 @@ class Walk:
             evaluator.add_pool(
                 PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
             )
+
+
+def with_rankers(bundle: ModelBundle, examples: dict[str, Examples], plan: WalkPlan) -> ModelBundle:
+    """Return a bundle with the rankers that the examples of each head teach.
+
+    The manifest notes what they rest on, and how the features of the pool were distributed, by
+    which drift is found.
+    """
+    rankers = {head: _fit(examples[head], head, plan) for head in HEADS}
+    bins = bin_features(examples["pool"].features)
+    notes = {
+        "importance": {h: r.importance() for h, r in rankers.items() if r is not None},
+        "feature_bins": {name: found.to_json() for name, found in bins.items()},
+    }
+    return replace(
+        bundle,
+        ranker=rankers["pool"],
+        slate_ranker=rankers["slate"],
+        manifest=bundle.manifest | notes,
+    )
 
 
 def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:

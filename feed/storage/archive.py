@@ -174,7 +174,7 @@ class Archive:
         connection = None
         try:
             with reading(self._dir) if self._dir.is_dir() else _nothing_to_lock():
-                files = self._files(from_at)
+                files = self.files(from_at)
                 connection = open_duckdb(memory_mb=self._memory_mb, threads=self._threads)
                 self._create_views(connection, files, one_arm=one_arm)
                 yield connection
@@ -226,7 +226,7 @@ class Archive:
                 )
             )
 
-    def _files(self, from_at: float) -> dict[str, Sequence[Path]]:
+    def files(self, from_at: float) -> dict[str, Sequence[Path]]:
         """Return the files of a window by table, all present on this machine."""
         for _ in range(_TRIES):
             files = {name: self._listed(name, from_at) for name in TABLES}

@@ -39,6 +39,9 @@ NOT_RUN = {
     "feed retrain --data /var/lib/feed  # from cron: publishes a model only if it is not worse": (
         "it wants days of clicks and an experiment; tests/commands runs each of them"
     ),
+    "pip install 'feed[spark]'": (
+        "it installs packages; tests/commands/test_retrain_on_spark.py trains on a cluster"
+    ),
     "feed sources check https://paper.example/": "it asks a site; tests/commands runs it",
     "import os, time, jwt": "tests/client/test_front_end_guide.py runs it",
 }

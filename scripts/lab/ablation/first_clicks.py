@@ -22,11 +22,12 @@ from feed.domain import parse_time
 from feed.features.profile import Profile
 from feed.models.ranker import LinearRanker, logistic
 from feed.offline.datasets import read_dataset
+from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
 from feed.offline.metric_values import ListFacts, MetricValues
 from feed.offline.pool_protocol import find_pool_candidates
 from feed.offline.ranking_metrics import sort_lists
-from feed.offline.walk import PoolList, Rankers, SlateList, Walk, WalkPlan
+from feed.offline.walk import Walk, WalkPlan
 from feed.ranking.scoring import build_candidate_features, find_factors
 
 CUTS = (0, 1, 2, 3, 5, 10)
