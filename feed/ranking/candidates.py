@@ -276,8 +276,8 @@ def _nearest(vectors: Matrix, wanted: Matrix, situation: Situation, limit: int) 
 def _most_voted(votes: Floats, situation: Situation, limit: int) -> Rows:
     """Return the eligible rows with the most votes, best first; `votes` f64 are by row."""
     mask = situation.eligible.mask
-    rows = np.flatnonzero(votes[: len(mask)])
-    rows = rows[mask[rows]]
+    size = min(len(votes), len(mask))
+    rows = np.flatnonzero((votes[:size] > 0) & mask[:size])
     return rows[_top(votes[rows], limit)]
 
 
