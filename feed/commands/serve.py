@@ -12,8 +12,9 @@ import click
 from feed.commands.errors import one_line_errors
 from feed.config import Settings
 from feed.environment import settings_from_environment
+from feed.service.child_environment import environment_of_child
 from feed.service.request_traces import check_traces
-from feed.service.supervisor import Supervisor, check_port, environment_of_child
+from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
 from feed.sources.configured import check_source_settings
 from feed.storage.working_copy import prepare_data_dir

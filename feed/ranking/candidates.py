@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Flags, Floats, Rows
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.features.ids import first_of_each, first_places
 from feed.features.profile import followed_of
@@ -43,8 +43,7 @@ def from_collaborative(
     reader = situation.reader.collaborative
     if not config.use_collaborative or reader is None:
         return _none()
-    searched = situation.searched
-    return searched.rows[_top(searched.factors @ reader * situation.allowed, limit)]
+    return _nearest(situation.searched.factors, reader, situation, limit)
 
 
 def similar_to(vector: str) -> Source:
@@ -54,8 +53,10 @@ def similar_to(vector: str) -> Source:
         context: RankingContext, situation: Situation, config: RankingConfig, limit: int
     ) -> Rows:
         del context
-        cosines = situation.cosines.get(vector) if config.use_content else None
-        return _none() if cosines is None else situation.searched.rows[_top(cosines, limit)]
+        wanted = situation.content_vectors.get(vector) if config.use_content else None
+        if wanted is None:
+            return _none()
+        return _nearest(situation.searched.content, wanted, situation, limit)
 
     return from_content
 
@@ -65,7 +66,7 @@ def from_covisitation(
 ) -> Rows:
     """Articles that readers of the reader's last clicks went to next."""
     del context, config
-    return _most_voted(situation.votes.rows, situation.votes.totals, situation, limit)
+    return _most_voted(situation.votes.totals, situation, limit)
 
 
 def from_neighbours(
@@ -75,8 +76,7 @@ def from_neighbours(
     del context
     if not config.use_collaborative:
         return _none()
-    reader = situation.reader
-    return _most_voted(reader.neighbour_rows, reader.neighbour_votes, situation, limit)
+    return _most_voted(situation.reader.neighbour_votes, situation, limit)
 
 
 def from_listed(
@@ -261,11 +261,23 @@ def first_eligible(ordered: Rows, mask: Flags, limit: int) -> Rows:
     return np.concatenate(taken)[:limit] if taken else _none()
 
 
-def _most_voted(rows: Rows, votes: Floats, situation: Situation, limit: int) -> Rows:
-    """Return the eligible ones of `rows` (repeats possible) with the most votes, best first."""
+def _nearest(vectors: Matrix, wanted: Matrix, situation: Situation, limit: int) -> Rows:
+    """Return the eligible ones of the rows searched whose vectors fit one best, best first.
+
+    Args:
+        vectors: of the rows searched, f32 [searched, d].
+        wanted: f32 [d].
+        situation: which rows are searched, and which of them are eligible.
+        limit: how many rows at most.
+    """
+    return situation.searched.rows[_top(vectors @ wanted * situation.allowed, limit)]
+
+
+def _most_voted(votes: Floats, situation: Situation, limit: int) -> Rows:
+    """Return the eligible rows with the most votes, best first; `votes` f64 are by row."""
     mask = situation.eligible.mask
-    rows = rows[rows < len(mask)]
-    rows = first_of_each(rows[mask[rows]], len(votes))
+    size = min(len(votes), len(mask))
+    rows = np.flatnonzero((votes[:size] > 0) & mask[:size])
     return rows[_top(votes[rows], limit)]
 
 

@@ -94,23 +94,14 @@ class Situation:
         return self.eligible.mask[self.searched.rows]
 
     @cached_property
-    def cosines(self) -> dict[str, Matrix]:
-        """Cosines of the rows searched with the "long", "session" and "page" content vectors.
-
-        f32 [searched] each, 0 where not eligible; a vector there is none of has no entry. One
-        pass over the vectors serves all of them.
-        """
+    def content_vectors(self) -> dict[str, Matrix]:
+        """The "long", "session" and "page" content vectors that there are, f32 [d]."""
         vectors = {
             "long": self.reader.content_long,
             "session": self.reader.content_session,
             "page": self.reader.content_of(self.page_row),
         }
-        known = {name: vector for name, vector in vectors.items() if vector is not None}
-        if not known:
-            return {}
-        products = np.stack(list(known.values())) @ self.searched.content.T
-        products *= self.allowed
-        return dict(zip(known, products, strict=True))
+        return {name: vector for name, vector in vectors.items() if vector is not None}
 
 
 def build_situation(context: RankingContext, config: RankingConfig) -> Situation:

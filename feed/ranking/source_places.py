@@ -99,7 +99,7 @@ def _lack(
 def _has_no_start(name: str, context: RankingContext, situation: Situation) -> bool:
     """Return whether a source finds nothing in the reader's history, or the page, to start from."""
     if name in _OF_CONTENT:
-        return _OF_CONTENT[name] not in situation.cosines
+        return _OF_CONTENT[name] not in situation.content_vectors
     if name == "collaborative":
         return situation.reader.collaborative is None
     if name == "neighbours":

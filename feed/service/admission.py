@@ -22,7 +22,7 @@ LONGEST_PATIENCE = 10.0
 _MARGIN = 2.0
 """How much longer than usual a full queue may take."""
 _NEWEST = 0.05
-"""Weight of the newest request in the usual time of a request."""
+"""Weight of the newest request in the usual time between two."""
 
 
 class AdmissionQueue:
@@ -43,8 +43,8 @@ class AdmissionQueue:
         self._spare = _FairSemaphore(spare) if spare else self._slots
         self._queue = threading.BoundedSemaphore(running + waiting)
         self._patience_s = patience_s
-        self._rounds = (running + waiting) / (running + spare)
-        self._usual_s = 0.0
+        self._places = running + waiting
+        self._usual_s = 0.0  # from the end of one request to that of the next, all places taken
 
     @property
     def is_full(self) -> bool:
@@ -57,7 +57,7 @@ class AdmissionQueue:
     @property
     def patience_s(self) -> float:
         """The longest wait for a turn at present, seconds."""
-        whole_queue_s = _MARGIN * self._rounds * self._usual_s
+        whole_queue_s = _MARGIN * self._places * self._usual_s
         return max(self._patience_s, min(whole_queue_s, LONGEST_PATIENCE * self._patience_s))
 
     def turn(self) -> Turn:
@@ -75,10 +75,17 @@ class AdmissionQueue:
             raise
 
         def note() -> None:
+            # Those that run beside each other share the processor, so one ends in each such part.
             # Two threads may do this at once. Then one request is missing in the mean, no more.
-            self._usual_s += _NEWEST * (time.perf_counter() - began_at - self._usual_s)
+            each_s = (time.perf_counter() - began_at) / self._running
+            self._usual_s += _NEWEST * (each_s - self._usual_s)
 
-        return Turn(slots.release, self._queue.release, note)
+        return Turn(note, slots.release, self._queue.release)
+
+    @property
+    def _running(self) -> int:
+        beside = 0 if self._spare is self._slots else self._spare.taken
+        return max(self._slots.taken + beside, 1)
 
     def _take(self) -> _FairSemaphore:
         patience_s = self.patience_s
@@ -120,9 +127,13 @@ class _FairSemaphore:
     """
 
     def __init__(self, places: int) -> None:
-        self._free = places
+        self._places = self._free = places
         self._lock = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
+
+    @property
+    def taken(self) -> int:
+        return self._places - self._free
 
     def acquire(self, timeout: float) -> bool:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from feed.storage.catalogue_part import CataloguePart
 
 CAPACITY = 6_000
 """Cards one process keeps; 6,000 articles of 4 kB are 24 MB."""
+TITLES = 50_000
+"""Titles one process keeps, 10 MB: far more articles are named in reasons than are shown."""
 
 _NONE_YET = "0-0"
 
@@ -34,13 +36,16 @@ class CardCache:
     """A cache of the cards of recently shown articles, invalidated by the catalogue's change log.
 
     When nothing has changed, `sync` costs one small read. Otherwise it drops exactly the cards
-    whose articles have changed. A card that `take` returns was up to date at the last `sync`.
+    whose articles have changed. A card that `take` returns was up to date at the last `sync`, and
+    so was what `titles` holds: the titles of the cards of some time ago, by article id.
     """
 
     def __init__(self, store: CataloguePart, capacity: int = CAPACITY) -> None:
         self._store = store
         self._capacity = capacity
         self._cards: OrderedDict[str, Card] = OrderedDict()
+        self._titles: OrderedDict[str, str] = OrderedDict()
+        self.titles: Mapping[str, str] = self._titles
         self._position = _NONE_YET
         self._lock = threading.Lock()
 
@@ -57,14 +62,16 @@ class CardCache:
         if position == self._position:
             return False
         with self._lock:
-            if not self._cards:
+            if not self._cards and not self._titles:
                 self._position = position
                 return True
             batch = self._store.changes_after(self._position)
             if batch.gap:
                 self._cards.clear()
+                self._titles.clear()
             for change in batch.changes:
                 self._cards.pop(change.article_id, None)
+                self._titles.pop(change.article_id, None)
             self._position = position if batch.gap else batch.position
         return True
 
@@ -96,8 +103,11 @@ class CardCache:
                 return
             for card in cards:
                 self._cards[card.article_id] = card
+                self._titles[card.article_id] = card.title
             while len(self._cards) > self._capacity:
                 self._cards.popitem(last=False)
+            while len(self._titles) > TITLES:
+                self._titles.popitem(last=False)
 
 
 def make_card(article: Article) -> Card:

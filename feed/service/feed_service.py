@@ -25,7 +25,7 @@ from feed.domain import (
 from feed.schemas import FeedQuery, TrendingQuery
 from feed.service.access import refuse_merged
 from feed.service.browse import show_related, show_trending
-from feed.service.cards import Card, CardCache
+from feed.service.cards import CardCache
 from feed.service.cursor import Cursors
 from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
@@ -286,19 +286,18 @@ class FeedService:
             watch: measures the stages of the request.
             frugal: use only cards that are in the cache, unless there is none at all.
         """
-        take: Callable[[Sequence[str]], list[Card | None]] = self._card_cache.held
+        cache = self._card_cache
         if not frugal:
             try:
-                self._card_cache.sync(position)
-                take = self._card_cache.take
-                return fill_page(slate, offset, limit, take)
+                cache.sync(position)
+                return fill_page(slate, offset, limit, cache.take, cache.titles)
             except StoreUnavailableError as error:
                 self._note_failure(error)
             finally:
                 watch.lap("hydration")
-        page = fill_page(slate, offset, limit, self._card_cache.held)
+        page = fill_page(slate, offset, limit, cache.held, cache.titles)
         if slate and not page.slots:  # nothing cached yet: a late page is better than an empty one
-            page = fill_page(slate, offset, limit, self._card_cache.take)
+            page = fill_page(slate, offset, limit, cache.take, cache.titles)
         watch.lap("hydration")
         return page
 

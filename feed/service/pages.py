@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from feed.service.stated_limits import present_limits
 from feed.storage.records import ReaderState
 
 Take = Callable[[Sequence[str]], list[Card | None]]
+
+_NO_TITLES: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,19 @@ class Page:
     next_offset: int | None
 
 
-def fill_page(slate: Slots, offset: int, limit: int, take: Take) -> Page:
+def fill_page(
+    slate: Slots, offset: int, limit: int, take: Take, known: Mapping[str, str] = _NO_TITLES
+) -> Page:
     """Return up to `limit` slots from `offset` on whose articles `take` still returns.
 
     A slot whose article is gone is skipped, and the page is filled with later slots.
+
+    Args:
+        slate: the slots to fill it from.
+        offset: the first slot of the page.
+        limit: how many slots the page has at most.
+        take: gives cards.
+        known: titles that need no card, by article id.
     """
     places: list[int] = []
     cards: list[Card] = []
@@ -46,8 +57,9 @@ def fill_page(slate: Slots, offset: int, limit: int, take: Take) -> Page:
         chunk = range(at, min(at + limit - len(places), len(slate)))
         shown = slate.article_ids[at : chunk.stop]
         reasons = slate.reasons[at : chunk.stop]
-        named = list({r.article_id for given in reasons for r in given if r.article_id})
-        taken = take([*shown, *named])
+        named = {r.article_id for given in reasons for r in given if r.article_id}
+        titles.update({a: title for a in named if (title := known.get(a)) is not None})
+        taken = take([*shown, *(named - titles.keys())])
         for place, card in zip(chunk, taken, strict=False):
             if card is None:
                 gone.append(place)

@@ -31,7 +31,7 @@ def read_place_clicks(settings: Settings, now: float) -> Places | None:
         raise ConflictError("the archive is being read for somebody else: try again in a moment")
     found: Places | None = None
     try:
-        answer = ask_archive("feed.offline.place_clicks", question, limit_s=READING_S)
+        answer = ask_archive("feed.offline.place_clicks_reading", question, limit_s=READING_S)
         found = {article_id: PlaceClicks(**one) for article_id, one in answer.items()}
     except ArchiveError:
         pass

@@ -110,7 +110,7 @@ class RecordedRequests:
             "most": REQUESTS,
         }
         try:
-            rows = ask_archive("feed.storage.recent_requests", question, limit_s=READING_S)
+            rows = ask_archive("feed.storage.archived_requests", question, limit_s=READING_S)
         except ArchiveError:  # it may be on the worker's machine; the streams hold something
             return []
         return [RecordedRequest(**row) for row in rows]

@@ -12,11 +12,11 @@ from flask import Response, g
 from feed.catalogue.model_changes import make_live, roll_back, start_training
 from feed.domain import NotFoundError, check_id, format_time
 from feed.models.training_runs import TrainingRun, list_runs, read_log
+from feed.service.child_environment import environment_of_child
 from feed.service.credentials import Scope
 from feed.service.model_answers import DriftOut, ModelsOut, TrainingRunOut, TrainingRunsOut
 from feed.service.operations import json_response, operation
 from feed.service.services import Services, current_services
-from feed.service.supervisor import environment_of_child
 
 routes = APIBlueprint("models", __name__, tag="Models")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import socket
 import subprocess
@@ -18,10 +17,10 @@ import structlog
 
 from feed.config import Settings
 from feed.domain import FeedError, InvalidInputError
-from feed.environment import settings_to_environment
+from feed.service.child_environment import environment_of_child
 from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
-from feed.storage.lifeline import LEAN_HEAP, with_lifeline
+from feed.storage.lifeline import with_lifeline
 
 STOP_SECONDS = 20.0
 FIRST_PAUSE_S = 0.2
@@ -171,13 +170,6 @@ def check_port(host: str, port: int) -> None:
             why = error.strerror or error
             rule = f"cannot be bound on {host}: {why}; stop what has it or choose another (--port)"
             raise InvalidInputError(f"port {port}", rule) from None
-
-
-def environment_of_child(settings: Settings) -> dict[str, str]:
-    """Return the environment of a child process that is to have these settings."""
-    given = settings_to_environment(settings)
-    single_threaded = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return {**os.environ, **single_threaded, **LEAN_HEAP, **given}
 
 
 def is_ready(host: str, port: int) -> bool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from feed.arrays import Columns
 from feed.domain import ArchiveError
+from feed.storage.archive_engine import open_duckdb
 from feed.storage.archive_files import (
     day_name,
     fetch_files,
@@ -40,7 +41,6 @@ from feed.storage.archive_schema import (
     TABLES,
     Table,
     day_of,
-    open_duckdb,
 )
 
 DAY_S = 86_400.0

@@ -8,8 +8,9 @@ from pathlib import Path
 import orjson
 
 from feed.domain import ArchiveError
+from feed.storage.archive_engine import open_duckdb
 from feed.storage.archive_files import fetch_files, table_files
-from feed.storage.archive_schema import SERVED, open_duckdb, quoted
+from feed.storage.archive_schema import SERVED, quoted
 from feed.storage.data_place import ABSENT, Stored
 from feed.storage.working_copy import place_of
 

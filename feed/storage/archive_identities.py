@@ -8,8 +8,9 @@ from pathlib import Path
 
 import duckdb
 
+from feed.storage.archive_engine import open_duckdb
 from feed.storage.archive_files import fetch_files, table_files
-from feed.storage.archive_schema import IDENTITIES, IDENTITIES_TABLE, open_duckdb, quoted
+from feed.storage.archive_schema import IDENTITIES, IDENTITIES_TABLE, quoted
 
 LOGGED = "logged_user_id"
 """Column of the views `events` and `served` with the reader's id as it was logged."""

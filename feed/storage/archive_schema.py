@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import orjson
 
 from feed.storage.event_codec import without_origin
@@ -347,20 +345,6 @@ def article_line(change: CatalogueChange, logged_at: float) -> bytes:
 def day_of(epoch_s: float) -> str:
     """Return the UTC day of a time as `YYYY-MM-DD`."""
     return datetime.fromtimestamp(epoch_s, UTC).date().isoformat()
-
-
-def open_duckdb(*, memory_mb: int = 1000, threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """Return a DuckDB connection in UTC with bounded memory."""
-    connection = duckdb.connect(
-        config={
-            "threads": threads,
-            "memory_limit": f"{memory_mb}MB",
-            "temp_directory": str(Path(tempfile.gettempdir()) / "feed-duckdb"),
-        }
-    )
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET partitioned_write_max_open_files = 10000")  # one file for each day
-    return connection
 
 
 def quoted(paths: Iterable[str]) -> str:

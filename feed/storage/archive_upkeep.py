@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from feed.storage.archive_engine import open_duckdb
 from feed.storage.archive_erasures import add_erased, count_exposed
 from feed.storage.archive_files import (
     DAMAGED,
@@ -33,7 +34,6 @@ from feed.storage.archive_schema import (
     READER_COLUMNS,
     SERVED,
     TABLES,
-    open_duckdb,
 )
 from feed.storage.data_place import write_durably
 

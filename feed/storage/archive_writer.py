@@ -12,6 +12,7 @@ import duckdb
 import structlog
 
 from feed.domain import ArchiveError, ConflictError
+from feed.storage.archive_engine import open_duckdb
 from feed.storage.archive_files import DAMAGED, finish_swap, is_whole, settled, table_files
 from feed.storage.archive_ledger import (
     EMPTY,
@@ -21,12 +22,7 @@ from feed.storage.archive_ledger import (
     NumberTakenError,
 )
 from feed.storage.archive_parquet import write_lines
-from feed.storage.archive_schema import (
-    ARTICLES,
-    article_line,
-    open_duckdb,
-    record_lines,
-)
+from feed.storage.archive_schema import ARTICLES, article_line, record_lines
 from feed.storage.data_place import sync_directory
 from feed.storage.records import CatalogueChange, StreamRecord
 

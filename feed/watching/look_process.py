@@ -8,14 +8,17 @@ import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pkgutil import resolve_name
 from typing import Any
 
 from feed.config import Settings
 from feed.domain import FeedError
 from feed.experiments.design.definitions import Experiment
-from feed.watching.findings import WatchLook, failed_look, look_at
+from feed.watching.findings import WatchLook, failed_look
 
 LookAt = Callable[[Settings, Experiment, float], WatchLook]
+LOOK_AT = "feed.watching.look:look_at"
+"""What looks, by its name: the process that waits need not import it."""
 LIMIT_S = 1800.0
 """How long one look may take; ten million events take a minute."""
 PATIENCE_S = 0.5
@@ -30,11 +33,11 @@ class LookProcess:
     this process. One that takes all the memory ends only that process.
 
     Args:
-        look: What that process runs; a function of a module.
+        look: What that process runs instead of `LOOK_AT`; a function of a module.
         limit_s: Seconds that one look may take.
     """
 
-    def __init__(self, look: LookAt = look_at, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, look: LookAt | None = None, limit_s: float = LIMIT_S) -> None:
         self._look = look
         self._limit_s = limit_s
 
@@ -81,7 +84,7 @@ class LookProcess:
 
 def _work(
     answers: Connection[Any, Any],
-    look: LookAt,
+    look: LookAt | None,
     settings: Settings,
     experiment: Experiment,
     now: float,
@@ -89,7 +92,8 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits ends this one
     os.nice(NICENESS)
     try:
-        found = look(settings, experiment, now)
+        look_at: LookAt = look or resolve_name(LOOK_AT)
+        found = look_at(settings, experiment, now)
     except FeedError as error:
         found = failed_look(now, str(error))
     except Exception as error:  # noqa: BLE001 - whatever fails here, the others are looked at

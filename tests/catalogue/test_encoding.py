@@ -35,18 +35,19 @@ def test_a_large_batch_of_a_source_waits_and_one_of_the_api_does_not(
     service = ArticleService(store, lambda: encoder, lambda: changes.append(1))
     ids = [f"a{n}" for n in range(ENCODED_IN_TURN + 2)]
     batch = [catalogue.submission(one, title=one * 2) for one in ids]
+    of_title = [[2.0 * len(ids[-1])]]
     assert service.upsert(batch, 10.0, SITE) == ["created"] * len(ids)
     assert service.upsert(batch, 11.0, SITE) == ["unchanged"] * len(ids)
     assert (encoder.count, len(changes)) == (0, 1)
-    assert len(store.unencoded_articles(100)) == len(ids)
+    assert len(store.unencoded_articles(1_000)) == len(ids)
     assert [service.encode_waiting() for _ in range(3)] == [ENCODED_IN_TURN, 2, 0]
-    assert [one.embedding.tolist() for one in store.read_articles(ids[-1:]) if one] == [[6.0]]
+    assert [one.embedding.tolist() for one in store.read_articles(ids[-1:]) if one] == of_title
     assert service.upsert(batch, 12.0, SITE) == ["unchanged"] * len(ids)
     longer = [catalogue.submission(one, title=one * 3) for one in ids]
     service.upsert(longer, 13.0, SITE)
-    assert [one.embedding.tolist() for one in store.read_articles(ids[-1:]) if one] == [[6.0]]
+    assert [one.embedding.tolist() for one in store.read_articles(ids[-1:]) if one] == of_title
     service.upsert(longer, 14.0)
-    assert store.unencoded_articles(100) == []
+    assert store.unencoded_articles(1_000) == []
     assert encoder.count == 2 * len(ids)
 
 
@@ -56,7 +57,7 @@ def test_a_small_batch_of_a_source_is_encoded_at_once(store: RedisStore, catalog
     service.upsert(
         [catalogue.submission(f"t{n}", title=f"t{n}") for n in range(ENCODED_AT_ONCE)], 1.0, SITE
     )
-    assert (encoder.count, store.unencoded_articles(100)) == (ENCODED_AT_ONCE, [])
+    assert (encoder.count, store.unencoded_articles(1_000)) == (ENCODED_AT_ONCE, [])
 
 
 def test_what_is_removed_waits_no_longer(store: RedisStore, catalogue: Any) -> None:
@@ -65,4 +66,4 @@ def test_what_is_removed_waits_no_longer(store: RedisStore, catalogue: Any) -> N
     service.upsert(batch, 1.0, SITE)
     service.erase("a0", Editor("ed", 2.0))
     store.delete_articles(["a1"])
-    assert not {"a0", "a1"} & set(store.unencoded_articles(100))
+    assert not {"a0", "a1"} & set(store.unencoded_articles(1_000))

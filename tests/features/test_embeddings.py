@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from feed.domain import Article, BundleError
 from feed.features.embeddings import (
@@ -132,3 +133,12 @@ def test_the_first_dimension_tells_most():
 def test_few_words_are_kept_as_they_are():
     encoder = TfidfSvdEncoder.fit(["ferry"])
     assert encoder.encode(["ferry", "bank"]).tolist() == [[1.0], [0.0]]
+
+
+def test_threads_share_the_texts_and_leave_the_process_its_own(sentence):
+    texts = [f"{TEXTS[number % len(TEXTS)]} {number}" for number in range(70)]
+    before = threadpool_info()
+    together = SentenceEncoder(threads=3).encode(texts)
+    assert threadpool_info() == before
+    for place in (0, 33, 69):
+        np.testing.assert_allclose(sentence.encode([texts[place]])[0], together[place], atol=1e-4)

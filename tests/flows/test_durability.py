@@ -15,7 +15,7 @@ import pytest
 
 from feed.config import Settings
 from feed.domain import Event, EventKind, StoreUnavailableError
-from feed.service.supervisor import environment_of_child
+from feed.service.child_environment import environment_of_child
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.key_names import LEAD

@@ -9,7 +9,8 @@ from slates import make_slots
 
 from feed.config import Settings
 from feed.domain import Event, EventKind, Mode, Rung, ServedFeed
-from feed.offline.place_clicks import PlaceClicks, count_place_clicks
+from feed.offline.place_clicks import PlaceClicks
+from feed.offline.place_clicks_reading import count_place_clicks
 from feed.storage.archive import Archive
 from feed.storage.redis_store import RedisStore
 from feed.worker.loop import Worker

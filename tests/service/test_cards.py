@@ -24,3 +24,15 @@ def test_one_large_request_does_not_overfill_the_card_cache(site: Any) -> None:
     card_cache.sync()
     assert all(card_cache.take(ids))
     assert sum(card is not None for card in card_cache.held(ids)) == 5
+
+
+def test_titles_stay_when_their_cards_are_dropped_until_the_article_changes(site: Any) -> None:
+    ids = site.publish(12)
+    card_cache = CardCache(site.store, capacity=5)
+    card_cache.sync()
+    cards = card_cache.take(ids)
+    assert card_cache.titles == {card.article_id: card.title for card in cards if card}
+    site.client.patch(f"/v1/articles/{ids[0]}", json={"title": "Another title"})
+    site.client.delete(f"/v1/articles/{ids[1]}")
+    card_cache.sync()
+    assert set(card_cache.titles) == set(ids[2:])

@@ -15,15 +15,15 @@ from feed.service.telemetry import Stopwatch
 
 
 def usual(queue: AdmissionQueue, seconds: float) -> AdmissionQueue:
-    """Let it be usual that a request takes some seconds."""
+    """Let it be usual that a request ends some seconds after the one before it."""
     queue._usual_s = seconds
     return queue
 
 
 def test_patience_grows_with_what_a_full_queue_usually_takes() -> None:
     queue = AdmissionQueue(running=2, waiting=48, patience_s=0.3, spare=6)
-    assert usual(queue, 0.02).patience_s == 0.3
-    assert usual(queue, 0.08).patience_s == pytest.approx(2 * 50 / 8 * 0.08)
+    assert usual(queue, 0.002).patience_s == 0.3
+    assert usual(queue, 0.01).patience_s == pytest.approx(2 * 50 * 0.01)
     assert usual(queue, 60.0).patience_s == 3.0
 
 
@@ -37,6 +37,19 @@ def test_the_usual_time_is_that_of_the_last_requests() -> None:
     for _ in range(200):
         queue.turn().end()
     assert queue._usual_s < before
+
+
+def test_requests_beside_each_other_count_as_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    queue = AdmissionQueue(running=2, waiting=48, patience_s=0.3, spare=2)
+    turns = [queue.turn() for _ in range(4)]
+    now[0] = 20.0
+    turns[0].end()
+    assert queue._usual_s == pytest.approx(0.05 * 20.0 / 4)
+    assert queue.patience_s == pytest.approx(min(2 * 50 * queue._usual_s, 3.0))
 
 
 def test_a_queue_is_full_when_the_next_request_would_be_refused() -> None:

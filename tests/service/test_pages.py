@@ -1,12 +1,15 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from slates import make_slots
 
-from feed.domain import Article, Slots
+from feed.domain import Article, Reason, ReasonCode, Slots
 from feed.service.cards import Card, make_card
 from feed.service.pages import fill_page
+
+BECAUSE = Reason(code=ReasonCode.BECAUSE_YOU_READ, text="Because you read “{title}”")
 
 
 def slate(count: int) -> Slots:
@@ -47,3 +50,17 @@ def test_a_page_is_filled_from_below_when_an_article_is_gone() -> None:
     assert page.slots.article_ids == ["a0", "a2", "a3"]
     assert page.gone == (1,)
     assert page.next_offset == 4
+
+
+def test_an_article_that_a_reason_names_is_not_read_if_its_title_is_known() -> None:
+    named = [replace(BECAUSE, article_id=article_id) for article_id in ("known", "unknown")]
+    slots = replace(slate(2), reasons=[(reason,) for reason in named])
+    taken: list[str] = []
+
+    def take(article_ids: Sequence[str]) -> list[Card | None]:
+        taken.extend(article_ids)
+        return cache_without(set())(article_ids)  # type: ignore[operator, no-any-return]
+
+    page = fill_page(slots, 0, 2, take, {"known": "Its title"})
+    assert taken == ["a0", "a1", "unknown"]
+    assert page.titles == {"known": "Its title", "unknown": "unknown"}

@@ -23,7 +23,8 @@ from feed.experiments.judgement.analysis import analyse
 from feed.experiments.judgement.safety import is_breach
 from feed.experiments.report.files import REPORTS, report_files
 from feed.experiments.statistics.noninferiority import Guardrail
-from feed.watching.findings import FindingKind, WatchLook, look_at
+from feed.watching.findings import FindingKind, WatchLook
+from feed.watching.look import look_at
 
 SOUND = World(experiment="sound", readers=900, days=3, pre_days=2, visits=0.7)
 HARM = replace(SOUND, experiment="harm", lift=-0.6)

@@ -21,12 +21,12 @@ from feed.domain import InvalidInputError, NotFoundError, parse_time
 from feed.models.schema import FEATURES
 from feed.models.training_runs import list_runs, read_log
 from feed.service.account_words import SOURCE_WORDS
+from feed.service.child_environment import environment_of_child
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render, say
 from feed.service.desk.undo import ADMIN_ONLY, UNDOERS
 from feed.service.desk.visitors import Role, Visitor
 from feed.service.services import Services, current_services
-from feed.service.supervisor import environment_of_child
 from feed.storage.records import AuditEntry
 
 pages = desk_blueprint("models")

@@ -35,7 +35,8 @@ from lab.ports import free_port
 ARTICLES = 20_000
 READERS = 5_000
 TURNS = 12
-TURN_S = 1.0
+TURN_S = {1: 1.0, 8: 1.0, 80: 4.0}
+"""Seconds of a turn by clients at once: 80 of them wait for a second, and must all come often."""
 RESTARTS = 3
 WHAT_A_WEB_PROCESS_IMPORTS = "import gunicorn.app.wsgiapp, feed.service.app"
 
@@ -112,9 +113,9 @@ def compare(settings: Settings) -> dict[int, tuple[float, float, float]]:
     found: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
     with empty_flask(empty_port, answer, 2):
         feeds, empty = _feeds(), itertools.repeat(get("/"))
-        for turn, at_once in itertools.product(range(TURNS), (1, 8, 80)):
-            feed = run_load(settings.port, feeds, concurrency=at_once, seconds=TURN_S)
-            floor = run_load(empty_port, empty, concurrency=at_once, seconds=TURN_S / 2)
+        for turn, at_once in itertools.product(range(TURNS), TURN_S):
+            feed = run_load(settings.port, feeds, concurrency=at_once, seconds=TURN_S[at_once])
+            floor = run_load(empty_port, empty, concurrency=at_once, seconds=TURN_S[1] / 2)
             if turn:  # the first one warms up
                 refused = feed.summary()["other_answers"] / sum(feed.statuses.values())
                 found[at_once].append((_rate(feed, at_once), _rate(floor, at_once), refused))

@@ -25,6 +25,7 @@ from feed.domain import format_time
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 from feed.worker.loop import Worker
+from lab.bench.installed import path_without_extras
 from lab.bench.load import Load, get, post, run_load
 from lab.bench.world import Site, build_site
 
@@ -34,10 +35,12 @@ EVENTS_PER_READER = 200
 ENVIRONMENT = {
     **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
     "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "feed-bench-bytecode"),
+    "PYTHONPATH": path_without_extras(),
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
-"""Modules are compiled once, as an installation has them: half of a start would be compiling."""
+"""Modules are compiled once, and those of the lock are there, as an installation has them: half of
+a start would be compiling."""
 
 WHAT_STARTS = "import feed.cli, feed.commands.serve, feed.commands.worker, gunicorn.app.wsgiapp"
 

@@ -16,7 +16,7 @@ import numpy as np
 from redis import Redis
 
 from feed.domain import Event
-from feed.service.supervisor import environment_of_child
+from feed.service.child_environment import environment_of_child
 from feed.storage.key_names import Keys
 from feed.storage.redis_store import RedisStore
 from feed.worker.publication import Publication

@@ -34,7 +34,7 @@ from feed.domain import (
     ServedFeed,
     Slots,
 )
-from feed.service.supervisor import environment_of_child
+from feed.service.child_environment import environment_of_child
 from feed.storage.archive import Archive
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
