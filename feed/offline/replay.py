@@ -12,6 +12,7 @@ from feed.features.interactions import CLICK, KIND_CODE, READ
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
+from feed.features.stories import StoryFinder
 from feed.offline.event_log import EventLog, Impressions, LoggedEvents, Seen
 from feed.offline.log_source import LogSource, parts
 from feed.offline.reader_log import ReaderLog
@@ -164,7 +165,7 @@ def build_log_pool(log: LogSource, embeddings: Matrix | None = None) -> ArticleP
         embeddings: f32 [len(log.articles), d], zero rows where there is no text.
     """
     known = {a.article_id: a for a in log.catalogue}
-    builder = PoolBuilder(log.articles)
+    builder = PoolBuilder(log.articles, stories=StoryFinder())
     for row, article_id in enumerate(log.articles.ids):
         seen_at = float(log.first_seen_at[row])
         article = known.get(article_id) or Article(
