@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,11 +40,13 @@ class Stories:
         story: row of the first article of the same event, the own row for the first, int64 [size].
         twin: row of the first article with the same text likewise, int64 [size].
         series: row of the first article of the same column or template, -1 for none, int64 [size].
+        versions: rows of all articles of each story that has several, sorted, by `story`.
     """
 
     story: Rows
     twin: Rows
     series: Rows
+    versions: Mapping[int, Rows]
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class StoryFinder:
         self._place_of: dict[int, int] = {}
         self._members: dict[int, list[_Placed]] = {}
         self._story: dict[int, int] = {}
+        self._versions: dict[int, list[int]] = {}
         self._twin: dict[int, int] = {}
         self._series: dict[int, int] = {}
 
@@ -127,6 +130,7 @@ class StoryFinder:
             story=_filled(np.arange(size), self._story),
             twin=_filled(np.arange(size), self._twin),
             series=_filled(np.full(size, -1), self._series),
+            versions={story: np.array(sorted(rows)) for story, rows in self._versions.items()},
         )
 
     def _place_some(self, waiting: Sequence[_Waiting]) -> None:
@@ -214,6 +218,7 @@ class StoryFinder:
         self._members.setdefault(story, []).append(placed)
         if story != placed.row:
             self._story[placed.row] = story
+            self._versions.setdefault(story, [story]).append(placed.row)
 
     def _forget_old(self) -> None:
         """Drop what is too far from the latest article, or beyond the number that is compared."""

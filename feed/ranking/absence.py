@@ -163,12 +163,15 @@ def _of_candidate(ranking: Ranking, row: int, at: int, size: int) -> Answer:
 
 def _alike(ranking: Ranking, at: int) -> tuple[tuple[int, float], ...]:
     """Return the better candidates that were kept and tell the story of a near-duplicate."""
-    rows, scores = ranking.candidates.rows, ranking.scores.final
+    rows, scores = ranking.candidates.rows, ranking.final
     content = ranking.context.view.content[rows]
     cosines = content @ content[at]
     better = scores >= scores[at]
     better[: len(ranking.pin_slots)] = True
     better &= cosines >= ranking.config.duplicate_similarity
+    stories = ranking.context.view.pool.stories
+    if stories is not None:
+        better |= stories.story[rows] == stories.story[rows[at]]
     better[at] = False
     better[ranking.order.duplicates] = False
     found = np.flatnonzero(better)

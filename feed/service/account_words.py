@@ -31,6 +31,7 @@ FACTOR_WORDS = {
     "fatigue": "the reader was shown it often and did not open it",
     "diversity": "articles of its section or source stand above it",
     "editorial": "an editor raised or lowered it",
+    "story": "it stands for the most promising article about its event",
 }
 SOURCE_WORDS = {
     "covisitation": "what readers of their last articles read next",
@@ -68,6 +69,7 @@ _PLAIN_RULES = {
     Rule.GONE: "It was retracted or deleted.",
     Rule.WITHDRAWN: "It was retracted or deleted a moment ago.",
     Rule.PAGE: "It is the article on whose page the feed stands.",
+    Rule.STORY_READ: "The reader has read about the same event, and this article is no newer.",
     Rule.HIDDEN: "The reader has hidden or disliked it.",
 }
 
