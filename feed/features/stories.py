@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Floats, Matrix, Rows
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import HOUR_S
 from feed.domain import Article
 from feed.features.story_pairs import Level, Pair, PairJudge
@@ -40,12 +40,14 @@ class Stories:
         story: row of the first article of the same event, the own row for the first, int64 [size].
         twin: row of the first article with the same text likewise, int64 [size].
         series: row of the first article of the same column or template, -1 for none, int64 [size].
+        several: whether the event of an article has other articles, bool [size].
         versions: rows of all articles of each story that has several, sorted, by `story`.
     """
 
     story: Rows
     twin: Rows
     series: Rows
+    several: Flags
     versions: Mapping[int, Rows]
 
 
@@ -126,10 +128,13 @@ class StoryFinder:
             waiting = waiting[room:]
         if not self._story and not self._twin and not self._series:
             return None
+        several = np.zeros(size, np.bool_)
+        several[[*self._story, *self._versions]] = True
         return Stories(
             story=_filled(np.arange(size), self._story),
             twin=_filled(np.arange(size), self._twin),
             series=_filled(np.full(size, -1), self._series),
+            several=several,
             versions={story: np.array(sorted(rows)) for story, rows in self._versions.items()},
         )
 
@@ -157,9 +162,11 @@ class StoryFinder:
         near = self._neighbours(cosines, one.at)
         levels: dict[int, tuple[Level, float]] = {}
         for at in near:
-            levels[at] = self._compare(placed, self._placed[at], float(cosines[at]))
-        twins = [at for at in near if levels[at][0] is Level.TWIN]
-        column = [at for at in near if levels[at][0] is Level.SERIES]
+            pair = self._pair(placed, self._placed[at], float(cosines[at]))
+            if self._judge.may_belong(pair):
+                levels[at] = self._judge.judge(pair)
+        twins = [at for at, (level, _) in levels.items() if level is Level.TWIN]
+        column = [at for at, (level, _) in levels.items() if level is Level.SERIES]
         if column:
             first = self._placed[min(column)].row
             self._series[one.row] = self._series.setdefault(first, first)
@@ -174,18 +181,19 @@ class StoryFinder:
 
     def _neighbours(self, cosines: Floats, at: float) -> list[int]:
         """Return the places of the articles to compare with, the most similar first."""
-        order = np.argsort(-cosines, kind="stable")[: 2 * NEIGHBOURS].tolist()
+        places = np.flatnonzero(cosines >= LEAST_COSINE)
         window = WINDOW_HOURS * HOUR_S
-        near = [
-            i
-            for i in order
-            if cosines[i] >= LEAST_COSINE and abs(self._placed[i].at - at) <= window
-        ]
-        return near[:NEIGHBOURS]
+        near: list[int] = []
+        for place in places[np.argsort(-cosines[places], kind="stable")].tolist():
+            if abs(self._placed[place].at - at) <= window:
+                near.append(place)
+            if len(near) == NEIGHBOURS:
+                break
+        return near
 
-    def _compare(self, one: _Placed, other: _Placed, cosine: float) -> tuple[Level, float]:
-        hours = abs(one.at - other.at) / HOUR_S
-        return self._judge.judge(Pair(other.text, one.text, cosine, hours))
+    @staticmethod
+    def _pair(one: _Placed, other: _Placed, cosine: float) -> Pair:
+        return Pair(other.text, one.text, cosine, abs(one.at - other.at) / HOUR_S)
 
     def _best_story(
         self, placed: _Placed, levels: dict[int, tuple[Level, float]], cosines: Floats
@@ -205,7 +213,8 @@ class StoryFinder:
             places = [self._place_of[member.row] for member in some]
             for at in places:
                 if at not in levels:
-                    levels[at] = self._compare(placed, self._placed[at], float(cosines[at]))
+                    pair = self._pair(placed, self._placed[at], float(cosines[at]))
+                    levels[at] = self._judge.judge(pair)
             if any(levels[at][0] is Level.SERIES for at in places):
                 continue
             odds = float(np.mean([min(max(levels[at][1], -CLEAR), CLEAR) for at in places]))

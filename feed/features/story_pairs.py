@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 
 import numpy as np
 
@@ -76,6 +78,19 @@ class PairJudge:
         self.boilerplate.forget(text)
         self.rarity.learn(text, -1)
 
+    def may_belong(self, pair: Pair) -> bool:
+        """Return whether a pair could have a level at all: a cheap bound on what `judge` finds."""
+        one, other = pair.one, pair.other
+        rarity = self._rarity(one, other)
+        rare = sum(max(rarity(word) - 0.5, 0.0) for word in one.words & other.words)
+        foreign = _are_foreign(one, other)
+        most = (pair.cosine, 1.0, 1.0, math.log1p(rare), _late(pair.hours), foreign)
+        if sum(map(operator.mul, WEIGHTS, most)) + BIAS >= 0 or pair.cosine >= TWIN_COSINE:
+            return True
+        if one.source == other.source and one.keys & other.keys:
+            return True
+        return _jaccard(one.title_words, other.title_words) >= SERIES_TITLE
+
     def level(self, pair: Pair) -> Level:
         """Return the level of a pair."""
         return self.judge(pair)[0]
@@ -100,32 +115,28 @@ class PairJudge:
         both texts of one source have in common word for word.
         """
         one, other = pair.one, pair.other
-        foreign = float(bool(one.language and other.language and one.language != other.language))
         skip = self._skipped(one, other)
         words = [_union(text.segments, skip, "words") for text in (one, other)]
         names = [_union(text.segments, skip, "names") for text in (one, other)]
         titles = [_union(text.title, skip, "words") for text in (one, other)]
         rarity = self._rarity(one, other)
         rare = sum(max(rarity(word) - 0.5, 0.0) for word in words[0] & words[1])
-        hours = 0.0 if math.isnan(pair.hours) else pair.hours
         return np.array(
             [
                 pair.cosine,
                 _overlap(titles[0], titles[1], rarity),
                 _overlap(names[0], names[1], rarity),
                 math.log1p(rare),
-                math.log1p(hours / 12.0),
-                foreign,
+                _late(pair.hours),
+                _are_foreign(one, other),
             ]
         )
 
     def _rarity(self, one: StoryText, other: StoryText) -> Callable[[str], float]:
-        languages = {one.language, other.language}
-
-        def of(word: str) -> float:
-            return min(self.rarity.of(language, word) for language in languages)
-
-        return of
+        of, first, second = self.rarity.of, one.language, other.language
+        if first == second:
+            return partial(of, first)
+        return lambda word: min(of(first, word), of(second, word))
 
     def _skipped(self, one: StoryText, other: StoryText) -> frozenset[str]:
         """Return the keys of the segments that say nothing of what the articles are about."""
@@ -138,14 +149,14 @@ class PairJudge:
         return frozenset(repeated | self._shared(one, other))
 
     @staticmethod
-    def _shared(one: StoryText, other: StoryText) -> set[str]:
+    def _shared(one: StoryText, other: StoryText) -> frozenset[str]:
         """Return the segments that two articles of one source have in common word for word.
 
         There are none to leave out if the titles are equal: then they tell what it is about.
         """
         if one.source != other.source or _keys(one.title) == _keys(other.title):
-            return set()
-        return set(one.identity) & set(other.identity)
+            return frozenset()
+        return one.keys & other.keys
 
     def _is_series(self, pair: Pair) -> bool:
         """Return whether two articles fill one template with different things."""
@@ -177,6 +188,15 @@ class PairJudge:
         skip = self._skipped(one, other)
         words = [_union(text.segments, skip, "words") for text in (one, other)]
         return _jaccard(words[0], words[1]) >= TWIN_WORDS
+
+
+def _late(hours: float) -> float:
+    return 0.0 if math.isnan(hours) else math.log1p(hours / 12.0)
+
+
+def _are_foreign(one: StoryText, other: StoryText) -> float:
+    """Return 1 if two texts are in different languages, else 0."""
+    return float(bool(one.language and other.language and one.language != other.language))
 
 
 def _fill_one_title(one: StoryText, other: StoryText) -> bool:

@@ -43,12 +43,18 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class StoryText:
-    """What of an article is compared, with its source and the language of its words."""
+    """What of an article is compared, with its source and the language of its words.
+
+    `keys`, `title_words` and `words` are those of its segments, boilerplate included.
+    """
 
     title: tuple[Segment, ...]
     text: tuple[Segment, ...]
     source: str
     language: str
+    keys: frozenset[str]
+    title_words: frozenset[str]
+    words: frozenset[str]
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -65,11 +71,15 @@ def read_text(article: Article) -> StoryText:
     """Return what story matching reads of an article."""
     body = article.body[:BODY_CHARACTERS]
     parts = [p for text in (article.standfirst, body) for p in _SENTENCES.split(text)]
+    title, text = _segments(_TITLE_PARTS.split(article.title)), _segments(parts)
     return StoryText(
-        title=_segments(_TITLE_PARTS.split(article.title)),
-        text=_segments(parts),
+        title=title,
+        text=text,
         source=article.source,
         language=article.language.lower().partition("-")[0],
+        keys=frozenset(segment.key for segment in title + text),
+        title_words=_words(title),
+        words=_words(title + text),
     )
 
 
@@ -105,11 +115,11 @@ class Boilerplate:
 
     def learn(self, text: StoryText) -> None:
         """Count the segments of one more article."""
-        self._counts.update((text.source, key) for key in set(text.identity))
+        self._counts.update((text.source, key) for key in text.keys)
 
     def forget(self, text: StoryText) -> None:
         """Take back what an article that is too old has counted."""
-        for key in set(text.identity):
+        for key in text.keys:
             at = text.source, key
             self._counts[at] -= 1
             if self._counts[at] <= 0:
@@ -135,7 +145,7 @@ class Rarity:
     def learn(self, text: StoryText, times: int = 1) -> None:
         """Count the words of one more article; `times` -1 takes them back."""
         self._articles[text.language] += times
-        for word in _words(text.segments):
+        for word in text.words:
             at = text.language, word
             self._counts[at] += times
             if self._counts[at] <= 0:

@@ -297,6 +297,13 @@ def _rung(context: RankingContext) -> Rung:
 
 
 def _is_personalized(explained: Explanations, trace: Trace) -> bool:
-    personal_rules = ("read", "story_read", "hidden", "muted_section", "muted_source")
+    personal_rules = (
+        "read",
+        "hidden",
+        "story_read",
+        "story_hidden",
+        "muted_section",
+        "muted_source",
+    )
     removed = sum(trace.dropped.get(rule, 0) for rule in personal_rules)
     return explained.personal or removed > 0

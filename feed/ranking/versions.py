@@ -82,16 +82,26 @@ def read_versions(pool: ArticlePool, profile: Profile | None, request: RequestCo
     return np.unique(np.concatenate(found)) if found else _NO_ROWS
 
 
+def hidden_versions(pool: ArticlePool, profile: Profile) -> Rows:
+    """Return all articles of the stories of which the reader wants no article, sorted int64."""
+    places = _of_stories(pool, profile.hidden_rows)
+    if pool.stories is None or not places.size:
+        return _NO_ROWS
+    stories = np.unique(pool.stories.story[profile.hidden_rows[places]]).tolist()
+    return np.sort(np.concatenate([pool.stories.versions[story] for story in stories]))
+
+
 def follow_ups(pool: ArticlePool, profile: Profile, rows: Rows) -> dict[int, int]:
     """Return which of some articles continue a story that was read, and the article read last."""
-    if pool.stories is None or not len(profile.clicked_rows):
+    stories = pool.stories
+    if stories is None:
         return {}
     read: dict[int, int] = {}
-    for row in _known(pool, profile.clicked_rows).tolist():  # newest first
-        read.setdefault(int(pool.stories.story[row]), row)
-    stories = pool.stories.story[rows].tolist()
-    both = zip(rows.tolist(), stories, strict=True)
-    return {row: read[s] for row, s in both if s in read and read[s] != row}
+    for place in _of_stories(pool, profile.clicked_rows).tolist():  # newest first
+        row = int(profile.clicked_rows[place])
+        read.setdefault(int(stories.story[row]), row)
+    both = zip(rows.tolist(), stories.story[rows].tolist(), strict=True)
+    return {row: read[story] for row, story in both if read.get(story, row) != row}
 
 
 def _read_stories(
@@ -102,22 +112,26 @@ def _read_stories(
     if stories is None:
         return
     last_read: dict[int, float] = {}
-    twins: set[int] = set()
-    if request.page_row >= 0:
+    twins: list[int] = []
+    if request.page_row >= 0 and stories.several[request.page_row]:
         last_read[int(stories.story[request.page_row])] = request.now
     if profile is not None:
-        clicked = profile.clicked_rows
-        for row, at in zip(clicked.tolist(), profile.clicked_at.tolist(), strict=True):
-            if row < len(stories.story):
-                last_read.setdefault(int(stories.story[row]), at)
-                twins.add(int(stories.twin[row]))
+        for place in _of_stories(pool, profile.clicked_rows).tolist():  # newest first
+            row = profile.clicked_rows[place]
+            last_read.setdefault(int(stories.story[row]), float(profile.clicked_at[place]))
+            twins.append(int(stories.twin[row]))
     for story, at in last_read.items():
-        versions = stories.versions.get(story)
-        if versions is None:
-            continue
+        versions = stories.versions[story]
         is_old = pool.published_at[versions] <= at
-        same_text = np.isin(stories.twin[versions], [*twins])
-        yield versions[is_old | same_text]
+        yield versions[is_old | np.isin(stories.twin[versions], twins)]
+
+
+def _of_stories(pool: ArticlePool, rows: Rows) -> Rows:
+    """Return the places of articles whose event has several, int64."""
+    if pool.stories is None:
+        return _NO_ROWS
+    known = np.flatnonzero(rows < pool.size)
+    return known[pool.stories.several[rows[known]]]
 
 
 def _known(pool: ArticlePool, rows: Rows) -> Rows:
@@ -126,11 +140,9 @@ def _known(pool: ArticlePool, rows: Rows) -> Rows:
 
 def _of_one_story(stories: Rows) -> Iterator[Rows]:
     """Yield the places of each story that occurs more than once."""
-    order = np.argsort(stories, kind="stable")
-    ordered = stories[order]
-    for places in np.split(order, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1):
-        if len(places) > 1:
-            yield places
+    _, story, counts = np.unique(stories, return_inverse=True, return_counts=True)
+    for several in np.flatnonzero(counts > 1).tolist():
+        yield np.flatnonzero(story == several)
 
 
 def _preferences(

@@ -29,7 +29,8 @@ def with_stories(world: Any, *, twin: dict[int, int] | None = None, series: tupl
     for row, first in (twin or {}).items():
         twins[row] = first
     codes[list(series)] = series[0] if series else -1
-    stories = Stories(story, twins, codes, {STORY[0]: np.array(STORY)})
+    several = np.isin(np.arange(size), STORY)
+    stories = Stories(story, twins, codes, several, {STORY[0]: np.array(STORY)})
     world.pool = replace(world.pool, stories=stories)
     world.view = build_view(world.pool, world.view.bundle)
     return world
@@ -104,6 +105,16 @@ def test_a_copy_of_what_was_read_is_no_follow_up(world):
     with_stories(world, twin={43: 41})
     world.change([43], published_at=NOW - HOUR / 2)
     assert shown(world, world.reader([41], minutes_ago=60.0)) == []
+
+
+def test_who_hides_an_article_has_hidden_its_story_and_what_follows(world):
+    world.change([43], published_at=NOW)
+    reader = world.reader(hidden_rows=np.array([41]))
+    assert shown(world, reader) == []
+    context = world.context(reader)
+    situation = build_situation(context, PLAIN)
+    (obstacle,) = find_obstacles(context, situation, PLAIN, 43)
+    assert obstacle.rule is Rule.STORY_HIDDEN
 
 
 def test_articles_of_one_series_are_no_near_duplicates(world):
