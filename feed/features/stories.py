@@ -102,6 +102,8 @@ class StoryFinder:
     ) -> None:
         """Take in an article; one that has its place keeps it.
 
+        A sponsored article has none: it neither stands for what others report nor gives way to it.
+
         Args:
             row: of the article in the pool.
             article: as it is now.
@@ -109,7 +111,7 @@ class StoryFinder:
             added_at: when it came, epoch seconds.
             seen_at: when readers could first see it, epoch seconds.
         """
-        if row in self._known or not vector.any():
+        if row in self._known or article.sponsored or not vector.any():
             return
         order = (added_at, seen_at, article.article_id)
         self._waiting[row] = _Waiting(row, read_text(article), seen_at, vector.copy(), order)

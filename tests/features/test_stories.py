@@ -125,6 +125,13 @@ def test_an_article_joins_its_story_when_its_vector_comes() -> None:
     assert story_of(builder) == [0, 0]
 
 
+def test_a_sponsored_article_belongs_to_no_story() -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    for name in ("first", "second"):
+        builder.add(event(name, sponsored=name == "second"), [1.0, 0.0], NOW)
+    assert story_of(builder) == []
+
+
 def test_a_series_of_a_source_is_no_story() -> None:
     builder = PoolBuilder(stories=StoryFinder())
     for day in range(3):
