@@ -128,6 +128,9 @@ def verdict_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> s
         return " ".join(["It may not be shown here.", *reasons])
     if verdict is AbsenceVerdict.DUPLICATE:
         better = title_of(ranking, answer.alike[0][0], titles)
+        stories = ranking.context.view.pool.stories
+        if stories is not None and stories.story[answer.alike[0][0]] == stories.story[answer.row]:
+            return f"Of the articles about one event a feed shows one, here {better}."
         return f"It is nearly the same as {better}, which has the better score."
     if verdict is AbsenceVerdict.RANK:
         return _rank_words(answer, ranking, titles)

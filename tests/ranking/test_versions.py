@@ -12,9 +12,11 @@ from feed.config import RankingConfig
 from feed.domain import Mode, ReasonCode
 from feed.features.stories import Stories
 from feed.models.view import build_view
+from feed.ranking.absence import AbsenceVerdict, explain_absence
 from feed.ranking.context import build_situation
 from feed.ranking.obstacles import Rule, find_obstacles
-from feed.ranking.pipeline import recommend
+from feed.ranking.pipeline import rank_in_stages, recommend
+from feed.ranking.slate import StageTimer, Trace
 from tests.ranking.conftest import HOUR, NOW, build_world
 
 STORY = [40, 41, 42, 43]
@@ -126,6 +128,18 @@ def test_articles_of_one_series_are_no_near_duplicates(world):
     with_stories(world, series=(50, 51, 52))
     world.view.content[:] = content
     assert rows <= {*recommend(world.context(), PLAIN).rows.tolist()}
+
+
+def test_a_version_that_is_not_shown_names_the_one_that_is(world):
+    world.change([41], full_text=True)
+    context = world.context()
+    ranking = rank_in_stages(context, PLAIN, Trace(), StageTimer(Trace(), None))
+    found = set(ranking.candidates.rows.tolist()) & {40, 42, 43}
+    assert found
+    for row in found:
+        answer = explain_absence(ranking, row, len(ranking.placed.at))
+        assert answer.verdict is AbsenceVerdict.DUPLICATE
+        assert 41 in [one for one, _ in answer.alike]
 
 
 def test_the_obstacle_of_an_article_is_the_story_that_was_read(world):
