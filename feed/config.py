@@ -106,10 +106,11 @@ class RankingConfig:
         title="Score against variety",
     )
     duplicate_similarity: float = setting(
-        0.92,
-        "cosine similarity of two texts from which they count as the same story",
+        0.95,
+        "cosine similarity of two texts from which they count as the same text; articles of one "
+        "series never do",
         between=(0, 1),
-        title="When two articles are the same story",
+        title="When two articles are the same text",
     )
     fatigue_after: int = setting(
         3,

@@ -64,6 +64,7 @@ class ReasonCode(StrEnum):
     """Why an article stands in a feed: the contribution that put it there."""
 
     BECAUSE_YOU_READ = "because_you_read"
+    NEW_SINCE_YOU_READ = "new_since_you_read"
     SECTION_YOU_FOLLOW = "section_you_follow"
     SOURCE_YOU_FOLLOW = "source_you_follow"
     TRENDING = "trending"

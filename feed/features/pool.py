@@ -13,6 +13,7 @@ from feed.arrays import Codes, Flags, Floats, Rows, Vectors
 from feed.domain import AiGenerated, Article
 from feed.features.ids import IdMap, Vocabulary, find
 from feed.features.sections import SectionVocabulary
+from feed.features.stories import Stories, StoryFinder
 from feed.features.twins import TwinColumns, TwinFinder, leader_rows
 
 SCHEDULE_TOLERANCE_S = 300.0
@@ -30,6 +31,7 @@ _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "live": (np.bool_, False),
     "sponsored": (np.bool_, False),
     "ai_generated": (np.bool_, False),
+    "full_text": (np.bool_, False),
 }
 
 
@@ -46,6 +48,8 @@ class ArticlePool:
     `live` means known and neither retracted nor deleted.
     Of twins (one story under several ids) only the leader is live: `leader` has the row of each
     article's leader, `folded` those that would be live without it. Both are None without twins.
+    `stories` says which articles tell of one event; None if no two do. `full_text` means that the
+    article has a body.
     `embedding` has shape [size, d], and d is 0 while no article has a vector. Its rows have unit
     length, or are zero for an article without a vector. They are float16, as in the store, which
     halves the memory and rounds by 0.0005.
@@ -70,8 +74,10 @@ class ArticlePool:
     ai_generated: Flags
     embedding: Vectors
     also_in: Mapping[int, Rows]
+    full_text: Flags
     leader: Rows | None = None
     folded: Flags | None = None
+    stories: Stories | None = None
 
     def leaders_of(self, rows: Rows) -> Rows:
         """Return the row that is shown for each row (-1 and unknown rows stay), int64 [k]."""
@@ -115,8 +121,9 @@ class PoolBuilder:
         ids: IdMap | None = None,
         section_aliases: Mapping[str, str] | None = None,
         twins: TwinFinder | None = None,
+        stories: StoryFinder | None = None,
     ) -> None:
-        self._twins = twins
+        self._twins, self._stories = twins, stories
         self._ids = IdMap() if ids is None else ids
         self._sections, self._section_names = SectionVocabulary(section_aliases), Vocabulary()
         self._sources, self._languages = Vocabulary(), Vocabulary()
@@ -168,6 +175,7 @@ class PoolBuilder:
             "live": not article.retracted,
             "sponsored": article.sponsored,
             "ai_generated": article.ai_generated is not AiGenerated.NONE,
+            "full_text": bool(article.body.strip()),
         }
         for name, value in values.items():
             self._columns[name][row] = value
@@ -176,6 +184,8 @@ class PoolBuilder:
         self._write_embedding(row, embedding)
         if self._twins is not None:
             self._twins.put(row, article, added_at)
+        if self._stories is not None:
+            self._stories.put(row, article, self._embedding[row], added_at, seen_at or added_at)
         return row
 
     def remove(self, article_id: str) -> None:
@@ -220,6 +230,7 @@ class PoolBuilder:
             size=size,
             embedding=self._embedding[:size],
             also_in=also_in,
+            stories=None if self._stories is None else self._stories.place(size),
             **columns,
         )
 

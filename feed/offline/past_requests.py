@@ -18,6 +18,7 @@ from feed.features.request_context import (
     asked_section,
     device_code,
 )
+from feed.features.stories import StoryFinder
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.view import RankingView
 from feed.offline.event_log import EventLog
@@ -37,7 +38,7 @@ class PastRequests:
 
     def __init__(self, log: EventLog, embeddings: Matrix | None, fresh_s: float = 0.0) -> None:
         self.log = log
-        self.pool: ArticlePool = build_log_pool(log, embeddings)
+        self.pool: ArticlePool = build_log_pool(log, embeddings, StoryFinder())
         self._fresh_s = fresh_s
         self._replay = Replay(log)
         self._detector = TrendingDetector()

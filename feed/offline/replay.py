@@ -12,6 +12,7 @@ from feed.features.interactions import CLICK, KIND_CODE, READ
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
+from feed.features.stories import StoryFinder
 from feed.offline.event_log import EventLog, Impressions, LoggedEvents, Seen
 from feed.offline.log_source import LogSource, parts
 from feed.offline.reader_log import ReaderLog
@@ -154,7 +155,9 @@ class Replay:
                 self.signals.counters.add_reactions(rows[i : i + 1], likes, dislikes)
 
 
-def build_log_pool(log: LogSource, embeddings: Matrix | None = None) -> ArticlePool:
+def build_log_pool(
+    log: LogSource, embeddings: Matrix | None = None, stories: StoryFinder | None = None
+) -> ArticlePool:
     """Return the pool of every article of a log, each first seen when it first appeared.
 
     Where nothing is known of an article but its id, its first appearance stands in for its
@@ -163,9 +166,10 @@ def build_log_pool(log: LogSource, embeddings: Matrix | None = None) -> ArticleP
     Args:
         log: the log.
         embeddings: f32 [len(log.articles), d], zero rows where there is no text.
+        stories: groups the articles where whole requests are ranked again.
     """
     known = {a.article_id: a for a in log.catalogue}
-    builder = PoolBuilder(log.articles)
+    builder = PoolBuilder(log.articles, stories=stories)
     for row, article_id in enumerate(log.articles.ids):
         seen_at = float(log.first_seen_at[row])
         article = known.get(article_id) or Article(

@@ -162,15 +162,20 @@ def _of_candidate(ranking: Ranking, row: int, at: int, size: int) -> Answer:
 
 
 def _alike(ranking: Ranking, at: int) -> tuple[tuple[int, float], ...]:
-    """Return the better candidates that were kept and tell the story of a near-duplicate."""
-    rows, scores = ranking.candidates.rows, ranking.scores.final
+    """Return the better candidates that were kept and are alike, or tell of the same event."""
+    rows, scores = ranking.candidates.rows, ranking.final
     content = ranking.context.view.content[rows]
     cosines = content @ content[at]
     better = scores >= scores[at]
     better[: len(ranking.pin_slots)] = True
     better &= cosines >= ranking.config.duplicate_similarity
-    better[at] = False
     better[ranking.order.duplicates] = False
+    stories = ranking.context.view.pool.stories
+    if stories is not None:
+        versions = stories.story[rows] == stories.story[rows[at]]
+        versions[ranking.versions.dropped] = False
+        better |= versions
+    better[at] = False
     found = np.flatnonzero(better)
     found = found[np.argsort(-cosines[found], kind="stable")]
     return tuple((int(rows[one]), float(cosines[one])) for one in found)

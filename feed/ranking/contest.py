@@ -103,7 +103,7 @@ class Contest:
         """Return what a candidate is worth at each place, f64 [places]."""
         config, pins = self._ranking.config, self._pins
         above = np.concatenate([np.arange(pins), self.order[:-1]]).astype(np.int64)
-        worth = np.full(len(self.order), float(self._ranking.scores.final[candidate]))
+        worth = np.full(len(self.order), float(self._ranking.final[candidate]))
         factors = (config.section_decay, config.source_decay)
         for codes, factor in zip(self._codes, factors, strict=True):
             if codes[candidate] >= 0 and factor < 1:
@@ -136,14 +136,16 @@ class Contest:
         kept[ranking.order.duplicates] = False
         at = np.flatnonzero(kept)
         sections, sources = self._codes
+        stories = ranking.context.view.pool.stories
         found = diversify(
-            ranking.scores.final[at],
+            ranking.final[at],
             sections[at],
             sources[at],
             self._content[at],
             ranking.config,
             size,
             self._pins,
+            None if stories is None else stories.series[ranking.candidates.rows[at]],
         )
         ordered: Rows = at[found.order]
         return ordered

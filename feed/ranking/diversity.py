@@ -36,6 +36,8 @@ def diversify(
     config: RankingConfig,
     size: int,
     kept_first: int = 0,
+    series: Rows | None = None,
+    dropped: Rows | None = None,
 ) -> DiversifiedOrder:
     """Order candidates greedily by score, decays and difference from what stands above.
 
@@ -58,6 +60,8 @@ def diversify(
         size: slots wanted.
         kept_first: how many of the first candidates are pinned: they are not ordered, but count as
             standing above everything, for duplicates and decays.
+        series: codes of series, -1 for none: articles of one series are no near-duplicates.
+        dropped: positions that count as near-duplicates, whatever their vectors say.
 
     Returns:
         At most `size` positions, pinned ones left out.
@@ -66,7 +70,7 @@ def diversify(
     similarity.ravel()[:: len(similarity) + 1] = 0.0
     order = np.argsort(-scores[kept_first:], kind="stable") + kept_first
     order = np.concatenate([np.arange(kept_first), order])
-    keep = _find_originals(similarity, order, config.duplicate_similarity)
+    keep = _find_originals(similarity, order, config.duplicate_similarity, series, dropped)
     duplicates = order[~keep & (order >= kept_first)]
     left = order[keep & (order >= kept_first)]
     greedy = _Greedy(scores, sections, sources, similarity, config)
@@ -78,10 +82,21 @@ def diversify(
     return DiversifiedOrder(np.concatenate([head, tail]), decay, duplicates)
 
 
-def _find_originals(similarity: Matrix, order: Rows, threshold: float) -> Flags:
+def _find_originals(
+    similarity: Matrix,
+    order: Rows,
+    threshold: float,
+    series: Rows | None,
+    dropped: Rows | None,
+) -> Flags:
     """Return which places of `order` are not near-duplicates of a kept one above."""
     keep = np.ones(len(order), np.bool_)
+    if dropped is not None and dropped.size:
+        keep[np.isin(order, dropped)] = False
     alike = np.flatnonzero(similarity.ravel() >= threshold)
+    if series is not None and alike.size:
+        first, second = series[alike // len(order)], series[alike % len(order)]
+        alike = alike[(first != second) | (first < 0)]
     if not alike.size:
         return keep
     place = np.empty(len(order), np.int64)

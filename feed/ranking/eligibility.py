@@ -14,6 +14,7 @@ from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
 from feed.ranking.live_index import LiveIndex
+from feed.ranking.versions import hidden_versions, read_versions
 
 FEWEST = 10
 """Articles below which the age limit is raised, so that a site that publishes little, or a reader
@@ -55,10 +56,11 @@ def find_eligible(
     """Return the articles that every rule allows.
 
     Live, published, not expired, not older than `max_age_hours`, of the section and languages
-    asked for, not the page's own article; and for a reader: not read, not hidden or disliked, not
-    of a muted section or source, of a language the reader chose. An article without a language is
-    dropped when languages are asked for. An article with several sections is of each of them, but
-    only its own section can be muted.
+    asked for, not the page's own article or its story; and for a reader: not read, not of a story
+    that was read and has not moved on, not hidden or disliked, nor of a story of which an article
+    was, not of a muted section or source, of a language the reader chose. An article without a
+    language is dropped when languages are asked for. An article with several sections is of each of
+    them, but only its own section can be muted.
 
     If these are fewer than `FEWEST` and age alone keeps out others, the age limit is doubled until
     they are enough or no other is left. Only such a request looks at the older articles.
@@ -112,6 +114,10 @@ def _find_within(
         _drop_codes(mask, rows, pool.section, preferences.muted_sections, "muted_section", dropped)
         _drop_codes(mask, rows, pool.source, preferences.muted_sources, "muted_source", dropped)
         _keep_languages(mask, rows, pool, tuple(preferences.languages.tolist()), dropped)
+    if pool.stories is not None:
+        dropped["story_read"] = _drop(mask, read_versions(pool, profile, request))
+        if profile is not None:
+            dropped["story_hidden"] = _drop(mask, hidden_versions(pool, profile))
     if request.section >= 0:
         wrong = rows[~pool.stand_in(rows, [request.section])]
         dropped["other_section"] = _drop(mask, wrong)

@@ -7,11 +7,13 @@ import numpy as np
 from feed.arrays import Floats, Rows
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Mode, Reason, Rung
+from feed.features.pool import ArticlePool
 from feed.ranking.candidates import Candidates, first_eligible, source_names, unite
 from feed.ranking.context import RankingContext, build_impersonal_situation
 from feed.ranking.live_index import heat
 from feed.ranking.reasons import age_reason, popular_reason, trending_reason
 from feed.ranking.slate import Slate, StageTimer, Trace
+from feed.ranking.versions import first_versions
 
 FRESH_HALF_LIFE_H = 24.0
 
@@ -21,7 +23,7 @@ def rank_latest(
 ) -> Slate:
     """Return the newest articles first; scores halve with every day of age."""
     situation = build_impersonal_situation(context, config)
-    rows = situation.eligible.rows[: config.slate_size]
+    rows = first_versions(context.view.pool, situation.eligible.rows)[: config.slate_size]
     trace.note(situation.eligible)
     timer.done("candidates")
     union = unite({"fresh": rows}, context.view.pool.size, len(rows))
@@ -42,7 +44,7 @@ def rank_trending(
     tell the three parts apart and fall from each to the next.
     """
     situation = build_impersonal_situation(context, config)
-    eligible, size = situation.eligible, config.slate_size
+    pool, eligible, size = context.view.pool, situation.eligible, config.slate_size
     trace.note(eligible)
     proposals = {
         "trending": first_eligible(context.trending.ranked_rows, eligible.mask, size),
@@ -51,7 +53,7 @@ def rank_trending(
     }
     trace.proposed = {name: len(rows) for name, rows in proposals.items()}
     timer.done("candidates")
-    union = _in_turn(unite(proposals, context.view.pool.size, 3 * size), proposals, size)
+    union = _in_turn(pool, unite(proposals, pool.size, 3 * size), proposals, size)
     rows, names = union.rows, list(proposals)
     now = context.request.now
     clicks = context.signals.counters.clicks(rows, now)[:, 0]
@@ -71,13 +73,17 @@ def rank_trending(
     return slate
 
 
-def _in_turn(union: Candidates, proposals: dict[str, Rows], size: int) -> Candidates:
-    """Return the union with all of one source before the next, instead of round robin."""
-    order: dict[int, None] = {}
-    for rows in proposals.values():
-        order.update(dict.fromkeys(rows.tolist()))
+def _in_turn(
+    pool: ArticlePool, union: Candidates, proposals: dict[str, Rows], size: int
+) -> Candidates:
+    """Return the union with all of one source before the next, instead of round robin.
+
+    Of several versions of a story, the first stays.
+    """
+    order = dict.fromkeys(row for rows in proposals.values() for row in rows.tolist())
+    rows = first_versions(pool, np.array([*order], np.int64))[:size]
     at = {row: place for place, row in enumerate(union.rows.tolist())}
-    places = np.array([at[row] for row in list(order)[:size]], np.int64)
+    places = np.array([at[row] for row in rows.tolist()], np.int64)
     return Candidates(union.rows[places], union.bits[places], union.proposals)
 
 

@@ -12,6 +12,7 @@ from feed.config import HOUR_S, RankingConfig
 from feed.features.pool import SCHEDULE_TOLERANCE_S, ArticlePool
 from feed.features.profile import Profile
 from feed.ranking.context import RankingContext, Situation
+from feed.ranking.versions import hidden_versions, read_versions
 
 
 class Rule(StrEnum):
@@ -26,6 +27,8 @@ class Rule(StrEnum):
     TOO_OLD = "too_old"
     PAGE = "page"
     READ = "read"
+    STORY_READ = "story_read"
+    STORY_HIDDEN = "story_hidden"
     HIDDEN = "hidden"
     MUTED_SECTION = "muted_section"
     MUTED_SOURCE = "muted_source"
@@ -74,6 +77,10 @@ def find_obstacles(
     found += _of_age(context, situation, config, row)
     found += _of_reader(pool, context.profile, row)
     found += _of_request(context, row)
+    if not found and row in read_versions(pool, context.profile, context.request):
+        found.append(Obstacle(Rule.STORY_READ))
+    if not found and row in hidden_versions(pool, context.profile):
+        found.append(Obstacle(Rule.STORY_HIDDEN))
     return found
 
 

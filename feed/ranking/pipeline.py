@@ -26,9 +26,10 @@ from feed.ranking.front_page_limits import (
 )
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import Placed, find_pins, place_pins
-from feed.ranking.reasons import limit_reason, plain_reason
+from feed.ranking.reasons import limit_reason, moved_on_reason, plain_reason
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
+from feed.ranking.versions import ChosenVersions, choose_versions, follow_ups
 
 _EXPLORATION_BIT = list(SOURCES).index("exploration")
 _SOURCE_NAMES = (*SOURCES, ADDED_SOURCE)
@@ -50,6 +51,7 @@ class Ranking:
     candidates: Candidates
     ranker: Ranker
     scores: Scores
+    versions: ChosenVersions
     order: DiversifiedOrder
     pin_slots: Rows
     explorable: Rows
@@ -59,10 +61,16 @@ class Ranking:
     explained: Explanations
     trace: Trace
 
+    @property
+    def final(self) -> Floats:
+        """Scores of all candidates, with what they gain as versions of a story, f64 [k]."""
+        return self.scores.final * self.versions.factor
+
     def factors(self, at: Rows) -> dict[str, Floats]:
         """Return what the scores of candidates are the product of, by name, f64 [k] each.
 
-        Diversity is what the decays left of the score; 1 for what was not ordered.
+        Story is what an article gains that stands for better versions of its story. Diversity is
+        what the decays left of the score; 1 for what was not ordered.
         """
         scores, diversity = self.scores, np.ones(len(self.candidates.rows))
         diversity[self.order.order] = self.order.decay
@@ -72,6 +80,7 @@ class Ranking:
             "followed": scores.followed_factor[at],
             "fatigue": scores.fatigue_factor[at],
             "editorial": scores.editorial_factor[at],
+            "story": self.versions.factor[at],
             "diversity": diversity[at],
         }
 
@@ -126,7 +135,10 @@ def rank_in_stages(
     ranker = context.choose_ranker(config)
     scores = score_candidates(context, situation, candidates.rows, ranker, config)
     timer.done("scoring")
-    order = _diversify(context, candidates.rows, scores, config, len(pin_rows))
+    versions = choose_versions(
+        context.view.pool, context.profile, candidates.rows, scores.final, len(pin_rows)
+    )
+    order = _diversify(context, candidates.rows, scores, versions, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
     explorable = _explorable(candidates, scores, order, len(pin_slots))
@@ -146,6 +158,7 @@ def rank_in_stages(
         candidates=candidates,
         ranker=ranker,
         scores=scores,
+        versions=versions,
         order=order,
         pin_slots=pin_slots,
         explorable=explorable,
@@ -172,17 +185,25 @@ def _put_first(context: RankingContext, pin_rows: Rows, candidates: Candidates) 
 
 
 def _diversify(
-    context: RankingContext, rows: Rows, scores: Scores, config: RankingConfig, pins: int
+    context: RankingContext,
+    rows: Rows,
+    scores: Scores,
+    versions: ChosenVersions,
+    config: RankingConfig,
+    pins: int,
 ) -> DiversifiedOrder:
     view = context.view
+    stories = view.pool.stories
     return diversify(
-        scores.final,
+        scores.final * versions.factor,
         view.pool.section[rows],
         view.pool.source[rows],
         view.content[rows],
         config,
         len(rows) if context.limits else config.slate_size,
         pins,
+        None if stories is None else stories.series[rows],
+        versions.dropped,
     )
 
 
@@ -226,7 +247,7 @@ def build_slate(ranking: Ranking) -> Slate:
     bits = candidates.bits[at].tolist()
     return Slate(
         rows=rows,
-        scores=ranking.scores.final[at] * factors["diversity"],
+        scores=ranking.final[at] * factors["diversity"],
         reasons=_final_reasons(ranking),
         sources=tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits]),
         trending=context.trending.labelled(rows),
@@ -242,8 +263,12 @@ def build_slate(ranking: Ranking) -> Slate:
 
 
 def _final_reasons(ranking: Ranking) -> tuple[tuple[Reason, ...], ...]:
-    """Put the limit, the draw or the pin first where that is why an article stands there."""
+    """Put the limit, the draw or the pin first where that is why an article stands there.
+
+    What continues a story that was read says so before anything else.
+    """
     reasons, placed, raised = [*ranking.explained.reasons], ranking.placed, ranking.limited.raised
+    reasons = _with_follow_ups(ranking, reasons)
     for i, at in enumerate(placed.at.tolist() if raised else ()):
         if at in raised:
             reasons[i] = (limit_reason(ranking.context.limits[raised[at]]),)
@@ -254,12 +279,31 @@ def _final_reasons(ranking: Ranking) -> tuple[tuple[Reason, ...], ...]:
     return tuple(reasons)
 
 
+def _with_follow_ups(
+    ranking: Ranking, reasons: list[tuple[Reason, ...]]
+) -> list[tuple[Reason, ...]]:
+    context = ranking.context
+    rows, pool = ranking.candidates.rows[ranking.placed.at], context.view.pool
+    read = follow_ups(pool, context.profile, rows) if context.with_reasons else {}
+    for i, row in enumerate(rows.tolist() if read else ()):
+        if row in read:
+            reasons[i] = (moved_on_reason(pool.ids.ids[read[row]]), *reasons[i][:1])
+    return reasons
+
+
 def _rung(context: RankingContext) -> Rung:
     has_model = context.view.bundle.version != "none"
     return Rung.PERSONALIZED if has_model else Rung.WITHOUT_MODEL
 
 
 def _is_personalized(explained: Explanations, trace: Trace) -> bool:
-    personal_rules = ("read", "hidden", "muted_section", "muted_source")
+    personal_rules = (
+        "read",
+        "hidden",
+        "story_read",
+        "story_hidden",
+        "muted_section",
+        "muted_source",
+    )
     removed = sum(trace.dropped.get(rule, 0) for rule in personal_rules)
     return explained.personal or removed > 0

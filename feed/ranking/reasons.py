@@ -23,6 +23,7 @@ POPULAR_HOURS = round(HALF_LIVES_S[POPULAR_COLUMN] / math.log(2) / HOUR_S)
 
 TEMPLATES = {
     ReasonCode.BECAUSE_YOU_READ: "Because you read “{title}”",
+    ReasonCode.NEW_SINCE_YOU_READ: "New since you read “{title}”",
     ReasonCode.SECTION_YOU_FOLLOW: "From {section}, a section you follow",
     ReasonCode.SOURCE_YOU_FOLLOW: "From {source}, a source you follow",
     ReasonCode.TRENDING: "Trending: {readers} readers in the last {window} minutes",
@@ -101,6 +102,12 @@ def reading_reason(article_id: str, *, still_open: bool) -> Reason:
     """Return the reason that names an article the reader has read, or has before them."""
     text = READING_NOW if still_open else TEMPLATES[ReasonCode.BECAUSE_YOU_READ]
     return Reason(code=ReasonCode.BECAUSE_YOU_READ, text=text, article_id=article_id)
+
+
+def moved_on_reason(article_id: str) -> Reason:
+    """Return the reason of an article that continues the story of one the reader has read."""
+    text = TEMPLATES[ReasonCode.NEW_SINCE_YOU_READ]
+    return Reason(code=ReasonCode.NEW_SINCE_YOU_READ, text=text, article_id=article_id)
 
 
 @cache

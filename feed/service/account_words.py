@@ -31,6 +31,7 @@ FACTOR_WORDS = {
     "fatigue": "the reader was shown it often and did not open it",
     "diversity": "articles of its section or source stand above it",
     "editorial": "an editor raised or lowered it",
+    "story": "it stands for the most promising article about its event",
 }
 SOURCE_WORDS = {
     "covisitation": "what readers of their last articles read next",
@@ -68,6 +69,8 @@ _PLAIN_RULES = {
     Rule.GONE: "It was retracted or deleted.",
     Rule.WITHDRAWN: "It was retracted or deleted a moment ago.",
     Rule.PAGE: "It is the article on whose page the feed stands.",
+    Rule.STORY_READ: "The reader has read about the same event, and this article is no newer.",
+    Rule.STORY_HIDDEN: "The reader has hidden or disliked another article about the same event.",
     Rule.HIDDEN: "The reader has hidden or disliked it.",
 }
 
@@ -125,6 +128,9 @@ def verdict_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> s
         return " ".join(["It may not be shown here.", *reasons])
     if verdict is AbsenceVerdict.DUPLICATE:
         better = title_of(ranking, answer.alike[0][0], titles)
+        stories = ranking.context.view.pool.stories
+        if stories is not None and stories.story[answer.alike[0][0]] == stories.story[answer.row]:
+            return f"Of the articles about one event a feed shows one, here {better}."
         return f"It is nearly the same as {better}, which has the better score."
     if verdict is AbsenceVerdict.RANK:
         return _rank_words(answer, ranking, titles)

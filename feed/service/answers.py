@@ -83,6 +83,13 @@ class ReactionsOut(BaseModel):
     dislikes: int
 
 
+class MoreOnThisOut(BaseModel):
+    """Other articles about the event of which a feed shows one."""
+
+    story_id: str = Field(description="for GET /v1/stories/{story_id}")
+    count: int
+
+
 class FeedItemOut(BaseModel):
     """One slot of a feed."""
 
@@ -94,6 +101,9 @@ class FeedItemOut(BaseModel):
     disclosure: str
     reactions: ReactionsOut
     my_reaction: Literal["like", "dislike"] | None
+    more_on_this: MoreOnThisOut | None = Field(
+        None, description="left out if no other article tells of the same event"
+    )
 
 
 class WindowOut(BaseModel):
@@ -204,6 +214,19 @@ class RelatedOut(BaseModel):
 
     article_id: str
     items: list[RelatedItemOut]
+
+
+class StoryItemOut(BaseModel):
+    """One article of a story."""
+
+    article: ArticleOut
+
+
+class StoryOut(BaseModel):
+    """The articles that tell of one event."""
+
+    story_id: str
+    items: list[StoryItemOut]
 
 
 class PreferencesOut(PreferencesBody):

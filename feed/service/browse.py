@@ -9,6 +9,7 @@ import numpy as np
 
 from feed.config import RankingConfig
 from feed.domain import NotFoundError, format_time
+from feed.ranking.versions import first_versions
 from feed.schemas import TrendingQuery
 from feed.service.cards import CardCache
 from feed.service.snapshot import LiveSnapshot
@@ -24,12 +25,17 @@ def show_trending(
 ) -> dict[str, Any]:
     """Return the trending articles, with the numbers behind each, JSON-ready.
 
+    Of a story, the article that trends most is listed.
+
     Raises:
         StoreUnavailableError: an article's text is not here and the store does not answer.
     """
     state = snapshot.trending
     pool = snapshot.view.pool
-    entries = state.select(pool, query.section, query.language or "")
+    entries = [*state.select(pool, query.section, query.language or "")]
+    rows = pool.ids.rows([entry.article_id for entry in entries])
+    leading = np.isin(rows, first_versions(pool, rows))
+    entries = [entry for entry, leads in zip(entries, leading, strict=True) if leads]
     entries = entries[: 2 * query.limit]
     card_cache.sync()
     cards = card_cache.take([entry.article_id for entry in entries])

@@ -31,6 +31,7 @@ from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, fill_page, present_page, without_gone
 from feed.service.ranked import FeedRequest, rank, usable_of
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
+from feed.service.story_pages import show_story
 from feed.service.telemetry import (
     EVENTS,
     EXPOSURES_LOST,
@@ -121,6 +122,10 @@ class FeedService:
         """
         snapshot = self._present_snapshot()
         return show_related(article_id, limit, snapshot, self._card_cache, self._store)
+
+    def get_story(self, story_id: str) -> dict[str, Any]:
+        """Return the articles that tell a story, JSON-ready; raises as `get_related` does."""
+        return show_story(story_id, self._present_snapshot(), self._card_cache, self._clock())
 
     def record_events(
         self,

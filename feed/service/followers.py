@@ -12,6 +12,7 @@ import structlog
 from feed.domain import BundleError, NotFoundError
 from feed.features.ids import IdMap
 from feed.features.pool import ArticlePool, PoolBuilder
+from feed.features.stories import StoryFinder
 from feed.features.twins import TwinFinder
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
@@ -36,7 +37,7 @@ class CatalogueFollower:
         twins: TwinFinder | None = None,
     ) -> None:
         self._store = store
-        self._builder = PoolBuilder(ids, section_aliases, twins)
+        self._builder = PoolBuilder(ids, section_aliases, twins, StoryFinder())
         self._position: str | None = None
         self._has_news = False
         self.titles = TitleIndex()

@@ -11,6 +11,7 @@ from feed.service.cards import Card
 from feed.service.presentation import Reactions, notice_of, present_slots
 from feed.service.snapshot import LiveSnapshot
 from feed.service.stated_limits import present_limits
+from feed.service.story_pages import more_on_this
 from feed.storage.records import ReaderState
 
 Take = Callable[[Sequence[str]], list[Card | None]]
@@ -93,6 +94,13 @@ def present_page(
     hours = served.context.get(WINDOW_KEY)
     limits = present_limits(served)
     window = {"max_age_hours": float(hours), "widened": True} if hours else None
+    items = present_slots(
+        page.slots, page.cards, reactions, page.titles, personalized=served.personalized
+    )
+    more = more_on_this(page.slots.article_ids, snapshot, served.served_at)
+    for item, others in zip(items, more, strict=True):
+        if others:
+            item["more_on_this"] = others
     return {
         "request_id": served.request_id,
         "personalized": served.personalized,
@@ -101,9 +109,7 @@ def present_page(
         "mode_served": served.rung.value,
         "model_version": served.model_version,
         "experiments": served.experiments,
-        "items": present_slots(
-            page.slots, page.cards, reactions, page.titles, personalized=served.personalized
-        ),
+        "items": items,
         **({"window": window} if window else {}),
         **({"limits": limits} if limits else {}),
     }

@@ -35,6 +35,7 @@ from feed.ranking.context import RankingContext
 from feed.ranking.front_page_limits import states_of
 from feed.ranking.pipeline import recommend
 from feed.ranking.slate import Slate
+from feed.ranking.versions import first_versions
 from feed.schemas import FeedQuery
 from feed.service.interleaved_feed import interleave_feeds
 from feed.service.pinned import pins_for
@@ -127,10 +128,21 @@ def rank(
                 return feeds[0]
             names = [side.name for side in resolution.interleaving]
             feed = interleave_feeds(names, feeds, resolution.config.slate_size, rng)
+            feed = _one_of_each_story(feed, context.view)
             return restate_limits(feed, context.limits, context.view.pool, request.now)
         except Exception:
             log.exception("ranking_failed", rung=mode.value)
     raise RuntimeError("no rung of the ladder holds")
+
+
+def _one_of_each_story(feed: ServedFeed, view: RankingView) -> ServedFeed:
+    """Leave out the version of a story that one side chose below that of the other side."""
+    rows = view.pool.ids.rows(feed.slots.article_ids)
+    kept = np.flatnonzero(np.isin(rows, first_versions(view.pool, rows)))
+    if len(kept) == len(rows):
+        return feed
+    slots = feed.slots.pick(kept.tolist())
+    return replace(feed, slots=replace(slots, positions=range(len(slots))))
 
 
 def _rungs(wanted: Mode, resolution: Resolution) -> Iterator[tuple[Mode, Resolution]]:

@@ -8,9 +8,10 @@ import orjson
 from apiflask import APIBlueprint
 from flask import Response, g, request
 
+from feed.domain import check_id
 from feed.schemas import EventBatchIn, FeedQuery, TrendingQuery
 from feed.service.access import speaks_for
-from feed.service.answers import EventsOut, FeedOut, TrendingOut
+from feed.service.answers import EventsOut, FeedOut, StoryOut, TrendingOut
 from feed.service.credentials import Caller, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_json_bytes
 from feed.service.services import current_services
@@ -67,3 +68,16 @@ def get_trending(query: TrendingQuery) -> Response:
     """Return the articles that are read more than usual, with the numbers behind each."""
     answer: dict[str, Any] = current_services().feeds.get_trending(query)
     return json_response(orjson.dumps(answer))
+
+
+@routes.get("/v1/stories/<id:story_id>")
+@routes.output(StoryOut)
+@operation(Scope.READ, reader=ReaderAccess.ANY, problems=(404,))
+def get_story(story_id: str) -> Response:
+    """Return the articles that tell of one event, newest first.
+
+    The id is that of more_on_this in a feed, or of any article of the story. Articles with the
+    same text are listed once.
+    """
+    check_id("story_id", story_id)
+    return json_response(orjson.dumps(current_services().feeds.get_story(story_id)))

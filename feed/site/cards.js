@@ -4,6 +4,7 @@
  */
 
 import { el, icon, languageOf, safeImage, spoken, timeAgo } from "./dom.js";
+import { moreOnThis } from "./story.js";
 
 const LABELS = {
   trending: "Trending",
@@ -110,6 +111,7 @@ function withoutSentences(text, said) {
  * @property {(entry: CardEntry) => void} open
  * @property {(entry: CardEntry) => void} hide
  * @property {(section: string) => void} chooseSection
+ * @property {(storyId: string) => Promise<import("./client/api.js").Story>} getStory
  */
 
 /**
@@ -155,6 +157,7 @@ export function renderCard(entry, { reactions, actions, notice }) {
       article.standfirst && el("p.standfirst", languageOf(article), article.standfirst),
       byline(article),
       reasonList(item.reasons),
+      moreOnThis(item, actions.getStory),
       disclosure && el("p.disclosure", {}, disclosure),
     ),
     place === 0 && excerpt(article),

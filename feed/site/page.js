@@ -56,7 +56,12 @@ const feed = new FeedList({
   client,
   tracker,
   reactions,
-  actions: { open: openEntry, hide: hideEntry, chooseSection },
+  actions: {
+    open: openEntry,
+    hide: hideEntry,
+    chooseSection,
+    getStory: (storyId) => client.getStory(storyId),
+  },
   onServed: describeFeed,
   onTrouble: ({ offline, message }) =>
     offerInPill(offline ? "The feed cannot be reached." : message, "Try again", refresh),

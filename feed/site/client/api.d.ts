@@ -85,6 +85,8 @@ export interface FeedItem {
   disclosure: string;
   reactions: { likes: number; dislikes: number };
   my_reaction: "like" | "dislike" | null;
+  /** Present only if other articles tell of the same event: how many, and for `getStory`. */
+  more_on_this?: { story_id: string; count: number } | null;
 }
 
 export type FeedMode = "personalized" | "trending" | "latest";
@@ -135,6 +137,12 @@ export interface RelatedItem {
 export interface Related {
   article_id: string;
   items: RelatedItem[];
+}
+
+/** The articles that tell of one event, newest first. */
+export interface Story {
+  story_id: string;
+  items: { article: Article }[];
 }
 
 export interface Preferences {

@@ -53,6 +53,13 @@ export class FeedClient {
      */
     getTrending({ section, language, limit, signal }?: import("./api.js").TrendingQuery): Promise<import("./api.js").Trending>;
     /**
+     * The articles that tell of one event, newest first.
+     * @param {string} storyId  that of `more_on_this`, or the id of any article of the story
+     * @returns {Promise<import("./api.js").Story>}
+     * @throws {FeedProblem}
+     */
+    getStory(storyId: string): Promise<import("./api.js").Story>;
+    /**
      * @param {string} articleId
      * @returns {Promise<import("./api.js").Article>}
      * @throws {FeedProblem}

@@ -136,6 +136,16 @@ export class FeedClient {
   }
 
   /**
+   * The articles that tell of one event, newest first.
+   * @param {string} storyId  that of `more_on_this`, or the id of any article of the story
+   * @returns {Promise<import("./api.js").Story>}
+   * @throws {FeedProblem}
+   */
+  async getStory(storyId) {
+    return this.request("GET", `/v1/stories/${encodeURIComponent(storyId)}`);
+  }
+
+  /**
    * @param {string} articleId
    * @returns {Promise<import("./api.js").Article>}
    * @throws {FeedProblem}

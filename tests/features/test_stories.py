@@ -1,0 +1,154 @@
+"""Articles of one event form a story; columns form series; neither depends on batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lab.bench.story_data import invented_articles
+
+from feed.config import HOUR_S
+from feed.domain import Article
+from feed.features.embeddings import TfidfSvdEncoder, article_text
+from feed.features.pool import PoolBuilder
+from feed.features.stories import AT_ONCE, Stories, StoryFinder
+
+NOW = 1_700_000_000.0
+ARTICLES, EVENTS = invented_articles()
+ORDER = sorted(range(len(ARTICLES)), key=lambda i: (ARTICLES[i].published_at, i))
+TEXTS = [article_text(article) for article in ARTICLES]
+VECTORS = TfidfSvdEncoder.fit(TEXTS, dimensions=200).encode(TEXTS).astype(np.float16)
+
+
+def put(finder: StoryFinder, row: int, article: Article | None = None) -> None:
+    at = NOW + ARTICLES[row].published_at
+    finder.put(row, article or ARTICLES[row], VECTORS[row], at, at)
+
+
+def grouped(batches: Iterator[list[int]]) -> Stories:
+    finder, found = StoryFinder(), None
+    for batch in batches:
+        for row in batch:
+            put(finder, row)
+        found = finder.place(len(ARTICLES))
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def stories() -> Stories:
+    return grouped(iter([ORDER]))
+
+
+def test_versions_of_an_event_form_a_story_and_other_articles_none(stories: Stories) -> None:
+    pairs = list(combinations(range(len(ARTICLES)), 2))
+    joined = [(i, j) for i, j in pairs if stories.story[i] == stories.story[j]]
+    true = [(i, j) for i, j in joined if EVENTS[i] == EVENTS[j]]
+    own = [
+        (i, j)
+        for i, j in pairs
+        if EVENTS[i] == EVENTS[j] and ARTICLES[i].language == ARTICLES[j].language
+    ]
+    assert len(true) > 0.9 * len(joined)
+    assert len({*own} & {*joined}) > 0.6 * len(own)
+
+
+def test_no_two_editions_of_a_column_share_a_story(stories: Stories) -> None:
+    rows = np.flatnonzero(stories.series >= 0).tolist()
+    columns = {stories.series[row] for row in rows}
+    assert len(columns) >= 5
+    for i, j in combinations(rows, 2):
+        if stories.series[i] == stories.series[j]:
+            assert stories.story[i] != stories.story[j], (ARTICLES[i].title, ARTICLES[j].title)
+
+
+def test_copies_are_twins_of_the_first(stories: Stories) -> None:
+    ids = [article.article_id for article in ARTICLES]
+    for i, j in combinations(range(len(ARTICLES)), 2):
+        if ARTICLES[i].title == ARTICLES[j].title and ARTICLES[i].source != ARTICLES[j].source:
+            assert stories.twin[i] == stories.twin[j], (ids[i], ids[j])
+            assert stories.story[i] == stories.story[j]
+
+
+@given(cuts=st.lists(st.integers(1, len(ORDER) - 1), max_size=6))
+@settings(max_examples=5, deadline=None)
+def test_the_size_of_batches_makes_no_difference(cuts: list[int]) -> None:
+    ends = [0, *sorted(cuts), len(ORDER)]
+    found = grouped(ORDER[start:end] for start, end in pairwise(ends))
+    whole = grouped(iter([ORDER]))
+    for name in ("story", "twin", "series"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+
+
+def test_an_article_that_changes_keeps_its_story() -> None:
+    finder = StoryFinder()
+    for row in ORDER:
+        put(finder, row)
+    before = finder.place(len(ARTICLES))
+    changed = replace(ARTICLES[1], title="Correction", standfirst="Another text altogether.")
+    put(finder, 1, changed)
+    after = finder.place(len(ARTICLES))
+    assert before is not None
+    assert after is not None
+    assert before.story[1] != 1
+    np.testing.assert_array_equal(before.story, after.story)
+
+
+def event(article_id: str, **fields: Any) -> Article:
+    given = {
+        "title": "Ferry Maren rams pier in Aske",
+        "standfirst": "Twenty-two people were hurt when the Maren hit the pier at full speed.",
+        "published_at": NOW,
+        "source": article_id,
+        **fields,
+    }
+    return Article(article_id=article_id, **given)
+
+
+def story_of(builder: PoolBuilder) -> list[int]:
+    found = builder.snapshot(NOW).stories
+    return [] if found is None else found.story.tolist()
+
+
+def test_an_article_joins_its_story_when_its_vector_comes() -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    builder.add(event("first"), [1.0, 0.0], NOW)
+    builder.add(event("second"), None, NOW + 1)
+    assert story_of(builder) == []
+    builder.add(event("second"), [1.0, 0.0], NOW + 1)
+    assert story_of(builder) == [0, 0]
+
+
+def test_a_sponsored_article_belongs_to_no_story() -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    for name in ("first", "second"):
+        builder.add(event(name, sponsored=name == "second"), [1.0, 0.0], NOW)
+    assert story_of(builder) == []
+
+
+def test_a_series_of_a_source_is_no_story() -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    for day in range(3):
+        one = event(f"day-{day}", title=f"Today in History: April {day + 2}", source="paper")
+        at = NOW + 24 * HOUR_S * day
+        builder.add(replace(one, standfirst="", published_at=at), [1.0, 0.0], at)
+    stories = builder.snapshot(NOW).stories
+    assert stories is not None
+    assert stories.series.tolist() == [0, 0, 0]
+    assert stories.story.tolist() == [0, 1, 2]
+
+
+def test_what_is_days_older_is_not_compared() -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    builder.add(event("first"), [1.0, 0.0], NOW)
+    late = NOW + 80 * HOUR_S
+    for number in range(AT_ONCE):  # more than once beyond the window
+        builder.add(event(f"late-{number}", published_at=late), [1.0, 0.0], late + number)
+    assert story_of(builder)[0] == 0
+    assert set(story_of(builder)[1:]) == {1}
