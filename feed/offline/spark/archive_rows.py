@@ -11,7 +11,8 @@ from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from feed.offline.archive_log import LOG, SLOTS, microseconds
 from feed.offline.spark.spark_session import file_address
-from feed.storage.archive_schema import EVENTS, SERVED, open_duckdb
+from feed.storage.archive_engine import open_duckdb
+from feed.storage.archive_schema import EVENTS, SERVED
 
 ROWS = (
     "who string, article_id string, kind string, moment double, dwell_s double, answers boolean,"
