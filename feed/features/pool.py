@@ -201,7 +201,12 @@ class PoolBuilder:
         return [self._ids.ids[row] for row in np.flatnonzero(self._columns["live"]).tolist()]
 
     def is_due(self, now: float) -> bool:
-        """Return whether time alone has changed which of some twins is shown."""
+        """Return whether a new snapshot would differ without any news.
+
+        Time may have changed which of some twins is shown, or articles wait for their story.
+        """
+        if self._stories is not None and self._stories.has_waiting:
+            return True
         return self._twins is not None and self._twins.is_due(now)
 
     def snapshot(self, now: float = 0.0) -> ArticlePool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -62,7 +63,7 @@ class _Placed:
 @dataclass(slots=True)
 class _Waiting:
     row: int
-    text: StoryText
+    article: Article
     at: float
     vector: npt.NDArray[np.float16]
     order: tuple[float, float, str] = field(default=(0.0, 0.0, ""))
@@ -75,9 +76,14 @@ class StoryFinder:
     changes. The outcome depends on the order of articles, never on how many are placed at a time.
     An article without a vector waits for one. The cost of an article is bounded: one product with
     the vectors of the window, and a comparison of words with `NEIGHBOURS` articles.
+
+    Args:
+        at_a_time: articles that one call of `place` places at most; the others go on waiting.
+        most_waiting: if more than this wait, only so many of the latest are ever placed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_a_time: int = sys.maxsize, most_waiting: int = sys.maxsize) -> None:
+        self._at_a_time, self._most_waiting = at_a_time, most_waiting
         self._judge = PairJudge()
         self._waiting: dict[int, _Waiting] = {}
         self._placed: list[_Placed] = []
@@ -114,16 +120,22 @@ class StoryFinder:
         if row in self._known or article.sponsored or not vector.any():
             return
         order = (added_at, seen_at, article.article_id)
-        self._waiting[row] = _Waiting(row, read_text(article), seen_at, vector.copy(), order)
+        self._waiting[row] = _Waiting(row, article, seen_at, vector.copy(), order)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether another call of `place` would place something."""
+        return bool(self._waiting)
 
     def place(self, size: int) -> Stories | None:
-        """Give every waiting article its place; return them all, None if nothing belongs together.
+        """Give waiting articles their places; return them all, None if nothing belongs together.
 
         Args:
             size: rows of the pool.
         """
-        waiting = sorted(self._waiting.values(), key=lambda one: one.order)
-        self._waiting.clear()
+        ordered = sorted(self._waiting.values(), key=lambda one: one.order)[-self._most_waiting :]
+        waiting = ordered[: self._at_a_time]
+        self._waiting = {one.row: one for one in ordered[self._at_a_time :]}
         while waiting:
             room = AT_ONCE - self._count % AT_ONCE
             self._place_some(waiting[:room])
@@ -157,10 +169,10 @@ class StoryFinder:
             self._vectors[before + k] = block[k]
 
     def _place(self, one: _Waiting, cosines: Floats) -> None:
-        self._judge.learn(one.text)
+        placed = _Placed(one.row, read_text(one.article), one.at, one.row)
+        self._judge.learn(placed.text)
         self._known.add(one.row)
         self._latest = max(self._latest, one.at)
-        placed = _Placed(one.row, one.text, one.at, one.row)
         near = self._neighbours(cosines, one.at)
         levels: dict[int, tuple[Level, float]] = {}
         for at in near:

@@ -23,6 +23,11 @@ from feed.storage.records import ChangeBatch, StoredArticle
 
 log = structlog.get_logger("feed.followers")
 
+GROUPED_AT_A_TIME = 200
+"""Articles that are grouped into stories at each look at the catalogue, so that no look takes
+long."""
+GROUPED_AT_MOST = 2_000
+"""Articles that are grouped when many come at once, as at the start: the latest of them."""
 _NOTHING = empty_bundle()
 
 
@@ -37,7 +42,8 @@ class CatalogueFollower:
         twins: TwinFinder | None = None,
     ) -> None:
         self._store = store
-        self._builder = PoolBuilder(ids, section_aliases, twins, StoryFinder())
+        stories = StoryFinder(GROUPED_AT_A_TIME, GROUPED_AT_MOST)
+        self._builder = PoolBuilder(ids, section_aliases, twins, stories)
         self._position: str | None = None
         self._has_news = False
         self.titles = TitleIndex()

@@ -76,6 +76,44 @@ def test_copies_are_twins_of_the_first(stories: Stories) -> None:
             assert stories.story[i] == stories.story[j]
 
 
+def test_some_at_a_time_come_to_what_all_at_once_do(stories: Stories) -> None:
+    finder = StoryFinder(at_a_time=70)
+    for row in ORDER:
+        put(finder, row)
+    rounds, found = 0, None
+    while finder.has_waiting:
+        found = finder.place(len(ARTICLES))
+        rounds += 1
+    assert rounds == -(-len(ARTICLES) // 70)
+    assert found is not None
+    np.testing.assert_array_equal(found.story, stories.story)
+    np.testing.assert_array_equal(found.twin, stories.twin)
+    np.testing.assert_array_equal(found.series, stories.series)
+
+
+def test_of_too_many_at_once_only_the_latest_are_grouped() -> None:
+    some, all_of_them = StoryFinder(most_waiting=100), StoryFinder()
+    for row in ORDER:
+        put(some, row)
+    for row in ORDER[-100:]:
+        put(all_of_them, row)
+    found, expected = some.place(len(ARTICLES)), all_of_them.place(len(ARTICLES))
+    assert not some.has_waiting
+    assert found is not None
+    assert expected is not None
+    np.testing.assert_array_equal(found.story, expected.story)
+
+
+def test_a_pool_is_due_while_articles_wait_for_their_story() -> None:
+    builder = PoolBuilder(stories=StoryFinder(at_a_time=200))
+    for row in ORDER:
+        builder.add(ARTICLES[row], VECTORS[row], NOW + row)
+    builder.snapshot()
+    assert builder.is_due(NOW)
+    builder.snapshot()
+    assert not builder.is_due(NOW)
+
+
 @given(cuts=st.lists(st.integers(1, len(ORDER) - 1), max_size=6))
 @settings(max_examples=5, deadline=None)
 def test_the_size_of_batches_makes_no_difference(cuts: list[int]) -> None:
