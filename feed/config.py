@@ -107,8 +107,7 @@ class RankingConfig:
     )
     duplicate_similarity: float = setting(
         0.95,
-        "cosine similarity of two texts from which they count as the same text; articles of one "
-        "series never do",
+        "cosine similarity from which two texts count as the same; articles of one series never do",
         between=(0, 1),
         title="When two articles are the same text",
     )

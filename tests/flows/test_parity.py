@@ -12,6 +12,7 @@ from feed.config import RankingConfig, Settings, TrainingConfig
 from feed.domain import Mode, Preferences, format_time
 from feed.features.profile import preference_codes
 from feed.features.request_context import RequestContext, device_code
+from feed.features.stories import StoryFinder
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.ranker import LightGBMRanker
@@ -204,7 +205,7 @@ class Rescorer:
 
     def __init__(self, log: EventLog, embeddings, models: dict[str, ModelBundle]) -> None:
         self.log = log
-        self.pool = build_log_pool(log, embeddings)
+        self.pool = build_log_pool(log, embeddings, StoryFinder())
         self.replay = Replay(log)
         self.replay.start(NOW - 1.0)
         self.views = {v: build_view(self.pool, bundle) for v, bundle in models.items()}
