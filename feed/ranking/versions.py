@@ -47,10 +47,12 @@ def choose_versions(
         pins: how many of the first candidates are pinned.
     """
     factor = np.ones(len(rows))
-    if pool.stories is None:
+    places = _of_stories(pool, rows)
+    if pool.stories is None or len(places) < 2:
         return ChosenVersions(_NO_ROWS, factor)
     dropped: list[int] = []
-    for versions in _of_one_story(pool.stories.story[rows]):
+    for some in _of_one_story(pool.stories.story[rows[places]]):
+        versions = places[some]
         pinned = versions[versions < pins]
         if pinned.size:
             dropped += versions[versions >= pins].tolist()
@@ -66,7 +68,7 @@ def choose_versions(
 
 def first_versions(pool: ArticlePool, rows: Rows) -> Rows:
     """Return rows without those that tell the story of an earlier one, int64."""
-    if pool.stories is None or not len(rows):
+    if pool.stories is None or len(_of_stories(pool, rows)) < 2:
         return rows
     first = np.unique(pool.stories.story[rows], return_index=True)[1]
     return rows[np.sort(first)]
@@ -100,6 +102,8 @@ def follow_ups(pool: ArticlePool, profile: Profile, rows: Rows) -> dict[int, int
     for place in _of_stories(pool, profile.clicked_rows).tolist():  # newest first
         row = int(profile.clicked_rows[place])
         read.setdefault(int(stories.story[row]), row)
+    if not read:
+        return {}
     both = zip(rows.tolist(), stories.story[rows].tolist(), strict=True)
     return {row: read[story] for row, story in both if read.get(story, row) != row}
 

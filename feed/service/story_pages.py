@@ -22,14 +22,18 @@ def more_on_this(
 ) -> list[dict[str, Any] | None]:
     """Return for each article the id of its story and how many others tell it; None for none."""
     pool = snapshot.view.pool
+    found: list[dict[str, Any] | None] = [None] * len(article_ids)
     if pool.stories is None:
-        return [None] * len(article_ids)
-    found: list[dict[str, Any] | None] = []
-    for row in pool.ids.rows(article_ids).tolist():
+        return found
+    rows = pool.ids.rows(article_ids)
+    places = np.flatnonzero((rows >= 0) & (rows < pool.size))
+    for place in places[pool.stories.several[rows[places]]].tolist():
+        row = int(rows[place])
         others = _versions(pool, row, now)
         others = others[others != row]
-        story_id = pool.ids.ids[pool.stories.story[row]] if others.size else ""
-        found.append({"story_id": story_id, "count": len(others)} if others.size else None)
+        if others.size:
+            story_id = pool.ids.ids[pool.stories.story[row]]
+            found[place] = {"story_id": story_id, "count": len(others)}
     return found
 
 

@@ -149,8 +149,10 @@ def test_a_dialog_closed_before_its_change_is_saved_still_gives_a_new_feed(
         lambda route: held.append(route) if route.request.method == "PUT" else route.continue_(),
     )
     visit.page.get_by_role("button", name="Preferences").click()
+    switch = visit.page.get_by_role("switch", name="Personalize my feed")
+    expect(switch).to_be_checked()  # the preferences have come
     with visit.page.expect_request(lambda request: request.method == "PUT"):
-        visit.page.get_by_role("switch", name="Personalize my feed").uncheck()
+        switch.uncheck()
     visit.page.keyboard.press("Escape")
     expect(visit.page.locator("#preferences")).to_be_hidden()
     with visit.page.expect_response(lambda response: "/v1/feed?" in response.url):
