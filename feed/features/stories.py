@@ -121,6 +121,8 @@ class StoryFinder:
             return
         order = (added_at, seen_at, article.article_id)
         self._waiting[row] = _Waiting(row, article, seen_at, vector.copy(), order)
+        if len(self._waiting) >= 2 * self._most_waiting:
+            self._waiting = {one.row: one for one in self._latest_waiting()}
 
     @property
     def has_waiting(self) -> bool:
@@ -133,7 +135,7 @@ class StoryFinder:
         Args:
             size: rows of the pool.
         """
-        ordered = sorted(self._waiting.values(), key=lambda one: one.order)[-self._most_waiting :]
+        ordered = self._latest_waiting()
         waiting = ordered[: self._at_a_time]
         self._waiting = {one.row: one for one in ordered[self._at_a_time :]}
         while waiting:
@@ -151,6 +153,11 @@ class StoryFinder:
             several=several,
             versions={story: np.array(sorted(rows)) for story, rows in self._versions.items()},
         )
+
+    def _latest_waiting(self) -> list[_Waiting]:
+        """Return what waits in the order in which it came, without what is too much."""
+        ordered = sorted(self._waiting.values(), key=lambda one: one.order)
+        return ordered[-self._most_waiting :]
 
     def _place_some(self, waiting: Sequence[_Waiting]) -> None:
         block = np.stack([one.vector for one in waiting]).astype(np.float32)
