@@ -106,8 +106,14 @@ class ModelRegistry:
         self._point([*earlier, version], history, live)
 
     def _point(self, history: Sequence[str], seen: Stored | None, live: Stored | None) -> None:
-        """Write history and pointer; in an object store, if both are still as they were seen."""
+        """Write history and pointer; in an object store, if both are still as they were seen.
+
+        Raises:
+            NotFoundError: the version has been deleted meanwhile.
+        """
         with locked(self._directory):
+            if self._objects is None and history[-1] not in self._versions():
+                raise NotFoundError(f"the model version {history[-1]} has just been deleted")
             for name, text, stored in (
                 (_HISTORY, "\n".join(history), seen),
                 (_POINTER, history[-1], live),
@@ -219,14 +225,17 @@ class ModelRegistry:
 
         Return what was deleted.
         """
-        versions = [str(m["version"]) for m in self.list()]
-        history = _words(self._place.read(_HISTORY))
-        kept = {*versions[:keep], *needed, *history[-2:], self.live_version()}
-        gone = tuple(v for v in versions if v not in kept)
-        for version in gone:
-            if self._objects is not None:
-                self._objects.delete(version)
-            shutil.rmtree(self._directory / version, ignore_errors=True)
+        if not self._directory.is_dir():
+            return ()
+        with locked(self._directory):  # so that none is deleted while it is made live
+            versions = [str(m["version"]) for m in self.list()]
+            history = _words(self._place.read(_HISTORY))
+            kept = {*versions[:keep], *needed, *history[-2:], self.live_version()}
+            gone = tuple(v for v in versions if v not in kept)
+            for version in gone:
+                if self._objects is not None:
+                    self._objects.delete(version)
+                shutil.rmtree(self._directory / version, ignore_errors=True)
         return gone
 
     def sweep(self) -> None:

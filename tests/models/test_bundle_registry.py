@@ -197,6 +197,22 @@ def test_pruning_keeps_the_live_version_and_the_one_before(tmp_path):
     assert {m["version"] for m in registry.list()} == {"v1", "v22", "v4444"}
 
 
+def test_a_version_that_is_deleted_while_it_is_made_live_does_not_go_live(tmp_path):
+    registry = ModelRegistry(tmp_path)
+    for version in ("v1", "v2"):
+        created = {"created_at": f"2026-01-0{version[1]}T00:00:00Z"}
+        registry.publish(with_manifest(make_bundle(version), **created))
+    registry.set_live("v2")
+    with pytest.raises(NotFoundError, match="v1 has just been deleted"):
+        registry.set_live("v1", fence=lambda: ModelRegistry(tmp_path).prune(1))
+    assert registry.live_version() == "v2"
+    assert registry.load_live().version == "v2"
+
+
+def test_pruning_where_nothing_was_published_deletes_nothing(tmp_path):
+    assert ModelRegistry(tmp_path / "models").prune(1) == ()
+
+
 def test_a_verdict_travels_with_the_manifest(tmp_path):
     registry = ModelRegistry(tmp_path)
     registry.publish(with_manifest(make_bundle(), gate={"passed": True, "verdict": "passed"}))

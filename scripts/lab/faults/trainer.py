@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from feed.domain import ConflictError
+from feed.domain import ConflictError, NotFoundError
 from feed.models.registry import ModelRegistry
 from lab.faults.bundles import LOUD, tellable_bundle
 
@@ -27,7 +27,7 @@ def main() -> None:
         bundle = tellable_bundle(f"{name}-{number}", bundle_ids, LOUD)
         try:
             registry.set_live(registry.publish(bundle))
-        except ConflictError as error:
+        except (ConflictError, NotFoundError) as error:  # the other was faster, or deleted it
             print(error, file=sys.stderr)
         registry.prune(KEPT)
         time.sleep(PAUSE_S)
