@@ -14,6 +14,7 @@ from typing import Any
 from feed.environment import settings_from_environment
 from feed.service.gunicorn_worker import forget_connections
 from feed.service.telemetry import forget_process
+from feed.storage.working_copy import is_object_url
 
 _PR_SET_PDEATHSIG = 1
 
@@ -43,10 +44,11 @@ preload_app = False
 def on_starting(server: Any) -> None:
     """Import the application and read what it serves from, once for all the web processes.
 
-    Processes forked from here share that memory, and one that has died is soon replaced.
+    Processes forked from here share that memory, and one that has died is soon replaced. With an
+    object store each process reads for itself: the threads of its client do not survive the fork.
     """
     app = importlib.import_module("feed.service.app")
-    if server.app.app_uri == APPLICATION:
+    if server.app.app_uri == APPLICATION and not is_object_url(_settings.data_url):
         app.load()
     gc.collect()
     give_memory_back()

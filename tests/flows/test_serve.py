@@ -262,3 +262,19 @@ def test_a_setting_that_only_a_part_understands_is_refused_before_anything_start
     assert result.returncode == 2
     assert result.stderr == f"Error: {said}\n"
     assert not (tmp_path / "site").exists()
+
+
+def test_web_processes_serve_from_an_object_store(object_url, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEED_DATA_URL", object_url)
+    served = Served(tmp_path)
+    try:
+        eventually(lambda: served.call("GET", "/readyz")[0] == 200)
+        article = {
+            "article_id": "a",
+            "title": "A title",
+            "published_at": format_time(time.time() - 60),
+        }
+        served.call("POST", "/v1/articles", {"articles": [article]})
+        assert eventually(lambda: ids_of(served.feed()) == ["a"])
+    finally:
+        assert served.stop(signal.SIGTERM) == 0
