@@ -132,8 +132,9 @@ def read_explored(
     An explored slot got one article of its pool, each with the same chance, whatever the reader:
     an experiment in every such slot. The pool is not in the log, so the request is ranked again
     as it was, by the same code and with what was known then; a slot enters if the propensity
-    that this gives is the one that was logged, which does not depend on what was drawn. Requests
-    in an experiment are left out unless its definition says what their variant changed.
+    that this gives is the one that was logged, which does not depend on what was drawn. It may be
+    another one, rarely, where two articles score the same: their rows decide, and a replay numbers
+    articles in another order. Requests in an experiment are left out unless its definition says what their variant changed.
 
     Args:
         archive: Where the served feeds are.

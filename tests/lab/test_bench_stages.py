@@ -25,10 +25,11 @@ def made(path: str) -> dict[str, object]:
 
 
 def test_processor_time_goes_to_the_stage_at_work():
+    """Threads of other tests may be at work too, so "everything else" is not looked at."""
     fit_als = made("feed/models/factors.py")["fit_als"]
     with StageClock() as clock:
         fit_als(0.3)
-    assert max(clock.seconds, key=clock.seconds.__getitem__) == "factors"
+    assert clock.seconds["factors"] > 0.15, dict(clock.seconds)
 
 
 def test_the_innermost_stage_counts_and_the_gate_has_its_own():
