@@ -13,10 +13,8 @@ from feed.config import TrainingConfig
 from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum, logistic
 from feed.models.schema import FEATURES
 from feed.offline.examples import Examples
+from feed.offline.pair_objective import PairObjective
 from feed.offline.ranking_metrics import ndcg_at, sort_lists
-
-OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
-"""What each head learns: whether a pool article is clicked; the order of a list."""
 
 FEW_LISTS = 5000
 """With fewer lists the trees are small, they begin at the day-one weights, and their number is
@@ -57,7 +55,8 @@ def fit_ranker(
 
     Args:
         examples: lists with their clicks.
-        head: a key of `OBJECTIVES`.
+        head: "pool", which learns whether an article is clicked, or "slate", which learns the
+            order of a list.
         config: trees, leaves, learning rate, fewest lists, seed.
         threads: of LightGBM.
     """
@@ -65,7 +64,6 @@ def fit_ranker(
         return None
     few = len(examples) < FEW_LISTS
     parameters = _TREES | {
-        "objective": OBJECTIVES[head],
         "num_leaves": min(config.ranker_leaves, FEW_LISTS_LEAVES) if few else config.ranker_leaves,
         "learning_rate": config.ranker_learning_rate,
         "num_threads": threads,
@@ -147,14 +145,15 @@ def _boost(
     start: WeightedSum | None,
     trees: int,
 ) -> lightgbm.Booster:
+    is_order = head == "slate"
+    objective = PairObjective(examples.clicked, examples.sizes) if is_order else "binary"
     data = lightgbm.Dataset(
         examples.features,
         examples.clicked.astype(np.float32),
-        group=examples.sizes if OBJECTIVES[head] == "lambdarank" else None,
         init_score=None if start is None else start.margin(examples.features),
         feature_name=[f.name for f in FEATURES],
     )
-    return lightgbm.train(parameters, data, trees)
+    return lightgbm.train(parameters | {"objective": objective}, data, trees)
 
 
 def _neutral(features: Matrix) -> Matrix:

@@ -52,7 +52,7 @@ def sort_lists(
     lot = np.random.default_rng(tie_seed).random(len(values))
     places = np.flatnonzero(relevant)
     lists = np.repeat(np.arange(len(counts)), counts)[places]
-    entries, each = _entries_beside(lists, counts)
+    entries, each = entries_beside(lists, counts)
     own = np.repeat(places, each)
     above = values[entries] > values[own]
     equal = values[entries] == values[own]
@@ -159,7 +159,7 @@ def _per_wanted(gain: Floats, wanted: Floats) -> Floats:
     return np.where(wanted > 0, gain / np.maximum(wanted, 1.0), np.nan)
 
 
-def _entries_beside(lists: Integers, counts: Integers) -> tuple[Integers, Integers]:
+def entries_beside(lists: Integers, counts: Integers) -> tuple[Integers, Integers]:
     """Return, for each named list in turn, the places of all its entries, and how many."""
     each = counts[lists]
     begins = (np.cumsum(counts) - counts)[lists]
