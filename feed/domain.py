@@ -72,6 +72,7 @@ class ReasonCode(StrEnum):
     NEW = "new"
     EDITORS_PICK = "editors_pick"
     EDITORS_LIMIT = "editors_limit"
+    MIXTURE = "mixture"
     EXPLORE = "explore"
 
 
