@@ -137,13 +137,13 @@ def choose_page(
     page: int,
     weight: float,
 ) -> Rows:
-    """Return the places of the candidates that fill a page, in the order of their gains.
+    """Return the places of the candidates that fill a page, ascending.
 
     The page has the greatest `(1 - weight) * score - weight * KL(p || q)` that any choice of these
     candidates has. `score` is the sum of their scores over the sum of those that would stand there
     without calibration, `p` the wanted shares, and `q` the shares on the page, pins included, mixed
-    with `SMOOTHING * p`. A candidate's score counts for no more than those before it, so the order
-    given is kept wherever sections make no difference.
+    with `SMOOTHING * p`. A candidate's score counts for no more than those before it, so whoever
+    stood on the page stays there wherever sections make no difference.
 
     Source: Steck: Calibrated Recommendations (RecSys 2018), which takes slot after slot by the
     greatest gain. Where an article may be of several sections, the divergence is, but for a
@@ -151,7 +151,7 @@ def choose_page(
     (Nemhauser, Wolsey, Fisher 1978). Here each article is of one section. Then the gain of a
     section's next article depends on that section alone and falls with each one taken, and the
     greedy is exact (Fox: Discrete optimization via marginal analysis, 1966). It is a sort by gain.
-    The same holds for every beginning of the page among choices of its length.
+    Those chosen keep their order: calibration says who is on the page, and scores say where.
 
     Args:
         scores: best first, non-negative, f64 [k].
@@ -177,7 +177,7 @@ def choose_page(
     some = at_zero > 0
     gains[some] += weight * wanted[codes[some]] * np.log1p(1.0 / (at_zero[some] + earlier[some]))
     chosen: Rows = np.argsort(-gains, kind="stable")[:count]
-    return chosen
+    return np.sort(chosen)
 
 
 def divergence(sections: Codes, shares: Floats) -> float:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from feed.arrays import Floats, Matrix, Rows
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.commands.errors import one_line_errors
 from feed.config import RankingConfig
 from feed.domain import parse_time
@@ -34,15 +34,16 @@ _NO_PINS: Rows = np.empty(0, np.int64)
 
 @click.command()
 @click.argument("directory", type=_FOLDER)
-@click.option("--dataset", type=click.Choice(["ebnerd", "mind"]), default="ebnerd")
-@click.option("--from", "from_text", default="2023-05-24T07:00", show_default=True, metavar="TIME")
-@click.option("--to", "to_text", default="2023-05-25T07:00", show_default=True, metavar="TIME")
-@click.option("--every", default=5, show_default=True, help="Of so many lists one is measured.")
+@click.option("--dataset", type=click.Choice(["ebnerd", "mind"]), default="mind")
+@click.option("--from", "from_text", default="2019-11-12", show_default=True, metavar="TIME")
+@click.option("--to", "to_text", default="2019-11-13", show_default=True, metavar="TIME")
+@click.option("--every", default=2, show_default=True, help="Of so many lists one is measured.")
 def main(directory: Path, dataset: str, from_text: str, to_text: str, every: int) -> None:
     """Print accuracy, divergence and entropy of the first page by the weight of calibration.
 
-    The pool of each list is ranked as a feed is, up to calibration. The default day lies in the
-    training week.
+    The pool of each list is ranked as a feed is, up to calibration. Candidates without a section
+    are left out, and so are lists without a click on one that has a section: a log that does not
+    know its sections says nothing about calibration.
     """
     with one_line_errors(), Progress(transient=True) as bar:
         log, vectors = read_dataset(dataset, directory)
@@ -67,10 +68,16 @@ def main(directory: Path, dataset: str, from_text: str, to_text: str, every: int
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A front page that waits for the period's ranker, and what its reader wants of it."""
+    """A front page that waits for the period's ranker, and what its reader wants of it.
+
+    `rows` are the candidates that have a section, with their features, factors and clicks.
+    """
 
     entry: PoolList
+    rows: Rows
     features: Matrix
+    factors: Floats
+    clicked: Flags
     shares: Floats
 
 
@@ -93,9 +100,20 @@ class CalibrationBook:
     def add_pool(self, entry: PoolList) -> None:
         """Keep a front page until its ranker is known."""
         context, index = entry.found.context, entry.found.situation.index
-        if context.request.page_row < 0:
-            shares = find_mixture(context.view.pool, index, context.profile).shares
-            self._waiting.append(_Waiting(entry, entry.features, shares))
+        pool, rows = context.view.pool, entry.found.rows
+        coded = pool.section[rows] >= 0
+        if context.request.page_row >= 0 or not entry.clicked[coded].any():
+            return
+        self._waiting.append(
+            _Waiting(
+                entry=entry,
+                rows=rows[coded],
+                features=entry.features[coded],
+                factors=entry.factors[coded],
+                clicked=entry.clicked[coded],
+                shares=find_mixture(pool, index, context.profile).shares,
+            )
+        )
 
     def use_rankers(self, rankers: Rankers) -> None:
         """Score what is added from now on with these, once they are trained."""
@@ -111,14 +129,13 @@ class CalibrationBook:
         ranker: Ranker = LinearRanker() if trained is None else trained
         entries = [one.entry for one in waiting]
         self._metrics.add_facts("pool", _facts(entries))
-        clicked = np.concatenate([entry.clicked for entry in entries])
-        sizes = [len(entry.clicked) for entry in entries]
-        wanted = [float(len(entry.wanted)) for entry in entries]
+        clicked = np.concatenate([one.clicked for one in waiting])
+        sizes = [len(one.clicked) for one in waiting]
         found = [self._order(one, ranker) for one in waiting]
         for at, weight in enumerate(WEIGHTS):
             places = np.concatenate([orders[at][0] for orders in found])
             name = str(weight)
-            self._metrics.add("pool", name, sort_lists(-places, clicked, sizes, wanted))
+            self._metrics.add("pool", name, sort_lists(-places, clicked, sizes))
             for column, metric in enumerate(METRICS[1:], 1):
                 values = np.array([orders[at][column] for orders in found])
                 self._metrics.add_values("pool", name, metric, values)
@@ -126,8 +143,8 @@ class CalibrationBook:
     def _order(self, one: _Waiting, ranker: Ranker) -> list[tuple[Floats, float, float]]:
         """Return for each weight the place of each candidate, and its page's two figures."""
         found = one.entry.found
-        view, rows = found.context.view, found.rows
-        scores = logistic(ranker.margin(one.features)) * one.entry.factors
+        view, rows = found.context.view, one.rows
+        scores = logistic(ranker.margin(one.features)) * one.factors
         sections = view.pool.section[rows]
         order = diversify(
             scores, sections, view.pool.source[rows], view.content[rows], self._config, len(rows)
