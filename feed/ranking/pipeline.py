@@ -82,6 +82,7 @@ class Ranking:
             "followed": scores.followed_factor[at],
             "fatigue": scores.fatigue_factor[at],
             "editorial": scores.editorial_factor[at],
+            "wishes": scores.wish_factor[at],
             "story": self.versions.factor[at],
             "diversity": diversity[at],
         }

@@ -32,6 +32,7 @@ TEMPLATES = {
     ReasonCode.EDITORS_PICK: "Chosen by the editors",
     ReasonCode.EDITORS_LIMIT: "Our editors want {what} on every front page",
     ReasonCode.MIXTURE: "{section} is among what {who} read",
+    ReasonCode.YOU_ASKED: "You asked for more {what}",
     ReasonCode.EXPLORE: "Few readers have been shown this yet",
 }
 READING_NOW = "More like “{title}”, which you are reading"

@@ -30,6 +30,7 @@ FACTOR_WORDS = {
     "followed": "the reader follows its section or source",
     "fatigue": "the reader was shown it often and did not open it",
     "diversity": "articles of its section or source stand above it",
+    "wishes": "the reader asked for more or fewer articles like it",
     "editorial": "an editor raised or lowered it",
     "story": "it stands for the most promising article about its event",
 }
