@@ -52,6 +52,16 @@ class Wish:
         """The strength with its sign: above 0 for more, below 0 for fewer, 0 for a mute."""
         return {WishKind.MORE: 1, WishKind.FEWER: -1, WishKind.MUTE: 0}[self.kind] * self.strength
 
+    @property
+    def words(self) -> str:
+        """The wish as somebody reads it who helps the reader."""
+        if self.kind is WishKind.MUTE:
+            what = f"the story of {self.value}" if self.of is WishOf.ARTICLE else self.value
+            return f"none of {what}"
+        link = {WishOf.ARTICLE: "like", WishOf.SECTION: "of", WishOf.SOURCE: "from"}[self.of]
+        strongly = " (strongly)" if self.strength == STRONGEST else ""
+        return f"{self.kind.value} {link} {self.value}{strongly}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:

@@ -66,21 +66,27 @@ export async function ask(client, kind, articleId) {
  * @param {(wishes: import("./client/api.js").Wish[]) => void} save
  */
 export function wishList(client, wishes, save) {
-  return wishes.map((wish) => {
-    const name = el("span.name", { dir: "auto" }, words(wish, wish.value));
+  return wishes.map((wish, place) => {
+    const id = `wish-${place}`;
+    const name = el("span.name", { id, dir: "auto" }, words(wish, wish.value));
     if (wish.of === "article") nameArticle(client, wish, name);
     const stronger = el(
       "button.toggle",
       {
         type: "button",
         "aria-pressed": String(wish.strength === STRONGEST),
+        "aria-describedby": id,
         onclick: () => save(wishes.map((each) => (each === wish ? turned(wish) : each))),
       },
       "Strongly",
     );
     const withdraw = el(
       "button.toggle",
-      { type: "button", onclick: () => save(wishes.filter((each) => each !== wish)) },
+      {
+        type: "button",
+        "aria-describedby": id,
+        onclick: () => save(wishes.filter((each) => each !== wish)),
+      },
       "Withdraw",
     );
     return el("li.topic", {}, name, wish.kind !== "mute" && stronger, withdraw);

@@ -61,6 +61,19 @@ def test_a_muted_story_comes_back_when_its_time_is_over(site: Any) -> None:
     assert article_id in first_ids(site, 20)
 
 
+def test_the_desk_shows_what_a_reader_asked_for(site: Any) -> None:
+    site.publish(12)
+    put(
+        site,
+        {"kind": "more", "of": "source", "value": "Gazette", "strength": 2},
+        {"kind": "mute", "value": "a3"},
+        {"kind": "fewer", "of": "section", "value": "s", "until": format_time(site.clock.now)},
+    )
+    page = " ".join(site.client.get("/desk/readers/reader").text.split())
+    said = "<dt>Has asked for</dt><dd>more from Gazette (strongly), none of the story of a3</dd>"
+    assert said in page
+
+
 def test_withdrawing_is_leaving_it_out(site: Any) -> None:
     site.publish(12)
     article_id = first_ids(site)[0]

@@ -21,13 +21,13 @@ from feed.models.ranker import LinearRanker, Ranker, logistic
 from feed.offline.datasets import read_dataset
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.metric_values import ListFacts, MetricValues
-from feed.offline.ranking_metrics import sort_lists
+from feed.offline.ranking_metrics import ndcg_at, sort_lists
 from feed.offline.walk import Walk, WalkPlan
 from feed.ranking.calibration import calibrate, divergence, find_mixture, section_entropy
 from feed.ranking.diversity import diversify
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-METRICS = ("ndcg@10", "divergence", "entropy")
+METRICS = ("ndcg of the page", "divergence", "entropy")
 _FOLDER = click.Path(path_type=Path)
 _NO_PINS: Rows = np.empty(0, np.int64)
 
@@ -35,10 +35,13 @@ _NO_PINS: Rows = np.empty(0, np.int64)
 @click.command()
 @click.argument("directory", type=_FOLDER)
 @click.option("--dataset", type=click.Choice(["ebnerd", "mind"]), default="mind")
-@click.option("--from", "from_text", default="2019-11-12", show_default=True, metavar="TIME")
+@click.option("--from", "from_text", default="2019-11-11", show_default=True, metavar="TIME")
 @click.option("--to", "to_text", default="2019-11-13", show_default=True, metavar="TIME")
-@click.option("--every", default=2, show_default=True, help="Of so many lists one is measured.")
-def main(directory: Path, dataset: str, from_text: str, to_text: str, every: int) -> None:
+@click.option("--every", default=1, show_default=True, help="Of so many lists one is measured.")
+@click.option("--page", default=10, show_default=True, help="Slots of the page.")
+def main(
+    directory: Path, dataset: str, from_text: str, to_text: str, every: int, page: int
+) -> None:
     """Print accuracy, divergence and entropy of the first page by the weight of calibration.
 
     The pool of each list is ranked as a feed is, up to calibration. Candidates without a section
@@ -53,13 +56,13 @@ def main(directory: Path, dataset: str, from_text: str, to_text: str, every: int
             heads=("pool",),
             pool_every=every,
         )
-        book = CalibrationBook(plan.ranking)
+        book = CalibrationBook(replace(plan.ranking, first_page=page))
         task = bar.add_task("walking", total=1.0)
         with ThreadPoolExecutor(1) as trainer:
             walk = Walk(log, plan, vectors, book)
             walk.evaluate(trainer, lambda share: bar.update(task, completed=share))
             book.flush()
-    columns = ("weight", "nDCG@10", "change", "KL of the page, nats", "entropy, nats", "lists")
+    columns = ("weight", f"nDCG@{page}", "change", "KL of the page, nats", "entropy, nats", "lists")
     table = Table(*columns)
     for row in book.rows():
         table.add_row(*row)
@@ -135,9 +138,9 @@ class CalibrationBook:
         for at, weight in enumerate(WEIGHTS):
             places = np.concatenate([orders[at][0] for orders in found])
             name = str(weight)
-            self._metrics.add("pool", name, sort_lists(-places, clicked, sizes))
-            for column, metric in enumerate(METRICS[1:], 1):
-                values = np.array([orders[at][column] for orders in found])
+            gains = ndcg_at(sort_lists(-places, clicked, sizes), self._config.first_page)
+            figures = [np.array([orders[at][column] for orders in found]) for column in (1, 2)]
+            for metric, values in zip(METRICS, (gains, *figures), strict=True):
                 self._metrics.add_values("pool", name, metric, values)
 
     def _order(self, one: _Waiting, ranker: Ranker) -> list[tuple[Floats, float, float]]:
@@ -165,7 +168,7 @@ class CalibrationBook:
     def rows(self) -> list[tuple[str, ...]]:
         """Return the cells of the table, a row for each weight."""
         summary = self._metrics.summary("pool")
-        leads = self._metrics.leads("pool", str(WEIGHTS[0]), "ndcg@10")
+        leads = self._metrics.leads("pool", str(WEIGHTS[0]), METRICS[0])
         found: list[tuple[str, ...]] = []
         for weight in map(str, WEIGHTS):
             accuracy, kl, entropy = (summary[weight][metric] for metric in METRICS)
