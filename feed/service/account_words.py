@@ -71,8 +71,9 @@ _PLAIN_RULES = {
     Rule.WITHDRAWN: "It was retracted or deleted a moment ago.",
     Rule.PAGE: "It is the article on whose page the feed stands.",
     Rule.STORY_READ: "The reader has read about the same event, and this article is no newer.",
-    Rule.STORY_HIDDEN: "The reader has hidden or disliked another article about the same event.",
-    Rule.HIDDEN: "The reader has hidden or disliked it.",
+    Rule.STORY_HIDDEN: "The reader has hidden or disliked another article about the same event, "
+    "or muted its story.",
+    Rule.HIDDEN: "The reader has hidden or disliked it, or muted its story.",
 }
 
 
