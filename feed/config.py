@@ -52,8 +52,7 @@ class RankingConfig:
     )
     use_collaborative: bool = setting(
         True,
-        "whether collaborative filtering is used, which goes by what readers of a similar taste "
-        "read",
+        "whether collaborative filtering is used: what readers of a similar taste read",
         title="Use collaborative filtering",
     )
     use_content: bool = setting(
@@ -104,6 +103,12 @@ class RankingConfig:
         "1 ranks only by score, 0 only by difference from the articles above (MMR)",
         between=(0, 1),
         title="Score against variety",
+    )
+    calibration: float = setting(
+        0.0,
+        "weight of nearness to the mixture of sections that the reader reads; 0 is off",
+        between=(0, 1),
+        title="Sections as the reader reads them",
     )
     duplicate_similarity: float = setting(
         0.95,
@@ -339,23 +344,17 @@ class TrainingConfig:
     factors: int = setting(64, "dimensions of the collaborative factors", between=(0, 1024))
     iterations: int = setting(15, "iterations of alternating least squares", between=(1, 1000))
     regularization: float = setting(
-        2.0,
-        "L2 regularisation of the factors, per mean reader of an article",
-        between=(0, 1e9),
+        2.0, "L2 regularisation of the factors, per mean reader of an article", between=(0, 1e9)
     )
     alpha: float = setting(10.0, "confidence per unit of interaction weight", between=(LEAST, 1e9))
     content_ridge: float = setting(
-        10.0,
-        "L2 regularisation of the map from embeddings to factors",
-        between=(LEAST, 1e9),
+        10.0, "L2 regularisation of the map from embeddings to factors", between=(LEAST, 1e9)
     )
     content_min_readers: int = setting(
         5, "readers that an article needs before that map learns from it", between=(0, 1e9)
     )
     shrinkage_readers: float = setting(
-        2.0,
-        "readers at which an article's own and mapped factors weigh the same",
-        between=(0, 1e9),
+        2.0, "readers at which an article's own and mapped factors weigh the same", between=(0, 1e9)
     )
     content_dimensions: int = setting(
         128, "dimensions to which embeddings are reduced for ranking", between=(1, 4096)
@@ -380,9 +379,7 @@ class TrainingConfig:
         0.2, "factor on the weight of an accidental click", between=(0, 1)
     )
     bot_articles_per_minute: float = setting(
-        20.0,
-        "articles per minute above which a reader counts as a bot",
-        between=(LEAST, 1e9),
+        20.0, "articles per minute above which a reader counts as a bot", between=(LEAST, 1e9)
     )
     bot_weight: float = setting(0.05, "factor on the weight of a bot's events", between=(0, 1))
     ranker_days: float = setting(

@@ -72,6 +72,8 @@ class ReasonCode(StrEnum):
     NEW = "new"
     EDITORS_PICK = "editors_pick"
     EDITORS_LIMIT = "editors_limit"
+    MIXTURE = "mixture"
+    YOU_ASKED = "you_asked"
     EXPLORE = "explore"
 
 
@@ -170,18 +172,6 @@ class Origin:
 
     network: str
     is_fresh: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preferences:
-    """What a reader has stated. Empty `languages` means every language."""
-
-    followed_sections: tuple[str, ...] = ()
-    muted_sections: tuple[str, ...] = ()
-    followed_sources: tuple[str, ...] = ()
-    muted_sources: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
-    personalization: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
 from feed.custom_data import check_attributes
-from feed.domain import Preferences
-from feed.schemas import MAX_PAGE, FeedQuery, Id, Input, Label, Language, Names, Query
+from feed.preferences import (
+    MOST_WISHES,
+    STRONGEST,
+    Preferences,
+    Wish,
+    WishKind,
+    WishOf,
+    wishes_at,
+)
+from feed.schemas import (
+    MAX_PAGE,
+    FeedQuery,
+    Id,
+    Input,
+    Label,
+    Language,
+    Name,
+    Names,
+    Query,
+    Time,
+    epoch_seconds,
+)
 
 
 class MergeBody(Input):
@@ -24,6 +45,21 @@ class MergeBody(Input):
         return self
 
 
+class WishBody(Input):
+    """One wish: more or fewer articles, or none for a while."""
+
+    kind: WishKind
+    of: WishOf = Field(
+        WishOf.ARTICLE,
+        description="what it is about; to mute an article mutes its story",
+    )
+    value: Name = Field(description="id of the article, or name of the section or source")
+    strength: Annotated[int, Field(ge=1, le=STRONGEST)] = Field(
+        1, description="how much more or fewer; it says nothing of what is muted"
+    )
+    until: Time | None = Field(None, description="when it ends; null: when it is withdrawn")
+
+
 class PreferencesBody(Input):
     """The preferences that a reader has stated."""
 
@@ -34,30 +70,63 @@ class PreferencesBody(Input):
     languages: Annotated[list[Language], Field(max_length=50)] = Field(
         default_factory=list, description="empty: every language"
     )
+    wishes: Annotated[list[WishBody], Field(max_length=MOST_WISHES)] = Field(
+        default_factory=list,
+        description="more or fewer like an article, of a section or from a source, or none for a "
+        "while; those that have ended are left out",
+    )
     personalization: bool = Field(
         True, description="false: no history is stored or read, and the feed says so"
     )
 
-    def to_preferences(self) -> Preferences:
-        """Return the preferences of the domain."""
+    @model_validator(mode="after")
+    def _wishes_once(self) -> PreferencesBody:
+        about = [(wish.of, wish.value) for wish in self.wishes]
+        if len(set(about)) < len(about):
+            raise ValueError("wishes must not be about the same thing twice")
+        return self
+
+    def to_preferences(self, now: float) -> Preferences:
+        """Return the preferences of the domain, without the wishes that ended before `now`."""
+        wishes = (
+            Wish(
+                kind=wish.kind,
+                of=wish.of,
+                value=wish.value,
+                strength=wish.strength,
+                until=None if wish.until is None else epoch_seconds(wish.until),
+            )
+            for wish in self.wishes
+        )
         return Preferences(
             followed_sections=tuple(self.followed_sections),
             muted_sections=tuple(self.muted_sections),
             followed_sources=tuple(self.followed_sources),
             muted_sources=tuple(self.muted_sources),
             languages=tuple(language.lower() for language in self.languages),
+            wishes=wishes_at(wishes, now),
             personalization=self.personalization,
         )
 
     @classmethod
-    def of(cls, preferences: Preferences) -> PreferencesBody:
-        """Return preferences as a body."""
+    def of(cls, preferences: Preferences, now: float) -> PreferencesBody:
+        """Return preferences as a body, without the wishes that ended before `now`."""
         return cls(
             followed_sections=list(preferences.followed_sections),
             muted_sections=list(preferences.muted_sections),
             followed_sources=list(preferences.followed_sources),
             muted_sources=list(preferences.muted_sources),
             languages=list(preferences.languages),
+            wishes=[
+                WishBody(
+                    kind=wish.kind,
+                    of=wish.of,
+                    value=wish.value,
+                    strength=wish.strength,
+                    until=None if wish.until is None else datetime.fromtimestamp(wish.until, UTC),
+                )
+                for wish in wishes_at(preferences.wishes, now)
+            ],
             personalization=preferences.personalization,
         )
 

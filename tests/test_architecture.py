@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = [
     "arrays",
     "domain",
+    "preferences",
     "custom_data",
     "zones",
     "client",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from feed.features.ids import Vocabulary, find, first_places, sum_by_row
 from feed.features.interactions import CLICK, KIND_CODE, decay, event_weights
 from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
+from feed.features.wishes import CodedWish, code_wishes
 from feed.storage.records import ReaderState
 
 _LEARNING = TrainingConfig()
@@ -32,13 +33,18 @@ def _no_floats() -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceCodes:
-    """A reader's stated preferences as codes of the pool's vocabularies."""
+    """A reader's stated preferences as codes of the pool's vocabularies.
+
+    `muted_rows` are articles whose stories are muted, sorted; `wishes` are those for more or fewer.
+    """
 
     followed_sections: Rows = field(default_factory=_no_rows)
     muted_sections: Rows = field(default_factory=_no_rows)
     followed_sources: Rows = field(default_factory=_no_rows)
     muted_sources: Rows = field(default_factory=_no_rows)
     languages: Rows = field(default_factory=_no_rows)
+    muted_rows: Rows = field(default_factory=_no_rows)
+    wishes: tuple[CodedWish, ...] = ()
     personalization: bool = True
 
 
@@ -113,7 +119,7 @@ def build_profile(
         preferences: stated preferences; with personalisation off everything else is left out.
     """
     if not preferences.personalization:
-        return Profile(preferences=preferences)
+        return stated_profile(preferences)
     usable = (rows >= 0) & (occurred_at < now)
     if not usable.all():
         rows, kinds = rows[usable], kinds[usable]
@@ -152,7 +158,7 @@ def build_profile(
         session_rows=clicked_rows[in_session],
         session_at=clicked_at[in_session],
         read_rows=_sorted_rows(np.concatenate([read_rows, clicked_rows])),
-        hidden_rows=_sorted_rows(hidden_rows),
+        hidden_rows=_sorted_rows(np.concatenate([hidden_rows, preferences.muted_rows])),
         shown_rows=shown_rows,
         shown_counts=shown_counts,
         shown_last_at=shown_last_at,
@@ -190,7 +196,7 @@ def profile_from_state(
         shown_rows=shown_rows,
         shown_counts=counts,
         shown_last_at=last_at,
-        preferences=preference_codes(state, pool),
+        preferences=preference_codes(state, pool, now),
     )
 
 
@@ -202,15 +208,36 @@ def _add_up(rows: Rows, counts: Floats, last_at: Floats) -> tuple[Rows, Floats, 
     return different, sum_by_row(place, counts, len(different)), latest
 
 
-def preference_codes(state: ReaderState, pool: ArticlePool) -> PreferenceCodes:
-    """Return a reader's preferences as codes; names the pool does not know drop out."""
+def stated_profile(preferences: PreferenceCodes) -> Profile:
+    """Return the profile of a reader of whom only what was stated may be used."""
+    return Profile(preferences=preferences, hidden_rows=preferences.muted_rows)
+
+
+def with_preferences(profile: Profile, preferences: PreferenceCodes) -> Profile:
+    """Return the profile of a reader who has stated something else, and done the same."""
+    hidden = np.concatenate([profile.hidden_rows, preferences.muted_rows])
+    return replace(profile, preferences=preferences, hidden_rows=_sorted_rows(hidden))
+
+
+def preference_codes(state: ReaderState, pool: ArticlePool, now: float) -> PreferenceCodes:
+    """Return a reader's preferences as they hold at `now`, as codes.
+
+    Names the pool does not know drop out. What is muted for a while is muted like the rest.
+    """
     preferences = state.preferences
+    wishes = code_wishes(preferences.wishes, pool, now)
     return PreferenceCodes(
         followed_sections=_codes(pool.sections, preferences.followed_sections),
-        muted_sections=_codes(pool.sections, preferences.muted_sections),
+        muted_sections=np.concatenate(
+            [_codes(pool.sections, preferences.muted_sections), wishes.muted_sections]
+        ),
         followed_sources=_codes(pool.sources, preferences.followed_sources),
-        muted_sources=_codes(pool.sources, preferences.muted_sources),
+        muted_sources=np.concatenate(
+            [_codes(pool.sources, preferences.muted_sources), wishes.muted_sources]
+        ),
         languages=matching_codes(pool.languages, preferences.languages),
+        muted_rows=wishes.muted_rows,
+        wishes=wishes.others,
         personalization=preferences.personalization,
     )
 

@@ -24,6 +24,7 @@ from feed.models.view import build_view
 from feed.offline.archive_log import read_archive
 from feed.offline.event_log import EventLog
 from feed.offline.past_requests import PastRequests
+from feed.preferences import WISHES_KEY
 from feed.ranking.context import build_situation
 from feed.ranking.pipeline import recommend
 from feed.ranking.scoring import score_candidates
@@ -50,6 +51,7 @@ SELECT s.user_id, s.logged_user_id, epoch_us(s.served_at) / 1e6 AS at, s.article
        coalesce(s.context ->> 'device', '') AS device,
        coalesce(s.context ->> '{PAGE_KEY}', '') AS page,
        coalesce(s.context ->> '{LIMITS_KEY}', '') AS limits,
+       coalesce(s.context ->> '{WISHES_KEY}', '') AS wishes,
        c.article_id IS NOT NULL AS clicked
 FROM served AS s LEFT JOIN clicks AS c USING (user_id, request_id, article_id)
 WHERE s.explored AND s.mode = '{Mode.PERSONALIZED.value}' AND s.user_id <> ''

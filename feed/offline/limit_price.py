@@ -29,6 +29,7 @@ from feed.models.view import build_view
 from feed.offline.archive_log import read_archive
 from feed.offline.past_requests import PastRequests
 from feed.offline.ranking_metrics import auc, ndcg_at, sort_lists
+from feed.preferences import WISHES_KEY
 from feed.ranking.front_page_limits import states_of
 from feed.ranking.pipeline import recommend
 from feed.storage.archive import Archive
@@ -52,6 +53,7 @@ WITH clicks AS (
 SELECT s.user_id, min(s.logged_user_id) AS logged_user_id, min(epoch_us(s.served_at)) / 1e6 AS at,
        '' AS section, any_value(lower(coalesce(s.language, ''))) AS language,
        any_value(coalesce(s.context ->> 'device', '')) AS device, '' AS page, '' AS limits,
+       any_value(coalesce(s.context ->> '{WISHES_KEY}', '')) AS wishes,
        list(s.article_id ORDER BY s.position) AS shown,
        list(c.article_id IS NOT NULL ORDER BY s.position) AS clicked
 FROM served AS s LEFT JOIN clicks AS c USING (user_id, request_id, article_id)

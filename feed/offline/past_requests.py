@@ -12,6 +12,7 @@ from feed.config import RankingConfig
 from feed.domain import Mode
 from feed.editorial.editorial_limits import Limit, logged_limits
 from feed.features.pool import ArticlePool
+from feed.features.profile import preference_codes, with_preferences
 from feed.features.request_context import (
     RequestContext,
     asked_languages,
@@ -23,8 +24,10 @@ from feed.features.trending import TrendingDetector, TrendingState
 from feed.models.view import RankingView
 from feed.offline.event_log import EventLog
 from feed.offline.replay import Replay, build_log_pool
+from feed.preferences import Preferences, logged_wishes
 from feed.ranking.context import RankingContext
 from feed.ranking.live_index import LiveIndex, build_index
+from feed.storage.records import ReaderState
 
 
 class PastRequests:
@@ -70,11 +73,13 @@ class PastRequests:
         Args:
             view: The pool through a model.
             record: `at`, `logged_user_id`, `page`, `device`, `section` and `language` as they were
-                recorded, `limits` as the feed's context has them.
+                recorded, `limits` and `wishes` as the feed's context has them.
             config: Settings of the ranking.
             limits: Take the place of those recorded.
         """
         pool, at = view.pool, float(record["at"])
+        wishes = Preferences(wishes=logged_wishes(record["wishes"]))
+        stated = preference_codes(ReaderState(preferences=wishes), pool, at)
         user = self.log.users.row(record["logged_user_id"])
         return RankingContext(
             view=view,
@@ -89,7 +94,7 @@ class PastRequests:
                 mode=Mode.PERSONALIZED,
             ),
             rng=np.random.default_rng(0),
-            profile=self._replay.readers.profile(user, at, config),
+            profile=with_preferences(self._replay.readers.profile(user, at, config), stated),
             index=self._index,
             limits=logged_limits(record["limits"]) if limits is None else limits,
         )

@@ -184,7 +184,7 @@ def _alike(ranking: Ranking, at: int) -> tuple[tuple[int, float], ...]:
 def _compare(ranking: Ranking, at: int, size: int) -> tuple[RankComparison, bool]:
     """Return how a candidate compares, and whether it would be shown if there were no limits."""
     contest, placed = Contest(ranking), ranking.placed
-    place, by_score = contest.place_of(at), contest.place_by_score(at)
+    place, by_score = contest.place_of(at), contest.place_without_limits(at)
     ranked: Rows = placed.at[:size][~(placed.explored | placed.pinned)[:size]]
     last = max((contest.place_of(one) for one in ranked.tolist()), default=-1)
     is_below = 0 <= last < place

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from feed.arrays import Floats, Matrix, Rows
+from feed.ranking.calibration import calibrate, is_calibrated
 from feed.ranking.diversity import COSINE_SCALE, diversify
 from feed.ranking.front_page_limits import plan_limits
 from feed.ranking.pipeline import Ranking
@@ -36,22 +37,29 @@ class Contest:
         return self._order_without(_NOBODY, len(self._content))
 
     @cached_property
+    def calibrated(self) -> Rows:
+        """The same with its first page calibrated, if the request's is."""
+        if not is_calibrated(self._ranking.context, self._ranking.config):
+            return self.order
+        return self._order_without(_NOBODY, len(self._content), calibrated=True)
+
+    @cached_property
     def ranked(self) -> Rows:
         """The same as the newsroom's limits let it stand."""
-        return self._limited(self.order)
+        return self._limited(self.calibrated)
 
     @cached_property
     def is_by_score(self) -> bool:
-        """Whether no limit has moved anything."""
+        """Whether neither calibration nor a limit has moved anything."""
         return np.array_equal(self.ranked, self.order)
 
     def place_of(self, candidate: int) -> int:
         """Return a candidate's place in `ranked` (from 0), -1 for pins and near-duplicates."""
         return _place_in(self.ranked, candidate)
 
-    def place_by_score(self, candidate: int) -> int:
-        """Return a candidate's place in `order` (from 0), -1 for pins and near-duplicates."""
-        return _place_in(self.order, candidate)
+    def place_without_limits(self, candidate: int) -> int:
+        """Return a candidate's place in `calibrated` (from 0), -1 for pins and near-duplicates."""
+        return _place_in(self.calibrated, candidate)
 
     def next_in_line(self, place: int, drawn: Rows) -> int:
         """Return the candidate that would stand at a place if its present one did not exist.
@@ -64,8 +72,10 @@ class Contest:
         """
         gone = np.append(drawn, self.ranked[place])
         place -= int(np.isin(drawn, self.ranked[:place]).sum())
-        size = len(self._content) if self._ranking.context.limits else place + 1
-        found = self._limited(self._order_without(gone, size))
+        ranking = self._ranking
+        needs_all = ranking.context.limits or is_calibrated(ranking.context, ranking.config)
+        size = len(self._content) if needs_all else place + 1
+        found = self._limited(self._order_without(gone, size, calibrated=True))
         return int(found[place]) if len(found) > place else -1
 
     def lack(self, candidate: int, place: int) -> float | None:
@@ -73,7 +83,7 @@ class Contest:
 
         With the worth of `diversify`, and what stands above each place as it is, that is the least
         of `exp((worth of the winner - worth of the candidate) / lambda) - 1`. None if the scores
-        alone do not decide: lambda is 0, or limits have moved something.
+        alone do not decide: lambda is 0, or calibration or limits have moved something.
 
         Args:
             candidate: one that stands below the place.
@@ -128,7 +138,7 @@ class Contest:
             ranking.config,
         ).ranked
 
-    def _order_without(self, gone: Rows, size: int) -> Rows:
+    def _order_without(self, gone: Rows, size: int, *, calibrated: bool = False) -> Rows:
         """Return the order of what is no near-duplicate, some of it left out."""
         ranking = self._ranking
         kept = np.ones(len(self._content), np.bool_)
@@ -147,6 +157,16 @@ class Contest:
             self._pins,
             None if stories is None else stories.series[ranking.candidates.rows[at]],
         )
+        if calibrated:
+            found = calibrate(
+                ranking.context,
+                ranking.situation.index,
+                ranking.candidates.rows[at],
+                ranking.final[at],
+                found,
+                ranking.pin_slots,
+                ranking.config,
+            ).order
         ordered: Rows = at[found.order]
         return ordered
 

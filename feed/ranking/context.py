@@ -12,7 +12,13 @@ from feed.config import RankingConfig
 from feed.domain import Pin
 from feed.editorial.editorial_limits import Limit
 from feed.features.covisitation import CovisitVotes
-from feed.features.profile import EMPTY_PROFILE, NO_PREFERENCES, PreferenceCodes, Profile
+from feed.features.profile import (
+    EMPTY_PROFILE,
+    NO_PREFERENCES,
+    PreferenceCodes,
+    Profile,
+    stated_profile,
+)
 from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
 from feed.features.trending import TrendingState
@@ -123,7 +129,7 @@ def build_situation(context: RankingContext, config: RankingConfig) -> Situation
 
 def build_impersonal_situation(context: RankingContext, config: RankingConfig) -> Situation:
     """Return what an impersonal request starts from: stated preferences count, no history does."""
-    stated = Profile(preferences=context.preferences)
+    stated = stated_profile(context.preferences)
     eligible, index = _find_eligible(context, config, stated)
     reader = build_reader_vectors(context.view, EMPTY_PROFILE)
     none = np.empty(0, np.int64)

@@ -202,7 +202,7 @@ class _Greedy:
         for group in self._groups:
             codes = group.codes[rest]
             coded = codes >= 0
-            earlier = _earlier_of_same(codes[coded]) + group.counts[codes[coded]]
+            earlier = earlier_of_same(codes[coded]) + group.counts[codes[coded]]
             decay[coded] *= group.decay(earlier)
         best = np.argsort(-self._scores[rest] * decay, kind="stable")[: max(count, 0)]
         self.tail_decays = decay[best]
@@ -210,7 +210,7 @@ class _Greedy:
         return chosen
 
 
-def _earlier_of_same(codes: Codes) -> Rows:
+def earlier_of_same(codes: Codes) -> Rows:
     """Return how many earlier elements equal each element."""
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]

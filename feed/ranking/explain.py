@@ -26,8 +26,9 @@ from feed.ranking.reasons import (
     trending_reason,
 )
 from feed.ranking.scoring import Scores, find_followed
+from feed.ranking.wish_factor import wish_reason
 
-HISTORY, AFFINITY, POPULARITY, TREND, FRESHNESS, EDITORIAL = range(6)
+HISTORY, AFFINITY, POPULARITY, TREND, FRESHNESS, EDITORIAL, WISHES = range(7)
 FAMILIES: tuple[tuple[str, ...], ...] = (
     ("content", "session_content", "covisitation", "collaborative"),
     ("affinity",),
@@ -36,7 +37,7 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("freshness",),
 )
 """Feature groups that one kind of reason stands for, in the order of the constants above; a boost
-of editors has no features."""
+of editors and a reader's wishes have no features."""
 PERSONAL = (FAMILIES[HISTORY], FAMILIES[AFFINITY], ("fatigue",))
 """Families that read the reader's own past."""
 SECOND_SHARE = 0.5
@@ -69,8 +70,9 @@ def explain(
     trending and followed factors are taken away with the families they belong to. The reason is
     the family with the greatest loss among those for which a true sentence exists: "you follow"
     only for what is really followed, "trending" only with the label on, "because you read" only
-    with an article from the reader's history. An editor's boost is taken away likewise, and is the
-    reason where it carries most. Slots below the first page get one fact each.
+    with an article from the reader's history. An editor's boost and the reader's wishes are taken
+    away likewise, and are the reason where they carry most. Slots below the first page get one
+    fact each.
 
     Args:
         context: the request.
@@ -90,13 +92,14 @@ def explain(
     explainable = facts.explainable(len(at), can_name=past.can_name)
     parts = ranker.contributions(features, margin, FAMILIES, explainable)
     losses = np.where(explainable, family_losses(scores, at, parts), 0.0)
-    losses = np.column_stack([losses, editorial_losses(scores, at)])
+    raised = [raising_losses(of) for of in (scores.editorial_factor[at], scores.wish_factor[at])]
+    losses = np.column_stack([losses, *raised])
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
     writer = _Writer(context, facts, past)
     reasons = facts.plain_reasons(context)
     for i, (families, lost) in enumerate(zip(order, losses.tolist(), strict=True)):
         reasons[i] = writer.write(i, families, lost)
-    personal = _moves(scores.followed_factor) or _moves(scores.fatigue_factor)
+    personal = any(map(_moves, (scores.followed_factor, scores.fatigue_factor, scores.wish_factor)))
     if not personal and _is_known(context.profile):
         personal = _moves(parts[:, [HISTORY, AFFINITY]]) or _moves(
             ranker.contributions(features, margin, PERSONAL)
@@ -115,9 +118,9 @@ def family_losses(scores: Scores, at: Rows, parts: Floats) -> Floats:
     return np.asarray(1.0 - without, np.float64)
 
 
-def editorial_losses(scores: Scores, at: Rows) -> Floats:
-    """Return the share of the score that an editor's boost carries, f64 [k]; 0 if buried."""
-    return np.asarray(np.maximum(1.0 - 1.0 / scores.editorial_factor[at], 0.0), np.float64)
+def raising_losses(factor: Floats) -> Floats:
+    """Return the share of the score that a factor carries, f64 [k]; 0 where it lowers the score."""
+    return np.asarray(np.maximum(1.0 - 1.0 / factor, 0.0), np.float64)
 
 
 def _is_known(profile: Profile) -> bool:
@@ -199,8 +202,9 @@ class _Writer:
         return tuple(found) or (age_reason(self._age_s[i]),)
 
     def _reason(self, i: int, family: int) -> Reason | None:
-        if family == EDITORIAL:
-            return plain_reason(ReasonCode.EDITORS_PICK)
+        if family in (EDITORIAL, WISHES):
+            by_editor = plain_reason(ReasonCode.EDITORS_PICK)
+            return by_editor if family == EDITORIAL else wish_reason(self._context, self._rows[i])
         if family == TREND:
             return trending_reason(self._context, self._rows[i])
         if family == POPULARITY:

@@ -36,7 +36,8 @@ class LiveIndex:
     in readers' view in the last half hour, `underexposed` the young ones that at most half as many
     as usual were shown. `expiring` have an expiry time. `searched`,
     the first `SEARCHED` of `newest`, are those whose vectors are searched. `dated` is every row of
-    `pool`, live or not, newest first.
+    `pool`, live or not, newest first. `sections` has the decayed clicks of the longest half-life on
+    the live articles of each section, by its code; their number, if nothing was clicked.
     """
 
     newest: Rows
@@ -50,6 +51,7 @@ class LiveIndex:
     searched: Rows
     pool: ArticlePool
     dated: Rows
+    sections: Floats
 
 
 def build_index(
@@ -80,6 +82,7 @@ def build_index(
         searched=rows[:SEARCHED],
         pool=pool,
         dated=dated,
+        sections=_by_section(pool, rows, clicks[:, -1]),
     )
 
 
@@ -90,6 +93,14 @@ def heat(clicks: Floats, ages_s: Floats) -> Floats:
     `offline.methods.CLICKS_BY_AGE`.
     """
     return clicks / (1.0 + np.maximum(ages_s, 0.0) / HOUR_S)
+
+
+def _by_section(pool: ArticlePool, rows: Rows, clicks: Floats) -> Floats:
+    sections = pool.section[rows]
+    weights = clicks if clicks.sum() > FEWEST_CLICKS else np.ones(len(rows))
+    coded = sections >= 0
+    found = np.bincount(sections[coded], weights[coded], minlength=len(pool.sections))
+    return found.astype(np.float64)
 
 
 def _by_date(pool: ArticlePool) -> Rows:

@@ -11,6 +11,7 @@ from feed.arrays import Floats, Rows
 from feed.config import RankingConfig
 from feed.domain import Mode, Reason, ReasonCode, Rung
 from feed.models.ranker import Ranker
+from feed.ranking.calibration import Calibrated, calibrate, is_calibrated
 from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, source_names
 from feed.ranking.context import RankingContext, Situation, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
@@ -26,7 +27,7 @@ from feed.ranking.front_page_limits import (
 )
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import Placed, find_pins, place_pins
-from feed.ranking.reasons import limit_reason, moved_on_reason, plain_reason
+from feed.ranking.reasons import limit_reason, mixture_reason, moved_on_reason, plain_reason
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
 from feed.ranking.versions import ChosenVersions, choose_versions, follow_ups
@@ -40,9 +41,9 @@ class Ranking:
     """What the stages of one personalised request found: its slate is built from this alone.
 
     Positions are those of `candidates`, of which the first `len(pin_slots)` are the pins.
-    `explorable` are those that may be drawn before any limit is looked at, `limited` is the order
-    that keeps the newsroom's limits, `plan` what could be drawn by chance, `placed` what stands at
-    each slot.
+    `calibrated` is `order` with its first page calibrated. `explorable` are those that may be drawn
+    before any limit is looked at, `limited` is the order that keeps the newsroom's limits, `plan`
+    what could be drawn by chance, `placed` what stands at each slot.
     """
 
     context: RankingContext
@@ -53,6 +54,7 @@ class Ranking:
     scores: Scores
     versions: ChosenVersions
     order: DiversifiedOrder
+    calibrated: Calibrated
     pin_slots: Rows
     explorable: Rows
     limited: LimitedPlan
@@ -80,6 +82,7 @@ class Ranking:
             "followed": scores.followed_factor[at],
             "fatigue": scores.fatigue_factor[at],
             "editorial": scores.editorial_factor[at],
+            "wishes": scores.wish_factor[at],
             "story": self.versions.factor[at],
             "diversity": diversity[at],
         }
@@ -92,9 +95,9 @@ def recommend(
 ) -> Slate:
     """Return the ranked slate of one request.
 
-    `personalized`: candidates of every source -> score -> diversity -> limits -> exploration ->
-    pins -> reasons. `trending` and `latest`: an order that knows nothing of the reader; the profile
-    is not touched, nothing is pinned, limited or explored.
+    `personalized`: candidates of every source -> score -> diversity -> calibration -> limits ->
+    exploration -> pins -> reasons. `trending` and `latest`: an order that knows nothing of the
+    reader; the profile is not touched, nothing is calibrated, pinned, limited or explored.
 
     Args:
         context: articles, signals, reader, request and the generator of chance.
@@ -140,9 +143,12 @@ def rank_in_stages(
     )
     order = _diversify(context, candidates.rows, scores, versions, config, len(pin_rows))
     trace.duplicates = len(order.duplicates)
+    final, index = scores.final * versions.factor, situation.index
+    calibrated = calibrate(context, index, candidates.rows, final, order, pin_slots, config)
     timer.done("diversity")
     explorable = _explorable(candidates, scores, order, len(pin_slots))
-    limited = plan_limits(context, candidates.rows, order.order, explorable, pin_slots, config)
+    ranked = calibrated.order.order
+    limited = plan_limits(context, candidates.rows, ranked, explorable, pin_slots, config)
     plan = _plan(candidates, limited, pin_slots, config, trace)
     free = config.slate_size - len(pin_slots)
     placed = place_pins(draw(plan, context.rng, free), pin_slots)
@@ -160,6 +166,7 @@ def rank_in_stages(
         scores=scores,
         versions=versions,
         order=order,
+        calibrated=calibrated,
         pin_slots=pin_slots,
         explorable=explorable,
         limited=limited,
@@ -200,7 +207,7 @@ def _diversify(
         view.pool.source[rows],
         view.content[rows],
         config,
-        len(rows) if context.limits else config.slate_size,
+        len(rows) if context.limits or is_calibrated(context, config) else config.slate_size,
         pins,
         None if stories is None else stories.series[rows],
         versions.dropped,
@@ -257,18 +264,18 @@ def build_slate(ranking: Ranking) -> Slate:
         factors=factors,
         mode=context.request.mode,
         rung=_rung(context),
-        personalized=_is_personalized(explained, ranking.trace),
+        personalized=ranking.calibrated.is_personal or _is_personalized(explained, ranking.trace),
         trace=ranking.trace,
     )
 
 
 def _final_reasons(ranking: Ranking) -> tuple[tuple[Reason, ...], ...]:
-    """Put the limit, the draw or the pin first where that is why an article stands there.
+    """Put first why an article stands there if that is calibration, a limit, a draw or a pin.
 
     What continues a story that was read says so before anything else.
     """
     reasons, placed, raised = [*ranking.explained.reasons], ranking.placed, ranking.limited.raised
-    reasons = _with_follow_ups(ranking, reasons)
+    reasons = _with_mixture(ranking, _with_follow_ups(ranking, reasons))
     for i, at in enumerate(placed.at.tolist() if raised else ()):
         if at in raised:
             reasons[i] = (limit_reason(ranking.context.limits[raised[at]]),)
@@ -288,6 +295,17 @@ def _with_follow_ups(
     for i, row in enumerate(rows.tolist() if read else ()):
         if row in read:
             reasons[i] = (moved_on_reason(pool.ids.ids[read[row]]), *reasons[i][:1])
+    return reasons
+
+
+def _with_mixture(ranking: Ranking, reasons: list[tuple[Reason, ...]]) -> list[tuple[Reason, ...]]:
+    mixture = ranking.calibrated.mixture if ranking.context.with_reasons else None
+    raised = {*ranking.calibrated.raised.tolist()} if mixture else set()
+    for i, at in enumerate(ranking.placed.at.tolist() if raised else ()):
+        if mixture is not None and at in raised:
+            row = int(ranking.candidates.rows[at])
+            own = bool(mixture.own[ranking.context.view.pool.section[row]])
+            reasons[i] = (mixture_reason(ranking.context, row, is_own=own), *reasons[i][:1])
     return reasons
 
 

@@ -31,6 +31,8 @@ TEMPLATES = {
     ReasonCode.NEW: "New",
     ReasonCode.EDITORS_PICK: "Chosen by the editors",
     ReasonCode.EDITORS_LIMIT: "Our editors want {what} on every front page",
+    ReasonCode.MIXTURE: "{section} is among what {who} read",
+    ReasonCode.YOU_ASKED: "You asked for more {what}",
     ReasonCode.EXPLORE: "Few readers have been shown this yet",
 }
 READING_NOW = "More like “{title}”, which you are reading"
@@ -110,6 +112,18 @@ def moved_on_reason(article_id: str) -> Reason:
     return Reason(code=ReasonCode.NEW_SINCE_YOU_READ, text=text, article_id=article_id)
 
 
+def mixture_reason(context: RankingContext, row: int, *, is_own: bool) -> Reason:
+    """Return the reason of an article that calibration brought onto the first page.
+
+    Args:
+        context: the request.
+        row: of the article, which has a section.
+        is_own: whether the reader, and not only readers in general, has read its section.
+    """
+    pool = context.view.pool
+    return _of_mixture(pool.section_names.ids[int(pool.section_name[row])], is_own=is_own)
+
+
 @cache
 def plain_reason(code: ReasonCode) -> Reason:
     """Return a reason whose sentence needs no facts."""
@@ -136,6 +150,13 @@ def limit_reason(limit: Limit) -> Reason:
 def _of_section(section: str) -> Reason:
     text = TEMPLATES[ReasonCode.SECTION_YOU_FOLLOW].format(section=section)
     return Reason(code=ReasonCode.SECTION_YOU_FOLLOW, text=text, section=section)
+
+
+@lru_cache(maxsize=1024)
+def _of_mixture(section: str, *, is_own: bool) -> Reason:
+    who = "you" if is_own else "our readers"
+    text = TEMPLATES[ReasonCode.MIXTURE].format(section=section, who=who)
+    return Reason(code=ReasonCode.MIXTURE, text=text, section=section)
 
 
 @lru_cache(maxsize=1024)

@@ -14,6 +14,7 @@ from feed.models.feature_matrix import build_features
 from feed.models.ranker import Ranker, logistic
 from feed.models.schema import columns_of
 from feed.ranking.context import RankingContext, Situation
+from feed.ranking.wish_factor import wish_factor
 
 COLD_FOLLOW = 16.0
 """Multiplies the followed boost of a reader who follows something but has read nothing yet."""
@@ -31,21 +32,22 @@ class Factors:
     followed_factor: Floats
     fatigue_factor: Floats
     editorial_factor: Floats
+    wish_factor: Floats
 
     @property
     def product(self) -> Floats:
         """All factors together, f64 [k]."""
         readers = self.trend_factor * self.followed_factor * self.fatigue_factor
-        return readers * self.editorial_factor
+        return readers * self.editorial_factor * self.wish_factor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """Scores of candidates and what they are the product of, f64 [k] each.
 
-    `final = base * trend_factor * followed_factor * fatigue_factor * editorial_factor`; `base` in
-    (0, 1) is the ranker's, `margin` the same in log-odds. `trend` in [0, 1] is the trending score
-    behind its factor. `editorial_factor` is that of an editor's boost. `features` f32 [k, F].
+    `final` is `base` times the factors; `base` in (0, 1) is the ranker's, `margin` the same in
+    log-odds. `trend` in [0, 1] is the trending score behind its factor. `editorial_factor` is that
+    of an editor's boost, `wish_factor` that of the reader's wishes. `features` f32 [k, F].
     """
 
     features: Matrix
@@ -56,6 +58,7 @@ class Scores:
     followed_factor: Floats
     fatigue_factor: Floats
     editorial_factor: Floats
+    wish_factor: Floats
     final: Floats
 
 
@@ -80,6 +83,7 @@ def score_candidates(
         followed_factor=factors.followed_factor,
         fatigue_factor=factors.fatigue_factor,
         editorial_factor=factors.editorial_factor,
+        wish_factor=factors.wish_factor,
         final=base * factors.product,
     )
 
@@ -107,7 +111,7 @@ def find_factors(context: RankingContext, rows: Rows, config: RankingConfig) -> 
     The trending factor is `1 + trending_boost * trend`; the followed factor `1 + followed_boost`
     for articles of followed sections and sources; the fatigue factor `fatigue_factor` to the
     power of the showings without a click beyond `fatigue_after`; the editorial factor what an
-    editor has decided.
+    editor has decided; the wish factor what the reader has asked for (`ranking.wish_factor`).
     """
     trend = context.trending.score(rows)
     return Factors(
@@ -116,6 +120,7 @@ def find_factors(context: RankingContext, rows: Rows, config: RankingConfig) -> 
         followed_factor=_followed_factor(context, rows, config),
         fatigue_factor=_fatigue_factor(context.profile, rows, config),
         editorial_factor=context.boosts.factor(rows, context.request.now),
+        wish_factor=wish_factor(context, rows),
     )
 
 

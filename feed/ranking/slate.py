@@ -74,7 +74,7 @@ class Slate:
         pinned: an editor put it there.
         propensities: P(this article at this slot | context), 1 where nothing was left to chance.
         factors: what `scores` are the product of: "ranker", "trending", "followed", "fatigue",
-            "editorial", "story", "diversity"; empty in modes without a reader.
+            "editorial", "wishes", "story", "diversity"; empty in modes without a reader.
         mode: the mode asked for.
         rung: how it was served.
         personalized: the reader's history or preferences changed what stands where.

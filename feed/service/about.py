@@ -32,6 +32,10 @@ _CHOICES = (
         "PUT /v1/users/{user_id}/preferences."
     ),
     (
+        "Ask for more or fewer articles like one, of a section or from a source, or for none for "
+        "a while, with an end: wishes in PUT /v1/users/{user_id}/preferences."
+    ),
+    (
         "Say that you do not want an article: an event of kind hide or dislike; unhide and "
         "undislike take it back."
     ),

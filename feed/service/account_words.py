@@ -30,6 +30,7 @@ FACTOR_WORDS = {
     "followed": "the reader follows its section or source",
     "fatigue": "the reader was shown it often and did not open it",
     "diversity": "articles of its section or source stand above it",
+    "wishes": "the reader asked for more or fewer articles like it",
     "editorial": "an editor raised or lowered it",
     "story": "it stands for the most promising article about its event",
 }
@@ -70,8 +71,9 @@ _PLAIN_RULES = {
     Rule.WITHDRAWN: "It was retracted or deleted a moment ago.",
     Rule.PAGE: "It is the article on whose page the feed stands.",
     Rule.STORY_READ: "The reader has read about the same event, and this article is no newer.",
-    Rule.STORY_HIDDEN: "The reader has hidden or disliked another article about the same event.",
-    Rule.HIDDEN: "The reader has hidden or disliked it.",
+    Rule.STORY_HIDDEN: "The reader has hidden or disliked another article about the same event, "
+    "or muted its story.",
+    Rule.HIDDEN: "The reader has hidden or disliked it, or muted its story.",
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 
 import numpy as np
+import orjson
 import structlog
 
 from feed.config import RankingConfig, Settings
@@ -31,6 +32,7 @@ from feed.features.request_context import (
 from feed.features.sections import read_aliases
 from feed.models.ranker import default_ranker
 from feed.models.view import RankingView
+from feed.preferences import WISHES_KEY, wishes_at, wishes_to_json
 from feed.ranking.context import RankingContext
 from feed.ranking.front_page_limits import states_of
 from feed.ranking.pipeline import recommend
@@ -194,7 +196,7 @@ def prepare_context(
     if request.reader is not None and mode is Mode.PERSONALIZED:
         profile = profile_from_state(request.reader, view.pool, request.now, side.config)
     elif request.reader is not None:
-        preferences = preference_codes(request.reader, view.pool)
+        preferences = preference_codes(request.reader, view.pool, request.now)
     return RankingContext(
         view=view,
         signals=snapshot.signals,
@@ -245,6 +247,7 @@ def _as_served(
         "page_article_id": query.page_article_id,
         WINDOW_KEY: _window(slate),
         LIMITS_KEY: _limits(slate, context),
+        WISHES_KEY: _wishes(request),
     }
     return ServedFeed(
         request_id=token_hex(16),
@@ -281,6 +284,15 @@ def _limits(slate: Slate, context: RankingContext) -> str:
         limits, none_moved, pool, slate.rows, context.request.now
     )
     return states_to_text(states)
+
+
+def _wishes(request: FeedRequest) -> str:
+    """Say which wishes held, for replay; nothing of a reader without personalisation."""
+    reader = request.reader
+    if reader is None or not reader.preferences.personalization:
+        return ""
+    held = wishes_at(reader.preferences.wishes, request.now)
+    return orjson.dumps(wishes_to_json(held)).decode() if held else ""
 
 
 def slate_slots(slate: Slate, view: RankingView) -> Slots:

@@ -8,7 +8,8 @@ import orjson
 from apiflask import APIBlueprint
 from flask import Response, g
 
-from feed.domain import Preferences, check_id
+from feed.domain import check_id
+from feed.preferences import Preferences
 from feed.reader_schemas import AttributesBody, MergeBody, PreferencesBody
 from feed.service.access import refuse_merged
 from feed.service.answers import AttributesOut, ErasedOut, MergedOut, PreferencesOut
@@ -29,7 +30,7 @@ def _check_reader(user_id: str) -> None:
 
 
 def _present(user_id: str, preferences: Preferences) -> Response:
-    body = PreferencesBody.of(preferences).model_dump(mode="json")
+    body = PreferencesBody.of(preferences, current_services().clock()).model_dump(mode="json")
     return json_response(orjson.dumps({"user_id": user_id, **body}))
 
 
@@ -50,13 +51,13 @@ def get_preferences(user_id: str) -> Response:
 @routes.output(PreferencesOut)
 @operation(Scope.WRITE, reader=ReaderAccess.OWN, body=PreferencesBody)
 def put_preferences(user_id: str) -> Response:
-    """Replace a reader's preferences.
+    """Replace a reader's preferences, wishes included.
 
     With `personalization: false` the stored history is deleted, none is stored or read from then
     on, and the feed says that it is not customized.
     """
     _check_reader(user_id)
-    preferences = read_body(PreferencesBody).to_preferences()
+    preferences = read_body(PreferencesBody).to_preferences(current_services().clock())
     current_services().store.write_preferences(user_id, preferences)
     return _present(user_id, preferences)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from feed.config import RankingConfig
-from feed.domain import EventKind, InvalidInputError, Preferences
+from feed.domain import EventKind, InvalidInputError
 from feed.experiments.design.design_rules import SHARED_SETTINGS
+from feed.preferences import Preferences
 from feed.ranking.settings_in_force import with_values
 from feed.reader_schemas import SimulatedReaderIn, SimulationIn
 from feed.schemas import FeedQuery

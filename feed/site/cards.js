@@ -5,6 +5,7 @@
 
 import { el, icon, languageOf, safeImage, spoken, timeAgo } from "./dom.js";
 import { moreOnThis } from "./story.js";
+import { wishButtons } from "./wishes.js";
 
 const LABELS = {
   trending: "Trending",
@@ -110,6 +111,7 @@ function withoutSentences(text, said) {
  * @typedef {object} CardActions
  * @property {(entry: CardEntry) => void} open
  * @property {(entry: CardEntry) => void} hide
+ * @property {(kind: "more"|"fewer"|"mute", entry: CardEntry) => void} wish
  * @property {(section: string) => void} chooseSection
  * @property {(storyId: string) => Promise<import("./client/api.js").Story>} getStory
  */
@@ -190,7 +192,7 @@ function kicker({ article, labels }, { chooseSection }) {
   return el("div.kicker", {}, section, labelList(labels));
 }
 
-function footer(entry, titleId, reactions, { hide }) {
+function footer(entry, titleId, reactions, { hide, wish }) {
   const { item, requestId } = entry;
   const slotOf = () => ({ requestId, position: item.position });
   const notInterested = el(
@@ -204,6 +206,7 @@ function footer(entry, titleId, reactions, { hide }) {
     {},
     reactions.buttons(item.article.article_id, titleId, slotOf),
     notInterested,
+    wishButtons(titleId, (kind) => wish(kind, entry)),
   );
 }
 

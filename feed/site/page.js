@@ -15,6 +15,7 @@ import { Catalogue, PreferencesPanel, sorted } from "./preferences.js";
 import { Reactions } from "./reactions.js";
 import { newReaderId, ReaderPicker } from "./readers.js";
 import { TrendingColumn } from "./trending.js";
+import { ask } from "./wishes.js";
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -59,6 +60,7 @@ const feed = new FeedList({
   actions: {
     open: openEntry,
     hide: hideEntry,
+    wish: wishFor,
     chooseSection,
     getStory: (storyId) => client.getStory(storyId),
   },
@@ -178,6 +180,15 @@ function hideEntry(entry) {
       }
     },
   });
+}
+
+async function wishFor(kind, { item }) {
+  try {
+    await ask(client, kind, item.article.article_id);
+    await refresh();
+  } catch (problem) {
+    announce(`That did not work: ${problem.message}`);
+  }
 }
 
 /** Reading changes the feed: look whether it did, and offer the new one without pushing it. */

@@ -1,10 +1,11 @@
 /**
  * What the reader tells the feed outright: sections and sources to follow or mute, languages,
- * personalisation on or off; and what the feed holds on the reader.
+ * wishes, personalisation on or off; and what the feed holds on the reader.
  * @module preferences
  */
 
 import { announce, el } from "./dom.js";
+import { wishList } from "./wishes.js";
 
 const SEEN = "feed-seen";
 
@@ -81,7 +82,7 @@ export class PreferencesPanel {
     this.#say("");
     this.#disarm();
     this.personalization.disabled = true; // nothing to change until it is known what there is
-    for (const list of this.dialog.querySelectorAll(".topics, .languages")) list.replaceChildren();
+    for (const list of this.dialog.querySelectorAll(".topics, .languages, .wishes")) list.replaceChildren();
     this.dialog.showModal();
     await this.#attempt(async () => {
       this.#preferences = await this.client.getPreferences();
@@ -102,6 +103,11 @@ export class PreferencesPanel {
     this.personalization.checked = preferences.personalization;
     this.personalization.disabled = false;
     for (const kind of ["section", "source"]) this.#drawTopics(kind);
+    const { wishes } = preferences;
+    this.dialog
+      .querySelector(".wishes")
+      .replaceChildren(...wishList(this.client, wishes, (kept) => this.#save({ wishes: kept })));
+    this.dialog.querySelector(".wishes-part").hidden = !wishes.length;
     const languages = new Set([...this.catalogue.language, ...preferences.languages]);
     this.dialog
       .querySelector(".languages")
@@ -161,6 +167,7 @@ export class PreferencesPanel {
       followed_sources,
       muted_sources,
       languages,
+      wishes,
       personalization,
     } = this.#preferences;
     return {
@@ -169,6 +176,7 @@ export class PreferencesPanel {
       followed_sources,
       muted_sources,
       languages,
+      wishes,
       personalization,
       ...changes,
     };

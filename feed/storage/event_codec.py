@@ -10,16 +10,8 @@ from typing import Any
 
 import orjson
 
-from feed.domain import (
-    PAGE_KEY,
-    Event,
-    EventKind,
-    Mode,
-    Origin,
-    Preferences,
-    Rung,
-    ServedFeed,
-)
+from feed.domain import PAGE_KEY, Event, EventKind, Mode, Origin, Rung, ServedFeed
+from feed.preferences import Preferences, wishes_from_json, wishes_to_json
 from feed.storage.records import History, Shown
 from feed.storage.slate_codec import slots_from_json, slots_to_json
 
@@ -177,6 +169,7 @@ def encode_preferences(preferences: Preferences) -> bytes:
             "muted_sources": preferences.muted_sources,
             "languages": preferences.languages,
         }
+        | ({"wishes": wishes_to_json(preferences.wishes)} if preferences.wishes else {})
     )
 
 
@@ -184,8 +177,10 @@ def decode_preferences(data: bytes | None) -> Preferences:
     """Return the preferences; nothing kept means the defaults."""
     if not data:
         return Preferences()
-    lists = {name: tuple(values) for name, values in orjson.loads(data[1:]).items()}
-    return Preferences(personalization=data[:1] == b"1", **lists)
+    stored = orjson.loads(data[1:])
+    wishes = wishes_from_json(stored.pop("wishes", ()))
+    lists = {name: tuple(values) for name, values in stored.items()}
+    return Preferences(personalization=data[:1] == b"1", wishes=wishes, **lists)
 
 
 def encode_attributes(attributes: Mapping[str, str]) -> bytes:

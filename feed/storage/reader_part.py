@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from feed.domain import ConflictError, Event, Origin, Preferences, ServedFeed
+from feed.domain import ConflictError, Event, Origin, ServedFeed
+from feed.preferences import Preferences
 from feed.storage import scripts
 from feed.storage.event_codec import (
     decode_attributes,

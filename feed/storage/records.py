@@ -9,7 +9,8 @@ from secrets import token_hex
 from typing import Any, NamedTuple, overload
 
 from feed.arrays import Matrix
-from feed.domain import Article, EventKind, Preferences
+from feed.domain import Article, EventKind
+from feed.preferences import Preferences
 
 
 class Outcome(StrEnum):

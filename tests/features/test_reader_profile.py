@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from feed.config import RankingConfig
-from feed.domain import Article, EventKind, Preferences
+from feed.domain import Article, EventKind
 from feed.features.interactions import KIND_CODE
 from feed.features.pool import PoolBuilder
 from feed.features.profile import (
@@ -14,6 +14,7 @@ from feed.features.profile import (
     followed_of,
     profile_from_state,
 )
+from feed.preferences import Preferences
 from feed.storage.records import History, HistoryEntry, ReaderState, Shown
 
 NOW = 1_700_000_000.0

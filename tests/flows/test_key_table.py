@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from slates import make_slots
 
-from feed.domain import Article, Event, EventKind, Mode, Preferences, Rung, ServedFeed
+from feed.domain import Article, Event, EventKind, Mode, Rung, ServedFeed
+from feed.preferences import Preferences
 from feed.storage.key_names import KEY_TABLE, KeySpec
 from feed.storage.pulse_series import COUNTS, GAUGES
 from feed.storage.records import AuditEntry, StoredArticle, StoredKey

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from feed.config import RankingConfig, Settings, TrainingConfig
-from feed.domain import Mode, Preferences, format_time
+from feed.domain import Mode, format_time
 from feed.features.profile import preference_codes
 from feed.features.request_context import RequestContext, device_code
 from feed.features.stories import StoryFinder
@@ -25,6 +25,7 @@ from feed.offline.examples import Examples
 from feed.offline.ranker_training import fit_ranker
 from feed.offline.replay import Replay, build_log_pool
 from feed.offline.training import train
+from feed.preferences import Preferences
 from feed.ranking.context import RankingContext
 from feed.ranking.live_index import build_index
 from feed.ranking.pipeline import recommend
@@ -237,7 +238,7 @@ class Rescorer:
             rng=np.random.default_rng(0),
             profile=replace(
                 self.replay.readers.profile(user, served.at, config),
-                preferences=preference_codes(ReaderState(preferences=preferences), pool),
+                preferences=preference_codes(ReaderState(preferences=preferences), pool, served.at),
             ),
             index=self.index,
         )

@@ -118,6 +118,7 @@ def drive(
     store: RedisStore,
     requests: int = REQUESTS,
     limits: Sequence[dict[str, Any]] = (),
+    wishes: Sequence[dict[str, Any]] = (),
 ) -> World:
     """Let readers use a service that explores, and archive what they did."""
     clock = [NOW]
@@ -139,6 +140,9 @@ def drive(
     if limits:
         answer = client.put("/v1/limits", json={"version": 0, "limits": limits})
         assert answer.status_code == 200, answer.json
+    for number in range(READERS if wishes else 0):
+        address = f"/v1/users/u{number}/preferences"
+        assert client.put(address, json={"wishes": wishes}).status_code == 200
     published_at = {}
     for number in range(requests):
         clock[0] = round(clock[0] + float(rng.uniform(2, 20)), 3)
@@ -167,6 +171,32 @@ def test_propensities_are_exact_on_a_log_written_under_limits(limited: World) ->
     found = limited.under(Policy(bundle=empty_bundle(), config=RankingConfig(), top=1.0))
     enough = found.bandit.rewards.size + found.left_out.get("of readers who did nothing", 0)
     assert enough == explored, found.left_out
+    assert found.bandit.weights == pytest.approx(1.0), "each article drawn was in its pool"
+
+
+@pytest.fixture
+def wishful(store: RedisStore, store_settings: Settings) -> World:
+    """A small installation whose readers mute a section for a while, which ends on the way."""
+    settings = replace(
+        store_settings, encoder="none", request_budget_ms=60_000, archive_seconds=1e5
+    )
+    wishes = [
+        {"kind": "mute", "of": "section", "value": "s3", "until": format_time(NOW + 150)},
+        {"kind": "fewer", "of": "section", "value": "s1", "until": format_time(NOW + 150)},
+    ]
+    return drive(settings, store, 25, wishes=wishes)
+
+
+def test_a_replay_knows_the_wishes_that_held_at_the_time(wishful: World) -> None:
+    with wishful.archive.query(0.0) as connection:
+        during, after = connection.execute(
+            "SELECT count(*) FILTER (context ->> 'wishes' IS NOT NULL),"
+            " count(*) FILTER (context ->> 'wishes' IS NULL) FROM served WHERE explored"
+        ).fetchone()
+    assert min(during, after) > 3
+    found = wishful.under(Policy(bundle=empty_bundle(), config=RankingConfig(), top=1.0))
+    enough = found.bandit.rewards.size + found.left_out.get("of readers who did nothing", 0)
+    assert enough == during + after, found.left_out
     assert found.bandit.weights == pytest.approx(1.0), "each article drawn was in its pool"
 
 

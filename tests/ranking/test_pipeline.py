@@ -438,6 +438,7 @@ def test_without_exploration_no_candidate_comes_from_there(shared_world):
         "followed",
         "fatigue",
         "editorial",
+        "wishes",
         "story",
         "diversity",
     ]

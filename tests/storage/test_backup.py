@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from feed.domain import ArchiveError, ConflictError, Preferences
+from feed.domain import ArchiveError, ConflictError
+from feed.preferences import Preferences
 from feed.storage.archive import Archive
 from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.embedded import EmbeddedStore

@@ -3,13 +3,8 @@
 import orjson
 import pytest
 
-from feed.domain import (
-    ConflictError,
-    EventKind,
-    InvalidInputError,
-    Preferences,
-    StoreUnavailableError,
-)
+from feed.domain import ConflictError, EventKind, InvalidInputError, StoreUnavailableError
+from feed.preferences import Preferences
 from feed.storage.records import Merge, Outcome, ReaderState, RecordType, Shown
 from feed.storage.redis_store import RedisStore
 

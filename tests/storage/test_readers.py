@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feed.domain import Event, EventKind, Preferences, StoreUnavailableError
+from feed.domain import Event, EventKind, StoreUnavailableError
+from feed.preferences import Preferences
 from feed.storage.key_names import HISTORY_MAX, MARKS_MAX, READ_MAX, SHOWN_MAX
 from feed.storage.records import Outcome, ReaderState, RecordType, Shown
 from feed.storage.redis_store import RedisStore

@@ -9,6 +9,7 @@ from flask import Response, g, redirect, request
 from pydantic import ValidationError
 
 from feed.domain import InvalidInputError, check_id
+from feed.preferences import wishes_at
 from feed.reader_schemas import AccountQuery
 from feed.service.account_presentation import present_account, present_answers, read_titles
 from feed.service.account_words import (
@@ -116,6 +117,7 @@ def _known_of(services: Services, user_id: str, state: ReaderState) -> dict[str,
     return {
         "user_id": user_id,
         "preferences": state.preferences,
+        "wishes": [one.words for one in wishes_at(state.preferences.wishes, services.clock())],
         "attributes": state.attributes,
         "events": events,
         "titles": titles,

@@ -145,6 +145,18 @@ export interface Story {
   items: { article: Article }[];
 }
 
+/** More or fewer articles, or none for a while. To mute an article mutes its story. */
+export interface Wish {
+  kind: "more" | "fewer" | "mute";
+  of: "article" | "section" | "source";
+  /** Id of the article, or name of the section or source. */
+  value: string;
+  /** 1 or 2; of what is muted it says nothing. */
+  strength: number;
+  /** ISO 8601; null: until it is withdrawn. */
+  until: string | null;
+}
+
 export interface Preferences {
   followed_sections: string[];
   muted_sections: string[];
@@ -152,6 +164,8 @@ export interface Preferences {
   muted_sources: string[];
   /** Empty: every language. */
   languages: string[];
+  /** Absent: none. Those that have ended are left out. */
+  wishes?: Wish[];
   personalization: boolean;
 }
 
@@ -163,6 +177,7 @@ export type ReaderAttributes = Record<string, string | number | boolean | null>;
 
 /** A reader's preferences, and the reader's id. */
 export interface ReaderPreferences extends Preferences {
+  wishes: Wish[];
   user_id: string;
 }
 
