@@ -249,6 +249,9 @@ class Settings:
         "", "origins whose pages may call from a browser, separated by commas; *: every origin"
     )
     encoder: str = setting("sentence", "article encoder: sentence, tfidf, none or onnx:DIRECTORY")
+    plugins: str = setting(
+        "", "packages whose plugins rank, as package or package:plugin, separated by commas"
+    )
     request_budget_ms: int = setting(
         300, "milliseconds one feed request may take before it falls back to a simpler feed"
     )
@@ -345,9 +348,7 @@ class TrainingConfig:
     )
     alpha: float = setting(10.0, "confidence per unit of interaction weight", between=(LEAST, 1e9))
     content_ridge: float = setting(
-        10.0,
-        "L2 regularisation of the map from embeddings to factors",
-        between=(LEAST, 1e9),
+        10.0, "L2 regularisation of the map from embeddings to factors", between=(LEAST, 1e9)
     )
     content_min_readers: int = setting(
         5, "readers that an article needs before that map learns from it", between=(0, 1e9)
@@ -380,9 +381,7 @@ class TrainingConfig:
         0.2, "factor on the weight of an accidental click", between=(0, 1)
     )
     bot_articles_per_minute: float = setting(
-        20.0,
-        "articles per minute above which a reader counts as a bot",
-        between=(LEAST, 1e9),
+        20.0, "articles per minute above which a reader counts as a bot", between=(LEAST, 1e9)
     )
     bot_weight: float = setting(0.05, "factor on the weight of a bot's events", between=(0, 1))
     ranker_days: float = setting(

@@ -73,6 +73,7 @@ class ReasonCode(StrEnum):
     EDITORS_PICK = "editors_pick"
     EDITORS_LIMIT = "editors_limit"
     EXPLORE = "explore"
+    OWN_SOURCE = "own_source"
 
 
 class Mode(StrEnum):

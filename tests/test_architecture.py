@@ -31,6 +31,7 @@ ROOMS = [
     "editorial",
     "storage",
     "features",
+    "plugins",
     "models",
     "ranking",
     "experiments",

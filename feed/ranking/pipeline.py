@@ -26,6 +26,12 @@ from feed.ranking.front_page_limits import (
 )
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import Placed, find_pins, place_pins
+from feed.ranking.plugin_steps import (
+    HAS_RULES,
+    SOURCE_REASONS,
+    apply_rules,
+    with_source_reasons,
+)
 from feed.ranking.reasons import limit_reason, moved_on_reason, plain_reason
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
@@ -142,7 +148,12 @@ def rank_in_stages(
     trace.duplicates = len(order.duplicates)
     timer.done("diversity")
     explorable = _explorable(candidates, scores, order, len(pin_slots))
-    limited = plan_limits(context, candidates.rows, order.order, explorable, pin_slots, config)
+    ranked = order.order
+    if HAS_RULES:
+        worth = scores.final * versions.factor
+        ranked = apply_rules(context, candidates.rows, worth, ranked)
+        explorable = explorable[~np.isin(explorable, np.setdiff1d(order.order, ranked))]
+    limited = plan_limits(context, candidates.rows, ranked, explorable, pin_slots, config)
     plan = _plan(candidates, limited, pin_slots, config, trace)
     free = config.slate_size - len(pin_slots)
     placed = place_pins(draw(plan, context.rng, free), pin_slots)
@@ -245,11 +256,12 @@ def build_slate(ranking: Ranking) -> Slate:
     at, rows = placed.at, candidates.rows[placed.at]
     factors = ranking.factors(at)
     bits = candidates.bits[at].tolist()
+    sources = tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits])
     return Slate(
         rows=rows,
         scores=ranking.final[at] * factors["diversity"],
-        reasons=_final_reasons(ranking),
-        sources=tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits]),
+        reasons=_final_reasons(ranking, sources),
+        sources=sources,
         trending=context.trending.labelled(rows),
         explored=placed.explored,
         pinned=placed.pinned,
@@ -262,12 +274,16 @@ def build_slate(ranking: Ranking) -> Slate:
     )
 
 
-def _final_reasons(ranking: Ranking) -> tuple[tuple[Reason, ...], ...]:
+def _final_reasons(
+    ranking: Ranking, sources: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[Reason, ...], ...]:
     """Put the limit, the draw or the pin first where that is why an article stands there.
 
     What continues a story that was read says so before anything else.
     """
     reasons, placed, raised = [*ranking.explained.reasons], ranking.placed, ranking.limited.raised
+    if SOURCE_REASONS and ranking.context.with_reasons:
+        reasons = with_source_reasons(sources, reasons)
     reasons = _with_follow_ups(ranking, reasons)
     for i, at in enumerate(placed.at.tolist() if raised else ()):
         if at in raised:
