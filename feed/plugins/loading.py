@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution
@@ -83,15 +83,19 @@ def load_plugins(names: Sequence[str]) -> Plugins:
     return Plugins(sources, features, rules, next(iter(rankers), None))
 
 
-def find_entries(names: Sequence[str]) -> Iterator[EntryPoint]:
+def find_entries(names: Sequence[str], groups: Collection[str] = GROUPS) -> Iterator[EntryPoint]:
     """Yield the entry points of plugins that names stand for.
+
+    Args:
+        names: of packages, or `package:plugin`.
+        groups: of the entry points that count.
 
     Raises:
         InvalidInputError: a name is that of no installed package or plugin.
     """
     for name in names:
         package, _, wanted = name.partition(":")
-        entries = [entry for entry in _package(package).entry_points if entry.group in GROUPS]
+        entries = [entry for entry in _package(package).entry_points if entry.group in groups]
         found = [entry for entry in entries if wanted in {"", entry.name}]
         if not found:
             what = f"no plugin {wanted}" if wanted else "no plugins"

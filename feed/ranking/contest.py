@@ -11,7 +11,8 @@ from feed.arrays import Floats, Matrix, Rows
 from feed.ranking.diversity import COSINE_SCALE, diversify
 from feed.ranking.front_page_limits import plan_limits
 from feed.ranking.pipeline import Ranking
-from feed.ranking.plugin_steps import HAS_RULES, apply_rules
+from feed.ranking.plugin_steps import HAS_RULES
+from feed.ranking.ruled_order import rule_order
 
 _LEAST = 1e-12
 _NOBODY: Rows = np.empty(0, np.int64)
@@ -125,7 +126,9 @@ class Contest:
 
     def _ruled(self, order: Rows) -> Rows:
         ranking = self._ranking
-        return apply_rules(ranking.context, ranking.candidates.rows, ranking.final, order)
+        if not HAS_RULES:
+            return order
+        return rule_order(ranking.context, ranking.candidates.rows, ranking.final, order)
 
     def _limited(self, order: Rows) -> Rows:
         """Return an order as the limits let it stand, whatever exploration draws."""

@@ -29,10 +29,10 @@ from feed.ranking.pins import Placed, find_pins, place_pins
 from feed.ranking.plugin_steps import (
     HAS_RULES,
     SOURCE_REASONS,
-    apply_rules,
     with_source_reasons,
 )
 from feed.ranking.reasons import limit_reason, moved_on_reason, plain_reason
+from feed.ranking.ruled_order import rule_order
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
 from feed.ranking.versions import ChosenVersions, choose_versions, follow_ups
@@ -151,7 +151,7 @@ def rank_in_stages(
     ranked = order.order
     if HAS_RULES:
         worth = scores.final * versions.factor
-        ranked = apply_rules(context, candidates.rows, worth, ranked)
+        ranked = rule_order(context, candidates.rows, worth, ranked)
         explorable = explorable[~np.isin(explorable, np.setdiff1d(order.order, ranked))]
     limited = plan_limits(context, candidates.rows, ranked, explorable, pin_slots, config)
     plan = _plan(candidates, limited, pin_slots, config, trace)
