@@ -79,9 +79,14 @@ def apply(rule: PluginRule, moment: Moment, scores: Floats) -> Rows:
     """Return the positions that a rule keeps, in its order, int64; all if it is left out."""
     label = f"rule {rule.name}"
     count = len(moment.articles)
-    found = _InForce.guard.call(
-        label, lambda: _positions(label, _run(label, lambda: rule.apply(moment, scores)), count)
-    )
+
+    def work() -> Rows:
+        found = _positions(label, _run(label, lambda: rule.apply(moment, scores)), count)
+        if count and not len(found):
+            raise PluginError(f"{label}: must keep at least one article")
+        return found
+
+    found = _InForce.guard.call(label, work)
     return np.arange(count) if found is None else found
 
 
