@@ -61,6 +61,11 @@ class RankingConfig:
         "whether it counts what articles are about: the content sources and features",
         title="Use the content of articles",
     )
+    use_plugins: bool = setting(
+        True,
+        "whether the sources, features and rules of plugins are used",
+        title="Use plugins",
+    )
     trending_boost: float = setting(
         0.3,
         "strength of the trending factor: score * (1 + boost * trend)",
@@ -342,9 +347,7 @@ class TrainingConfig:
     factors: int = setting(64, "dimensions of the collaborative factors", between=(0, 1024))
     iterations: int = setting(15, "iterations of alternating least squares", between=(1, 1000))
     regularization: float = setting(
-        2.0,
-        "L2 regularisation of the factors, per mean reader of an article",
-        between=(0, 1e9),
+        2.0, "L2 regularisation of the factors, per mean reader of an article", between=(0, 1e9)
     )
     alpha: float = setting(10.0, "confidence per unit of interaction weight", between=(LEAST, 1e9))
     content_ridge: float = setting(
@@ -354,9 +357,7 @@ class TrainingConfig:
         5, "readers that an article needs before that map learns from it", between=(0, 1e9)
     )
     shrinkage_readers: float = setting(
-        2.0,
-        "readers at which an article's own and mapped factors weigh the same",
-        between=(0, 1e9),
+        2.0, "readers at which an article's own and mapped factors weigh the same", between=(0, 1e9)
     )
     content_dimensions: int = setting(
         128, "dimensions to which embeddings are reduced for ranking", between=(1, 4096)

@@ -126,7 +126,7 @@ class Contest:
 
     def _ruled(self, order: Rows) -> Rows:
         ranking = self._ranking
-        if not HAS_RULES:
+        if not (HAS_RULES and ranking.config.use_plugins):
             return order
         return rule_order(ranking.context, ranking.candidates.rows, ranking.final, order)
 

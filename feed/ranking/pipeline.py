@@ -149,7 +149,7 @@ def rank_in_stages(
     timer.done("diversity")
     explorable = _explorable(candidates, scores, order, len(pin_slots))
     ranked = order.order
-    if HAS_RULES:
+    if HAS_RULES and config.use_plugins:
         worth = scores.final * versions.factor
         ranked = rule_order(context, candidates.rows, worth, ranked)
         explorable = explorable[~np.isin(explorable, np.setdiff1d(order.order, ranked))]

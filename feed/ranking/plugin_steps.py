@@ -43,7 +43,8 @@ def _as_source(source: PluginSource) -> Source:
     def from_plugin(
         context: RankingContext, situation: Situation, config: RankingConfig, limit: int
     ) -> Rows:
-        del config
+        if not config.use_plugins:
+            return np.empty(0, np.int64)
         eligible = situation.eligible.rows
         return eligible[propose(source, _moment(context, eligible), limit)]
 

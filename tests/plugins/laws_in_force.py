@@ -94,6 +94,15 @@ def test_what_its_source_alone_proposed_says_so(world):
     assert list(account.standing.sources) == ["opened_often"]
 
 
+def test_an_experiment_can_rank_without_the_plugins(world):
+    ranking = rank(world.context(), replace(CONFIG, use_plugins=False))
+    slate = build_slate(ranking)
+    assert np.isnan(ranking.scores.features[:, feature_index()["source_missed"]]).all()
+    assert not len(ranking.candidates.proposals["opened_often"])
+    assert ranking.placed.at.tolist() == ranking.order.order.tolist()
+    assert all(r.code is not ReasonCode.OWN_SOURCE for of in slate.reasons for r in of)
+
+
 def test_its_source_proposes_nothing_that_may_not_be_shown(world):
     read = world.reader(range(60))
     ranking = rank(world.context(read))

@@ -55,6 +55,14 @@ def test_every_plugin_keeps_the_contract(site):
     assert "All of them keep the contract." in result.stdout
 
 
+@pytest.mark.parametrize("command", [("serve", "--data"), ("worker", "--data"), ("retrain",)])
+def test_a_plugin_that_is_not_there_ends_a_command_with_one_line(site, tmp_path, command):
+    result = run(site, "feed", *command, str(tmp_path), FEED_PLUGINS=f"{PACKAGE}:other")
+    assert result.returncode == 2
+    problem = f"FEED_PLUGINS: the package {PACKAGE} has no plugin other"
+    assert result.stderr == f"Error: {problem}\n"
+
+
 def test_feed_keeps_its_laws_with_the_plugins_in_use(site, tmp_path):
     plain = make_bundle(ranker=True)
     save_bundle(plain, tmp_path / "plain")
