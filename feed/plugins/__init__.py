@@ -3,6 +3,7 @@
 A plugin imports this package and nothing else of feed. See `protocols` for what each kind does.
 """
 
+from feed.arrays import Floats, Matrix, Rows
 from feed.plugins.moments import Articles, Moment, ReaderSeen
 from feed.plugins.protocols import (
     FittedPlugin,
@@ -16,6 +17,8 @@ from feed.plugins.protocols import (
 __all__ = [
     "Articles",
     "FittedPlugin",
+    "Floats",
+    "Matrix",
     "Moment",
     "PluginExamples",
     "PluginFeature",
@@ -23,4 +26,5 @@ __all__ = [
     "PluginRule",
     "PluginSource",
     "ReaderSeen",
+    "Rows",
 ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from feed.arrays import Floats
 from feed.features.interactions import CLICK
 from feed.offline.own_methods import Asked, Happened
 
 HALF_LIFE_S = 900.0
 EXPONENT = 1.5
-
-Floats = npt.NDArray[np.float64]
 
 
 class ClicksOverAge:

@@ -9,15 +9,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import numpy.typing as npt
 
-from feed.plugins import PluginExamples
+from feed.plugins import Floats, Matrix, PluginExamples
 
 STEPS = 12
 RIDGE = 1.0
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 
 class FittedLogistic:

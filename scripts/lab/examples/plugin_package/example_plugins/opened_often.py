@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from feed.plugins import Moment
+from feed.plugins import Moment, Rows
 
 SIX_HOURS = 360
 USUAL_WEIGHT = 20.0
@@ -18,7 +17,7 @@ class OpenedOften:
     name = "opened_often"
     reason = "Opened more often than most when it is shown"
 
-    def propose(self, moment: Moment, limit: int) -> npt.NDArray[np.int64]:
+    def propose(self, moment: Moment, limit: int) -> Rows:
         """Return the articles above the usual rate, the highest first."""
         clicks = moment.articles.clicks(SIX_HOURS)
         shown = moment.articles.impressions(SIX_HOURS)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import numpy.typing as npt
 
-from feed.plugins import Moment
+from feed.plugins import Floats, Moment
 
 
 class SourcesApart:
@@ -13,7 +12,7 @@ class SourcesApart:
 
     name = "sources_apart"
 
-    def apply(self, moment: Moment, scores: npt.NDArray[np.float64]) -> npt.ArrayLike:
+    def apply(self, moment: Moment, scores: Floats) -> npt.ArrayLike:
         """Return the new order; nothing is left out."""
         del scores  # the articles stand best first already
         left = list(range(len(moment.articles)))
