@@ -252,7 +252,7 @@ def _read_ranker(files: dict[str, bytes], head: str) -> LearnedRanker | None:
 
 def _ranker_files(head: str, ranker: LearnedRanker) -> dict[str, bytes]:
     if isinstance(ranker, TaughtByPlugin):
-        neutral = {f"ranker_{head}_neutral.npy": _array_bytes(ranker.neutral)}
+        neutral = {f"ranker_{head}_neutral.npy": _array_bytes(ranker.known_neutral)}
         return neutral | plugin_files(head, ranker)
     if not isinstance(ranker, LightGBMRanker):
         raise BundleError(f"there is no format for a ranker of the kind {type(ranker).__name__}")

@@ -11,6 +11,7 @@ import orjson
 from feed.arrays import Flags, Floats, Matrix
 from feed.domain import BundleError
 from feed.models.ranker import default_ranker, logistic, margin_lost
+from feed.models.schema import FEATURES
 from feed.plugins.calling import margin, told
 from feed.plugins.loading import PluginError, active_plugins
 from feed.plugins.protocols import FittedPlugin
@@ -22,18 +23,21 @@ class TaughtByPlugin:
     Args:
         name: of the plugin.
         fitted: what it has learned.
-        neutral: the value of each feature that says nothing, f32 [len(FEATURES)].
+        neutral: the value that says nothing of each feature it has learned from, f32 [known]. They
+            are the first of `FEATURES`; those of plugins that came later are kept from it.
     """
 
     def __init__(self, name: str, fitted: FittedPlugin, neutral: npt.ArrayLike) -> None:
         self.name, self._fitted = name, fitted
-        self.neutral: Matrix = np.asarray(neutral, np.float32)
+        self.known_neutral: Matrix = np.asarray(neutral, np.float32)
+        self.neutral: Matrix = np.full(len(FEATURES), np.nan, np.float32)
+        self.neutral[: len(self.known_neutral)] = self.known_neutral
 
     def margin(self, features: Matrix) -> Floats:
         """Return scores in log-odds, f64 [k], of features f32 [k, len(FEATURES)]."""
         if not len(features):
             return np.zeros(0)
-        seen = features.view()
+        seen = features[:, : len(self.known_neutral)]
         seen.setflags(write=False)
         found = margin(self.name, self._fitted, seen)
         return default_ranker({}).margin(features) if found is None else found

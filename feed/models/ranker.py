@@ -189,7 +189,7 @@ class LightGBMRanker:
             raise BundleError("the ranker was trained on another feature schema")
         self.text = text
         self.neutral: Matrix = np.full(len(FEATURES), np.nan, np.float32)
-        self.neutral[: len(known)] = neutral
+        self.neutral[: len(known)] = np.asarray(neutral, np.float32)[: len(known)]
         self._known = len(known)
         self.start = start
         self._threads = threads

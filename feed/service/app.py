@@ -244,7 +244,7 @@ def build_services(
     seed: int | None = None,
 ) -> Services:
     """Return the parts of one web process."""
-    guard_plugins()
+    guard_plugins(settings.request_budget_ms / 1000)
     access = AccessControl(settings, store, clock)
     provider = IdentityProvider(settings, clock)
     desk = DeskSessions(lambda: store.secret(SESSION_SECRET), provider.digest)

@@ -168,7 +168,7 @@ def test_a_rule_that_filters_gives_back_what_a_limit_needs(world):
 
 def test_a_rule_that_fails_in_the_service_is_left_out(world, filtering):
     filtering.fails = True
-    guard_plugins()
+    guard_plugins(60.0)
     slate = recommend(world.context(), CONFIG)
     assert len(slate) > 50
 
@@ -195,6 +195,22 @@ def test_its_ranker_learns_from_what_came_before_alone_and_comes_back(tmp_path):
         assert np.abs(parts).max() > 0
 
 
+def test_a_ranker_that_learned_before_a_feature_came_does_not_see_it():
+    class FirstColumns:
+        def margin(self, features):
+            assert features.shape[1] == len(BUILT_IN)
+            return features[:, 0]
+
+        def save(self):
+            return b"-"
+
+    ranker = TaughtByPlugin("logistic", FirstColumns(), np.zeros(len(BUILT_IN)))
+    features = np.random.default_rng(2).normal(size=(7, len(FEATURES))).astype(np.float32)
+    np.testing.assert_array_equal(ranker.margin(features), features[:, 0])
+    parts = ranker.contributions(features, ranker.margin(features), [(PLUGINS,), ("content",)])
+    np.testing.assert_allclose(parts, np.stack([np.zeros(7), features[:, 0]], axis=1), rtol=1e-6)
+
+
 def test_models_go_from_one_process_to_another():
     """Saves a model that needs the plugins, and reads one that knows nothing of them."""
     folder = Path(os.environ["LAWS_FOLDER"])
@@ -203,6 +219,7 @@ def test_models_go_from_one_process_to_another():
     of_plugins = np.ones((len(features), len(FEATURES) - len(BUILT_IN)), np.float32)
     features, margin = np.hstack([features, of_plugins]), np.load(folder / "margin.npy")
     np.testing.assert_array_equal(plain.ranker.margin(features), margin)
+    np.testing.assert_array_equal(plain.ranker.with_threads(2).margin(features), margin)
     np.testing.assert_array_equal(
         plain.ranker.contributions(features, margin, [(PLUGINS,)]), np.zeros((len(margin), 1))
     )

@@ -9,8 +9,11 @@ from structlog.testing import capture_logs
 from feed.plugins import calling
 from feed.plugins.calling import StrictGuard, apply, compute, propose, set_guard
 from feed.plugins.loading import PluginError
-from feed.service.plugin_guard import LEFT_OUT, REST_S, SLOW_S, ServingGuard
+from feed.service.plugin_guard import LEFT_OUT, REST_S, SLOW_SHARE, ServingGuard
 from tests.plugins.broken_plugins import Beyond, Emptying, Raising, Steady
+
+
+BUDGET_S = 0.3
 
 
 class FewArticles:
@@ -21,7 +24,7 @@ class FewArticles:
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 100.0
+        self.now, self.computed = 100.0, 0.0
 
     def __call__(self) -> float:
         return self.now
@@ -30,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock():
     clock = Clock()
-    set_guard(ServingGuard(clock))
+    set_guard(ServingGuard(BUDGET_S, clock, lambda: clock.computed))
     yield clock
     set_guard(StrictGuard())
 
@@ -58,14 +61,18 @@ def test_in_the_service_the_part_of_a_failing_plugin_is_left_out_and_logged_once
     assert apply(Emptying(), FewArticles(), np.ones(3)).tolist() == [0, 1, 2]
 
 
-def test_a_slow_plugin_rests_for_a_minute(clock):
+@pytest.mark.parametrize(
+    ("took", "computed"), [(1.1 * BUDGET_S, 0.0), (0.9 * BUDGET_S, 1.1 * SLOW_SHARE * BUDGET_S)]
+)
+def test_a_slow_plugin_rests_for_a_minute(clock, took, computed):
     class Slow(Steady):
         name = "slow"
         calls = 0
 
         def compute(self, moment):
             Slow.calls += 1
-            clock.now += 2 * SLOW_S
+            clock.now += took
+            clock.computed += computed
             return moment.articles.age_hours
 
     before = left_out("feature slow", "slow")
@@ -79,3 +86,15 @@ def test_a_slow_plugin_rests_for_a_minute(clock):
     assert Slow.calls == 2
     assert left_out("feature slow", "slow") == before + 1
     assert [line["why"] for line in logs] == ["slow"]
+
+
+def test_a_busy_machine_makes_no_plugin_rest(clock):
+    class Waiting(Steady):
+        name = "waiting"
+
+        def compute(self, moment):
+            clock.now += 0.9 * BUDGET_S
+            return moment.articles.age_hours
+
+    for _ in range(3):
+        assert compute(Waiting(), FewArticles()).tolist() == [1.0] * 3
