@@ -12,7 +12,6 @@ from feed.plugins.loading import PluginError
 from feed.service.plugin_guard import LEFT_OUT, REST_S, SLOW_SHARE, ServingGuard
 from tests.plugins.broken_plugins import Beyond, Emptying, Raising, Steady
 
-
 BUDGET_S = 0.3
 
 
