@@ -76,6 +76,9 @@ COMMANDS = {
     "evaluate": CommandEntry(
         "feed.commands.evaluate", "evaluate_command", "Measure the ranking on a log."
     ),
+    "check-plugin": CommandEntry(
+        "feed.commands.check_plugin", "check_plugin", "Try your own plugins against their contract."
+    ),
 }
 """Every command. Modules load when their command runs, so `feed serve` starts fast."""
 

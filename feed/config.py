@@ -60,6 +60,11 @@ class RankingConfig:
         "whether it counts what articles are about: the content sources and features",
         title="Use the content of articles",
     )
+    use_plugins: bool = setting(
+        True,
+        "whether the sources, features and rules of plugins are used",
+        title="Use plugins",
+    )
     trending_boost: float = setting(
         0.3,
         "strength of the trending factor: score * (1 + boost * trend)",
@@ -254,6 +259,9 @@ class Settings:
         "", "origins whose pages may call from a browser, separated by commas; *: every origin"
     )
     encoder: str = setting("sentence", "article encoder: sentence, tfidf, none or onnx:DIRECTORY")
+    plugins: str = setting(
+        "", "packages whose plugins rank, as package or package:plugin, separated by commas"
+    )
     request_budget_ms: int = setting(
         300, "milliseconds one feed request may take before it falls back to a simpler feed"
     )

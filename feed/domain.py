@@ -75,6 +75,7 @@ class ReasonCode(StrEnum):
     MIXTURE = "mixture"
     YOU_ASKED = "you_asked"
     EXPLORE = "explore"
+    OWN_SOURCE = "own_source"
 
 
 class Mode(StrEnum):

@@ -58,6 +58,12 @@ def _read_object(label: str, text: str) -> Any:
         raise InvalidInputError(label, 'must be JSON such as {"age_published": -2}') from None
 
 
+def plugins_from_environment(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the names in `FEED_PLUGINS`, which are needed before any other setting is read."""
+    names = (name.strip() for name in environ.get("FEED_PLUGINS", "").split(","))
+    return tuple(name for name in names if name)
+
+
 def settings_to_environment(settings: Settings) -> dict[str, str]:
     """Return the variables from which `settings_from_environment` makes these settings."""
     own = {f"FEED_{f.name.upper()}": getattr(settings, f.name) for f in documented(Settings)}

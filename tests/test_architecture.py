@@ -32,6 +32,7 @@ ROOMS = [
     "editorial",
     "storage",
     "features",
+    "plugins",
     "models",
     "ranking",
     "experiments",

@@ -69,7 +69,8 @@ def parse_span(text: str) -> float:
     "methods",
     multiple=True,
     metavar="MODULE:CLASS",
-    help="A ranking method of your own, measured beside the others. May be repeated.",
+    help="A ranking method of your own, or its name in the entry points feed.methods, measured "
+    "beside the others. May be repeated.",
 )
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads for training.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="JSON file for figures.")

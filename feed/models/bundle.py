@@ -16,8 +16,9 @@ import orjson
 from feed.arrays import Floats, Matrix
 from feed.domain import BundleError
 from feed.features.ids import IdMap
-from feed.models.ranker import LightGBMRanker, WeightedSum
-from feed.models.schema import FEATURES, fingerprint
+from feed.models.plugin_ranker import TaughtByPlugin, plugin_files, read_plugin_ranker
+from feed.models.ranker import LearnedRanker, LightGBMRanker, WeightedSum
+from feed.models.schema import BUILT_IN, FEATURES, PLUGINS, FeatureSpec, fingerprint
 
 FORMAT = 2
 """Version of the layout on disk."""
@@ -72,8 +73,8 @@ class ModelBundle:
     alpha: float = 10.0
     regularization: float = 0.05
     shrinkage_readers: float = 10.0
-    ranker: LightGBMRanker | None = None
-    slate_ranker: LightGBMRanker | None = None
+    ranker: LearnedRanker | None = None
+    slate_ranker: LearnedRanker | None = None
     gramian: Matrix = field(init=False)
 
     def __post_init__(self) -> None:
@@ -140,8 +141,7 @@ def load_bundle(directory: Path) -> ModelBundle:
     manifest = read_manifest(directory)
     if manifest.get("format") not in READABLE_FORMATS:
         raise BundleError(f"cannot read model format {manifest.get('format')}, only up to {FORMAT}")
-    if manifest.get("feature_schema") != fingerprint():
-        raise BundleError("the model was made for another feature schema; retrain it")
+    _check_features(manifest)
     files = {name: _checked(directory / name, sha) for name, sha in manifest["sha256"].items()}
     try:
         arrays = {name: _read_array(files[f"{name}.npy"], *_ARRAYS[name]) for name in _ARRAYS}
@@ -160,6 +160,23 @@ def load_bundle(directory: Path) -> ModelBundle:
     if not len(bundle.article_ids) == len(bundle.factors) == len(bundle.readers):
         raise BundleError("the model's arrays do not fit its articles")
     return bundle
+
+
+def _check_features(manifest: dict[str, Any]) -> None:
+    """Refuse a model that knows a feature that is not there.
+
+    Features of plugins come last, so a model that was trained before one of them came still fits.
+    """
+    names = manifest.get("plugin_features", [])
+    known = FEATURES[: len(BUILT_IN) + len(names)]
+    if manifest.get("feature_schema") == fingerprint(known):
+        return
+    lacking = sorted(set(names) - {feature.name for feature in FEATURES})
+    if lacking:
+        raise BundleError(
+            f"the model needs plugins with the features {', '.join(lacking)}, which are not in use"
+        )
+    raise BundleError("the model was made for another feature schema; retrain it")
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -198,6 +215,7 @@ def _manifest(bundle: ModelBundle, files: dict[str, bytes]) -> dict[str, Any]:
         "version": bundle.version,
         "format": FORMAT,
         "feature_schema": fingerprint(),
+        "plugin_features": [feature.name for feature in FEATURES[len(BUILT_IN) :]],
         "articles": len(bundle.article_ids),
         "numbers": {
             "alpha": bundle.alpha,
@@ -221,16 +239,23 @@ def _read_array(data: bytes, dimensions: int, kind: Any) -> Any:
     return array
 
 
-def _read_ranker(files: dict[str, bytes], head: str) -> LightGBMRanker | None:
-    text = files.get(f"ranker_{head}.txt")
-    if text is None:
+def _read_ranker(files: dict[str, bytes], head: str) -> LearnedRanker | None:
+    if f"ranker_{head}_neutral.npy" not in files:
         return None
     neutral = _read_array(files[f"ranker_{head}_neutral.npy"], 1, np.float32)
+    text = files.get(f"ranker_{head}.txt")
+    if text is None:
+        return read_plugin_ranker(files, head, neutral)
     start = files.get(f"ranker_{head}_start.json")
     return LightGBMRanker(text.decode(), neutral, None if start is None else _read_start(start))
 
 
-def _ranker_files(head: str, ranker: LightGBMRanker) -> dict[str, bytes]:
+def _ranker_files(head: str, ranker: LearnedRanker) -> dict[str, bytes]:
+    if isinstance(ranker, TaughtByPlugin):
+        neutral = {f"ranker_{head}_neutral.npy": _array_bytes(ranker.known_neutral)}
+        return neutral | plugin_files(head, ranker)
+    if not isinstance(ranker, LightGBMRanker):
+        raise BundleError(f"there is no format for a ranker of the kind {type(ranker).__name__}")
     files = {
         f"ranker_{head}.txt": ranker.text.encode(),
         f"ranker_{head}_neutral.npy": _array_bytes(ranker.neutral),
@@ -254,9 +279,15 @@ def _start_bytes(start: WeightedSum) -> bytes:
 def _read_start(data: bytes) -> WeightedSum:
     parts = orjson.loads(data)
     weights, neutral = (
-        np.array([float(parts[key][f.name]) for f in FEATURES]) for key in ("weights", "neutral")
+        np.array([_of_feature(parts[key], f) for f in FEATURES], np.float64)
+        for key in ("weights", "neutral")
     )
     return WeightedSum(float(parts["intercept"]), weights, neutral)
+
+
+def _of_feature(values: dict[str, float], feature: FeatureSpec) -> float:
+    """Return a feature's value; a plugin's that came after the training has none, which is 0."""
+    return values.get(feature.name, 0.0) if feature.group == PLUGINS else values[feature.name]
 
 
 def _checked(path: Path, sha256: str) -> bytes:

@@ -14,6 +14,7 @@ from feed.features.ids import find, sum_by_row
 from feed.features.profile import Profile, followed_of
 from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
+from feed.models.plugin_columns import HAS_FEATURES, fill_plugin_columns
 from feed.models.reader_vectors import ReaderVectors, build_reader_vectors
 from feed.models.schema import FEATURES, feature_index
 from feed.models.view import RankingView
@@ -95,6 +96,8 @@ def build_features(
         ranks = rank_each(np.array([values for _, values in work.ranked]))
         for (name, _), values in zip(work.ranked, ranks, strict=True):
             work.put(name, values)
+        if HAS_FEATURES:
+            fill_plugin_columns(out, view, signals, profile, context, rows)
     return np.ascontiguousarray(out.T)
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from feed.arrays import Flags, Floats, Matrix
 from feed.domain import BundleError, InvalidInputError
-from feed.models.schema import FEATURES, columns_of, feature_index
+from feed.models.schema import BUILT_IN, FEATURES, columns_of, feature_index
 
 ColumnNumbers = npt.NDArray[np.intp]
 
@@ -44,6 +44,18 @@ class Ranker(Protocol):
             families: each some of `schema.GROUPS`, taken away together.
             asked: which are wanted, bool [k, len(families)]; others may be left 0.
         """
+        ...
+
+
+class LearnedRanker(Ranker, Protocol):
+    """A ranker that was taught by clicks."""
+
+    def importance(self) -> dict[str, float]:
+        """Return each feature's share of what was learned, the greatest first, if it is known."""
+        ...
+
+    def with_threads(self, threads: int) -> LearnedRanker:
+        """Return the same ranker that scores with more threads, for work offline."""
         ...
 
 
@@ -141,6 +153,8 @@ def _linear(weights: tuple[tuple[str, float], ...]) -> LinearRanker:
 class LightGBMRanker:
     """Boosted trees over the feature schema, as LightGBM's own text, and the sum they start from.
 
+    Trees that were taught before a plugin's feature was there know the features before it alone.
+
     Trees of few clicks learnt what to add to `start`, the day-one weights at a learnt scale.
     Trees of many clicks stand alone, without a start.
 
@@ -159,7 +173,7 @@ class LightGBMRanker:
         Args:
             text: what `Booster.model_to_string` wrote.
             neutral: the value of each feature that says nothing (its median in training),
-                f32 [len(FEATURES)]; NaN where absence is usual.
+                f32 [features that the trees know]; NaN where absence is usual.
             start: what the trees' sum is added to.
             threads: of prediction; keep 1 where requests are served.
 
@@ -170,10 +184,13 @@ class LightGBMRanker:
             self._booster = lightgbm.Booster(model_str=text)
         except lightgbm.basic.LightGBMError as error:
             raise BundleError("the ranker's file is not a LightGBM model") from error
-        if self._booster.feature_name() != [f.name for f in FEATURES]:
+        known = self._booster.feature_name()
+        if len(known) < len(BUILT_IN) or known != [f.name for f in FEATURES[: len(known)]]:
             raise BundleError("the ranker was trained on another feature schema")
         self.text = text
-        self.neutral: Matrix = np.asarray(neutral, np.float32)
+        self.neutral: Matrix = np.full(len(FEATURES), np.nan, np.float32)
+        self.neutral[: len(known)] = np.asarray(neutral, np.float32)[: len(known)]
+        self._known = len(known)
         self.start = start
         self._threads = threads
 
@@ -185,7 +202,8 @@ class LightGBMRanker:
         """Return the sum of start and trees before the logistic, f64 [k]."""
         if not len(features):
             return np.zeros(0)
-        trees = self._booster.predict(features, raw_score=True, num_threads=self._threads)
+        known = features if self._known == len(FEATURES) else features[:, : self._known]
+        trees = self._booster.predict(known, raw_score=True, num_threads=self._threads)
         margin = np.asarray(trees, np.float64)
         return margin if self.start is None else margin + self.start.margin(features)
 
@@ -200,14 +218,7 @@ class LightGBMRanker:
 
         Both the trees and the sum they start from see the replaced values.
         """
-        if asked is None:
-            asked = np.ones((len(features), len(families)), np.bool_)
-        # An article's copies stand together: they take nearly the same ways through the trees.
-        rows, of = np.nonzero(asked)
-        taken = _taken_away(tuple(families))[of]
-        parts = np.zeros(asked.shape)
-        parts[rows, of] = margin[rows] - self.margin(np.where(taken, self.neutral, features[rows]))
-        return parts
+        return margin_lost(self, features, margin, families, asked)
 
     @property
     def trees(self) -> int:
@@ -228,6 +239,33 @@ class LightGBMRanker:
     def with_threads(self, threads: int) -> LightGBMRanker:
         """Return the same ranker that predicts with more threads, for work offline."""
         return LightGBMRanker(self.text, self.neutral, self.start, threads)
+
+
+class _Replaceable(Protocol):
+    neutral: Matrix
+
+    def margin(self, features: Matrix) -> Floats: ...
+
+
+def margin_lost(
+    ranker: _Replaceable,
+    features: Matrix,
+    margin: Floats,
+    families: Sequence[tuple[str, ...]],
+    asked: Flags | None,
+) -> Floats:
+    """Return the margin lost when a family's features are replaced by a ranker's neutral values.
+
+    See `Ranker.contributions`.
+    """
+    if asked is None:
+        asked = np.ones((len(features), len(families)), np.bool_)
+    # An article's copies stand together: they take nearly the same ways through the trees.
+    rows, of = np.nonzero(asked)
+    taken = _taken_away(tuple(families))[of]
+    parts = np.zeros(asked.shape)
+    parts[rows, of] = margin[rows] - ranker.margin(np.where(taken, ranker.neutral, features[rows]))
+    return parts
 
 
 @cache

@@ -9,7 +9,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-GROUPS = (
+from feed.plugins.loading import PluginError, active_plugins
+
+_BUILT_IN_GROUPS = (
     "content",
     "session_content",
     "covisitation",
@@ -21,6 +23,9 @@ GROUPS = (
     "fatigue",
     "context",
 )
+PLUGINS = "plugins"
+"""Group of the features of plugins, which there is only while there are some."""
+GROUPS = (*_BUILT_IN_GROUPS, *([PLUGINS] if active_plugins().features else []))
 """Feature groups: what an explanation can name."""
 
 _HALF_A_DAY = 2.565  # ln(1 + 12 hours)
@@ -60,7 +65,18 @@ def _popularity() -> tuple[FeatureSpec, ...]:
     return clicks + shown + rates
 
 
-FEATURES: tuple[FeatureSpec, ...] = (
+def _of_plugins() -> tuple[FeatureSpec, ...]:
+    known = {feature.name for feature in BUILT_IN}
+    for plugin in active_plugins().features:
+        if plugin.name in known:
+            raise PluginError(f"feature {plugin.name}: a built-in feature has that name")
+    return tuple(
+        FeatureSpec(plugin.name, PLUGINS, plugin.doc, plugin.weight, plugin.neutral)
+        for plugin in active_plugins().features
+    )
+
+
+BUILT_IN: tuple[FeatureSpec, ...] = (
     FeatureSpec("content_long", "content", "cosine with the reader's decayed mean article", 1.5),
     FeatureSpec("content_nearest", "content", "cosine with the nearest of the last 20 clicks", 0.5),
     FeatureSpec("content_page", "content", "cosine with the article of the page"),
@@ -126,7 +142,9 @@ FEATURES: tuple[FeatureSpec, ...] = (
     FeatureSpec("since_click", "context", "ln(1 + minutes since the reader's last click)"),
     FeatureSpec("session_clicks", "context", "clicks of the reader in this session"),
 )
-"""Every feature, in the order of the columns. No position and no identity among them."""
+"""The features that feed has by itself. No position and no identity among them."""
+FEATURES: tuple[FeatureSpec, ...] = (*BUILT_IN, *_of_plugins())
+"""Every feature, in the order of the columns: those of plugins come last."""
 
 
 @cache
@@ -141,7 +159,7 @@ def columns_of(groups: tuple[str, ...]) -> npt.NDArray[np.intp]:
     return np.flatnonzero([f.group in groups for f in FEATURES])
 
 
-def fingerprint() -> str:
+def fingerprint(features: tuple[FeatureSpec, ...] = FEATURES) -> str:
     """Return 16 hex digits that change with any feature's name, order or definition."""
-    text = "\n".join(f"{f.name}|{f.group}|{f.doc}" for f in FEATURES)
+    text = "\n".join(f"{f.name}|{f.group}|{f.doc}" for f in features)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

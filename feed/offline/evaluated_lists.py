@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from feed.arrays import Flags, Floats, Matrix, Rows
-from feed.models.ranker import LightGBMRanker
+from feed.models.ranker import LearnedRanker
 from feed.offline.event_log import Seen
 from feed.offline.pool_protocol import PoolCandidates
 
-Rankers = dict[str, Future[LightGBMRanker | None]]
+Rankers = dict[str, Future[LearnedRanker | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from feed.arrays import Floats, Matrix
-from feed.models.ranker import LightGBMRanker, LinearRanker
+from feed.models.ranker import LearnedRanker, LinearRanker
 from feed.models.schema import feature_index
 
 MODEL = "model"
@@ -31,7 +31,7 @@ week among the half-lives that are counted."""
 
 
 def score_all(
-    features: Matrix, ranker: LightGBMRanker | None, rng: np.random.Generator
+    features: Matrix, ranker: LearnedRanker | None, rng: np.random.Generator
 ) -> dict[str, Floats]:
     """Return the scores of every method, f64 [k] each.
 

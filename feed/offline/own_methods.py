@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -17,6 +18,9 @@ from feed.arrays import Flags, Floats, Kinds, Matrix, Rows
 from feed.domain import Article, FeedError, InvalidInputError
 from feed.offline.event_log import EventLog, LoggedEvents, Seen
 from feed.offline.log_source import LogSource, parts
+
+ENTRY_GROUP = "feed.methods"
+"""Group of the entry points by whose names methods may be called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,16 +184,18 @@ _NONE = np.zeros(0, np.int64)
 
 
 def open_method(name: str) -> OwnMethod:
-    """Return a new method of a class that is named as `module:Class`.
+    """Return a new method, named as `module:Class` or as an entry point of `feed.methods`.
 
     Raises:
         InvalidInputError: there is none, it cannot be made, or it lacks `observe` or `score`.
     """
     module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
-        raise InvalidInputError("--method", "must be named as module:Class")
+    entries = () if colon else entry_points(group=ENTRY_GROUP, name=name)
+    if not entries and not (module and colon and attribute):
+        raise InvalidInputError("--method", "must be module:Class, or a name in feed.methods")
     try:
-        method = getattr(importlib.import_module(module), attribute)()
+        made = [entry.load() for entry in entries][:1]
+        method = (made[0] if made else getattr(importlib.import_module(module), attribute))()
     except Exception as error:  # the code is somebody else's and may raise anything
         raise InvalidInputError("--method", f"{name}: {_told(error)}") from error
     for wanted in ("observe", "score"):

@@ -76,7 +76,7 @@ def fit_ranker(
     if not trees:
         return None
     booster = _boost(examples, head, parameters, start, trees)
-    return LightGBMRanker(booster.model_to_string(), _neutral(examples.features), start)
+    return LightGBMRanker(booster.model_to_string(), neutral_values(examples.features), start)
 
 
 def fit_start(examples: Examples) -> WeightedSum:
@@ -156,7 +156,7 @@ def _boost(
     return lightgbm.train(parameters | {"objective": objective}, data, trees)
 
 
-def _neutral(features: Matrix) -> Matrix:
+def neutral_values(features: Matrix) -> Matrix:
     """Return each feature's median, NaN where it is mostly unknown."""
     rows = features[:: max(1, len(features) // 20_000)]
     neutral = np.full(features.shape[1], np.nan, np.float32)

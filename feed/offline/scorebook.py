@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feed.arrays import Flags, Floats, Integers, Matrix, Rows
-from feed.models.ranker import LightGBMRanker, logistic
+from feed.models.ranker import LearnedRanker, logistic
 from feed.models.schema import feature_index
 from feed.models.view import RankingView
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
@@ -182,7 +182,7 @@ class ScoreBook:
             self._score_pools(pools, _trained(rankers, "pool"))
 
     def _score_slates(
-        self, scored_own: list[tuple[SlateList, dict[str, Floats]]], ranker: LightGBMRanker | None
+        self, scored_own: list[tuple[SlateList, dict[str, Floats]]], ranker: LearnedRanker | None
     ) -> None:
         waiting = [entry for entry, _ in scored_own]
         features = np.concatenate([w.features for w in waiting])
@@ -199,7 +199,7 @@ class ScoreBook:
         if self._file is not None:
             self._file.add("slate", lists, sizes, rows, scored[MODEL])
 
-    def _score_pools(self, waiting: list[_WaitingPool], ranker: LightGBMRanker | None) -> None:
+    def _score_pools(self, waiting: list[_WaitingPool], ranker: LearnedRanker | None) -> None:
         features = np.concatenate([w.features for w in waiting])
         clicked = np.concatenate([w.clicked for w in waiting])
         rows = np.concatenate([w.rows for w in waiting])
@@ -276,7 +276,7 @@ def _first_clicked(seen: Seen) -> int:
     return int(seen.shown[places[0]]) if len(places) else -1
 
 
-def _trained(rankers: Rankers, head: str) -> LightGBMRanker | None:
+def _trained(rankers: Rankers, head: str) -> LearnedRanker | None:
     future = rankers.get(head)
     return None if future is None else future.result()
 

@@ -19,17 +19,19 @@ from feed.features.request_context import RequestContext
 from feed.models.bundle import ModelBundle
 from feed.models.feature_drift import bin_features
 from feed.models.feature_matrix import build_features
-from feed.models.ranker import LightGBMRanker
+from feed.models.ranker import LearnedRanker
 from feed.models.view import RankingView, build_view
 from feed.offline.evaluated_lists import Evaluator, PoolList, SlateList
 from feed.offline.event_log import Seen
 from feed.offline.examples import Examples, ExampleStore, is_choice, sample_negatives
 from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
+from feed.offline.plugin_training import fit_with_plugin
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
 from feed.offline.ranker_training import fit_ranker
 from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import Replay, build_log_pool
+from feed.plugins.loading import active_plugins
 from feed.ranking.scoring import build_candidate_features, find_factors
 
 HEADS = ("slate", "pool")
@@ -378,6 +380,9 @@ def with_rankers(bundle: ModelBundle, examples: dict[str, Examples], plan: WalkP
     )
 
 
-def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:
+def _fit(examples: Examples, head: str, plan: WalkPlan) -> LearnedRanker | None:
+    plugin = active_plugins().ranker
+    if plugin is not None:
+        return fit_with_plugin(plugin, examples, head, plan.training)
     ranker = fit_ranker(examples, head, plan.training, plan.threads)
     return None if ranker is None else ranker.with_threads(plan.threads)

@@ -14,6 +14,7 @@ from feed.ranking.contest import Contest
 from feed.ranking.front_page_limits import groups_of
 from feed.ranking.obstacles import Obstacle, Rule, find_obstacles
 from feed.ranking.pipeline import Ranking
+from feed.ranking.plugin_steps import HAS_RULES
 from feed.ranking.slot_account import CandidateStanding, standings
 from feed.ranking.source_places import SourcePlace, find_source_places
 
@@ -23,8 +24,8 @@ class AbsenceVerdict(StrEnum):
 
     `SHOWN`: it stands in the slots asked about. `RULES`: it may not be shown. `SOURCES`: no source
     proposed it. `CAP`: too many other proposals came first. `DUPLICATE`: a better article tells
-    the same story. `LIMITS`: only the newsroom's limits keep it further down. `RANK`: it stands
-    further down.
+    the same story. `OWN_RULE`: a rule of a plugin leaves it out. `LIMITS`: only the newsroom's
+    limits keep it further down. `RANK`: it stands further down.
     """
 
     SHOWN = "shown"
@@ -32,6 +33,7 @@ class AbsenceVerdict(StrEnum):
     SOURCES = "sources"
     CAP = "cap"
     DUPLICATE = "duplicate"
+    OWN_RULE = "own_rule"
     LIMITS = "limits"
     RANK = "rank"
 
@@ -154,6 +156,8 @@ def _of_candidate(ranking: Ranking, row: int, at: int, size: int) -> Answer:
         return found
     if at in ranking.order.duplicates:
         return replace(found, verdict=AbsenceVerdict.DUPLICATE, alike=_alike(ranking, at))
+    if HAS_RULES and Contest(ranking).place_of(at) < 0:
+        return replace(found, verdict=AbsenceVerdict.OWN_RULE)
     comparison, is_held_back = _compare(ranking, at, size)
     if is_held_back:
         limits = _limits_against(ranking, at)

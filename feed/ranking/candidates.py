@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,8 +13,7 @@ from feed.config import RankingConfig
 from feed.features.ids import first_of_each, first_places
 from feed.features.profile import followed_of
 from feed.ranking.context import RankingContext, Situation
-
-Source = Callable[[RankingContext, Situation, RankingConfig, int], Rows]
+from feed.ranking.plugin_steps import Source, join_sources
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,7 +188,10 @@ PERSONAL_SOURCES: dict[str, Source] = {
     "followed": from_followed,
 }
 """Sources that start from the reader's history or preferences."""
-SOURCES: dict[str, Source] = {**PERSONAL_SOURCES, **COMMON_SOURCES, "boosts": from_boosts}
+SOURCES: dict[str, Source] = join_sources(
+    {**PERSONAL_SOURCES, **COMMON_SOURCES, "boosts": from_boosts}
+)
+"""Every source; those of plugins come last."""
 
 
 TURNS = {

@@ -12,6 +12,8 @@ from feed.ranking.calibration import calibrate, is_calibrated
 from feed.ranking.diversity import COSINE_SCALE, diversify
 from feed.ranking.front_page_limits import plan_limits
 from feed.ranking.pipeline import Ranking
+from feed.ranking.plugin_steps import HAS_RULES
+from feed.ranking.ruled_order import rule_order
 
 _LEAST = 1e-12
 _NOBODY: Rows = np.empty(0, np.int64)
@@ -44,22 +46,27 @@ class Contest:
         return self._order_without(_NOBODY, len(self._content), calibrated=True)
 
     @cached_property
+    def ruled(self) -> Rows:
+        """The same as the rules of plugins leave it."""
+        return self._ruled(self.calibrated)
+
+    @cached_property
     def ranked(self) -> Rows:
         """The same as the newsroom's limits let it stand."""
-        return self._limited(self.calibrated)
+        return self._limited(self.ruled)
 
     @cached_property
     def is_by_score(self) -> bool:
-        """Whether neither calibration nor a limit has moved anything."""
+        """Whether neither calibration, nor a rule, nor a limit has moved anything."""
         return np.array_equal(self.ranked, self.order)
 
     def place_of(self, candidate: int) -> int:
-        """Return a candidate's place in `ranked` (from 0), -1 for pins and near-duplicates."""
+        """Return a candidate's place in `ranked` (from 0), -1 for what is not ranked."""
         return _place_in(self.ranked, candidate)
 
     def place_without_limits(self, candidate: int) -> int:
-        """Return a candidate's place in `calibrated` (from 0), -1 for pins and near-duplicates."""
-        return _place_in(self.calibrated, candidate)
+        """Return a candidate's place in `ruled` (from 0), -1 for what is not ranked."""
+        return _place_in(self.ruled, candidate)
 
     def next_in_line(self, place: int, drawn: Rows) -> int:
         """Return the candidate that would stand at a place if its present one did not exist.
@@ -73,9 +80,11 @@ class Contest:
         gone = np.append(drawn, self.ranked[place])
         place -= int(np.isin(drawn, self.ranked[:place]).sum())
         ranking = self._ranking
-        needs_all = ranking.context.limits or is_calibrated(ranking.context, ranking.config)
+        is_moved = HAS_RULES or ranking.context.limits
+        needs_all = is_moved or is_calibrated(ranking.context, ranking.config)
         size = len(self._content) if needs_all else place + 1
-        found = self._limited(self._order_without(gone, size, calibrated=True))
+        found = self._order_without(gone, size, calibrated=True)
+        found = self._limited(self._ruled(found))
         return int(found[place]) if len(found) > place else -1
 
     def lack(self, candidate: int, place: int) -> float | None:
@@ -83,7 +92,7 @@ class Contest:
 
         With the worth of `diversify`, and what stands above each place as it is, that is the least
         of `exp((worth of the winner - worth of the candidate) / lambda) - 1`. None if the scores
-        alone do not decide: lambda is 0, or calibration or limits have moved something.
+        alone do not decide: lambda is 0, or calibration, rules or limits have moved something.
 
         Args:
             candidate: one that stands below the place.
@@ -125,6 +134,12 @@ class Contest:
         return np.asarray(
             self._weights * logs - (1.0 - self._weights) * COSINE_SCALE * nearest, np.float64
         )
+
+    def _ruled(self, order: Rows) -> Rows:
+        ranking = self._ranking
+        if not (HAS_RULES and ranking.config.use_plugins):
+            return order
+        return rule_order(ranking.context, ranking.candidates.rows, ranking.final, order)
 
     def _limited(self, order: Rows) -> Rows:
         """Return an order as the limits let it stand, whatever exploration draws."""

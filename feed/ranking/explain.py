@@ -11,6 +11,7 @@ from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason, ReasonCode
 from feed.features.profile import Profile
 from feed.models.ranker import Ranker, logistic
+from feed.models.schema import GROUPS, PLUGINS
 from feed.ranking.attribution import HistoryAttribution
 from feed.ranking.context import RankingContext, Situation
 from feed.ranking.reasons import (
@@ -38,8 +39,13 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
 )
 """Feature groups that one kind of reason stands for, in the order of the constants above; a boost
 of editors and a reader's wishes have no features."""
-PERSONAL = (FAMILIES[HISTORY], FAMILIES[AFFINITY], ("fatigue",))
-"""Families that read the reader's own past."""
+PERSONAL = (
+    FAMILIES[HISTORY],
+    FAMILIES[AFFINITY],
+    ("fatigue",),
+    *([(PLUGINS,)] if PLUGINS in GROUPS else []),
+)
+"""Families that read the reader's own past, or may: what plugins read of it is not known."""
 SECOND_SHARE = 0.5
 """A second reason is given when its part is at least this share of the first one's."""
 LEAST_LOSS = 1e-6

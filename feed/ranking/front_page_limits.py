@@ -109,22 +109,14 @@ def add_wanted(
     pool, now = context.view.pool, context.request.now
     for limit in context.limits:
         rows = candidates.rows[~np.isin(candidates.rows, pin_rows)]
-        groups = groups_of(limit, pool, rows, now)
-        counts = np.bincount(groups[groups >= 0], minlength=1)
-        if limit.is_cap:
-            over = counts - limit.most_of(limit.within)
-            missing = limit.within - (len(rows) - int(over[over > 0].sum()))
-        else:
-            over, missing = np.zeros(0, np.int64), limit.count - int(counts[0])
+        missing, full = _lacking(limit, groups_of(limit, pool, rows, now))
         if missing <= 0:
             continue
         found = first_of_each(
             np.concatenate([situation.index.popular[1], situation.index.searched]), pool.size
         )
         found = found[situation.eligible.mask[found] & ~np.isin(found, rows)]
-        group = groups_of(limit, pool, found, now)
-        full = np.flatnonzero(over >= 0)
-        fits = ~np.isin(group, full) if limit.is_cap else group >= 0
+        fits = _fits(limit, groups_of(limit, pool, found, now), full)
         new = found[fits][: missing + SPARE]
         candidates = Candidates(
             np.concatenate([candidates.rows, new]),
@@ -132,6 +124,41 @@ def add_wanted(
             candidates.proposals,
         )
     return candidates
+
+
+def bring_back(context: RankingContext, rows: Rows, kept: Rows, left_out: Rows) -> Rows:
+    """Return what was kept and, below it, what was left out but is needed to keep a limit.
+
+    Args:
+        context: the limits, the articles and the time.
+        rows: of all candidates.
+        kept: positions of candidates, best first.
+        left_out: positions of others, likewise.
+    """
+    pool, now = context.view.pool, context.request.now
+    for limit in context.limits:
+        missing, full = _lacking(limit, groups_of(limit, pool, rows[kept], now))
+        if missing > 0:
+            fits = _fits(limit, groups_of(limit, pool, rows[left_out], now), full)
+            needed = left_out[fits][:missing]
+            kept = np.concatenate([kept, needed])
+            left_out = left_out[~np.isin(left_out, needed)]
+    return kept
+
+
+def _lacking(limit: Limit, groups: Codes) -> tuple[int, Rows]:
+    """Return how many more articles a limit needs, and the groups for which a cap has no room."""
+    counts = np.bincount(groups[groups >= 0], minlength=1)
+    if not limit.is_cap:
+        return limit.count - int(counts[0]), np.empty(0, np.int64)
+    over = counts - limit.most_of(limit.within)
+    missing = limit.within - (len(groups) - int(over[over > 0].sum()))
+    return missing, np.flatnonzero(over >= 0)
+
+
+def _fits(limit: Limit, groups: Codes, full: Rows) -> Flags:
+    """Return which articles help to keep a limit that needs more."""
+    return np.asarray(~np.isin(groups, full) if limit.is_cap else groups >= 0, np.bool_)
 
 
 def plan_limits(

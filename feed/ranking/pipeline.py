@@ -27,7 +27,13 @@ from feed.ranking.front_page_limits import (
 )
 from feed.ranking.impersonal import rank_latest, rank_trending
 from feed.ranking.pins import Placed, find_pins, place_pins
+from feed.ranking.plugin_steps import (
+    HAS_RULES,
+    SOURCE_REASONS,
+    with_source_reasons,
+)
 from feed.ranking.reasons import limit_reason, mixture_reason, moved_on_reason, plain_reason
+from feed.ranking.ruled_order import rule_order
 from feed.ranking.scoring import Scores, score_candidates
 from feed.ranking.slate import Slate, StageTimer, Trace
 from feed.ranking.versions import ChosenVersions, choose_versions, follow_ups
@@ -148,6 +154,9 @@ def rank_in_stages(
     timer.done("diversity")
     explorable = _explorable(candidates, scores, order, len(pin_slots))
     ranked = calibrated.order.order
+    if HAS_RULES and config.use_plugins:
+        ranked = rule_order(context, candidates.rows, final, ranked)
+        explorable = explorable[~np.isin(explorable, np.setdiff1d(order.order, ranked))]
     limited = plan_limits(context, candidates.rows, ranked, explorable, pin_slots, config)
     plan = _plan(candidates, limited, pin_slots, config, trace)
     free = config.slate_size - len(pin_slots)
@@ -252,11 +261,12 @@ def build_slate(ranking: Ranking) -> Slate:
     at, rows = placed.at, candidates.rows[placed.at]
     factors = ranking.factors(at)
     bits = candidates.bits[at].tolist()
+    sources = tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits])
     return Slate(
         rows=rows,
         scores=ranking.final[at] * factors["diversity"],
-        reasons=_final_reasons(ranking),
-        sources=tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits]),
+        reasons=_final_reasons(ranking, sources),
+        sources=sources,
         trending=context.trending.labelled(rows),
         explored=placed.explored,
         pinned=placed.pinned,
@@ -269,12 +279,16 @@ def build_slate(ranking: Ranking) -> Slate:
     )
 
 
-def _final_reasons(ranking: Ranking) -> tuple[tuple[Reason, ...], ...]:
+def _final_reasons(
+    ranking: Ranking, sources: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[Reason, ...], ...]:
     """Put first why an article stands there if that is calibration, a limit, a draw or a pin.
 
     What continues a story that was read says so before anything else.
     """
     reasons, placed, raised = [*ranking.explained.reasons], ranking.placed, ranking.limited.raised
+    if SOURCE_REASONS and ranking.context.with_reasons:
+        reasons = with_source_reasons(sources, reasons)
     reasons = _with_mixture(ranking, _with_follow_ups(ranking, reasons))
     for i, at in enumerate(placed.at.tolist() if raised else ()):
         if at in raised:

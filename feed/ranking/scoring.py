@@ -12,7 +12,7 @@ from feed.features.ids import find
 from feed.features.profile import Profile, followed_of
 from feed.models.feature_matrix import build_features
 from feed.models.ranker import Ranker, logistic
-from feed.models.schema import columns_of
+from feed.models.schema import PLUGINS, columns_of
 from feed.ranking.context import RankingContext, Situation
 from feed.ranking.wish_factor import wish_factor
 
@@ -130,6 +130,8 @@ def mute_groups(features: Matrix, config: RankingConfig) -> None:
         features[:, columns_of(("collaborative",))] = np.nan
     if not config.use_content:
         features[:, columns_of(("content", "session_content"))] = np.nan
+    if not config.use_plugins:
+        features[:, columns_of((PLUGINS,))] = np.nan
 
 
 def find_followed(context: RankingContext, rows: Rows) -> tuple[Flags, Flags]:

@@ -11,6 +11,7 @@ from feed.config import RankingConfig
 from feed.ranking.candidates import SOURCES
 from feed.ranking.context import RankingContext, Situation
 from feed.ranking.pipeline import Ranking
+from feed.ranking.plugin_steps import SOURCE_REASONS
 
 _OF_CONTENT = {"content_session": "session", "content_page": "page", "content_long": "long"}
 _BY_LIMIT = frozenset({"followed"})
@@ -84,7 +85,8 @@ def _lack(
     conditions = {
         Lack.OFF: (by_factors and not config.use_collaborative)
         or (by_content and not config.use_content)
-        or (name == "exploration" and config.explore_slots <= 0),
+        or (name == "exploration" and config.explore_slots <= 0)
+        or (name in SOURCE_REASONS and not config.use_plugins),
         Lack.NO_PAGE: name in {"content_page", "listed"} and situation.page_row < 0,
         Lack.NO_MODEL: (by_content and not view.has_content)
         or (by_factors and view.bundle.version == "none"),

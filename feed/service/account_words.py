@@ -22,6 +22,7 @@ GROUP_WORDS = {
     "freshness": "how new it is",
     "affinity": "how much the reader likes its section, source and language",
     "fatigue": "how often the reader was shown it already",
+    "plugins": "what your own features, from plugins, say of it",
     "context": "the time, the device, and how much is known of the reader",
 }
 FACTOR_WORDS = {
@@ -142,6 +143,7 @@ def verdict_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> s
         "articles, and only those are compared.",
         AbsenceVerdict.CAP: f"It was proposed, but as number {answer.turn} of all proposals, and "
         f"only the first {answer.cap} are compared.",
+        AbsenceVerdict.OWN_RULE: "A rule of your own, from a plugin, leaves it out.",
         AbsenceVerdict.LIMITS: _limit_words(answer),
     }
     return words[verdict]

@@ -62,6 +62,7 @@ from feed.service.operations import (
     operation_of,
 )
 from feed.service.plans import PlanDesk, read_in_process
+from feed.service.plugin_guard import guard_plugins
 from feed.service.present_state import PresentReader
 from feed.service.previews import PreviewDesk
 from feed.service.problems import ProblemError, register_problems
@@ -243,6 +244,7 @@ def build_services(
     seed: int | None = None,
 ) -> Services:
     """Return the parts of one web process."""
+    guard_plugins(settings.request_budget_ms / 1000)
     access = AccessControl(settings, store, clock)
     provider = IdentityProvider(settings, clock)
     desk = DeskSessions(lambda: store.secret(SESSION_SECRET), provider.digest)

@@ -106,6 +106,13 @@ def test_a_version_shows_sources_importance_and_calibration(
     assert "1.70 to 13.70 %" in page
 
 
+def test_of_a_plugins_ranker_the_room_says_that_only_the_plugin_knows(
+    registry: ModelRegistry, site: Site
+) -> None:
+    registry.publish(bundle("v3", 3, importance={"pool": {}}))
+    assert "A plugin has learned it" in site.client.get("/desk/models/versions/v3").text
+
+
 def test_of_an_old_version_the_room_says_that_nothing_is_known(
     registry: ModelRegistry, site: Site
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from feed.domain import InvalidInputError
+from feed.environment import plugins_from_environment
 
 
 @contextmanager
@@ -40,6 +41,7 @@ def spark_session(master: str, scratch: Path) -> Iterator[Any]:
         .config("spark.local.dir", str(scratch))
         .config("spark.executorEnv.OMP_NUM_THREADS", "1")
         .config("spark.executorEnv.OPENBLAS_NUM_THREADS", "1")
+        .config("spark.executorEnv.FEED_PLUGINS", ",".join(plugins_from_environment()))
         .config("spark.executorEnv.PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     )
     if master.startswith("local") or "//127.0.0.1:" in master or "//localhost:" in master:

@@ -27,7 +27,7 @@ from feed.commands.errors import one_line_errors
 from feed.config import HOUR_S, RankingConfig, TrainingConfig
 from feed.domain import EventKind, InvalidInputError, parse_time
 from feed.features.embeddings import SentenceEncoder, article_text
-from feed.models.ranker import LinearRanker, Ranker
+from feed.models.ranker import LightGBMRanker, LinearRanker, Ranker
 from feed.models.schema import feature_index
 from feed.offline.archive_log import read_archive
 from feed.offline.datasets import encode_catalogue, read_dataset
@@ -187,7 +187,7 @@ def measure_share(
                 share=share,
                 learnt_from=learnt_from,
                 measure=measure,
-                trees=0 if ranker is None else ranker.trees,
+                trees=ranker.trees if isinstance(ranker, LightGBMRanker) else 0,
                 learned=bootstrap_mean(learned, who),
                 day_one=bootstrap_mean(day_one, who),
                 popularity=bootstrap_mean(popularity, who),

@@ -1,0 +1,1 @@
+"""One plugin of each kind: a candidate source, a feature, a rule, a ranker and a method."""
