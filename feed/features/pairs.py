@@ -53,7 +53,7 @@ class _Pending:
     def of(self, wanted: Flags) -> tuple[Codes, Codes, Floats]:
         """Return the pairs of wanted rows (bool by row)."""
         rows, others, weights = self.all()
-        found = np.flatnonzero(wanted[rows])
+        found = np.flatnonzero(wanted.take(rows, mode="clip"))  # unchecked: every row is below
         return rows[found], others[found], weights[found]
 
     def scale(self, factor: float) -> None:

@@ -25,6 +25,8 @@ from feed.offline.walk import Past, Walk, WalkPlan
 
 MAX_LISTS = 3000
 """Lists that decide; of a longer slice every n-th is taken."""
+SCORED_AT_ONCE = 64
+"""Lists whose candidates are scored together."""
 FEWEST_LISTS = 50
 """With fewer clicked lists nothing is decided."""
 DAY_ONE = "the day-one weights"
@@ -231,35 +233,35 @@ def measure_each(
 
 
 class _GateEvaluator:
-    """Scores each list at once, by one model and what it is compared with; keeps the numbers."""
+    """Scores lists, by one model and what it is compared with; keeps the numbers."""
 
     def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:
         self._day_one = LinearRanker(ranking.weights)
         learned = bundle.ranker if ranking.use_ranker else None
         self._ranker: Ranker = learned or self._day_one
-        self.notes = HeldOutNotes(is_learned=learned is not None)
-        self.users: list[int] = []
-        self.model: list[float] = []
-        self.day_one: list[float] = []
-        self.rival: list[float] = []
+        self._notes = HeldOutNotes(is_learned=learned is not None)
+        self._waiting: list[PoolList] = []
+        self._found: list[tuple[Floats, Floats, Floats]] = []
+        self._users: list[int] = []
 
     def measured(self) -> Measured:
         """Return the numbers so far."""
+        self.flush()
+        columns = [np.concatenate(found) for found in zip(*self._found, strict=True)]
+        model, day_one, rival = columns or [np.zeros(0)] * 3
         return Measured(
-            model=np.array(self.model, np.float64),
-            day_one=np.array(self.day_one, np.float64),
-            rival=np.array(self.rival, np.float64),
-            users=np.array(self.users, np.int64),
-            notes=self.notes.to_json(),
+            model=model,
+            day_one=day_one,
+            rival=rival,
+            users=np.array(self._users, np.int64),
+            notes=self._notes.to_json(),
         )
 
     def add_pool(self, entry: PoolList) -> None:
-        scores = self._ranker.score(entry.features)
-        self.notes.add(entry, scores)
-        self.model.append(_ndcg(scores * entry.factors, entry))
-        self.day_one.append(_ndcg(self._day_one.score(entry.features) * entry.factors, entry))
-        self.rival.append(_ndcg(clicks_by_age(entry.features), entry))
-        self.users.append(entry.seen.user)
+        self._users.append(entry.seen.user)
+        self._waiting.append(entry)
+        if len(self._waiting) >= SCORED_AT_ONCE:
+            self.flush()
 
     def add_slate(self, entry: SlateList) -> None:
         """Slates do not decide."""
@@ -268,12 +270,31 @@ class _GateEvaluator:
         """The model is given."""
 
     def flush(self) -> None:
-        """Nothing waits."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        features = np.concatenate([entry.features for entry in waiting])
+        factors = np.concatenate([entry.factors for entry in waiting])
+        scores = self._ranker.score(features)
+        ends = np.cumsum([len(entry.features) for entry in waiting])[:-1]
+        for entry, own in zip(waiting, np.split(scores, ends), strict=True):
+            self._notes.add(entry, own)
+        day_one = self._day_one.score(features) * factors
+        self._found.append(
+            (
+                _ndcg(scores * factors, waiting),
+                _ndcg(day_one, waiting),
+                _ndcg(clicks_by_age(features), waiting),
+            )
+        )
 
 
-def _ndcg(scores: Floats, entry: PoolList) -> float:
-    lists = sort_lists(scores, entry.clicked, [len(entry.found.rows)], [float(len(entry.wanted))])
-    return float(ndcg_at(lists, 10)[0])
+def _ndcg(scores: Floats, lists: Sequence[PoolList]) -> Floats:
+    """Return nDCG@10 of lists by the scores of their candidates, one list's after the other's."""
+    clicked = np.concatenate([entry.clicked for entry in lists])
+    sizes = [len(entry.clicked) for entry in lists]
+    wanted = [float(len(entry.wanted)) for entry in lists]
+    return ndcg_at(sort_lists(scores, clicked, sizes, wanted), 10)
 
 
 def _known(interval: MeanEstimate) -> dict[str, Any]:

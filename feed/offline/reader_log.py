@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from feed.arrays import Column, Floats, Integers, Rows
 from feed.config import DAY_S, RankingConfig
@@ -15,6 +14,7 @@ from feed.offline.event_log import EventLog, LoggedEvents
 from feed.offline.merges import LogMerge
 from feed.offline.previous_clicks import PreviousClicks, find_previous, mix_in
 from feed.offline.reader_marks import DISLIKE, MARKING, ReaderMarks
+from feed.offline.reader_tails import Tails
 
 HISTORY_EVENTS = 200
 """Engagements a reader's live state holds."""
@@ -30,95 +30,6 @@ PREVIOUS_CLICKS = 10
 """Clicks before a click that co-visitation pairs it with."""
 
 
-class _Tail:
-    """The newest rows of a table whose first column is time; older ones go as new ones come."""
-
-    __slots__ = ("_keep", "_size", "columns")
-
-    def __init__(self, columns: Sequence[Column], keep: int) -> None:
-        self.columns = [column[:0] for column in columns]
-        self._keep, self._size = keep, 0
-
-    def extend(self, columns: Sequence[Column]) -> None:
-        """Add rows in time order; of those before them, at least the last `keep` stay."""
-        size = self._size + len(columns[0])
-        if size > len(self.columns[0]):
-            start = max(self._size - self._keep, 0)
-            size -= start
-            for place, old in enumerate(self.columns):
-                grown = np.empty(size + size // 2, old.dtype)
-                grown[: self._size - start] = old[start : self._size]
-                self.columns[place] = grown
-            self._size -= start
-        for column, new in zip(self.columns, columns, strict=True):
-            column[self._size : size] = new
-        self._size = size
-
-    def before(self, now: float, limit: int) -> list[Column]:
-        """Return the columns of the last `limit` rows strictly before `now`."""
-        end = int(self.columns[0][: self._size].searchsorted(now, "left"))
-        return [column[max(0, end - limit) : end] for column in self.columns]
-
-    def all(self) -> list[Column]:
-        """Return every row held."""
-        return [column[: self._size] for column in self.columns]
-
-    def last(self, count: int) -> list[Column]:
-        """Return the newest rows, at most `count`."""
-        start = max(self._size - count, 0)
-        return [column[start : self._size] for column in self.columns]
-
-
-class _Tails:
-    """A `_Tail` for each reader who has one."""
-
-    def __init__(self, kinds: Sequence[npt.DTypeLike], keep: int) -> None:
-        self._none = _Tail([np.empty(0, kind) for kind in kinds], keep)
-        self._of: dict[int, _Tail] = {}
-        self._keep = keep
-
-    def extend(self, users: Rows, *columns: Column) -> None:
-        """Add rows in time order, each of the reader named beside it."""
-        order = np.argsort(users, kind="stable")
-        names, starts = np.unique(users[order], return_index=True)
-        ordered = [column[order] for column in columns]
-        ends = np.append(starts, len(users))[1:].tolist()
-        for user, start, end in zip(names.tolist(), starts.tolist(), ends, strict=True):
-            if user not in self._of:
-                self._of[user] = _Tail(columns, self._keep)
-            self._of[user].extend([column[start:end] for column in ordered])
-
-    def before(self, user: int, now: float, limit: int) -> list[Column]:
-        """Return the last `limit` rows of a reader strictly before `now`, column by column."""
-        return self._of.get(user, self._none).before(now, limit)
-
-    def last(self, users: Rows, counts: Integers) -> tuple[list[Column], Integers]:
-        """Return the newest rows of readers who have some, at most so many of each, and how many.
-
-        They are one reader's after the other's, column by column.
-        """
-        found = [
-            self._of[user].last(count)
-            for user, count in zip(users.tolist(), counts.tolist(), strict=True)
-        ]
-        sizes = np.array([len(columns[0]) for columns in found], np.int64)
-        return [np.concatenate(pieces) for pieces in zip(*found, strict=True)], sizes
-
-    def rows_held(self) -> int:
-        """Return how many rows are held, the room for more included."""
-        return sum(len(tail.columns[0]) for tail in self._of.values())
-
-    def merge(self, other: _Tails) -> None:
-        """Take in another's rows, each where its time belongs."""
-        for user, tail in other._of.items():
-            mine = self._of.get(user, self._none).all()
-            both = [np.concatenate(pair) for pair in zip(mine, tail.all(), strict=True)]
-            order = np.argsort(both[0], kind="stable")
-            whole = _Tail(both, self._keep)
-            whole.extend([column[order] for column in both])
-            self._of[user] = whole
-
-
 _EVENT = (np.float64, np.int64, np.int8, np.float64)
 _ROW = (np.float64, np.int64)
 
@@ -127,9 +38,9 @@ class _Engagements:
     """What readers did: all of it, and the clicks and marks among it."""
 
     def __init__(self) -> None:
-        self.events = _Tails(_EVENT, HISTORY_EVENTS)
-        self.clicks = _Tails(_ROW, READ_CLICKS)
-        self.marks = _Tails(_EVENT[:3], READ_CLICKS)
+        self.events = Tails(_EVENT, HISTORY_EVENTS)
+        self.clicks = Tails(_ROW, READ_CLICKS)
+        self.marks = Tails(_EVENT[:3], READ_CLICKS)
 
     def take(self, events: LoggedEvents) -> None:
         columns = events.columns
@@ -167,7 +78,7 @@ class ReaderLog:
             if merge.user >= 0 and merge.reader >= 0:
                 self._merged.setdefault(merge.reader, []).append(merge)
         self._known, self._late = _Engagements(), _Engagements()
-        self._shown = _Tails(_ROW, SHOWN_ENTRIES)
+        self._shown = Tails(_ROW, SHOWN_ENTRIES)
         self._all_known = not np.isfinite(late_until)
         self._part: LoggedEvents | None = None  # the last one, if all before it is known
         self._previous: PreviousClicks | None = None
@@ -265,7 +176,7 @@ class ReaderLog:
             tails += [held.events, held.clicks, held.marks]
         return sum(tail.rows_held() for tail in tails)
 
-    def _before(self, tails: _Tails, user: int, now: float, limit: int) -> list[Column]:
+    def _before(self, tails: Tails, user: int, now: float, limit: int) -> list[Column]:
         """Return the last `limit` rows of a reader before `now`, under whatever id they were."""
         own, merges = tails.before(user, now, limit), self._merged.get(user)
         if merges is None:

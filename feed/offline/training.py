@@ -38,8 +38,8 @@ class TrainingLimits:
     fitted to about `period_engagements`, everything that some readers did.
     """
 
-    slate_lists: int = 40_000
-    pool_lists: int = 20_000
+    slate_lists: int = 10_000
+    pool_lists: int = 10_000
     least_span_s: float = 2 * DAY_S
     large_log: int = 1_000_000
     period_engagements: int = 250_000

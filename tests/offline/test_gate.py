@@ -11,6 +11,7 @@ import pytest
 from feed.config import RankingConfig, TrainingConfig
 from feed.domain import parse_time
 from feed.models.bundle import ModelBundle
+from feed.offline import gate
 from feed.offline.event_log import EventLog
 from feed.offline.gate import (
     DAY_ONE,
@@ -238,6 +239,19 @@ def test_models_measured_in_one_walk_have_the_numbers_that_each_has_alone(world,
         assert np.array_equal(found.model, alone.model)
         assert np.array_equal(found.users, alone.users)
         assert found.notes == alone.notes
+
+
+@pytest.mark.parametrize("at_once", [1, 7])
+def test_how_many_lists_are_scored_together_changes_no_number(world, good, monkeypatch, at_once):
+    window = hold_out(world)
+    usual = measure(world, good, window, RANKING)
+    monkeypatch.setattr(gate, "SCORED_AT_ONCE", at_once)
+    found = measure(world, good, window, RANKING)
+    assert np.array_equal(found.users, usual.users)
+    assert found.notes == usual.notes
+    for name in ("model", "day_one"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(usual, name))
+    assert np.mean(found.rival == usual.rival) > 0.95  # a draw decides between equal scores
 
 
 def test_the_gate_goes_on_from_what_training_has_replayed(world, good):

@@ -24,7 +24,6 @@ from feed.arrays import Floats, Matrix
 from feed.commands.evaluate import parse_span
 from feed.config import DAY_S, RankingConfig, TrainingConfig
 from feed.domain import parse_time
-from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, read_dataset
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import EventLog
@@ -101,8 +100,15 @@ class Collector:
 @click.option("--measure", default="1d", show_default=True, help="Span after it that is scored.")
 @click.option("--seeds", default=3, show_default=True, help="Trainings of each ranker.")
 @click.option("--pool-every", default=2, show_default=True, help="Score every n-th pool list.")
+@click.option("--threads", default=1, show_default=True, help="Of each training.")
 def bench_ranker_lists(
-    directory: Path, dataset: str, split_text: str, measure: str, seeds: int, pool_every: int
+    directory: Path,
+    dataset: str,
+    split_text: str,
+    measure: str,
+    seeds: int,
+    pool_every: int,
+    threads: int,
 ) -> None:
     """Print AUC and nDCG@10 by how many lists teach the rankers."""
     log, embeddings = read_dataset(dataset, directory)
@@ -117,7 +123,7 @@ def bench_ranker_lists(
         table = Table("newest days", "lists at most", "lists", MEASURES[head], "less than all")
         base: Floats | None = None
         for days, most, taught in _limited(teaching, log, head, split, config):
-            found = _measure(taught, later[head], head, config, seeds)
+            found = _measure(taught, later[head], head, config, seeds, threads)
             base = found if base is None else base
             users = np.array(later[head].users)
             mean, less = bootstrap_mean(found, users), bootstrap_mean(found - base, users)
@@ -153,15 +159,16 @@ def _limited(
 ) -> Iterator[tuple[float, int, Examples]]:
     """Yield the span in days, the limit (0: none), and the lists that it leaves."""
     whole = TimeSpan(until - config.ranker_days * DAY_S, until)
-    yield config.ranker_days, 0, walk.examples(head, until)
+    every_list = walk.examples(head, until)
+    yield config.ranker_days, 0, every_list
     for days in SPANS_DAYS:
         for most in LIMITS:
             limits = TrainingLimits(slate_lists=most, least_span_s=days * DAY_S)
             began = examples_from(log.lists_from, clicked_list_times(log), whole, limits)
             examples = walk.examples(head, until, began)
-            every = -(-len(examples) // most)
-            if every > 1:
-                yield days, most, _every(examples, every)
+            examples = _every(examples, max(1, -(-len(examples) // most)))
+            if len(examples) < len(every_list):
+                yield days, most, examples
 
 
 def _every(examples: Examples, every: int) -> Examples:
@@ -172,17 +179,22 @@ def _every(examples: Examples, every: int) -> Examples:
 
 
 def _measure(
-    taught: Examples, later: LaterLists, head: str, config: TrainingConfig, seeds: int
+    taught: Examples,
+    later: LaterLists,
+    head: str,
+    config: TrainingConfig,
+    seeds: int,
+    threads: int,
 ) -> Floats:
     """Return AUC (slate) or nDCG@10 (pool) of each later list, the mean of some trainings."""
     features, clicked = np.concatenate(later.features), np.concatenate(later.clicked)
     sizes = [len(entry) for entry in later.clicked]
     total = np.zeros(len(sizes))
     for seed in range(seeds):
-        ranker = fit_ranker(taught, head, replace(config, seed=seed), training_threads())
+        ranker = fit_ranker(taught, head, replace(config, seed=seed), threads)
         if ranker is None:
             return np.full(len(sizes), np.nan)
-        scores = ranker.with_threads(training_threads()).score(features)
+        scores = ranker.with_threads(threads).score(features)
         scores = scores * np.concatenate(later.factors)
         ranked = sort_lists(scores, clicked, sizes, later.wanted)
         total += auc(ranked) if head == "slate" else ndcg_at(ranked, 10)

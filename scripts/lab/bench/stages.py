@@ -19,6 +19,8 @@ STAGES = {
     "offline/fitting.py:_with_content": "content map",
     "offline/replay.py:advance": "replay",
     "offline/replay.py:build_log_pool": "pool of articles",
+    "offline/pool_protocol.py:_refresh": "orders of the pool",
+    "offline/pool_protocol.py:find_pool_candidates": "candidates",
     "offline/walk.py:_take_slate": "slate lists",
     "offline/walk.py:_take_pool": "pool lists",
     "offline/ranker_training.py:fit_ranker": "rankers",
