@@ -136,7 +136,8 @@ def read_explored(
     as it was, by the same code and with what was known then; a slot enters if the propensity
     that this gives is the one that was logged, which does not depend on what was drawn. It may be
     another one, rarely, where two articles score the same: their rows decide, and a replay numbers
-    articles in another order. Requests in an experiment are left out unless its definition says what their variant changed.
+    articles in another order. Requests in an experiment are left out unless its definition says
+    what their variant changed.
 
     Args:
         archive: Where the served feeds are.

@@ -38,7 +38,7 @@ class TrainingLimits:
     fitted to about `period_engagements`, everything that some readers did.
     """
 
-    slate_lists: int = 10_000
+    slate_lists: int = 20_000
     pool_lists: int = 10_000
     least_span_s: float = 2 * DAY_S
     large_log: int = 1_000_000
