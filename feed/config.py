@@ -394,6 +394,11 @@ class TrainingConfig:
     ranker_min_impressions: int = setting(
         300, "clicked feeds below which there is no learned ranker", between=(0, 1e9)
     )
+    correct_places: bool = setting(
+        True,
+        "whether the rankers learn from a log of feed's own lists by what readers looked at, and "
+        "so not that an article was at the top",
+    )
     gate_margin: float = setting(
         0.01, "how much worse (nDCG@10) a candidate model may be and still pass", between=(-1, 1)
     )

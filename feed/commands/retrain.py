@@ -359,7 +359,7 @@ def print_verdict(console: Console, verdict: GateVerdict, version: str) -> None:
         title=f"The gate, on {window[0][:16]} to {window[1][:16]}, learnt by neither",
         title_justify="left",
     )
-    for name in ("", "pool nDCG@10", "95 % interval", "feeds"):
+    for name in ("", verdict.metric, "95 % interval", "feeds"):
         table.add_column(name, justify="left" if not name else "right")
     for name, found in (
         (f"candidate {version}", verdict.candidate),

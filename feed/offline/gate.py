@@ -15,10 +15,18 @@ from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
+from feed.offline.examination import Examination
+from feed.offline.examples import shown_places
 from feed.offline.held_out import HeldOutNotes
 from feed.offline.log_source import LogSource
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
-from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.ranking_metrics import (
+    MeanEstimate,
+    bootstrap_mean,
+    ndcg_at,
+    sort_lists,
+    weighed_pairs,
+)
 from feed.offline.reader_log import ReaderLog
 from feed.offline.training import TimeSpan
 from feed.offline.walk import Past, Walk, WalkPlan
@@ -27,13 +35,17 @@ MAX_LISTS = 3000
 """Lists that decide; of a longer slice every n-th is taken."""
 FEWEST_LISTS = 50
 """With fewer clicked lists nothing is decided."""
+POOL, PAIRS = "pool nDCG@10", "pairs in order"
+"""What is measured: the first of lists that others made. Of feed's own lists it would find that
+model the better which is more like the one that made them; so of these it is the second, the share
+of the pairs of shown articles that are in the right order (`weighed_pairs`)."""
 DAY_ONE = "the day-one weights"
 """What a first model is compared with: they serve where no model is live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Pool nDCG@10 per list, f64 [n], of a model and of two others; `users` int64 [n].
+    """`POOL` or `PAIRS` per list, f64 [n], of a model and of two others; `users` int64 [n].
 
     The others are the day-one weights and the simple rival, `CLICKS_BY_AGE`. All order the same
     candidates. `notes` is what else was seen (see `HeldOutNotes`).
@@ -48,7 +60,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateVerdict:
-    """What the gate found. `difference` is candidate less other in pool nDCG@10, paired.
+    """What the gate found. `difference` is candidate less other in the `metric`, paired.
 
     `against` is the live version, or `DAY_ONE` where none is live. `better` says that the whole
     interval of the difference lies above zero. `rival` is the simple rival and `lead` the candidate
@@ -66,6 +78,7 @@ class GateVerdict:
     against: str
     margin: float
     window: TimeSpan
+    metric: str = POOL
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -78,7 +91,7 @@ class GateVerdict:
         return {
             "verdict": "passed" if self.passed else "refused",
             "reason": self.reason,
-            "metric": "pool nDCG@10",
+            "metric": self.metric,
             "candidate": _known(self.candidate),
             "other": _known(self.other),
             "against": self.against,
@@ -109,7 +122,8 @@ def judge(
     The candidate is compared with what would serve without it: the live model or, where none is
     live, the day-one weights with the candidate's own candidates and features. Each orders the
     pool lists of the window as the feed would: its candidates, its ranker (the day-one weights
-    where it learnt none), the factors that are not learnt. A list's two numbers are compared,
+    where it learnt none), the factors that are not learnt. A candidate that learnt how readily
+    places are looked at is judged by that, too. A list's two numbers are compared,
     and readers are drawn for the interval. `decide` says what follows from the difference.
 
     A first model without a learned ranker orders by the day-one weights itself, so it passes
@@ -128,6 +142,8 @@ def judge(
         readers: what readers did, where the log itself does not say it.
     """
     models = [candidate] if live is None else [candidate, live]
+    kept = candidate.manifest.get("examination")
+    examination = None if kept is None else Examination.from_json(kept)
     found, *beside = measure_each(
         log,
         models,
@@ -137,6 +153,7 @@ def judge(
         progress=progress,
         past=past,
         readers=readers,
+        examination=examination,
     )
     if live is None:
         other, against = found.day_one, DAY_ONE
@@ -158,6 +175,7 @@ def judge(
         against=against,
         margin=margin,
         window=window,
+        metric=POOL if examination is None else PAIRS,
         notes=found.notes,
     )
 
@@ -206,11 +224,13 @@ def measure_each(
     past: Past | None = None,
     most_lists: int = MAX_LISTS,
     readers: ReaderLog | None = None,
+    examination: Examination | None = None,
 ) -> list[Measured]:
     """Return how well each model and what it is compared with order the clicked lists of a window.
 
     All models see the same lists, in one walk. Of more than `most_lists` lists, every n-th is
-    measured. Pairs of clicks are counted from where the `past` began.
+    measured. Pairs of clicks are counted from where the `past` began. With an `examination`, the
+    lists are those of which the log says how feed placed them, and the numbers are `PAIRS`.
     """
     span = log.window(window.start, window.end).impressions
     plan = WalkPlan(
@@ -222,7 +242,7 @@ def measure_each(
         ranking=ranking,
         training=replace(TrainingConfig(), ranker_days=0.0),
     )
-    evaluators = [_GateEvaluator(bundle, ranking) for bundle in bundles]
+    evaluators = [_GateEvaluator(bundle, ranking, examination) for bundle in bundles]
     if len(span):
         walk = Walk(log, plan, embeddings, evaluators[0], past, readers)
         others = zip(bundles[1:], evaluators[1:], strict=True)
@@ -233,7 +253,10 @@ def measure_each(
 class _GateEvaluator:
     """Scores each list at once, by one model and what it is compared with; keeps the numbers."""
 
-    def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:
+    def __init__(
+        self, bundle: ModelBundle, ranking: RankingConfig, examination: Examination | None = None
+    ) -> None:
+        self._examination = examination
         self._day_one = LinearRanker(ranking.weights)
         learned = bundle.ranker if ranking.use_ranker else None
         self._ranker: Ranker = learned or self._day_one
@@ -256,10 +279,23 @@ class _GateEvaluator:
     def add_pool(self, entry: PoolList) -> None:
         scores = self._ranker.score(entry.features)
         self.notes.add(entry, scores)
-        self.model.append(_ndcg(scores * entry.factors, entry))
-        self.day_one.append(_ndcg(self._day_one.score(entry.features) * entry.factors, entry))
-        self.rival.append(_ndcg(clicks_by_age(entry.features), entry))
+        orders = (
+            scores * entry.factors,
+            self._day_one.score(entry.features) * entry.factors,
+            clicks_by_age(entry.features),
+        )
+        numbers = [self._judge(order, entry) for order in orders]
+        if np.isnan(numbers).any():
+            return
+        for kept, number in zip((self.model, self.day_one, self.rival), numbers, strict=True):
+            kept.append(number)
         self.users.append(entry.seen.user)
+
+    def _judge(self, scores: Floats, entry: PoolList) -> float:
+        """Return how well scores order a list; NaN where it cannot be said, whatever the scores."""
+        if self._examination is None:
+            return _ndcg(scores, entry)
+        return _pairs(scores, entry, self._examination)
 
     def add_slate(self, entry: SlateList) -> None:
         """Slates do not decide."""
@@ -274,6 +310,17 @@ class _GateEvaluator:
 def _ndcg(scores: Floats, entry: PoolList) -> float:
     lists = sort_lists(scores, entry.clicked, [len(entry.found.rows)], [float(len(entry.wanted))])
     return float(ndcg_at(lists, 10)[0])
+
+
+def _pairs(scores: Floats, entry: PoolList, examination: Examination) -> float:
+    """Return `weighed_pairs` of what the reader was shown; what is no candidate stands last."""
+    seen = entry.seen
+    if not (seen.placed.places >= 0).any():
+        return np.nan
+    at = shown_places(seen.shown, entry.found.rows, np.arange(len(entry.found.rows)))
+    shown = np.where(at >= 0, scores[at], -np.inf)
+    weights = examination.at(seen.placed.places)
+    return float(weighed_pairs(shown, seen.clicked, weights, [len(seen.shown)])[0])
 
 
 def _known(interval: MeanEstimate) -> dict[str, Any]:

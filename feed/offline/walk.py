@@ -23,7 +23,8 @@ from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
 from feed.offline.evaluated_lists import Evaluator, PoolList, SlateList
 from feed.offline.event_log import Seen
-from feed.offline.examples import Examples, ExampleStore, is_choice, sample_negatives
+from feed.offline.examination import Examination, PlaceLog
+from feed.offline.examples import NO_PLACES, Examples, ExampleStore, choose_examples, is_choice
 from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
@@ -172,6 +173,8 @@ class Walk:
         self._examples = {
             head: ExampleStore(plan.training.ranker_days * DAY_S) for head in plan.heads
         }
+        self._corrects = plan.training.correct_places
+        self._places = PlaceLog(plan.training.ranker_days * DAY_S)
         self._rng = np.random.default_rng(plan.training.seed)
         self._fixed = False
         self._ahead: tuple[float, Future[ModelBundle]] | None = None
@@ -239,6 +242,8 @@ class Walk:
         now = seen.at
         if not self._fixed and (self._main.view is None or now >= self._next):
             self._start_period(now, trainer)
+        if self._corrects and not self._fixed:
+            self._places.add(seen.placed, seen.clicked, now)
         measured = now >= self._plan.start
         slate = self._wants_slate(seen, measured=measured)
         pool = self._wants_pool(seen, measured=measured)
@@ -274,7 +279,8 @@ class Walk:
     def fit(self, until: float) -> ModelBundle:
         """Return the bundle of what happened before `until`, rankers included."""
         examples = {head: self._collect(head, until) for head in HEADS}
-        return with_rankers(self._take_bundle(until), examples, self._plan)
+        examination = self._places.learn(until)
+        return with_rankers(self._take_bundle(until), examples, self._plan, examination)
 
     def examples(self, head: str, until: float, start: float = -np.inf) -> Examples:
         """Return the examples of a head seen so far, from `start` to `until`."""
@@ -295,8 +301,9 @@ class Walk:
             evaluator.flush()
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}
+                eyes = self._places.learn(until)
                 evaluator.use_rankers(
-                    {h: trainer.submit(_fit, examples[h], h, plan) for h in plan.heads}
+                    {h: trainer.submit(_fit, examples[h], h, plan, eyes) for h in plan.heads}
                 )
 
     def _collect(self, head: str, until: float) -> Examples:
@@ -333,7 +340,8 @@ class Walk:
         signals = self._replay.signals
         features = build_features(view, signals, profile, request, seen.shown, reader, votes)
         if model is self._main:
-            self._examples["slate"].add(features, seen.clicked, request.now)
+            places = seen.placed.places if self._corrects else NO_PLACES
+            self._examples["slate"].add(features, seen.clicked, request.now, places)
         if moment.measured and model.evaluator is not None:
             model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
@@ -342,14 +350,21 @@ class Walk:
         wanted = seen.shown[seen.clicked]
         clicked = np.isin(found.rows, wanted)
         evaluator = model.evaluator if moment.measured else None
-        kept = None
+        kept, places = None, NO_PLACES
         if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
-            kept = sample_negatives(clicked, self._plan.negatives, self._rng)
+            kept, places = choose_examples(
+                found.rows,
+                clicked,
+                seen,
+                self._plan.negatives,
+                self._rng,
+                correct=self._corrects,
+            )
         if evaluator is None and (kept is None or not is_choice(clicked)):
             return
         features = build_candidate_features(found.context, found.situation, found.rows, ranking)
         if kept is not None:
-            self._examples["pool"].add(features[kept], clicked[kept], moment.request.now)
+            self._examples["pool"].add(features[kept], clicked[kept], moment.request.now, places)
         if evaluator is not None:
             factors = find_factors(found.context, found.rows, ranking).product
             reader_clicks = len(moment.profile.clicked_rows)
@@ -358,18 +373,25 @@ class Walk:
             )
 
 
-def with_rankers(bundle: ModelBundle, examples: dict[str, Examples], plan: WalkPlan) -> ModelBundle:
+def with_rankers(
+    bundle: ModelBundle,
+    examples: dict[str, Examples],
+    plan: WalkPlan,
+    examination: Examination | None = None,
+) -> ModelBundle:
     """Return a bundle with the rankers that the examples of each head teach.
 
-    The manifest notes what they rest on, and how the features of the pool were distributed, by
-    which drift is found.
+    The manifest notes what they rest on, how readily readers look at each place if that is known,
+    and how the features of the pool were distributed, by which drift is found.
     """
-    rankers = {head: _fit(examples[head], head, plan) for head in HEADS}
+    rankers = {head: _fit(examples[head], head, plan, examination) for head in HEADS}
     bins = bin_features(examples["pool"].features)
     notes = {
         "importance": {h: r.importance() for h, r in rankers.items() if r is not None},
         "feature_bins": {name: found.to_json() for name, found in bins.items()},
     }
+    if examination is not None:
+        notes["examination"] = examination.to_json()
     return replace(
         bundle,
         ranker=rankers["pool"],
@@ -378,6 +400,8 @@ def with_rankers(bundle: ModelBundle, examples: dict[str, Examples], plan: WalkP
     )
 
 
-def _fit(examples: Examples, head: str, plan: WalkPlan) -> LightGBMRanker | None:
-    ranker = fit_ranker(examples, head, plan.training, plan.threads)
+def _fit(
+    examples: Examples, head: str, plan: WalkPlan, examination: Examination | None = None
+) -> LightGBMRanker | None:
+    ranker = fit_ranker(examples, head, plan.training, plan.threads, examination)
     return None if ranker is None else ranker.with_threads(plan.threads)

@@ -64,6 +64,26 @@ def test_the_scale_never_turns_the_order_round_and_never_grows_without_end():
     assert fit_scale(np.ones(6), clicked) == (1.0, 0.0)
 
 
+def test_the_scale_is_found_where_clicks_lie_far_from_the_rest():
+    rng = np.random.default_rng(0)
+    clicked = rng.random(5000) < 0.06
+    margin = np.where(clicked, rng.normal(-0.5, 1.5, 5000), rng.normal(-6.0, 0.4, 5000))
+    slope, intercept = fit_scale(margin, clicked)
+    chance = logistic(slope * margin + intercept)
+    assert 0 < slope < 50
+    assert chance.sum() == pytest.approx(clicked.sum(), rel=0.02)
+
+
+def test_what_weighs_nothing_teaches_the_scale_nothing():
+    rng = np.random.default_rng(1)
+    margin = rng.normal(size=600)
+    clicked = rng.random(600) < logistic(margin - 1.0)
+    weights = (np.arange(600) < 400).astype(float)
+    assert fit_scale(margin, clicked, weights) == pytest.approx(
+        fit_scale(margin[:400], clicked[:400]), abs=0.5
+    )
+
+
 @pytest.mark.parametrize("head", ["pool", "slate"])
 @pytest.mark.parametrize("count", [200, 1000])
 def test_where_the_weights_of_day_one_are_right_nothing_worse_is_learnt(head, count):
