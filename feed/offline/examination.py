@@ -153,4 +153,4 @@ def _group(scores: Matrix, drawn: Flags, day: Rows) -> Rows:
         of_day = np.flatnonzero((day == one) & ~drawn)
         order = np.argsort(np.argsort(scores[of_day], kind="stable"), kind="stable")
         groups[of_day] = order * GROUPS_A_DAY // max(len(of_day), 1)
-    return groups + (day - day.min(initial=0)) * (GROUPS_A_DAY + 1)
+    return np.asarray(groups + day * (GROUPS_A_DAY + 1), np.int64)

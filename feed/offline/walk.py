@@ -386,7 +386,7 @@ def with_rankers(
     """
     rankers = {head: _fit(examples[head], head, plan, examination) for head in HEADS}
     bins = bin_features(examples["pool"].features)
-    notes = {
+    notes: dict[str, Any] = {
         "importance": {h: r.importance() for h, r in rankers.items() if r is not None},
         "feature_bins": {name: found.to_json() for name, found in bins.items()},
     }

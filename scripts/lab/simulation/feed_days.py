@@ -22,7 +22,7 @@ from feed.models.view import RankingView, build_view
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import SimulatedReader, appeal, build_readers
 from feed.offline.event_log import EventLog, Impressions, Placed, sort_events
-from feed.offline.examination import PlaceLog
+from feed.offline.examination import Examination, PlaceLog
 from feed.offline.examples import ExampleStore, sample_negatives, shown_places
 from feed.offline.fitting import fit_bundle
 from feed.offline.ranker_training import fit_ranker
@@ -167,7 +167,7 @@ class FeedDays:
         self._history = [_History() for _ in room.readers]
         self._examples = ExampleStore(self._training.ranker_days * DAY_S)
         self.places = PlaceLog(self._training.ranker_days * DAY_S)
-        self.curve = None
+        self.curve: Examination | None = None
         self._eyes = (1.0 + np.arange(PAGE)) ** -EYES
         self._count = count
 

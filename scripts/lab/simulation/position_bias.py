@@ -76,7 +76,7 @@ def gini(amounts: Rows) -> float:
 
 
 def _ratio(days: Sequence[Day], name: str) -> float:
-    return sum(getattr(day, name) for day in days) / sum(day.visits for day in days)
+    return float(sum(getattr(day, name) for day in days) / sum(day.visits for day in days))
 
 
 def interval(values: Floats) -> str:
