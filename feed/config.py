@@ -339,15 +339,11 @@ class TrainingConfig:
     factors: int = setting(64, "dimensions of the collaborative factors", between=(0, 1024))
     iterations: int = setting(15, "iterations of alternating least squares", between=(1, 1000))
     regularization: float = setting(
-        2.0,
-        "L2 regularisation of the factors, per mean reader of an article",
-        between=(0, 1e9),
+        2.0, "L2 regularisation of the factors, per mean reader of an article", between=(0, 1e9)
     )
     alpha: float = setting(10.0, "confidence per unit of interaction weight", between=(LEAST, 1e9))
     content_ridge: float = setting(
-        10.0,
-        "L2 regularisation of the map from embeddings to factors",
-        between=(LEAST, 1e9),
+        10.0, "L2 regularisation of the map from embeddings to factors", between=(LEAST, 1e9)
     )
     content_min_readers: int = setting(
         5, "readers that an article needs before that map learns from it", between=(0, 1e9)
@@ -395,9 +391,7 @@ class TrainingConfig:
         300, "clicked feeds below which there is no learned ranker", between=(0, 1e9)
     )
     correct_places: bool = setting(
-        True,
-        "whether the rankers learn from a log of feed's own lists by what readers looked at, and "
-        "so not that an article was at the top",
+        True, "whether the rankers learn from feed's own lists by what readers looked at"
     )
     gate_margin: float = setting(
         0.01, "how much worse (nDCG@10) a candidate model may be and still pass", between=(-1, 1)

@@ -131,8 +131,6 @@ def choose_examples(
     seen: Seen,
     negatives: int,
     rng: np.random.Generator,
-    *,
-    correct: bool,
 ) -> tuple[Rows, Rows]:
     """Return which candidates of a list teach, and where each of these stood in it.
 
@@ -146,12 +144,11 @@ def choose_examples(
         seen: the list.
         negatives: how many others are sampled.
         rng: of that sample.
-        correct: whether places are looked at at all.
 
     Returns:
         Positions in `rows`, and places as `shown_places` gives them; both int64 [kept].
     """
-    if correct and (seen.placed.places >= 0).any():
+    if (seen.placed.places >= 0).any():
         places = shown_places(rows, seen.shown, seen.placed.places)
         kept = np.flatnonzero(clicked | (places >= 0))
         return kept, places[kept]

@@ -22,7 +22,7 @@ from feed.models.feature_matrix import build_features
 from feed.models.ranker import LightGBMRanker
 from feed.models.view import RankingView, build_view
 from feed.offline.evaluated_lists import Evaluator, PoolList, SlateList
-from feed.offline.event_log import Seen
+from feed.offline.event_log import UNPLACED, Seen
 from feed.offline.examination import Examination, PlaceLog
 from feed.offline.examples import NO_PLACES, Examples, ExampleStore, choose_examples, is_choice
 from feed.offline.fitting import fit_bundle, fit_shared
@@ -35,8 +35,7 @@ from feed.ranking.scoring import build_candidate_features, find_factors
 
 HEADS = ("slate", "pool")
 """The protocols, and the learned rankers that are for them."""
-PROGRESS_EVERY = 200
-"""Impressions after which progress is reported."""
+PROGRESS_EVERY = 200  # impressions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +172,6 @@ class Walk:
         self._examples = {
             head: ExampleStore(plan.training.ranker_days * DAY_S) for head in plan.heads
         }
-        self._corrects = plan.training.correct_places
         self._places = PlaceLog(plan.training.ranker_days * DAY_S)
         self._rng = np.random.default_rng(plan.training.seed)
         self._fixed = False
@@ -242,7 +240,9 @@ class Walk:
         now = seen.at
         if not self._fixed and (self._main.view is None or now >= self._next):
             self._start_period(now, trainer)
-        if self._corrects and not self._fixed:
+        if not self._plan.training.correct_places:
+            seen = replace(seen, placed=UNPLACED)
+        if not self._fixed:
             self._places.add(seen.placed, seen.clicked, now)
         measured = now >= self._plan.start
         slate = self._wants_slate(seen, measured=measured)
@@ -279,8 +279,8 @@ class Walk:
     def fit(self, until: float) -> ModelBundle:
         """Return the bundle of what happened before `until`, rankers included."""
         examples = {head: self._collect(head, until) for head in HEADS}
-        examination = self._places.learn(until)
-        return with_rankers(self._take_bundle(until), examples, self._plan, examination)
+        bundle, eyes = self._take_bundle(until), self._places.learn(until)
+        return with_rankers(bundle, examples, self._plan, eyes)
 
     def examples(self, head: str, until: float, start: float = -np.inf) -> Examples:
         """Return the examples of a head seen so far, from `start` to `until`."""
@@ -340,8 +340,7 @@ class Walk:
         signals = self._replay.signals
         features = build_features(view, signals, profile, request, seen.shown, reader, votes)
         if model is self._main:
-            places = seen.placed.places if self._corrects else NO_PLACES
-            self._examples["slate"].add(features, seen.clicked, request.now, places)
+            self._examples["slate"].add(features, seen.clicked, request.now, seen.placed.places)
         if moment.measured and model.evaluator is not None:
             model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
@@ -352,14 +351,8 @@ class Walk:
         evaluator = model.evaluator if moment.measured else None
         kept, places = None, NO_PLACES
         if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
-            kept, places = choose_examples(
-                found.rows,
-                clicked,
-                seen,
-                self._plan.negatives,
-                self._rng,
-                correct=self._corrects,
-            )
+            count, rng = self._plan.negatives, self._rng
+            kept, places = choose_examples(found.rows, clicked, seen, count, rng)
         if evaluator is None and (kept is None or not is_choice(clicked)):
             return
         features = build_candidate_features(found.context, found.situation, found.rows, ranking)
@@ -377,21 +370,21 @@ def with_rankers(
     bundle: ModelBundle,
     examples: dict[str, Examples],
     plan: WalkPlan,
-    examination: Examination | None = None,
+    eyes: Examination | None = None,
 ) -> ModelBundle:
     """Return a bundle with the rankers that the examples of each head teach.
 
     The manifest notes what they rest on, how readily readers look at each place if that is known,
     and how the features of the pool were distributed, by which drift is found.
     """
-    rankers = {head: _fit(examples[head], head, plan, examination) for head in HEADS}
+    rankers = {head: _fit(examples[head], head, plan, eyes) for head in HEADS}
     bins = bin_features(examples["pool"].features)
     notes: dict[str, Any] = {
         "importance": {h: r.importance() for h, r in rankers.items() if r is not None},
         "feature_bins": {name: found.to_json() for name, found in bins.items()},
     }
-    if examination is not None:
-        notes["examination"] = examination.to_json()
+    if eyes is not None:
+        notes["examination"] = eyes.to_json()
     return replace(
         bundle,
         ranker=rankers["pool"],

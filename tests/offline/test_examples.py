@@ -42,9 +42,9 @@ def placed(*places: int) -> Placed:
     )
 
 
-def choose(placed: Placed, *, correct: bool = True):
+def choose(placed: Placed):
     rng = np.random.default_rng(4)
-    return choose_examples(CANDIDATES, CLICKED, seen(placed), 2, rng, correct=correct)
+    return choose_examples(CANDIDATES, CLICKED, seen(placed), 2, rng)
 
 
 def test_of_a_list_with_places_what_was_shown_teaches():
@@ -53,11 +53,11 @@ def test_of_a_list_with_places_what_was_shown_teaches():
     assert places.tolist() == [2, 0]
 
 
-def test_without_places_or_correction_the_sample_is_what_it_was():
+def test_without_places_a_sample_of_the_candidates_teaches():
     wanted = sample_negatives(CLICKED, 2, np.random.default_rng(4))
-    for chosen in (choose(UNPLACED), choose(placed(2, 0, 1), correct=False)):
-        assert chosen[0].tolist() == wanted.tolist()
-        assert not len(chosen[1])
+    kept, places = choose(UNPLACED)
+    assert kept.tolist() == wanted.tolist()
+    assert not len(places)
 
 
 def test_an_article_that_was_not_shown_has_no_place():
