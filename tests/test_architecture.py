@@ -21,6 +21,7 @@ ROOMS = [
     "client",
     "setting_fields",
     "config",
+    "training_config",
     "environment",
     "settings_text",
     "schemas",

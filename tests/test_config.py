@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from feed.config import RankingConfig, Settings, TrainingConfig
+from feed.config import RankingConfig, Settings
 from feed.domain import InvalidInputError
 from feed.environment import settings_from_environment, settings_to_environment
 from feed.setting_fields import ANY_NUMBER, check_ranges, documented, override
 from feed.settings_text import describe
+from feed.training_config import TrainingConfig
 
 
 @pytest.mark.parametrize("config", [Settings, RankingConfig, TrainingConfig])

@@ -33,7 +33,8 @@ def list_models(data: Path | None, *, as_json: bool) -> None:
     """List the published models, newest first; the star marks the one that serves.
 
     The column "gate" shows the verdict and the two numbers that were compared: the pool nDCG@10
-    of the model, and that of what served before it (the live model, or the day-one weights).
+    of the model, and that of what served before it (the live model, or the day-one weights). On
+    feed's own lists they are shares of pairs; see `metric` in --json.
     """
     with one_line_errors():
         found = _registry(data).list()

@@ -19,7 +19,7 @@ from rich.table import Table
 from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
-from feed.config import DAY_S, Settings, TrainingConfig
+from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments
 from feed.features.sections import read_aliases
@@ -37,6 +37,7 @@ from feed.offline.spark.spark_needs import LOCAL, SparkTask, check_installed
 from feed.offline.training import hold_out, train_on_walk
 from feed.setting_fields import check_ranges, override
 from feed.storage.archive import Archive
+from feed.training_config import TrainingConfig
 
 ENGINES = ("als", "spark", "none")
 KEPT_VERSIONS = 5
@@ -359,7 +360,7 @@ def print_verdict(console: Console, verdict: GateVerdict, version: str) -> None:
         title=f"The gate, on {window[0][:16]} to {window[1][:16]}, learnt by neither",
         title_justify="left",
     )
-    for name in ("", "pool nDCG@10", "95 % interval", "feeds"):
+    for name in ("", verdict.metric, "95 % interval", "feeds"):
         table.add_column(name, justify="left" if not name else "right")
     for name, found in (
         (f"candidate {version}", verdict.candidate),

@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from feed.commands.errors import one_line_errors
-from feed.config import RankingConfig, Settings, TrainingConfig
+from feed.config import RankingConfig, Settings
 from feed.environment import RANKING_PREFIX, settings_from_environment
 from feed.setting_fields import documented
 from feed.settings_text import describe, setting_text
+from feed.training_config import TrainingConfig
 
 CLASSES: dict[str, tuple[type[Any], str]] = {
     "settings": (Settings, "FEED_"),

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from feed.arrays import Floats, Kinds, Rows
-from feed.config import HOUR_S, TrainingConfig
+from feed.config import HOUR_S
 from feed.domain import UNDOES, EventKind
+from feed.training_config import TrainingConfig
 
 KINDS = tuple(EventKind)
 """Every event kind; the position is its code in arrays."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Flags, Floats, Kinds, Rows
-from feed.config import HOUR_S, RankingConfig, TrainingConfig
+from feed.config import HOUR_S, RankingConfig
 from feed.domain import EventKind
 from feed.features.ids import Vocabulary, find, first_places, sum_by_row
 from feed.features.interactions import CLICK, KIND_CODE, decay, event_weights
@@ -17,6 +17,7 @@ from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
 from feed.features.wishes import CodedWish, code_wishes
 from feed.storage.records import ReaderState
+from feed.training_config import TrainingConfig
 
 _LEARNING = TrainingConfig()
 _NO_ROWS: Rows = np.zeros(0, np.int64)

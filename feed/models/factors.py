@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from feed.arrays import Floats, Matrix
-from feed.config import TrainingConfig
+from feed.training_config import TrainingConfig
 
 
 def confidences(weights: csr_matrix, alpha: float) -> csr_matrix:

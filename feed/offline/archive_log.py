@@ -16,9 +16,11 @@ from feed.features.interactions import CLICK, KINDS, EventColumns
 from feed.features.request_context import device_code
 from feed.features.sections import section_key
 from feed.offline.event_log import (
+    UNPLACED,
     EventLog,
     Impressions,
     LoggedEvents,
+    Placed,
     first_appearance,
     sort_events,
 )
@@ -97,6 +99,21 @@ SELECT n.number, n.list, n.who, n.moment, n.device, n.page, l.article_id,
 FROM log l JOIN numbered n USING (reader, list) WHERE l.kind IN ('impression', 'click')
 GROUP BY ALL HAVING bool_or(l.kind = 'impression')
 """  # noqa: S608 - a constant
+
+_PLACED = """
+WITH places AS (
+    SELECT n.number, s.article_id, s.position AS place, s.explored,
+           CASE WHEN s.mode = 'personalized' AND NOT s.explored AND NOT s.pinned
+                THEN s.score END AS score
+    FROM served s JOIN (SELECT DISTINCT number, list, who FROM slots) n
+        ON s.request_id = n.list AND s.logged_user_id = n.who
+    QUALIFY row_number() OVER (PARTITION BY n.number, s.article_id ORDER BY s.position) = 1
+)
+SELECT coalesce(p.place, -1) AS place, coalesce(p.explored, false) AS drawn, p.score
+FROM slots s JOIN article_rows a USING (article_id)
+LEFT JOIN places p ON p.number = s.number AND p.article_id = s.article_id
+ORDER BY s.number, a.number
+"""
 
 _LISTS = """
 SELECT s.number, any_value(s.list) AS key, any_value(r.number) AS reader,
@@ -204,6 +221,19 @@ def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:
         starts=np.searchsorted(slots["number"], np.arange(count + 1)).astype(np.int64),
         shown=slots["article"].astype(np.int64),
         clicked=slots["clicked"].astype(bool),
+        placed=_read_placed(db),
+    )
+
+
+def _read_placed(db: duckdb.DuckDBPyConnection) -> Placed:
+    """Return how the feed placed what was shown, by the records of what it served."""
+    columns = _fetch(db, _PLACED)
+    if not (columns["place"] >= 0).any():
+        return UNPLACED
+    return Placed(
+        places=columns["place"].astype(np.int64),
+        scores=columns["score"].astype(np.float32),
+        drawn=columns["drawn"].astype(bool),
     )
 
 

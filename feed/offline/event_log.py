@@ -16,6 +16,32 @@ from feed.offline.merges import Merges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """How the feed placed articles, one entry for each shown; all empty where no log says so.
+
+    `places` int64 count from 0, -1 where the place is not known. `scores` f32 are those by which
+    the feed placed an article, NaN where something else did: chance, an editor, another product.
+    `drawn`: chance alone did.
+    """
+
+    places: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    drawn: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+    def part(self, wanted: slice) -> Placed:
+        """Return some entries; nothing of nothing."""
+        if not len(self.places):
+            return self
+        return Placed(
+            places=self.places[wanted], scores=self.scores[wanted], drawn=self.drawn[wanted]
+        )
+
+
+UNPLACED = Placed()
+"""Of a log that says of no list how it was placed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One list that a reader saw: its number in the log, and the columns of `Impressions`."""
 
@@ -28,6 +54,7 @@ class Seen:
     subscriber: int
     shown: Rows
     clicked: Flags
+    placed: Placed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +64,8 @@ class Impressions:
     `keys` are the data set's own ids (int64 or str), `users` rows, `at` epoch seconds,
     `pages` the article row below which the list stood (-1: a front page), `devices` and
     `subscribers` the publisher's codes (-1 unknown). The articles of impression i are
-    `shown[starts[i]:starts[i + 1]]`, with `clicked` beside them. `first` is the number that
-    impression 0 has in the whole log.
+    `shown[starts[i]:starts[i + 1]]`, with `clicked` beside them, and how the feed `placed` them.
+    `first` is the number that impression 0 has in the whole log.
     """
 
     keys: npt.NDArray[np.generic]
@@ -50,6 +77,7 @@ class Impressions:
     starts: Rows
     shown: Rows
     clicked: Flags
+    placed: Placed = UNPLACED
     first: int = 0
 
     def __len__(self) -> int:
@@ -71,6 +99,7 @@ class Impressions:
                 subscriber=subscriber,
                 shown=self.shown[ends[i] : ends[i + 1]],
                 clicked=self.clicked[ends[i] : ends[i + 1]],
+                placed=self.placed.part(slice(ends[i], ends[i + 1])),
             )
 
     def between(self, start: float, end: float) -> range:
@@ -93,6 +122,7 @@ class Impressions:
             starts=self.starts[low : high + 1] - self.starts[low],
             shown=self.shown[shown],
             clicked=self.clicked[shown],
+            placed=self.placed.part(shown),
             first=self.first + low,
         )
 

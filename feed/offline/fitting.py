@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Flags, Floats, Matrix, Rows
-from feed.config import DAY_S, TrainingConfig
+from feed.config import DAY_S
 from feed.domain import format_time
 from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns, build_interactions
@@ -24,6 +24,7 @@ from feed.models.factors import (
     scale_regularization,
 )
 from feed.offline.log_source import LogSource
+from feed.training_config import TrainingConfig
 
 
 def fit_bundle(

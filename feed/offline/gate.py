@@ -10,18 +10,27 @@ from typing import Any
 import numpy as np
 
 from feed.arrays import Floats, Integers, Matrix
-from feed.config import RankingConfig, TrainingConfig
+from feed.config import RankingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
+from feed.offline.examination import Examination
+from feed.offline.examples import shown_places
 from feed.offline.held_out import HeldOutNotes
 from feed.offline.log_source import LogSource
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
-from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.ranking_metrics import (
+    MeanEstimate,
+    bootstrap_mean,
+    ndcg_at,
+    sort_lists,
+    weighed_pairs,
+)
 from feed.offline.reader_log import ReaderLog
 from feed.offline.training import TimeSpan
 from feed.offline.walk import Past, Walk, WalkPlan
+from feed.training_config import TrainingConfig
 
 MAX_LISTS = 3000
 """Lists that decide; of a longer slice every n-th is taken."""
@@ -29,13 +38,17 @@ SCORED_AT_ONCE = 64
 """Lists whose candidates are scored together."""
 FEWEST_LISTS = 50
 """With fewer clicked lists nothing is decided."""
+POOL, PAIRS = "pool nDCG@10", "pairs in order"
+"""What is measured: the first of lists that others made. Of feed's own lists it would find that
+model the better which is more like the one that made them; so of these it is the second, the share
+of the pairs of shown articles that are in the right order (`weighed_pairs`)."""
 DAY_ONE = "the day-one weights"
 """What a first model is compared with: they serve where no model is live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Pool nDCG@10 per list, f64 [n], of a model and of two others; `users` int64 [n].
+    """`POOL` or `PAIRS` per list, f64 [n], of a model and of two others; `users` int64 [n].
 
     The others are the day-one weights and the simple rival, `CLICKS_BY_AGE`. All order the same
     candidates. `notes` is what else was seen (see `HeldOutNotes`).
@@ -50,7 +63,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateVerdict:
-    """What the gate found. `difference` is candidate less other in pool nDCG@10, paired.
+    """What the gate found. `difference` is candidate less other in the `metric`, paired.
 
     `against` is the live version, or `DAY_ONE` where none is live. `better` says that the whole
     interval of the difference lies above zero. `rival` is the simple rival and `lead` the candidate
@@ -68,6 +81,7 @@ class GateVerdict:
     against: str
     margin: float
     window: TimeSpan
+    metric: str = POOL
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -80,7 +94,7 @@ class GateVerdict:
         return {
             "verdict": "passed" if self.passed else "refused",
             "reason": self.reason,
-            "metric": "pool nDCG@10",
+            "metric": self.metric,
             "candidate": _known(self.candidate),
             "other": _known(self.other),
             "against": self.against,
@@ -111,7 +125,8 @@ def judge(
     The candidate is compared with what would serve without it: the live model or, where none is
     live, the day-one weights with the candidate's own candidates and features. Each orders the
     pool lists of the window as the feed would: its candidates, its ranker (the day-one weights
-    where it learnt none), the factors that are not learnt. A list's two numbers are compared,
+    where it learnt none), the factors that are not learnt. A candidate that learnt how readily
+    places are looked at is judged by that, too. A list's two numbers are compared,
     and readers are drawn for the interval. `decide` says what follows from the difference.
 
     A first model without a learned ranker orders by the day-one weights itself, so it passes
@@ -130,6 +145,8 @@ def judge(
         readers: what readers did, where the log itself does not say it.
     """
     models = [candidate] if live is None else [candidate, live]
+    kept = candidate.manifest.get("examination")
+    examination = None if kept is None else Examination.from_json(kept)
     found, *beside = measure_each(
         log,
         models,
@@ -139,6 +156,7 @@ def judge(
         progress=progress,
         past=past,
         readers=readers,
+        examination=examination,
     )
     if live is None:
         other, against = found.day_one, DAY_ONE
@@ -160,6 +178,7 @@ def judge(
         against=against,
         margin=margin,
         window=window,
+        metric=POOL if examination is None else PAIRS,
         notes=found.notes,
     )
 
@@ -208,11 +227,13 @@ def measure_each(
     past: Past | None = None,
     most_lists: int = MAX_LISTS,
     readers: ReaderLog | None = None,
+    examination: Examination | None = None,
 ) -> list[Measured]:
     """Return how well each model and what it is compared with order the clicked lists of a window.
 
     All models see the same lists, in one walk. Of more than `most_lists` lists, every n-th is
-    measured. Pairs of clicks are counted from where the `past` began.
+    measured. Pairs of clicks are counted from where the `past` began. With an `examination`, the
+    lists are those of which the log says how feed placed them, and the numbers are `PAIRS`.
     """
     span = log.window(window.start, window.end).impressions
     plan = WalkPlan(
@@ -224,7 +245,7 @@ def measure_each(
         ranking=ranking,
         training=replace(TrainingConfig(), ranker_days=0.0),
     )
-    evaluators = [_GateEvaluator(bundle, ranking) for bundle in bundles]
+    evaluators = [_GateEvaluator(bundle, ranking, examination) for bundle in bundles]
     if len(span):
         walk = Walk(log, plan, embeddings, evaluators[0], past, readers)
         others = zip(bundles[1:], evaluators[1:], strict=True)
@@ -235,20 +256,22 @@ def measure_each(
 class _GateEvaluator:
     """Scores lists, by one model and what it is compared with; keeps the numbers."""
 
-    def __init__(self, bundle: ModelBundle, ranking: RankingConfig) -> None:
+    def __init__(
+        self, bundle: ModelBundle, ranking: RankingConfig, examination: Examination | None = None
+    ) -> None:
+        self._examination = examination
         self._day_one = LinearRanker(ranking.weights)
         learned = bundle.ranker if ranking.use_ranker else None
         self._ranker: Ranker = learned or self._day_one
         self._notes = HeldOutNotes(is_learned=learned is not None)
         self._waiting: list[PoolList] = []
-        self._found: list[tuple[Floats, Floats, Floats]] = []
+        self._found: list[Floats] = []
         self._users: list[int] = []
 
     def measured(self) -> Measured:
         """Return the numbers so far."""
         self.flush()
-        columns = [np.concatenate(found) for found in zip(*self._found, strict=True)]
-        model, day_one, rival = columns or [np.zeros(0)] * 3
+        model, day_one, rival = np.concatenate([np.zeros((3, 0)), *self._found], axis=1)
         return Measured(
             model=model,
             day_one=day_one,
@@ -258,10 +281,15 @@ class _GateEvaluator:
         )
 
     def add_pool(self, entry: PoolList) -> None:
-        self._users.append(entry.seen.user)
         self._waiting.append(entry)
         if len(self._waiting) >= SCORED_AT_ONCE:
             self.flush()
+
+    def _judge(self, scores: Floats, lists: Sequence[PoolList]) -> Floats:
+        """Return how well scores order lists; NaN where it cannot be said, whatever the scores."""
+        if self._examination is None:
+            return _ndcg(scores, lists)
+        return _pairs(scores, lists, self._examination)
 
     def add_slate(self, entry: SlateList) -> None:
         """Slates do not decide."""
@@ -279,14 +307,12 @@ class _GateEvaluator:
         ends = np.cumsum([len(entry.features) for entry in waiting])[:-1]
         for entry, own in zip(waiting, np.split(scores, ends), strict=True):
             self._notes.add(entry, own)
-        day_one = self._day_one.score(features) * factors
-        self._found.append(
-            (
-                _ndcg(scores * factors, waiting),
-                _ndcg(day_one, waiting),
-                _ndcg(clicks_by_age(features), waiting),
-            )
-        )
+        day_one = self._day_one.score(features)
+        orders = (scores * factors, day_one * factors, clicks_by_age(features))
+        numbers = np.stack([self._judge(order, waiting) for order in orders])
+        known = np.flatnonzero(~np.isnan(numbers).any(axis=0))
+        self._found.append(numbers[:, known])
+        self._users += [waiting[at].seen.user for at in known.tolist()]
 
 
 def _ndcg(scores: Floats, lists: Sequence[PoolList]) -> Floats:
@@ -295,6 +321,32 @@ def _ndcg(scores: Floats, lists: Sequence[PoolList]) -> Floats:
     sizes = [len(entry.clicked) for entry in lists]
     wanted = [float(len(entry.wanted)) for entry in lists]
     return ndcg_at(sort_lists(scores, clicked, sizes, wanted), 10)
+
+
+def _pairs(scores: Floats, lists: Sequence[PoolList], examination: Examination) -> Floats:
+    """Return `weighed_pairs` of what readers were shown; what is no candidate stands last."""
+    ends = np.cumsum([len(entry.clicked) for entry in lists])[:-1]
+    shown = [_shown_scores(own, e) for own, e in zip(np.split(scores, ends), lists, strict=True)]
+    return weighed_pairs(
+        np.concatenate(shown),
+        np.concatenate([entry.seen.clicked for entry in lists]),
+        np.concatenate([_looked_at(entry, examination) for entry in lists]),
+        [len(entry.seen.clicked) for entry in lists],
+    )
+
+
+def _shown_scores(scores: Floats, entry: PoolList) -> Floats:
+    rows, shown = entry.found.rows, entry.seen.shown
+    at = shown_places(shown, rows, np.arange(len(rows)))
+    return np.where(at >= 0, scores[at], -np.inf)
+
+
+def _looked_at(entry: PoolList, examination: Examination) -> Floats:
+    """Return the chance that each shown article was looked at; 0 where no place is known."""
+    places = entry.seen.placed.places
+    if not (places >= 0).any():
+        return np.zeros(len(entry.seen.shown))
+    return examination.at(places)
 
 
 def _known(interval: MeanEstimate) -> dict[str, Any]:

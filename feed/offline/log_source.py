@@ -15,7 +15,7 @@ from feed.config import DAY_S
 from feed.domain import Article
 from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns
-from feed.offline.event_log import EventLog, Impressions, LoggedEvents
+from feed.offline.event_log import EventLog, Impressions, LoggedEvents, Placed
 from feed.offline.merges import Merges
 
 PART_S = DAY_S
@@ -163,7 +163,9 @@ def _pack(log: EventLog) -> Columns:
     events, views = log.events, log.impressions
     packed = {f"columns.{f.name}": getattr(events.columns, f.name) for f in fields(EventColumns)}
     packed |= {f"events.{name}": getattr(events, name) for name in _names(LoggedEvents, "columns")}
-    packed |= {f"views.{name}": getattr(views, name) for name in _names(Impressions, "first")}
+    for name in _names(Impressions, "first", "placed"):
+        packed[f"views.{name}"] = getattr(views, name)
+    packed |= {f"placed.{name}": getattr(views.placed, name) for name in _names(Placed)}
     return packed | {"views.first": np.array(views.first)}
 
 
@@ -174,7 +176,7 @@ def _unpack(empty: EventLog, packed: Columns) -> EventLog:
     return replace(
         empty,
         events=LoggedEvents(columns=columns, **_room(packed, "events")),
-        impressions=Impressions(first=first, **views),
+        impressions=Impressions(first=first, placed=Placed(**_room(packed, "placed")), **views),
     )
 
 
@@ -186,8 +188,8 @@ def _room(packed: Columns, room: str) -> dict[str, Any]:
     }
 
 
-def _names(kind: Any, left_out: str) -> list[str]:
-    return [f.name for f in fields(kind) if f.name != left_out]
+def _names(kind: Any, *left_out: str) -> list[str]:
+    return [f.name for f in fields(kind) if f.name not in left_out]
 
 
 def join_parts(found: list[EventLog]) -> EventLog:

@@ -26,9 +26,11 @@ class PairObjective:
     Args:
         clicked: bool [n], of all lists one after the other.
         sizes: entries of each list, int64 [lists].
+        weights: of the entries, f64 [n]; a pair counts as much as its unclicked one;
+                1 if not given.
     """
 
-    def __init__(self, clicked: Flags, sizes: Integers) -> None:
+    def __init__(self, clicked: Flags, sizes: Integers, weights: Floats | None = None) -> None:
         places = np.flatnonzero(clicked)
         lists = np.repeat(np.arange(len(sizes)), sizes)[places]
         entries, each = entries_beside(lists, sizes)
@@ -37,8 +39,10 @@ class PairObjective:
         self._worse = entries[is_pair]
         of_list = np.repeat(lists, each)[is_pair]
         pairs = np.bincount(of_list, minlength=len(sizes)).astype(np.float64)
-        weights = pairs[of_list] ** -LONG_LISTS
-        self._weights = weights / weights.mean() if len(weights) else weights
+        counts = pairs[of_list] ** -LONG_LISTS
+        self._weights = counts / counts.mean() if len(counts) else counts
+        if weights is not None:
+            self._weights = self._weights * weights[self._worse]
         self._size = len(clicked)
 
     def __call__(self, scores: Floats, _: lightgbm.Dataset) -> tuple[Floats, Floats]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from feed.config import TrainingConfig
 from feed.models.plugin_ranker import TaughtByPlugin
 from feed.models.schema import FEATURES
 from feed.offline.examples import Examples
@@ -10,6 +9,7 @@ from feed.offline.ranker_training import neutral_values
 from feed.plugins.calling import told
 from feed.plugins.loading import PluginError
 from feed.plugins.protocols import PluginExamples, PluginRanker
+from feed.training_config import TrainingConfig
 
 
 def fit_with_plugin(

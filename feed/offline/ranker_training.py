@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Floats, Matrix
-from feed.config import TrainingConfig
 from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum, logistic
 from feed.models.schema import FEATURES
+from feed.offline.examination import Examination
 from feed.offline.examples import Examples
 from feed.offline.pair_objective import PairObjective
-from feed.offline.ranking_metrics import ndcg_at, sort_lists
+from feed.offline.ranking_metrics import ndcg_at, sort_lists, weighed_pairs
+from feed.training_config import TrainingConfig
 
 FEW_LISTS = 5000
 """With fewer lists the trees are small, they begin at the day-one weights, and their number is
@@ -44,7 +45,11 @@ _TREES = {
 
 
 def fit_ranker(
-    examples: Examples, head: str, config: TrainingConfig, threads: int = 1
+    examples: Examples,
+    head: str,
+    config: TrainingConfig,
+    threads: int = 1,
+    examination: Examination | None = None,
 ) -> LightGBMRanker | None:
     """Return a learned ranker, or None where the day-one weights are not bettered.
 
@@ -59,6 +64,8 @@ def fit_ranker(
             order of a list.
         config: trees, leaves, learning rate, fewest lists, seed.
         threads: of LightGBM.
+        examination: how readily places are looked at, by which the examples are weighed; None
+            if that is not known, or not wanted.
     """
     if len(examples) < config.ranker_min_impressions:
         return None
@@ -69,46 +76,60 @@ def fit_ranker(
         "num_threads": threads,
         "seed": config.seed,
     }
-    trees, start = config.ranker_trees, None
+    trees, start, weights = config.ranker_trees, None, examples.weights(examination)
     if few:
-        trees = _choose_trees(examples, head, parameters, trees)
-        start = fit_start(examples)
+        trees = _choose_trees(examples, head, parameters, trees, examination)
+        start = fit_start(examples, weights)
     if not trees:
         return None
-    booster = _boost(examples, head, parameters, start, trees)
+    booster = _boost(examples, head, parameters, start, trees, weights)
     return LightGBMRanker(booster.model_to_string(), neutral_values(examples.features), start)
 
 
-def fit_start(examples: Examples) -> WeightedSum:
+def fit_start(examples: Examples, weights: Floats | None = None) -> WeightedSum:
     """Return the day-one weights at the scale at which they foretell the clicks best.
 
     Two numbers are learnt, by logistic regression of the clicks on the day-one margin: a slope,
     which never turns the order round, and an intercept.
     """
     day_one = LinearRanker().sum
-    slope, intercept = fit_scale(day_one.margin(examples.features), examples.clicked)
+    slope, intercept = fit_scale(day_one.margin(examples.features), examples.clicked, weights)
     return day_one.scaled(slope, intercept)
 
 
-def fit_scale(margin: Floats, clicked: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def fit_scale(
+    margin: Floats, clicked: npt.NDArray[np.bool_], weights: Floats | None = None
+) -> tuple[float, float]:
     """Return slope and intercept of the logistic regression of clicks on a margin.
 
     Args:
         margin: f64 [n].
         clicked: bool [n], with at least one of each kind.
+        weights: of each, f64 [n]; 1 if not given.
 
-    Source: Platt: Probabilistic Outputs for Support Vector Machines (1999); by Newton's method.
+    Source: Platt: Probabilistic Outputs for Support Vector Machines (1999); by Newton's method,
+    whose steps are halved where they would lead too far.
     """
     centre, spread = margin.mean(), margin.std()
     if spread < LEAST_SLOPE:
         return 1.0, 0.0
     design = np.stack([(margin - centre) / spread, np.ones(len(margin))], axis=1)
-    share = clicked.mean()
+    weighed = np.ones(len(margin)) if weights is None else weights
+    share = float(np.average(clicked, weights=weights))
     found = np.array([0.0, np.log(share / (1.0 - share))])
+
+    def loss(scale: Floats) -> float:
+        odds = design @ scale
+        misfit = weighed @ (np.logaddexp(0.0, odds) - clicked * odds)
+        return float(misfit + 0.5 * (RIDGE @ scale**2))
+
     for _ in range(SLOPE_STEPS):
         chance = logistic(design @ found)
-        bend = design.T @ (design * (chance * (1.0 - chance))[:, None]) + np.diag(RIDGE)
-        step = np.linalg.solve(bend, design.T @ (clicked - chance) - RIDGE * found)
+        spreads = weighed * chance * (1.0 - chance)
+        bend = design.T @ (design * spreads[:, None]) + np.diag(RIDGE)
+        step = np.linalg.solve(bend, design.T @ (weighed * (clicked - chance)) - RIDGE * found)
+        while loss(found + step) > loss(found) and np.abs(step).max() >= LEAST_SLOPE:
+            step /= 2.0
         found += step
         if np.abs(step).max() < LEAST_SLOPE:
             break
@@ -116,26 +137,37 @@ def fit_scale(margin: Floats, clicked: npt.NDArray[np.bool_]) -> tuple[float, fl
     return slope, float(found[1] - slope * centre)
 
 
-def _choose_trees(examples: Examples, head: str, parameters: dict[str, Any], most: int) -> int:
+def _choose_trees(
+    examples: Examples,
+    head: str,
+    parameters: dict[str, Any],
+    most: int,
+    examination: Examination | None,
+) -> int:
     """Return how many trees order the newest fifth of the lists best, taught by the others.
 
     0 says that no number of trees orders it better than the day-one weights.
     """
     earlier, later = examples.split(len(examples) - len(examples) // 5)
-    start = fit_start(earlier)
-    booster = _boost(earlier, head, parameters, start, most)
-    margin = start.margin(later.features)
-    best, best_ndcg = 0, _mean_ndcg(margin, later)
+    weights = earlier.weights(examination)
+    start = fit_start(earlier, weights)
+    booster = _boost(earlier, head, parameters, start, most, weights)
+    margin, weights = start.margin(later.features), later.weights(examination)
+    best, best_quality = 0, _quality(margin, later, weights)
     for trees in range(min(TREES_STEP, most), most + 1, TREES_STEP):
         added = booster.predict(later.features, raw_score=True, num_iteration=trees)
-        ndcg = _mean_ndcg(margin + np.asarray(added, np.float64), later)
-        if ndcg > best_ndcg:
-            best, best_ndcg = trees, ndcg
+        quality = _quality(margin + np.asarray(added, np.float64), later, weights)
+        if quality > best_quality:
+            best, best_quality = trees, quality
     return best
 
 
-def _mean_ndcg(margin: Floats, examples: Examples) -> float:
-    return float(ndcg_at(sort_lists(margin, examples.clicked, examples.sizes), 10).mean())
+def _quality(margin: Floats, examples: Examples, weights: Floats | None) -> float:
+    """Return how well a margin orders the lists, by nDCG@10 or, with weights, by weighed pairs."""
+    if weights is None:
+        lists = sort_lists(margin, examples.clicked, examples.sizes)
+        return float(ndcg_at(lists, 10).mean())
+    return float(weighed_pairs(margin, examples.clicked, weights, examples.sizes).mean())
 
 
 def _boost(
@@ -144,16 +176,18 @@ def _boost(
     parameters: dict[str, Any],
     start: WeightedSum | None,
     trees: int,
+    weights: Floats | None,
 ) -> lightgbm.Booster:
     is_order = head == "slate"
-    objective = PairObjective(examples.clicked, examples.sizes) if is_order else "binary"
+    pairs = PairObjective(examples.clicked, examples.sizes, weights) if is_order else None
     data = lightgbm.Dataset(
         examples.features,
         examples.clicked.astype(np.float32),
+        weight=None if is_order else weights,
         init_score=None if start is None else start.margin(examples.features),
         feature_name=[f.name for f in FEATURES],
     )
-    return lightgbm.train(parameters | {"objective": objective}, data, trees)
+    return lightgbm.train(parameters | {"objective": pairs or "binary"}, data, trees)
 
 
 def neutral_values(features: Matrix) -> Matrix:

@@ -70,6 +70,36 @@ def sort_lists(
     )
 
 
+def weighed_pairs(
+    scores: npt.ArrayLike, relevant: Flags, weights: Floats, sizes: npt.ArrayLike
+) -> Floats:
+    """Return the share of pairs of a relevant and another entry in the right order, f64 [n].
+
+    Each pair has the weight of its other entry; ties count half. If entries weigh what the chance
+    is that they were looked at, then two articles are compared as often in one order of their
+    places as in the other, so the places decide nothing. NaN for a list without a choice.
+
+    Args:
+        scores: f64 [total], higher is better.
+        relevant: bool [total].
+        weights: f64 [total].
+        sizes: entries of each list, [n], in the order of `scores`.
+    """
+    values = np.asarray(scores, np.float64)
+    counts = np.asarray(sizes, np.int64)
+    places = np.flatnonzero(relevant)
+    lists = np.repeat(np.arange(len(counts)), counts)[places]
+    entries, each = entries_beside(lists, counts)
+    own = np.repeat(places, each)
+    weighed = np.where(relevant[entries], 0.0, weights[entries])
+    right = (values[own] > values[entries]) + 0.5 * (values[own] == values[entries])
+    beside = np.repeat(lists, each)
+    total = np.bincount(beside, weighed, len(counts))
+    won = np.bincount(beside, weighed * right, len(counts))
+    shares: Floats = np.divide(won, total, out=np.full(len(counts), np.nan), where=total > 0)
+    return shares
+
+
 def auc(ranked: RankedLists) -> Floats:
     """Return the area under the ROC curve of each list, f64 [n]; ties count half.
 

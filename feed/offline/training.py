@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from feed.arrays import Floats, Matrix
-from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.config import DAY_S, RankingConfig
 from feed.domain import ArchiveError, format_time
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
 from feed.offline.walk import Past, Walk, WalkPlan
+from feed.training_config import TrainingConfig
 
 HOLD_OUT_SHARE = 0.1
 """Part of the log's span that the gate holds out, at most a day ..."""

@@ -12,32 +12,29 @@ from typing import Any
 import numpy as np
 
 from feed.arrays import Matrix
-from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.config import DAY_S, RankingConfig
 from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
 from feed.models.bundle import ModelBundle
-from feed.models.feature_drift import bin_features
 from feed.models.feature_matrix import build_features
-from feed.models.ranker import LearnedRanker
 from feed.models.view import RankingView, build_view
+from feed.offline.bundle_rankers import fit_one, with_rankers
 from feed.offline.evaluated_lists import Evaluator, PoolList, SlateList
-from feed.offline.event_log import Seen
-from feed.offline.examples import Examples, ExampleStore, is_choice, sample_negatives
+from feed.offline.event_log import UNPLACED, Seen
+from feed.offline.examination import PlaceLog
+from feed.offline.examples import NO_PLACES, Examples, ExampleStore, choose_examples, is_choice
 from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
-from feed.offline.plugin_training import fit_with_plugin
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
-from feed.offline.ranker_training import fit_ranker
 from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import Replay, build_log_pool
-from feed.plugins.loading import active_plugins
 from feed.ranking.scoring import build_candidate_features, find_factors
+from feed.training_config import TrainingConfig
 
 HEADS = ("slate", "pool")
 """The protocols, and the learned rankers that are for them."""
-PROGRESS_EVERY = 200
-"""Impressions after which progress is reported."""
+PROGRESS_EVERY = 200  # impressions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +171,7 @@ class Walk:
         self._examples = {
             head: ExampleStore(plan.training.ranker_days * DAY_S) for head in plan.heads
         }
+        self._places = PlaceLog(plan.training.ranker_days * DAY_S)
         self._rng = np.random.default_rng(plan.training.seed)
         self._fixed = False
         self._ahead: tuple[float, Future[ModelBundle]] | None = None
@@ -241,6 +239,10 @@ class Walk:
         now = seen.at
         if not self._fixed and (self._main.view is None or now >= self._next):
             self._start_period(now, trainer)
+        if not self._plan.training.correct_places:
+            seen = replace(seen, placed=UNPLACED)
+        if not self._fixed:
+            self._places.add(seen.placed, seen.clicked, now)
         measured = now >= self._plan.start
         slate = self._wants_slate(seen, measured=measured)
         pool = self._wants_pool(seen, measured=measured)
@@ -276,7 +278,8 @@ class Walk:
     def fit(self, until: float) -> ModelBundle:
         """Return the bundle of what happened before `until`, rankers included."""
         examples = {head: self._collect(head, until) for head in HEADS}
-        return with_rankers(self._take_bundle(until), examples, self._plan)
+        bundle, eyes = self._take_bundle(until), self._places.learn(until)
+        return with_rankers(bundle, examples, self._plan.training, self._plan.threads, eyes)
 
     def examples(self, head: str, until: float, start: float = -np.inf) -> Examples:
         """Return the examples of a head seen so far, from `start` to `until`."""
@@ -297,8 +300,9 @@ class Walk:
             evaluator.flush()
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}
+                known = plan.training, plan.threads, self._places.learn(until)
                 evaluator.use_rankers(
-                    {h: trainer.submit(_fit, examples[h], h, plan) for h in plan.heads}
+                    {h: trainer.submit(fit_one, examples[h], h, *known) for h in plan.heads}
                 )
 
     def _collect(self, head: str, until: float) -> Examples:
@@ -335,7 +339,7 @@ class Walk:
         signals = self._replay.signals
         features = build_features(view, signals, profile, request, seen.shown, reader, votes)
         if model is self._main:
-            self._examples["slate"].add(features, seen.clicked, request.now)
+            self._examples["slate"].add(features, seen.clicked, request.now, seen.placed.places)
         if moment.measured and model.evaluator is not None:
             model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
@@ -344,45 +348,18 @@ class Walk:
         wanted = seen.shown[seen.clicked]
         clicked = np.isin(found.rows, wanted)
         evaluator = model.evaluator if moment.measured else None
-        kept = None
+        kept, places = None, NO_PLACES
         if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
-            kept = sample_negatives(clicked, self._plan.negatives, self._rng)
+            count, rng = self._plan.negatives, self._rng
+            kept, places = choose_examples(found.rows, clicked, seen, count, rng)
         if evaluator is None and (kept is None or not is_choice(clicked)):
             return
         features = build_candidate_features(found.context, found.situation, found.rows, ranking)
         if kept is not None:
-            self._examples["pool"].add(features[kept], clicked[kept], moment.request.now)
+            self._examples["pool"].add(features[kept], clicked[kept], moment.request.now, places)
         if evaluator is not None:
             factors = find_factors(found.context, found.rows, ranking).product
             reader_clicks = len(moment.profile.clicked_rows)
             evaluator.add_pool(
                 PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
             )
-
-
-def with_rankers(bundle: ModelBundle, examples: dict[str, Examples], plan: WalkPlan) -> ModelBundle:
-    """Return a bundle with the rankers that the examples of each head teach.
-
-    The manifest notes what they rest on, and how the features of the pool were distributed, by
-    which drift is found.
-    """
-    rankers = {head: _fit(examples[head], head, plan) for head in HEADS}
-    bins = bin_features(examples["pool"].features)
-    notes = {
-        "importance": {h: r.importance() for h, r in rankers.items() if r is not None},
-        "feature_bins": {name: found.to_json() for name, found in bins.items()},
-    }
-    return replace(
-        bundle,
-        ranker=rankers["pool"],
-        slate_ranker=rankers["slate"],
-        manifest=bundle.manifest | notes,
-    )
-
-
-def _fit(examples: Examples, head: str, plan: WalkPlan) -> LearnedRanker | None:
-    plugin = active_plugins().ranker
-    if plugin is not None:
-        return fit_with_plugin(plugin, examples, head, plan.training)
-    ranker = fit_ranker(examples, head, plan.training, plan.threads)
-    return None if ranker is None else ranker.with_threads(plan.threads)

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from feed.commands.errors import one_line_errors
 from feed.commands.evaluate import parse_span
-from feed.config import TrainingConfig
 from feed.domain import parse_time
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, read_dataset
+from feed.training_config import TrainingConfig
 from lab.tuning import GRID, Trial, rebuild_examples, tune
 
 

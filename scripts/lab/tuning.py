@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from feed.arrays import Matrix
-from feed.config import TrainingConfig
 from feed.offline.examples import Examples
 from feed.offline.log_source import LogSource
 from feed.offline.ranker_training import fit_ranker
 from feed.offline.ranking_metrics import auc, ndcg_at, sort_lists
 from feed.offline.walk import HEADS, Walk, WalkPlan
+from feed.training_config import TrainingConfig
 
 LEAVES = (15, 31, 63)
 """Sizes of a tree that are tried."""

@@ -15,7 +15,7 @@ from simulated_newsroom import NOW, write_newsroom
 from feed.catalogue.ranking_changes import change_ranking
 from feed.cli import feed
 from feed.commands.retrain import in_force, prune, read_config
-from feed.config import RankingConfig, TrainingConfig
+from feed.config import RankingConfig
 from feed.domain import InvalidInputError
 from feed.experiments.design.definitions import Experiment, Variant
 from feed.experiments.design.lifecycle import create_experiment
@@ -23,6 +23,7 @@ from feed.models.bundle import empty_bundle
 from feed.models.registry import ModelRegistry, with_manifest
 from feed.models.training_runs import list_runs, read_log
 from feed.service.followers import ModelFollower
+from feed.training_config import TrainingConfig
 
 QUICK = (
     "--set", "factors=8", "--set", "iterations=3", "--set", "ranker_trees=10",

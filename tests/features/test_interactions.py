@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feed.config import TrainingConfig
 from feed.domain import EventKind
 from feed.features.interactions import (
     KIND_CODE,
@@ -15,6 +14,7 @@ from feed.features.interactions import (
     decay,
     event_weights,
 )
+from feed.training_config import TrainingConfig
 
 NOW = 1_700_000_000.0
 HOUR, DAY = 3600.0, 86_400.0

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from feed.config import TrainingConfig
 from feed.domain import format_time
 from feed.features.counters import HALF_LIVES_S
 from feed.offline.archive_log import read_archive
@@ -11,6 +10,7 @@ from feed.offline.fitting import fit_bundle
 from feed.offline.replay import Replay
 from feed.service.app import create_app
 from feed.storage.archive import Archive
+from feed.training_config import TrainingConfig
 from feed.worker.loop import Worker
 
 NOW = 1_790_000_000.0

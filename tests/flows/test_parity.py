@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from feed.config import RankingConfig, Settings, TrainingConfig
+from feed.config import RankingConfig, Settings
 from feed.domain import Mode, format_time
 from feed.features.profile import preference_codes
 from feed.features.request_context import RequestContext, device_code
@@ -33,6 +33,7 @@ from feed.service.app import create_app
 from feed.storage.archive import Archive
 from feed.storage.records import ReaderState
 from feed.storage.redis_store import RedisStore
+from feed.training_config import TrainingConfig
 from feed.worker.loop import Worker
 from feed.worker.publication import Publication
 

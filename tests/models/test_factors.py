@@ -4,7 +4,6 @@ from implicit.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from feed.config import TrainingConfig
 from feed.models.factors import (
     confidences,
     fit_als,
@@ -13,6 +12,7 @@ from feed.models.factors import (
 )
 from feed.models.fold_in import blend_factors, fold_in
 from feed.setting_fields import override
+from feed.training_config import TrainingConfig
 
 CONFIG = override(TrainingConfig(), {"factors": 16, "iterations": 8})
 

@@ -132,6 +132,44 @@ def test_what_came_into_view_of_a_request_is_a_list_at_the_time_it_was_served(sh
     assert lists_of(shelf.log()) == [("u", NOW - 5, ["a", "b", "c"], ["b"])]
 
 
+def test_a_list_knows_how_the_feed_placed_it(shelf):
+    record = shelf.feed(["c", "a", "d", "b"], at=NOW - 5)
+    payload = orjson.loads(record.payload)
+    payload |= {
+        "scores": [0.9, 0.8, 0.1, 0.7],
+        "are_explored": [False, False, True, False],
+        "are_pinned": [True, False, False, False],
+    }
+    record = StreamRecord(record.stream_id, RecordType.SERVED, orjson.dumps(payload))
+    shelf.commit([record, *[shelf.event("impression", a) for a in "abcdx"]])
+    placed = shelf.log().impressions.placed
+    assert placed.places.tolist() == [1, 3, 0, 2, -1]
+    assert placed.drawn.tolist() == [False, False, False, True, False]
+    assert np.allclose(placed.scores, [0.8, 0.7, np.nan, np.nan, np.nan], equal_nan=True)
+
+
+def test_places_are_those_of_the_readers_own_feed(shelf):
+    shelf.commit(
+        [
+            shelf.feed(["a", "b"], user="v"),
+            shelf.feed(["b", "a"], user="u"),
+            shelf.event("impression", "a", user="u"),
+            shelf.event("impression", "a", user="v"),
+        ]
+    )
+    log = shelf.log()
+    places = log.impressions.placed.places.tolist()
+    readers = [log.users.ids[user] for user in log.impressions.users.tolist()]
+    assert dict(zip(readers, places, strict=True)) == {"u": 1, "v": 0}
+
+
+def test_a_log_without_served_feeds_places_nothing(shelf):
+    shelf.commit([shelf.event("impression", "b"), shelf.event("impression", "a")])
+    placed = shelf.log().impressions.placed
+    assert not len(placed.places)
+    assert not len(placed.scores)
+
+
 def test_without_a_served_record_a_list_stands_at_its_first_impression(shelf):
     shelf.commit([shelf.event("impression", "b", at=NOW + 2), shelf.event("impression", "a")])
     assert lists_of(shelf.log()) == [("u", NOW, ["a", "b"], [])]

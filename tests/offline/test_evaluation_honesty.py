@@ -2,7 +2,6 @@ import duckdb
 import numpy as np
 import pytest
 
-from feed.config import TrainingConfig
 from feed.documents.views import render_html
 from feed.offline.evaluation import evaluate
 from feed.offline.evaluation_report import build_report, evaluation_document
@@ -11,6 +10,7 @@ from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
 from feed.setting_fields import override
+from feed.training_config import TrainingConfig
 
 T0 = 1_700_000_000.0
 HOUR = 3600.0

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from feed.config import RankingConfig, TrainingConfig
+from feed.config import RankingConfig
 from feed.domain import parse_time
 from feed.models.bundle import ModelBundle
 from feed.offline import gate
@@ -26,6 +26,7 @@ from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.training import TimeSpan, hold_out, train, train_on_walk
 from feed.offline.walk import Walk, WalkPlan
+from feed.training_config import TrainingConfig
 
 CONFIG = TrainingConfig(factors=8, iterations=5, ranker_trees=30, ranker_min_impressions=50)
 RANKING = RankingConfig()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from feed.config import RankingConfig, TrainingConfig
+from feed.config import RankingConfig
 from feed.models.schema import FEATURES
 from feed.offline.gate import judge
 from feed.offline.held_out import calibration_bins, wilson_interval
 from feed.offline.training import hold_out, train
+from feed.training_config import TrainingConfig
 
 CONFIG = TrainingConfig(factors=8, iterations=5, ranker_trees=30, ranker_min_impressions=50)
 

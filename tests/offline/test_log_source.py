@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feed.config import RankingConfig, TrainingConfig
+from feed.config import RankingConfig
 from feed.features.interactions import CLICK
 from feed.offline.evaluation import evaluate
 from feed.offline.event_log import sort_events
@@ -22,6 +22,7 @@ from feed.offline.replay import Replay
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
 from feed.setting_fields import override
+from feed.training_config import TrainingConfig
 
 T0 = 1_700_000_000.0
 HOUR = 3600.0

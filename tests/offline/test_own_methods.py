@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feed.config import TrainingConfig
 from feed.documents.views import render_latex, render_markdown
 from feed.domain import InvalidInputError
 from feed.offline.evaluation import evaluate
@@ -16,6 +15,7 @@ from feed.offline.parallel import evaluate_protocols
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
 from feed.setting_fields import override
+from feed.training_config import TrainingConfig
 
 T0 = 1_700_000_000.0
 HOUR = 3600.0

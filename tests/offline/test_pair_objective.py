@@ -50,3 +50,16 @@ def test_trees_learn_the_order_within_lists_whatever_their_level():
     scores = lightgbm.train(parameters, data, 60).predict(np.stack([worth, level], axis=1))
     found = scores.reshape(400, 5).argmax(axis=1)
     assert np.mean(found == best) > 0.9
+
+
+def test_a_pair_counts_as_much_as_its_unclicked_entry():
+    weights = np.array([9.0, 0.5, 0.0, 1.0, 9.0, 9.0, 2.0])
+    scores = np.random.default_rng(4).normal(size=len(CLICKED))
+    whole, _ = PairObjective(CLICKED, SIZES, weights)(scores, None)
+    assert whole[2] == 0
+    parts = [
+        PairObjective(CLICKED, SIZES, np.where(np.arange(len(CLICKED)) == place, weight, 0.0))
+        for place, weight in enumerate(weights.tolist())
+        if not CLICKED[place]
+    ]
+    np.testing.assert_allclose(sum(part(scores, None)[0] for part in parts), whole)

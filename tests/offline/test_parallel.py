@@ -2,7 +2,6 @@
 
 import duckdb
 
-from feed.config import TrainingConfig
 from feed.offline.evaluation import evaluate
 from feed.offline.log_source import StoredLog
 from feed.offline.parallel import evaluate_protocols
@@ -10,6 +9,7 @@ from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
 from feed.setting_fields import override
+from feed.training_config import TrainingConfig
 
 T0 = 1_700_000_000.0
 HOUR = 3600.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from feed.config import TrainingConfig
 from feed.models.ranker import LightGBMRanker, LinearRanker, logistic
 from feed.models.schema import FEATURES, feature_index
 from feed.offline.examples import Examples
@@ -16,6 +15,7 @@ from feed.offline.ranker_training import (
     fit_scale,
     fit_start,
 )
+from feed.training_config import TrainingConfig
 
 SIZE = 10
 CONFIG = TrainingConfig(ranker_trees=40, ranker_min_impressions=50)
@@ -62,6 +62,26 @@ def test_the_scale_never_turns_the_order_round_and_never_grows_without_end():
     backwards, _ = fit_scale(-margin, clicked)
     assert 0 < backwards < 0.01 < forwards < 10
     assert fit_scale(np.ones(6), clicked) == (1.0, 0.0)
+
+
+def test_the_scale_is_found_where_clicks_lie_far_from_the_rest():
+    rng = np.random.default_rng(0)
+    clicked = rng.random(5000) < 0.06
+    margin = np.where(clicked, rng.normal(-0.5, 1.5, 5000), rng.normal(-6.0, 0.4, 5000))
+    slope, intercept = fit_scale(margin, clicked)
+    chance = logistic(slope * margin + intercept)
+    assert 0 < slope < 50
+    assert chance.sum() == pytest.approx(clicked.sum(), rel=0.02)
+
+
+def test_what_weighs_nothing_teaches_the_scale_nothing():
+    rng = np.random.default_rng(1)
+    margin = rng.normal(size=600)
+    clicked = rng.random(600) < logistic(margin - 1.0)
+    weights = (np.arange(600) < 400).astype(float)
+    assert fit_scale(margin, clicked, weights) == pytest.approx(
+        fit_scale(margin[:400], clicked[:400]), abs=0.5
+    )
 
 
 @pytest.mark.parametrize("head", ["pool", "slate"])

@@ -10,6 +10,7 @@ from feed.offline.ranking_metrics import (
     recall_at,
     reciprocal_rank,
     sort_lists,
+    weighed_pairs,
 )
 
 
@@ -103,3 +104,44 @@ def test_the_interval_resamples_readers_not_lists():
     alone = bootstrap_mean(by_reader, np.arange(len(users)))
     assert clustered.high - clustered.low > 4 * (alone.high - alone.low)
     assert clustered.low < clustered.mean < clustered.high
+
+
+def test_weighed_pairs_are_those_in_order_by_the_weight_of_what_was_not_clicked():
+    scores, relevant, sizes = make_lists()
+    weights = np.random.default_rng(1).random(len(scores))
+    scores = np.round(scores / 3)
+    found, start = weighed_pairs(scores, relevant, weights, sizes), 0
+    for share, size in zip(found.tolist(), sizes.tolist(), strict=True):
+        part = slice(start, start + size)
+        start += size
+        score, clicked, weight = scores[part], relevant[part], weights[part]
+        pairs = [(i, j) for i in np.flatnonzero(clicked) for j in np.flatnonzero(~clicked)]
+        if not pairs:
+            assert np.isnan(share)
+            continue
+        won = sum(
+            weight[j] * ((score[i] > score[j]) + 0.5 * (score[i] == score[j])) for i, j in pairs
+        )
+        assert share == pytest.approx(won / sum(weight[j] for _, j in pairs))
+
+
+def test_places_decide_nothing_where_pairs_weigh_what_was_looked_at():
+    rng, eyes, lists = np.random.default_rng(2), np.array([1.0, 0.3]), 40_000
+    clicked = rng.random((lists, 2)) < eyes * 0.2
+    by_place = np.tile([1.0, 0.0], lists)
+    sizes = np.full(lists, 2)
+    even = np.ones(2 * lists)
+    weighed = [
+        _pairs_won(by_place, clicked.ravel(), weights, sizes)
+        for weights in (even, np.tile(eyes, lists))
+    ]
+    assert weighed[0] > 0.7
+    assert weighed[1] == pytest.approx(0.5, abs=0.05)
+
+
+def _pairs_won(scores, clicked, weights, sizes) -> float:
+    """The share of all pairs, each with its weight, that are in order."""
+    shares = weighed_pairs(scores, clicked, weights, sizes)
+    of_list = np.add.reduceat(weights * ~clicked, np.cumsum(sizes) - sizes)
+    known = ~np.isnan(shares)
+    return float(np.average(shares[known], weights=of_list[known]))

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feed.config import RankingConfig, TrainingConfig
+from feed.config import RankingConfig
 from feed.domain import ArchiveError, format_time
 from feed.features.ids import IdMap
 from feed.offline.event_log import EventLog
 from feed.offline.fitting import draw_ids, fit_bundle
 from feed.offline.training import TrainingLimits, hold_out, train
 from feed.offline.walk import Walk, WalkPlan
+from feed.training_config import TrainingConfig
 
 HOUR = 3600.0
 SMALL = TrainingConfig(factors=8, iterations=5, ranker_trees=10, ranker_min_impressions=50)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feed.config import RankingConfig, TrainingConfig
+from feed.config import RankingConfig
 from feed.domain import ReasonCode
 from feed.models.bundle import load_bundle, save_bundle
 from feed.models.feature_matrix import build_features
@@ -28,6 +28,7 @@ from feed.ranking.pipeline import build_slate, rank_in_stages, recommend
 from feed.ranking.slate import StageTimer, Trace
 from feed.ranking.slot_account import account_for
 from feed.service.plugin_guard import guard_plugins
+from feed.training_config import TrainingConfig
 from tests.ranking.conftest import NOW, build_world
 from tests.ranking.test_front_page_limits import minimum, pin
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from feed.arrays import Rows
-from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.config import DAY_S, RankingConfig
 from feed.features.interactions import CLICK, EventColumns, build_interactions
 from feed.offline.event_log import EventLog
 from feed.offline.fitting import draw_ids
@@ -18,6 +18,7 @@ from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import PAIRS_S
 from feed.offline.spark.log_facts import ReaderShare, read_part
 from feed.offline.spark.process_exchange import to_bytes
+from feed.training_config import TrainingConfig
 
 Batches = Iterator[pa.RecordBatch]
 

@@ -19,8 +19,8 @@ from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from scipy.sparse import csr_matrix, vstack
 
 from feed.arrays import Floats, Matrix
-from feed.config import TrainingConfig
 from feed.models.factors import confidences, solve_readers
+from feed.training_config import TrainingConfig
 
 Batches = Iterator[pa.RecordBatch]
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from feed.config import RankingConfig, TrainingConfig
+from feed.config import RankingConfig
 from feed.domain import InvalidInputError
+from feed.training_config import TrainingConfig
 
 LOCAL = "local[*]"
 """Every core of this machine, without a cluster."""

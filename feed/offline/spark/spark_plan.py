@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.config import DAY_S, RankingConfig
 from feed.offline.gate import MAX_LISTS
 from feed.offline.spark.spark_log import SparkLog
 from feed.offline.training import (
@@ -19,6 +19,7 @@ from feed.offline.training import (
     learning_plan,
 )
 from feed.offline.walk import WalkPlan
+from feed.training_config import TrainingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns
 from feed.models.bundle import ModelBundle, load_bundle, save_bundle
 from feed.models.factors import scale_to_readers
+from feed.offline.bundle_rankers import with_rankers
 from feed.offline.event_log import EventLog, Impressions, sort_events
 from feed.offline.examples import Examples, ExampleStore, sample_negatives
 from feed.offline.fitting import assemble_bundle, fit_bundle
@@ -46,7 +47,7 @@ from feed.offline.spark.spark_log import SparkLog
 from feed.offline.spark.spark_plan import SparkPlan
 from feed.offline.spark.spark_session import file_address, tasks_of
 from feed.offline.training import TimeSpan, describe_training
-from feed.offline.walk import HEADS, with_rankers
+from feed.offline.walk import HEADS
 
 _EXAMPLES = "head string, number long, at double, features binary, clicked binary"
 
@@ -76,7 +77,7 @@ class SparkTraining:
         progress(0.8)
         plan, log = self._plan, self._log
         until = plan.window.start
-        bundle = with_rankers(self.fit(), examples, plan.walk)
+        bundle = with_rankers(self.fit(), examples, plan.walk.training, plan.walk.threads)
         counts = describe_training(
             bundle,
             TimeSpan(plan.walk.learn_from, until),

@@ -13,7 +13,6 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from feed.arrays import Floats, Integers, Matrix
-from feed.config import TrainingConfig
 from feed.models.factors import (
     confidences,
     fit_als,
@@ -22,6 +21,7 @@ from feed.models.factors import (
 )
 from feed.models.fold_in import blend_factors, fold_in
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
+from feed.training_config import TrainingConfig
 from lab.ablation.data import Reads
 
 Scorer = Callable[[Integers, Floats], npt.NDArray[np.floating]]

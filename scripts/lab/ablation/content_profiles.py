@@ -17,12 +17,12 @@ from rich.table import Table
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.catalogue.encoder_choice import open_ready_encoder
 from feed.commands.errors import one_line_errors
-from feed.config import TrainingConfig
 from feed.domain import InvalidInputError, parse_time
 from feed.features.interactions import CLICK
 from feed.offline.datasets import encode_catalogue, read_dataset
 from feed.offline.event_log import EventLog
 from feed.offline.ranking_metrics import auc, bootstrap_mean, sort_lists
+from feed.training_config import TrainingConfig
 
 Profile = Callable[[Matrix], Floats]
 """Cosines of candidates (rows) with past clicks, oldest first (columns) -> f64 [candidates]."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Floats, Integers, Matrix
-from feed.config import HOUR_S, RankingConfig, TrainingConfig
+from feed.config import HOUR_S, RankingConfig
 from feed.domain import EventKind
 from feed.features.interactions import build_interactions, decay
 from feed.features.profile import Profile
@@ -19,6 +19,7 @@ from feed.offline.event_log import EventLog
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.reader_log import ReaderLog
 from feed.offline.replay import POOL_S
+from feed.training_config import TrainingConfig
 from lab.ablation.collaborative import TESTED, Row
 
 Weigh = Callable[[Profile, float], tuple[Integers, Floats]]

@@ -24,12 +24,12 @@ from rich.table import Table
 from scipy.sparse import csr_matrix
 
 from feed.arrays import Matrix
-from feed.config import TrainingConfig
 from feed.models.factors import confidences, fit_als, scale_regularization, solve_readers
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.spark.reader_parts import WEIGHTS
 from feed.offline.spark.spark_factors import fit_factors, sum_articles
 from feed.offline.spark.spark_session import spark_session, tasks_of
+from feed.training_config import TrainingConfig
 from lab.ablation.collaborative import factor_scorer, measure_next, next_read, weights_of
 from lab.ablation.data import Reads, read_globo, read_movielens
 

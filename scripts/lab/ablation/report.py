@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.commands.errors import one_line_errors
-from feed.config import TrainingConfig
 from feed.domain import parse_time
 from feed.models.factors import scale_regularization
 from feed.offline.ebnerd import read_ebnerd
+from feed.training_config import TrainingConfig
 from lab.ablation.collaborative import (
     Row,
     check_against_implicit,

@@ -24,7 +24,7 @@ from rich.table import Table
 from feed.arrays import Floats, Matrix
 from feed.commands.demo_world import build_newsroom
 from feed.commands.errors import one_line_errors
-from feed.config import HOUR_S, RankingConfig, TrainingConfig
+from feed.config import HOUR_S, RankingConfig
 from feed.domain import EventKind, InvalidInputError, parse_time
 from feed.features.embeddings import SentenceEncoder, article_text
 from feed.models.ranker import LightGBMRanker, LinearRanker, Ranker
@@ -39,6 +39,7 @@ from feed.offline.walk import Walk, WalkPlan
 from feed.storage.archive import Archive
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord
+from feed.training_config import TrainingConfig
 
 NOW = 1_780_000_000.0
 """The end of the newsroom's log; what is drawn does not depend on the day the script runs."""

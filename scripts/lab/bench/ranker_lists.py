@@ -22,7 +22,7 @@ from rich.table import Table
 
 from feed.arrays import Floats, Matrix
 from feed.commands.evaluate import parse_span
-from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.config import DAY_S, RankingConfig
 from feed.domain import parse_time
 from feed.offline.datasets import NAMES, read_dataset
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
@@ -38,6 +38,7 @@ from feed.offline.training import (
     examples_from,
 )
 from feed.offline.walk import HEADS, Walk, WalkPlan
+from feed.training_config import TrainingConfig
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_250)
 MEASURES = {"slate": "AUC", "pool": "nDCG@10"}

@@ -25,11 +25,11 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from feed.config import TrainingConfig
 from feed.features.interactions import build_interactions
 from feed.models.factors import confidences
 from feed.offline.archive_log import read_archive
 from feed.storage.archive import Archive
+from feed.training_config import TrainingConfig
 from lab.bench.training_world import write_archive
 
 TICK_S = 0.5

@@ -34,11 +34,11 @@ from scipy.sparse import csr_matrix, load_npz, save_npz
 from threadpoolctl import threadpool_limits
 
 from feed.commands.retrain import retrain as retrain_command
-from feed.config import TrainingConfig
 from feed.features.interactions import build_interactions
 from feed.models.factors import confidences, training_threads
 from feed.offline.archive_log import read_archive
 from feed.storage.archive import Archive
+from feed.training_config import TrainingConfig
 from lab.bench.stages import StageClock
 from lab.bench.training_world import CLICKS_OF_A_READER, LIST_SIZE, write_archive
 from lab.bench.world import DIMENSIONS

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.sparse import random as random_matrix
 
-from feed.config import TrainingConfig
 from feed.models.factors import item_neighbours, scale_regularization
+from feed.training_config import TrainingConfig
 
 pytest.importorskip("pyspark", reason="PySpark, the extra spark, is not installed")
 

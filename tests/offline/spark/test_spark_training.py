@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from reader_archive import write_archive
 
-from feed.config import DAY_S, RankingConfig, TrainingConfig
+from feed.config import DAY_S, RankingConfig
 from feed.domain import ArchiveError
 from feed.features import pairs
 from feed.offline.archive_log import read_archive
@@ -19,6 +19,7 @@ from feed.offline.gate import judge
 from feed.offline.training import hold_out, train
 from feed.offline.walk import Walk
 from feed.storage.archive import Archive
+from feed.training_config import TrainingConfig
 
 pytest.importorskip("pyspark", reason="PySpark, the extra spark, is not installed")
 
