@@ -20,6 +20,8 @@ from feed.training_config import TrainingConfig
 FEW_LISTS = 5000
 """With fewer lists the trees are small, they begin at the day-one weights, and their number is
 chosen on the newest lists."""
+SOME_LISTS = 1500
+"""From here to `FEW_LISTS`, large trees that begin at nothing are tried on these lists, too."""
 FEW_LISTS_LEAVES = 7
 """Leaves of a small tree, at most."""
 TREES_STEP = 5
@@ -56,7 +58,8 @@ def fit_ranker(
     With few lists, learning begins at the day-one weights, at the scale that fits the clicks, and
     the trees learn what to add to them. The newest fifth of the lists decides how many trees
     there are; where no number of trees orders it better than the day-one weights do, there is no
-    ranker. With many lists the trees need no help and learn everything themselves.
+    ranker. With many lists the trees need no help and learn everything themselves; in between,
+    that fifth decides.
 
     Args:
         examples: lists with their clicks.
@@ -69,17 +72,19 @@ def fit_ranker(
     """
     if len(examples) < config.ranker_min_impressions:
         return None
-    few = len(examples) < FEW_LISTS
     parameters = _TREES | {
-        "num_leaves": min(config.ranker_leaves, FEW_LISTS_LEAVES) if few else config.ranker_leaves,
+        "num_leaves": config.ranker_leaves,
         "learning_rate": config.ranker_learning_rate,
         "num_threads": threads,
         "seed": config.seed,
     }
     trees, start, weights = config.ranker_trees, None, examples.weights(examination)
-    if few:
-        trees = _choose_trees(examples, head, parameters, trees, examination)
-        start = fit_start(examples, weights)
+    if len(examples) < FEW_LISTS:
+        small = parameters | {"num_leaves": min(config.ranker_leaves, FEW_LISTS_LEAVES)}
+        trial = _Trial(examples, head, examination)
+        chosen, quality = trial.choose_trees(small, trees)
+        if len(examples) < SOME_LISTS or trial.quality_without_start(parameters, trees) <= quality:
+            parameters, trees, start = small, chosen, fit_start(examples, weights)
     if not trees:
         return None
     booster = _boost(examples, head, parameters, start, trees, weights)
@@ -137,29 +142,41 @@ def fit_scale(
     return slope, float(found[1] - slope * centre)
 
 
-def _choose_trees(
-    examples: Examples,
-    head: str,
-    parameters: dict[str, Any],
-    most: int,
-    examination: Examination | None,
-) -> int:
-    """Return how many trees order the newest fifth of the lists best, taught by the others.
+class _Trial:
+    """Rankers that the older four fifths of the lists teach, measured on the newest fifth."""
 
-    0 says that no number of trees orders it better than the day-one weights.
-    """
-    earlier, later = examples.split(len(examples) - len(examples) // 5)
-    weights = earlier.weights(examination)
-    start = fit_start(earlier, weights)
-    booster = _boost(earlier, head, parameters, start, most, weights)
-    margin, weights = start.margin(later.features), later.weights(examination)
-    best, best_quality = 0, _quality(margin, later, weights)
-    for trees in range(min(TREES_STEP, most), most + 1, TREES_STEP):
-        added = booster.predict(later.features, raw_score=True, num_iteration=trees)
-        quality = _quality(margin + np.asarray(added, np.float64), later, weights)
-        if quality > best_quality:
-            best, best_quality = trees, quality
-    return best
+    def __init__(self, examples: Examples, head: str, examination: Examination | None) -> None:
+        self._head = head
+        self._earlier, self._later = examples.split(len(examples) - len(examples) // 5)
+        self._weights = self._earlier.weights(examination)
+        self._later_weights = self._later.weights(examination)
+
+    def choose_trees(self, parameters: dict[str, Any], most: int) -> tuple[int, float]:
+        """Return how many trees, added to the day-one weights, order best, and how well.
+
+        0 says that no number of trees orders better than the day-one weights alone.
+        """
+        start = fit_start(self._earlier, self._weights)
+        booster = _boost(self._earlier, self._head, parameters, start, most, self._weights)
+        margin = start.margin(self._later.features)
+        best, best_quality = 0, self._quality(margin)
+        for trees in range(min(TREES_STEP, most), most + 1, TREES_STEP):
+            quality = self._quality(margin + self._added(booster, trees))
+            if quality > best_quality:
+                best, best_quality = trees, quality
+        return best, best_quality
+
+    def quality_without_start(self, parameters: dict[str, Any], trees: int) -> float:
+        """Return how well trees order that begin at nothing."""
+        booster = _boost(self._earlier, self._head, parameters, None, trees, self._weights)
+        return self._quality(self._added(booster, trees))
+
+    def _added(self, booster: lightgbm.Booster, trees: int) -> Floats:
+        added = booster.predict(self._later.features, raw_score=True, num_iteration=trees)
+        return np.asarray(added, np.float64)
+
+    def _quality(self, margin: Floats) -> float:
+        return _quality(margin, self._later, self._later_weights)
 
 
 def _quality(margin: Floats, examples: Examples, weights: Floats | None) -> float:

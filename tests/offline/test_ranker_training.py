@@ -11,6 +11,7 @@ from feed.offline.examples import Examples
 from feed.offline.ranker_training import (
     FEW_LISTS,
     FEW_LISTS_LEAVES,
+    SOME_LISTS,
     fit_ranker,
     fit_scale,
     fit_start,
@@ -39,6 +40,16 @@ def draw_lists(count: int, *, taste: float, hidden: float, seed: int = 0) -> Exa
     clicked = np.zeros((count, SIZE), bool)
     clicked[np.arange(count), odds.argmax(axis=1)] = True
     return Examples(features, clicked.ravel(), np.full(count, SIZE))
+
+
+def draw_tangled_lists(count: int) -> Examples:
+    """Return lists whose readers choose by how two features stand to each other."""
+    lists = draw_lists(count, taste=0.0, hidden=0.0)
+    columns = [feature_index()[name] for name in ("readers", "hour")]
+    odds = 4.0 * (lists.features[:, columns].prod(axis=1) > 0)
+    odds = odds.reshape(count, SIZE) + np.random.default_rng(2).gumbel(size=(count, SIZE))
+    clicked = np.arange(SIZE) == odds.argmax(axis=1)[:, None]
+    return Examples(lists.features, clicked.ravel(), lists.sizes)
 
 
 def share_first(margin: np.ndarray, lists: Examples) -> float:
@@ -151,3 +162,15 @@ def test_few_lists_grow_small_trees_and_many_the_trees_that_are_set():
     assert many is not None
     assert most_leaves(few) <= FEW_LISTS_LEAVES < most_leaves(many)
     assert many.trees == CONFIG.ranker_trees
+
+
+@pytest.mark.parametrize("head", ["pool", "slate"])
+def test_in_between_the_newest_lists_decide_whether_trees_are_large(head):
+    plain = fit_ranker(draw_lists(SOME_LISTS, taste=1.0, hidden=2.0), head, CONFIG)
+    tangled = fit_ranker(draw_tangled_lists(SOME_LISTS), head, CONFIG)
+    assert plain is not None
+    assert tangled is not None
+    assert most_leaves(plain) <= FEW_LISTS_LEAVES
+    assert plain.start is not None
+    assert most_leaves(tangled) > FEW_LISTS_LEAVES
+    assert tangled.start is None
