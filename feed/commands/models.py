@@ -32,9 +32,9 @@ def models() -> None:
 def list_models(data: Path | None, *, as_json: bool) -> None:
     """List the published models, newest first; the star marks the one that serves.
 
-    The column "gate" shows the verdict and the two numbers that were compared: the pool nDCG@10
-    of the model, and that of what served before it (the live model, or the day-one weights). On
-    feed's own lists they are shares of pairs; see `metric` in --json.
+    The column "gate" shows the verdict and the two numbers that were compared, for the model and
+    for what served before it (the live model, or the day-one weights): the pool nDCG@10, or on
+    feed's own lists the share of pairs in order.
     """
     with one_line_errors():
         found = _registry(data).list()
@@ -113,7 +113,7 @@ def _verdict(gate: dict[str, Any]) -> str:
     if not gate["difference"]["n"]:
         return f"{word}: {gate['reason']}"
     numbers = f"{gate['candidate']['mean']:.4f} against {gate['other']['mean']:.4f}"
-    return f"{word}: {numbers} ({gate['against']})"
+    return f"{word}: {numbers} ({gate['against']}; {gate['metric']})"
 
 
 def _minute(time: str) -> str:

@@ -163,7 +163,7 @@ def read_archive(
         impressions = _read_impressions(db)
         merges = read_merges(db, users, articles, from_at)
         if not len(events) and not len(impressions):
-            raise ArchiveError("the archive holds no events in this window")
+            raise ArchiveError(f"the archive in {archive.directory} holds no events in this window")
         catalogue, added_at = read_catalogue(db, section_aliases or {})
         embeddings = read_embeddings(db, articles)
     seen_at = first_appearance(len(articles), impressions, events.columns, {})

@@ -69,6 +69,11 @@ class Archive:
         self._memory_mb = memory_mb
         self._threads = threads
 
+    @property
+    def directory(self) -> Path:
+        """Where its files are."""
+        return self._dir
+
     def event_columns(
         self,
         from_at: float,

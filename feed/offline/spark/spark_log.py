@@ -116,7 +116,7 @@ def open_log(
         rows.write.parquet(file_address(scratch / "rows"))
         rows = session.read.parquet(file_address(scratch / "rows"))
         if rows.isEmpty():
-            raise ArchiveError("the archive holds no events in this window")
+            raise ArchiveError(f"the archive in {archive.directory} holds no events in this window")
         db.execute(CATALOGUE)
         known = [row[0] for row in db.execute("SELECT article_id FROM catalogue").fetchall()]
         articles = IdMap(sorted({*known, *_article_ids(rows)}))
