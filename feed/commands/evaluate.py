@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from feed.arrays import Matrix
 from feed.catalogue.encoder_choice import check_encoder_name, open_ready_encoder
 from feed.commands.errors import InputCommandError, one_line_errors
+from feed.commands.opening import prepare_archive
 from feed.commands.retrain import read_config
 from feed.documents.terminal import print_document
 from feed.documents.views import render_html, render_latex, render_markdown
@@ -116,6 +117,8 @@ def evaluate_command(
             open_method(method)
         training = read_config(assignments)
         check_encoder_name("--encoder", encoder)
+        if dataset == "archive":
+            prepare_archive(directory)
         if not directory.is_dir():
             raise InputCommandError(f"there is no directory {directory}")
         log, vectors = read_dataset(dataset, directory)

@@ -38,6 +38,19 @@ def chosen_settings(data: Path | None) -> Settings:
     return settings
 
 
+def prepare_archive(directory: Path) -> None:
+    """Fetch what a new machine lacks, where a directory is the archive of an installation.
+
+    Nothing is done where no object store holds the data, or for a directory of another name.
+
+    Raises:
+        InvalidInputError: FEED_DATA_URL cannot be used.
+    """
+    is_local = settings_from_environment().data_url in {"", LOCAL_URL}
+    if not is_local and directory.resolve().name == "archive":
+        chosen_settings(directory.resolve().parent)
+
+
 def command_line_user() -> str:
     """Return how the audit log names who runs a command."""
     try:

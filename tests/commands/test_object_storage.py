@@ -210,3 +210,13 @@ def test_a_machine_without_a_data_directory_finds_what_others_have_published(mac
     new = tmp_path / "new" / "data"
     assert run("models", "list", "--data", str(new)).exit_code == 0
     assert new.is_dir()
+
+
+def test_a_machine_without_a_data_directory_evaluates_the_archive_of_others(machine, tmp_path):
+    write_newsroom(machine("worker") / "archive")
+    archive = tmp_path / "fresh" / "archive"
+    result = run(
+        "evaluate", str(archive), "--dataset", "archive", "--protocol", "slate", *QUICK[:-2]
+    )
+    assert result.exit_code == 0, result.output
+    assert "clicks, half-life" in result.output
