@@ -152,7 +152,7 @@ def test_a_method_that_fails_is_named(make_world, name, rule):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("numpy", "must be named as module:Class"),
+        ("numpy", "must be module:Class, or a name in feed.methods"),
         ("nowhere_at_all:Class", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("numpy:Nothing", "AttributeError"),
         (f"{__name__}:Silent", "has no method score"),
