@@ -19,8 +19,8 @@ from feed.offline.event_log import (
     UNPLACED,
     EventLog,
     Impressions,
+    ListPlaces,
     LoggedEvents,
-    Placed,
     first_appearance,
     sort_events,
 )
@@ -225,12 +225,12 @@ def _read_impressions(db: duckdb.DuckDBPyConnection) -> Impressions:
     )
 
 
-def _read_placed(db: duckdb.DuckDBPyConnection) -> Placed:
+def _read_placed(db: duckdb.DuckDBPyConnection) -> ListPlaces:
     """Return how the feed placed what was shown, by the records of what it served."""
     columns = _fetch(db, _PLACED)
     if not (columns["place"] >= 0).any():
         return UNPLACED
-    return Placed(
+    return ListPlaces(
         places=columns["place"].astype(np.int64),
         scores=columns["score"].astype(np.float32),
         drawn=columns["drawn"].astype(bool),

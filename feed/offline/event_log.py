@@ -16,7 +16,7 @@ from feed.offline.merges import Merges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class ListPlaces:
     """How the feed placed articles, one entry for each shown; all empty where no log says so.
 
     `places` int64 count from 0, -1 where the place is not known. `scores` f32 are those by which
@@ -28,16 +28,16 @@ class Placed:
     scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     drawn: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
 
-    def part(self, wanted: slice) -> Placed:
+    def part(self, wanted: slice) -> ListPlaces:
         """Return some entries; nothing of nothing."""
         if not len(self.places):
             return self
-        return Placed(
+        return ListPlaces(
             places=self.places[wanted], scores=self.scores[wanted], drawn=self.drawn[wanted]
         )
 
 
-UNPLACED = Placed()
+UNPLACED = ListPlaces()
 """Of a log that says of no list how it was placed."""
 
 
@@ -54,7 +54,7 @@ class Seen:
     subscriber: int
     shown: Rows
     clicked: Flags
-    placed: Placed
+    placed: ListPlaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Impressions:
     starts: Rows
     shown: Rows
     clicked: Flags
-    placed: Placed = UNPLACED
+    placed: ListPlaces = UNPLACED
     first: int = 0
 
     def __len__(self) -> int:

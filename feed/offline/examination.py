@@ -18,7 +18,7 @@ from scipy.optimize import isotonic_regression
 
 from feed.arrays import Flags, Floats, Integers, Matrix, Rows
 from feed.config import DAY_S
-from feed.offline.event_log import Placed
+from feed.offline.event_log import ListPlaces
 
 MOST_PLACES = 50
 """Places from this one on count as one."""
@@ -70,9 +70,9 @@ class PlaceLog:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._lists: deque[tuple[Placed, Flags, float]] = deque()
+        self._lists: deque[tuple[ListPlaces, Flags, float]] = deque()
 
-    def add(self, placed: Placed, clicked: Flags, at: float) -> None:
+    def add(self, placed: ListPlaces, clicked: Flags, at: float) -> None:
         """Take one list, served at `at` in epoch seconds; one without places says nothing."""
         if len(placed.places):
             self._lists.append((placed, clicked, at))

@@ -15,7 +15,7 @@ from feed.config import DAY_S
 from feed.domain import Article
 from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns
-from feed.offline.event_log import EventLog, Impressions, LoggedEvents, Placed
+from feed.offline.event_log import EventLog, Impressions, ListPlaces, LoggedEvents
 from feed.offline.merges import Merges
 
 PART_S = DAY_S
@@ -165,7 +165,7 @@ def _pack(log: EventLog) -> Columns:
     packed |= {f"events.{name}": getattr(events, name) for name in _names(LoggedEvents, "columns")}
     for name in _names(Impressions, "first", "placed"):
         packed[f"views.{name}"] = getattr(views, name)
-    packed |= {f"placed.{name}": getattr(views.placed, name) for name in _names(Placed)}
+    packed |= {f"placed.{name}": getattr(views.placed, name) for name in _names(ListPlaces)}
     return packed | {"views.first": np.array(views.first)}
 
 
@@ -176,7 +176,7 @@ def _unpack(empty: EventLog, packed: Columns) -> EventLog:
     return replace(
         empty,
         events=LoggedEvents(columns=columns, **_room(packed, "events")),
-        impressions=Impressions(first=first, placed=Placed(**_room(packed, "placed")), **views),
+        impressions=Impressions(first=first, placed=ListPlaces(**_room(packed, "placed")), **views),
     )
 
 

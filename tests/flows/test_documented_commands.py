@@ -42,6 +42,9 @@ NOT_RUN = {
     "pip install 'feed[spark]'": (
         "it installs packages; tests/commands/test_retrain_on_spark.py trains on a cluster"
     ),
+    "pip install ./scripts/lab/examples/plugin_package": (
+        "it installs packages; tests/plugins builds the wheel and runs with it"
+    ),
     "feed sources check https://paper.example/": "it asks a site; tests/commands runs it",
     "import os, time, jwt": "tests/client/test_front_end_guide.py runs it",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from feed.offline.event_log import UNPLACED, Placed
+from feed.offline.event_log import UNPLACED, ListPlaces
 from feed.offline.examination import FEWEST_CLICKS, Examination, PlaceLog
 
 DAY_S = 86_400.0
@@ -25,7 +25,7 @@ def draw_log(lists: int, eyes=TRUE, *, seed: int = 0, draws: bool = False) -> Pl
             drawn[place], known[place] = True, np.nan
             shown[place] = rng.beta(1.0, 4.0)
         clicked = rng.random(len(eyes)) < eyes * shown
-        placed = Placed(places=np.arange(len(eyes)), scores=known, drawn=drawn)
+        placed = ListPlaces(places=np.arange(len(eyes)), scores=known, drawn=drawn)
         log.add(placed, clicked, number * 60.0)
     return log
 
@@ -74,7 +74,7 @@ def test_too_few_clicks_tell_nothing():
 def test_an_editors_place_tells_nothing():
     rng, log = np.random.default_rng(1), PlaceLog(DAY_S)
     for number in range(4 * FEWEST_CLICKS):
-        placed = Placed(
+        placed = ListPlaces(
             places=np.arange(2), scores=np.full(2, np.nan, np.float32), drawn=np.zeros(2, np.bool_)
         )
         log.add(placed, rng.random(2) < 0.9, float(number))

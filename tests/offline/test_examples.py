@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from feed.offline.event_log import UNPLACED, Placed, Seen
+from feed.offline.event_log import UNPLACED, ListPlaces, Seen
 from feed.offline.examination import Examination
 from feed.offline.examples import (
     ExampleStore,
@@ -18,7 +18,7 @@ CANDIDATES = np.array([5, 3, 9, 7, 1])
 CLICKED = np.array([False, True, False, False, False])
 
 
-def seen(placed: Placed) -> Seen:
+def seen(placed: ListPlaces) -> Seen:
     return Seen(
         number=0,
         key="r",
@@ -33,16 +33,16 @@ def seen(placed: Placed) -> Seen:
     )
 
 
-def placed(*places: int) -> Placed:
+def placed(*places: int) -> ListPlaces:
     count = len(places)
-    return Placed(
+    return ListPlaces(
         places=np.array(places),
         scores=np.full(count, 0.5, np.float32),
         drawn=np.zeros(count, np.bool_),
     )
 
 
-def choose(placed: Placed):
+def choose(placed: ListPlaces):
     rng = np.random.default_rng(4)
     return choose_examples(CANDIDATES, CLICKED, seen(placed), 2, rng)
 

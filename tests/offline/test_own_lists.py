@@ -10,7 +10,7 @@ import pytest
 
 from feed.config import RankingConfig
 from feed.models.bundle import ModelBundle
-from feed.offline.event_log import EventLog, Placed
+from feed.offline.event_log import EventLog, ListPlaces
 from feed.offline.gate import PAIRS, POOL, judge
 from feed.offline.log_source import StoredLog
 from feed.offline.training import hold_out, train
@@ -33,7 +33,7 @@ def own(world) -> EventLog:
     views, rng = world.impressions, np.random.default_rng(3)
     lists, length = len(views), len(views.shown) // len(views)
     scores = rng.random((lists, length)) + 0.2 * views.clicked.reshape(lists, length)
-    placed = Placed(
+    placed = ListPlaces(
         places=np.argsort(np.argsort(-scores, axis=1), axis=1).ravel(),
         scores=scores.ravel().astype(np.float32),
         drawn=np.zeros(lists * length, np.bool_),

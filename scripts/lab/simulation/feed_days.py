@@ -21,7 +21,7 @@ from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.view import RankingView, build_view
 from feed.newsroom.articles import load_articles
 from feed.newsroom.simulation import SimulatedReader, appeal, build_readers
-from feed.offline.event_log import EventLog, Impressions, Placed, sort_events
+from feed.offline.event_log import EventLog, Impressions, ListPlaces, sort_events
 from feed.offline.examination import Examination, PlaceLog
 from feed.offline.examples import ExampleStore, sample_negatives, shown_places
 from feed.offline.fitting import fit_bundle
@@ -257,7 +257,7 @@ class FeedDays:
         """Keep what the visit teaches, as a replay would find it."""
         drawn = slate.explored[: len(page)]
         scores = np.where(drawn, np.nan, slate.scores[: len(page)]).astype(np.float32)
-        placed = Placed(places=np.arange(len(page)), scores=scores, drawn=drawn)
+        placed = ListPlaces(places=np.arange(len(page)), scores=scores, drawn=drawn)
         self.places.add(placed, clicked, now)
         if not clicked.any():
             return
