@@ -13,9 +13,11 @@ from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum, logist
 from feed.models.schema import FEATURES
 from feed.offline.examination import Examination
 from feed.offline.examples import Examples
-from feed.offline.pair_objective import PairObjective
 from feed.offline.ranking_metrics import ndcg_at, sort_lists, weighed_pairs
 from feed.training_config import TrainingConfig
+
+OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
+"""What each head learns: whether a pool article is clicked; the order of a list."""
 
 FEW_LISTS = 5000
 """With fewer lists the trees are small, they begin at the day-one weights, and their number is
@@ -63,8 +65,7 @@ def fit_ranker(
 
     Args:
         examples: lists with their clicks.
-        head: "pool", which learns whether an article is clicked, or "slate", which learns the
-            order of a list.
+        head: a key of `OBJECTIVES`.
         config: trees, leaves, learning rate, fewest lists, seed.
         threads: of LightGBM.
         examination: how readily places are looked at, by which the examples are weighed; None
@@ -195,16 +196,15 @@ def _boost(
     trees: int,
     weights: Floats | None,
 ) -> lightgbm.Booster:
-    is_order = head == "slate"
-    pairs = PairObjective(examples.clicked, examples.sizes, weights) if is_order else None
     data = lightgbm.Dataset(
         examples.features,
         examples.clicked.astype(np.float32),
-        weight=None if is_order else weights,
+        weight=weights,
+        group=examples.sizes if OBJECTIVES[head] == "lambdarank" else None,
         init_score=None if start is None else start.margin(examples.features),
         feature_name=[f.name for f in FEATURES],
     )
-    return lightgbm.train(parameters | {"objective": pairs or "binary"}, data, trees)
+    return lightgbm.train(parameters | {"objective": OBJECTIVES[head]}, data, trees)
 
 
 def neutral_values(features: Matrix) -> Matrix:
