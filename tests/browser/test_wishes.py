@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 def wish(visit: Visit, place: int, words: str) -> str:
     """Open what can be wished about one article, and press a button; return the article's id."""
     article_id = visit.article_ids()[place]
-    card = visit.page.locator(f'.card[data-article="{article_id}"]')
+    card = visit.card(place)
     card.locator("summary", has_text="More or fewer").click()
     with (
         visit.page.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok),
