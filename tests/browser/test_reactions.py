@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 
 def button_of(visit: Visit, article_id: str, name: str) -> Locator:
-    card = visit.page.locator(f'.card[data-article="{article_id}"]')
+    card = visit.page.locator(f".card[data-article={json.dumps(article_id)}]")
     return card.get_by_role("button", name=re.compile(f"^{name}"))
 
 
