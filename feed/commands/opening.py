@@ -39,16 +39,15 @@ def chosen_settings(data: Path | None) -> Settings:
 
 
 def prepare_archive(directory: Path) -> None:
-    """Fetch what a new machine lacks, where a directory is the archive of an installation.
+    """Make a data directory, or the archive in one, a working copy if an object store holds it.
 
-    Nothing is done where no object store holds the data, or for a directory of another name.
+    Nothing is done where no object store does.
 
     Raises:
         InvalidInputError: FEED_DATA_URL cannot be used.
     """
-    is_local = settings_from_environment().data_url in {"", LOCAL_URL}
-    if not is_local and directory.resolve().name == "archive":
-        chosen_settings(directory.resolve().parent)
+    if settings_from_environment().data_url not in {"", LOCAL_URL}:
+        chosen_settings(directory.parent if directory.name == "archive" else directory)
 
 
 def command_line_user() -> str:

@@ -26,14 +26,16 @@ def read_dataset(name: str, directory: Path) -> tuple[EventLog, Matrix | None]:
 
     Args:
         name: one of `NAMES`.
-        directory: the data set's directory; for `archive`, `<data_dir>/archive`.
+        directory: the data set's directory; for `archive`, an installation's data directory, or
+            the archive in it.
 
     Raises:
         NotFoundError: the directory does not hold such a data set.
         ArchiveError: what it holds cannot be read.
     """
     if name == "archive":
-        return read_archive(Archive(directory))
+        inside = directory / "archive"
+        return read_archive(Archive(inside if inside.is_dir() else directory))
     return (read_ebnerd(directory) if name == "ebnerd" else read_mind(directory)), None
 
 

@@ -80,6 +80,22 @@ class Impressions:
     placed: ListPlaces = UNPLACED
     first: int = 0
 
+    @classmethod
+    def none(cls) -> Impressions:
+        """Return no list at all."""
+        rows = np.zeros(0, np.int64)
+        return cls(
+            keys=rows,
+            users=rows,
+            at=np.zeros(0),
+            pages=rows,
+            devices=rows,
+            subscribers=rows,
+            starts=np.zeros(1, np.int64),
+            shown=rows,
+            clicked=np.zeros(0, np.bool_),
+        )
+
     def __len__(self) -> int:
         return len(self.at)
 

@@ -212,11 +212,12 @@ def test_a_machine_without_a_data_directory_finds_what_others_have_published(mac
     assert new.is_dir()
 
 
-def test_a_machine_without_a_data_directory_evaluates_the_archive_of_others(machine, tmp_path):
+@pytest.mark.parametrize("place", ["fresh", "fresh/archive"])
+def test_a_machine_without_a_data_directory_evaluates_the_archive_of_others(
+    machine, tmp_path, place
+):
     write_newsroom(machine("worker") / "archive")
-    archive = tmp_path / "fresh" / "archive"
-    result = run(
-        "evaluate", str(archive), "--dataset", "archive", "--protocol", "slate", *QUICK[:-2]
-    )
+    options = ("--dataset", "archive", "--protocol", "slate", *QUICK[:-2])
+    result = run("evaluate", str(tmp_path / place), *options)
     assert result.exit_code == 0, result.output
     assert "clicks, half-life" in result.output

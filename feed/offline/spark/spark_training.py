@@ -308,23 +308,12 @@ def _sampled_log(rows: pa.Table, facts: LogFacts) -> EventLog:
         dwell_s=np.asarray(rows["dwell_s"].to_numpy(), np.float64),
     )
     no = np.zeros(count, np.bool_)
-    none = np.zeros(0, np.int64)
     return EventLog(
         name="archive",
         articles=facts.articles,
         users=users,
         events=sort_events(columns, no, no, no),
-        impressions=Impressions(
-            keys=none,
-            users=none,
-            at=np.zeros(0),
-            pages=none,
-            devices=none,
-            subscribers=none,
-            starts=np.zeros(1, np.int64),
-            shown=none,
-            clicked=np.zeros(0, np.bool_),
-        ),
+        impressions=Impressions.none(),
         first_seen_at=facts.first_seen_at,
         catalogue=facts.catalogue,
     )

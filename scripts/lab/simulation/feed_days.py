@@ -291,24 +291,12 @@ class FeedDays:
             dwell_s=np.array(columns[4], np.float64),
         )
         yes = events.kinds == CLICK
-        none = np.zeros(0, np.int64)
-        views = Impressions(
-            keys=none,
-            users=none,
-            at=np.zeros(0),
-            pages=none,
-            devices=none,
-            subscribers=none,
-            starts=np.zeros(1, np.int64),
-            shown=none,
-            clicked=np.zeros(0, np.bool_),
-        )
         return EventLog(
             name="simulated",
             articles=self._ids,
             users=self._users,
             events=sort_events(events, yes, ~yes & False, yes | True),
-            impressions=views,
+            impressions=Impressions.none(),
             first_seen_at=self._published,
             catalogue=self.room.articles,
         )
