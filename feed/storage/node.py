@@ -109,4 +109,5 @@ def _reply(connection: Any) -> Any:
     try:
         return connection.read_response()
     except ResponseError as error:
-        return error
+        # Its traceback would keep what was sent until the garbage collector finds the cycle.
+        return error.with_traceback(None)

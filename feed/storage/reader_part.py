@@ -224,7 +224,7 @@ class ReaderPart(StorePart):
                 SLATES_MAX,
             ),
         )
-        # The slate goes past Lua, which would copy its 15 kB twice.
+        # The slate goes past Lua, which would copy it twice.
         slate = [("SET", slate_key, encode_slate(served), "EX", ttl_s)] if new_slate else []
         return self._link.begin(slate, call)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
-from feed.service.cards import CardCache
+from feed.domain import Article
+from feed.service.cards import CardCache, make_card
 
 
 def test_a_full_cache_drops_the_oldest_cards(site: Any) -> None:
@@ -36,3 +38,15 @@ def test_titles_stay_when_their_cards_are_dropped_until_the_article_changes(site
     site.client.delete(f"/v1/articles/{ids[1]}")
     card_cache.sync()
     assert set(card_cache.titles) == set(ids[2:])
+
+
+def test_a_card_takes_no_more_memory_than_its_text() -> None:
+    article = Article(article_id="a1", title="A title", published_at=0.0, body="A sentence. " * 200)
+    cards = [make_card(article) for _ in range(3)]
+    tracemalloc.start()
+    try:
+        cards += [make_card(article) for _ in range(100)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / 100 < 1.5 * len(article.body) + 1000

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from redis.exceptions import NoScriptError
 
 from feed.domain import StoreUnavailableError
 from feed.storage.records import RecordType
@@ -39,6 +40,14 @@ def test_a_script_the_store_has_forgotten_is_sent_again(store, make_served, make
     store._link.call("x", "SCRIPT", "FLUSH")
     store.append_events([make_event()])
     assert saved(store) == 2
+
+
+def test_an_error_reply_holds_on_to_nothing_that_was_sent(store):
+    """A traceback would keep checkpoints of many megabytes until a rare collection of cycles."""
+    link = store._link
+    (reply,) = link._exchange(link._node_of("x"), [("EVALSHA", "0" * 40, 0)])
+    assert isinstance(reply, NoScriptError)
+    assert reply.__traceback__ is None
 
 
 def test_a_connection_that_the_server_has_closed_is_not_used_again(

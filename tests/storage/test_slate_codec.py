@@ -9,6 +9,7 @@ import pytest
 from slates import make_slots
 
 from feed.domain import Reason, ReasonCode, ServedFeed, Slots
+from feed.storage.event_codec import decode_slate, encode_slate
 from feed.storage.slate_codec import slots_from_json, slots_to_json
 
 NEW = Reason(code=ReasonCode.NEW, text="New")
@@ -67,3 +68,12 @@ def test_a_kept_slate_is_the_one_that_was_served(
     store.begin_save(served, new_slate=True)()  # type: ignore[attr-defined]
     kept = store.read_for_page("reader", served.request_id)[0]  # type: ignore[attr-defined]
     assert kept == served
+
+
+def test_a_whole_slate_is_kept_compressed(
+    slots: Slots, make_served: Callable[..., ServedFeed]
+) -> None:
+    served = make_served(slots=slots.pick([0, 1, 2, 3] * 30))
+    kept = encode_slate(served)
+    assert decode_slate(kept) == served
+    assert len(kept) < len(orjson.dumps(slots_to_json(served.slots))) / 3
