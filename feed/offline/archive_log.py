@@ -100,16 +100,18 @@ FROM log l JOIN numbered n USING (reader, list) WHERE l.kind IN ('impression', '
 GROUP BY ALL HAVING bool_or(l.kind = 'impression')
 """  # noqa: S608 - a constant
 
+PLACES = """
+CREATE TEMP TABLE places AS
+SELECT n.number, s.article_id, s.position AS place, s.explored AS drawn,
+       CASE WHEN s.mode = 'personalized' AND NOT s.explored AND NOT s.pinned
+            THEN s.score END AS score
+FROM served s JOIN (SELECT DISTINCT number, list, who FROM slots) n
+    ON s.request_id = n.list AND s.logged_user_id = n.who
+QUALIFY row_number() OVER (PARTITION BY n.number, s.article_id ORDER BY s.position) = 1
+"""
+
 _PLACED = """
-WITH places AS (
-    SELECT n.number, s.article_id, s.position AS place, s.explored,
-           CASE WHEN s.mode = 'personalized' AND NOT s.explored AND NOT s.pinned
-                THEN s.score END AS score
-    FROM served s JOIN (SELECT DISTINCT number, list, who FROM slots) n
-        ON s.request_id = n.list AND s.logged_user_id = n.who
-    QUALIFY row_number() OVER (PARTITION BY n.number, s.article_id ORDER BY s.position) = 1
-)
-SELECT coalesce(p.place, -1) AS place, coalesce(p.explored, false) AS drawn, p.score
+SELECT coalesce(p.place, -1) AS place, coalesce(p.drawn, false) AS drawn, p.score
 FROM slots s JOIN article_rows a USING (article_id)
 LEFT JOIN places p ON p.number = s.number AND p.article_id = s.article_id
 ORDER BY s.number, a.number
@@ -155,7 +157,7 @@ def read_archive(
     """
     with archive.query(from_at) as db:
         db.execute(LOG, [microseconds(from_at), microseconds(to_at)])
-        for statement in (CATALOGUE, SLOTS, *_NUMBERINGS):
+        for statement in (CATALOGUE, SLOTS, PLACES, *_NUMBERINGS):
             db.execute(statement)
         articles = IdMap(_texts(db, "SELECT article_id FROM article_rows ORDER BY number"))
         users = IdMap(_texts(db, "SELECT who FROM readers ORDER BY number"))

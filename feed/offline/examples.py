@@ -148,11 +148,19 @@ def choose_examples(
     Returns:
         Positions in `rows`, and places as `shown_places` gives them; both int64 [kept].
     """
-    if (seen.placed.places >= 0).any():
-        places = shown_places(rows, seen.shown, seen.placed.places)
-        kept = np.flatnonzero(clicked | (places >= 0))
-        return kept, places[kept]
-    return sample_negatives(clicked, negatives, rng), NO_PLACES
+    return shown_examples(rows, clicked, seen) or (
+        sample_negatives(clicked, negatives, rng),
+        NO_PLACES,
+    )
+
+
+def shown_examples(rows: Rows, clicked: Flags, seen: Seen) -> tuple[Rows, Rows] | None:
+    """Return what `choose_examples` returns of a list whose places the log knows; else None."""
+    if not (seen.placed.places >= 0).any():
+        return None
+    places = shown_places(rows, seen.shown, seen.placed.places)
+    kept = np.flatnonzero(clicked | (places >= 0))
+    return kept, places[kept]
 
 
 def shown_places(rows: Rows, shown: Rows, places: Rows) -> Rows:

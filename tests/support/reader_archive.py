@@ -24,7 +24,8 @@ def write_archive(directory: Path, *, lists: int, readers: int = 40, hours: floa
     """Write feeds and what readers did with them, on front pages and below articles.
 
     Some read, like, hide, take that back, or are known under two ids that are merged later; some
-    are read without a name, and some events come without a request.
+    are read without a name, and some events come without a request. Of five lists out of six it is
+    known how the feed placed them.
     """
     rng = np.random.default_rng(5)
     writer = open_writer(directory, "test")
@@ -71,6 +72,8 @@ def _records(
         request = {"user_id": name, "request_id": f"q{number}", "context": context}
         odds = np.exp(3.0 * (shown % 2 == reader % 2))
         wanted = f"a{rng.choice(shown, p=odds / odds.sum())}"
+        if number % 6:
+            yield _served(request, [f"a{row}" for row in shown.tolist()], at - 1.0, number)
         for place, row in enumerate(shown.tolist()):
             yield _event(request, f"i{number}-{place}", "impression", f"a{row}", at)
         is_first = wanted not in clicked.setdefault(name, {})
@@ -80,6 +83,36 @@ def _records(
         if number % 4 == 0:
             kind = ("like", "unlike", "dislike", "hide", "unhide")[number // 4 % 5]
             yield _event(request, f"l{number}", kind, f"a{shown[1]}", at + 61.0)
+
+
+def _served(request: dict[str, Any], articles: list[str], at: float, number: int):
+    """One slot of some lists was drawn by chance, and one pinned."""
+    count = len(articles)
+    payload = {
+        "served_at": at,
+        "mode": ("personalized", "trending")[number % 10 == 0],
+        "rung": "personalized",
+        "personalized": True,
+        "model_version": "none",
+        "experiments": {},
+        "shown_from": 0,
+        "shown_to": count,
+        "section": "",
+        "language": "",
+        "latency_ms": 1.0,
+        "counters_at": "",
+        "attributes": {},
+        "positions": [*range(count)],
+        "article_ids": articles,
+        "scores": [1.0 / (2 + place + number % 3) for place in range(count)],
+        "sources_lists": ["fresh"] * count,
+        "reasons": ["new"] * count,
+        "are_trending": [False] * count,
+        "are_explored": [place == number % 5 for place in range(count)],
+        "are_pinned": [place == number % 11 for place in range(count)],
+        "propensities": [1.0] * count,
+    }
+    return RecordType.SERVED, request | payload
 
 
 def _event(request: dict[str, Any], name: str, kind: str, article: str, at: float, **rest: Any):

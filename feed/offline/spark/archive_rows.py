@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from feed.offline.archive_log import LOG, SLOTS, microseconds
+from feed.offline.archive_log import LOG, PLACES, SLOTS, microseconds
 from feed.offline.spark.spark_session import file_address
 from feed.storage.archive_engine import open_duckdb
 from feed.storage.archive_schema import EVENTS, SERVED
@@ -17,7 +17,8 @@ from feed.storage.archive_schema import EVENTS, SERVED
 ROWS = (
     "who string, article_id string, kind string, moment double, dwell_s double, answers boolean,"
     " first boolean, on_page boolean, key string, device string, page string,"
-    " shown array<string>, clicked array<boolean>"
+    " shown array<string>, clicked array<boolean>, places array<int>, scores array<double>,"
+    " drawn array<boolean>"
 )
 """A row of the log: an engagement (with `kind`, `article_id`) or a list (`key`, `shown`)."""
 
@@ -27,7 +28,10 @@ _COLUMNS = {
         " received_at timestamp, dwell_s double, request_id string, context string,"
         " device string, first boolean"
     ),
-    SERVED: "request_id string, user_id string, served_at timestamp, context string",
+    SERVED: (
+        "request_id string, user_id string, served_at timestamp, context string, mode string,"
+        " position int, article_id string, score double, explored boolean, pinned boolean"
+    ),
 }
 _VIEWS = """
 CREATE VIEW named AS
@@ -38,16 +42,22 @@ CREATE VIEW served AS SELECT * FROM named WHERE served_at IS NOT NULL;
 _ENGAGEMENTS = """
 SELECT who, article_id, kind, moment, dwell_s, answers, first, page IS NOT NULL AS on_page,
        NULL::VARCHAR AS key, NULL::VARCHAR AS device, NULL::VARCHAR AS page,
-       NULL::VARCHAR[] AS shown, NULL::BOOLEAN[] AS clicked
+       NULL::VARCHAR[] AS shown, NULL::BOOLEAN[] AS clicked, NULL::INTEGER[] AS places,
+       NULL::DOUBLE[] AS scores, NULL::BOOLEAN[] AS drawn
 FROM log WHERE kind <> 'impression'
 """
 _LISTS = """
-SELECT any_value(who) AS who, NULL::VARCHAR AS article_id, NULL::VARCHAR AS kind,
-       any_value(moment) AS moment, NULL::DOUBLE AS dwell_s, NULL::BOOLEAN AS answers,
-       NULL::BOOLEAN AS first, NULL::BOOLEAN AS on_page, any_value(list) AS key,
-       any_value(coalesce(device, '')) AS device, any_value(page) AS page,
-       list(article_id ORDER BY article_id) AS shown, list(clicked ORDER BY article_id) AS clicked
-FROM slots GROUP BY number
+SELECT any_value(s.who) AS who, NULL::VARCHAR AS article_id, NULL::VARCHAR AS kind,
+       any_value(s.moment) AS moment, NULL::DOUBLE AS dwell_s, NULL::BOOLEAN AS answers,
+       NULL::BOOLEAN AS first, NULL::BOOLEAN AS on_page, any_value(s.list) AS key,
+       any_value(coalesce(s.device, '')) AS device, any_value(s.page) AS page,
+       list(s.article_id ORDER BY s.article_id) AS shown,
+       list(s.clicked ORDER BY s.article_id) AS clicked,
+       list(coalesce(p.place, -1)::INTEGER ORDER BY s.article_id) AS places,
+       list(p.score::DOUBLE ORDER BY s.article_id) AS scores,
+       list(coalesce(p.drawn, false) ORDER BY s.article_id) AS drawn
+FROM slots s LEFT JOIN places p ON p.number = s.number AND p.article_id = s.article_id
+GROUP BY s.number
 """
 
 
@@ -101,6 +111,7 @@ def _put_together(batches: Iterator[pa.RecordBatch], from_at: float) -> Iterator
         db.register("logged", table)
         db.execute(_VIEWS)
         db.execute(LOG, [microseconds(from_at), microseconds(float("inf"))])
-        db.execute(SLOTS)
+        for statement in (SLOTS, PLACES):
+            db.execute(statement)
         for query in (_ENGAGEMENTS, _LISTS):
             yield from db.sql(query).to_arrow_table().to_batches()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from feed.arrays import Flags, Matrix
+from feed.arrays import Flags, Matrix, Rows
+from feed.config import DAY_S
 from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
@@ -18,7 +19,9 @@ from feed.features.state import LiveSignals
 from feed.models.bundle import load_bundle
 from feed.models.feature_matrix import build_features
 from feed.models.view import RankingView, build_view
-from feed.offline.event_log import Seen
+from feed.offline.event_log import UNPLACED, Seen
+from feed.offline.examination import Examination, PlaceLog
+from feed.offline.examples import NO_PLACES, shown_examples
 from feed.offline.log_source import parts
 from feed.offline.pool_protocol import PoolProtocol
 from feed.offline.replay import Replay, build_log_pool
@@ -31,13 +34,17 @@ from feed.ranking.scoring import build_candidate_features
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One list that teaches a head: features f32 [k, F], `clicked` bool [k]; all its candidates."""
+    """One list that teaches a head: features f32 [k, F], `clicked` bool [k], and `places`.
+
+    Without places these are all its candidates, of which some are drawn later.
+    """
 
     head: str
     number: int
     at: float
     features: Matrix
     clicked: Flags
+    places: Rows = field(default_factory=lambda: NO_PLACES)
 
 
 class ResumableReplay(Replay):
@@ -109,7 +116,8 @@ class ListWalk:
             view = self._view_at(seen.at)
             if self.teaches_slate(seen):
                 features = build_features(view, replay.signals, profile, request, seen.shown)
-                yield Example("slate", seen.number, seen.at, features, seen.clicked)
+                places = seen.placed.places
+                yield Example("slate", seen.number, seen.at, features, seen.clicked, places)
             if self.teaches_pool(seen):
                 found = protocol.candidates(view, profile, request)
                 if len(found.rows):
@@ -117,7 +125,23 @@ class ListWalk:
                         found.context, found.situation, found.rows, self._plan.ranking
                     )
                     clicked = np.isin(found.rows, seen.shown[seen.clicked])
-                    yield Example("pool", seen.number, seen.at, features, clicked)
+                    shown = shown_examples(found.rows, clicked, seen)
+                    kept, places = shown or (np.arange(len(clicked)), NO_PLACES)
+                    yield Example(
+                        "pool", seen.number, seen.at, features[kept], clicked[kept], places
+                    )
+
+    def examine(self, start: float) -> Examination | None:
+        """Return how readily each place is looked at, from all lists since `start`.
+
+        None where the training does not correct for places, or too few clicks tell.
+        """
+        plan = self._plan
+        places = PlaceLog(plan.training.ranker_days * DAY_S)
+        for part in parts(self._log, start, plan.start) if plan.training.correct_places else ():
+            for seen in part.impressions:
+                places.add(seen.placed, seen.clicked, seen.at)
+        return places.learn(plan.start)
 
     def teaches_slate(self, seen: Seen) -> bool:
         """Return whether a list teaches the order of lists."""
@@ -141,7 +165,8 @@ class ListWalk:
             for seen in views:
                 is_inside = seen.number >= first and (end is None or seen.number < end)
                 if is_inside and (self.teaches_slate(seen) or self.teaches_pool(seen)):
-                    yield seen
+                    knows = self._plan.training.correct_places
+                    yield seen if knows else replace(seen, placed=UNPLACED)
 
     def _situation(self, replay: Replay, seen: Seen) -> tuple[Profile, RequestContext]:
         profile = replay.readers.profile(seen.user, seen.at, self._plan.ranking)

@@ -14,7 +14,7 @@ from feed.domain import Article
 from feed.features.ids import IdMap
 from feed.features.interactions import CLICK, KINDS, EventColumns
 from feed.features.request_context import device_code
-from feed.offline.event_log import EventLog, Impressions, sort_events
+from feed.offline.event_log import EventLog, Impressions, ListPlaces, sort_events
 from feed.offline.log_source import PART_S
 from feed.offline.merged_log import MergeRow, make_merges
 from feed.offline.merges import Merges
@@ -35,6 +35,7 @@ class LogFacts:
         begins_at: Time of the first event or list.
         ends_at: Time of the last one.
         lists_from: Time of the first list, inf without any.
+        knows_places: Whether the log says of any list how it was placed.
     """
 
     articles: IdMap
@@ -47,6 +48,7 @@ class LogFacts:
     begins_at: float
     ends_at: float
     lists_from: float
+    knows_places: bool
 
     def part_of(self, times: Floats) -> Integers:
         """Return in which part of the log times lie, int64."""
@@ -125,7 +127,17 @@ def _impressions(lists: pa.Table, users: IdMap, articles: IdMap) -> Impressions:
         starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         shown=articles.rows(shown.flatten().to_pylist()),
         clicked=_flags(clicked.flatten()),
+        placed=ListPlaces(
+            places=_integers(_flat(lists["places"])),
+            scores=_floats(_flat(lists["scores"])).astype(np.float32),
+            drawn=_flags(_flat(lists["drawn"])),
+        ),
     )
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values of a column of lists."""
+    return pa.chunked_array([column.combine_chunks().flatten()])
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:

@@ -18,7 +18,13 @@ from feed.domain import Article
 from feed.features.ids import IdMap
 from feed.features.interactions import EventColumns
 from feed.features.profile import Profile
-from feed.offline.event_log import EventLog, Impressions, LoggedEvents
+from feed.offline.event_log import (
+    UNPLACED,
+    EventLog,
+    Impressions,
+    ListPlaces,
+    LoggedEvents,
+)
 from feed.offline.log_source import PART_S, join_parts
 from feed.offline.merges import Merges
 from feed.offline.previous_clicks import PreviousClicks
@@ -119,7 +125,9 @@ class PreparedLog:
             articles=self.articles,
             users=self.users,
             events=events,
-            impressions=_impressions(self._table(LISTS, number)),
+            impressions=_impressions(
+                self._table(LISTS, number), knows_places=self._facts.knows_places
+            ),
             first_seen_at=self.first_seen_at,
             catalogue=self.catalogue,
             merges=self.merges,
@@ -180,7 +188,7 @@ def _events(table: pa.Table | None) -> tuple[LoggedEvents, PreviousClicks]:
     return LoggedEvents(columns=columns, arrives_at=at, **flags), previous
 
 
-def _impressions(table: pa.Table | None) -> Impressions:
+def _impressions(table: pa.Table | None, *, knows_places: bool) -> Impressions:
     numbers = _plain(table, "number")
     shown, starts = _flat(table, "shown")
     return Impressions(
@@ -193,7 +201,16 @@ def _impressions(table: pa.Table | None) -> Impressions:
         starts=starts,
         shown=shown,
         clicked=_flat(table, "clicked", np.bool_)[0],
+        placed=_placed(table) if knows_places else UNPLACED,
         first=int(numbers[0]) if len(numbers) else 0,
+    )
+
+
+def _placed(table: pa.Table | None) -> ListPlaces:
+    return ListPlaces(
+        places=_flat(table, "places")[0],
+        scores=_flat(table, "scores", np.float32)[0],
+        drawn=_flat(table, "drawn", np.bool_)[0],
     )
 
 

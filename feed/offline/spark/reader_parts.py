@@ -31,7 +31,8 @@ EVENTS = (
 EVENT_ORDER = ("part", "occurred_at", "follows", "who", "article", "kind", "dwell_s")
 LISTS = (
     "part long, number long, occurred_at double, viewer long, page int, device int,"
-    " shown array<int>, clicked array<boolean>"
+    " shown array<int>, clicked array<boolean>, places array<int>, scores array<float>,"
+    " drawn array<boolean>"
 )
 PROFILES = "part long, viewer long, occurred_at double, profile binary"
 WEIGHTS = "articles array<int>, weights array<double>"
@@ -101,7 +102,7 @@ def make_events(part: ReaderShare, pairs_from: float) -> Batches:
 
 def make_lists(part: ReaderShare) -> Batches:
     """Yield `LISTS`."""
-    views = part.log.impressions
+    views, placed = part.log.impressions, part.log.impressions.placed
     sizes = np.diff(views.starts)
     yield from _batches(
         part=part.facts.part_of(views.at),
@@ -112,6 +113,9 @@ def make_lists(part: ReaderShare) -> Batches:
         device=views.devices.astype(np.int32),
         shown=_lists(views.shown.astype(np.int32), sizes),
         clicked=_lists(views.clicked, sizes),
+        places=_lists(placed.places.astype(np.int32), sizes),
+        scores=_lists(placed.scores, sizes),
+        drawn=_lists(placed.drawn, sizes),
     )
 
 

@@ -132,7 +132,10 @@ def open_log(
     named = named.withColumn("reader", F.coalesce("merged", "who")).drop("id", "merged")
     is_list = F.col("key").isNotNull()
     span = rows.agg(
-        F.min("moment"), F.max("moment"), F.min(F.when(is_list, F.col("moment")))
+        F.min("moment"),
+        F.max("moment"),
+        F.min(F.when(is_list, F.col("moment"))),
+        F.max(F.expr("exists(places, place -> place >= 0)")),
     ).first()
     seen_at = _first_seen(rows, articles)
     places = articles.rows([article.article_id for article in catalogue])
@@ -148,6 +151,7 @@ def open_log(
         begins_at=span[0],
         ends_at=span[1],
         lists_from=np.inf if span[2] is None else span[2],
+        knows_places=bool(span[3]),
     )
     return SparkLog(
         session=session,

@@ -20,6 +20,7 @@ from feed.models.bundle import ModelBundle, load_bundle, save_bundle
 from feed.models.factors import scale_to_readers
 from feed.offline.bundle_rankers import with_rankers
 from feed.offline.event_log import EventLog, Impressions, sort_events
+from feed.offline.examination import Examination
 from feed.offline.examples import Examples, ExampleStore, sample_negatives
 from feed.offline.fitting import assemble_bundle, fit_bundle
 from feed.offline.gate import GateVerdict, judge
@@ -49,7 +50,7 @@ from feed.offline.spark.spark_session import file_address, tasks_of
 from feed.offline.training import TimeSpan, describe_training
 from feed.offline.walk import HEADS
 
-_EXAMPLES = "head string, number long, at double, features binary, clicked binary"
+_EXAMPLES = "head string, number long, at double, features binary, clicked binary, places binary"
 
 
 class SparkTraining:
@@ -77,7 +78,8 @@ class SparkTraining:
         progress(0.8)
         plan, log = self._plan, self._log
         until = plan.window.start
-        bundle = with_rankers(self.fit(), examples, plan.walk.training, plan.walk.threads)
+        eyes = self.examine(periods)
+        bundle = with_rankers(self.fit(), examples, plan.walk.training, plan.walk.threads, eyes)
         counts = describe_training(
             bundle,
             TimeSpan(plan.walk.learn_from, until),
@@ -172,6 +174,7 @@ class SparkTraining:
                             "at": [one.at],
                             "features": [one.features.tobytes()],
                             "clicked": [one.clicked.tobytes()],
+                            "places": [one.places.tobytes()],
                         }
                     )
 
@@ -182,16 +185,30 @@ class SparkTraining:
         found.unpersist()
         return examples
 
-    def _gather(self, found: Any, head: str) -> Examples:
-        """Return a head's examples; of the pool's candidates that were not clicked only some.
+    def examine(self, periods: list[tuple[float, Path]]) -> Examination | None:
+        """Return how readily readers look at each place, from one process that reads the lists."""
+        open_walk, learn_from = self._walk_opener(periods), self._plan.learn_from
 
-        Which ones depends on all lists before, so it is drawn here, from the clicks alone.
+        def look(batches: Any) -> Any:
+            del batches
+            yield pa.record_batch({"found": [to_bytes(open_walk().examine(learn_from))]})
+
+        found = self._session.range(0, 1, 1, 1).mapInArrow(look, "found binary").collect()
+        examination: Examination | None = from_bytes(found[0]["found"])
+        return examination
+
+    def _gather(self, found: Any, head: str) -> Examples:
+        """Return a head's examples; of candidates that were not clicked only some.
+
+        Which ones of a list without places depends on all lists before, so it is drawn here, from
+        the clicks alone.
         """
         walk = self._plan.walk
         kept: dict[int, Any] = {}
         if head == "pool":
             rng = np.random.default_rng(self._config.seed)
-            flags = found.select("number", "clicked").toArrow().sort_by("number")
+            drawn_from = found.where("length(places) = 0").select("number", "clicked")
+            flags = drawn_from.toArrow().sort_by("number")
             pairs = zip(flags["number"].to_pylist(), flags["clicked"].to_pylist(), strict=True)
             for number, data in pairs:
                 clicked = np.frombuffer(data, np.bool_)
@@ -214,7 +231,7 @@ class SparkTraining:
         for row in found.mapInArrow(choose, _EXAMPLES).toArrow().sort_by("number").to_pylist():
             clicked = np.frombuffer(row["clicked"], np.bool_)
             features = np.frombuffer(row["features"], np.float32).reshape(len(clicked), -1)
-            store.add(features, clicked, row["at"])
+            store.add(features, clicked, row["at"], np.frombuffer(row["places"], np.int64))
         return store.collect(self._plan.window.start)
 
     def _fit_periods(self) -> list[tuple[float, Path]]:

@@ -59,7 +59,7 @@ class World:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     directory = tmp_path_factory.mktemp("archive")
-    write_archive(directory, lists=500)
+    write_archive(directory, lists=800)
     return Archive(directory)
 
 
@@ -91,6 +91,13 @@ def test_the_log_is_the_one_that_the_local_training_reads(world, candidate):
     for name in ("at", "pages", "devices", "starts", "shown", "clicked"):
         expected = getattr(log.impressions, name)
         np.testing.assert_array_equal(getattr(whole.impressions, name), expected)
+    for name in ("places", "scores", "drawn"):
+        expected = getattr(log.impressions.placed, name)
+        np.testing.assert_array_equal(getattr(whole.impressions.placed, name), expected)
+    some = log.impressions.placed
+    assert (some.places < 0).any()
+    assert (some.places >= 0).any()
+    assert some.drawn.any()
     np.testing.assert_array_equal(world.prepared.first_seen_at, log.first_seen_at)
     assert world.plan.window == hold_out(log)
 
@@ -104,6 +111,8 @@ def test_the_examples_are_those_of_the_local_walk_bit_for_bit(world, candidate):
         np.testing.assert_array_equal(found.features, expected.features)
         np.testing.assert_array_equal(found.clicked, expected.clicked)
         np.testing.assert_array_equal(found.sizes, expected.sizes)
+        np.testing.assert_array_equal(found.places, expected.places)
+        assert (found.places >= 0).any()
 
 
 @pytest.mark.parametrize("blocks", [1, 7])
@@ -139,6 +148,7 @@ def test_the_bundle_is_the_local_one_but_for_the_rounding_of_its_factors(world, 
     for name in ("window", "events", "lists", "clicked_lists", "readers", "interactions", "data"):
         assert candidate.manifest[name] == local.manifest[name]
     assert candidate.manifest["engine"] == "spark"
+    assert candidate.manifest["examination"] == local.manifest["examination"]
     assert candidate.article_ids.ids == local.article_ids.ids
     np.testing.assert_array_equal(candidate.readers, local.readers)
     assert candidate.regularization == pytest.approx(local.regularization)
