@@ -169,8 +169,8 @@ def test_what_the_balancer_answers_itself_is_a_problem_that_says_when_to_come_ag
 def test_a_site_grows_with_its_readers_and_never_below_two_of_each():
     unit = UnitCosts(
         feed_cpu_s=0.004, later_page_cpu_s=0.001, event_cpu_s=1e-4, feed_store_cpu_s=2e-4,
-        event_store_cpu_s=2e-5, event_worker_cpu_s=2e-5, reader_bytes=20_000, event_bytes=50,
-        archived_event_bytes=50, archived_feed_bytes=500,
+        event_store_cpu_s=2e-5, event_worker_cpu_s=2e-5, reader_bytes=20_000,
+        slate_bytes=3_000, event_bytes=50, archived_event_bytes=50, archived_feed_bytes=500,
     )  # fmt: skip
     small, large, larger = (plan(readers, unit) for readers in (10_000, 10**7, 10**8))
     assert (small.web_machines, small.workers, small.store_primaries) == (2, 2, 1)
@@ -178,6 +178,6 @@ def test_a_site_grows_with_its_readers_and_never_below_two_of_each():
     assert large.feeds_s == pytest.approx(2 * 2314.8, rel=1e-3)
     # 2,315 * (4 + 1 + 25 * .1) ms at 60 % of a core.
     assert large.web_cores == 29
-    # 30 million known readers of 20 kB, and 2.5 billion events of 50 bytes.
-    assert large.store_gb == pytest.approx(600 + 125)
+    # 30 million known readers of 20 kB, 2.5 billion events of 50 bytes, and 4.2 million slates.
+    assert large.store_gb == pytest.approx(600 + 125 + 12.5)
     assert larger.objects_gb == pytest.approx(10 * large.objects_gb)

@@ -53,6 +53,7 @@ class UnitCosts:
     event_store_cpu_s: float
     event_worker_cpu_s: float
     reader_bytes: float
+    slate_bytes: float
     event_bytes: float
     archived_event_bytes: float
     archived_feed_bytes: float
@@ -88,8 +89,11 @@ def plan(readers: int, unit: UnitCosts) -> Plan:
     worker = events_s * unit.event_worker_cpu_s
     store_cpu = (visits_s + later_s) * unit.feed_store_cpu_s + events_s * unit.event_store_cpu_s
     events_of_two_days = 2 * readers * VISITS * EVENTS_PER_VISIT
+    slates = visits_s * 60 * Settings().slate_ttl_minutes
     store_gb = (
-        readers * KNOWN_PER_DAILY * unit.reader_bytes + events_of_two_days * unit.event_bytes
+        readers * KNOWN_PER_DAILY * unit.reader_bytes
+        + events_of_two_days * unit.event_bytes
+        + slates * unit.slate_bytes
     ) / GB
     primaries = max(1, ceil(store_cpu / BUSY), ceil(store_gb / (STORE_GB_PER_NODE * STORE_FILLED)))
     archived = (
@@ -166,6 +170,7 @@ def _measure(settings: Settings, store: RedisStore, raw: Any) -> UnitCosts:
         first_page(n)
     cursors.clear()
     feed_s, feed_store_s = _costs(raw, first_page, FEEDS)
+    slate_bytes = _bytes_of(raw, "{feed:p*}:slate:*") / (FEEDS + 20)
     later_s, _ = _costs(raw, later_page, FEEDS)
     batch_s, batch_store_s = _costs(raw, send, BATCHES)
     archive = settings.data_dir / "archive"
@@ -179,7 +184,7 @@ def _measure(settings: Settings, store: RedisStore, raw: Any) -> UnitCosts:
         feed_cpu_s=feed_s, later_page_cpu_s=later_s, event_cpu_s=batch_s / EVENTS_PER_VISIT,
         feed_store_cpu_s=feed_store_s, event_store_cpu_s=batch_store_s / EVENTS_PER_VISIT,
         event_worker_cpu_s=counting_s, reader_bytes=readers_bytes / READERS,
-        event_bytes=seen / count, archived_feed_bytes=served,
+        slate_bytes=slate_bytes, event_bytes=seen / count, archived_feed_bytes=served,
         archived_event_bytes=event_bytes / (BATCHES * EVENTS_PER_VISIT),
     )  # fmt: skip
 
@@ -217,7 +222,16 @@ def describe(unit: UnitCosts) -> Table:
     for heading in ("what", "web, ms", "store, ms", "worker, ms", "store, bytes", "archive, bytes"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     rows: list[tuple[str, Sequence[float]]] = [
-        ("first page", (unit.feed_cpu_s, unit.feed_store_cpu_s, 0, 0, unit.archived_feed_bytes)),
+        (
+            "first page",
+            (
+                unit.feed_cpu_s,
+                unit.feed_store_cpu_s,
+                0,
+                unit.slate_bytes,
+                unit.archived_feed_bytes,
+            ),
+        ),
         ("later page", (unit.later_page_cpu_s, 0, 0, 0, unit.archived_feed_bytes)),
         (
             "event",
