@@ -101,6 +101,10 @@ def retrain(
             raise InvalidInputError("--master", "needs --engine spark")
         config = read_config(assignments, window_days, engine)
         if engine == "spark":
+            if config.satisfied_reads:
+                raise InvalidInputError(
+                    "satisfied_reads", "needs --engine als: Spark learns clicks"
+                )
             check_installed()
         settings = chosen_settings(data)
         directory = settings.data_dir
