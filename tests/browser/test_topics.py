@@ -27,7 +27,7 @@ def follow(visit: Visit, *sections: str) -> None:
 
 
 def test_what_a_new_reader_chooses_leads_the_next_feed_and_says_why(visitor: Visitor) -> None:
-    visit = visitor()
+    visit = visitor(was_asked=False)
     visit.open()
     expect(visit.page.locator("#topics")).to_be_visible()
     follow(visit, "science")
@@ -43,7 +43,7 @@ def test_what_a_new_reader_chooses_leads_the_next_feed_and_says_why(visitor: Vis
 
 
 def test_the_step_can_be_skipped_and_does_not_come_back(visitor: Visitor) -> None:
-    visit = visitor()
+    visit = visitor(was_asked=False)
     visit.open()
     ids = visit.article_ids()
     visit.page.get_by_role("button", name="Show my feed").click()
@@ -55,35 +55,35 @@ def test_the_step_can_be_skipped_and_does_not_come_back(visitor: Visitor) -> Non
 
 
 def test_whoever_does_not_answer_is_not_asked_again(visitor: Visitor) -> None:
-    visit = visitor()
+    visit = visitor(was_asked=False)
     visit.open()
     expect(visit.page.locator("#topics")).to_be_visible()
     open_again(visit)
 
 
 def test_a_reader_with_a_past_is_not_asked(visitor: Visitor) -> None:
-    visit = visitor()
+    visit = visitor(was_asked=False)
     visit.open()
     visit.card(1).locator("h2 a").click()
     with visit.page.expect_response("**/v1/events"):
         visit.page.get_by_role("button", name="Back to the feed").click()
-    elsewhere = visitor()
+    elsewhere = visitor(was_asked=False)
     elsewhere.reader = visit.reader
     open_again(elsewhere)
 
 
 def test_a_reader_who_follows_something_is_not_asked_on_another_device(visitor: Visitor) -> None:
-    visit = visitor()
+    visit = visitor(was_asked=False)
     visit.open()
     follow(visit, "sport")
-    elsewhere = visitor()
+    elsewhere = visitor(was_asked=False)
     elsewhere.reader = visit.reader
     open_again(elsewhere)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_step_fits_a_phone(visitor: Visitor, scheme: str) -> None:
-    visit = visitor(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    visit = visitor(was_asked=False, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     visit.open()
     expect(visit.page.locator("#topics")).to_be_visible()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
