@@ -14,6 +14,7 @@ from feed.config import RankingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
+from feed.models.satisfied_ranker import SatisfiedRanker
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.examination import Examination
 from feed.offline.examples import shown_places
@@ -193,11 +194,10 @@ def _reads_wanted(
     log: LogSource, candidate: ModelBundle, window: TimeSpan
 ) -> SatisfiedReads | None:
     """Return the satisfied reads of the window if the candidate learnt these; None if clicks."""
-    config = TrainingConfig()
-    learnt = candidate.manifest.get("parameters", {})
-    if not learnt.get("satisfied_reads", config.satisfied_reads):
+    if not isinstance(candidate.ranker, SatisfiedRanker):
         return None
-    dwell_s = float(learnt.get("satisfied_dwell_s", config.satisfied_dwell_s))
+    learnt = candidate.manifest.get("parameters", {})
+    dwell_s = learnt.get("satisfied_dwell_s", TrainingConfig().satisfied_dwell_s)
     return SatisfiedReads(log, window.start, np.inf, dwell_s)
 
 

@@ -47,22 +47,21 @@ class SatisfiedReads:
             dwell_s: how long a reader stays who is satisfied, seconds.
         """
         self._least = _least_dwell(log, dwell_s)
-        self._reads: dict[tuple[int, int], list[tuple[float, float]]] = {}
+        self._width = len(log.articles)
+        keys, ends, dwells = [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0)]
         for part in parts(log, start, until):
             columns = part.events.columns
             known = (columns.kinds == READ) & ~np.isnan(columns.dwell_s)
             known &= part.events.arrived(until)
-            for user, row, at, dwell in zip(
-                columns.users[known].tolist(),
-                columns.articles[known].tolist(),
-                columns.occurred_at[known].tolist(),
-                columns.dwell_s[known].tolist(),
-                strict=True,
-            ):
-                self._reads.setdefault((user, row), []).append((at, dwell))
+            keys.append(columns.users[known] * self._width + columns.articles[known])
+            ends.append(columns.occurred_at[known])
+            dwells.append(columns.dwell_s[known])
+        order = np.argsort(np.concatenate(keys), kind="stable")
+        self._keys = np.concatenate(keys)[order]
+        self._ends, self._dwells = np.concatenate(ends)[order], np.concatenate(dwells)[order]
 
     def __len__(self) -> int:
-        return len(self._reads)
+        return len(self._keys)
 
     def label(self, user: int, rows: Rows, at: float) -> Labels:
         """Return 1 for each click that was a satisfied read, 0 for each other, int8 [k].
@@ -77,9 +76,11 @@ class SatisfiedReads:
         return np.array([self._label(user, row, at) for row in rows.tolist()], np.int8)
 
     def _label(self, user: int, row: int, at: float) -> int:
-        reads = self._reads.get((user, row), ())
-        dwells = [dwell for end, dwell in reads if at <= end < at + READ_WITHIN_S]
-        return int(max(dwells) >= self._least[row]) if dwells else NOT_KNOWN
+        key = user * self._width + row
+        first, last = np.searchsorted(self._keys, [key, key + 1]).tolist()
+        ends = self._ends[first:last]
+        dwells = self._dwells[first:last][(ends >= at) & (ends < at + READ_WITHIN_S)]
+        return int(dwells.max() >= self._least[row]) if len(dwells) else NOT_KNOWN
 
     def satisfied(self, seen: Seen) -> Flags:
         """Return which articles of a list were satisfied reads, bool [k]; not those not known."""

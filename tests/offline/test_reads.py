@@ -55,7 +55,7 @@ def with_reads(log: EventLog, dwell_s: np.ndarray) -> EventLog:
 @pytest.fixture(scope="module")
 def world(make_world) -> EventLog:
     """Return a log whose readers click by section, and leave thin articles after 5 seconds."""
-    log = make_world(lists=1600, taste=3.0)
+    log = make_world(lists=1200, taste=3.0)
     articles = log.events.columns.articles
     return with_reads(log, np.where(is_thin(articles), 5.0, 60.0))
 
