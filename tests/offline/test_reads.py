@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,11 +174,13 @@ def test_where_no_read_is_known_clicks_alone_decide(make_world):
 
 
 def test_an_evaluation_says_what_an_order_is_worth_in_satisfied_reads(world):
-    def measured(config: TrainingConfig) -> dict:
+    def measured(config: TrainingConfig) -> dict[str, Any]:
         plan = WalkPlan(start=T0 + 36 * HOUR, end=T0 + 48 * HOUR, training=config)
         reads = SatisfiedReads(world, plan.start, np.inf, ENOUGH_S)
         book = evaluate(world, plan, ScoreBook(world, reads=reads))
-        return build_report(book, {})["protocols"]
+        report = build_report(book, {})
+        assert any(caveat.startswith("Expected reads") for caveat in report["caveats"])
+        return report["protocols"]
 
     clicks, reads = measured(CLICKS), measured(READS)
     for protocol, method in (("slate", MODEL), ("pool", SERVED)):
@@ -194,7 +197,9 @@ def test_an_evaluation_of_a_log_without_reads_says_nothing_of_them(make_world):
     plan = WalkPlan(start=T0 + 40 * HOUR, end=T0 + 48 * HOUR, training=CLICKS, heads=("slate",))
     reads = SatisfiedReads(log, plan.start, np.inf, ENOUGH_S)
     book = evaluate(log, plan, ScoreBook(log, reads=reads))
-    assert "expected reads" not in build_report(book, {})["protocols"]["slate"][MODEL]
+    report = build_report(book, {})
+    assert "expected reads" not in report["protocols"]["slate"][MODEL]
+    assert not any("reads" in caveat for caveat in report["caveats"])
 
 
 def test_a_reader_comes_upon_the_lower_places_less_often():
