@@ -77,8 +77,8 @@ CAVEATS = (
 """What a reader of the numbers should know."""
 READS_CAVEATS = (
     "Of reads only satisfied ones count: the reader stayed for satisfied_dwell_s (30 s).",
-    "Expected reads: a reader goes on from one place to the next with a chance of "
-    f"{PERSISTENCE:g}; the log knows reads only of what editors showed.",
+    f"Expected reads: a reader goes on from place to place with a chance of {PERSISTENCE:g}.",
+    "A log knows reads only of what was shown.",
 )
 """The same where satisfied reads were measured."""
 
