@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -106,6 +107,27 @@ class FeedClient:
     def trending(self, **parameters: Any) -> dict[str, Any]:
         """Return what is trending and the numbers behind it."""
         return self.call("GET", "/v1/trending", query=parameters)
+
+    def follow(
+        self, user_id: str, sections: Sequence[str] = (), sources: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Let a reader follow sections and sources, beside those they follow; none stays muted.
+
+        Returns:
+            The reader's preferences after that.
+
+        Raises:
+            ApiError: the service refused it.
+            ConnectionError: the service could not be reached.
+        """
+        path = f"/v1/users/{quote(user_id, safe='')}/preferences"
+        preferences = self.call("GET", path)
+        del preferences["user_id"]
+        for kind, names in (("sections", sections), ("sources", sources)):
+            followed, muted = preferences[f"followed_{kind}"], preferences[f"muted_{kind}"]
+            preferences[f"followed_{kind}"] = [*dict.fromkeys([*followed, *names])]
+            preferences[f"muted_{kind}"] = [name for name in muted if name not in names]
+        return self.call("PUT", path, body=preferences)
 
     def send_events(self, events: Iterable[Event]) -> dict[str, int]:
         """Send events in batches; return how many had which outcome.

@@ -71,6 +71,17 @@ class TrainingConfig:
     correct_places: bool = setting(
         True, "whether the rankers learn from feed's own lists by what readers looked at"
     )
+    satisfied_reads: bool = setting(
+        False,
+        "whether the rankers order by the chance that an article is clicked and the click is a "
+        "satisfied read, and not by the chance of a click alone; the gate judges by the same",
+    )
+    satisfied_dwell_s: float = setting(
+        30.0,
+        "how long a satisfied reader stays with an article, seconds; at most as long as it takes "
+        "to read its text, where the whole of that is known",
+        between=(LEAST, 3600),
+    )
     gate_margin: float = setting(
         0.01, "how much worse (nDCG@10) a candidate model may be and still pass", between=(-1, 1)
     )

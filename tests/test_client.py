@@ -50,6 +50,9 @@ class Scripted:
             def do_GET(self) -> None:
                 outer.answer(self)
 
+            def do_PUT(self) -> None:
+                outer.answer(self)
+
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -210,6 +213,18 @@ def test_a_query_has_only_what_was_given(server: Scripted) -> None:
     with FeedClient(server.url) as client:
         client.feed("reader/1", limit=20, cursor=None)
     assert server.targets == ["/v1/feed?user_id=reader%2F1&limit=20"]
+
+
+def test_what_a_reader_follows_is_added_and_nothing_of_it_stays_muted(server: Scripted) -> None:
+    kept = {"muted_sources": ["Gazette"], "languages": ["da"], "personalization": True}
+    before = {"followed_sections": ["sport"], "muted_sections": ["food"], "followed_sources": []}
+    server.content = orjson.dumps({"user_id": "a/b", **before, **kept})
+    server.script = [FINE, FINE]
+    with FeedClient(server.url) as client:
+        client.follow("a/b", sections=["food", "sport"], sources=["Herald"])
+    assert server.targets == ["/v1/users/a%2Fb/preferences"] * 2
+    after = {"followed_sections": ["sport", "food"], "muted_sections": []}
+    assert server.bodies[1] == {**after, "followed_sources": ["Herald"], **kept}
 
 
 def test_an_address_may_have_a_path(server: Scripted) -> None:

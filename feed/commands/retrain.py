@@ -33,7 +33,7 @@ from feed.offline.archive_log import read_archive
 from feed.offline.gate import GateVerdict, judge
 from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
-from feed.offline.spark.spark_needs import LOCAL, SparkTask, check_installed
+from feed.offline.spark.spark_needs import LOCAL, SparkTask, check_can_train
 from feed.offline.training import hold_out, train_on_walk
 from feed.setting_fields import check_ranges, override
 from feed.storage.archive import Archive
@@ -101,7 +101,7 @@ def retrain(
             raise InvalidInputError("--master", "needs --engine spark")
         config = read_config(assignments, window_days, engine)
         if engine == "spark":
-            check_installed()
+            check_can_train(config)
         settings = chosen_settings(data)
         directory = settings.data_dir
         registry = ModelRegistry(directory / "models")

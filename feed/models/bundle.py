@@ -18,16 +18,21 @@ from feed.domain import BundleError
 from feed.features.ids import IdMap
 from feed.models.plugin_ranker import TaughtByPlugin, plugin_files, read_plugin_ranker
 from feed.models.ranker import LearnedRanker, LightGBMRanker, WeightedSum
+from feed.models.satisfied_ranker import SatisfiedRanker
 from feed.models.schema import BUILT_IN, FEATURES, PLUGINS, FeatureSpec, fingerprint
 
 FORMAT = 2
-"""Version of the layout on disk."""
-READABLE_FORMATS = (1, FORMAT)
+"""Version of the layout on disk, as long as no ranker multiplies clicks by reads ..."""
+FORMAT_OF_READS = 3
+"""... and where one does: who knows only the trees of the clicks must not serve by these alone."""
+READABLE_FORMATS = (1, FORMAT, FORMAT_OF_READS)
 """In format 1 a ranker's trees stood alone, without the sum that they start from."""
 MANIFEST = "manifest.json"
 HEADS = ("pool", "slate")
 """The learned rankers a bundle may hold: `pool` orders a whole feed, `slate` an editor's list."""
 
+_READS = "_reads.txt"
+"""End of the names of the files with the trees that foretell satisfied reads."""
 _BLOCK = 4096
 """Rows reduced at a time: a whole catalogue at once would double a web process's memory."""
 
@@ -140,7 +145,9 @@ def load_bundle(directory: Path) -> ModelBundle:
     """
     manifest = read_manifest(directory)
     if manifest.get("format") not in READABLE_FORMATS:
-        raise BundleError(f"cannot read model format {manifest.get('format')}, only up to {FORMAT}")
+        raise BundleError(
+            f"cannot read model format {manifest.get('format')}, only up to {FORMAT_OF_READS}"
+        )
     _check_features(manifest)
     files = {name: _checked(directory / name, sha) for name, sha in manifest["sha256"].items()}
     try:
@@ -213,7 +220,7 @@ _PRETTY = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMP
 def _manifest(bundle: ModelBundle, files: dict[str, bytes]) -> dict[str, Any]:
     return bundle.manifest | {
         "version": bundle.version,
-        "format": FORMAT,
+        "format": FORMAT_OF_READS if any(map(_is_of_reads, files)) else FORMAT,
         "feature_schema": fingerprint(),
         "plugin_features": [feature.name for feature in FEATURES[len(BUILT_IN) :]],
         "articles": len(bundle.article_ids),
@@ -247,13 +254,20 @@ def _read_ranker(files: dict[str, bytes], head: str) -> LearnedRanker | None:
     if text is None:
         return read_plugin_ranker(files, head, neutral)
     start = files.get(f"ranker_{head}_start.json")
-    return LightGBMRanker(text.decode(), neutral, None if start is None else _read_start(start))
+    clicks = LightGBMRanker(text.decode(), neutral, None if start is None else _read_start(start))
+    reads = files.get(f"ranker_{head}{_READS}")
+    if reads is None:
+        return clicks
+    return SatisfiedRanker(clicks, LightGBMRanker(reads.decode(), neutral))
 
 
 def _ranker_files(head: str, ranker: LearnedRanker) -> dict[str, bytes]:
     if isinstance(ranker, TaughtByPlugin):
         neutral = {f"ranker_{head}_neutral.npy": _array_bytes(ranker.known_neutral)}
         return neutral | plugin_files(head, ranker)
+    if isinstance(ranker, SatisfiedRanker):
+        reads = {f"ranker_{head}{_READS}": ranker.reads.text.encode()}
+        return _ranker_files(head, ranker.clicks) | reads
     if not isinstance(ranker, LightGBMRanker):
         raise BundleError(f"there is no format for a ranker of the kind {type(ranker).__name__}")
     files = {
@@ -263,6 +277,10 @@ def _ranker_files(head: str, ranker: LearnedRanker) -> dict[str, bytes]:
     if ranker.start is not None:
         files[f"ranker_{head}_start.json"] = _start_bytes(ranker.start)
     return files
+
+
+def _is_of_reads(file: str) -> bool:
+    return file.endswith(_READS)
 
 
 def _start_bytes(start: WeightedSum) -> bytes:

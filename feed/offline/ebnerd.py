@@ -48,16 +48,18 @@ FROM read_parquet({paths}, union_by_name = true)
 def read_ebnerd(directory: Path) -> EventLog:
     """Return the log of a directory with `train/` and/or `validation/`, or of one such folder.
 
-    The page below which a list stood (`article_id`) was being read at that moment: it is a click
-    in the reader's history, but answered no list and is counted for no article. The second half
-    of the histories lies in the first week of the impressions: a live system would have known it
-    then, but for no more than some of the readers and in no other week, and a model taught on
-    such a week expects too much of the next. It arrives when that half ends, for its reader's
-    profile only, and enters no counter. The click on a list came when the reader left
-    the page, `read_time` seconds after the impression: that is where its time goes (in the
-    histories, which hold true times, it is so for nine clicks in ten). A history's read within
-    an hour of such a click is the same click and is dropped. Nothing that totals later behaviour
-    (`total_pageviews` and the like) is read.
+    The page below which a list stood (`article_id`) was being read at that moment: it is a
+    click in the reader's history, but answered no list and is counted for no article. The
+    second half of the histories lies in the first week of the impressions: a live system would
+    have known it then, but for no more than some of the readers and in no other week, and a
+    model taught on such a week expects too much of the next. It arrives when that half ends,
+    for its reader's profile only, and enters no counter. The click on a list came when the
+    reader left the page, `read_time` seconds after the impression: that is where its time goes
+    (in the histories, which hold true times, it is so for nine clicks in ten). How long the
+    reader then stayed with the clicked article is `next_read_time`, which is its dwell;
+    `read_time` is that of the page before. A history's read within an hour of such a click is
+    the same click and is dropped. Nothing that totals later behaviour (`total_pageviews` and
+    the like) is read.
 
     Raises:
         NotFoundError: there is no behaviour file.

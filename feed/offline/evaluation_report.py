@@ -17,6 +17,7 @@ from feed.documents.document import (
     Section,
 )
 from feed.offline.methods import MODEL, SERVED
+from feed.offline.metric_values import PERSISTENCE, READS_NDCG
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.scorebook import ScoreBook
 
@@ -63,7 +64,7 @@ def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
         "slices": slices,
         "spread": {name: s.summary() for name, s in book.spreads.items() if protocols["pool"]},
         "lists": lists,
-        "caveats": list(CAVEATS),
+        "caveats": [*CAVEATS, *(READS_CAVEATS if _has_reads(protocols) else ())],
     }
 
 
@@ -74,6 +75,16 @@ CAVEATS = (
     "Readers could click only what editors showed, so every number favours orders like theirs.",
 )
 """What a reader of the numbers should know."""
+READS_CAVEATS = (
+    "Of reads only satisfied ones count: the reader stayed for satisfied_dwell_s (30 s).",
+    f"Expected reads: a reader goes on from place to place with a chance of {PERSISTENCE:g}.",
+    "A log knows reads only of what was shown.",
+)
+"""The same where satisfied reads were measured."""
+
+
+def _has_reads(protocols: dict[str, dict[str, dict[str, Any]]]) -> bool:
+    return any(READS_NDCG in found for methods in protocols.values() for found in methods.values())
 
 
 def evaluation_document(report: dict[str, Any]) -> Document:

@@ -14,6 +14,7 @@ from feed.config import RankingConfig
 from feed.domain import format_time
 from feed.models.bundle import ModelBundle
 from feed.models.ranker import LinearRanker, Ranker
+from feed.models.satisfied_ranker import SatisfiedRanker
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.examination import Examination
 from feed.offline.examples import shown_places
@@ -28,6 +29,7 @@ from feed.offline.ranking_metrics import (
     weighed_pairs,
 )
 from feed.offline.reader_log import ReaderLog
+from feed.offline.reads import SatisfiedReads
 from feed.offline.training import TimeSpan
 from feed.offline.walk import Past, Walk, WalkPlan
 from feed.training_config import TrainingConfig
@@ -42,6 +44,8 @@ POOL, PAIRS = "pool nDCG@10", "pairs in order"
 """What is measured: the first of lists that others made. Of feed's own lists it would find that
 model the better which is more like the one that made them; so of these it is the second, the share
 of the pairs of shown articles that are in the right order (`weighed_pairs`)."""
+OF_READS = " of satisfied reads"
+"""Added to what is measured where the candidate learnt satisfied reads: only these count then."""
 DAY_ONE = "the day-one weights"
 """What a first model is compared with: they serve where no model is live."""
 
@@ -126,8 +130,9 @@ def judge(
     live, the day-one weights with the candidate's own candidates and features. Each orders the
     pool lists of the window as the feed would: its candidates, its ranker (the day-one weights
     where it learnt none), the factors that are not learnt. A candidate that learnt how readily
-    places are looked at is judged by that, too. A list's two numbers are compared,
-    and readers are drawn for the interval. `decide` says what follows from the difference.
+    places are looked at, or which clicks are satisfied reads, is judged by that, too. A list's two
+    numbers are compared, and readers are drawn for the interval. `decide` says what
+    follows from the difference.
 
     A first model without a learned ranker orders by the day-one weights itself, so it passes
     however few lists there are.
@@ -147,6 +152,7 @@ def judge(
     models = [candidate] if live is None else [candidate, live]
     kept = candidate.manifest.get("examination")
     examination = None if kept is None else Examination.from_json(kept)
+    reads = _reads_wanted(log, candidate, window)
     found, *beside = measure_each(
         log,
         models,
@@ -157,6 +163,7 @@ def judge(
         past=past,
         readers=readers,
         examination=examination,
+        reads=reads,
     )
     if live is None:
         other, against = found.day_one, DAY_ONE
@@ -178,9 +185,20 @@ def judge(
         against=against,
         margin=margin,
         window=window,
-        metric=POOL if examination is None else PAIRS,
+        metric=(POOL if examination is None else PAIRS) + ("" if reads is None else OF_READS),
         notes=found.notes,
     )
+
+
+def _reads_wanted(
+    log: LogSource, candidate: ModelBundle, window: TimeSpan
+) -> SatisfiedReads | None:
+    """Return the satisfied reads of the window if the candidate learnt these; None if clicks."""
+    if not isinstance(candidate.ranker, SatisfiedRanker):
+        return None
+    learnt = candidate.manifest.get("parameters", {})
+    dwell_s = learnt.get("satisfied_dwell_s", TrainingConfig().satisfied_dwell_s)
+    return SatisfiedReads(log, window.start, np.inf, dwell_s)
 
 
 def decide(difference: MeanEstimate, margin: float, against: str) -> tuple[bool, str]:
@@ -228,12 +246,14 @@ def measure_each(
     most_lists: int = MAX_LISTS,
     readers: ReaderLog | None = None,
     examination: Examination | None = None,
+    reads: SatisfiedReads | None = None,
 ) -> list[Measured]:
     """Return how well each model and what it is compared with order the clicked lists of a window.
 
     All models see the same lists, in one walk. Of more than `most_lists` lists, every n-th is
     measured. Pairs of clicks are counted from where the `past` began. With an `examination`, the
-    lists are those of which the log says how feed placed them, and the numbers are `PAIRS`.
+    lists are those of which the log says how feed placed them, and the numbers are `PAIRS`. With
+    `reads`, only clicks that were satisfied reads count.
     """
     span = log.window(window.start, window.end).impressions
     plan = WalkPlan(
@@ -245,7 +265,7 @@ def measure_each(
         ranking=ranking,
         training=replace(TrainingConfig(), ranker_days=0.0),
     )
-    evaluators = [_GateEvaluator(bundle, ranking, examination) for bundle in bundles]
+    evaluators = [_GateEvaluator(bundle, ranking, examination, reads) for bundle in bundles]
     if len(span):
         walk = Walk(log, plan, embeddings, evaluators[0], past, readers)
         others = zip(bundles[1:], evaluators[1:], strict=True)
@@ -257,9 +277,13 @@ class _GateEvaluator:
     """Scores lists, by one model and what it is compared with; keeps the numbers."""
 
     def __init__(
-        self, bundle: ModelBundle, ranking: RankingConfig, examination: Examination | None = None
+        self,
+        bundle: ModelBundle,
+        ranking: RankingConfig,
+        examination: Examination | None = None,
+        reads: SatisfiedReads | None = None,
     ) -> None:
-        self._examination = examination
+        self._examination, self._reads = examination, reads
         self._day_one = LinearRanker(ranking.weights)
         learned = bundle.ranker if ranking.use_ranker else None
         self._ranker: Ranker = learned or self._day_one
@@ -281,7 +305,7 @@ class _GateEvaluator:
         )
 
     def add_pool(self, entry: PoolList) -> None:
-        self._waiting.append(entry)
+        self._waiting.append(entry if self._reads is None else self._reads.narrowed(entry))
         if len(self._waiting) >= SCORED_AT_ONCE:
             self.flush()
 

@@ -13,6 +13,7 @@ from feed.offline.ranking_metrics import (
     RankedLists,
     auc,
     bootstrap_mean,
+    expected_found,
     ndcg_at,
     recall_at,
     reciprocal_rank,
@@ -24,6 +25,10 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
 }
 """What is measured in each protocol."""
 
+READS_NDCG, READS_EXPECTED = "ndcg@10 of reads", "expected reads"
+"""What is measured of satisfied reads, where the log says how long readers stayed."""
+PERSISTENCE = 0.8
+"""Chance that a reader who has looked at one place of a page looks at the next one, too."""
 WARM_CLICKS = 20
 """A reader with fewer clicks in their history counts as cold."""
 NEW_HOURS = 6.0
@@ -55,6 +60,17 @@ class MetricValues:
         """Add the metrics of a method on the same chunk of impressions."""
         for metric in PROTOCOLS[protocol]:
             self.add_values(protocol, method, metric, _measure(metric, ranked))
+
+    def add_reads(self, protocol: str, method: str, ranked: RankedLists) -> None:
+        """Add what a method's order is worth in satisfied reads, on the same chunk of impressions.
+
+        Args:
+            protocol: of the chunk.
+            method: whose order it is.
+            ranked: where the satisfied reads stand.
+        """
+        self.add_values(protocol, method, READS_NDCG, ndcg_at(ranked, 10))
+        self.add_values(protocol, method, READS_EXPECTED, expected_found(ranked, PERSISTENCE))
 
     def add_values(self, protocol: str, method: str, metric: str, values: Floats) -> None:
         """Add values measured elsewhere, one per impression of the chunk."""

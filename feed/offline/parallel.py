@@ -11,10 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Queue
 
+import numpy as np
+
 from feed.arrays import Matrix
 from feed.offline.evaluation import evaluate
 from feed.offline.log_source import LogSource
 from feed.offline.own_methods import OwnMethods
+from feed.offline.reads import SatisfiedReads
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
 from feed.offline.walk import WalkPlan
@@ -51,7 +54,7 @@ def evaluate_protocols(
     """
     if len(plan.heads) == 1:
         with ScoreFile(scores, log) if scores else nullcontext() as file:
-            book = ScoreBook(log, file, OwnMethods(methods, log, embeddings))
+            book = _open_book(log, plan, file, methods, embeddings)
             return evaluate(log, plan, book, embeddings=embeddings, progress=progress)
     spawn = multiprocessing.get_context("spawn")
     with (
@@ -83,6 +86,18 @@ def evaluate_protocols(
     return books[0].merge(books[1:])
 
 
+def _open_book(
+    log: LogSource,
+    plan: WalkPlan,
+    file: ScoreFile | None,
+    methods: Sequence[str],
+    embeddings: Matrix | None,
+) -> ScoreBook:
+    dwell_s = plan.training.satisfied_dwell_s
+    reads = SatisfiedReads(log, plan.start, np.inf, dwell_s)
+    return ScoreBook(log, file, OwnMethods(methods, log, embeddings), reads)
+
+
 def _walk(
     log: LogSource,
     plan: WalkPlan,
@@ -93,7 +108,7 @@ def _walk(
 ) -> ScoreBook:
     head = plan.heads[0]
     with ScoreFile(scores, log) if scores else nullcontext() as file:
-        book = ScoreBook(log, file, OwnMethods(methods, log, embeddings))
+        book = _open_book(log, plan, file, methods, embeddings)
         evaluate(
             log,
             plan,

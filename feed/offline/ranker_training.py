@@ -17,7 +17,8 @@ from feed.offline.ranking_metrics import ndcg_at, sort_lists, weighed_pairs
 from feed.training_config import TrainingConfig
 
 OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
-"""What each head learns: whether a pool article is clicked; the order of a list."""
+"""What each head learns: whether a pool article is clicked; the order of a list. Where the chance
+of a click is multiplied by that of a satisfied read, both learn the chance of a click."""
 
 FEW_LISTS = 5000
 """With fewer lists the trees are small, they begin at the day-one weights, and their number is
@@ -73,7 +74,9 @@ def fit_ranker(
     """
     if len(examples) < config.ranker_min_impressions:
         return None
+    objective = "binary" if config.satisfied_reads else OBJECTIVES[head]
     parameters = _TREES | {
+        "objective": objective,
         "num_leaves": config.ranker_leaves,
         "learning_rate": config.ranker_learning_rate,
         "num_threads": threads,
@@ -82,13 +85,13 @@ def fit_ranker(
     trees, start, weights = config.ranker_trees, None, examples.weights(examination)
     if len(examples) < FEW_LISTS:
         small = parameters | {"num_leaves": min(config.ranker_leaves, FEW_LISTS_LEAVES)}
-        trial = _Trial(examples, head, examination)
+        trial = _Trial(examples, examination)
         chosen, quality = trial.choose_trees(small, trees)
         if len(examples) < SOME_LISTS or trial.quality_without_start(parameters, trees) <= quality:
             parameters, trees, start = small, chosen, fit_start(examples, weights)
     if not trees:
         return None
-    booster = _boost(examples, head, parameters, start, trees, weights)
+    booster = _boost(examples, parameters, start, trees, weights)
     return LightGBMRanker(booster.model_to_string(), neutral_values(examples.features), start)
 
 
@@ -146,8 +149,7 @@ def fit_scale(
 class _Trial:
     """Rankers that the older four fifths of the lists teach, measured on the newest fifth."""
 
-    def __init__(self, examples: Examples, head: str, examination: Examination | None) -> None:
-        self._head = head
+    def __init__(self, examples: Examples, examination: Examination | None) -> None:
         self._earlier, self._later = examples.split(len(examples) - len(examples) // 5)
         self._weights = self._earlier.weights(examination)
         self._later_weights = self._later.weights(examination)
@@ -158,7 +160,7 @@ class _Trial:
         0 says that no number of trees orders better than the day-one weights alone.
         """
         start = fit_start(self._earlier, self._weights)
-        booster = _boost(self._earlier, self._head, parameters, start, most, self._weights)
+        booster = _boost(self._earlier, parameters, start, most, self._weights)
         margin = start.margin(self._later.features)
         best, best_quality = 0, self._quality(margin)
         for trees in range(min(TREES_STEP, most), most + 1, TREES_STEP):
@@ -169,7 +171,7 @@ class _Trial:
 
     def quality_without_start(self, parameters: dict[str, Any], trees: int) -> float:
         """Return how well trees order that begin at nothing."""
-        booster = _boost(self._earlier, self._head, parameters, None, trees, self._weights)
+        booster = _boost(self._earlier, parameters, None, trees, self._weights)
         return self._quality(self._added(booster, trees))
 
     def _added(self, booster: lightgbm.Booster, trees: int) -> Floats:
@@ -190,7 +192,6 @@ def _quality(margin: Floats, examples: Examples, weights: Floats | None) -> floa
 
 def _boost(
     examples: Examples,
-    head: str,
     parameters: dict[str, Any],
     start: WeightedSum | None,
     trees: int,
@@ -200,11 +201,11 @@ def _boost(
         examples.features,
         examples.clicked.astype(np.float32),
         weight=weights,
-        group=examples.sizes if OBJECTIVES[head] == "lambdarank" else None,
+        group=examples.sizes if parameters["objective"] == "lambdarank" else None,
         init_score=None if start is None else start.margin(examples.features),
         feature_name=[f.name for f in FEATURES],
     )
-    return lightgbm.train(parameters | {"objective": OBJECTIVES[head]}, data, trees)
+    return lightgbm.train(parameters, data, trees)
 
 
 def neutral_values(features: Matrix) -> Matrix:

@@ -140,6 +140,16 @@ def recall_at(ranked: RankedLists, k: int) -> Floats:
     return _per_wanted(_sum(ranked, ranked.ranks < k), ranked.wanted)
 
 
+def expected_found(ranked: RankedLists, persistence: float) -> Floats:
+    """Return how many relevant entries of each list a reader comes upon, f64 [n].
+
+    A reader who has looked at one place looks at the next one with the chance `persistence`.
+
+    Source: Moffat and Zobel: Rank-Biased Precision (2008).
+    """
+    return _sum(ranked, persistence ** ranked.ranks.astype(np.float64))
+
+
 @dataclass(frozen=True, slots=True)
 class MeanEstimate:
     """A mean with its interval; `n` is the number of lists behind it."""

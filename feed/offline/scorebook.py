@@ -20,6 +20,7 @@ from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
 from feed.offline.metric_values import ListFacts, MetricValues
 from feed.offline.own_methods import OwnMethods
 from feed.offline.ranking_metrics import RankedLists, sort_lists
+from feed.offline.reads import SatisfiedReads
 from feed.offline.score_file import ScoreFile
 from feed.offline.spread import TOP, Spread
 
@@ -61,6 +62,7 @@ class ScoreBook:
         log: the log.
         scores: file of every score, or None.
         own: further methods.
+        reads: which clicks of the measured lists were satisfied reads, if the log says so.
         seed: of what is drawn at random.
     """
 
@@ -69,6 +71,7 @@ class ScoreBook:
         log: LogSource,
         scores: ScoreFile | None = None,
         own: OwnMethods | None = None,
+        reads: SatisfiedReads | None = None,
         seed: int = 3,
     ) -> None:
         self.metrics = MetricValues()
@@ -78,6 +81,7 @@ class ScoreBook:
         self._log: LogSource | None = log
         self._file = scores
         self._own = own
+        self._reads = reads or None
         self._rankers: Rankers = {}
         self._beside: Executor | None = None
         self._running: deque[Future[None]] = deque()
@@ -146,6 +150,7 @@ class ScoreBook:
     def closed(self) -> ScoreBook:
         """Return the book as numbers alone, without log, file and rankers, to be sent on."""
         self._log, self._file, self._rankers, self._beside, self._own = None, None, {}, None, None
+        self._reads = None
         return self
 
     def merge(self, others: Sequence[ScoreBook]) -> ScoreBook:
@@ -194,8 +199,13 @@ class ScoreBook:
         facts = self._facts(lists, [w.reader_clicks for w in waiting], first)
         self.metrics.add_facts("slate", facts)
         scored = score_all(features, ranker, self._rng) | _join([own for _, own in scored_own])
+        reads = self._find_reads(lists, [seen.shown for seen in lists])
         for method, scores in scored.items():
             self.metrics.add("slate", method, sort_lists(scores, clicked, sizes))
+            if reads is not None:
+                self.metrics.add_reads(
+                    "slate", method, sort_lists(scores, reads[0], sizes, reads[1])
+                )
         if self._file is not None:
             self._file.add("slate", lists, sizes, rows, scored[MODEL])
 
@@ -214,14 +224,30 @@ class ScoreBook:
         factors = np.concatenate([w.factors for w in waiting])
         scored[SERVED] = logistic(scored[MODEL]) * factors
         del scored[RANDOM]
+        reads = self._find_reads(lists, [w.rows for w in waiting])
         for method, scores in scored.items():
             ranked = sort_lists(scores, clicked, sizes, wanted)
             self.metrics.add("pool", method, ranked)
+            if reads is not None:
+                self.metrics.add_reads(
+                    "pool", method, sort_lists(scores, reads[0], sizes, reads[1])
+                )
         self.metrics.add("pool", RANDOM, self._random_lists(waiting, wanted))
         self._add_sources(waiting, wanted)
         self._add_spread(waiting, scored, sizes)
         if self._file is not None:
             self._file.add("pool", lists, sizes, rows, scored[MODEL])
+
+    def _find_reads(self, lists: list[Seen], rows: list[Rows]) -> tuple[Flags, Floats] | None:
+        """Return which candidates of each list were satisfied reads, and how many it had in all.
+
+        None if the log does not say how long readers stayed.
+        """
+        if self._reads is None:
+            return None
+        wanted = [seen.shown[self._reads.satisfied(seen)] for seen in lists]
+        found = [np.isin(own, of_list) for own, of_list in zip(rows, wanted, strict=True)]
+        return np.concatenate(found), np.array([float(len(of_list)) for of_list in wanted])
 
     def _random_lists(self, waiting: list[_WaitingPool], wanted: Floats) -> RankedLists:
         """Return the clicked articles of each pool at ranks drawn at random from all of it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from feed.arrays import Matrix
+from feed.arrays import Flags, Matrix, Rows
 from feed.config import DAY_S, RankingConfig
 from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
@@ -28,6 +28,7 @@ from feed.offline.fitting import fit_bundle, fit_shared
 from feed.offline.log_source import LogSource, parts
 from feed.offline.pool_protocol import PoolCandidates, PoolProtocol
 from feed.offline.reader_log import ReaderLog
+from feed.offline.reads import ClickStore, ReadExamples, SatisfiedReads
 from feed.offline.replay import Replay, build_log_pool
 from feed.ranking.scoring import build_candidate_features, find_factors
 from feed.training_config import TrainingConfig
@@ -171,6 +172,10 @@ class Walk:
         self._examples = {
             head: ExampleStore(plan.training.ranker_days * DAY_S) for head in plan.heads
         }
+        self._clicks = {
+            head: ClickStore(plan.training.ranker_days * DAY_S)
+            for head in (plan.heads if plan.training.satisfied_reads else ())
+        }
         self._places = PlaceLog(plan.training.ranker_days * DAY_S)
         self._rng = np.random.default_rng(plan.training.seed)
         self._fixed = False
@@ -279,7 +284,8 @@ class Walk:
         """Return the bundle of what happened before `until`, rankers included."""
         examples = {head: self._collect(head, until) for head in HEADS}
         bundle, eyes = self._take_bundle(until), self._places.learn(until)
-        return with_rankers(bundle, examples, self._plan.training, self._plan.threads, eyes)
+        plan, reads = self._plan, self._collect_reads(until)
+        return with_rankers(bundle, examples, plan.training, plan.threads, eyes, reads)
 
     def examples(self, head: str, until: float, start: float = -np.inf) -> Examples:
         """Return the examples of a head seen so far, from `start` to `until`."""
@@ -301,13 +307,26 @@ class Walk:
             if self._next > plan.start:
                 examples = {head: self._collect(head, until) for head in plan.heads}
                 known = plan.training, plan.threads, self._places.learn(until)
+                reads = self._collect_reads(until)
                 evaluator.use_rankers(
-                    {h: trainer.submit(fit_one, examples[h], h, *known) for h in plan.heads}
+                    {
+                        h: trainer.submit(fit_one, examples[h], h, *known, reads.get(h))
+                        for h in plan.heads
+                    }
                 )
 
     def _collect(self, head: str, until: float) -> Examples:
         store = self._examples.get(head)
         return ExampleStore(0.0).collect(until) if store is None else store.collect(until)
+
+    def _collect_reads(self, until: float) -> dict[str, ReadExamples]:
+        """Return the clicks of each head whose dwell was known before `until`."""
+        if not self._clicks:
+            return {}
+        config = self._plan.training
+        start = until - config.ranker_days * DAY_S
+        reads = SatisfiedReads(self._log, start, until, config.satisfied_dwell_s)
+        return {head: store.collect(until, reads) for head, store in self._clicks.items()}
 
     def _take_bundle(self, until: float) -> ModelBundle:
         """Return the bundle of a moment, which may have been fitted ahead."""
@@ -340,6 +359,7 @@ class Walk:
         features = build_features(view, signals, profile, request, seen.shown, reader, votes)
         if model is self._main:
             self._examples["slate"].add(features, seen.clicked, request.now, seen.placed.places)
+            self._note_clicks("slate", seen, features, seen.shown, seen.clicked)
         if moment.measured and model.evaluator is not None:
             model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
@@ -357,9 +377,18 @@ class Walk:
         features = build_candidate_features(found.context, found.situation, found.rows, ranking)
         if kept is not None:
             self._examples["pool"].add(features[kept], clicked[kept], moment.request.now, places)
+            self._note_clicks("pool", seen, features, found.rows, clicked)
         if evaluator is not None:
             factors = find_factors(found.context, found.rows, ranking).product
             reader_clicks = len(moment.profile.clicked_rows)
             evaluator.add_pool(
                 PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
             )
+
+    def _note_clicks(
+        self, head: str, seen: Seen, features: Matrix, rows: Rows, clicked: Flags
+    ) -> None:
+        """Keep the features of clicked articles, for when their dwell is known."""
+        store = self._clicks.get(head)
+        if store is not None:
+            store.add(features[clicked], rows[clicked], seen.user, seen.at)

@@ -8,23 +8,18 @@ import { ArticleView, slotOf } from "./article.js";
 import { keyForm, rememberedKey } from "./api-key.js";
 import { ImpressionTracker } from "./client/attention.js";
 import { announce, el, icon, refreshTimes } from "./dom.js";
+import { factsOf, noticeOf } from "./facts.js";
 import { FeedClient } from "./client/feed-client.js";
 import { FeedList } from "./feed-list.js";
 import { Keyboard } from "./keyboard.js";
 import { Catalogue, PreferencesPanel, sorted } from "./preferences.js";
 import { Reactions } from "./reactions.js";
 import { newReaderId, ReaderPicker } from "./readers.js";
+import { TopicStep } from "./topics.js";
 import { TrendingColumn } from "./trending.js";
 import { ask } from "./wishes.js";
 
 const $ = (selector) => document.querySelector(selector);
-
-const RUNG_WORDS = {
-  without_model: "Ordered without a learned model.",
-  trending: "Ordered by what is being read now.",
-  latest: "Ordered by time.",
-  snapshot: "From the last edition in memory: what you did in the last moments is not in it yet.",
-};
 
 /** How long a feed fetched in the background may wait for the reader to look at it. */
 const PEEK_KEEPS_MS = 60_000;
@@ -104,6 +99,14 @@ const preferences = new PreferencesPanel({
   onErased: () => (account ? account.signOut() : seat(newReaderId())),
 });
 
+const topics = new TopicStep({
+  place: $("#topics"),
+  client,
+  catalogue,
+  who: () => (account ? "" : client.userId),
+  onDone: afterTopics,
+});
+
 /** A reader sits down. @param {string} userId */
 function seat(userId) {
   client.userId = userId;
@@ -127,6 +130,14 @@ function forgetReader() {
   $("#account-note").hidden = true;
   reactions.clear();
   feed.forgetReader();
+  topics.close();
+}
+
+/** A new reader has chosen topics, or none. */
+async function afterTopics(followed) {
+  if (followed) await refresh();
+  $("#feed").focus({ preventScroll: true });
+  if (followed) announce("Saved. This is your feed.");
 }
 
 /** What stands in the place of a feed that was refused; null if nothing can be done about it. */
@@ -250,24 +261,12 @@ function markStale() {
 /** Say at the head what kind of feed this is, and in the margin how it was made. */
 function describeFeed(served) {
   if (served.items[0]?.position === 0) $("#refresh-button").classList.remove("stale");
-  const rung = served.mode_served === feed.query.mode ? "" : (RUNG_WORDS[served.mode_served] ?? "");
-  $("#notice").textContent = [served.notice, rung].filter(Boolean).join(" ");
-  const facts = {
-    Asked: feed.query.mode,
-    Served: served.mode_served,
-    Personalized: served.personalized ? "yes" : "no",
-    Model: served.model_version || "none",
-    Experiments:
-      Object.entries(served.experiments ?? {})
-        .map(([name, variant]) => `${name}: ${variant}`)
-        .join(", ") || "none",
-    Request: served.request_id,
-  };
-  $("#facts").replaceChildren(
-    ...Object.entries(facts).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
-  );
+  $("#notice").textContent = noticeOf(served, feed.query.mode);
+  $("#facts").replaceChildren(...factsOf(served, feed.query.mode));
   const grown = served.items.map(({ article }) => catalogue.learn(article)).some(Boolean);
   if (grown || !$("#sections").children.length) drawSections();
+  const isFrontPage = served.items[0]?.position === 0 && !feed.query.section;
+  if (isFrontPage && feed.query.mode === "personalized") topics.consider(served);
 }
 
 function learn(article) {

@@ -39,6 +39,10 @@ CHROMIUM_ARGS = [
     "--disable-sync",
 ]
 
+ASKED = """
+try { localStorage["feed-topics-asked"] = JSON.stringify([READER, ""]); } catch {}
+"""
+"""Script of a browser that was asked for topics; the empty name is that of its guests."""
 HOSTILE_TEXT = "<script>window.pwned=1</script><img src=x onerror=window.pwned=2>&lt;b&gt;\"'`${1}"
 HOSTILE_ID = "hostile\"'><script>window.pwned=3</script>/../?#%00"
 
@@ -248,11 +252,20 @@ def visitor(chromium: Browser, site: str, request: pytest.FixtureRequest) -> Ite
     """A function that seats a reader at a page of their own; nothing may go wrong unseen."""
     visits: list[Visit] = []
 
-    def seat(*, at: str = site, expected_complaints: tuple[str, ...] = (), **context: Any) -> Visit:
+    def seat(
+        *,
+        at: str = site,
+        expected_complaints: tuple[str, ...] = (),
+        was_asked: bool = True,
+        **context: Any,
+    ) -> Visit:
+        """Open a page; if `was_asked`, of a browser that asks for no topics any more."""
         context.setdefault("viewport", {"width": 1280, "height": 900})
         page = chromium.new_context(**context).new_page()
         page.set_default_timeout(10_000)
         reader = f"{request.node.name}-{len(visits)}"
+        if was_asked:
+            page.add_init_script(ASKED.replace("READER", orjson.dumps(reader).decode()))
         visit = Visit(page, at, reader, expected_complaints=expected_complaints)
         visit.watch()
         visits.append(visit)

@@ -225,6 +225,19 @@ test("no secret is in an address", async () => {
   }
 });
 
+test("what a reader follows is added, and nothing of it stays muted", async () => {
+  const service = new Service();
+  const client = open(service, { token: service.mint("alice", DAY) });
+  const kept = { muted_sources: ["Gazette"], languages: ["da"], personalization: true };
+  const before = { followed_sections: ["sport"], muted_sections: ["food"], followed_sources: [] };
+  service.preferences = { ...before, ...kept };
+  await client.follow({ sections: ["food", "sport"], sources: ["Herald"] });
+  const { method, path, body } = service.requests.at(-1);
+  assert.deepEqual([method, path], ["PUT", "/v1/users/alice/preferences"]);
+  const after = { followed_sections: ["sport", "food"], muted_sections: [] };
+  assert.deepEqual(body, { ...after, followed_sources: ["Herald"], ...kept });
+});
+
 // Guests
 
 test("a stranger becomes a guest by the site key and stays the same guest", async () => {

@@ -22,6 +22,7 @@ export class Service {
     this.events = new Map(); // event_id -> [user ids it came in as]
     this.moments = new Map(); // event_id -> when it happened, in the service's time
     this.merged = new Map(); // guest -> reader
+    this.preferences = {}; // of every reader
     this.minted = new Set();
     this.withdrawn = new Set();
     this.script = []; // [{when: (request) => boolean, answer}]: once each
@@ -100,6 +101,9 @@ export class Service {
     if (this.merged.has(who)) return problem(403, "this reader signed in");
     const [, named, rest] = /^\/v1\/users\/([^/]+)\/?(.*)$/.exec(path) ?? [];
     if (named && decodeURIComponent(named) !== who) return problem(403, "another reader");
+    if (rest === "preferences") {
+      return { status: 200, body: { user_id: who, ...(request.body ?? this.preferences) } };
+    }
     if (rest === "merge") return this.#merge(who, request.body.token);
     return { status: 200, body: { who, method, path, items: [] } };
   }

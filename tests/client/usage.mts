@@ -42,6 +42,7 @@ export async function read(): Promise<string[]> {
   const trending = await client.getTrending({ section: "sport" });
   const preferences: Preferences = await client.getPreferences();
   await client.putPreferences({ ...preferences, personalization: true });
+  console.log((await client.follow({ sections: ["sport"] })).followed_sections);
   console.log((await client.exportReader()).archive, (await client.eraseReader()).store);
   console.log(userId, merged, delivered, client.isGuest, client.userId, newEventId());
   console.log(items[0]?.source, trending.items[0]?.lift, await client.request("GET", "/v1/feed"));

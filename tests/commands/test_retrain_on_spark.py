@@ -36,6 +36,13 @@ def test_a_master_is_for_spark_alone(tmp_path):
     assert result.stderr == "Error: --master: needs --engine spark\n"
 
 
+def test_spark_does_not_learn_satisfied_reads(tmp_path):
+    wanted = ("--engine", "spark", "--set", "satisfied_reads=true")
+    result = retrain("--data", str(tmp_path), *wanted)
+    assert result.exit_code == 2
+    assert "satisfied_reads: needs --engine als" in result.stderr
+
+
 @pytest.mark.parametrize("module", ["pyspark", "pyarrow"])
 def test_a_missing_extra_is_named_in_one_line(tmp_path, monkeypatch, module):
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == module else n)

@@ -45,12 +45,15 @@ class SparkTask:
     version: str
 
 
-def check_installed() -> None:
-    """Refuse to begin where something is missing.
+def check_can_train(config: TrainingConfig) -> None:
+    """Refuse to begin where something is missing, or what is wanted is not learnt on Spark.
 
     Raises:
-        InvalidInputError: PySpark, pyarrow or a Java runtime is not installed.
+        InvalidInputError: PySpark, pyarrow or a Java runtime is not installed, or the config asks
+            for satisfied reads.
     """
+    if config.satisfied_reads:
+        raise InvalidInputError("satisfied_reads", "needs --engine als: Spark learns clicks alone")
     for module in ("pyspark", "pyarrow"):
         if importlib.util.find_spec(module) is None:
             raise InvalidInputError(_ENGINE, f"needs {module}: pip install 'feed[spark]'")

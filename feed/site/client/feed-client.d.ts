@@ -84,6 +84,16 @@ export class FeedClient {
      */
     putPreferences(preferences: import("./api.js").Preferences): Promise<import("./api.js").ReaderPreferences>;
     /**
+     * Follow sections and sources, beside those that the reader follows. None of them stays muted.
+     * @param {{sections?: string[], sources?: string[]}} topics
+     * @returns {Promise<import("./api.js").ReaderPreferences>}
+     * @throws {FeedProblem}
+     */
+    follow({ sections, sources }: {
+        sections?: string[];
+        sources?: string[];
+    }): Promise<import("./api.js").ReaderPreferences>;
+    /**
      * Everything that is held on the reader.
      * @returns {Promise<import("./api.js").ReaderExport>}
      * @throws {FeedProblem}

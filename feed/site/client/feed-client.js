@@ -182,6 +182,23 @@ export class FeedClient {
   }
 
   /**
+   * Follow sections and sources, beside those that the reader follows. None of them stays muted.
+   * @param {{sections?: string[], sources?: string[]}} topics
+   * @returns {Promise<import("./api.js").ReaderPreferences>}
+   * @throws {FeedProblem}
+   */
+  async follow({ sections = [], sources = [] }) {
+    const { user_id: _, ...before } = await this.getPreferences();
+    return this.putPreferences({
+      ...before,
+      followed_sections: [...new Set([...before.followed_sections, ...sections])],
+      muted_sections: before.muted_sections.filter((name) => !sections.includes(name)),
+      followed_sources: [...new Set([...before.followed_sources, ...sources])],
+      muted_sources: before.muted_sources.filter((name) => !sources.includes(name)),
+    });
+  }
+
+  /**
    * Everything that is held on the reader.
    * @returns {Promise<import("./api.js").ReaderExport>}
    * @throws {FeedProblem}

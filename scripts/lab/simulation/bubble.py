@@ -48,6 +48,16 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What all feeds of a moment have in common; `now` in epoch seconds."""
+
+    now: float
+    view: RankingView
+    trending: TrendingState
+    index: LiveIndex
+
+
+@dataclass(frozen=True, slots=True)
 class DayFigures:
     """What one day's pages were like.
 
@@ -94,24 +104,56 @@ class World:
 
     def run_day(self, day: int) -> DayFigures:
         """Publish a day's articles, serve every reader, and let them read."""
-        start = START + day * DAY_S
-        self._publish(day, start)
+        self.publish(day)
         seen: dict[str, list[Rows]] = defaultdict(list)
-        clicks = pages = 0
+        clicks = 0
         for offset in ROUNDS_S:
-            now = start + offset
-            view = build_view(self._builder.snapshot(now), empty_bundle())
-            trending = self._detector.update(self._signals.counters, view.pool, now)
-            index = build_index(view.pool, self._signals.counters, now)
-            for reader in self._readers:
-                context = self._context(view, trending, index, reader, now)
-                page = recommend(context, self._config).rows[: self._config.first_page]
-                clicks += self._read(reader, page, now)
-                pages += 1
-                seen[reader.user_id].append(page)
-        return self._figures(view, seen, clicks / pages)
+            moment = self.moment(START + day * DAY_S + offset)
+            clicks += self.run_round(moment, seen)
+        pages = len(ROUNDS_S) * len(self._readers)
+        return self._figures(moment.view, seen, clicks / pages)
 
-    def _publish(self, day: int, start: float) -> None:
+    def run_round(self, moment: Moment, seen: dict[str, list[Rows]]) -> int:
+        """Serve every reader once and let them read; return how many articles were clicked.
+
+        Args:
+            moment: when.
+            seen: pages by reader, to which this round's are added.
+        """
+        clicks = 0
+        for reader in self._readers:
+            page = self.page(moment, self.profile(self._pasts[reader.user_id], moment.now))
+            clicks += self._read(reader, page, moment.now)
+            seen[reader.user_id].append(page)
+        return clicks
+
+    def moment(self, now: float) -> Moment:
+        """Return what all feeds of a moment (epoch seconds) have in common."""
+        view = build_view(self._builder.snapshot(now), empty_bundle())
+        trending = self._detector.update(self._signals.counters, view.pool, now)
+        return Moment(now, view, trending, build_index(view.pool, self._signals.counters, now))
+
+    def page(self, moment: Moment, profile: Profile) -> Rows:
+        """Return the first page of a reader, rows of the pool."""
+        context = RankingContext(
+            view=moment.view,
+            signals=self._signals,
+            trending=moment.trending,
+            request=RequestContext(now=moment.now, mode=Mode.PERSONALIZED),
+            rng=self._rng,
+            profile=profile,
+            index=moment.index,
+            with_reasons=False,
+        )
+        return recommend(context, self._config).rows[: self._config.first_page]
+
+    def articles(self, rows: Rows) -> list[Article]:
+        """Return the articles of some rows of the pool."""
+        return [self._articles[self._builder.ids.ids[row]] for row in rows.tolist()]
+
+    def publish(self, day: int) -> None:
+        """Add a day's articles, which come in the course of it."""
+        start = START + day * DAY_S
         for number in range(self._per_day):
             sample = self._samples[int(self._desk.integers(len(self._samples)))]
             at = start + float(self._desk.uniform(-4 * HOUR_S, 20 * HOUR_S))
@@ -119,27 +161,8 @@ class World:
             self._articles[article.article_id] = article
             self._builder.add(article, added_at=at)
 
-    def _context(
-        self,
-        view: RankingView,
-        trending: TrendingState,
-        index: LiveIndex,
-        reader: SimulatedReader,
-        now: float,
-    ) -> RankingContext:
-        return RankingContext(
-            view=view,
-            signals=self._signals,
-            trending=trending,
-            request=RequestContext(now=now, mode=Mode.PERSONALIZED),
-            rng=self._rng,
-            profile=self._profile(reader, now),
-            index=index,
-            with_reasons=False,
-        )
-
-    def _profile(self, reader: SimulatedReader, now: float) -> Profile:
-        past = self._pasts[reader.user_id]
+    def profile(self, past: Past, now: float) -> Profile:
+        """Return what ranking knows of a reader with a past."""
         events, ids = past.events[-HISTORY:], self._builder.ids
         return build_profile(
             ids.rows([e.article_id for e in events]),
@@ -153,7 +176,7 @@ class World:
 
     def _read(self, reader: SimulatedReader, page: Rows, now: float) -> int:
         """Let a reader look at a page; return how many articles of it they clicked."""
-        shown = [self._articles[self._builder.ids.ids[row]] for row in page.tolist()]
+        shown = self.articles(page)
         request_id = f"{reader.user_id}-{now:.0f}"
         events = react(reader, shown, now, request_id, self._rng)
         past, payloads, clicks = self._pasts[reader.user_id], [], 0
