@@ -15,7 +15,7 @@ EARLIER_EVERY = 4
 
 
 def look_ahead(
-    lists: Iterable[Seen], is_due: Callable[[Seen], bool]
+    lists: Iterable[Seen], is_due: Callable[[Seen], bool] | None
 ) -> Iterator[tuple[Seen, bool]]:
     """Yield lists, and some of them at an earlier moment, too; all in the order of their times.
 
@@ -25,8 +25,11 @@ def look_ahead(
 
     Args:
         lists: in time order.
-        is_due: whether a list is looked at earlier, too.
+        is_due: whether a list is looked at earlier, too; None if none is.
     """
+    if is_due is None:  # nothing is read ahead
+        yield from ((seen, False) for seen in lists)
+        return
     pending: deque[Seen] = deque()
     for seen in lists:
         moment = seen.at - EARLIER_S

@@ -18,15 +18,15 @@ from feed.offline.ranking_metrics import (
     reciprocal_rank,
 )
 
+EARLIER = "earlier"
+"""Lists of the pool as they would have stood half an hour before; see `offline.earlier_looks`."""
+
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "slate": ("auc", "mrr", "ndcg@5", "ndcg@10"),
     "pool": ("ndcg@10", "recall@10", "recall@50", "mrr"),
-    "earlier": ("ndcg@10", "recall@50"),
+    EARLIER: ("ndcg@10", "recall@50"),
 }
 """What is measured in each protocol."""
-
-EARLIER = "earlier"
-"""Lists of the pool as they would have stood half an hour before; see `offline.earlier_looks`."""
 
 WARM_CLICKS = 20
 """A reader with fewer clicks in their history counts as cold."""

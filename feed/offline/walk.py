@@ -232,7 +232,8 @@ class Walk:
     ) -> int:
         count, span = 0, max(end - self.learn_from, 1.0)
         lists = chain.from_iterable(p.impressions for p in parts(self._log, self.learn_from, end))
-        for seen, is_earlier in look_ahead(lists, self._wants_earlier):
+        is_due = self._wants_earlier if self._plan.earlier_every else None
+        for seen, is_earlier in look_ahead(lists, is_due):
             if is_earlier:
                 self._take_earlier(seen, trainer)
                 continue
@@ -298,7 +299,7 @@ class Walk:
     def _wants_earlier(self, seen: Seen) -> bool:
         """Return whether a list is measured as it stood before, too, by a model of that moment."""
         plan = self._plan
-        if not plan.earlier_every or self._main.evaluator is None:
+        if self._main.evaluator is None:
             return False
         is_due = seen.number % (plan.pool_every * plan.earlier_every) == 0
         measured = seen.at - EARLIER_S >= plan.start
