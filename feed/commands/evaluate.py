@@ -23,6 +23,7 @@ from feed.domain import InvalidInputError, format_time, parse_time
 from feed.features.embeddings import TfidfSvdEncoder, article_text
 from feed.models.factors import training_threads
 from feed.offline.datasets import NAMES, encode_catalogue, read_dataset
+from feed.offline.earlier_looks import EARLIER_EVERY
 from feed.offline.evaluation_report import build_report, evaluation_document
 from feed.offline.event_log import EventLog
 from feed.offline.log_source import StoredLog, temporary_directory
@@ -128,6 +129,7 @@ def evaluate_command(
             end=end,
             retrain_every_s=parse_span(retrain_every),
             heads=HEADS if protocol == "both" else (protocol,),
+            earlier_every=EARLIER_EVERY,
             threads=min(max(threads, 1), training_threads()),
             training=training,
         )

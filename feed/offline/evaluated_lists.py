@@ -27,7 +27,9 @@ class SlateList:
 class PoolList:
     """One list of candidates from the pool, and the clicked articles `wanted`.
 
-    `features` f32 [k, F]; `factors` f64 [k] are what multiplies a ranker's score.
+    `features` f32 [k, F]; `factors` f64 [k] are what multiplies a ranker's score. `earlier` says
+    that it is the list as it would have stood `EARLIER_S` before its reader saw it; `seen.at` is
+    that moment.
     """
 
     seen: Seen
@@ -37,6 +39,7 @@ class PoolList:
     clicked: Flags
     wanted: Rows
     reader_clicks: int
+    earlier: bool = False
 
 
 class Evaluator(Protocol):
@@ -47,7 +50,7 @@ class Evaluator(Protocol):
         ...
 
     def add_pool(self, entry: PoolList) -> None:
-        """Take one list of the pool protocol."""
+        """Take one list of the pool protocol; earlier ones only where the plan asks for them."""
         ...
 
     def use_rankers(self, rankers: Rankers) -> None:

@@ -17,21 +17,29 @@ from feed.documents.document import (
     Section,
 )
 from feed.offline.methods import MODEL, SERVED
-from feed.offline.metric_values import PERSISTENCE, READS_NDCG
+from feed.offline.metric_values import EARLIER, PERSISTENCE, READS_NDCG
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.scorebook import ScoreBook
 
 _TITLES = {
     "slate": "Slate: the order of what editors showed",
     "pool": "Pool: everything that could have been shown",
+    EARLIER: "Pool, half an hour earlier: by what was known then, of the reader too",
     "sources": "Candidate sources: share of clicked articles among 100 proposals",
 }
-_CHARTED = {"slate": "auc", "pool": "ndcg@10", "sources": "recall@100 of the pool"}
+_CHARTED = {
+    "slate": "auc",
+    "pool": "ndcg@10",
+    EARLIER: "ndcg@10",
+    "sources": "recall@100 of the pool",
+}
 """The metric of each protocol that is drawn."""
 
 _SLICED = {"slate": "auc", "pool": "ndcg@10"}
 _LEADER = {"slate": MODEL, "pool": SERVED}
 """What is compared with every other method, list by list."""
+_MOMENTS = ("lead", "lead half an hour earlier", "freshness")
+"""Leads on the same lists, and their difference."""
 
 
 def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
@@ -53,6 +61,10 @@ def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
         for p, metric in _SLICED.items()
         if protocols[p]
     }
+    freshness = {
+        name: {of: _finite(asdict(i)) for of, i in zip(_MOMENTS, found, strict=True)}
+        for name, found in metrics.leads_by_freshness(SERVED, _SLICED["pool"]).items()
+    }
     lists = {
         "pool_articles_mean": _mean(book.pool_sizes),
         "candidates_mean": _mean(book.candidate_counts),
@@ -61,6 +73,7 @@ def build_report(book: ScoreBook, settings: dict[str, Any]) -> dict[str, Any]:
         "settings": settings,
         "protocols": {p: found for p, found in protocols.items() if found},
         "leads": leads,
+        "freshness": freshness,
         "slices": slices,
         "spread": {name: s.summary() for name, s in book.spreads.items() if protocols["pool"]},
         "lists": lists,
@@ -101,6 +114,14 @@ def evaluation_document(report: dict[str, Any]) -> Document:
         table = DataTable(("method", f"lead in {metric}", "lists"), rows)
         heading = f"How far the {leader} is ahead, list by list: {protocol}"
         sections.append(Section(heading, "Lead", f"{protocol}-lead", [table]))
+    if report["freshness"]:
+        rows = [
+            (name, *(_cell(found[of]) for of in _MOMENTS), str(found["lead"]["n"]))
+            for name, found in report["freshness"].items()
+        ]
+        table = DataTable(("method", *_MOMENTS, "lists"), rows)
+        heading = f"What of the lead in {_SLICED['pool']} is freshness: {_LEADER['pool']}"
+        sections.append(Section(heading, "Freshness", "freshness", [table]))
     for protocol, slices in report["slices"].items():
         metric, title = _SLICED[protocol], f"{protocol.capitalize()} by slice"
         wrapped = {name: {metric: found} for name, found in slices.items()}

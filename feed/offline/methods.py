@@ -31,14 +31,14 @@ week among the half-lives that are counted."""
 
 
 def score_all(
-    features: Matrix, ranker: LearnedRanker | None, rng: np.random.Generator
+    features: Matrix, ranker: LearnedRanker | None, rng: np.random.Generator | None
 ) -> dict[str, Floats]:
     """Return the scores of every method, f64 [k] each.
 
     A signal that is not known of a candidate counts as 0 there: no clicks, no likeness.
 
     Without a learned ranker the model is the day-one weights. A signal that is known for no
-    candidate at all (content without any text) is left out.
+    candidate at all (content without any text) is left out. So is chance without an `rng`.
     """
     linear = LinearRanker().score(features)
     scores = {MODEL: linear if ranker is None else ranker.margin(features), DAY_ONE: linear}
@@ -47,7 +47,8 @@ def score_all(
         if not np.isnan(column).all():
             scores[name] = sign * np.nan_to_num(column.astype(np.float64))
     scores[CLICKS_BY_AGE] = clicks_by_age(features)
-    scores[RANDOM] = rng.random(len(features))
+    if rng is not None:
+        scores[RANDOM] = rng.random(len(features))
     return scores
 
 

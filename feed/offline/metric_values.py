@@ -19,9 +19,13 @@ from feed.offline.ranking_metrics import (
     reciprocal_rank,
 )
 
+EARLIER = "earlier"
+"""Lists of the pool as they would have stood half an hour before; see `offline.earlier_looks`."""
+
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "slate": ("auc", "mrr", "ndcg@5", "ndcg@10"),
     "pool": ("ndcg@10", "recall@10", "recall@50", "mrr"),
+    EARLIER: ("ndcg@10", "recall@50"),
 }
 """What is measured in each protocol."""
 
@@ -37,12 +41,16 @@ NEW_HOURS = 6.0
 
 @dataclass(frozen=True, slots=True)
 class ListFacts:
-    """What slices need of n impressions: reader row, clicks in the history, age clicked, time."""
+    """What slices need of n impressions: reader row, clicks in the history, age clicked, time.
+
+    `numbers` are those that the impressions have in the log.
+    """
 
     users: Integers
     reader_clicks: Integers
     clicked_age_hours: Floats
     at: Floats
+    numbers: Integers
 
 
 class MetricValues:
@@ -112,6 +120,7 @@ class MetricValues:
             reader_clicks=np.concatenate([p.reader_clicks for p in parts]),
             clicked_age_hours=np.concatenate([p.clicked_age_hours for p in parts]),
             at=np.concatenate([p.at for p in parts]),
+            numbers=np.concatenate([p.numbers for p in parts]),
         )
 
     def summary(self, protocol: str) -> dict[str, dict[str, MeanEstimate]]:
@@ -137,6 +146,32 @@ class MetricValues:
             for other in self.methods(protocol)
             if other != method
         }
+
+    def leads_by_freshness(
+        self, method: str, metric: str
+    ) -> dict[str, tuple[MeanEstimate, MeanEstimate, MeanEstimate]]:
+        """Return how far a method is ahead in the pool, half an hour earlier, and the difference.
+
+        All three are of the same lists, those that were measured at both moments. The difference
+        is what of the lead is freshness.
+        """
+        if EARLIER not in self._facts:
+            return {}
+        now, before = self.facts("pool"), self.facts(EARLIER)
+        _, at, earlier_at = np.intersect1d(now.numbers, before.numbers, return_indices=True)
+        users = now.users[at]
+
+        def lead(protocol: str, other: str, places: Integers) -> Floats:
+            gap = self.values(protocol, method, metric) - self.values(protocol, other, metric)
+            return gap[places]
+
+        found = {}
+        for other in self.methods(EARLIER):
+            if other != method:
+                fresh, old = lead("pool", other, at), lead(EARLIER, other, earlier_at)
+                parts = [bootstrap_mean(gap, users) for gap in (fresh, old, fresh - old)]
+                found[other] = parts[0], parts[1], parts[2]
+        return found
 
     def slices(self, protocol: str, method: str, metric: str) -> dict[str, MeanEstimate]:
         """Return a metric for cold and warm readers, new and old articles, and each day."""

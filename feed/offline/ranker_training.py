@@ -36,7 +36,7 @@ SLOPE_STEPS = 25
 RIDGE = np.array([1.0, 0.0])
 """L2 penalty of slope and intercept: keeps the slope finite where the margin parts all clicks."""
 
-_TREES = {
+TREES = {
     "min_data_in_leaf": 100,
     "feature_fraction": 0.5,
     "bagging_fraction": 0.7,
@@ -47,6 +47,7 @@ _TREES = {
     "force_row_wise": True,
     "verbose": -1,
 }
+"""Parameters of LightGBM that no setting changes."""
 
 
 def fit_ranker(
@@ -75,7 +76,7 @@ def fit_ranker(
     if len(examples) < config.ranker_min_impressions:
         return None
     objective = "binary" if config.satisfied_reads else OBJECTIVES[head]
-    parameters = _TREES | {
+    parameters = TREES | {
         "objective": objective,
         "num_leaves": config.ranker_leaves,
         "learning_rate": config.ranker_learning_rate,

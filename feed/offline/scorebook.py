@@ -17,7 +17,7 @@ from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import Seen
 from feed.offline.log_source import LogSource
 from feed.offline.methods import MODEL, RANDOM, SERVED, score_all
-from feed.offline.metric_values import ListFacts, MetricValues
+from feed.offline.metric_values import EARLIER, ListFacts, MetricValues
 from feed.offline.own_methods import OwnMethods
 from feed.offline.ranking_metrics import RankedLists, sort_lists
 from feed.offline.reads import SatisfiedReads
@@ -55,6 +55,19 @@ class _WaitingPool:
     own: dict[str, Floats]
 
 
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """What some lists of the pool were scored; `wanted` f64 [lists] counts their clicks.
+
+    `scored` has the scores of every method, f64 of one list after the other.
+    """
+
+    facts: ListFacts
+    scored: dict[str, Floats]
+    sizes: Integers
+    wanted: Floats
+
+
 class ScoreBook:
     """Gathers lists, scores them with the period's rankers, and tallies every method.
 
@@ -87,6 +100,7 @@ class ScoreBook:
         self._running: deque[Future[None]] = deque()
         self._slates: list[tuple[SlateList, dict[str, Floats]]] = []
         self._pools: list[_WaitingPool] = []
+        self._earlier: list[_WaitingPool] = []
         self._waiting = 0
         self._rng = np.random.default_rng(seed)
 
@@ -107,38 +121,39 @@ class ScoreBook:
     def add_pool(self, entry: PoolList) -> None:
         """Take one list of the pool protocol; measure its sources at once."""
         found = entry.found
-        in_pool = found.eligible[entry.wanted]
-        self.pool_sizes.append(found.pool_size)
-        self.candidate_counts.append(len(found.rows))
-        self._pools.append(
-            _WaitingPool(
-                seen=entry.seen,
-                features=entry.features,
-                rows=found.rows,
-                clicked=entry.clicked,
-                factors=entry.factors,
-                trending=found.context.trending.labelled(found.rows),
-                wanted=entry.wanted,
-                pool_size=found.pool_size,
-                reader_clicks=entry.reader_clicks,
-                in_pool=int(in_pool.sum()),
-                source_hits=_count_hits(entry),
-                view=found.context.view,
-                own=self._score_own(entry.seen, found.rows),
-            )
+        waiting = _WaitingPool(
+            seen=entry.seen,
+            features=entry.features,
+            rows=found.rows,
+            clicked=entry.clicked,
+            factors=entry.factors,
+            trending=found.context.trending.labelled(found.rows),
+            wanted=entry.wanted,
+            pool_size=found.pool_size,
+            reader_clicks=entry.reader_clicks,
+            in_pool=int(found.eligible[entry.wanted].sum()),
+            source_hits=_count_hits(entry),
+            view=found.context.view,
+            own=self._score_own(entry.seen, found.rows),
         )
-        for spread in self.spreads.values():
-            spread.add_pool(found.rows)
+        if entry.earlier:
+            self._earlier.append(waiting)
+        else:
+            self._pools.append(waiting)
+            self.pool_sizes.append(found.pool_size)
+            self.candidate_counts.append(len(found.rows))
+            for spread in self.spreads.values():
+                spread.add_pool(found.rows)
         self._count(len(found.rows))
 
     def flush(self) -> None:
         """Send everything that waits to be scored and tallied."""
-        slates, pools, rankers = self._slates, self._pools, self._rankers
-        self._slates, self._pools, self._waiting = [], [], 0
+        waiting = self._slates, self._pools, self._earlier, self._rankers
+        self._slates, self._pools, self._earlier, self._waiting = [], [], [], 0
         if self._beside is None:
-            self._score(slates, pools, rankers)
+            self._score(*waiting)
             return
-        self._running.append(self._beside.submit(self._score, slates, pools, rankers))
+        self._running.append(self._beside.submit(self._score, *waiting))
         self._settle(WAITING_CHUNKS)
 
     def finish(self) -> None:
@@ -179,12 +194,15 @@ class ScoreBook:
         self,
         slates: list[tuple[SlateList, dict[str, Floats]]],
         pools: list[_WaitingPool],
+        earlier: list[_WaitingPool],
         rankers: Rankers,
     ) -> None:
         if slates:
             self._score_slates(slates, _trained(rankers, "slate"))
         if pools:
             self._score_pools(pools, _trained(rankers, "pool"))
+        if earlier:
+            self._tally(EARLIER, earlier, _trained(rankers, "pool"))
 
     def _score_slates(
         self, scored_own: list[tuple[SlateList, dict[str, Floats]]], ranker: LearnedRanker | None
@@ -210,33 +228,38 @@ class ScoreBook:
             self._file.add("slate", lists, sizes, rows, scored[MODEL])
 
     def _score_pools(self, waiting: list[_WaitingPool], ranker: LearnedRanker | None) -> None:
+        tally = self._tally("pool", waiting, ranker)
+        self.metrics.add("pool", RANDOM, self._random_lists(waiting, tally.wanted))
+        self.metrics.add_facts("sources", tally.facts)
+        self._add_sources(waiting, tally.wanted)
+        self._add_spread(waiting, tally.scored, tally.sizes)
+        if self._file is not None:
+            rows = np.concatenate([w.rows for w in waiting])
+            lists = [w.seen for w in waiting]
+            self._file.add("pool", lists, tally.sizes, rows, tally.scored[MODEL])
+
+    def _tally(
+        self, protocol: str, waiting: list[_WaitingPool], ranker: LearnedRanker | None
+    ) -> _Tally:
+        """Score lists of the pool by every method but chance, and measure them."""
         features = np.concatenate([w.features for w in waiting])
         clicked = np.concatenate([w.clicked for w in waiting])
-        rows = np.concatenate([w.rows for w in waiting])
         sizes = np.array([len(w.rows) for w in waiting])
         wanted = np.array([float(len(w.wanted)) for w in waiting])
         lists = [w.seen for w in waiting]
         first = np.array([w.wanted[0] for w in waiting])
         facts = self._facts(lists, [w.reader_clicks for w in waiting], first)
-        self.metrics.add_facts("pool", facts)
-        self.metrics.add_facts("sources", facts)
-        scored = score_all(features, ranker, self._rng) | _join([w.own for w in waiting])
+        self.metrics.add_facts(protocol, facts)
+        scored = score_all(features, ranker, None) | _join([w.own for w in waiting])
         factors = np.concatenate([w.factors for w in waiting])
         scored[SERVED] = logistic(scored[MODEL]) * factors
-        del scored[RANDOM]
         reads = self._find_reads(lists, [w.rows for w in waiting])
         for method, scores in scored.items():
-            ranked = sort_lists(scores, clicked, sizes, wanted)
-            self.metrics.add("pool", method, ranked)
-            if reads is not None:
-                self.metrics.add_reads(
-                    "pool", method, sort_lists(scores, reads[0], sizes, reads[1])
-                )
-        self.metrics.add("pool", RANDOM, self._random_lists(waiting, wanted))
-        self._add_sources(waiting, wanted)
-        self._add_spread(waiting, scored, sizes)
-        if self._file is not None:
-            self._file.add("pool", lists, sizes, rows, scored[MODEL])
+            self.metrics.add(protocol, method, sort_lists(scores, clicked, sizes, wanted))
+            if reads is not None and protocol == "pool":
+                read = sort_lists(scores, reads[0], sizes, reads[1])
+                self.metrics.add_reads(protocol, method, read)
+        return _Tally(facts, scored, sizes, wanted)
 
     def _find_reads(self, lists: list[Seen], rows: list[Rows]) -> tuple[Flags, Floats] | None:
         """Return which candidates of each list were satisfied reads, and how many it had in all.
@@ -289,7 +312,8 @@ class ScoreBook:
         at = np.array([seen.at for seen in lists])
         age = np.where(first >= 0, at - self._log.first_seen_at[first], np.nan) / 3600.0
         users = np.array([seen.user for seen in lists], np.int64)
-        return ListFacts(users, np.array(reader_clicks), age, at)
+        numbers = np.array([seen.number for seen in lists], np.int64)
+        return ListFacts(users, np.array(reader_clicks), age, at, numbers)
 
 
 def _join(own: list[dict[str, Floats]]) -> dict[str, Floats]:

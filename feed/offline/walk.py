@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from feed.models.bundle import ModelBundle
 from feed.models.feature_matrix import build_features
 from feed.models.view import RankingView, build_view
 from feed.offline.bundle_rankers import fit_one, with_rankers
+from feed.offline.earlier_looks import EARLIER_S, look_ahead
 from feed.offline.evaluated_lists import Evaluator, PoolList, SlateList
 from feed.offline.event_log import UNPLACED, Seen
 from feed.offline.examination import PlaceLog
@@ -45,7 +47,8 @@ class WalkPlan:
     `WalkPlan.to_learn` makes a plan for `Walk.learn` and `Walk.fit`, which measure nothing.
 
     Before each `retrain_every_s` of it everything is trained again on what came before.
-    `pool_every` measures the pool protocol on every n-th impression (1: all);
+    `pool_every` measures the pool protocol on every n-th impression (1: all), and `earlier_every`
+    again on every n-th of these, as it would have been `EARLIER_S` before (0: none);
     `learn_pool_every` rebuilds pool examples from every n-th impression of the past, with
     `negatives` unclicked candidates each, and `learn_slate_every` slate examples; with `learn_run`,
     of every n-th so many impressions in a row, which share what is made anew every few seconds.
@@ -61,6 +64,7 @@ class WalkPlan:
     retrain_every_s: float = DAY_S
     learn_from: float = -np.inf
     pool_every: int = 1
+    earlier_every: int = 0
     learn_pool_every: int = 2
     learn_slate_every: int = 1
     learn_run: int = 1
@@ -169,6 +173,7 @@ class Walk:
         self._pool, self._replay = self.past.pool, self.past.replay
         self._main = _Ranked(None, PoolProtocol(self._replay, plan.ranking), evaluator)
         self._beside: list[_Ranked] = []
+        self._earlier = PoolProtocol(self._replay, plan.ranking)
         self._examples = {
             head: ExampleStore(plan.training.ranker_days * DAY_S) for head in plan.heads
         }
@@ -231,19 +236,35 @@ class Walk:
         self, end: float, trainer: Executor | None, progress: Callable[[float], None] | None
     ) -> int:
         count, span = 0, max(end - self.learn_from, 1.0)
-        for part in parts(self._log, self.learn_from, end):
-            for seen in part.impressions:
-                self._take(seen, trainer)
-                count += 1
-                if progress is not None and count % PROGRESS_EVERY == 0:
-                    progress((seen.at - self.learn_from) / span)
+        lists = chain.from_iterable(p.impressions for p in parts(self._log, self.learn_from, end))
+        is_due = self._wants_earlier if self._plan.earlier_every else None
+        for seen, is_earlier in look_ahead(lists, is_due):
+            if is_earlier:
+                self._take_earlier(seen, trainer)
+                continue
+            self._take(seen, trainer)
+            count += 1
+            if progress is not None and count % PROGRESS_EVERY == 0:
+                progress((seen.at - self.learn_from) / span)
         return count
+
+    def _take_earlier(self, seen: Seen, trainer: Executor | None) -> None:
+        """Measure a list at `seen.at`, a moment before its reader sees it; it teaches nothing."""
+        now = seen.at
+        self._start_period_if_due(now, trainer)
+        view, evaluator = self._main.view, self._main.evaluator
+        assert view is not None  # noqa: S101 - made when the period started
+        assert evaluator is not None  # noqa: S101 - `_wants_earlier` asks for one
+        self._replay.advance(now)
+        profile = self._replay.readers.profile(seen.user, now, self._plan.ranking)
+        found = self._earlier.candidates(view, profile, self._replay.context(seen))
+        if len(found.rows):
+            evaluator.add_pool(replace(self._pool_list(seen, found), earlier=True))
 
     def _take(self, seen: Seen, trainer: Executor | None) -> None:
         """See one impression: measure it if it is in the window, learn from it, train if due."""
         now = seen.at
-        if not self._fixed and (self._main.view is None or now >= self._next):
-            self._start_period(now, trainer)
+        self._start_period_if_due(now, trainer)
         if not self._plan.training.correct_places:
             seen = replace(seen, placed=UNPLACED)
         if not self._fixed:
@@ -280,6 +301,15 @@ class Walk:
             is_due = plan.teaches(number, plan.learn_pool_every)
         return is_due and "pool" in plan.heads and bool(seen.clicked.any())
 
+    def _wants_earlier(self, seen: Seen) -> bool:
+        """Return whether a list is measured as it stood before, too, by a model of that moment."""
+        plan = self._plan
+        if self._main.evaluator is None:
+            return False
+        is_due = seen.number % (plan.pool_every * plan.earlier_every) == 0
+        measured = seen.at - EARLIER_S >= plan.start
+        return is_due and measured and self._wants_pool(seen, measured=True)
+
     def fit(self, until: float) -> ModelBundle:
         """Return the bundle of what happened before `until`, rankers included."""
         examples = {head: self._collect(head, until) for head in HEADS}
@@ -290,6 +320,10 @@ class Walk:
     def examples(self, head: str, until: float, start: float = -np.inf) -> Examples:
         """Return the examples of a head seen so far, from `start` to `until`."""
         return self._examples[head].between(start, until)
+
+    def _start_period_if_due(self, now: float, trainer: Executor | None) -> None:
+        if not self._fixed and (self._main.view is None or now >= self._next):
+            self._start_period(now, trainer)
 
     def _start_period(self, now: float, trainer: Executor | None) -> None:
         plan = self._plan
@@ -364,9 +398,7 @@ class Walk:
             model.evaluator.add_slate(SlateList(seen, features, len(profile.clicked_rows)))
 
     def _take_pool(self, model: _Ranked, moment: _Moment, found: PoolCandidates) -> None:
-        seen, ranking = moment.seen, self._plan.ranking
-        wanted = seen.shown[seen.clicked]
-        clicked = np.isin(found.rows, wanted)
+        seen, clicked = moment.seen, np.isin(found.rows, moment.seen.shown[moment.seen.clicked])
         evaluator = model.evaluator if moment.measured else None
         kept, places = None, NO_PLACES
         if model is self._main and self._plan.teaches(seen.number, self._plan.learn_pool_every):
@@ -374,16 +406,13 @@ class Walk:
             kept, places = choose_examples(found.rows, clicked, seen, count, rng)
         if evaluator is None and (kept is None or not is_choice(clicked)):
             return
-        features = build_candidate_features(found.context, found.situation, found.rows, ranking)
+        entry = self._pool_list(seen, found)
         if kept is not None:
-            self._examples["pool"].add(features[kept], clicked[kept], moment.request.now, places)
-            self._note_clicks("pool", seen, features, found.rows, clicked)
+            features = entry.features[kept]
+            self._examples["pool"].add(features, clicked[kept], moment.request.now, places)
+            self._note_clicks("pool", seen, entry.features, found.rows, clicked)
         if evaluator is not None:
-            factors = find_factors(found.context, found.rows, ranking).product
-            reader_clicks = len(moment.profile.clicked_rows)
-            evaluator.add_pool(
-                PoolList(seen, found, features, factors, clicked, wanted, reader_clicks)
-            )
+            evaluator.add_pool(entry)
 
     def _note_clicks(
         self, head: str, seen: Seen, features: Matrix, rows: Rows, clicked: Flags
@@ -392,3 +421,16 @@ class Walk:
         store = self._clicks.get(head)
         if store is not None:
             store.add(features[clicked], rows[clicked], seen.user, seen.at)
+
+    def _pool_list(self, seen: Seen, found: PoolCandidates) -> PoolList:
+        context, rows, ranking = found.context, found.rows, self._plan.ranking
+        wanted = seen.shown[seen.clicked]
+        return PoolList(
+            seen=seen,
+            found=found,
+            features=build_candidate_features(context, found.situation, rows, ranking),
+            factors=find_factors(context, rows, ranking).product,
+            clicked=np.isin(rows, wanted),
+            wanted=wanted,
+            reader_clicks=len(context.profile.clicked_rows),
+        )

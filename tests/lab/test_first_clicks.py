@@ -1,9 +1,12 @@
 """Histories that are cut to a reader's last clicks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from lab.ablation.first_clicks import cut_profile
+from lab.ablation.first_clicks import _propose, cut_profile
 
+from feed.config import RankingConfig
 from feed.features.profile import Profile
 
 PROFILE = Profile(
@@ -20,6 +23,23 @@ PROFILE = Profile(
     shown_last_at=np.array([90.0, 250.0, 310.0]),
     n_events=4,
 )
+
+
+@pytest.fixture
+def make_found():
+    """Return the maker of what was found for one list: ten articles, and who proposed which."""
+
+    def make(hot, proposals, barred=()):
+        mask = ~np.isin(np.arange(10), barred)
+        return SimpleNamespace(
+            situation=SimpleNamespace(
+                index=SimpleNamespace(hot=np.array(hot)), eligible=SimpleNamespace(mask=mask)
+            ),
+            context=SimpleNamespace(view=SimpleNamespace(pool=SimpleNamespace(size=10))),
+            proposals={name: np.array(rows) for name, rows in proposals.items()},
+        )
+
+    return make
 
 
 def test_only_what_belongs_to_the_last_clicks_is_left():
@@ -46,3 +66,16 @@ def test_without_clicks_nothing_is_known_but_what_was_read():
 
 def test_more_clicks_than_there_are_cut_nothing_of_them():
     assert cut_profile(PROFILE, 10).clicked_rows.tolist() == [7, 3, 5]
+
+
+def test_a_source_that_is_tried_adds_or_replaces_proposals(make_found):
+    found = make_found(hot=[5, 6, 7], proposals={"popular_30m": [1, 2], "fresh": [3, 4]})
+    config = RankingConfig()
+    assert set(_propose(found, (), config).tolist()) == {1, 2, 3, 4}
+    assert set(_propose(found, ("hot",), config).tolist()) == {1, 2, 3, 4, 5, 6, 7}
+    assert set(_propose(found, ("popular_30m",), config).tolist()) == {3, 4, 5, 6, 7}
+
+
+def test_what_may_not_be_shown_is_not_proposed(make_found):
+    found = make_found(hot=[5, 6], proposals={"fresh": [3]}, barred=[5])
+    assert set(_propose(found, ("hot",), RankingConfig()).tolist()) == {3, 6}

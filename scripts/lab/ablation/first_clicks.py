@@ -15,65 +15,98 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from feed.arrays import Flags, Floats, Matrix
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.commands.errors import one_line_errors
-from feed.config import RankingConfig
+from feed.config import HOUR_S, RankingConfig
 from feed.domain import parse_time
 from feed.features.profile import Profile
 from feed.models.ranker import LinearRanker, logistic
-from feed.offline.datasets import read_dataset
+from feed.models.schema import feature_index
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
-from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
+from feed.offline.event_log import EventLog
+from feed.offline.methods import CLICKS_BY_AGE, SIGNALS, clicks_by_age
 from feed.offline.metric_values import ListFacts, MetricValues
-from feed.offline.pool_protocol import find_pool_candidates
-from feed.offline.ranking_metrics import sort_lists
+from feed.offline.pool_protocol import PoolCandidates, find_pool_candidates
+from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, sort_lists
 from feed.offline.walk import Walk, WalkPlan
+from feed.ranking.candidates import first_eligible, unite
 from feed.ranking.scoring import build_candidate_features, find_factors
+from lab.bench.first_model import read_world
 
 CUTS = (0, 1, 2, 3, 5, 10)
+WINDOWS = {
+    "ebnerd": ("2023-05-23T07:00", "2023-05-25T07:00"),
+    "mind": ("2019-11-11", "2019-11-13"),
+}
+"""Days on which nothing is reported but what parameters are chosen by."""
+NEWSROOM_S = 12 * HOUR_S
+"""Span at the end of the built-in newsroom's log that is measured."""
+SOURCES_TRIED = {
+    "as they are": (),
+    "clicks over age as one more source": ("hot",),
+    "clicks over age instead of clicks, 30 min": ("popular_30m",),
+}
+"""Sources whose proposals are the live articles by clicks over age; a new one has one turn."""
 _FOLDER = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("directory", type=_FOLDER)
-@click.option("--dataset", type=click.Choice(["ebnerd", "mind"]), default="ebnerd")
-@click.option("--from", "from_text", default="2023-05-23T07:00", show_default=True, metavar="TIME")
-@click.option("--to", "to_text", default="2023-05-25T07:00", show_default=True, metavar="TIME")
+@click.argument("directory", type=_FOLDER, required=False)
+@click.option(
+    "--dataset", type=click.Choice([*WINDOWS, "newsroom"]), default="ebnerd", show_default=True
+)
+@click.option("--from", "from_text", metavar="TIME", help="First list measured, ISO 8601.")
+@click.option("--to", "to_text", metavar="TIME", help="End of the measured window.")
 @click.option("--every", default=5, show_default=True, help="Of so many lists one is measured.")
 @click.option("--json", "json_path", type=_FOLDER, help="Write the figures.")
 def main(
-    directory: Path, dataset: str, from_text: str, to_text: str, every: int, json_path: Path | None
+    directory: Path | None,
+    dataset: str,
+    from_text: str | None,
+    to_text: str | None,
+    every: int,
+    json_path: Path | None,
 ) -> None:
     """Print the pool nDCG@10 by the number of clicks that are left of each history.
 
     Every row is measured on the same lists: those of readers with at least as many clicks as the
-    longest cut. Models learn from whole histories. The default days lie in the training week.
+    longest cut. Models learn from whole histories. What each row is compared with is the best of
+    the orders by clicks alone, on the candidates of that row.
+
+    Without --from and --to the days lie in EB-NeRD's training week, or before MIND's last two; in
+    the built-in newsroom, which has no DIRECTORY, they are its last twelve hours.
     """
     with one_line_errors(), Progress(transient=True) as bar:
-        log, vectors = read_dataset(dataset, directory)
-        plan = WalkPlan(
-            start=parse_time("--from", from_text),
-            end=parse_time("--to", to_text),
-            heads=("pool",),
-            pool_every=every,
-        )
+        log, vectors = read_world(dataset, directory, seed=7)
+        start, end = _window(log, dataset, from_text, to_text)
+        plan = WalkPlan(start=start, end=end, heads=("pool",), pool_every=every)
         book = CutBook(plan.ranking)
         task = bar.add_task("walking", total=1.0)
         with ThreadPoolExecutor(1) as trainer:
             walk = Walk(log, plan, vectors, book)
             walk.evaluate(trainer, lambda share: bar.update(task, completed=share))
             book.flush()
-    found = book.figures()
-    table = Table("clicks left", "nDCG@10", "95 % interval", "ahead of clicks over age", "lists")
-    for name, (own, lead) in found.items():
-        ahead = ""
-        if lead is not None:
-            ahead = f"{lead['mean']:+.4f} ({lead['low']:.4f} to {lead['high']:.4f})"
-        interval = f"{own['low']:.4f} to {own['high']:.4f}"
-        table.add_row(name, f"{own['mean']:.4f}", interval, ahead, f"{own['n']:,}")
-    Console().print(table)
+    figures = book.figures()
+    for table in _tables(figures):
+        Console().print(table)
     if json_path is not None:
-        json_path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        json_path.write_bytes(orjson.dumps(asdict(figures), option=orjson.OPT_INDENT_2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutFigures:
+    """What was found, by the name of a cut or an order.
+
+    `rival` is the order by clicks alone that was best on what 0 clicks propose; `leads` are those
+    over it on the same candidates. `recalls` have the share of the clicked articles that are among
+    the candidates, by `SOURCES_TRIED`.
+    """
+
+    feed: dict[str, MeanEstimate]
+    popularity: dict[str, MeanEstimate]
+    rival: str
+    leads: dict[str, MeanEstimate]
+    recalls: dict[str, dict[str, MeanEstimate]]
 
 
 @dataclass(slots=True)
@@ -83,6 +116,9 @@ class _Waiting:
     features: list[Matrix] = field(default_factory=list)
     factors: list[Floats] = field(default_factory=list)
     clicked: list[Flags] = field(default_factory=list)
+    recalls: dict[str, list[float]] = field(
+        default_factory=lambda: {name: [] for name in SOURCES_TRIED}
+    )
 
 
 class CutBook:
@@ -117,6 +153,9 @@ class CutBook:
             factors = find_factors(found.context, found.rows, self._config).product
             waiting.factors.append(factors)
             waiting.clicked.append(np.isin(found.rows, entry.wanted))
+            for name, sources in SOURCES_TRIED.items():
+                rows = _propose(found, sources, self._config)
+                waiting.recalls[name].append(float(np.isin(entry.wanted, rows).mean()))
 
     def use_rankers(self, rankers: Rankers) -> None:
         """Score what is added from now on with these, once they are trained."""
@@ -138,18 +177,70 @@ class CutBook:
             clicked = np.concatenate(waiting.clicked)
             sizes = [len(part) for part in waiting.clicked]
             served = logistic(ranker.margin(features)) * np.concatenate(waiting.factors)
-            for name, scores in ((str(cut), served), (_rival(cut), clicks_by_age(features))):
+            scored = {_rival(name, cut): s for name, s in _popularity(features).items()}
+            for name, scores in ({str(cut): served} | scored).items():
                 self._metrics.add("pool", name, sort_lists(scores, clicked, sizes, wanted))
+            for name, shares in waiting.recalls.items():
+                self._metrics.add_values("pool", str(cut), name, np.array(shares))
 
-    def figures(self) -> dict[str, tuple[dict[str, float], dict[str, float] | None]]:
-        """Return each cut's nDCG@10, and its lead over clicks by age on the same candidates."""
-        summary = self._metrics.summary("pool")
-        found: dict[str, tuple[dict[str, float], dict[str, float] | None]] = {}
-        for cut in CUTS:
-            lead = self._metrics.leads("pool", str(cut), "ndcg@10")[_rival(cut)]
-            found[str(cut)] = asdict(summary[str(cut)]["ndcg@10"]), asdict(lead)
-        rival = asdict(summary[_rival(0)]["ndcg@10"])
-        return found | {f"{CLICKS_BY_AGE}, of what 0 clicks propose": (rival, None)}
+    def figures(self) -> CutFigures:
+        """Return what was found; a lead is list by list, its interval over readers."""
+        names = list(_popularity(np.zeros((1, len(feature_index())), np.float32)))
+        popularity = {name: self._mean(_rival(name, 0)) for name in names}
+        rival = max(popularity, key=lambda name: popularity[name].mean)
+        return CutFigures(
+            feed={str(cut): self._mean(str(cut)) for cut in CUTS},
+            popularity=popularity,
+            rival=rival,
+            leads={str(cut): self._mean(str(cut), less=_rival(rival, cut)) for cut in CUTS},
+            recalls={
+                str(cut): {name: self._mean(str(cut), name) for name in SOURCES_TRIED}
+                for cut in CUTS
+            },
+        )
+
+    def _mean(self, method: str, metric: str = "ndcg@10", less: str | None = None) -> MeanEstimate:
+        values = self._metrics.values("pool", method, metric)
+        if less is not None:
+            values = values - self._metrics.values("pool", less, metric)
+        return bootstrap_mean(values, self._metrics.facts("pool").users)
+
+
+def _propose(found: PoolCandidates, replaced: Sequence[str], config: RankingConfig) -> Rows:
+    """Return the candidates if some sources proposed the live articles by clicks over age."""
+    situation = found.situation
+    limit = config.candidates_per_source
+    hot = first_eligible(situation.index.hot, situation.eligible.mask, limit)
+    proposals = found.proposals | dict.fromkeys(replaced, hot)
+    return unite(proposals, found.context.view.pool.size, config.candidate_cap).rows
+
+
+def _window(
+    log: EventLog, dataset: str, from_text: str | None, to_text: str | None
+) -> tuple[float, float]:
+    if dataset in WINDOWS:
+        usual_start, usual_end = WINDOWS[dataset]
+        start = parse_time("--from", from_text or usual_start)
+        return start, parse_time("--to", to_text or usual_end)
+    end = parse_time("--to", to_text) if to_text else log.ends_at + 1.0
+    return parse_time("--from", from_text) if from_text else end - NEWSROOM_S, end
+
+
+def _tables(found: CutFigures) -> list[Table]:
+    curve = Table("clicks left", "nDCG@10", f"ahead of {found.rival}", "lists")
+    for cut, own in found.feed.items():
+        curve.add_row(cut, _cell(own), _cell(found.leads[cut], "+.4f"), f"{own.n:,}")
+    orders = Table("of what 0 clicks propose", "nDCG@10")
+    for name, own in found.popularity.items():
+        orders.add_row(name, _cell(own))
+    recalls = Table("clicked articles among the candidates", *found.recalls)
+    for name in SOURCES_TRIED:
+        recalls.add_row(name, *(f"{of[name].mean:.4f}" for of in found.recalls.values()))
+    return [curve, orders, recalls]
+
+
+def _cell(found: MeanEstimate, form: str = ".4f") -> str:
+    return f"{found.mean:{form}} ({found.low:.4f} to {found.high:.4f})"
 
 
 def cut_profile(profile: Profile, clicks: int) -> Profile:
@@ -178,8 +269,18 @@ def cut_profile(profile: Profile, clicks: int) -> Profile:
     )
 
 
-def _rival(cut: int) -> str:
-    return f"rival of {cut}"
+def _popularity(features: Matrix) -> dict[str, Floats]:
+    """Return the scores of every order by clicks alone, f64 [k] each."""
+    scores = {CLICKS_BY_AGE: clicks_by_age(features)}
+    for name, (feature, sign) in SIGNALS.items():
+        if feature.startswith("clicks_"):
+            column = features[:, feature_index()[feature]].astype(np.float64)
+            scores[name] = sign * np.nan_to_num(column)
+    return scores
+
+
+def _rival(name: str, cut: int) -> str:
+    return f"{name} of {cut}"
 
 
 def _facts(entries: Sequence[PoolList]) -> ListFacts:
@@ -188,6 +289,7 @@ def _facts(entries: Sequence[PoolList]) -> ListFacts:
         reader_clicks=np.array([entry.reader_clicks for entry in entries]),
         clicked_age_hours=np.full(len(entries), np.nan),
         at=np.array([entry.seen.at for entry in entries]),
+        numbers=np.array([entry.seen.number for entry in entries]),
     )
 
 

@@ -131,6 +131,7 @@ def _facts(entries: Sequence[PoolList | SlateList]) -> ListFacts:
         reader_clicks=np.array([entry.reader_clicks for entry in entries]),
         clicked_age_hours=np.full(len(entries), np.nan),
         at=np.array([entry.seen.at for entry in entries]),
+        numbers=np.array([entry.seen.number for entry in entries]),
     )
 
 
