@@ -91,10 +91,10 @@ def test_what_is_buried_sinks_and_is_never_drawn(shared_world: Any) -> None:
         assert place_of(slate, top) > 20
         assert explored not in slate.rows[slate.explored]
         assert explored not in slate.trace.explore_rows
-    pool = len(slate.trace.explore_rows)
-    slots = slate.propensities[slate.explored]
-    assert np.allclose(slots, slate.trace.explore_chance)
-    assert pool < len(drawn.trace.explore_rows)
+    chances = dict(zip(slate.trace.explore_rows, slate.trace.explore_chances, strict=True))
+    drawn_chances = [chances[row] for row in slate.rows[slate.explored]]
+    assert np.allclose(slate.propensities[slate.explored], drawn_chances)
+    assert len(chances) < len(drawn.trace.explore_rows)
 
 
 def test_a_boost_holds_until_it_ends_and_only_where_readers_count(shared_world: Any) -> None:
