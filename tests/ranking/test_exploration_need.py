@@ -11,6 +11,7 @@ from feed.features.ids import IdMap
 from feed.ranking.exploration_need import exploration_need
 from feed.ranking.pipeline import recommend
 from tests.ranking.conftest import NOW
+from tests.support.counted import count_click
 
 
 def counted(shown, clicked) -> Counters:
@@ -63,15 +64,17 @@ def test_there_is_always_some_need(counts):
     assert (need > 0).all()
 
 
-def test_a_slate_draws_in_proportion_to_the_need(shared_world):
+def test_a_slate_draws_in_proportion_to_the_need(world):
     config, drawn, runs = RankingConfig(explore_slots=2), Counter(), 1000
-    trace = recommend(shared_world.context(), config).trace
+    for row in range(0, 120, 2):
+        count_click(world.signals, row, NOW - 60, from_feed=True)
+    trace = recommend(world.context(), config).trace
     rows, chances = trace.explore_rows, trace.explore_chances
-    need = exploration_need(shared_world.signals.counters, rows, NOW)
+    need = exploration_need(world.signals.counters, rows, NOW)
     assert need.max() > 1.1 * need.min()
     np.testing.assert_allclose(chances / chances.sum(), need / need.sum())
     for seed in range(runs):
-        slate = recommend(shared_world.context(seed=seed), config)
+        slate = recommend(world.context(seed=seed), config)
         drawn.update(slate.rows[slate.explored].tolist())
     often = np.array([drawn[row] for row in rows.tolist()])
     assert often.sum() == 2 * runs
