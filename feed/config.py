@@ -146,7 +146,7 @@ class RankingConfig:
         is_slot=True,
     )
     explore_by_need: bool = setting(
-        True,
+        False,
         "whether articles whose click rate is less certain are drawn more often; otherwise all are "
         "drawn equally often",
         title="Draw by need",

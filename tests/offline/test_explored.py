@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,7 @@ class World:
 
     def under(self, policy: Policy, **options: Any) -> ExploredSlots:
         rng = np.random.default_rng(0)
+        options.setdefault("base", RankingConfig(explore_by_need=self.by_need))
         moment = self.published_at.__getitem__
         return read_explored(self.archive, MODELS, policy, rng, moment=moment, **options)
 
@@ -113,7 +115,11 @@ def limited(store: RedisStore, store_settings: Settings) -> World:
         {"rule": "at_least", "of": "section", "value": "s3", "count": 4, "within": 10},
     ]
     settings = replace(
-        store_settings, encoder="none", request_budget_ms=60_000, archive_seconds=1e5
+        store_settings,
+        ranking=RankingConfig(explore_by_need=True),
+        encoder="none",
+        request_budget_ms=60_000,
+        archive_seconds=1e5,
     )
     return drive(settings, store, 25, limits)
 
@@ -183,7 +189,11 @@ def test_propensities_are_exact_on_a_log_written_under_limits(limited: World) ->
 def wishful(store: RedisStore, store_settings: Settings) -> World:
     """A small installation whose readers mute a section for a while, which ends on the way."""
     settings = replace(
-        store_settings, encoder="none", request_budget_ms=60_000, archive_seconds=1e5
+        store_settings,
+        ranking=RankingConfig(explore_by_need=True),
+        encoder="none",
+        request_budget_ms=60_000,
+        archive_seconds=1e5,
     )
     wishes = [
         {"kind": "mute", "of": "section", "value": "s3", "until": format_time(NOW + 150)},
@@ -233,11 +243,20 @@ def test_the_drawn_article_has_the_chance_that_was_stated(world: World) -> None:
 
 
 def test_pools_of_other_settings_are_left_out_with_the_reason(world: World) -> None:
-    wrong = replace(RankingConfig(), explore_slots=2)
+    wrong = RankingConfig(explore_slots=2, explore_by_need=world.by_need)
     found = world.under(Policy(bundle=empty_bundle(), config=FRESH), base=wrong)
     assert found.left_out["whose pool was not found again"] > 0.98 * found.explored
     report = evaluate_policy(found.bandit, np.random.default_rng(1))
     assert report.refusal
+
+
+def test_draws_with_equal_chances_are_found_again_whatever_the_setting_is_now(
+    world: World,
+) -> None:
+    policy, now = Policy(bundle=empty_bundle(), config=FRESH), RankingConfig(explore_by_need=True)
+    found = world.under(policy, base=now)
+    assert found.left_out == {}
+    np.testing.assert_array_equal(found.bandit.weights, world.under(policy).bandit.weights)
 
 
 def test_a_model_that_is_gone_leaves_its_requests_out(world: World) -> None:
@@ -298,6 +317,7 @@ def test_the_command_reads_an_archive(world: World, tmp_path: Path) -> None:
             *OPE, "--log", world.data_dir, "--policy", world.data_dir,
             "--set", 'weights={"age_published": -5}', "--top", "0.5", "--json", answer,
         ],
+        env={**os.environ, "FEED_RANKING_EXPLORE_BY_NEED": str(world.by_need)},
         capture_output=True,
         text=True,
         check=True,

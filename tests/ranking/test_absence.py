@@ -376,7 +376,7 @@ def test_only_the_newest_articles_are_compared_with_the_reader(small_world):
 
 @pytest.mark.parametrize("slots", [1, 2])
 def test_the_chance_is_how_often_an_article_is_drawn(small_world, slots):
-    config, case = RankingConfig(explore_slots=slots), Case(clicked=(1, 6))
+    config, case = RankingConfig(explore_slots=slots, explore_by_need=True), Case(clicked=(1, 6))
     rankings = [replace(case, seed=seed).rank(small_world, config) for seed in range(300)]
     drawn = Counter()
     for ranking in rankings:

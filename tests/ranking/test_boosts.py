@@ -82,7 +82,7 @@ def test_a_small_boost_is_not_the_reason(shared_world: Any) -> None:
 
 
 def test_what_is_buried_sinks_and_is_never_drawn(shared_world: Any) -> None:
-    config = RankingConfig(explore_slots=3)
+    config = RankingConfig(explore_slots=3, explore_by_need=True)
     drawn = slate_with(shared_world, {}, config=config)
     top, explored = int(drawn.rows[0]), int(drawn.rows[drawn.explored][0])
     buried = {top: 0.01, explored: 0.01}

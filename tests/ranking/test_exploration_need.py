@@ -65,7 +65,7 @@ def test_there_is_always_some_need(counts):
 
 
 def test_a_slate_draws_in_proportion_to_the_need(world):
-    config, drawn, runs = RankingConfig(explore_slots=2), Counter(), 1000
+    config, drawn, runs = RankingConfig(explore_slots=2, explore_by_need=True), Counter(), 1000
     for row in range(0, 120, 2):
         count_click(world.signals, row, NOW - 60, from_feed=True)
     trace = recommend(world.context(), config).trace

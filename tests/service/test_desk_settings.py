@@ -34,7 +34,7 @@ def test_every_setting_is_shown_with_meaning_range_and_value(site: Site) -> None
     assert "Strength of the trending factor: score * (1 + boost * trend)." in page
     assert "0 to 100" in page
     assert "more than 0, up to 100,000" in page
-    assert page.count('<option value="yes" selected>') == 5
+    assert page.count('<option value="yes" selected>') == 4
     fields = fields_of(page)
     assert (fields["trending_boost"], fields["weights.age_published"]) == ("0.3", "-0.3")
 
