@@ -145,6 +145,12 @@ class RankingConfig:
         title="First slot drawn by chance",
         is_slot=True,
     )
+    explore_by_need: bool = setting(
+        False,
+        "whether articles whose click rate is less certain are drawn more often; otherwise all are "
+        "drawn equally often",
+        title="Draw by need",
+    )
     first_page: int = setting(
         20,
         "number of slots that count as the first page",

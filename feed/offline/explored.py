@@ -28,6 +28,7 @@ from feed.preferences import WISHES_KEY
 from feed.ranking.context import build_situation
 from feed.ranking.pipeline import recommend
 from feed.ranking.scoring import score_candidates
+from feed.ranking.slate import Trace
 from feed.setting_fields import override
 from feed.storage.archive import Archive
 
@@ -40,6 +41,8 @@ SLACK_S = 60.0
 """Feeds served this long after an experiment's end may still carry it, seconds."""
 
 _ROUNDING = 1e-9
+_CLOSE = 1e-6
+"""Relative difference of two propensities that decayed counts and times of day make at most."""
 
 _EXPLORED = f"""
 WITH clicks AS (
@@ -69,7 +72,7 @@ class Policy:
     Attributes:
         bundle: The model whose scores order the pool.
         config: The settings it scores with.
-        top: Share of the pool, over 0 to 1, that it draws from; 1 is what was logged.
+        top: Share of the pool, over 0 to 1, that it draws from.
     """
 
     bundle: ModelBundle
@@ -100,11 +103,13 @@ class ExploredSlots:
 class _Choice:
     """One slot: the pool's size, how many the policy takes, and where the drawn article stands.
 
-    `rank` counts from 0, best first, by the policy's scores; -1 where the pool does not hold it.
+    `chance` is the probability with which the slot, if it was drawn for, got its article. `rank`
+    counts from 0, best first, by the policy's scores; -1 where the pool does not hold it.
     """
 
     reader: str
     clicked: bool
+    chance: float
     size: int
     taken: int
     rank: int
@@ -131,13 +136,14 @@ def read_explored(
 ) -> ExploredSlots:
     """Replay the requests of an archive that explored, and ask a policy what it would have drawn.
 
-    An explored slot got one article of its pool, each with the same chance, whatever the reader:
-    an experiment in every such slot. The pool is not in the log, so the request is ranked again
-    as it was, by the same code and with what was known then; a slot enters if the propensity
-    that this gives is the one that was logged, which does not depend on what was drawn. It may be
-    another one, rarely, where two articles score the same: their rows decide, and a replay numbers
-    articles in another order. Requests in an experiment are left out unless its definition says
-    what their variant changed.
+    An explored slot got one article of its pool with a known chance, whatever the reader: an
+    experiment in every such slot. The pool is not in the log, so the request is ranked again as it
+    was, by the same code and with what was known then; a slot enters if the propensity that this
+    gives its article is the one that was logged. The pool may be another one, rarely, where two
+    articles score the same: their rows decide, and a replay numbers articles in another order. So
+    a slot also enters if its article is not in the pool but another one has its propensity; else
+    what enters would depend on what was drawn. Requests in an experiment are left out unless its
+    definition says what their variant changed.
 
     Args:
         archive: Where the served feeds are.
@@ -221,8 +227,8 @@ class _Again:
         settings = self._settings(slot) or self._base
         logged = self._past.context(self._views[slot["model_version"]], slot, settings)
         trace = recommend(logged, settings).trace
-        pool = np.sort(trace.explore_rows)
-        if abs(trace.explore_chance - slot["propensity"]) > _ROUNDING:
+        pool, article = np.sort(trace.explore_rows), self._log.articles.row(slot["article_id"])
+        if not _is_found_again(trace, article, float(slot["propensity"])):
             return None
         config = self._policy.config
         context = self._past.context(self._view, slot, config)
@@ -231,10 +237,11 @@ class _Again:
         scores = score_candidates(context, situation, pool, ranker, config).final
         order = pool[np.argsort(-scores, kind="stable")]
         taken = max(1, int(np.ceil(self._policy.top * len(pool) - _ROUNDING)))
-        place = np.flatnonzero(order == self._log.articles.row(slot["article_id"]))
+        place = np.flatnonzero(order == article)
         return _Choice(
             reader=slot["user_id"],
             clicked=bool(slot["clicked"]),
+            chance=min(slot["propensity"] / float(trace.explore_chances.sum()), 1.0),
             size=len(pool),
             taken=taken,
             rank=int(place[0]) if place.size else -1,
@@ -259,6 +266,18 @@ class _Again:
             if experiment.name == name and 0 < experiment.started_at <= at < over + SLACK_S:
                 return next((v for v in experiment.variants if v.name == variant), None)
         return None
+
+
+def _is_found_again(trace: Trace, article: int, propensity: float) -> bool:
+    """Whether a request ranked again gives a drawn article the propensity that was logged.
+
+    It may have been drawn by need or, as in older archives, with the same chance as all others.
+    """
+    chances, own = trace.explore_chances, trace.explore_rows == article
+    if not chances.size:
+        return False
+    possible = np.append(chances[own] if own.any() else chances, chances.mean())
+    return bool(np.isclose(possible, propensity, rtol=_CLOSE, atol=0.0).any())
 
 
 def _fetch_slots(
@@ -291,7 +310,7 @@ def _to_bandit(choices: list[_Choice], rng: np.random.Generator) -> LoggedBandit
         predicted_target[mine] = [_mean_rate(rates, choices[i]) for i in mine.tolist()]
     return LoggedBandit(
         rewards=clicks,
-        propensities=1.0 / size,
+        propensities=np.array([choice.chance for choice in choices], np.float64),
         targets=np.where((rank >= 0) & (rank < taken), 1.0 / taken, 0.0),
         readers=readers,
         predicted=predicted,

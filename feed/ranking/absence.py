@@ -197,7 +197,7 @@ def _compare(ranking: Ranking, at: int, size: int) -> tuple[RankComparison, bool
         by_score=by_score + 1,
         last=standings(ranking, contest.ranked[last : last + 1])[0] if is_below else None,
         lacked=contest.lack(at, last) if is_below else None,
-        chance=ranking.plan.chance if at in ranking.plan.pool else 0.0,
+        chance=float(ranking.plan.inclusion[ranking.plan.pool == at].sum()),
     )
     return comparison, is_below and by_score < len(ranked)
 

@@ -16,6 +16,7 @@ from feed.ranking.candidates import SOURCES, Candidates, generate_candidates, so
 from feed.ranking.context import RankingContext, Situation, build_situation
 from feed.ranking.diversity import DiversifiedOrder, diversify
 from feed.ranking.explain import Explanations, explain
+from feed.ranking.exploration_need import exploration_need
 from feed.ranking.explore import Exploration, draw, plan_exploration
 from feed.ranking.front_page_limits import (
     ADDED_SOURCE,
@@ -158,7 +159,7 @@ def rank_in_stages(
         ranked = rule_order(context, candidates.rows, final, ranked)
         explorable = explorable[~np.isin(explorable, np.setdiff1d(order.order, ranked))]
     limited = plan_limits(context, candidates.rows, ranked, explorable, pin_slots, config)
-    plan = _plan(candidates, limited, pin_slots, config, trace)
+    plan = _plan(context, candidates, limited, pin_slots, config, trace)
     free = config.slate_size - len(pin_slots)
     placed = place_pins(draw(plan, context.rng, free), pin_slots)
     pool, now = context.view.pool, context.request.now
@@ -224,6 +225,7 @@ def _diversify(
 
 
 def _plan(
+    context: RankingContext,
     candidates: Candidates,
     limited: LimitedPlan,
     pin_slots: Rows,
@@ -236,9 +238,13 @@ def _plan(
     """
     ranked = limited.ranked[: config.slate_size - len(pin_slots)]
     config = explore_config(config, limited)
-    plan = plan_exploration(ranked, limited.explorable, config, pin_slots)
+    needs = np.ones(len(limited.explorable))
+    if config.explore_by_need:
+        counters, rows = context.signals.counters, candidates.rows[limited.explorable]
+        needs = exploration_need(counters, rows, context.request.now)
+    plan = plan_exploration(ranked, limited.explorable, needs, config, pin_slots)
     trace.explore_pool = len(plan.pool)
-    trace.explore_rows, trace.explore_chance = candidates.rows[plan.pool], plan.chance
+    trace.explore_rows, trace.explore_chances = candidates.rows[plan.pool], plan.chances
     return plan
 
 

@@ -19,8 +19,8 @@ class Trace:
 
     `window_hours` is the age limit if it had to be raised, None otherwise.
 
-    `explore_rows` are the articles that exploration drew from, `explore_chance` the probability
-    that one of them comes to one of the slots that are drawn for.
+    `explore_rows` are the articles that exploration drew from, `explore_chances` the probability
+    that each of them comes to a given one of the slots that are drawn for.
 
     `limits` says what became of the newsroom's limits; empty where none hold.
     """
@@ -33,7 +33,7 @@ class Trace:
     duplicates: int = 0
     explore_pool: int = 0
     explore_rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
-    explore_chance: float = 0.0
+    explore_chances: Floats = field(default_factory=lambda: np.empty(0))
     limits: tuple[LimitState, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 

@@ -21,8 +21,8 @@ _SUMMARY = (
         "shown several times without opening it gets less, and sections are mixed."
     ),
     (
-        "One slot of the first page is drawn at random among promising articles, so that new "
-        "ones get a chance; its reason says so."
+        "One slot of the first page is drawn at random among new articles that few readers were "
+        "shown, so that these get a chance; its reason says so."
     ),
     "Every article shows the reason that really put it where it is.",
 )

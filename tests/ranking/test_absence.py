@@ -372,3 +372,20 @@ def test_only_the_newest_articles_are_compared_with_the_reader(small_world):
     answer = explain_absence(replace(ranking, situation=situation), 80, PAGE)
     lacks = {one.name: one.lack for one in answer.sources}
     assert lacks["content_long"] is lacks["collaborative"] is Lack.NOT_SEARCHED
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_the_chance_is_how_often_an_article_is_drawn(small_world, slots):
+    config, case = RankingConfig(explore_slots=slots, explore_by_need=True), Case(clicked=(1, 6))
+    rankings = [replace(case, seed=seed).rank(small_world, config) for seed in range(300)]
+    drawn = Counter()
+    for ranking in rankings:
+        drawn.update(ranking.candidates.rows[ranking.placed.at[ranking.placed.explored]].tolist())
+    chances = {}
+    for row in range(120):
+        answer = explain_absence(rankings[0], row, PAGE)
+        if answer.comparison is not None:
+            chances[row] = answer.comparison.chance
+            error = np.sqrt(chances[row] * (1 - chances[row]) / len(rankings))
+            assert abs(drawn[row] / len(rankings) - chances[row]) < 5 * error + 1e-9
+    assert max(chances.values()) > 0.0

@@ -82,7 +82,7 @@ def test_a_small_boost_is_not_the_reason(shared_world: Any) -> None:
 
 
 def test_what_is_buried_sinks_and_is_never_drawn(shared_world: Any) -> None:
-    config = RankingConfig(explore_slots=3)
+    config = RankingConfig(explore_slots=3, explore_by_need=True)
     drawn = slate_with(shared_world, {}, config=config)
     top, explored = int(drawn.rows[0]), int(drawn.rows[drawn.explored][0])
     buried = {top: 0.01, explored: 0.01}
@@ -91,10 +91,10 @@ def test_what_is_buried_sinks_and_is_never_drawn(shared_world: Any) -> None:
         assert place_of(slate, top) > 20
         assert explored not in slate.rows[slate.explored]
         assert explored not in slate.trace.explore_rows
-    pool = len(slate.trace.explore_rows)
-    slots = slate.propensities[slate.explored]
-    assert np.allclose(slots, slate.trace.explore_chance)
-    assert pool < len(drawn.trace.explore_rows)
+    chances = dict(zip(slate.trace.explore_rows, slate.trace.explore_chances, strict=True))
+    drawn_chances = [chances[row] for row in slate.rows[slate.explored]]
+    assert np.allclose(slate.propensities[slate.explored], drawn_chances)
+    assert len(chances) < len(drawn.trace.explore_rows)
 
 
 def test_a_boost_holds_until_it_ends_and_only_where_readers_count(shared_world: Any) -> None:

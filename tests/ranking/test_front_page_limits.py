@@ -102,7 +102,7 @@ def test_any_limits_on_sections_hold_with_any_pins_and_draws(shared_world, data)
 
 def test_the_stated_propensities_are_the_frequencies_of_the_draws(shared_world):
     limits = (cap(share=0.3, within=10), minimum("money", 2, 5), minimum("science", 1, 8))
-    config = replace(CONFIG, explore_slots=2, explore_from=2, first_page=10)
+    config = replace(CONFIG, explore_slots=2, explore_from=2, first_page=10, explore_by_need=True)
     runs, counts, stated = 1500, Counter(), {}
     for seed in range(runs):
         slate = recommend(shared_world.context(seed=seed, limits=limits), config)

@@ -183,8 +183,8 @@ def slots_section(report: Report) -> Section:
     variants = [arm.name for arm in report.arms]
     note = (
         "Clicks over examined slots, with 95\u00a0% intervals over readers and the number of slots."
-        " Descriptive: which slots a reader examines depends on what they hold, so a difference"
-        " between rows is not an effect."
+        " Descriptive: what stands further up is clicked more, whatever it is, and which slots a"
+        " reader examines depends on what they hold. So a difference between rows is not an effect."
     )
     blocks: list[Block] = []
     for table in report.slot_tables:

@@ -21,13 +21,18 @@ FOUND = 0.25
 """An article of the best so large a share is worth finding ..."""
 FOUND_CLICKS = 3
 """... and is found when so many readers have clicked it."""
-_BASE = RankingConfig(first_page=PAGE, slate_size=40)
+_BASE = RankingConfig(first_page=PAGE, slate_size=40, explore_by_need=False)
 ARMS = (
     Arm(name="not corrected", ranking=_BASE, correct=False),
     Arm(name="corrected", ranking=_BASE),
     Arm(name="corrected, no slot by chance", ranking=replace(_BASE, explore_slots=0)),
     Arm(name="corrected, two slots", ranking=replace(_BASE, explore_slots=2)),
     Arm(name="oracle", ranking=_BASE, oracle=True),
+    Arm(name="corrected, one slot by need", ranking=replace(_BASE, explore_by_need=True)),
+    Arm(
+        name="corrected, two slots by need",
+        ranking=replace(_BASE, explore_by_need=True, explore_slots=2),
+    ),
 )
 
 
@@ -91,7 +96,7 @@ def interval(values: Floats) -> str:
 def report(found: dict[str, list[Outcome]]) -> str:
     """Return the tables, in Markdown."""
     days = len(next(iter(found.values()))[0].reached)
-    marks = [day for day in (1, 5, 10, 20, days) if day <= days]
+    marks = sorted({day for day in (1, 5, 10, 20, days) if day <= days})
     head = ["", *(f"day {day}" for day in marks), f"last {LAST_DAYS} days", "clicks a visit"]
     lines = [[*head, "Gini", "never shown", "best quarter found"], ["---"] * (len(head) + 3)]
     for name, outcomes in found.items():
@@ -103,7 +108,8 @@ def report(found: dict[str, list[Outcome]]) -> str:
     text = ["| " + " | ".join(line) + " |" for line in lines]
     base = ARMS[1].name
     text += ["", f"Less '{base}', paired by newsroom, mean of the last {LAST_DAYS} days:", ""]
-    text += ["| | reached | clicks a visit | best quarter found |", "|---|---|---|---|"]
+    text += ["| | reached | clicks a visit | never shown | best quarter found |"]
+    text += ["|---|---|---|---|---|"]
     for name, outcomes in found.items():
         if name != base and base in found:
             text.append(f"| {name} | " + " | ".join(_differences(outcomes, found[base])) + " |")
@@ -114,8 +120,9 @@ def _differences(ones: list[Outcome], others: list[Outcome]) -> list[str]:
     pairs = list(zip(ones, others, strict=True))
     reached = [np.mean(a.reached[-LAST_DAYS:]) - np.mean(b.reached[-LAST_DAYS:]) for a, b in pairs]
     clicks = [a.clicks - b.clicks for a, b in pairs]
+    never = [a.never - b.never for a, b in pairs]
     best = [a.found - b.found for a, b in pairs]
-    return [interval(np.array(values)) for values in (reached, clicks, best)]
+    return [interval(np.array(values)) for values in (reached, clicks, never, best)]
 
 
 def main() -> None:
