@@ -114,6 +114,13 @@ class PoolBuilder:
     Arrays have spare capacity, so adding an article writes only its own row. The columns of a
     snapshot are copies. Its embeddings are a view that later additions never change: when an
     article that a snapshot already holds gets a new vector, the builder first copies the matrix.
+
+    Args:
+        ids: the numbering of articles.
+        section_aliases: further names of sections, see `read_aliases`.
+        twins: finds which articles are shown as one.
+        stories: groups the articles.
+        keeps_vectors: whether snapshots hold the vectors; else only `stories` sees them.
     """
 
     def __init__(
@@ -122,7 +129,10 @@ class PoolBuilder:
         section_aliases: Mapping[str, str] | None = None,
         twins: TwinFinder | None = None,
         stories: StoryFinder | None = None,
+        *,
+        keeps_vectors: bool = True,
     ) -> None:
+        self._keeps_vectors, self._dimensions = keeps_vectors, 0
         self._twins, self._stories = twins, stories
         self._ids = IdMap() if ids is None else ids
         self._sections, self._section_names = SectionVocabulary(section_aliases), Vocabulary()
@@ -181,11 +191,13 @@ class PoolBuilder:
             self._columns[name][row] = value
         others = {self._sections.add(name) for name in article.other_sections}
         self._other_sections.put(row, others - {-1, int(values["section"])})
-        self._write_embedding(row, embedding)
+        vector = self._unit(embedding)
+        if self._keeps_vectors:
+            self._write_embedding(row, vector)
         if self._twins is not None:
             self._twins.put(row, article, added_at)
         if self._stories is not None:
-            self._stories.put(row, article, self._embedding[row], added_at, seen_at or added_at)
+            self._stories.put(row, article, vector, added_at, seen_at or added_at)
         return row
 
     def remove(self, article_id: str) -> None:
@@ -273,15 +285,20 @@ class PoolBuilder:
             self._embedding, self._shared_rows = embedding, 0
         self._size = max(self._size, size)
 
-    def _write_embedding(self, row: int, embedding: npt.ArrayLike | None) -> None:
+    def _unit(self, embedding: npt.ArrayLike | None) -> npt.NDArray[np.float16]:
+        """Return a vector at unit length, [d]; zero for none. The first one decides what d is."""
         vector = np.asarray(() if embedding is None else embedding, np.float32)
         norm = float(np.linalg.norm(vector)) if vector.size else 0.0
-        if self._embedding.shape[1] == 0 and norm > 0:
-            self._embedding = np.zeros((len(self._embedding), vector.size), np.float16)
+        if self._dimensions == 0 and norm > 0:
+            self._dimensions = vector.size
+        fits = norm > 0 and vector.size == self._dimensions
+        unit = vector / norm if fits else np.zeros(self._dimensions, np.float32)
+        return unit.astype(np.float16)
+
+    def _write_embedding(self, row: int, new: npt.NDArray[np.float16]) -> None:
+        if self._embedding.shape[1] != new.size:
+            self._embedding = np.zeros((len(self._embedding), new.size), np.float16)
             self._shared_rows = 0
-        fits = norm > 0 and vector.size == self._embedding.shape[1]
-        unit = vector / norm if fits else np.zeros(self._embedding.shape[1], np.float32)
-        new = unit.astype(np.float16)
         if row < self._shared_rows and not np.array_equal(self._embedding[row], new):
             self._embedding, self._shared_rows = self._embedding.copy(), 0
         self._embedding[row] = new

@@ -28,6 +28,11 @@ MEMBERS = 8
 """An article joins a story if it fits, on average, its first and its last articles, this many."""
 CLEAR = 8.0
 """Log-odds beyond which a single pair counts no more in that average."""
+GROUPED_AT_A_TIME = 200
+"""Articles that a process which serves or judges groups at each look at the catalogue, so that no
+look takes long."""
+GROUPED_AT_MOST = 2_000
+"""Articles that it groups when many come at once, as at the start: the latest of them."""
 AT_ONCE = 64
 """After this many articles, what is too old is forgotten; until then, cosines are computed at
 once."""

@@ -12,7 +12,7 @@ import structlog
 from feed.domain import BundleError, NotFoundError
 from feed.features.ids import IdMap
 from feed.features.pool import ArticlePool, PoolBuilder
-from feed.features.stories import StoryFinder
+from feed.features.stories import GROUPED_AT_A_TIME, GROUPED_AT_MOST, StoryFinder
 from feed.features.twins import TwinFinder
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
@@ -23,11 +23,6 @@ from feed.storage.records import ChangeBatch, StoredArticle
 
 log = structlog.get_logger("feed.followers")
 
-GROUPED_AT_A_TIME = 200
-"""Articles that are grouped into stories at each look at the catalogue, so that no look takes
-long."""
-GROUPED_AT_MOST = 2_000
-"""Articles that are grouped when many come at once, as at the start: the latest of them."""
 _NOTHING = empty_bundle()
 
 
