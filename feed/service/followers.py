@@ -65,8 +65,10 @@ class CatalogueFollower:
             if not batch.changes:
                 break
         if self._has_news or self._builder.is_due(now):
-            self.pool = self._builder.snapshot(now)
+            before, self.pool = self.pool.space, self._builder.snapshot(now)
             self._has_news = False
+            if before != self.pool.space:
+                log.info("vectors_serve", encoder=self.pool.space, before=before)
 
     def _apply(self, batch: ChangeBatch) -> None:
         for change in batch.changes:
@@ -78,7 +80,9 @@ class CatalogueFollower:
         self._position = batch.position
 
     def _add(self, stored: StoredArticle) -> None:
-        row = self._builder.add(stored.article, stored.embedding, stored.added_at, stored.fresh_at)
+        row = self._builder.add(
+            stored.article, stored.embedding, stored.added_at, stored.fresh_at, stored.encoder
+        )
         self.titles.put(row, stored.article.title, stored.article.article_id)
 
     def _remove(self, article_id: str) -> None:

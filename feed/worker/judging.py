@@ -63,7 +63,7 @@ class TrendingJudge:
         self._membership = membership
         self._ids = ids
         self._stories = StoryFinder(GROUPED_AT_A_TIME, GROUPED_AT_MOST)
-        self._builder = PoolBuilder(ids, stories=self._stories, keeps_vectors=False)
+        self._builder = PoolBuilder(ids, stories=self._stories)
         self._pool = self._builder.snapshot()
         self._catalogue_position = ""
         self._base = self._ranking = ranking
@@ -264,4 +264,6 @@ class TrendingJudge:
             self._membership.renew()
 
     def _add(self, stored: StoredArticle) -> None:
-        self._builder.add(stored.article, stored.embedding, stored.added_at, stored.fresh_at)
+        self._builder.add(
+            stored.article, stored.embedding, stored.added_at, stored.fresh_at, stored.encoder
+        )
