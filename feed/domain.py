@@ -205,12 +205,14 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendingEntry:
-    """One article's trending state with the numbers behind it.
+    """One story's trending state with the numbers behind it.
 
+    `article_id` is the article that leads it, `others` are its further ones, most read first;
     `readers` distinct readers in about the last `window_minutes`, as many as the test counted
     (further ones of one network may not count); `expected` is what the article's and the site's
     usual rate foretold; `lift` their smoothed ratio; `p_value` the tail probability of the test;
     `score` in [0, 1] is what the boost uses; `labelled`: the label is on, since `since` (epoch s).
+    A reader counts once for a story, however many of its articles they read.
     """
 
     article_id: str
@@ -222,6 +224,7 @@ class TrendingEntry:
     labelled: bool
     since: float | None
     window_minutes: int
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,9 @@ FEWEST_ARTICLES = 20
 def encode(data: Path | None, *, fit: bool) -> None:
     """Encode the articles whose vectors do not come from the configured encoder (FEED_ENCODER).
 
-    Run this after the setting has changed. Vectors that the publisher sent are kept.
+    Run this after the setting has changed. Vectors that the publisher sent are kept. Until nearly
+    all articles have their new vector, running processes go on with the old ones; then they take
+    the new ones at once. A run that was broken off goes on where it stopped.
     """
     with one_line_errors():
         settings = chosen_settings(data)
@@ -40,7 +42,12 @@ def encode(data: Path | None, *, fit: bool) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 TfidfSvdEncoder.fit(texts).save(path)
             service = ArticleService(store, lambda: open_encoder(settings), lambda: None)
-            changed = sum(service.encode(ids) for ids in _batches(_ids(store)))
+            ids, changed, seen = [*_ids(store)], 0, 0
+            for batch in _batches(iter(ids)):
+                changed, seen = changed + service.encode(batch), seen + len(batch)
+                click.echo(
+                    f"{seen:,} of {len(ids):,} articles looked at, {changed:,} encoded", err=True
+                )
     click.echo(f"encoded {changed} articles")
 
 

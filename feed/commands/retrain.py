@@ -29,7 +29,7 @@ from feed.models.registry import ModelRegistry, with_manifest
 from feed.models.trainer_lease import held_lease
 from feed.models.trainer_lock import one_trainer
 from feed.models.training_runs import DRY, PUBLISHED, REFUSED, RunRecorder, recorded_run
-from feed.offline.archive_log import read_archive
+from feed.offline.archive_log import encoder_of, read_archive
 from feed.offline.gate import GateVerdict, judge
 from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
@@ -130,6 +130,7 @@ def retrain(
                 created_at=format_time(time.time()),
                 gate=verdict.to_dict() | {"forced": force and not verdict.passed},
                 held_out=verdict.notes,
+                vectors=encoder_of(Archive(directory / "archive")),
             )
             bar.stop()
             print_training(console, events_read, candidate)

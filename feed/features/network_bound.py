@@ -10,6 +10,7 @@ from math import exp2
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from feed.arrays import Floats, Rows
@@ -115,13 +116,16 @@ class NetworkBound:
         fresh: Sequence[bool],
         occurred: Sequence[float],
         received: Sequence[float],
+        stories: Sequence[int] | None = None,
     ) -> Floats:
         """Add readers' first clicks on articles; return the weight of each, f64 [k].
 
         A weight is at most 1. It is negative when a network begins to flood and loses weight that
         it already had. `occurred` and `received` are epoch seconds; `networks` are any names.
+        `stories` are the rows of the first articles of the clicked ones' stories: what a network
+        sends to several articles of a story counts as sent to one. None: each is its own.
         """
-        came = zip(rows, networks, received, fresh, strict=True)
+        came = zip(rows if stories is None else stories, networks, received, fresh, strict=True)
         weights = np.array([self._weigh(r, n, at, is_fresh=f) for r, n, at, f in came], np.float64)
         at, times = np.asarray(rows, np.int64), np.asarray(occurred, np.float64)
         sums = np.ones((len(at), len(HALF_LIVES_S) + 1))
@@ -131,6 +135,14 @@ class NetworkBound:
         if max(self._pairs, len(self._usual)) > 1.25 * self._rules.most_networks:
             self.forget(max(received))
         return weights
+
+    def add_repeats(self, rows: npt.ArrayLike, occurred: npt.ArrayLike) -> None:
+        """Withhold clicks, at these epoch seconds, of readers who count for the story already."""
+        at, times = np.asarray(rows, np.int64), np.asarray(occurred, np.float64)
+        sums = np.zeros((len(at), len(HALF_LIVES_S) + 1))
+        sums[:, _WITHHELD] = 1.0
+        self._sums.add(at, times, sums)
+        self._site.add(np.zeros(len(at), np.int64), times)
 
     def withheld(self, rows: Rows, now: float) -> Floats:
         """Return the decayed readers that do not count, f64 [k, 4], one column per half-life."""

@@ -15,6 +15,7 @@ from feed.features.ids import IdMap, Vocabulary, find
 from feed.features.sections import SectionVocabulary
 from feed.features.stories import Stories, StoryFinder
 from feed.features.twins import TwinColumns, TwinFinder, leader_rows
+from feed.features.vector_spaces import UNNAMED, VectorSpaces
 
 SCHEDULE_TOLERANCE_S = 300.0
 """An article dated this far ahead is taken as clock difference; further ahead, as scheduled."""
@@ -52,7 +53,7 @@ class ArticlePool:
     article has a body.
     `embedding` has shape [size, d], and d is 0 while no article has a vector. Its rows have unit
     length, or are zero for an article without a vector. They are float16, as in the store, which
-    halves the memory and rounds by 0.0005.
+    halves the memory and rounds by 0.0005. All of them come from one encoder, `space`.
     """
 
     ids: IdMap
@@ -78,6 +79,7 @@ class ArticlePool:
     leader: Rows | None = None
     folded: Flags | None = None
     stories: Stories | None = None
+    space: str = ""
 
     def leaders_of(self, rows: Rows) -> Rows:
         """Return the row that is shown for each row (-1 and unknown rows stay), int64 [k]."""
@@ -113,7 +115,13 @@ class PoolBuilder:
 
     Arrays have spare capacity, so adding an article writes only its own row. The columns of a
     snapshot are copies. Its embeddings are a view that later additions never change: when an
-    article that a snapshot already holds gets a new vector, the builder first copies the matrix.
+    article that a snapshot already holds gets a new vector, the matrix is first copied.
+
+    Args:
+        ids: the numbering of articles.
+        section_aliases: further names of sections, see `read_aliases`.
+        twins: finds which articles are shown as one.
+        stories: groups the articles.
     """
 
     def __init__(
@@ -130,8 +138,8 @@ class PoolBuilder:
         self._other_sections = _Memberships()
         self._size = 0
         self._columns = {name: _filled(name, 64) for name in _COLUMNS}
-        self._embedding: Vectors = np.zeros((64, 0), np.float16)
-        self._shared_rows = 0
+        self._vectors = VectorSpaces()
+        self._ungrouped: dict[int, tuple[Article, float, float]] = {}
 
     @property
     def ids(self) -> IdMap:
@@ -144,17 +152,19 @@ class PoolBuilder:
         embedding: npt.ArrayLike | None = None,
         added_at: float = 0.0,
         fresh_at: float = 0.0,
+        space: str = UNNAMED,
     ) -> int:
         """Insert or replace one article; return its row.
 
         Args:
             article: the article; a retracted one is kept but not live.
-            embedding: its vector, any length; normalised here. A vector of another dimension
-                than the pool's counts as none.
+            embedding: its vector, any length; normalised here. A vector of another space or
+                length than those that serve counts as none until its space serves.
             added_at: when it first came, epoch seconds; the earliest one given is kept. An
                 article published before that (a newsroom's past, loaded at once) counts as
                 first seen when it was published.
             fresh_at: when it last changed, epoch seconds; counts if that is after publication.
+            space: the encoder of the vector; empty if the article waits to be encoded.
         """
         row = self._ids.add(article.article_id)
         self._make_room(row + 1)
@@ -181,11 +191,15 @@ class PoolBuilder:
             self._columns[name][row] = value
         others = {self._sections.add(name) for name in article.other_sections}
         self._other_sections.put(row, others - {-1, int(values["section"])})
-        self._write_embedding(row, embedding)
+        is_foreign = self._vectors.put(row, embedding, space)
         if self._twins is not None:
             self._twins.put(row, article, added_at)
         if self._stories is not None:
-            self._stories.put(row, article, self._embedding[row], added_at, seen_at or added_at)
+            self._ungrouped.pop(row, None)
+            if is_foreign:  # its place in a story may have to wait until its space serves
+                self._ungrouped[row] = article, added_at, seen_at or added_at
+            vector = self._vectors.matrix[row]
+            self._stories.put(row, article, vector, added_at, seen_at or added_at)
         return row
 
     def remove(self, article_id: str) -> None:
@@ -216,7 +230,8 @@ class PoolBuilder:
             now: epoch seconds; says which of several twins may be shown.
         """
         size = self._size
-        self._shared_rows = size
+        if self._vectors.settle(self._columns["live"].astype(np.bool_)):
+            self._move_stories()
         columns: dict[str, Any] = {n: c[:size].copy() for n, c in self._columns.items()}
         also_in = self._other_sections.by_code()
         led = self._find_twins(now)
@@ -233,7 +248,8 @@ class PoolBuilder:
             sources=self._sources,
             languages=self._languages,
             size=size,
-            embedding=self._embedding[:size],
+            embedding=self._vectors.share(size),
+            space=self._vectors.name,
             also_in=also_in,
             stories=None if self._stories is None else self._stories.place(size),
             **columns,
@@ -248,7 +264,7 @@ class PoolBuilder:
                 live=columns["live"],
                 out_at=columns["published_at"] - SCHEDULE_TOLERANCE_S,
                 expires_at=columns["expires_at"],
-                embedding=self._embedding,
+                embedding=self._vectors.matrix,
                 now=now,
             )
         )
@@ -268,23 +284,17 @@ class PoolBuilder:
                 grown = _filled(name, capacity)
                 grown[: len(column)] = column
                 self._columns[name] = grown
-            embedding = np.zeros((capacity, self._embedding.shape[1]), np.float16)
-            embedding[: len(self._embedding)] = self._embedding
-            self._embedding, self._shared_rows = embedding, 0
+            self._vectors.make_room(capacity)
         self._size = max(self._size, size)
 
-    def _write_embedding(self, row: int, embedding: npt.ArrayLike | None) -> None:
-        vector = np.asarray(() if embedding is None else embedding, np.float32)
-        norm = float(np.linalg.norm(vector)) if vector.size else 0.0
-        if self._embedding.shape[1] == 0 and norm > 0:
-            self._embedding = np.zeros((len(self._embedding), vector.size), np.float16)
-            self._shared_rows = 0
-        fits = norm > 0 and vector.size == self._embedding.shape[1]
-        unit = vector / norm if fits else np.zeros(self._embedding.shape[1], np.float32)
-        new = unit.astype(np.float16)
-        if row < self._shared_rows and not np.array_equal(self._embedding[row], new):
-            self._embedding, self._shared_rows = self._embedding.copy(), 0
-        self._embedding[row] = new
+    def _move_stories(self) -> None:
+        """Let stories be compared by the vectors that serve now."""
+        if self._stories is None:
+            return
+        self._stories.move(self._vectors.matrix)
+        for row, (article, added_at, seen_at) in self._ungrouped.items():
+            self._stories.put(row, article, self._vectors.matrix[row], added_at, seen_at)
+        self._ungrouped.clear()
 
 
 class _Memberships:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Flags, Floats, Matrix, Rows
+from feed.arrays import Flags, Floats, Matrix, Rows, Vectors
 from feed.config import HOUR_S
 from feed.domain import Article
 from feed.features.story_pairs import Level, Pair, PairJudge
@@ -28,6 +28,11 @@ MEMBERS = 8
 """An article joins a story if it fits, on average, its first and its last articles, this many."""
 CLEAR = 8.0
 """Log-odds beyond which a single pair counts no more in that average."""
+GROUPED_AT_A_TIME = 200
+"""Articles that a process which serves or judges groups at each look at the catalogue, so that no
+look takes long."""
+GROUPED_AT_MOST = 2_000
+"""Articles that it groups when many come at once, as at the start: the latest of them."""
 AT_ONCE = 64
 """After this many articles, what is too old is forgotten; until then, cosines are computed at
 once."""
@@ -58,6 +63,7 @@ class _Placed:
     text: StoryText
     at: float
     story: int
+    updates: bool = False
 
 
 @dataclass(slots=True)
@@ -124,6 +130,19 @@ class StoryFinder:
         if len(self._waiting) >= 2 * self._most_waiting:
             self._waiting = {one.row: one for one in self._latest_waiting()}
 
+    def move(self, vectors: Vectors) -> None:
+        """Compare by the vectors of another encoder from now on; every article keeps its place.
+
+        Args:
+            vectors: by row, of unit length, [rows, d]; zero for none.
+        """
+        self._vectors = vectors[[one.row for one in self._placed]].astype(np.float32)
+        for row, one in list(self._waiting.items()):
+            if vectors[row].any():
+                one.vector = vectors[row].copy()
+            else:
+                del self._waiting[row]
+
     @property
     def has_waiting(self) -> bool:
         """Whether another call of `place` would place something."""
@@ -186,6 +205,13 @@ class StoryFinder:
             pair = self._pair(placed, self._placed[at], float(cosines[at]))
             if self._judge.may_belong(pair):
                 levels[at] = self._judge.judge(pair)
+        placed.updates = any(
+            level is Level.STORY
+            and self._judge.is_update(self._pair(placed, self._placed[at], float(cosines[at])))
+            for at, (level, _) in levels.items()
+        )
+        if placed.updates:  # what they repeat is neither boilerplate nor a common word
+            self._judge.forget(placed.text)
         twins = [at for at, (level, _) in levels.items() if level is Level.TWIN]
         column = [at for at, (level, _) in levels.items() if level is Level.SERIES]
         if column:
@@ -257,7 +283,8 @@ class StoryFinder:
         if len(keep) == len(self._placed):
             return
         for i in set(range(len(self._placed))) - set(keep):
-            self._judge.forget(self._placed[i].text)
+            if not self._placed[i].updates:
+                self._judge.forget(self._placed[i].text)
         self._vectors = self._vectors[keep]
         self._placed = [self._placed[i] for i in keep]
         self._place_of = {one.row: i for i, one in enumerate(self._placed)}

@@ -27,6 +27,11 @@ NAME_WORDS = 2
 SERIES_NAMES = 0.5
 """Overlap of names below which articles that share a template are about different things."""
 
+UPDATE_TITLE = 0.7
+"""Share of words in common, numbers left out, of two titles of which one updates the other."""
+UPDATE_NAMES = 0.35
+"""Overlap of names from which the texts of such articles are about the same."""
+
 FEATURES = ("cosine", "title", "names", "rare", "hours", "foreign")
 WEIGHTS = (2.4, 3.5, 1.4, 7.6, -4.0, 4.0)
 """Log-odds that two articles tell one story, per unit of each feature.
@@ -74,7 +79,7 @@ class PairJudge:
         self.rarity.learn(text)
 
     def forget(self, text: StoryText) -> None:
-        """Take back an article that is too old."""
+        """Take back an article that is too old, or only updates another one."""
         self.boilerplate.forget(text)
         self.rarity.learn(text, -1)
 
@@ -101,12 +106,38 @@ class PairJudge:
         if one.identity == other.identity:
             is_edition = one.source == other.source and pair.hours > TWIN_HOURS
             return (Level.STORY if is_edition else Level.TWIN), math.inf
+        if self.is_update(pair):
+            return Level.STORY, math.inf
         if self._is_series(pair):
             return Level.SERIES, -math.inf
         if self._is_copy(pair):
             return Level.TWIN, math.inf
         odds = float(self.features(pair) @ np.array(WEIGHTS)) + BIAS
         return (Level.STORY if odds >= 0 else Level.NONE), odds
+
+    def is_update(self, pair: Pair) -> bool:
+        """Return whether two articles tell one event with other counts, such as of the injured.
+
+        They came within hours, their titles name the same and are alike but for counts, and their
+        texts name the same. Editions of a column name different things somewhere.
+        """
+        one, other = pair.one, pair.other
+        words, numbers = _of_titles(one, other, "words"), _of_titles(one, other, "numbers")
+        if not pair.hours <= TWIN_HOURS or numbers[0] == numbers[1]:
+            return False
+        if not all(map(str.isdecimal, numbers[0] ^ numbers[1])):
+            return False
+        titled = _of_titles(one, other, "names")
+        if titled[0] - numbers[0] != titled[1] - numbers[1]:
+            return False
+        if _jaccard(words[0] - numbers[0], words[1] - numbers[1]) < UPDATE_TITLE:
+            return False
+        repeated = self._repeated(one, other)
+        names = [
+            _union(text.text, repeated, "names") - _union(text.text, repeated, "numbers")
+            for text in (one, other)
+        ]
+        return _overlap(names[0], names[1], self._rarity(one, other)) >= UPDATE_NAMES
 
     def features(self, pair: Pair) -> Floats:
         """Return the features of a pair in the order of `FEATURES`, f64 [6].
@@ -140,13 +171,16 @@ class PairJudge:
 
     def _skipped(self, one: StoryText, other: StoryText) -> frozenset[str]:
         """Return the keys of the segments that say nothing of what the articles are about."""
-        repeated = {
+        return self._repeated(one, other) | self._shared(one, other)
+
+    def _repeated(self, one: StoryText, other: StoryText) -> frozenset[str]:
+        """Return the keys of the segments that are boilerplate of their source."""
+        return frozenset(
             segment.key
             for text in (one, other)
             for segment in text.segments
             if self.boilerplate.is_repeated(text.source, segment)
-        }
-        return frozenset(repeated | self._shared(one, other))
+        )
 
     @staticmethod
     def _shared(one: StoryText, other: StoryText) -> frozenset[str]:

@@ -21,8 +21,10 @@ FEWEST_ARTICLES = 50
 STEM = 6
 """Characters of a word that count, so that inflected forms meet in most languages."""
 
-_TITLE_PARTS = re.compile(r"\s+[-|\u2013\u2014]\s+|:\s+")
-_SENTENCES = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f])|\n+")
+TITLE_PARTS = re.compile(r"\s+[-|\u2013\u2014]\s+|:\s+")
+"""Where a title is cut."""
+SENTENCES = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f])|\n+")
+"""Where a text is cut."""
 _UNSPACED = r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]"
 _WORD = re.compile(rf"{_UNSPACED}|(?:(?!{_UNSPACED})\w)+")
 _IS_UNSPACED = re.compile(_UNSPACED)
@@ -70,8 +72,8 @@ class StoryText:
 def read_text(article: Article) -> StoryText:
     """Return what story matching reads of an article."""
     body = article.body[:BODY_CHARACTERS]
-    parts = [p for text in (article.standfirst, body) for p in _SENTENCES.split(text)]
-    title, text = _segments(_TITLE_PARTS.split(article.title)), _segments(parts)
+    parts = [p for text in (article.standfirst, body) for p in SENTENCES.split(text)]
+    title, text = _segments(TITLE_PARTS.split(article.title)), _segments(parts)
     return StoryText(
         title=title,
         text=text,

@@ -1,10 +1,11 @@
-"""Which articles are read far more than expected, and which labels are already on."""
+"""Which stories are read far more than expected, and which labels are already on."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from feed.config import RankingConfig
 from feed.domain import TrendingEntry
 from feed.features.counters import HALF_LIVES_S
 from feed.features.ids import IdMap
+from feed.features.judged_stories import JudgedStories, group_by_story
 from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
 from feed.features.request_context import asked_section
@@ -21,7 +23,7 @@ from feed.features.surprise import SLOW, Surprise, TrendingRules, measure_surpri
 from feed.features.trend_tests import FEWEST_READERS, MOST_TESTS, TrendTest, TrendTests
 
 WEIGHED = 0.5
-"""Decayed readers from untrusted callers from which an article's label depends on them."""
+"""Decayed readers from untrusted callers from which a story's label depends on them."""
 
 
 class ClickCounters(Protocol):
@@ -59,11 +61,13 @@ class WithheldReaders(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrendingState:
-    """The trending articles at one moment.
+    """The trending stories at one moment.
 
-    `entries` are sorted, best first, and include rising articles without the label. `rows`,
-    `scores` and `flags` hold the same by pool row, `rows` ascending. Rows are valid only in this
-    process; the serialised form holds article ids.
+    `entries` are sorted, best first, and include rising stories without the label. `ranked_rows`
+    has the rows of their articles in that order, those of a story one after the other, the leading
+    one first; `ranked_of` says to which entry each belongs. `rows`, `scores` and `flags` hold the
+    same by pool row, `rows` ascending, and `places` where they are ranked. Rows are valid only in
+    this process; the serialised form holds article ids.
     """
 
     at: float = 0.0
@@ -71,7 +75,9 @@ class TrendingState:
     rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     scores: Floats = field(default_factory=lambda: np.empty(0))
     flags: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
+    places: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     ranked_rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    ranked_of: Rows = field(default_factory=lambda: np.empty(0, np.int64))
 
     def score(self, rows: Rows) -> Floats:
         """Return the trending score in [0, 1] of pool rows; 0 for what does not trend."""
@@ -79,19 +85,32 @@ class TrendingState:
         return np.where(found, self.scores[at], 0.0) if self.rows.size else np.zeros(len(rows))
 
     def labelled(self, rows: Rows) -> Flags:
-        """Return which pool rows carry the label."""
+        """Return which pool rows are of a story that carries the label."""
         found, at = self._find(rows)
         return found & self.flags[at] if self.rows.size else np.zeros(len(rows), np.bool_)
 
+    def labelled_once(self, rows: Rows) -> Flags:
+        """Return which of the rows of one list carry the label: of a story, the first one."""
+        labelled = self.labelled(rows)
+        places = np.flatnonzero(labelled)
+        if places.size > 1:
+            of = self.ranked_of[self.places[self._find(rows[places])[1]]]
+            again = np.delete(np.arange(len(of)), np.unique(of, return_index=True)[1])
+            labelled[places[again]] = False
+        return labelled
+
     def entry(self, row: int) -> TrendingEntry | None:
-        """Return the entry of one pool row, or None."""
+        """Return the entry of the story of one pool row, or None."""
         found = np.flatnonzero(self.ranked_rows == row)
-        return self.entries[found[0]] if found.size else None
+        return self.entries[self.ranked_of[found[0]]] if found.size else None
 
     def select(
         self, pool: ArticlePool, section: str = "", language: str = ""
     ) -> tuple[TrendingEntry, ...]:
-        """Return the entries, best first, of one section and/or language ("" for all)."""
+        """Return the entries, best first, of one section and/or language ("" for all).
+
+        The first article of a story that can be shown and fits leads its entry there.
+        """
         keep = (self.ranked_rows >= 0) & (self.ranked_rows < pool.size)
         at = np.where(keep, self.ranked_rows, 0)
         if not self.entries or pool.size == 0:
@@ -101,11 +120,24 @@ class TrendingState:
             keep &= pool.stand_in(at, [asked_section(pool.sections, section)])
         if language:
             keep &= np.isin(pool.language[at], matching_codes(pool.languages, [language]))
-        return tuple(self.entries[i] for i in np.flatnonzero(keep))
+        kept = np.flatnonzero(keep)
+        first = kept[np.unique(self.ranked_of[kept], return_index=True)[1]]
+        found = zip(self.ranked_of[first].tolist(), self.ranked_rows[first].tolist(), strict=True)
+        return tuple(_led_by(self.entries[of], pool.ids.ids[row]) for of, row in found)
+
+    def without(self, article_id: str, ids: IdMap) -> TrendingState:
+        """Return the state without an article; its story keeps its numbers."""
+        kept = [entry for entry in map(partial(_cut, article_id), self.entries) if entry]
+        return build_state(self.at, kept, ids)
 
     def to_bytes(self) -> bytes:
-        """Return the state as JSON, articles by id."""
-        content = {"at": self.at, "entries": [asdict(entry) for entry in self.entries]}
+        """Return the state as JSON, articles by id.
+
+        The other articles of stories stand apart, where earlier versions do not look.
+        """
+        entries = [asdict(entry) for entry in self.entries]
+        others = {e["article_id"]: found for e in entries if (found := e.pop("others"))}
+        content = {"at": self.at, "entries": entries, "others": others}
         return json.dumps(content, separators=(",", ":")).encode()
 
     @classmethod
@@ -115,9 +147,12 @@ class TrendingState:
         An article that `ids` does not know stays in `entries` and has no row.
         """
         content = json.loads(data)
-        return build_state(
-            content["at"], [TrendingEntry(**entry) for entry in content["entries"]], ids
-        )
+        others = content.get("others", {})
+        entries = [
+            TrendingEntry(**entry, others=tuple(others.get(entry["article_id"], ())))
+            for entry in content["entries"]
+        ]
+        return build_state(content["at"], entries, ids)
 
     def _find(self, rows: Rows) -> tuple[Flags, Rows]:
         if not self.rows.size:
@@ -128,21 +163,49 @@ class TrendingState:
 
 def build_state(at: float, entries: Sequence[TrendingEntry], ids: IdMap) -> TrendingState:
     """Return the state of these entries (best first) with the row numbers of `ids`."""
-    ranked = np.array([ids.row(entry.article_id) for entry in entries], dtype=np.int64)
+    ranked_of = np.repeat(np.arange(len(entries)), [1 + len(e.others) for e in entries])
+    names = [name for entry in entries for name in (entry.article_id, *entry.others)]
+    ranked = np.array([ids.row(name) for name in names], dtype=np.int64)
     known = np.flatnonzero(ranked >= 0)
-    order = known[np.argsort(ranked[known])]
+    places = known[np.argsort(ranked[known])]
     scores = np.array([entry.score for entry in entries], dtype=np.float64)
     flags = np.array([entry.labelled for entry in entries], dtype=np.bool_)
-    return TrendingState(at, tuple(entries), ranked[order], scores[order], flags[order], ranked)
+    return TrendingState(
+        at=at,
+        entries=tuple(entries),
+        rows=ranked[places],
+        scores=scores[ranked_of[places]],
+        flags=flags[ranked_of[places]],
+        places=places,
+        ranked_rows=ranked,
+        ranked_of=ranked_of,
+    )
+
+
+def _led_by(entry: TrendingEntry, article_id: str) -> TrendingEntry:
+    """Return an entry with another of its articles as the leading one."""
+    if article_id == entry.article_id:
+        return entry
+    others = (entry.article_id, *(one for one in entry.others if one != article_id))
+    return replace(entry, article_id=article_id, others=others)
+
+
+def _cut(article_id: str, entry: TrendingEntry) -> TrendingEntry | None:
+    """Return an entry without an article; None if it has no other."""
+    kept = [one for one in (entry.article_id, *entry.others) if one != article_id]
+    return replace(entry, article_id=kept[0], others=tuple(kept[1:])) if kept else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judged:
-    """What one update looked at and found; arrays of shape [k], `came` before the bound."""
+    """What one update looked at and found, by story; arrays of shape [s], `came` before the bound.
+
+    `is_met` says which stories satisfy the rule, whether they have waited or not.
+    """
 
     at: float
     window_minutes: int
-    rows: Rows
+    stories: JudgedStories
     came: Floats
     surprise: Surprise
     is_met: Flags
@@ -164,13 +227,20 @@ class TrendingDetector:
         self._rules = rules or TrendingRules()
         self._since: dict[str, float] = {}
         self._waiting: dict[str, float] = {}
+        self._led: list[str] = []
         self._judged: _Judged | None = None
         if previous is not None:
             self.restore(previous)
 
     def restore(self, state: TrendingState) -> None:
         """Go on from an earlier state (after a restart) instead of from no labels."""
-        self._since = {e.article_id: e.since or state.at for e in state.entries if e.labelled}
+        self._since = {
+            article_id: entry.since or state.at
+            for entry in state.entries
+            if entry.labelled
+            for article_id in (entry.article_id, *entry.others)
+        }
+        self._led = [entry.article_id for entry in state.entries if entry.others]
 
     def update(
         self,
@@ -185,20 +255,23 @@ class TrendingDetector:
 
         Args:
             counters: decayed distinct readers, by row.
-            pool: the articles; only live ones that are not sponsored are considered.
+            pool: the articles; only live ones that are not sponsored are considered. Those that
+                its `stories` unite are judged together.
             now: epoch seconds.
-            bound: how many of those readers do not count, where that was weighed; the same rows.
+            bound: how many of those readers do not count, where that was weighed, or because they
+                had read another article of the story; the same rows.
         """
         rows = np.flatnonzero(pool.live[: pool.size] & ~pool.sponsored[: pool.size])
         clicks = counters.clicks(rows, now)
         came, site = clicks[:, self._fast], counters.site_clicks(now)
-        weighed = np.zeros(len(rows), np.bool_)
+        weighed = np.zeros(len(rows))
         if bound is not None:
-            clicks = np.maximum(clicks - bound.withheld(rows, now), 0.0)
+            clicks = clicks - bound.withheld(rows, now)
             site = np.maximum(site - bound.site_withheld(now), 0.0)
-            weighed = bound.readers(rows, now) > WEIGHED
+            weighed = bound.readers(rows, now)
         started = np.maximum(pool.published_at[rows], counters.began_at)
         half_life_s = HALF_LIVES_S[self._fast]
+        stories = group_by_story(pool, rows, clicks[:, self._fast], pool.ids.rows(self._led))
         surprise = measure_surprise(
             clicks[:, self._fast],
             clicks[:, SLOW],
@@ -206,43 +279,50 @@ class TrendingDetector:
             (float(site[self._fast]), float(site[SLOW])),
             half_life_s,
             self._rules,
+            stories=stories.story,
         )
         window_minutes = round(half_life_s / np.log(2) / 60)
-        state, is_met = self._label(surprise, rows, weighed, pool.ids, now, window_minutes)
-        self._judged = _Judged(now, window_minutes, rows, came, surprise, is_met, pool.ids)
-        return state
+        is_weighed = stories.sum_of(weighed) > WEIGHED
+        self._judged = judged = _Judged(
+            at=now,
+            window_minutes=window_minutes,
+            stories=stories,
+            came=stories.sum_of(came),
+            surprise=surprise,
+            is_met=np.zeros(len(stories.first), np.bool_),
+            ids=pool.ids,
+        )
+        return self._label(judged, is_weighed)
 
     def tests(self) -> TrendTests | None:
-        """Return what the last update found for each article that is read; None before it."""
+        """Return what the last update found for each story that is read; None before it."""
         judged = self._judged
         if judged is None:
             return None
         read = np.flatnonzero(judged.came >= FEWEST_READERS)
         read = read[np.argsort(-judged.came[read], kind="stable")[:MOST_TESTS]]
-        names = [judged.ids.ids[row] for row in judged.rows[read].tolist()]
-        found = judged.surprise
+        found, ids = judged.surprise, judged.ids.ids
         columns = (judged.came, found.readers, found.expected, found.lift, found.p_value)
         values: list[list[Any]] = [one[read].tolist() for one in (*columns, judged.is_met)]
-        waits = [None if name in self._since else self._waiting.get(name) for name in names]
+        keys = [judged.stories.name(story, judged.ids) for story in read.tolist()]
+        waits = [None if key in self._since else self._waiting.get(key) for key in keys]
+        articles = [
+            [ids[row] for row in judged.stories.articles_of(story)] for story in read.tolist()
+        ]
+        names = [some[0] for some in articles]
         tests = [TrendTest(*row) for row in zip(names, *values, waits, strict=True)]
-        return TrendTests(judged.at, judged.window_minutes, tests)
+        leaders = {one: some[0] for some in articles for one in some[1:]}
+        return TrendTests(judged.at, judged.window_minutes, tests, leaders)
 
-    def _label(
-        self,
-        surprise: Surprise,
-        rows: Rows,
-        weighed: Flags,
-        ids: IdMap,
-        now: float,
-        window_minutes: int,
-    ) -> tuple[TrendingState, Flags]:
-        """Return the state, and which articles satisfy the rule, whether they have waited or not.
+    def _label(self, judged: _Judged, weighed: Flags) -> TrendingState:
+        """Return the state; write down which stories satisfy the rule.
 
-        The second is of shape [k].
+        Args:
+            judged: what was found.
+            weighed: whose label depends on readers from untrusted callers, bool [s].
         """
-        rules = self._rules
-        held = np.zeros(len(rows), np.bool_)
-        held[np.isin(rows, ids.rows(list(self._since)))] = bool(self._since)
+        rules, surprise, stories = self._rules, judged.surprise, judged.stories
+        held = stories.have(judged.ids.rows(list(self._since)))
         starts = (
             (surprise.p_value < rules.p_on)
             & (surprise.lift >= rules.lift_on)
@@ -254,39 +334,48 @@ class TrendingDetector:
             & (surprise.lift >= rules.lift_off)
             & (surprise.readers >= rules.min_readers / 2)
         )
-        is_met = starts | stays
+        judged.is_met[:] = starts | stays
         young = np.flatnonzero(starts & ~stays & weighed)
-        starts[young] = self._settled(rows[young], ids, now)
+        starts[young] = self._settled(young, judged)
         on = np.flatnonzero(starts | stays)
         favoured = surprise.score[on] * np.where(held[on], 1.25, 1.0)
         on = on[np.argsort(-favoured, kind="stable")[: rules.max_labels]]
-        self._since = {ids.ids[rows[i]]: self._since.get(ids.ids[rows[i]], now) for i in on}
+        self._since = {stories.name(i, judged.ids): self._since_of(i, judged) for i in on.tolist()}
         listed = np.flatnonzero(surprise.score > 0.01)
         listed = np.union1d(listed, on)
         listed = listed[np.argsort(-surprise.score[listed], kind="stable")[: rules.max_entries]]
-        entries = [self._entry(surprise, i, ids.ids[rows[i]], window_minutes) for i in listed]
-        return build_state(now, entries, ids), is_met
+        entries = [self._entry(judged, i) for i in listed.tolist()]
+        self._led = [entry.article_id for entry in entries if entry.others]
+        return build_state(judged.at, entries, judged.ids)
 
-    def _settled(self, rows: Rows, ids: IdMap, now: float) -> Flags:
-        """Return which articles have met the rule for long enough, of all that meet it now."""
-        names = [ids.ids[row] for row in rows]
+    def _since_of(self, story: int, judged: _Judged) -> float:
+        """Return since when a story has had the label, under the id of any of its articles."""
+        names = [judged.stories.name(story, judged.ids)]
+        names += [judged.ids.ids[row] for row in judged.stories.articles_of(story)]
+        return min((self._since[name] for name in names if name in self._since), default=judged.at)
+
+    def _settled(self, stories: Rows, judged: _Judged) -> Flags:
+        """Return which stories have met the rule for long enough, of all that meet it now."""
+        names = [judged.stories.name(story, judged.ids) for story in stories.tolist()]
+        now = judged.at
         self._waiting = {name: min(self._waiting.get(name, now), now) for name in names}
         met_s = now - np.array([*self._waiting.values()], np.float64)
         long_enough: Flags = met_s >= self._rules.settle_s
         return long_enough
 
-    def _entry(
-        self, surprise: Surprise, at: np.int64, article_id: str, window_minutes: int
-    ) -> TrendingEntry:
-        since = self._since.get(article_id)
+    def _entry(self, judged: _Judged, story: int) -> TrendingEntry:
+        surprise, ids = judged.surprise, judged.ids
+        leading, *others = (ids.ids[row] for row in judged.stories.articles_of(story))
+        since = self._since.get(judged.stories.name(story, ids))
         return TrendingEntry(
-            article_id=article_id,
-            score=float(surprise.score[at]),
-            readers=float(surprise.readers[at]),
-            expected=float(surprise.expected[at]),
-            lift=float(surprise.lift[at]),
-            p_value=float(surprise.p_value[at]),
+            article_id=leading,
+            score=float(surprise.score[story]),
+            readers=float(surprise.readers[story]),
+            expected=float(surprise.expected[story]),
+            lift=float(surprise.lift[story]),
+            p_value=float(surprise.p_value[story]),
             labelled=since is not None,
             since=since,
-            window_minutes=window_minutes,
+            window_minutes=judged.window_minutes,
+            others=tuple(others),
         )

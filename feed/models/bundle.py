@@ -16,6 +16,7 @@ import orjson
 from feed.arrays import Floats, Matrix
 from feed.domain import BundleError
 from feed.features.ids import IdMap
+from feed.features.vector_spaces import UNNAMED
 from feed.models.plugin_ranker import TaughtByPlugin, plugin_files, read_plugin_ranker
 from feed.models.ranker import LearnedRanker, LightGBMRanker, WeightedSum
 from feed.models.satisfied_ranker import SatisfiedRanker
@@ -84,6 +85,11 @@ class ModelBundle:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gramian", self.factors.T @ self.factors)
+
+    def fits_to(self, encoder: str) -> bool:
+        """Return whether it was trained on vectors of an encoder, as far as both are named."""
+        known = {self.manifest.get("vectors") or UNNAMED, encoder or UNNAMED}
+        return len(known - {UNNAMED}) < 2
 
     def content_dimensions(self, embedding_dimensions: int) -> int:
         """Return the length of a reduced vector made of embeddings of a length."""

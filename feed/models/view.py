@@ -97,10 +97,12 @@ def build_view(
         previous: a view of an older snapshot of the same pool; with the same bundle, only rows
             whose vector is new are computed again.
     """
-    size = pool.size
+    size, width = pool.size, pool.embedding.shape[1]
+    fits = bundle.fits_to(pool.space)
     reuse = previous is not None and previous.bundle is bundle and previous.pool.ids is pool.ids
+    reuse = reuse and previous is not None and previous.pool.space == pool.space
     stale = np.arange(size)
-    content = np.zeros((size, bundle.content_dimensions(pool.embedding.shape[1])), np.float32)
+    content = np.zeros((size, bundle.content_dimensions(width) if fits else width), np.float32)
     factors = np.zeros((size, bundle.factors.shape[1]), np.float32)
     bundle_rows = np.full(size, -1, np.int64)
     if reuse and previous is not None and previous.content.shape[1] == content.shape[1]:
@@ -112,11 +114,9 @@ def build_view(
     if len(stale):
         ids = pool.ids.ids
         bundle_rows[stale] = bundle.article_ids.rows([ids[r] for r in stale.tolist()])
-        everything = len(stale) == size
-        content[stale] = bundle.reduce_content(
-            pool.embedding if everything else pool.embedding[stale]
-        )
-        factors[stale] = _factors(bundle, content[stale], bundle_rows[stale])
+        embedding = pool.embedding if len(stale) == size else pool.embedding[stale]
+        content[stale] = bundle.reduce_content(embedding) if fits else embedding
+        factors[stale] = _factors(bundle, content[stale] if fits else None, bundle_rows[stale])
     return RankingView(
         pool=pool,
         bundle=bundle,
@@ -127,14 +127,15 @@ def build_view(
     )
 
 
-def _factors(bundle: ModelBundle, content: Matrix, bundle_rows: Rows) -> Matrix:
+def _factors(bundle: ModelBundle, content: Matrix | None, bundle_rows: Rows) -> Matrix:
+    """Return factors of articles; `content` None: their vectors mean nothing to the model."""
     known = bundle_rows >= 0
-    own = np.zeros((len(content), bundle.factors.shape[1]), np.float32)
+    own = np.zeros((len(bundle_rows), bundle.factors.shape[1]), np.float32)
     own[known] = bundle.factors[bundle_rows[known]]
-    readers = np.zeros(len(content))
+    readers = np.zeros(len(bundle_rows))
     readers[known] = bundle.readers[bundle_rows[known]]
     mapped = np.zeros_like(own)
-    if bundle.content_map.shape[0] == content.shape[1] and content.shape[1]:
+    if content is not None and 0 < content.shape[1] == bundle.content_map.shape[0]:
         worded = content.any(axis=1)
         mapped[worded] = content[worded] @ bundle.content_map + bundle.content_bias
     return blend_factors(own, mapped, readers, bundle.shrinkage_readers)

@@ -50,7 +50,7 @@ FROM named
 CATALOGUE = """
 CREATE TEMP TABLE catalogue AS
 SELECT article_id, title, section, source, language, published_at, expires_at, ai_generated,
-       sponsored, retracted, fresh_at, added_at, embedding
+       sponsored, retracted, fresh_at, added_at, embedding, encoder
 FROM articles
 WHERE NOT coalesce(deleted, false)
 QUALIFY row_number() OVER (PARTITION BY article_id ORDER BY logged_at DESC) = 1
@@ -278,23 +278,36 @@ def read_catalogue(
 
 
 def read_embeddings(db: duckdb.DuckDBPyConnection, articles: IdMap) -> Matrix | None:
-    """Return vectors of the commonest length by article row."""
-    common = db.execute(
-        "SELECT len(embedding) FROM catalogue WHERE len(embedding) > 0"
-        " GROUP BY 1 ORDER BY count(*) DESC, 1 DESC LIMIT 1"
-    ).fetchall()
-    if not common:
+    """Return vectors by article row, those of one encoder and length: no others compare."""
+    found = _commonest_vectors(db)
+    if found is None:
         return None
-    size = common[0][0]
-    matrix = np.zeros((len(articles), size), np.float32)
+    matrix = np.zeros((len(articles), found[0]), np.float32)
     result = db.execute(
         "SELECT a.number, c.embedding FROM catalogue c JOIN article_rows a USING (article_id)"
-        " WHERE len(c.embedding) = ?",
-        [size],
+        " WHERE len(c.embedding) = ? AND coalesce(c.encoder, '') = ?",
+        found,
     )
-    found = result.fetchnumpy()
-    matrix[found["number"]] = np.stack(list(found["embedding"]))
+    rows = result.fetchnumpy()
+    matrix[rows["number"]] = np.stack(list(rows["embedding"]))
     return matrix
+
+
+def encoder_of(archive: Archive) -> str:
+    """Return which encoder made the vectors that `read_archive` returns; empty for none."""
+    with archive.query() as db:
+        db.execute(CATALOGUE)
+        found = _commonest_vectors(db)
+    return found[1] if found else ""
+
+
+def _commonest_vectors(db: duckdb.DuckDBPyConnection) -> tuple[int, str] | None:
+    """Return the length and the encoder of most vectors."""
+    found = db.execute(
+        "SELECT len(embedding), coalesce(encoder, '') FROM catalogue WHERE len(embedding) > 0"
+        " GROUP BY ALL ORDER BY count(*) DESC, 1 DESC, 2 LIMIT 1"
+    ).fetchone()
+    return None if found is None else (int(found[0]), str(found[1]))
 
 
 def _fetch(db: duckdb.DuckDBPyConnection, query: str) -> Columns:

@@ -43,7 +43,7 @@ class PastRequests:
         self.log = log
         self.pool: ArticlePool = build_log_pool(log, embeddings, StoryFinder())
         self._fresh_s = fresh_s
-        self._replay = Replay(log)
+        self._replay = Replay(log, stories=self.pool.stories)
         self._detector = TrendingDetector()
         self._trending = TrendingState()
         self._index: LiveIndex | None = None
@@ -57,7 +57,7 @@ class PastRequests:
         if at < self._indexed_at + self._fresh_s:
             return
         counters = self._replay.signals.counters
-        self._trending = self._detector.update(counters, self.pool, at)
+        self._trending = self._detector.update(counters, self.pool, at, self._replay.bound)
         self._index = build_index(self.pool, counters, at)
         self._indexed_at = at
 

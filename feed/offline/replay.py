@@ -9,10 +9,12 @@ from feed.arrays import Floats, Matrix, Rows
 from feed.config import DAY_S
 from feed.domain import Article, EventKind
 from feed.features.interactions import CLICK, KIND_CODE, READ
+from feed.features.network_bound import NetworkBound
 from feed.features.pool import ArticlePool, PoolBuilder
 from feed.features.request_context import RequestContext
 from feed.features.state import LiveSignals
-from feed.features.stories import StoryFinder
+from feed.features.stories import Stories, StoryFinder
+from feed.features.story_readers import repeated_reads
 from feed.offline.event_log import EventLog, Impressions, LoggedEvents, Seen
 from feed.offline.log_source import LogSource, parts
 from feed.offline.reader_log import ReaderLog
@@ -36,9 +38,22 @@ class Replay:
     recent past are held, whatever the length of the log.
     """
 
-    def __init__(self, log: LogSource, readers: ReaderLog | None = None) -> None:
-        """Begin before the log does; `readers` takes the place of its readers' histories."""
+    def __init__(
+        self,
+        log: LogSource,
+        readers: ReaderLog | None = None,
+        stories: Stories | None = None,
+    ) -> None:
+        """Begin before the log does.
+
+        Args:
+            log: the log.
+            readers: takes the place of its readers' histories.
+            stories: of its articles; `bound` withholds a reader's further reads of one story.
+        """
         self.log = log
+        self.bound = NetworkBound(log.articles)
+        self._stories = stories
         self.signals = LiveSignals(log.articles)
         self.readers = ReaderLog(log.late_until, log.merges) if readers is None else readers
         self.last_shown_at: Floats = np.full(len(log.articles), -np.inf)
@@ -146,6 +161,9 @@ class Replay:
             self.signals.covisitation.add_clicks(
                 columns.articles[some], columns.occurred_at[some], rows, times, counts
             )
+            again = some[repeated_reads(self._stories, columns.articles[some], rows, counts)]
+            again = again[events.counted[again]]
+            self.bound.add_repeats(columns.articles[again], columns.occurred_at[again])
 
     def _count_reactions(self, kinds: npt.NDArray[np.int8], rows: Rows) -> None:
         reactions = np.flatnonzero((kinds != CLICK) & (kinds != READ))

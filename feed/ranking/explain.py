@@ -144,7 +144,7 @@ class _Facts:
     def __init__(self, context: RankingContext, rows: Rows) -> None:
         now = context.request.now
         self.rows = rows
-        self.labelled = context.trending.labelled(rows)
+        self.labelled = context.trending.labelled_once(rows)
         self.by_section, by_source = find_followed(context, rows)
         self.followed = self.by_section | by_source
         self.readers = context.signals.counters.clicks(rows, now)[:, POPULAR_COLUMN]

@@ -111,7 +111,7 @@ def _impersonal_slate(
         scores=scores,
         reasons=reasons,
         sources=tuple(source_names(bits, tuple(union.proposals)) for bits in union.bits.tolist()),
-        trending=context.trending.labelled(union.rows),
+        trending=context.trending.labelled_once(union.rows),
         explored=np.zeros(count, np.bool_),
         pinned=np.zeros(count, np.bool_),
         propensities=np.ones(count),

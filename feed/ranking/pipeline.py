@@ -273,7 +273,7 @@ def build_slate(ranking: Ranking) -> Slate:
         scores=ranking.final[at] * factors["diversity"],
         reasons=_final_reasons(ranking, sources),
         sources=sources,
-        trending=context.trending.labelled(rows),
+        trending=context.trending.labelled_once(rows),
         explored=placed.explored,
         pinned=placed.pinned,
         propensities=placed.propensities,

@@ -35,6 +35,7 @@ TEMPLATES = {
     ReasonCode.YOU_ASKED: "You asked for more {what}",
     ReasonCode.EXPLORE: "Few readers have been shown this yet",
 }
+STORY_TRENDS = "Trending: {readers} readers of this story in the last {window} minutes"
 READING_NOW = "More like “{title}”, which you are reading"
 RECENT = "Published in the last {days} days"
 
@@ -74,12 +75,13 @@ def _followed_name(context: RankingContext, row: int) -> str:
 
 
 def trending_reason(context: RankingContext, row: int) -> Reason | None:
-    """Return the reason of a labelled article, None without the label."""
+    """Return the reason of an article whose story is labelled, None without the label."""
     entry = context.trending.entry(row)
     if entry is None or not entry.labelled:
         return None
     readers = round(entry.readers)
-    text = TEMPLATES[ReasonCode.TRENDING].format(readers=readers, window=entry.window_minutes)
+    template = STORY_TRENDS if entry.others else TEMPLATES[ReasonCode.TRENDING]
+    text = template.format(readers=readers, window=entry.window_minutes)
     return Reason(
         code=ReasonCode.TRENDING, text=text, readers=readers, window_minutes=entry.window_minutes
     )

@@ -69,7 +69,7 @@ class Slate:
             exploration say otherwise.
         reasons: why each article stands there, strongest first, at least one.
         sources: candidate sources that proposed it.
-        trending: it carries the trending label.
+        trending: it carries the trending label, which of a story only the first one has.
         explored: it was drawn by chance.
         pinned: an editor put it there.
         propensities: P(this article at this slot | context), 1 where nothing was left to chance.

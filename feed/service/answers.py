@@ -177,10 +177,10 @@ class RestoredOut(BaseModel):
 
 
 class TrendingItemOut(BaseModel):
-    """One article that is read more than usual, with the numbers behind it.
+    """One story that is read more than usual, with the article that leads it and the numbers.
 
-    `readers` is the number that the test counts: of many readers from one network, it counts only
-    about as many as that network usually brings.
+    `readers` is the number that the test counts, of all `articles` of the story together: each
+    reader once, and of many readers from one network only about as many as it usually brings.
     """
 
     article: ArticleOut
@@ -191,10 +191,11 @@ class TrendingItemOut(BaseModel):
     score: float
     labelled: bool
     since: datetime | None
+    articles: int
 
 
 class TrendingOut(BaseModel):
-    """The trending articles."""
+    """The trending stories."""
 
     at: datetime | None
     window_minutes: int

@@ -92,7 +92,11 @@ def account_for_trend(row: int, snapshot: LiveSnapshot, tests: TrendTests | None
     test = tests.of(pool.ids.ids[row]) if tests else None
     entry = snapshot.trending.entry(row)
     if entry is not None and entry.labelled:
-        verdict = "It trends, and carries the label."
+        verdict = (
+            f"Its story trends: the readers of its {1 + len(entry.others)} articles count together."
+            if entry.others
+            else "It trends, and carries the label."
+        )
     elif pool.sponsored[row]:
         verdict = "It is sponsored, and what is sponsored never trends."
     elif not pool.live[row]:

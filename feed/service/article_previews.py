@@ -13,7 +13,6 @@ from feed.catalogue.pinning import feeds_of
 from feed.domain import AiGenerated, Article, Pin, ServedFeed
 from feed.editorial.boosts import Boost
 from feed.features.pool import ArticlePool
-from feed.features.trending import build_state
 from feed.ranking.boosted_rows import build_boosted_rows
 from feed.ranking.live_index import build_index
 from feed.service.pinned import audiences_of
@@ -139,8 +138,7 @@ def with_article(snapshot: LiveSnapshot, article: Article, now: float) -> LiveSn
     view = replace(snapshot.view, pool=pool)
     trending = snapshot.trending
     if article.sponsored:  # what is sponsored never trends
-        kept = [e for e in trending.entries if e.article_id != article.article_id]
-        trending = build_state(trending.at, kept, pool.ids)
+        trending = trending.without(article.article_id, pool.ids)
     return replace(
         snapshot,
         view=view,

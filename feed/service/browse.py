@@ -25,7 +25,8 @@ def show_trending(
 ) -> dict[str, Any]:
     """Return the trending articles, with the numbers behind each, JSON-ready.
 
-    Of a story, the article that trends most is listed.
+    Of a story, the article is listed that leads it: of those that may be shown and are in the
+    section and language asked for, the one that most readers read now.
 
     Raises:
         StoreUnavailableError: an article's text is not here and the store does not answer.
@@ -56,6 +57,7 @@ def show_trending(
                 "score": round(entry.score, 4),
                 "labelled": entry.labelled,
                 "since": None if entry.since is None else format_time(entry.since),
+                "articles": 1 + len(entry.others),
             }
             for entry, card in shown[: query.limit]
         ],

@@ -12,7 +12,7 @@ import structlog
 from feed.domain import BundleError, NotFoundError
 from feed.features.ids import IdMap
 from feed.features.pool import ArticlePool, PoolBuilder
-from feed.features.stories import StoryFinder
+from feed.features.stories import GROUPED_AT_A_TIME, GROUPED_AT_MOST, StoryFinder
 from feed.features.twins import TwinFinder
 from feed.models.bundle import ModelBundle, empty_bundle
 from feed.models.registry import ModelRegistry
@@ -23,11 +23,6 @@ from feed.storage.records import ChangeBatch, StoredArticle
 
 log = structlog.get_logger("feed.followers")
 
-GROUPED_AT_A_TIME = 200
-"""Articles that are grouped into stories at each look at the catalogue, so that no look takes
-long."""
-GROUPED_AT_MOST = 2_000
-"""Articles that are grouped when many come at once, as at the start: the latest of them."""
 _NOTHING = empty_bundle()
 
 
@@ -70,8 +65,10 @@ class CatalogueFollower:
             if not batch.changes:
                 break
         if self._has_news or self._builder.is_due(now):
-            self.pool = self._builder.snapshot(now)
+            before, self.pool = self.pool.space, self._builder.snapshot(now)
             self._has_news = False
+            if before != self.pool.space:
+                log.info("vectors_serve", encoder=self.pool.space, before=before)
 
     def _apply(self, batch: ChangeBatch) -> None:
         for change in batch.changes:
@@ -83,7 +80,9 @@ class CatalogueFollower:
         self._position = batch.position
 
     def _add(self, stored: StoredArticle) -> None:
-        row = self._builder.add(stored.article, stored.embedding, stored.added_at, stored.fresh_at)
+        row = self._builder.add(
+            stored.article, stored.embedding, stored.added_at, stored.fresh_at, stored.encoder
+        )
         self.titles.put(row, stored.article.title, stored.article.article_id)
 
     def _remove(self, article_id: str) -> None:

@@ -11,7 +11,7 @@ from feed.service.cards import Card
 from feed.service.presentation import Reactions, notice_of, present_slots
 from feed.service.snapshot import LiveSnapshot
 from feed.service.stated_limits import present_limits
-from feed.service.story_pages import more_on_this
+from feed.service.story_pages import more_on_this, trend_by_story
 from feed.storage.records import ReaderState
 
 Take = Callable[[Sequence[str]], list[Card | None]]
@@ -95,7 +95,12 @@ def present_page(
     limits = present_limits(served)
     window = {"max_age_hours": float(hours), "widened": True} if hours else None
     items = present_slots(
-        page.slots, page.cards, reactions, page.titles, personalized=served.personalized
+        page.slots,
+        page.cards,
+        reactions,
+        page.titles,
+        trend_by_story(page.slots.article_ids, snapshot),
+        personalized=served.personalized,
     )
     more = more_on_this(page.slots.article_ids, snapshot, served.served_at)
     for item, others in zip(items, more, strict=True):

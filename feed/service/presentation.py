@@ -12,7 +12,7 @@ from feed.service.cards import Card
 
 CUSTOMIZED = "Your feed is customized."
 EXPERIMENTAL = "Generative AI is experimental."
-_TRENDING = "This article has been trending online recently"
+_TRENDING = "has been trending online recently"
 _MADE_WITH = {
     AiGenerated.GENERATED: "has been generated with AI",
     AiGenerated.ASSISTED: "has been written with the help of AI",
@@ -28,16 +28,23 @@ class Reactions(NamedTuple):
 
 
 @cache
-def disclose(ai_generated: AiGenerated, *, trending: bool, personalized: bool) -> str:
-    """Return the sentences that are true of one item in one feed; empty if none is."""
+def disclose(
+    ai_generated: AiGenerated, *, trending: bool, personalized: bool, by_story: bool = False
+) -> str:
+    """Return the sentences that are true of one item in one feed; empty if none is.
+
+    Args:
+        ai_generated: what was made with AI.
+        trending: the item carries the trending label.
+        personalized: the reader's history or preferences changed the feed.
+        by_story: what trends may be the article's story: it has other articles, too.
+    """
     made = _MADE_WITH.get(ai_generated)
-    sentences = []
-    if trending and made:
-        sentences.append(f"{_TRENDING} and {made}.")
-    elif trending:
-        sentences.append(f"{_TRENDING}.")
-    elif made:
-        sentences.append(f"This article {made}.")
+    of_article = [_TRENDING] if trending and not by_story else []
+    of_article += [made] if made else []
+    sentences = [f"This story {_TRENDING}."] if trending and by_story else []
+    if of_article:
+        sentences.append(f"This article {' and '.join(of_article)}.")
     if personalized:
         sentences.append(CUSTOMIZED)
     if made:
@@ -77,11 +84,21 @@ def present_slots(
     cards: Sequence[Card],
     reactions: Sequence[Reactions],
     titles: Mapping[str, str],
+    by_story: Sequence[bool],
     *,
     personalized: bool,
 ) -> list[dict[str, Any]]:
-    """Return the slots of a page, JSON-ready; `titles` are of the articles its reasons name."""
-    columns = (slots.positions, slots.scores, slots.reasons, slots.trending, slots.pinned)
+    """Return the slots of a page, JSON-ready.
+
+    Args:
+        slots: of the page.
+        cards: their articles.
+        reactions: to these.
+        titles: of the articles that the reasons name.
+        by_story: whether what trends there may be a story of several articles.
+        personalized: the reader's history or preferences changed the feed.
+    """
+    columns = (slots.positions, slots.scores, slots.reasons, slots.trending, slots.pinned, by_story)
     return [
         {
             "position": position,
@@ -91,11 +108,13 @@ def present_slots(
             "labels": labels_of(
                 card.ai_generated, trending=trending, sponsored=card.sponsored, pinned=pinned
             ),
-            "disclosure": disclose(card.ai_generated, trending=trending, personalized=personalized),
+            "disclosure": disclose(
+                card.ai_generated, trending=trending, personalized=personalized, by_story=of_story
+            ),
             "reactions": {"likes": given.likes, "dislikes": given.dislikes},
             "my_reaction": given.mine.value if given.mine else None,
         }
-        for card, given, position, score, reasons, trending, pinned in zip(
+        for card, given, position, score, reasons, trending, pinned, of_story in zip(
             cards, reactions, *columns, strict=True
         )
     ]

@@ -37,6 +37,23 @@ def more_on_this(
     return found
 
 
+def trend_by_story(article_ids: Sequence[str], snapshot: LiveSnapshot) -> list[bool]:
+    """Return for which articles it is the story that trends, if anything: it has several.
+
+    The worker has added up the readers of several articles, or did so when the feed was made.
+    """
+    pool, trending = snapshot.view.pool, snapshot.trending
+    rows = pool.ids.rows(article_ids).tolist()
+    entries = [trending.entry(row) if row >= 0 else None for row in rows]
+    several = None if pool.stories is None else pool.stories.several
+    return [
+        bool(entry.others)
+        if entry
+        else bool(several is not None and 0 <= row < pool.size and several[row])
+        for row, entry in zip(rows, entries, strict=True)
+    ]
+
+
 def show_story(
     story_id: str, snapshot: LiveSnapshot, card_cache: CardCache, now: float
 ) -> dict[str, Any]:

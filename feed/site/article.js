@@ -233,11 +233,11 @@ const MADE_WITH = {
 
 /**
  * An article outside a feed, in the shape of a feed item: labels and disclosure say what it says
- * of itself, and that it is trending where that is known.
+ * of itself, and that it, or its story, is trending where that is known.
  * @param {import("./client/api.js").Article} article
- * @param {{trending?: boolean}} [known]
+ * @param {{trending?: boolean, byStory?: boolean}} [known]
  */
-export function itemOf(article, { trending = false } = {}) {
+export function itemOf(article, { trending = false, byStory = false } = {}) {
   const made = MADE_WITH[article.ai_generated];
   const labels = [
     trending && "trending",
@@ -245,8 +245,10 @@ export function itemOf(article, { trending = false } = {}) {
     article.sponsored && "sponsored",
     article.retracted && "retracted",
   ].filter(Boolean);
-  const parts = [trending && "has been trending online recently", made].filter(Boolean);
+  const trends = trending && "has been trending online recently";
+  const parts = [!byStory && trends, made].filter(Boolean);
   const sentences = [
+    byStory && trends && `This story ${trends}.`,
     parts.length && `This article ${parts.join(" and ")}.`,
     made && "Generative AI is experimental.",
   ].filter(Boolean);

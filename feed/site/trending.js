@@ -49,7 +49,7 @@ export class TrendingColumn {
   }
 
   #entry(entry, i, minutes) {
-    const { article, labelled } = entry;
+    const { article, articles, labelled } = entry;
     const link = el(
       "a",
       {
@@ -58,7 +58,7 @@ export class TrendingColumn {
         onclick: (event) => {
           if (event.metaKey || event.ctrlKey || event.shiftKey) return;
           event.preventDefault();
-          const item = itemOf(article, { trending: labelled });
+          const item = itemOf(article, { trending: labelled, byStory: articles > 1 });
           this.open({ item, requestId: null, position: null });
         },
       },
@@ -80,9 +80,10 @@ export class TrendingColumn {
   }
 }
 
-function numbers({ readers, lift }, minutes) {
+function numbers({ readers, lift, articles }, minutes) {
   const people = Math.max(1, Math.round(readers));
   const who = `${people.toLocaleString("en")} ${people === 1 ? "reader" : "readers"}`;
   const usual = lift > 1.05 ? `, ${lift.toFixed(lift < 10 ? 1 : 0)} times the usual` : "";
-  return `${who} in ${minutes} min${usual}`;
+  const where = articles > 1 ? ` of ${articles} articles` : "";
+  return `${who}${where} in ${minutes} min${usual}`;
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
+import numpy as np
 import orjson
 
 from feed.catalogue.ranking_changes import read_in_force
@@ -15,6 +17,8 @@ from feed.features.network_bound import NetworkBound
 from feed.features.pool import PoolBuilder
 from feed.features.signal_sums import SummedCounters
 from feed.features.state import LiveSignals
+from feed.features.stories import GROUPED_AT_A_TIME, GROUPED_AT_MOST, StoryFinder
+from feed.features.story_readers import repeated_reads, stories_of
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.storage.records import RecordType, StoredArticle
 from feed.storage.redis_store import RedisStore
@@ -39,7 +43,8 @@ class TrendingJudge:
     """Finds what is trending on the sum of all workers' counters, while its worker leads.
 
     How much a reader counts depends on all readers of the same network, so the weights cannot be
-    computed by each worker for its own readers. The judge weighs the clicks of all partitions:
+    computed by each worker for its own readers. Nor does each worker know which articles tell one
+    story: the judge groups them, as a web process does. It weighs the clicks of all partitions:
     its own worker's directly, those of others from their deltas, and what it has missed from the
     streams. It remembers for each partition the last record weighed, so each click is weighed
     once, whoever counted it.
@@ -57,7 +62,9 @@ class TrendingJudge:
         self._store = store
         self._membership = membership
         self._ids = ids
-        self._pool = PoolBuilder(ids)
+        self._stories = StoryFinder(GROUPED_AT_A_TIME, GROUPED_AT_MOST)
+        self._builder = PoolBuilder(ids, stories=self._stories)
+        self._pool = self._builder.snapshot()
         self._catalogue_position = ""
         self._base = self._ranking = ranking
         self._copies: WorkerCopies | None = None
@@ -68,6 +75,7 @@ class TrendingJudge:
         self._state: TrendingState | None = None
         self._detector = TrendingDetector(ranking)
         self._resume()
+        self._follow_catalogue()
 
     @property
     def weighed(self) -> Mapping[int, str]:
@@ -97,12 +105,12 @@ class TrendingJudge:
         if 0 <= now - self._judged_at < TRENDING_SECONDS:
             return
         self._judged_at = now
+        self._follow_catalogue()
         self._follow_others()
         self._catch_up(positions)
-        self._follow_catalogue()
         self._follow_settings()
         counters = SummedCounters([signals.counters, *self._others()])
-        state = self._detector.update(counters, self._pool.snapshot(), now, self.bound)
+        state = self._detector.update(counters, self._pool, now, self.bound)
         self._state = state
         self._publish(TRENDING_BLOB, state.to_bytes())
         self._publish_tests(now)
@@ -176,19 +184,35 @@ class TrendingJudge:
                 events = [
                     (record.stream_id, orjson.loads(record.payload))
                     for record in records
-                    if record.type is RecordType.EVENT and b'"network"' in record.payload
+                    if record.type is RecordType.EVENT and b'"first":true' in record.payload
                 ]
                 self._weigh(weighed_clicks(partition, events))
                 after = records[-1].stream_id if len(records) == RECORDS_PER_READ else target
                 self._positions[partition] = after
                 self._membership.renew()  # there may be much to read
 
-    def _weigh(self, clicks: Iterable[WeighedClick]) -> None:
-        columns = list(zip(*clicks, strict=True))
-        if columns:
-            _, _, article_ids, networks, fresh, occurred, received = columns
-            rows = [self._ids.add(article_id) for article_id in article_ids]
-            self.bound.add_readers(rows, networks, fresh, occurred, received)
+    def _weigh(self, clicks: Sequence[WeighedClick]) -> None:
+        """Withhold of some clicks what does not count."""
+        if not clicks:
+            return
+        _, _, article_ids, networks, fresh, occurred, received, before = zip(*clicks, strict=True)
+        rows = self._ids.add_all(article_ids)
+        counts = np.array([len(some) for some in before], np.int64)
+        befores = self._ids.rows([*chain.from_iterable(before)])
+        again = repeated_reads(self._pool.stories, rows, befores, counts)
+        repeats = np.flatnonzero(again).tolist()
+        self.bound.add_repeats(rows[repeats].tolist(), [occurred[i] for i in repeats])
+        own = [i for i, network in enumerate(networks) if network is not None and not again[i]]
+        if not own:
+            return
+        self.bound.add_readers(
+            rows[own].tolist(),
+            [networks[i] for i in own],
+            [fresh[i] for i in own],
+            [occurred[i] for i in own],
+            [received[i] for i in own],
+            stories_of(self._pool.stories, rows[own]).tolist(),
+        )
 
     def _publish_tests(self, now: float) -> None:
         """Keep the tests for the desk; seldom, because they are many and nothing waits for them."""
@@ -211,7 +235,8 @@ class TrendingJudge:
         self._ranking = ranking
 
     def _follow_catalogue(self) -> None:
-        if not self._catalogue_position:
+        has_news = not self._catalogue_position
+        if has_news:
             self._scan_catalogue()
         while True:
             batch = self._store.changes_after(self._catalogue_position)
@@ -220,17 +245,25 @@ class TrendingJudge:
                 continue
             self._catalogue_position = batch.position
             if not batch.changes:
-                return
+                break
+            has_news = True
             for change in batch.changes:
                 if change.stored is None:
-                    self._pool.remove(change.article_id)
+                    self._builder.remove(change.article_id)
                 else:
                     self._add(change.stored)
+        if has_news or self._stories.has_waiting:
+            self._pool = self._builder.snapshot()
 
     def _scan_catalogue(self) -> None:
         self._catalogue_position = self._store.catalogue_position()
         for stored in self._store.scan_articles():
             self._add(stored)
+        while self._stories.has_waiting:  # until then, a story's readers would not be added up
+            self._builder.snapshot()
+            self._membership.renew()
 
     def _add(self, stored: StoredArticle) -> None:
-        self._pool.add(stored.article, None, stored.added_at, stored.fresh_at)
+        self._builder.add(
+            stored.article, stored.embedding, stored.added_at, stored.fresh_at, stored.encoder
+        )

@@ -14,6 +14,8 @@ TREND_TESTS_BLOB = "trend_tests"
 """What the trending judgement found for each article that is read; only the desk reads it."""
 DELTAS_KEPT = 600
 START = "0-0"
+KNOWN = 7
+"""Values of a click that must be weighed which earlier versions know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,8 @@ class Publication:
     is empty in a delta that only announces a run or a new position. `bound` is what
     `NetworkBound.dump` returned, which earlier versions kept in checkpoints. A delta that another
     worker judges has `since`, the positions before it, and `clicks`, those that must be weighed
-    (see `signals.weighed_clicks`).
+    (see `signals.weighed_clicks`). An earlier version reads of these only what it knows: the clicks
+    with a network, without what the reader had read before.
     """
 
     generation: str
@@ -50,7 +53,12 @@ class Publication:
             "body_bytes": len(self.body),
         }
         if self.since:
-            head |= {"since": {str(p): i for p, i in self.since.items()}, "clicks": self.clicks}
+            head |= {
+                "since": {str(p): i for p, i in self.since.items()},
+                "clicks": [click[:KNOWN] for click in self.clicks if click[3] is not None],
+                "before": [click[-1] for click in self.clicks if click[3] is not None],
+                "trusted": [click for click in self.clicks if click[3] is None],
+            }
         return b"".join((orjson.dumps(head), b"\n", self.body, self.bound))
 
     @classmethod
@@ -59,6 +67,8 @@ class Publication:
         line, rest = data.split(b"\n", 1)
         head: dict[str, Any] = orjson.loads(line)
         size = head.get("body_bytes", len(rest))
+        clicks = head.get("clicks", [])
+        before = head.get("before", [()] * len(clicks))
         return cls(
             generation=head["generation"],
             previous=head["previous"],
@@ -67,5 +77,8 @@ class Publication:
             body=rest[:size],
             bound=rest[size:],
             since={int(p): position for p, position in head.get("since", {}).items()},
-            clicks=head.get("clicks", ()),
+            clicks=[
+                *([*click, some] for click, some in zip(clicks, before, strict=True)),
+                *head.get("trusted", ()),
+            ],
         )

@@ -46,11 +46,12 @@ SIGN_SECONDS = 1.0
 """Of several workers, one that has nothing to count says so this often."""
 
 WeighedClick = Sequence[Any]
-"""Partition, stream id, article id, network, whether fresh, occurred at, received at."""
+"""Partition, stream id, article id, network (None: a trusted caller sent it), whether fresh,
+occurred at, received at, and the ids of articles that the reader had clicked before."""
 
 
 class ClickJudge(Protocol):
-    """What must see the clicks of untrusted callers: the judge, if this worker leads."""
+    """What must see the clicks that may not count whole: the judge, if this worker leads."""
 
     def feed(self, partition: int, after: str, last: str, clicks: Sequence[WeighedClick]) -> None:
         """Take the clicks among the records of a partition after one id up to another."""
@@ -298,17 +299,22 @@ class SignalsPublisher:
 def weighed_clicks(
     partition: int, events: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> list[WeighedClick]:
-    """Return the first clicks that came from readers' own devices, of (stream id, payload)."""
+    """Return the first clicks that may not count whole, of (stream id, payload).
+
+    Those are clicks from readers' own devices, and clicks of readers who had clicked other
+    articles before, which may be of the same story.
+    """
     return [
         (
             partition,
             stream_id,
             p["article_id"],
-            p["network"],
-            p["fresh"],
+            p.get("network"),
+            p.get("fresh", False),
             p["occurred_at"],
             p["received_at"],
+            [article_id for article_id, _ in p.get("previous") or ()],
         )
         for stream_id, p in events
-        if "network" in p and p["first"]
+        if p.get("first") and ("network" in p or p.get("previous"))
     ]

@@ -153,3 +153,37 @@ def test_age_counts_from_the_last_change_but_never_from_before_the_publication()
     pool = builder.snapshot()
     assert pool.fresh_at.tolist() == [100.0, 100.0, 200.0]
     assert pool.published_at.tolist() == [100.0] * 3
+
+
+def test_vectors_of_one_length_from_two_encoders_are_never_in_one_pool():
+    builder = PoolBuilder()
+    for number in range(4):
+        builder.add(article(f"a{number}"), [1.0, 0.0], NOW, space="old")
+    builder.add(article("b"), [0.0, 1.0], NOW, space="new")
+    pool = builder.snapshot()
+    assert (pool.space, pool.embedding[4].tolist()) == ("old", [0, 0])
+    for number in range(4):
+        builder.add(article(f"a{number}"), [0.0, 1.0], NOW, space="new")
+    after = builder.snapshot()
+    assert (after.space, after.embedding.tolist()) == ("new", [[0, 1]] * 5)
+    assert pool.embedding[:4].tolist() == [[1, 0]] * 4, "an earlier snapshot keeps what it had"
+
+
+def test_an_article_that_waits_to_be_encoded_keeps_its_vector():
+    builder = PoolBuilder()
+    builder.add(article("a"), [1.0, 0.0], NOW, space="old")
+    builder.add(article("a"), [1.0, 0.0], NOW, space="")
+    assert builder.snapshot().embedding.tolist() == [[1, 0]]
+    builder.add(article("a"), None, NOW, space="old")
+    assert builder.snapshot().embedding.tolist() == [[0, 0]]
+
+
+def test_a_pool_that_starts_with_two_encoders_serves_the_commoner_one():
+    builder = PoolBuilder()
+    builder.add(article("b"), [0.0, 1.0], NOW, space="new")
+    for number in range(3):
+        builder.add(article(f"a{number}"), [1.0, 0.0], NOW, space="old")
+    assert builder.snapshot().space == "old"
+    for number in range(3):
+        builder.add(article(f"a{number}"), [0.0, 1.0], NOW, space="new")
+    assert builder.snapshot().embedding.tolist() == [[0, 1]] * 4

@@ -190,3 +190,59 @@ def test_what_is_days_older_is_not_compared() -> None:
         builder.add(event(f"late-{number}", published_at=late), [1.0, 0.0], late + number)
     assert story_of(builder)[0] == 0
     assert set(story_of(builder)[1:]) == {1}
+
+
+def updates(count: int, hours: float = 1.0, source: str = "paper") -> list[Article]:
+    """Return reports of one event, each with a higher number of dead than the one before."""
+    said = ["Divers search.", "The captain is missing.", "Holt mourns.", "Tolk sends boats.", ""]
+    return [
+        Article(
+            article_id=f"u{n}",
+            title=f"Ferry Lone sinks off Holt: {12 + 3 * n} dead",
+            standfirst=f"The Lone capsized near Holt on its way to Tolk. {said[n % len(said)]}",
+            source=source,
+            language="en",
+            published_at=NOW + n * hours * HOUR_S,
+        )
+        for n in range(count)
+    ]
+
+
+def place_all(articles: list[Article], cosine: float = 0.9) -> Stories | None:
+    """Group articles that are all about as alike."""
+    finder = StoryFinder()
+    for row, article in enumerate(articles):
+        vector = np.zeros(1 + len(articles))
+        vector[[0, 1 + row]] = cosine**0.5, (1 - cosine) ** 0.5
+        at = article.published_at
+        finder.put(row, article, vector.astype(np.float16), at, at)
+    return finder.place(len(articles))
+
+
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_a_number_of_dead_that_rises_is_one_moving_story(count: int) -> None:
+    found = place_all(updates(count))
+    assert found is not None
+    assert found.story.tolist() == [0] * count
+    assert set(found.series.tolist()) == {-1}
+
+
+def test_another_paper_finds_the_story_after_many_updates() -> None:
+    other = Article(
+        article_id="wire",
+        title="Captain of ferry Lone missing after it sank off Holt",
+        standfirst="Holt mourns the dead of the Lone, which capsized on its way to Tolk.",
+        source="wire",
+        language="en",
+        published_at=NOW + 8 * HOUR_S,
+    )
+    found = place_all([*updates(6), other])
+    assert found is not None
+    assert set(found.story.tolist()) == {0}
+
+
+def test_the_same_title_form_on_the_next_days_is_a_series() -> None:
+    found = place_all(updates(3, hours=24.0))
+    assert found is not None
+    assert found.series.tolist() == [0, 0, 0]
+    assert len({*found.story.tolist()}) == 3

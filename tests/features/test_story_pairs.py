@@ -105,3 +105,51 @@ def test_boilerplate_of_a_source_does_not_count() -> None:
 def test_pairs_of_characters_are_the_words_of_scripts_without_spaces() -> None:
     one = text("地震で橋が閉鎖", language="ja")
     assert {"地震", "閉鎖"} <= one.title[0].words
+
+
+REPORTS = [
+    ("Ferry Lone sinks off Holt: {} dead", "The Lone capsized near Holt on its way to Tolk."),
+    ("{} verletzt bei Zugunglück in Altmark", "Der Regionalzug entgleiste bei Stendal."),
+    ("Séisme à Valmer : {} morts", "Le maire de Valmer, Luc Arnaud, demande de l'aide."),
+]
+"""Titles with a number that rises during the day, and what the texts go on to say."""
+LATER = [
+    "Divers found more bodies in the Lone, which capsized near Holt.",
+    "Bei Stendal entgleiste ein Regionalzug; Helfer bergen weitere Menschen.",
+    "À Valmer, les secours de Luc Arnaud cherchent encore.",
+]
+
+
+@pytest.mark.parametrize("source", ["paper", "wire"])
+@pytest.mark.parametrize("report", [0, 1, 2])
+def test_another_number_of_dead_on_the_same_day_is_the_same_story(report: int, source: str) -> None:
+    title, first = REPORTS[report]
+    one = text(title.format(12), first)
+    other = text(title.format(15), LATER[report], source=source)
+    assert level(one, other, 0.9, hours=2.0) is Level.STORY
+    assert level(one, text(title.format(15), first, source=source), 0.97, 2.0) is Level.STORY
+
+
+@pytest.mark.parametrize("hours", [30.0, math.nan])
+def test_the_same_form_on_another_day_or_at_an_unknown_time_is_a_series(hours: float) -> None:
+    title, first = REPORTS[0]
+    assert level(text(title.format(12), first), text(title.format(15), first), 0.97, hours) is (
+        Level.SERIES
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            ("The short quiz: 12", "Who wrote Moby Dick?"),
+            ("The short quiz: 13", "Where is Titicaca?"),
+        ),
+        (("The short quiz: 12", ""), ("The short quiz: 13", "")),
+        (("5 songs from 1975", "By Queen and Bowie."), ("5 songs from 1983", "By Toto and Sade.")),
+        (("Homes in Holt for 900", "Rent in Holt."), ("Homes in Tolk for 700", "Rent in Tolk.")),
+        (("What we did in the 1970s", "Here it is."), ("What we did in the 1980s", "Here it is.")),
+    ],
+)
+def test_editions_of_the_same_day_are_no_updates(one: Any, other: Any) -> None:
+    assert level(text(*one), text(*other), 0.9, hours=2.0) in {Level.SERIES, Level.NONE}

@@ -9,12 +9,14 @@ import lightgbm
 import numpy as np
 import pytest
 
-from feed.domain import BundleError, ConflictError, NotFoundError
+from feed.domain import Article, BundleError, ConflictError, NotFoundError
 from feed.features.ids import IdMap
+from feed.features.pool import PoolBuilder
 from feed.models.bundle import ModelBundle, empty_bundle, load_bundle, save_bundle
 from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum
 from feed.models.registry import ModelRegistry, with_manifest
 from feed.models.schema import FEATURES
+from feed.models.view import build_view
 
 
 def make_ranker(names: list[str] | None = None, start: WeightedSum | None = None) -> LightGBMRanker:
@@ -150,6 +152,23 @@ def test_embeddings_of_another_encoder_are_left_as_they_are():
     reduced = make_bundle().reduce_content(np.eye(6, dtype=np.float32))
     np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1.0, atol=1e-5)
     assert not make_bundle().reduce_content(np.zeros((2, 6), np.float32)).any()
+
+
+def test_a_model_reads_only_vectors_of_the_encoder_it_was_trained_on():
+    builder = PoolBuilder()
+    for number, name in enumerate("abd"):
+        article = Article(article_id=name, title=name, published_at=1.0)
+        builder.add(article, np.eye(6)[number], 1.0, space="old")
+    pool, unnamed = builder.snapshot(), make_bundle()
+    of_old, of_new = (with_manifest(unnamed, vectors=name) for name in ("old", "new"))
+    for bundle in (unnamed, of_old):
+        view = build_view(pool, bundle)
+        assert view.content.shape == (3, 2)
+        assert view.factors[2].any(), "an unread article gets factors by its text"
+    view = build_view(pool, of_new)
+    np.testing.assert_array_equal(view.content, pool.embedding)
+    assert not view.factors[2].any()
+    assert view.factors[0].any(), "what was read is known without a text"
 
 
 def test_the_registry_publishes_serves_and_rolls_back(tmp_path):

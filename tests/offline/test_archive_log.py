@@ -13,7 +13,7 @@ import pytest
 
 from feed.domain import ArchiveError, Article, EventKind
 from feed.features.interactions import CLICK, KIND_CODE
-from feed.offline.archive_log import read_archive
+from feed.offline.archive_log import encoder_of, read_archive
 from feed.offline.event_log import EventLog
 from feed.offline.replay import build_log_pool
 from feed.storage.archive import Archive
@@ -92,9 +92,9 @@ class Shelf:
         return read_archive(self.archive, from_at, to_at)[0]
 
 
-def added(article_id, vector=(), published_at=NOW - 600, **fields) -> CatalogueChange:
+def added(article_id, vector=(), published_at=NOW - 600, encoder="e", **fields) -> CatalogueChange:
     article = Article(article_id=article_id, title="T", published_at=published_at, **fields)
-    stored = StoredArticle(article, np.array(vector, np.float32), "e", "h", NOW - 60)
+    stored = StoredArticle(article, np.array(vector, np.float32), encoder, "h", NOW - 60)
     return CatalogueChange(article_id, stored)
 
 
@@ -281,6 +281,17 @@ def test_the_catalogue_comes_with_vectors_of_the_commonest_length(shelf):
     assert embeddings is not None
     rows = log.articles.rows(["a", "b", "c", "x"])
     assert embeddings[rows].tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+
+
+def test_vectors_of_two_encoders_are_not_mixed(shelf):
+    shelf.commit(
+        [shelf.event("click", "a")],
+        [added("a", [1.0, 0.0]), added("b", [0.0, 1.0]), added("c", [0.6, 0.8], encoder="other")],
+    )
+    log, embeddings = read_archive(shelf.archive)
+    assert embeddings is not None
+    assert embeddings[log.articles.rows(["a", "b", "c"])].tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert encoder_of(shelf.archive) == "e"
 
 
 def test_aliases_name_the_section_that_is_meant(shelf):

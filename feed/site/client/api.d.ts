@@ -120,6 +120,8 @@ export interface TrendingItem {
   score: number;
   labelled: boolean;
   since: string | null;
+  /** How many articles of the story those readers have read. */
+  articles: number;
 }
 
 export interface Trending {

@@ -93,10 +93,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mind", nargs="?", type=Path, help="directory of MIND with same_story.tsv")
     parser.add_argument("--fit", action="store_true", help="also print weights fitted to all")
+    parser.add_argument(
+        "--bare", action="store_true", help="encode texts without what their sources repeat"
+    )
     options = parser.parse_args()
-    sets = [Measured(invented_pairs())]
+    sets = [Measured(invented_pairs(bare=options.bare))]
     if options.mind is not None:
-        sets.append(Measured(mind_pairs(options.mind)))
+        sets.append(Measured(mind_pairs(options.mind, bare=options.bare)))
     console = Console(width=100)
     table = Table(
         "pairs", "rule", "story: precision", "recall", "precision at recall 1/2", "weighted"
@@ -108,7 +111,7 @@ def main() -> None:
         _add(table, one, "cross-validated", held, 0.0)
         _add(table, one, "as it is built", one.score(np.array(WEIGHTS), BIAS), 0.0)
     if options.mind is not None:
-        untimed = Measured(mind_pairs(options.mind, timed=False))
+        untimed = Measured(mind_pairs(options.mind, timed=False, bare=options.bare))
         _add(table, untimed, "as it is built", untimed.score(np.array(WEIGHTS), BIAS), 0.0)
     console.print(table, _levels(sets))
     if options.fit:

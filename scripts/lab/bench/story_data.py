@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -19,7 +22,7 @@ from feed.config import DAY_S, HOUR_S
 from feed.domain import Article
 from feed.features.embeddings import SentenceEncoder, article_text
 from feed.features.story_pairs import Pair, PairJudge
-from feed.features.story_text import StoryText, read_text
+from feed.features.story_text import SENTENCES, TITLE_PARTS, StoryText, read_text
 
 VERSIONS = Path(__file__).with_name("story_versions.jsonl")
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -104,10 +107,14 @@ def invented_articles() -> tuple[list[Article], list[str]]:
     return articles, [line["event"] for line in lines]
 
 
-def invented_pairs() -> JudgedPairs:
-    """Return the pairs of the invented articles, except those far apart in text and in truth."""
+def invented_pairs(*, bare: bool = False) -> JudgedPairs:
+    """Return the pairs of the invented articles, except those far apart in text and in truth.
+
+    Args:
+        bare: whether texts are encoded without what their sources repeat.
+    """
     articles, events = invented_articles()
-    vectors = _encode(articles)
+    vectors = _encode(articles, bare=bare)
     lines = [json.loads(line) for line in VERSIONS.read_text(encoding="utf-8").splitlines()]
     column = [line["topic"] if line["kind"] == "series" else "" for line in lines]
     pairs = [
@@ -131,13 +138,14 @@ def invented_pairs() -> JudgedPairs:
     )
 
 
-def mind_pairs(directory: Path, *, timed: bool = True) -> JudgedPairs:
+def mind_pairs(directory: Path, *, timed: bool = True, bare: bool = False) -> JudgedPairs:
     """Return the pairs of MIND that people have judged.
 
     Args:
         directory: MIND in its published layout, with `same_story.tsv`: the columns id_a, id_b,
             cosine, band and label.
         timed: whether the numbers in the addresses count as times.
+        bare: whether texts are encoded without what their sources repeat.
     """
     lines = (directory / "news.tsv").read_text(encoding="utf-8").split("\n")
     news = [line.split("\t") for line in lines if line]
@@ -147,7 +155,7 @@ def mind_pairs(directory: Path, *, timed: bool = True) -> JudgedPairs:
         rows = list(csv.DictReader(file, delimiter="\t"))
     one = np.array([place[row["id_a"]] for row in rows])
     other = np.array([place[row["id_b"]] for row in rows])
-    vectors = _encode(articles)
+    vectors = _encode(articles, bare=bare)
     labels = [row["label"] for row in rows]
     return JudgedPairs(
         name="judged" if timed else "judged, times unknown",
@@ -180,8 +188,42 @@ def _connected(one: Integers, other: Integers, size: int) -> Integers:
     return connected_components(pairs, directed=False)[1].astype(np.int64)
 
 
-def _encode(articles: Sequence[Article]) -> Matrix:
-    return SentenceEncoder().encode([article_text(article) for article in articles])
+def _encode(articles: Sequence[Article], *, bare: bool) -> Matrix:
+    texts = bare_texts(articles) if bare else [article_text(article) for article in articles]
+    return _encode_texts(tuple(texts))
+
+
+@lru_cache(maxsize=2)
+def _encode_texts(texts: tuple[str, ...]) -> Matrix:
+    return SentenceEncoder().encode(texts)
+
+
+def bare_texts(articles: Sequence[Article]) -> list[str]:
+    """Return texts without the parts that three articles of their source have in common.
+
+    A text of which nothing would be left stays as it is.
+    """
+    judge = PairJudge()
+    for article in articles:
+        judge.learn(read_text(article))
+
+    def kept(article: Article, field: str, pattern: re.Pattern[str]) -> list[str]:
+        cut = pattern.split(getattr(article, field))
+        parts = [part.strip() for part in cut if part and part.strip()]
+        empty = replace(article, title="", standfirst="", body="")
+        fields: list[dict[str, Any]] = [{field: part} for part in parts]
+        texts = [read_text(replace(empty, **one)) for one in fields]
+        return [
+            part
+            for part, found in zip(parts, texts, strict=True)
+            if not all(judge.boilerplate.is_repeated(found.source, s) for s in found.segments)
+        ]
+
+    bare = []
+    for article in articles:
+        lines = kept(article, "title", TITLE_PARTS) + kept(article, "standfirst", SENTENCES)
+        bare.append("\n".join(lines) or article_text(article))
+    return bare
 
 
 def _weights(vectors: Matrix, bands: Sequence[str]) -> Floats:

@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
 """How often the trending label is false, how soon it sees a burst and what buys it, by simulation.
 
-Three worlds of Poisson readers in which nothing trends: constant rates; rates that follow the
-hour of the day; and constant rates on a site that replaces every article once a day. Then bursts:
+Worlds of Poisson readers in which nothing trends: constant rates; rates that follow the hour of
+the day; and constant rates on a site that replaces every article once a day, the last two also with
+every four articles telling one story, whose popularity they share. Then bursts:
 one article's rate multiplied, for articles of several usual rates. Readers come from networks:
 five carriers with 10, 8, 6, 5 and 5 % of them, the others from 3,000 networks of Zipf-like sizes;
 30 % of the usual readers are fresh (first seen moments ago), and 80 % of a burst's. Everything is
 judged twice on the same readers, with the bound on networks and without. Last, attacks: anonymous
-ids from a few networks read the same articles within minutes.
+ids from a few networks read the same articles within minutes, each id one of the four articles of a
+story where there are stories.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from feed.domain import Article
 from feed.features.counters import HALF_LIVES_S
 from feed.features.network_bound import NetworkBound
 from feed.features.pool import ArticlePool, PoolBuilder
+from feed.features.stories import Stories
 from feed.features.trending import TrendingDetector, TrendingState
 
 TICK_S = 30.0
@@ -45,15 +49,23 @@ class PoissonWorld:
     """Counters of a site whose readers come by known rates (readers per second, per article)."""
 
     def __init__(
-        self, articles: int, seed: int, *, rhythm: float = 0.0, churn: bool = False
+        self,
+        articles: int,
+        seed: int,
+        *,
+        rhythm: float = 0.0,
+        churn: bool = False,
+        versions: int = 1,
     ) -> None:
         self.rng = np.random.default_rng(seed)
+        self.versions = versions
+        self.first = np.arange(articles) // versions * versions
         self.rates = self.draw_rates(articles)
         self.rhythm, self.churn = rhythm, churn
         self.sums = self.rates[:, None] * np.array(HALF_LIVES_S) / np.log(2)
         self.born = np.zeros(articles)
         if churn:
-            self.born = self.rng.uniform(-DAY_S, 0, articles)
+            self.born = self.rng.uniform(-DAY_S, 0, articles)[self.first]
             self.sums *= 1 - np.exp2(self.born[:, None] / np.array(HALF_LIVES_S))
         else:
             self.born -= 30 * DAY_S
@@ -67,8 +79,15 @@ class PoissonWorld:
         self.shares_up_to = shares.cumsum()
 
     def draw_rates(self, count: int) -> Floats:
-        """Return usual rates: log-normal, median 4 readers an hour, 2 % above 100 an hour."""
-        rates: Floats = np.exp(self.rng.normal(np.log(4 / 3600), 1.6, count))
+        """Return usual rates: log-normal, median 4 readers an hour, 2 % above 100 an hour.
+
+        Of the variance of the logarithm, articles of one story share half.
+        """
+        spread = self.rng.normal(0, 1.6, count)
+        if self.versions > 1:
+            common = self.rng.normal(0, 1.6, count // self.versions + 1)
+            spread = (spread + common[np.arange(count) // self.versions]) / np.sqrt(2)
+        rates: Floats = np.exp(np.log(4 / 3600) + spread)
         return rates
 
     def build_pool(self) -> ArticlePool:
@@ -78,7 +97,12 @@ class PoissonWorld:
             builder.add(
                 Article(article_id=f"a{number}", title="", published_at=born), None, born or 1.0
             )
-        return builder.snapshot()
+        pool = builder.snapshot()
+        if self.versions == 1:
+            return pool
+        several = np.ones(pool.size, np.bool_)
+        rows = np.arange(pool.size)
+        return replace(pool, stories=Stories(self.first, rows, np.full(pool.size, -1), several, {}))
 
     def step(self, others: Readers | None = None, tick_s: float = TICK_S) -> None:
         """Let one tick pass, with readers beside the usual ones."""
@@ -95,8 +119,8 @@ class PoissonWorld:
             times = [self.now] * len(came)
             rows, networks, fresh = (list(column) for column in zip(*came, strict=True))
             np.add.at(self.sums, rows, 1.0)
-            bound_rows = self.bound_rows[rows].tolist()
-            self.bound.add_readers(bound_rows, networks, fresh, times, times)
+            at, stories = self.bound_rows[rows], self.bound_rows[self.first[rows]]
+            self.bound.add_readers(at.tolist(), networks, fresh, times, times, stories.tolist())
         if self.churn:
             self.replace_old()
         if int(self.now) % 60 < tick_s:
@@ -202,41 +226,53 @@ def measure_delays(per_hour: float, factor: float, seed: int) -> tuple[float | N
     return tuple(found)
 
 
-def measure_attack(ids: int, networks: int, seed: int, *, fresh: bool) -> dict[str, Any]:
-    """Return how many attacked articles ever got the label, with the bound and without.
+def measure_attack(
+    ids: int, networks: int, seed: int, *, fresh: bool, versions: int
+) -> dict[str, Any]:
+    """Return how many attacked stories ever got the label, with the bound and without.
 
-    Every id reads every attacked article, spread over ten minutes; in every second run the
-    networks take turns, else each id's network is drawn.
+    Every id reads an article of every attacked story, spread over ten minutes; in every second run
+    the networks take turns, else each id's network is drawn.
     """
-    world = PoissonWorld(200, seed)
-    for row, per_hour in enumerate(ATTACKED):
-        world.set_rate(row, per_hour)
+    world = PoissonWorld(200 * versions, seed, versions=versions)
+    for story, per_hour in enumerate(ATTACKED):
+        for version in range(versions):
+            world.set_rate(story * versions + version, per_hour / versions)
     for _ in range(WARM_UP_TICKS):
         world.step()
     judges, labelled = BothWays(world), (set[str](), set[str]())
-    names = {f"a{row}" for row in range(len(ATTACKED))}
+    names = {f"a{row}" for row in range(len(ATTACKED) * versions)}
     drawn = world.rng.integers(networks, size=ids) if seed % 2 else np.arange(ids) % networks
     sent = 0
     for tick in range(int(WATCHED_S / ATTACK_TICK_S)):
         due = min(ids, round(ids * (tick + 1) * ATTACK_TICK_S / ATTACK_S))
-        wave = [f"x{network}" for network in drawn[sent:due]]
+        wave = [(n % versions, f"x{drawn[n]}") for n in range(sent, due)]
         sent = due
-        attackers = [(row, network, fresh) for network in wave for row in range(len(ATTACKED))]
+        attackers = [
+            (story * versions + version, network, fresh)
+            for version, network in wave
+            for story in range(len(ATTACKED))
+        ]
         world.step(attackers, ATTACK_TICK_S)
         for ever_on, on in zip(labelled, judges.labels(), strict=True):
-            ever_on.update(on & names)
+            ever_on.update(f"story {int(name[1:]) // versions}" for name in on & names)
     return {"bounded": len(labelled[0]), "unbounded": len(labelled[1])}
 
 
 def measure_attacks(ids: int, runs: int, seed: int) -> list[dict[str, Any]]:
-    """Return which share of attacked articles got the label, by networks and age of the ids."""
+    """Return which share of attacked stories got the label, by networks and age of the ids."""
     rows = []
-    for networks in (1, 3, 10, 30, 100):
+    kinds = [(1, n) for n in (1, 3, 10, 30, 100)] + [(4, n) for n in (1, 3, 10, 20, 30)]
+    for versions, networks in kinds:
         for fresh in (True, False):
-            found = [measure_attack(ids, networks, seed + i, fresh=fresh) for i in range(runs)]
+            found = [
+                measure_attack(ids, networks, seed + i, fresh=fresh, versions=versions)
+                for i in range(runs)
+            ]
             attacked = runs * len(ATTACKED)
             rows.append(
                 {
+                    "versions": versions,
                     "networks": networks,
                     "fresh": fresh,
                     "ids": ids,
@@ -269,6 +305,8 @@ def measure(articles: int, days: float, bursts: int, attacks: int, seed: int) ->
         "constant": PoissonWorld(articles, seed),
         "daily rhythm (x7 from night to day)": PoissonWorld(articles, seed, rhythm=0.75),
         "articles replaced daily": PoissonWorld(articles, seed, churn=True),
+        "rhythm, stories of four": PoissonWorld(articles, seed, rhythm=0.75, versions=4),
+        "replaced daily, stories of four": PoissonWorld(articles, seed, churn=True, versions=4),
     }
     return {
         "articles": articles,
@@ -313,12 +351,14 @@ def print_figures(figures: dict[str, Any]) -> None:
             text = "-" if delay is None else f"{delay:.1f} min"
             print(f"   {burst[f'{way}_found_share']:6.0%} {text:>9s}", end="")
         print()
-    print("Attacks: ids, their networks, their age; share of attacked articles (usually read by")
-    print(f"{ATTACKED} readers an hour) that got the label, with and without the bound")
+    print("Attacks: ids, their networks, their age, articles of a story; share of attacked stories")
+    print(f"(usually read by {ATTACKED} readers an hour) that got the label, with and without the")
+    print("bound")
     for attack in figures["attacks"]:
         age = "moments" if attack["fresh"] else "an hour"
         print(
-            f"  {attack['ids']} ids {attack['networks']:4d} networks, {age} old"
+            f"  {attack['ids']} ids {attack['networks']:4d} networks, {age} old,"
+            f" {attack['versions']} articles"
             f" {attack['bounded']:6.0%} {attack['unbounded']:6.0%}"
         )
 
