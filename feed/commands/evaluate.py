@@ -29,7 +29,7 @@ from feed.offline.event_log import EventLog
 from feed.offline.log_source import StoredLog, temporary_directory
 from feed.offline.own_methods import open_method
 from feed.offline.parallel import evaluate_protocols
-from feed.offline.walk import HEADS, WalkPlan
+from feed.offline.walk_plan import HEADS, WalkPlan
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from feed.arrays import Matrix
 from feed.offline.log_source import LogSource
 from feed.offline.scorebook import ScoreBook
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import WalkPlan
 
 
 def evaluate(

@@ -31,7 +31,8 @@ from feed.offline.ranking_metrics import (
 from feed.offline.reader_log import ReaderLog
 from feed.offline.reads import SatisfiedReads
 from feed.offline.training import TimeSpan
-from feed.offline.walk import Past, Walk, WalkPlan
+from feed.offline.walk import Past, Walk
+from feed.offline.walk_plan import WalkPlan
 from feed.training_config import TrainingConfig
 
 MAX_LISTS = 3000

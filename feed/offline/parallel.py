@@ -20,7 +20,7 @@ from feed.offline.own_methods import OwnMethods
 from feed.offline.reads import SatisfiedReads
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 
 Progress = Callable[[float, str], None]
 

@@ -13,7 +13,8 @@ from feed.config import DAY_S, RankingConfig
 from feed.domain import ArchiveError, format_time
 from feed.models.bundle import ModelBundle
 from feed.offline.event_log import EventLog
-from feed.offline.walk import Past, Walk, WalkPlan
+from feed.offline.walk import Past, Walk
+from feed.offline.walk_plan import WalkPlan
 from feed.training_config import TrainingConfig
 
 HOLD_OUT_SHARE = 0.1

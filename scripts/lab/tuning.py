@@ -11,7 +11,8 @@ from feed.offline.examples import Examples
 from feed.offline.log_source import LogSource
 from feed.offline.ranker_training import fit_ranker
 from feed.offline.ranking_metrics import auc, ndcg_at, sort_lists
-from feed.offline.walk import HEADS, Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import HEADS, WalkPlan
 from feed.training_config import TrainingConfig
 
 LEAVES = (15, 31, 63)

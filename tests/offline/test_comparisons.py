@@ -8,7 +8,7 @@ from lab.ablation.log import ask, compare_decay, compare_weights
 from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, STRENGTHS, choose, sweep_boost
 from lab.tuning import GRID, rebuild_examples, tune
 
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.setting_fields import override
 from feed.training_config import TrainingConfig
 

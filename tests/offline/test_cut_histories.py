@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from lab.ablation.first_clicks import CUTS, SOURCES_TRIED, CutBook
 
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import WalkPlan
 from feed.setting_fields import override
 from feed.training_config import TrainingConfig
 

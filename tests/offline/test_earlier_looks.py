@@ -14,7 +14,7 @@ from feed.offline.log_source import StoredLog
 from feed.offline.methods import CLICKS_BY_AGE, RANDOM, SERVED
 from feed.offline.metric_values import EARLIER
 from feed.offline.scorebook import ScoreBook
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.setting_fields import override
 from feed.training_config import TrainingConfig
 

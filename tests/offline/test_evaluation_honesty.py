@@ -8,7 +8,7 @@ from feed.offline.evaluation_report import build_report, evaluation_document
 from feed.offline.methods import CLICKS_BY_AGE, MODEL, RANDOM
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.setting_fields import override
 from feed.training_config import TrainingConfig
 

@@ -25,7 +25,8 @@ from feed.offline.gate import (
 from feed.offline.methods import CLICKS_BY_AGE
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.training import TimeSpan, hold_out, train, train_on_walk
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import WalkPlan
 from feed.training_config import TrainingConfig
 
 CONFIG = TrainingConfig(factors=8, iterations=5, ranker_trees=30, ranker_min_impressions=50)

@@ -20,7 +20,7 @@ from feed.offline.reader_log import (
 )
 from feed.offline.replay import Replay
 from feed.offline.scorebook import ScoreBook
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.setting_fields import override
 from feed.training_config import TrainingConfig
 

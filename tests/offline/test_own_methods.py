@@ -13,7 +13,7 @@ from feed.offline.log_source import StoredLog
 from feed.offline.own_methods import MethodError, OwnMethods, open_method
 from feed.offline.parallel import evaluate_protocols
 from feed.offline.scorebook import ScoreBook
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.setting_fields import override
 from feed.training_config import TrainingConfig
 

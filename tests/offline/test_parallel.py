@@ -7,7 +7,7 @@ from feed.offline.log_source import StoredLog
 from feed.offline.parallel import evaluate_protocols
 from feed.offline.score_file import ScoreFile
 from feed.offline.scorebook import ScoreBook
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.setting_fields import override
 from feed.training_config import TrainingConfig
 

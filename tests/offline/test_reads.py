@@ -22,7 +22,7 @@ from feed.offline.ranking_metrics import expected_found, sort_lists
 from feed.offline.reads import NOT_KNOWN, ClickStore, SatisfiedReads
 from feed.offline.scorebook import ScoreBook
 from feed.offline.training import hold_out, train
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.training_config import TrainingConfig
 
 T0 = 1_700_000_000.0

@@ -13,7 +13,8 @@ from feed.features.ids import IdMap
 from feed.offline.event_log import EventLog
 from feed.offline.fitting import draw_ids, fit_bundle
 from feed.offline.training import TrainingLimits, hold_out, train
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import WalkPlan
 from feed.training_config import TrainingConfig
 
 HOUR = 3600.0

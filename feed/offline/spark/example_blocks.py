@@ -28,7 +28,7 @@ from feed.offline.replay import Replay, build_log_pool
 from feed.offline.spark.log_facts import LogFacts
 from feed.offline.spark.prepared_log import PreparedLog, PreparedReaders
 from feed.offline.spark.process_exchange import from_bytes, to_bytes
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.ranking.scoring import build_candidate_features
 
 

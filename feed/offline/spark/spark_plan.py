@@ -18,7 +18,7 @@ from feed.offline.training import (
     hold_out_span,
     learning_plan,
 )
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from feed.training_config import TrainingConfig
 
 

@@ -48,7 +48,7 @@ from feed.offline.spark.spark_log import SparkLog
 from feed.offline.spark.spark_plan import SparkPlan
 from feed.offline.spark.spark_session import file_address, tasks_of
 from feed.offline.training import TimeSpan, describe_training
-from feed.offline.walk import HEADS
+from feed.offline.walk_plan import HEADS
 
 _EXAMPLES = "head string, number long, at double, features binary, clicked binary, places binary"
 

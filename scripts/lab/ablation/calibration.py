@@ -22,7 +22,8 @@ from feed.offline.datasets import read_dataset
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.metric_values import ListFacts, MetricValues
 from feed.offline.ranking_metrics import ndcg_at, sort_lists
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import WalkPlan
 from feed.ranking.calibration import calibrate, divergence, find_mixture, section_entropy
 from feed.ranking.diversity import diversify
 

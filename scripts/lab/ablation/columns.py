@@ -26,7 +26,8 @@ from feed.offline.examples import Examples
 from feed.offline.methods import clicks_by_age
 from feed.offline.ranker_training import OBJECTIVES, TREES
 from feed.offline.ranking_metrics import auc, bootstrap_mean, ndcg_at, sort_lists
-from feed.offline.walk import HEADS, Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import HEADS, WalkPlan
 from feed.training_config import TrainingConfig
 
 NOTHING = "nothing"

@@ -28,7 +28,8 @@ from feed.offline.methods import CLICKS_BY_AGE, SIGNALS, clicks_by_age
 from feed.offline.metric_values import ListFacts, MetricValues
 from feed.offline.pool_protocol import PoolCandidates, find_pool_candidates
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, sort_lists
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import WalkPlan
 from feed.ranking.candidates import first_eligible, unite
 from feed.ranking.scoring import build_candidate_features, find_factors
 from lab.bench.first_model import read_world

@@ -28,7 +28,8 @@ from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
 from feed.offline.metric_values import READS_EXPECTED, READS_NDCG, ListFacts, MetricValues
 from feed.offline.ranking_metrics import sort_lists
 from feed.offline.reads import SatisfiedReads
-from feed.offline.walk import HEADS, Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import HEADS, WalkPlan
 from feed.training_config import TrainingConfig
 
 CLICKS, READS = "clicks", "satisfied reads"

@@ -36,7 +36,7 @@ from feed.features.trending import TrendingDetector
 from feed.offline.ebnerd import read_ebnerd
 from feed.offline.event_log import EventLog
 from feed.offline.replay import Replay, build_log_pool
-from feed.offline.walk import WalkPlan
+from feed.offline.walk_plan import WalkPlan
 from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, BoostPoint, choose, sweep_boost
 
 WARM_UP_S = 3 * 24 * HOUR_S

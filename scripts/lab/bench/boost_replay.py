@@ -17,7 +17,8 @@ from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.log_source import LogSource
 from feed.offline.pool_protocol import TRENDING_S
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import WalkPlan
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 """Values of `trending_boost` that are tried."""

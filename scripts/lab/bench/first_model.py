@@ -35,7 +35,8 @@ from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import EventLog
 from feed.offline.ranking_metrics import MeanEstimate, auc, bootstrap_mean, ndcg_at, sort_lists
 from feed.offline.training import train
-from feed.offline.walk import Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import WalkPlan
 from feed.storage.archive import Archive
 from feed.storage.archive_writer import ArchiveWriter, Batch
 from feed.storage.records import CatalogueChange, RecordType, StoredArticle, StreamRecord

@@ -37,7 +37,8 @@ from feed.offline.training import (
     clicked_list_times,
     examples_from,
 )
-from feed.offline.walk import HEADS, Walk, WalkPlan
+from feed.offline.walk import Walk
+from feed.offline.walk_plan import HEADS, WalkPlan
 from feed.training_config import TrainingConfig
 
 LIMITS = (20_000, 10_000, 5_000, 2_500, 1_250)
