@@ -242,6 +242,7 @@ class TrendingJudge:
             batch = self._store.changes_after(self._catalogue_position)
             if batch.gap:
                 self._scan_catalogue()
+                has_news = True
                 continue
             self._catalogue_position = batch.position
             if not batch.changes:

@@ -352,3 +352,19 @@ def test_an_answer_that_is_lost_doubles_nothing(store, store_settings, step):
         follower.follow()
         assert readers(follower.signals) == 80
         assert archived_ids(store_settings) == sorted(f"click{n}" for n in range(80))
+
+
+def test_clicks_of_a_delta_are_read_by_earlier_versions_and_theirs_by_this_one():
+    with_network = [3, "1-0", "a", "n", True, NOW, NOW, ["b", "c"]]
+    trusted = [3, "2-0", "a", None, False, NOW, NOW, ["b"]]
+    delta = Publication(
+        generation="g", previous="", positions={3: "2-0"}, at=NOW, body=b"", since={3: "0-0"},
+        clicks=[with_network, trusted],
+    )  # fmt: skip
+    assert Publication.from_bytes(delta.to_bytes()).clicks == [with_network, trusted]
+    head = orjson.loads(delta.to_bytes().split(b"\n", 1)[0])
+    assert head["clicks"] == [with_network[:7]], "all that an earlier version expects"
+    for name in ("before", "trusted"):
+        del head[name]
+    (read,) = Publication.from_bytes(orjson.dumps(head) + b"\n").clicks
+    assert [*read] == [*with_network[:7], ()]
