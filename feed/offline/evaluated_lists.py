@@ -6,10 +6,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from feed.arrays import Flags, Floats, Matrix, Rows
+from feed.config import RankingConfig
 from feed.models.ranker import LearnedRanker
 from feed.offline.event_log import Seen
 from feed.offline.pool_protocol import PoolCandidates
+from feed.ranking.scoring import build_candidate_features, find_factors
 
 Rankers = dict[str, Future[LearnedRanker | None]]
 
@@ -40,6 +44,20 @@ class PoolList:
     wanted: Rows
     reader_clicks: int
     earlier: bool = False
+
+
+def build_pool_list(seen: Seen, found: PoolCandidates, config: RankingConfig) -> PoolList:
+    """Return what was found for a reader as a list, with the features of every candidate."""
+    context, rows, wanted = found.context, found.rows, seen.shown[seen.clicked]
+    return PoolList(
+        seen=seen,
+        found=found,
+        features=build_candidate_features(context, found.situation, rows, config),
+        factors=find_factors(context, rows, config).product,
+        clicked=np.isin(rows, wanted),
+        wanted=wanted,
+        reader_clicks=len(context.profile.clicked_rows),
+    )
 
 
 class Evaluator(Protocol):

@@ -20,7 +20,7 @@ from feed.models.feature_matrix import build_features
 from feed.models.view import RankingView, build_view
 from feed.offline.bundle_rankers import fit_one, with_rankers
 from feed.offline.earlier_looks import EARLIER_S, look_ahead
-from feed.offline.evaluated_lists import Evaluator, PoolList, SlateList
+from feed.offline.evaluated_lists import Evaluator, SlateList, build_pool_list
 from feed.offline.event_log import UNPLACED, Seen
 from feed.offline.examination import PlaceLog
 from feed.offline.examples import NO_PLACES, Examples, ExampleStore, choose_examples, is_choice
@@ -31,7 +31,6 @@ from feed.offline.reader_log import ReaderLog
 from feed.offline.reads import ClickStore, ReadExamples, SatisfiedReads
 from feed.offline.replay import Replay, build_log_pool
 from feed.offline.walk_plan import HEADS, WalkPlan
-from feed.ranking.scoring import build_candidate_features, find_factors
 
 PROGRESS_EVERY = 200  # impressions
 
@@ -190,7 +189,9 @@ class Walk:
         profile = self._replay.readers.profile(seen.user, now, self._plan.ranking)
         found = self._earlier.candidates(view, profile, self._replay.context(seen))
         if len(found.rows):
-            evaluator.add_pool(replace(self._pool_list(seen, found), earlier=True))
+            evaluator.add_pool(
+                replace(build_pool_list(seen, found, self._plan.ranking), earlier=True)
+            )
 
     def _take(self, seen: Seen, trainer: Executor | None) -> None:
         """See one impression: measure it if it is in the window, learn from it, train if due."""
@@ -337,7 +338,7 @@ class Walk:
             kept, places = choose_examples(found.rows, clicked, seen, count, rng)
         if evaluator is None and (kept is None or not is_choice(clicked)):
             return
-        entry = self._pool_list(seen, found)
+        entry = build_pool_list(seen, found, self._plan.ranking)
         if kept is not None:
             features = entry.features[kept]
             self._examples["pool"].add(features, clicked[kept], moment.request.now, places)
@@ -352,16 +353,3 @@ class Walk:
         store = self._clicks.get(head)
         if store is not None:
             store.add(features[clicked], rows[clicked], seen.user, seen.at)
-
-    def _pool_list(self, seen: Seen, found: PoolCandidates) -> PoolList:
-        context, rows, ranking = found.context, found.rows, self._plan.ranking
-        wanted = seen.shown[seen.clicked]
-        return PoolList(
-            seen=seen,
-            found=found,
-            features=build_candidate_features(context, found.situation, rows, ranking),
-            factors=find_factors(context, rows, ranking).product,
-            clicked=np.isin(rows, wanted),
-            wanted=wanted,
-            reader_clicks=len(context.profile.clicked_rows),
-        )

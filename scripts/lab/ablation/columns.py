@@ -53,8 +53,8 @@ def gaps_in_list(features: Matrix, sizes: Integers) -> Matrix:
     return gaps
 
 
-Columns = Callable[[Matrix, Integers], Matrix]
-TRIED: dict[str, dict[str, Columns]] = {
+MakeColumns = Callable[[Matrix, Integers], Matrix]
+TRIED: dict[str, dict[str, MakeColumns]] = {
     "slate": {"clicks over age": clicks_over_age, "gaps in the list": gaps_in_list},
     "pool": {"clicks over age": clicks_over_age},
 }
@@ -104,7 +104,7 @@ class ColumnBook:
 
 
 def measure(
-    lists: _Lists, head: str, examples: Examples, columns: Columns | None, seeds: int
+    lists: _Lists, head: str, examples: Examples, columns: MakeColumns | None, seeds: int
 ) -> Floats:
     """Return the slate AUC or pool nDCG@10 of each list, f64 [seeds, n]."""
     features, sizes = np.concatenate(lists.features), np.array([len(f) for f in lists.features])
