@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +18,7 @@ from feed.documents.document import (
     Section,
 )
 from feed.offline.methods import MODEL, SERVED
-from feed.offline.metric_values import EARLIER, PERSISTENCE, READS_NDCG
+from feed.offline.metric_values import EARLIER, PERSISTENCE, READS_EXPECTED, READS_NDCG
 from feed.offline.ranking_metrics import MeanEstimate
 from feed.offline.scorebook import ScoreBook
 
@@ -38,6 +39,7 @@ _CHARTED = {
 _SLICED = {"slate": "auc", "pool": "ndcg@10"}
 _LEADER = {"slate": MODEL, "pool": SERVED}
 """What is compared with every other method, list by list."""
+_OF_READS = (READS_NDCG, READS_EXPECTED)
 _MOMENTS = ("lead", "lead half an hour earlier", "freshness")
 """Leads on the same lists, and their difference."""
 
@@ -106,8 +108,14 @@ def evaluation_document(report: dict[str, Any]) -> Document:
     for protocol, methods in report["protocols"].items():
         metric = _CHARTED[protocol]
         first = "source" if protocol == "sources" else "method"
-        blocks = (*_figure(methods, metric), _metrics_table(first, methods))
+        names = [m for m in next(iter(methods.values())) if m not in _OF_READS]
+        blocks = (*_figure(methods, metric), _metrics_table(first, methods, names))
         sections.append(Section(_TITLES[protocol], protocol.capitalize(), protocol, blocks))
+        read = {name: found for name, found in methods.items() if READS_NDCG in found}
+        if read:
+            heading = f"What readers stayed with: {protocol}"
+            table = _metrics_table(first, read, _OF_READS)
+            sections.append(Section(heading, "Reads", f"{protocol}-reads", [table]))
     for protocol, leads in report["leads"].items():
         metric, leader = _SLICED[protocol], _LEADER[protocol]
         rows = [(name, _cell(found), str(found["n"])) for name, found in leads.items()]
@@ -145,8 +153,9 @@ def evaluation_document(report: dict[str, Any]) -> Document:
     return Document("Evaluation", sections, lead=lead)
 
 
-def _metrics_table(first: str, methods: dict[str, dict[str, Any]]) -> DataTable:
-    metrics = list(next(iter(methods.values())))
+def _metrics_table(
+    first: str, methods: dict[str, dict[str, Any]], metrics: Sequence[str]
+) -> DataTable:
     rows = [
         [Cell(name, strong=name == MODEL), *(_cell(found.get(m)) for m in metrics)]
         for name, found in methods.items()

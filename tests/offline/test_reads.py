@@ -14,7 +14,7 @@ from feed.features.interactions import READ, EventColumns
 from feed.models.bundle import ModelBundle
 from feed.models.satisfied_ranker import SatisfiedRanker
 from feed.offline.evaluation import evaluate
-from feed.offline.evaluation_report import build_report
+from feed.offline.evaluation_report import build_report, evaluation_document
 from feed.offline.event_log import EventLog, kinds_of, sort_events
 from feed.offline.gate import judge
 from feed.offline.methods import MODEL, SERVED
@@ -180,6 +180,8 @@ def test_an_evaluation_says_what_an_order_is_worth_in_satisfied_reads(world):
         book = evaluate(world, plan, ScoreBook(world, reads=reads))
         report = build_report(book, {})
         assert any(caveat.startswith("Expected reads") for caveat in report["caveats"])
+        sections = {section.anchor for section in evaluation_document(report).sections}
+        assert {"slate-reads", "pool-reads"} <= sections
         return report["protocols"]
 
     clicks, reads = measured(CLICKS), measured(READS)
