@@ -242,8 +242,8 @@ def encode_slate(served: ServedFeed) -> bytes:
 
 
 def decode_slate(data: bytes) -> ServedFeed:
-    """Return the slate that `encode_slate` wrote."""
-    fields, columns = orjson.loads(zlib.decompress(data))
+    """Return the slate that `encode_slate` wrote; earlier versions did not compress it."""
+    fields, columns = orjson.loads(data if data.startswith(b"[") else zlib.decompress(data))
     fields["mode"] = Mode(fields["mode"])
     fields["rung"] = Rung(fields["rung"])
     return ServedFeed(slots=slots_from_json(columns), **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import orjson
@@ -76,4 +77,5 @@ def test_a_whole_slate_is_kept_compressed(
     served = make_served(slots=slots.pick([0, 1, 2, 3] * 30))
     kept = encode_slate(served)
     assert decode_slate(kept) == served
+    assert decode_slate(zlib.decompress(kept)) == served  # as earlier versions kept it
     assert len(kept) < len(orjson.dumps(slots_to_json(served.slots))) / 3
