@@ -15,8 +15,18 @@ def stories_of(stories: Stories | None, rows: Rows) -> Rows:
     """
     if stories is None:
         return rows
-    known = (rows >= 0) & (rows < len(stories.story))
-    return np.where(known, stories.story[np.where(known, rows, 0)], rows)
+    found, known = rows.copy(), _known(stories, rows)
+    found[known] = stories.story[rows[known]]
+    return found
+
+
+def in_company(stories: Stories | None, rows: Rows) -> Flags:
+    """Return which rows are of a story that has other articles, bool [k]."""
+    found = np.zeros(len(rows), np.bool_)
+    if stories is not None:
+        known = _known(stories, rows)
+        found[known] = stories.several[rows[known]]
+    return found
 
 
 def repeated_reads(
@@ -38,3 +48,8 @@ def repeated_reads(
     same = stories_of(stories, previous_rows) == stories_of(stories, rows)[clicks]
     again[clicks[same & (previous_rows >= 0) & (previous_rows != rows[clicks])]] = True
     return again
+
+
+def _known(stories: Stories, rows: Rows) -> Rows:
+    """Return the places of the rows that were among the articles grouped, int64 [at most k]."""
+    return np.flatnonzero((rows >= 0) & (rows < len(stories.story)))

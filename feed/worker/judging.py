@@ -18,7 +18,7 @@ from feed.features.pool import PoolBuilder
 from feed.features.signal_sums import SummedCounters
 from feed.features.state import LiveSignals
 from feed.features.stories import GROUPED_AT_A_TIME, GROUPED_AT_MOST, StoryFinder
-from feed.features.story_readers import repeated_reads, stories_of
+from feed.features.story_readers import in_company, repeated_reads, stories_of
 from feed.features.trending import TrendingDetector, TrendingState
 from feed.storage.records import RecordType, StoredArticle
 from feed.storage.redis_store import RedisStore
@@ -197,9 +197,12 @@ class TrendingJudge:
             return
         _, _, article_ids, networks, fresh, occurred, received, before = zip(*clicks, strict=True)
         rows = self._ids.add_all(article_ids)
-        counts = np.array([len(some) for some in before], np.int64)
-        befores = self._ids.rows([*chain.from_iterable(before)])
-        again = repeated_reads(self._pool.stories, rows, befores, counts)
+        again, stories = np.zeros(len(rows), np.bool_), self._pool.stories
+        told = np.flatnonzero(in_company(stories, rows))  # most articles are alone in their story
+        befores = [before[i] for i in told.tolist()]
+        counts = np.array([len(some) for some in befores], np.int64)
+        known = self._ids.rows([*chain.from_iterable(befores)])
+        again[told] = repeated_reads(stories, rows[told], known, counts)
         repeats = np.flatnonzero(again).tolist()
         self.bound.add_repeats(rows[repeats].tolist(), [occurred[i] for i in repeats])
         own = [i for i, network in enumerate(networks) if network is not None and not again[i]]

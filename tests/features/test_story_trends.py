@@ -14,7 +14,7 @@ from feed.features.ids import IdMap
 from feed.features.network_bound import NetworkBound
 from feed.features.pool import PoolBuilder
 from feed.features.stories import Stories
-from feed.features.story_readers import repeated_reads, stories_of
+from feed.features.story_readers import in_company, repeated_reads, stories_of
 from feed.features.surprise import TrendingRules, measure_surprise
 from feed.features.trend_tests import TrendTests
 from feed.features.trending import TrendingDetector, TrendingState
@@ -164,7 +164,18 @@ def test_second_reads_of_a_story_are_found():
         True, False, True, False, False,
     ]  # fmt: skip
     assert repeated_reads(None, rows, previous, counts).tolist() == [False] * 5
-    assert stories_of(stories, np.array([9, 6, 7, 60, -1])).tolist() == [3, 4, 7, 60, -1]
+    rows = np.array([9, 6, 7, 60, -1])
+    assert stories_of(stories, rows).tolist() == [3, 4, 7, 60, -1]
+    assert in_company(stories, rows).tolist() == [True, True, False, False, False]
+
+
+def test_without_any_article_a_click_is_of_no_story():
+    none = np.zeros(0, np.int64)
+    stories = Stories(none, none, none, np.zeros(0, np.bool_), {})
+    rows = np.array([3, -1])
+    assert stories_of(stories, rows).tolist() == [3, -1]
+    assert in_company(stories, rows).tolist() == [False, False]
+    assert not repeated_reads(stories, rows, np.array([1]), np.array([1, 0])).any()
 
 
 def test_the_label_stays_with_a_story_whose_leading_article_changes(split):
