@@ -91,7 +91,7 @@ CAVEATS = (
 )
 """What a reader of the numbers should know."""
 READS_CAVEATS = (
-    "Of reads only satisfied ones count: the reader stayed for satisfied_dwell_s (30 s).",
+    "Of reads only satisfied ones count: the reader stayed for satisfied_dwell_s seconds.",
     f"Expected reads: a reader goes on from place to place with a chance of {PERSISTENCE:g}.",
     "A log knows reads only of what was shown.",
 )

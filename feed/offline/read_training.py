@@ -11,27 +11,18 @@ from feed.arrays import Floats
 from feed.models.ranker import LightGBMRanker
 from feed.models.satisfied_ranker import SatisfiedRanker
 from feed.models.schema import FEATURES
+from feed.offline.ranker_training import TREES, TREES_STEP
 from feed.offline.reads import ReadExamples
 from feed.training_config import TrainingConfig
 
 FEWEST_READS = 300
 """Clicks with a known dwell below which nothing is learnt about reads."""
 MOST_TREES = 150
-TREES_STEP = 5
-"""Numbers of trees that are compared lie this far apart."""
-_TREES = {
+_TREES = TREES | {
     "objective": "binary",
     "num_leaves": 7,
     "learning_rate": 0.05,
     "min_data_in_leaf": 50,
-    "feature_fraction": 0.5,
-    "bagging_fraction": 0.7,
-    "bagging_freq": 1,
-    "lambda_l2": 5.0,
-    "max_bin": 63,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbose": -1,
 }
 """Small trees: there is one example for each click, not for each article shown."""
 

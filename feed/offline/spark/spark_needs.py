@@ -53,7 +53,9 @@ def check_can_train(config: TrainingConfig) -> None:
             for satisfied reads.
     """
     if config.satisfied_reads:
-        raise InvalidInputError("satisfied_reads", "needs --engine als: Spark learns clicks alone")
+        raise InvalidInputError(
+            "--set satisfied_reads", "needs --engine als: Spark learns clicks alone"
+        )
     for module in ("pyspark", "pyarrow"):
         if importlib.util.find_spec(module) is None:
             raise InvalidInputError(_ENGINE, f"needs {module}: pip install 'feed[spark]'")

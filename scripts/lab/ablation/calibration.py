@@ -20,12 +20,13 @@ from feed.domain import parse_time
 from feed.models.ranker import LinearRanker, Ranker, logistic
 from feed.offline.datasets import read_dataset
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
-from feed.offline.metric_values import ListFacts, MetricValues
+from feed.offline.metric_values import MetricValues
 from feed.offline.ranking_metrics import ndcg_at, sort_lists
 from feed.offline.walk import Walk
 from feed.offline.walk_plan import WalkPlan
 from feed.ranking.calibration import calibrate, divergence, find_mixture, section_entropy
 from feed.ranking.diversity import diversify
+from lab.ablation.list_facts import facts_of
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 METRICS = ("ndcg of the page", "divergence", "entropy")
@@ -132,7 +133,7 @@ class CalibrationBook:
         trained = self._rankers["pool"].result() if "pool" in self._rankers else None
         ranker: Ranker = LinearRanker() if trained is None else trained
         entries = [one.entry for one in waiting]
-        self._metrics.add_facts("pool", _facts(entries))
+        self._metrics.add_facts("pool", facts_of(entries))
         clicked = np.concatenate([one.clicked for one in waiting])
         sizes = [len(one.clicked) for one in waiting]
         found = [self._order(one, ranker) for one in waiting]
@@ -180,16 +181,6 @@ class CalibrationBook:
             figures = (f"{accuracy.mean:.4f}", change, f"{kl.mean:.3f}", f"{entropy.mean:.3f}")
             found.append((weight, *figures, f"{accuracy.n:,}"))
         return found
-
-
-def _facts(entries: list[PoolList]) -> ListFacts:
-    return ListFacts(
-        users=np.array([entry.seen.user for entry in entries], np.int64),
-        reader_clicks=np.array([entry.reader_clicks for entry in entries]),
-        clicked_age_hours=np.full(len(entries), np.nan),
-        at=np.array([entry.seen.at for entry in entries]),
-        numbers=np.array([entry.seen.number for entry in entries]),
-    )
 
 
 if __name__ == "__main__":

@@ -25,13 +25,14 @@ from feed.models.schema import feature_index
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import EventLog
 from feed.offline.methods import CLICKS_BY_AGE, SIGNALS, clicks_by_age
-from feed.offline.metric_values import ListFacts, MetricValues
+from feed.offline.metric_values import MetricValues
 from feed.offline.pool_protocol import PoolCandidates, find_pool_candidates
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, sort_lists
 from feed.offline.walk import Walk
 from feed.offline.walk_plan import WalkPlan
 from feed.ranking.candidates import first_eligible, unite
 from feed.ranking.scoring import build_candidate_features, find_factors
+from lab.ablation.list_facts import facts_of
 from lab.bench.first_model import read_world
 
 CUTS = (0, 1, 2, 3, 5, 10)
@@ -171,7 +172,7 @@ class CutBook:
             return
         trained = self._rankers["pool"].result() if "pool" in self._rankers else None
         ranker = LinearRanker() if trained is None else trained
-        self._metrics.add_facts("pool", _facts(entries))
+        self._metrics.add_facts("pool", facts_of(entries))
         wanted = [float(len(entry.wanted)) for entry in entries]
         for cut, waiting in all_waiting.items():
             features = np.concatenate(waiting.features)
@@ -282,16 +283,6 @@ def _popularity(features: Matrix) -> dict[str, Floats]:
 
 def _rival(name: str, cut: int) -> str:
     return f"{name} of {cut}"
-
-
-def _facts(entries: Sequence[PoolList]) -> ListFacts:
-    return ListFacts(
-        users=np.array([entry.seen.user for entry in entries], np.int64),
-        reader_clicks=np.array([entry.reader_clicks for entry in entries]),
-        clicked_age_hours=np.full(len(entries), np.nan),
-        at=np.array([entry.seen.at for entry in entries]),
-        numbers=np.array([entry.seen.number for entry in entries]),
-    )
 
 
 if __name__ == "__main__":

@@ -25,12 +25,13 @@ from feed.offline.datasets import read_dataset
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import Seen
 from feed.offline.methods import CLICKS_BY_AGE, clicks_by_age
-from feed.offline.metric_values import READS_EXPECTED, READS_NDCG, ListFacts, MetricValues
+from feed.offline.metric_values import READS_EXPECTED, READS_NDCG, MetricValues
 from feed.offline.ranking_metrics import sort_lists
 from feed.offline.reads import SatisfiedReads
 from feed.offline.walk import Walk
 from feed.offline.walk_plan import HEADS, WalkPlan
 from feed.training_config import TrainingConfig
+from lab.ablation.list_facts import facts_of
 
 CLICKS, READS = "clicks", "satisfied reads"
 METRICS = ("ndcg@10", READS_NDCG, READS_EXPECTED)
@@ -96,7 +97,7 @@ class TargetBook:
         features = np.concatenate([entry.features for entry in entries])
         clicked, of_clicks = _wanted(lists, rows, [seen.clicked for seen in lists])
         read, of_reads = _wanted(lists, rows, [self._reads.satisfied(seen) for seen in lists])
-        self.metrics.add_facts(protocol, _facts(entries))
+        self.metrics.add_facts(protocol, facts_of(entries))
         by_clicks, by_reads = both_targets(self._rankers[protocol].result())
         orders = {
             CLICKS: logistic(by_clicks.margin(features)) * factors,
@@ -124,16 +125,6 @@ def _wanted(lists: list[Seen], rows: list[Any], chosen: list[Flags]) -> tuple[Fl
     wanted = [seen.shown[flags] for seen, flags in zip(lists, chosen, strict=True)]
     found = [np.isin(own, of_list) for own, of_list in zip(rows, wanted, strict=True)]
     return np.concatenate(found), [float(len(of_list)) for of_list in wanted]
-
-
-def _facts(entries: Sequence[PoolList | SlateList]) -> ListFacts:
-    return ListFacts(
-        users=np.array([entry.seen.user for entry in entries], np.int64),
-        reader_clicks=np.array([entry.reader_clicks for entry in entries]),
-        clicked_age_hours=np.full(len(entries), np.nan),
-        at=np.array([entry.seen.at for entry in entries]),
-        numbers=np.array([entry.seen.number for entry in entries]),
-    )
 
 
 @click.command()
