@@ -227,6 +227,17 @@ def test_slots_stand_by_variant_and_a_missing_one_is_empty(everything: Report) -
     assert shown.notes[1] == f"{number(other.clicked)} of {number(other.examined)}"
 
 
+def test_clicks_by_reason_stand_beside_the_rate_of_their_positions(everything: Report) -> None:
+    table = next(t for t in everything.slot_tables if t.title == "Reason")
+    document = experiment_document(replace(everything, slot_tables=(table,)))
+    (shown,) = tables(document, "slots")
+    cell = next(c for c in table.cells if c.variant == "control" and c.against_place)
+    row = next(r for r in shown.rows if words(r)[0] == cell.label.replace("_", " "))
+    ratio = f"{cell.clicked / cell.expected:.2f} times its positions' rate"
+    assert isinstance(row[1], Cell)
+    assert row[1].notes[-1].startswith(ratio)
+
+
 def test_a_broken_report_withholds_the_effect(everything: Report) -> None:
     check = replace(everything.checks[0], state=CheckState.FAILED)
     verdict = replace(everything.verdict, kind=VerdictKind.BROKEN, sentence="Broken: a | b.")

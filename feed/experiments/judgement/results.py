@@ -222,6 +222,9 @@ class SlotCell:
         clicked: Of these, those clicked.
         readers: Readers with an examined slot.
         interval: 95 % interval of the click-through, over readers; None with fewer than two.
+        expected: Clicks that all examined slots together, of any variant, get at such positions.
+        against_place: 95 % interval of clicked over expected, over readers; None with fewer than
+            two, or where too little is expected to say anything.
     """
 
     label: str
@@ -231,6 +234,8 @@ class SlotCell:
     clicked: int
     readers: int = 0
     interval: Interval | None = None
+    expected: float = 0.0
+    against_place: Interval | None = None
 
     @property
     def click_through(self) -> float | None:

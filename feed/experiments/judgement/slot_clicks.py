@@ -9,10 +9,12 @@ import duckdb
 
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.judgement.results import BoostComparison, SlotCell, SlotTable
-from feed.experiments.statistics.shares import ShareSums, share_interval
+from feed.experiments.statistics.shares import ShareSums, expectation_interval, share_interval
 
 POSITIONS = 20
 """Positions shown one by one."""
+FEWEST_EXPECTED = 5.0
+"""Expected clicks from which clicked over expected says anything."""
 
 
 def count_slots(connection: duckdb.DuckDBPyConnection) -> None:
@@ -20,6 +22,7 @@ def count_slots(connection: duckdb.DuckDBPyConnection) -> None:
 
     One row per reader and value of one property, the other properties null. A slot was examined
     when its impression came, or a click on it. Slots before the first exposure do not count.
+    Each examined slot is `expected` to get the click-through of its position in all variants.
     """
     connection.execute(_SLOT_COUNTS)
 
@@ -70,18 +73,23 @@ def compare_boost(
 
 def _read_cells(connection: duckdb.DuckDBPyConnection, source: str) -> list[SlotCell]:
     rows = connection.execute(_CELLS.format(source=source)).fetchall()
-    return [
-        SlotCell(
-            str(label),
-            variant,
-            int(shown),
-            int(sums[2]),
-            int(sums[1]),
-            int(sums[0]),
-            share_interval(ShareSums(*sums)),
-        )
-        for label, variant, shown, *sums in rows
-    ]
+    return [_read_cell(*row) for row in rows]
+
+
+def _read_cell(label: object, variant: str, shown: int, *sums: float) -> SlotCell:
+    readers, clicked, examined, squares, _, _, expected, products, expected_squares = sums
+    against = ShareSums(int(readers), clicked, expected, squares, products, expected_squares)
+    return SlotCell(
+        str(label),
+        variant,
+        int(shown),
+        int(examined),
+        int(clicked),
+        int(readers),
+        share_interval(ShareSums(int(readers), *sums[1:6])),
+        expected,
+        expectation_interval(against) if expected >= FEWEST_EXPECTED else None,
+    )
 
 
 def _name_last(cell: SlotCell) -> SlotCell:
@@ -117,14 +125,18 @@ WITH touched AS (
     LEFT JOIN touched AS t ON t.slot = hash(s.request_id, s.article_id)
     WHERE r.analysed AND epoch(s.served_at) >= r.first_at
       AND s.served_at < to_timestamp(getvariable('to_at'))
+), positions AS (
+    SELECT position, avg(clicked::INTEGER) FILTER (examined) AS click_through
+    FROM slots GROUP BY position
 )
 SELECT
-    variant, reader, position, reason, sources, trending,
+    variant, reader, slots.position, reason, sources, trending,
     count(*) AS shown, count(*) FILTER (examined) AS examined,
-    count(*) FILTER (clicked) AS clicked
-FROM slots
+    count(*) FILTER (clicked) AS clicked,
+    coalesce(sum(click_through) FILTER (examined), 0) AS expected
+FROM slots JOIN positions ON slots.position IS NOT DISTINCT FROM positions.position
 GROUP BY GROUPING SETS (
-    (variant, reader, position), (variant, reader, reason),
+    (variant, reader, slots.position), (variant, reader, reason),
     (variant, reader, sources), (variant, reader, trending)
 )
 """  # noqa: S608 - the only value put in is a number of this module
@@ -132,12 +144,13 @@ GROUP BY GROUPING SETS (
 _CELLS = """
 SELECT
     label, variant, sum(shown), count(*) FILTER (examined > 0), sum(clicked), sum(examined),
-    sum(clicked * clicked), sum(clicked * examined), sum(examined * examined)
+    sum(clicked * clicked), sum(clicked * examined), sum(examined * examined),
+    sum(expected), sum(clicked * expected), sum(expected * expected)
 FROM ({source}) GROUP BY label, variant ORDER BY label, variant
 """
 """A source has one row per label, variant and reader."""
 
-_COUNTS = "shown, examined, clicked"
+_COUNTS = "shown, examined, clicked, expected"
 
 _SLOT_TABLES = {
     "Position": (
@@ -150,7 +163,7 @@ _SLOT_TABLES = {
     ),
     "Candidate source": (
         "SELECT label, variant, sum(shown) AS shown, sum(examined) AS examined,"
-        " sum(clicked) AS clicked"
+        " sum(clicked) AS clicked, sum(expected) AS expected"
         " FROM (SELECT unnest(string_split(sources, ',')) AS label, * FROM slot_counts"
         " WHERE sources <> '') WHERE NOT starts_with(label, 'team:')"
         " GROUP BY label, variant, reader"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from feed.documents.charts import Bar
 from feed.documents.document import (
@@ -183,16 +184,19 @@ def slots_section(report: Report) -> Section:
     variants = [arm.name for arm in report.arms]
     note = (
         "Clicks over examined slots, with 95\u00a0% intervals over readers and the number of slots."
-        " Descriptive: what stands further up is clicked more, whatever it is, and which slots a"
-        " reader examines depends on what they hold. So a difference between rows is not an effect."
+        " What stands further up is clicked more, whatever it is. So by reason and by source, a"
+        " line compares the clicks with the rate of all slots at the same positions, whatever they"
+        " hold. Better articles stand further up, so this also removes some of their own merit."
+        " Descriptive: which slots a reader examines depends on what they hold, so a difference"
+        " between rows is not an effect."
     )
     blocks: list[Block] = []
     for table in report.slot_tables:
-        shown = _by_variant(table.title, table.cells, variants, _slot_cell)
         blocks.append(Heading(f"By {table.title.lower()}"))
         if table.title != "Position":
-            blocks.append(shown)
+            blocks.append(_by_variant(table.title, table.cells, variants, _placed_cell))
             continue
+        shown = _by_variant(table.title, table.cells, variants, _slot_cell)
         legend = [(f"series-{min(place, 3)}", 1.0, name) for place, name in enumerate(variants)]
         figure = Figure(
             positions_chart(table, variants), "Click-through by position", legend=legend
@@ -212,6 +216,18 @@ def _slot_cell(cell: SlotCell) -> Cell:
             f"{number(cell.readers)} readers",
         ),
     )
+
+
+def _placed_cell(cell: SlotCell) -> Cell:
+    """Return a cell with its clicks beside those that its positions let expect."""
+    plain = _slot_cell(cell)
+    if cell.against_place is None:
+        return plain
+    low, high = cell.against_place
+    ratio = (
+        f"{cell.clicked / cell.expected:.2f} times its positions' rate ({low:.2f} to {high:.2f})"
+    )
+    return replace(plain, notes=(*plain.notes, ratio))
 
 
 def boost_section(boost: BoostComparison) -> Section:
