@@ -300,6 +300,10 @@ class ArticleService:
             changed,
             [states[one].digest for one in ids],
             [note(states[one].stored, revised) for one, revised in zip(ids, changed, strict=True)],
+            [
+                _is_anew(states[one].stored, revised)
+                for one, revised in zip(ids, changed, strict=True)
+            ],
         )
         for article_id, outcome in zip(ids, outcomes, strict=True):
             if outcome is WriteOutcome.WRITTEN:
@@ -354,6 +358,13 @@ def _describe(draft: StoredArticle, encoder_name: str) -> StoredArticle:
     else:
         vector = np.zeros(0, np.float32)
     return replace(draft, embedding=vector, encoder=encoder_name, text_hash=digest)
+
+
+def _is_anew(before: StoredArticle | None, after: StoredArticle) -> bool:
+    """Return whether an article had a vector of one encoder, and has one of another now."""
+    if before is None or WAITING in (before.encoder, after.encoder):
+        return False
+    return before.encoder != after.encoder and bool(before.embedding.size and after.embedding.size)
 
 
 def _with_retracted(stored: StoredArticle, *, retracted: bool, hold: bool) -> StoredArticle:

@@ -260,11 +260,9 @@ def learn_on_spark(
         InvalidInputError: the archive holds no event, or Spark does not start.
     """
     directory = settings.data_dir.resolve()
-    archive = Archive(directory / "archive")
     task = SparkTask(
         master=master,
         directory=directory,
-        since=window_begin(archive, config),
         live_until=learnt_until(live),
         section_aliases=read_aliases(settings.section_aliases),
         config=config,

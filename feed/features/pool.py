@@ -202,6 +202,18 @@ class PoolBuilder:
             self._stories.put(row, article, vector, added_at, seen_at or added_at)
         return row
 
+    def recall(self, article_id: str, embedding: npt.ArrayLike, space: str) -> None:
+        """Take the vector that an article had before it was encoded anew; call `add` after this.
+
+        Args:
+            article_id: which article.
+            embedding: as `add`.
+            space: the encoder of the vector.
+        """
+        row = self._ids.add(article_id)
+        self._make_room(row + 1)
+        self._vectors.put(row, embedding, space)
+
     def remove(self, article_id: str) -> None:
         """Take an article out for good: its row stays, but is not live."""
         row = self._ids.row(article_id)

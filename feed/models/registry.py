@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,9 @@ class ModelRegistry:
                 return False
             for version in _words(stored):
                 self._objects.pull(version)
+            history = self._remote.read(_HISTORY)
+            if history is not None:
+                write_whole(self._directory / _HISTORY, history.data)
             write_whole(self._directory / _POINTER, stored.data)
         self._etag = stored.etag
         return True
@@ -179,16 +182,19 @@ class ModelRegistry:
         version = self.live_version()
         return None if version is None else self.load(version)
 
-    def list(self) -> tuple[dict[str, Any], ...]:
+    def list(self, known: Mapping[str, dict[str, Any]] | None = None) -> tuple[dict[str, Any], ...]:
         """Return the manifest of every version, newest first, each with `live` true or false.
 
         A version whose manifest is broken is listed with `error` instead.
+
+        Args:
+            known: manifests that need not be read again, by version: they never change.
         """
-        live = self.live_version()
+        live, known = self.live_version(), known or {}
         manifests = []
         for version in self._versions():
             try:
-                manifest = self._manifest(version)
+                manifest = known.get(version) or self._manifest(version)
             except (BundleError, NotFoundError) as error:
                 manifest = {"version": version, "error": str(error)}
             manifests.append(manifest | {"live": version == live})
@@ -201,9 +207,14 @@ class ModelRegistry:
             return read_manifest(copy)
         return parse_manifest(self._objects.read_manifest(version), version)
 
-    def earlier(self) -> tuple[str, ...]:
-        """Return the versions that were live before the present one, the latest last."""
-        there, live = self._versions(), self.live_version()
+    def earlier(self, published: Collection[str] | None = None) -> tuple[str, ...]:
+        """Return the versions that were live before the present one, the latest last.
+
+        Args:
+            published: the versions that there are, if they are known already.
+        """
+        there = self._versions() if published is None else published
+        live = self.live_version()
         earlier = tuple(v for v in _words(self._place.read(_HISTORY)) if v in there)
         return earlier[: earlier.index(live)] if live in earlier else earlier
 

@@ -97,6 +97,8 @@ class CatalogueFollower:
         position = self._store.catalogue_position()
         before = self._builder.live_ids()
         found = set()
+        for earlier in self._store.earlier_vectors():
+            self._builder.recall(earlier.article.article_id, earlier.embedding, earlier.encoder)
         for stored in self._store.scan_articles():
             self._add(stored)
             found.add(stored.article.article_id)

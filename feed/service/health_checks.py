@@ -17,6 +17,7 @@ from feed.service.health_alerts import (
 from feed.service.health_machinery import (
     check_archive,
     check_encoder,
+    check_encoding_anew,
     check_store,
     check_worker,
 )
@@ -235,6 +236,7 @@ _CHECKS: tuple[Callable[[Present, Collection[str]], Iterator[HealthAlert]], ...]
     _model,
     _training,
     check_encoder,
+    check_encoding_anew,
     _experiments,
     _beginning,
 )

@@ -180,6 +180,20 @@ def check_encoder(present: Present, _before: Collection[str]) -> Iterator[Health
         )
 
 
+def check_encoding_anew(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
+    """Look at the run of `feed encode` after a change of encoder."""
+    run = present.encoding
+    if run is not None and present.encoding_stalled:
+        yield HealthAlert(
+            "encoding_stalled",
+            AlertLevel.WARNING,
+            f"Encoding anew stopped at {run.done:,} of {run.total:,} articles",
+            f"`feed encode` has given no sign of life for {duration_text(present.at - run.at)}. "
+            "The vectors of the earlier encoder serve, and nothing is lost.",
+            "Run `feed encode` again: it goes on where it stopped.",
+        )
+
+
 def _running_s(present: Present) -> float:
     """Return for how long any web process has been seen, up to five minutes."""
     gauge = present.recent.gauge("snapshot_age_s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -11,6 +12,10 @@ class ModelsOut(BaseModel):
     """The published models."""
 
     live: str | None = Field(description="the version that serves")
+    as_of: datetime = Field(
+        description="when the list was read: up to some seconds ago with an object store, and "
+        "longer ago if that does not answer"
+    )
     models: list[dict[str, Any]] = Field(
         description="what is known of each version, the newest first: version, live, created_at, "
         "window, counts, gate, held_out, importance, feature_bins, parameters; error instead where "

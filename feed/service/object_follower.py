@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import structlog
 from feed.config import Settings
 from feed.domain import FeedError
 from feed.experiments.report.files import REPORTS
+from feed.models.known_models import fetch_list
 from feed.models.registry import ModelRegistry
 from feed.models.training_runs import pull_runs
 from feed.storage.archive_files import refresh_files
@@ -22,7 +24,7 @@ from feed.storage.working_copy import remote_of
 PULL_SECONDS = 2.0
 """Time between two looks at the pointer to the live model: one conditional request each."""
 LIST_LOOKS = 5
-"""Looks after which training runs and reports of other machines are listed."""
+"""Looks after which models, training runs and reports of other machines are listed."""
 TIDY_LOOKS = 30
 """Looks after which copies of archive files are deleted that are not live any more."""
 _LOCK = ".follower"
@@ -39,9 +41,11 @@ class ObjectFollower:
 
     Args:
         settings: `data_dir`.
+        clock: epoch seconds.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._models = settings.data_dir / "models"
         self._archive = settings.data_dir / "archive"
         self._reports = settings.data_dir / REPORTS
@@ -56,7 +60,8 @@ class ObjectFollower:
         self._attempt(self._registry.pull_live)
 
     def pull_records(self) -> None:
-        """Fetch the training runs and reports of other machines."""
+        """Fetch the list of models, and the training runs and reports of other machines."""
+        self._attempt(lambda: fetch_list(self._models, self._clock()))
         self._attempt(lambda: pull_runs(self._models))
         self._attempt(self._pull_reports)
 

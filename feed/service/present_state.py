@@ -14,6 +14,7 @@ from feed.service.pulse import Pulse
 from feed.service.snapshot import SnapshotKeeper
 from feed.sources.directory import SourceDirectory
 from feed.sources.subscription import SourceStatus, status_of
+from feed.storage.encoding_part import EncodingProgress
 from feed.storage.key_names import LEAD
 from feed.storage.link import StoreRefusedError
 from feed.storage.pulse_series import FINE_S, PulseSeries
@@ -26,6 +27,9 @@ RECENT_SLOTS = 5 * 60 // FINE_S + 1
 FRESH_S = 1.0
 UNOWNED_S = 20.0
 """How long a partition may be without a worker: another one takes it over in less."""
+ENCODING_SILENT_S = 120.0
+"""After so long without a sign of life, `feed encode` counts as dead: it gives one every 50
+articles."""
 NOTES_FRESH_S = 15.0
 """How long sources and experiments count as known: they are larger, and change slowly."""
 
@@ -95,6 +99,7 @@ class Present:
         sources: How many are polled.
         failing: The sources that cannot be read.
         findings: What the watch found in running experiments.
+        encoding: How far `feed encode` is, or was; None if it has not run within a week.
         stream_max: Records that the streams may hold.
         budget_ms: What a feed may take.
     """
@@ -114,8 +119,15 @@ class Present:
     sources: int = 0
     failing: tuple[SourceNote, ...] = ()
     findings: tuple[FindingNote, ...] = ()
+    encoding: EncodingProgress | None = None
     stream_max: int
     budget_ms: int
+
+    @property
+    def encoding_stalled(self) -> bool:
+        """Whether a run of `feed encode` was broken off: it has long given no sign of life."""
+        one = self.encoding
+        return one is not None and not one.is_over and self.at - one.at > ENCODING_SILENT_S
 
 
 class PresentReader:
@@ -169,6 +181,7 @@ class PresentReader:
                 recent=recent,
                 **self._note_workers(now),
                 store_refuses=isinstance(trouble, StoreRefusedError),
+                encoding=self._store.read_encoding(),
             )
             if not 0 <= now - self._noted_at < NOTES_FRESH_S:
                 known = replace(known, **self._notes())
@@ -197,6 +210,7 @@ class PresentReader:
             sources=before.sources if before else 0,
             failing=before.failing if before else (),
             findings=before.findings if before else (),
+            encoding=before.encoding if before else None,
             stream_max=self._settings.stream_max_events,
             budget_ms=self._settings.request_budget_ms,
         )

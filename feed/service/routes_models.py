@@ -25,7 +25,10 @@ routes = APIBlueprint("models", __name__, tag="Models")
 @routes.output(ModelsOut)
 @operation(Scope.READ)
 def get_models() -> Response:
-    """Return every published model with all that is known of it, the newest first."""
+    """Return every published model with all that is known of it, the newest first.
+
+    It never waits for an object store: `as_of` says when that was last read.
+    """
     return _present(current_services())
 
 
@@ -97,7 +100,8 @@ def post_training_run() -> Response:
 
 
 def _present(services: Services) -> Response:
-    body = {"live": services.registry.live_version(), "models": services.registry.list()}
+    known = services.known_models
+    body = {"live": known.live, "as_of": format_time(known.at), "models": known.models}
     return json_response(orjson.dumps(body))
 
 

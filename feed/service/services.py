@@ -12,6 +12,7 @@ from feed.catalogue.article_service import ArticleService
 from feed.catalogue.decisions import Editor
 from feed.config import RankingConfig, Settings
 from feed.domain import StoreUnavailableError
+from feed.models.known_models import KnownModels, read_known_models
 from feed.models.registry import ModelRegistry
 from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies
@@ -70,8 +71,17 @@ class Services:
 
     @property
     def registry(self) -> ModelRegistry:
-        """The published models."""
+        """The published models themselves: it waits for an object store, and makes them live."""
         return ModelRegistry(self.models_dir)
+
+    @property
+    def known_models(self) -> KnownModels:
+        """The published models as this machine knows them.
+
+        Raises:
+            DataPlaceError: they are in an object store that has not answered yet.
+        """
+        return read_known_models(self.models_dir, self.clock())
 
     @property
     def snapshot(self) -> LiveSnapshot:

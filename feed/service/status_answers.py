@@ -30,6 +30,17 @@ class AlertOut(BaseModel):
     page: str = Field(description="where on the desk to look; may be empty")
 
 
+class EncodingOut(BaseModel):
+    """How far `feed encode` is, which encodes articles anew after a change of encoder."""
+
+    encoder: str = Field(description="name of the vectors that it makes")
+    began_at: datetime
+    at: datetime = Field(description="its last sign of life")
+    done: int = Field(description="articles that have a vector of this encoder")
+    total: int = Field(description="articles that there were at the beginning")
+    state: Literal["running", "stalled", "over"]
+
+
 class StatusOut(BaseModel):
     """The present state of the installation."""
 
@@ -49,4 +60,7 @@ class StatusOut(BaseModel):
         description="share of each rung in the feeds of the last five minutes"
     )
     sources: int = Field(description="sources that are polled")
+    encoding: EncodingOut | None = Field(
+        description="the last run of `feed encode`; null if there was none within a week"
+    )
     alerts: list[AlertOut]

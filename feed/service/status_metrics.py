@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from feed.service.health_alerts import AlertLevel
+from feed.service.present_state import Present
 from feed.service.status_report import StatusReport, status_numbers
 
 STATUS_GAUGES = (
@@ -22,9 +23,14 @@ STATUS_GAUGES = (
     ("feed_unencoded_articles", "Articles that wait for their vector"),
     ("feed_events_waiting", "Events that wait for an article that is not there"),
     ("feed_model_timestamp_seconds", "When the live model was trained, epoch seconds"),
+    ("feed_encoding_articles", "Articles of the last run of feed encode, by encoder"),
+    ("feed_encoding_articles_done", "Those that it has done, by encoder"),
+    ("feed_encoding_start_timestamp_seconds", "When it began, epoch seconds, by encoder"),
+    ("feed_encoding_stalled", "Whether it was broken off, by encoder"),
     ("feed_alerts", "Alerts of the desk, by level"),
 )
 """Names and meanings; what is not known is left out."""
+_ALERTS = STATUS_GAUGES[-1][0]
 
 
 def render_status_metrics(report: StatusReport) -> bytes:
@@ -41,17 +47,20 @@ class _StatusCollector(Collector):
         self._report = report
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        values = _values(self._report)
-        for name, meaning in STATUS_GAUGES[:-1]:
-            value = values[name]
-            if value is not None:
-                yield GaugeMetricFamily(name, meaning, value=value)
-        name, meaning = STATUS_GAUGES[-1]
-        alerts = GaugeMetricFamily(name, meaning, labels=["level"])
+        values, encoding = _values(self._report), _encoding_values(self._report.present)
         levels = [alert.level for alert in self._report.alerts]
-        for level in AlertLevel:
-            alerts.add_metric([level.name.lower()], levels.count(level))
-        yield alerts
+        for name, meaning in STATUS_GAUGES:
+            if (value := values.get(name)) is not None:
+                yield GaugeMetricFamily(name, meaning, value=value)
+            elif (run := encoding.get(name)) is not None:
+                gauge = GaugeMetricFamily(name, meaning, labels=["encoder"])
+                gauge.add_metric(*run)
+                yield gauge
+            elif name == _ALERTS:
+                alerts = GaugeMetricFamily(name, meaning, labels=["level"])
+                for level in AlertLevel:
+                    alerts.add_metric([level.name.lower()], levels.count(level))
+                yield alerts
 
 
 def _values(report: StatusReport) -> dict[str, float | None]:
@@ -69,3 +78,16 @@ def _values(report: StatusReport) -> dict[str, float | None]:
         "feed_events_waiting": numbers["waiting_events"],
         "feed_model_timestamp_seconds": present.model.trained_at,
     }
+
+
+def _encoding_values(present: Present) -> dict[str, tuple[list[str], float]]:
+    run = present.encoding
+    if run is None:
+        return {}
+    values = {
+        "feed_encoding_articles": run.total,
+        "feed_encoding_articles_done": run.done,
+        "feed_encoding_start_timestamp_seconds": run.began_at,
+        "feed_encoding_stalled": present.encoding_stalled,
+    }
+    return {name: ([run.encoder], float(value)) for name, value in values.items()}

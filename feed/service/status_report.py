@@ -98,7 +98,23 @@ def status_to_json(report: StatusReport) -> dict[str, Any]:
         "numbers": status_numbers(present),
         "rungs": {rung.value: round(share, 4) for rung, share in rung_shares(present).items()},
         "sources": present.sources,
+        "encoding": _encoding_to_json(present),
         "alerts": [{**asdict(alert), "level": alert.level.name.lower()} for alert in report.alerts],
+    }
+
+
+def _encoding_to_json(present: Present) -> dict[str, Any] | None:
+    run = present.encoding
+    if run is None:
+        return None
+    state = "over" if run.is_over else "stalled" if present.encoding_stalled else "running"
+    return {
+        "encoder": run.encoder,
+        "began_at": format_time(run.began_at),
+        "at": format_time(run.at),
+        "done": run.done,
+        "total": run.total,
+        "state": state,
     }
 
 

@@ -82,7 +82,16 @@ def tiles_of(status: Mapping[str, Any]) -> list[StatusTile]:
             said("model_age_days", _age, _unknown_age(model["version"])),
             f"published against the gate: {model['verdict']}" if model["forced"] else verdict,
         ),
+        *_encoding_tile(status.get("encoding")),  # a service of an earlier version says nothing
     ]
+
+
+def _encoding_tile(run: Mapping[str, Any] | None) -> list[StatusTile]:
+    if run is None or run["state"] == "over":
+        return []
+    since = f"{run['encoder']}, since {run['began_at'][:16].replace('T', ' ')} UTC"
+    value = f"{run['done']:,} of {run['total']:,}"
+    return [StatusTile("Articles encoded anew", value, f"{run['state']}: {since}")]
 
 
 def rungs_of(status: Mapping[str, Any]) -> list[tuple[str, float, str]]:

@@ -162,7 +162,11 @@ class Archive:
 
     @contextmanager
     def query(
-        self, from_at: float = float("-inf"), *, one_arm: bool = False
+        self,
+        from_at: float = float("-inf"),
+        *,
+        one_arm: bool = False,
+        tables: Collection[str] = tuple(TABLES),
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a DuckDB connection with the views `events`, `served`, `articles`, `identities`.
 
@@ -171,7 +175,8 @@ class Archive:
         merged into in the end, `logged_user_id` the id as it was logged. With `one_arm`, what a
         reader did and was served under an experiment's unit that was given up in a merge is in
         `events_left_out` and `served_left_out` instead.
-        No file is swapped while the connection is open.
+        No file is swapped while the connection is open. The views of tables other than `tables`
+        are empty.
 
         Raises:
             ArchiveError: a file cannot be read.
@@ -179,7 +184,7 @@ class Archive:
         connection = None
         try:
             with reading(self._dir) if self._dir.is_dir() else _nothing_to_lock():
-                files = self.files(from_at)
+                files = dict.fromkeys(TABLES, ()) | self.files(from_at, tables)
                 connection = open_duckdb(memory_mb=self._memory_mb, threads=self._threads)
                 self._create_views(connection, files, one_arm=one_arm)
                 yield connection
@@ -231,10 +236,17 @@ class Archive:
                 )
             )
 
-    def files(self, from_at: float) -> dict[str, Sequence[Path]]:
+    def listed(self, tables: Collection[str], from_at: float) -> dict[str, Sequence[Path]]:
+        """Return the files of a window by table, as they are now, wherever they are."""
+        refresh_files(self._dir)
+        return {name: self._listed(name, from_at) for name in tables}
+
+    def files(
+        self, from_at: float, tables: Collection[str] = tuple(TABLES)
+    ) -> dict[str, Sequence[Path]]:
         """Return the files of a window by table, all present on this machine."""
         for _ in range(_TRIES):
-            files = {name: self._listed(name, from_at) for name in TABLES}
+            files = {name: self._listed(name, from_at) for name in tables}
             try:
                 fetch_files(self._dir, [path for paths in files.values() for path in paths])
             except FileNotFoundError:  # another machine has just merged some: list them again

@@ -48,6 +48,7 @@ class CataloguePart(StorePart):
         articles: Sequence[StoredArticle],
         digests: Sequence[str] | None = None,
         entries: Sequence[AuditEntry | None] | None = None,
+        anew: Sequence[bool] | None = None,
     ) -> list[WriteOutcome]:
         """Insert or replace articles and log the changes; atomic for each 100.
 
@@ -59,14 +60,18 @@ class CataloguePart(StorePart):
                 None: every article is written whatever there was before.
             entries: for the audit log, each kept if its article is written; None: nobody acted by
                 hand.
+            anew: whether an article's vector comes from another encoder than the one that is
+                there; that one is kept for `earlier_vectors`, unless an earlier one is kept
+                already. None: no vector is kept.
         """
         outcomes: list[WriteOutcome] = []
         expected = digests or [ANY_STATE] * len(articles)
         notes = entries or [None] * len(articles)
-        changes = list(zip(articles, expected, notes, strict=True))
+        replaced = anew or [False] * len(articles)
+        changes = list(zip(articles, expected, notes, replaced, strict=True))
         for start in range(0, len(changes), ARTICLES_PER_CALL):
             args: list[Any] = [self.change_log_max, AUDIT_MAX]
-            for stored, digest, entry in changes[start : start + ARTICLES_PER_CALL]:
+            for stored, digest, entry, is_replaced in changes[start : start + ARTICLES_PER_CALL]:
                 args += [
                     stored.article.article_id,
                     digest,
@@ -74,6 +79,7 @@ class CataloguePart(StorePart):
                     encode_meta(stored),
                     _newest_time(stored),
                     int(stored.encoder == WAITING),
+                    int(is_replaced),
                     _audit_text(entry),
                 ]
             results = self._bulk.scripts([self._catalogue_call(scripts.WRITE_ARTICLES, args)])[0]
@@ -146,17 +152,16 @@ class CataloguePart(StorePart):
 
     def scan_articles(self) -> Iterator[StoredArticle]:
         """Yield every article without its body, each once."""
-        key = self._keys.catalogue("meta")
-        cursor: Any = b"0"
-        seen: set[bytes] = set()
-        while True:
-            cursor, pairs = self._bulk.call(key, "HSCAN", key, cursor, "COUNT", SCAN_COUNT)
-            for article_id, data in zip(pairs[::2], pairs[1::2], strict=True):
-                if article_id not in seen:  # a growing hash may show a field twice
-                    seen.add(article_id)
-                    yield decode_article(data)
-            if cursor == b"0":
-                return
+        yield from self._scan("meta")
+
+    def earlier_vectors(self) -> Iterator[StoredArticle]:
+        """Yield articles as they were before they were encoded anew, without body, each once."""
+        yield from self._scan("earlier")
+
+    def drop_earlier_vectors(self) -> None:
+        """Forget the vectors that articles had before they were encoded anew."""
+        key = self._keys.catalogue("earlier")
+        self._link.call(key, "UNLINK", key)
 
     def catalogue_position(self) -> str:
         """Return the newest position of the change log ("0-0" when empty)."""
@@ -222,13 +227,26 @@ class CataloguePart(StorePart):
             pairs = [part for article_id in article_ids for part in (at, article_id)]
             self._link.call(key, "ZADD", key, "XX", "GT", *pairs)
 
+    def _scan(self, name: str) -> Iterator[StoredArticle]:
+        key = self._keys.catalogue(name)
+        cursor: Any = b"0"
+        seen: set[bytes] = set()
+        while True:
+            cursor, pairs = self._bulk.call(key, "HSCAN", key, cursor, "COUNT", SCAN_COUNT)
+            for article_id, data in zip(pairs[::2], pairs[1::2], strict=True):
+                if article_id not in seen:  # a growing hash may show a field twice
+                    seen.add(article_id)
+                    yield decode_article(data)
+            if cursor == b"0":
+                return
+
     def _log_was_trimmed(self, key: str) -> bool:
         info = self._link.call(key, "XINFO", "STREAM", key)
         facts = dict(zip(info[::2], info[1::2], strict=True))
         return bool(facts[b"entries-added"] > facts[b"length"])
 
     def _catalogue_call(self, script: scripts.Script, args: list[Any]) -> ScriptCall:
-        names = ("articles", "meta", "age", "changes", "erased", "unencoded", "audit")
+        names = ("articles", "meta", "age", "changes", "erased", "unencoded", "audit", "earlier")
         return ScriptCall(script, tuple(self._keys.catalogue(n) for n in names), tuple(args))
 
 

@@ -30,6 +30,8 @@ SALT_TTL_S = DAY_S
 CHECKPOINT_BLOB = "signals"
 """Begins the name of the blobs that say what each worker has counted."""
 
+ENCODING_TTL_S = 7 * DAY_S
+
 LEAD = "lead"
 """The lease of the worker that does what only one may do; the others are named by partition."""
 
@@ -71,6 +73,8 @@ KEY_TABLE = (
     KeySpec("{NS:c}:age", "zset", None, "", "the same articles by age, for the sweep"),
     KeySpec("{NS:c}:erased", "zset", None, "", "ids erased by hand, and when; until restored"),
     KeySpec("{NS:c}:unencoded", "set", None, "", "ids of articles that wait for their vector"),
+    KeySpec("{NS:c}:earlier", "hash", None, "", "articles as before they were encoded anew"),
+    KeySpec("{NS:c}:encoding", "string", None, "7 days", "how far `feed encode` is"),
     KeySpec("{NS:c}:changes", "stream", CHANGE_LOG_MAX, "", "change log of the catalogue"),
     KeySpec(
         "{NS:c}:waiting", "hash", WAITING_MAX, "", "events whose article has not come, 6 hours"

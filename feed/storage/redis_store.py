@@ -6,6 +6,7 @@ from feed.storage.audit_part import AuditPart
 from feed.storage.catalogue_part import CataloguePart
 from feed.storage.control_part import ControlPart
 from feed.storage.editorial_part import EditorialPart
+from feed.storage.encoding_part import EncodingPart
 from feed.storage.pulse_part import PulsePart
 from feed.storage.rights_part import RightsPart
 from feed.storage.source_part import SourcePart
@@ -21,6 +22,7 @@ class RedisStore(
     WatchPart,
     ControlPart,
     EditorialPart,
+    EncodingPart,
     AuditPart,
     PulsePart,
 ):

@@ -257,10 +257,14 @@ class TrendingJudge:
                 else:
                     self._add(change.stored)
         if has_news or self._stories.has_waiting:
-            self._pool = self._builder.snapshot()
+            before, self._pool = self._pool.space, self._builder.snapshot()
+            if before and before != self._pool.space:  # whoever starts now needs no earlier vector
+                self._store.drop_earlier_vectors()
 
     def _scan_catalogue(self) -> None:
         self._catalogue_position = self._store.catalogue_position()
+        for earlier in self._store.earlier_vectors():
+            self._builder.recall(earlier.article.article_id, earlier.embedding, earlier.encoder)
         for stored in self._store.scan_articles():
             self._add(stored)
         while self._stories.has_waiting:  # until then, a story's readers would not be added up

@@ -15,11 +15,12 @@ from simulated_newsroom import write_newsroom
 
 from feed.cli import feed
 from feed.config import Settings
-from feed.domain import ConflictError
+from feed.domain import ConflictError, format_time
 from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
 from feed.models.trainer_lease import held_lease, refuse_beside_another
 from feed.models.training_runs import list_runs, read_log
+from feed.service.app import create_app
 from feed.service.followers import ModelFollower
 from feed.service.object_follower import ObjectFollower
 from feed.storage.working_copy import prepare_data_dir, remote_of
@@ -93,6 +94,54 @@ def test_a_running_process_takes_another_live_model_at_a_request_each_look(
     wait_until(served.follow)
     follower.stop()
     assert served.bundle.version == "b"
+
+
+def test_what_is_said_of_models_never_waits_for_the_object_store(
+    shaky_machines, store, store_settings
+):
+    proxy, trainer, web = shaky_machines("models")
+    registry, start = ModelRegistry(trainer), 1_790_000_000.0
+    for version in ("a", "b"):
+        registry.publish(ModelBundle(version=version))
+        registry.set_live(version)
+    clock = [start]
+    settings = replace(store_settings, data_dir=web.parent, encoder="none")
+    app = create_app(settings, store, lambda: clock[0])
+    app.extensions["feed"].keeper.refresh()
+    client = app.test_client()
+    for path in ("/v1/models", "/desk/models"):
+        assert client.get(path).status_code == 503, path
+    assert "has not answered yet" in client.get("/v1/models").json["detail"]
+
+    follower = ObjectFollower(settings, lambda: clock[0])
+    follower.pull()
+    follower.pull_records()
+    proxy.plan += [(fault, "GET", "") for fault in (Fault.SLOW, Fault.UNAVAILABLE)] * 20
+    proxy.seen.clear()
+    clock[0] += 100
+    for path in ("/v1/models", "/desk/models", "/desk/models/versions/a"):
+        assert client.get(path).status_code == 200, path
+    body, page = client.get("/v1/models").json, client.get("/desk/models").text
+    assert proxy.seen == []
+    assert (body["live"], body["as_of"]) == ("b", format_time(start))
+    assert {m["version"]: m["live"] for m in body["models"]} == {"a": False, "b": True}
+    assert "The object store does not answer" in page
+    assert "Roll back to a" in page
+
+    proxy.plan.clear()
+    registry.publish(ModelBundle(version="c"))
+    registry.set_live("c")
+    follower.pull()
+    body = client.get("/v1/models").json
+    assert [m["version"] for m in body["models"] if m["live"]] == [body["live"]] == ["c"]
+    assert "Roll back to b" in client.get("/desk/models").text
+    assert client.post("/v1/models/rollback").json["live"] == "b"
+    proxy.seen.clear()
+    follower.pull_records()
+    assert [path for _, path in proxy.seen if "/manifest.json" in path] == []
+    body = client.get("/v1/models").json
+    assert {m["version"]: m["live"] for m in body["models"]} == {"a": False, "b": True, "c": False}
+    assert body["as_of"] == format_time(clock[0])
 
 
 def test_of_the_processes_of_a_machine_one_follows_and_another_takes_over(

@@ -10,20 +10,30 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from click.testing import CliRunner, Result
 from lab.ports import free_port
 from simulated_newsroom import write_newsroom
 
 from feed.cli import feed
+from feed.config import Settings
 from feed.models.registry import ModelRegistry
+from feed.storage.working_copy import prepare_data_dir
+from tests.plugins.test_example_package import PACKAGE, SOURCE, build_package
 
 QUICK = (
     "--set", "factors=8", "--set", "iterations=3", "--set", "ranker_trees=10",
     "--set", "ranker_min_impressions=100",
 )  # fmt: skip
+SMALL_EXECUTORS = {
+    "PYSPARK_SUBMIT_ARGS": "--conf spark.executor.memory=600m"
+    " --conf spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1"
+    " --driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
+}
 
 
 def retrain(*arguments: str) -> Result:
@@ -64,8 +74,8 @@ def test_a_missing_java_is_named_in_one_line(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def master(tmp_path: Path) -> Iterator[str]:
-    """A standalone master with two worker processes of one core each."""
+def master(object_url: str, tmp_path: Path) -> Iterator[str]:
+    """A standalone master with two worker processes of one core each, which know the objects."""
     pyspark = pytest.importorskip("pyspark", reason="PySpark, the extra spark, is not installed")
     assert shutil.which("java"), "scripts/test installs a Java runtime"
     home = Path(pyspark.__file__).parent
@@ -106,11 +116,7 @@ def test_two_worker_processes_train_a_model_that_passes_the_gate(tmp_path, maste
             sys.executable, "-m", "feed", "retrain", "--data", str(tmp_path / "data"),
             "--engine", "spark", "--master", master, *QUICK,
         ],
-        env=os.environ | {
-            "PYSPARK_SUBMIT_ARGS": "--conf spark.executor.memory=600m"
-            " --conf spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1"
-            " --driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell",
-        },
+        env=os.environ | SMALL_EXECUTORS,
         capture_output=True,
         text=True,
         check=False,
@@ -128,3 +134,53 @@ def test_two_worker_processes_train_a_model_that_passes_the_gate(tmp_path, maste
     used = {path.parent.name for path in (tmp_path / "work").glob("app-*/*/stderr")}
     assert used == {"0", "1"}, "each worker ran an executor"
     assert [path.name for path in (tmp_path / "data").glob("spark-*")] == []
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feature and a candidate source of the example package, in use by what is started here."""
+    site = build_package(SOURCE, tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    names = ("source_missed", "opened_often")
+    monkeypatch.setenv("FEED_PLUGINS", ",".join(f"{PACKAGE}:{name}" for name in names))
+
+
+def retrain_apart(data: Path, *arguments: str, **variables: str) -> Path:
+    """Train in a process of its own; return where the published model is."""
+    command = [sys.executable, "-m", "feed", "retrain", "--data", str(data), "--force", *QUICK]
+    done = subprocess.run(
+        [*command, *arguments],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = (p.parent for p in (data / "models").rglob("manifest.json"))
+    return path
+
+
+def test_two_worker_processes_learn_what_is_learnt_here_from_objects_and_with_plugins(
+    object_url, tmp_path, master, plugins
+):
+    """Spark's workers run already, and do not know of the plugins."""
+    write_newsroom(tmp_path / "here" / "archive")
+    here = retrain_apart(tmp_path / "here")
+    for machine in ("worker", "trainer"):
+        prepare_data_dir(replace(Settings(), data_dir=tmp_path / machine, data_url=object_url))
+    write_newsroom(tmp_path / "worker" / "archive")
+    there = retrain_apart(
+        tmp_path / "trainer",
+        *("--engine", "spark", "--master", master),
+        FEED_DATA_URL=object_url,
+        **SMALL_EXECUTORS,
+    )
+    learnt_here, manifest = (
+        orjson.loads((model / "manifest.json").read_bytes()) for model in (here, there)
+    )
+    assert manifest["engine"] == "spark"
+    assert "source_missed" in manifest["feature_bins"]
+    for name in ("window", "lists", "readers", "feature_bins"):
+        assert manifest[name] == learnt_here[name]
+    for name in ("ranker_pool.txt", "ranker_slate.txt"):
+        assert (there / name).read_bytes() == (here / name).read_bytes()

@@ -226,10 +226,13 @@ def test_articles_are_encoded_anew_after_a_change_of_encoder(
     assert ferry @ other_ferry > ferry @ storm + 0.3
     assert stored[0] is not None
     assert stored[0].encoder.startswith("tfidf-svd-")
-    again = run("encode", *where, FEED_ENCODER="tfidf")
+    again = run("encode", *where, FEED_ENCODER="tfidf", FORCE_COLOR="1", COLUMNS="100")
     assert again.stdout == "encoded 0 articles\n"
+    assert "24/24" in again.stderr, "a terminal gets a bar"
+    assert "looked at" not in again.stderr
     sentences = run("encode", *where, FEED_ENCODER="sentence")
     assert sentences.stdout == "encoded 24 articles\n", sentences.stderr
+    assert sentences.stderr.endswith("24 of 24 articles looked at, 24 encoded\n")
     (stored_anew,) = store.read_articles(["a0"])
     assert stored_anew is not None
     assert (stored_anew.encoder, stored_anew.embedding.shape) == (SENTENCE_ENCODER, (512,))

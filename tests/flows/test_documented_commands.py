@@ -45,6 +45,9 @@ NOT_RUN = {
     "pip install ./scripts/lab/examples/plugin_package": (
         "it installs packages; tests/plugins builds the wheel and runs with it"
     ),
+    "# pip install scikit-learn skl2onnx": (
+        "its packages are not feed's; tests/plugins ranks with a model that it wrote"
+    ),
     "feed sources check https://paper.example/": "it asks a site; tests/commands runs it",
     "import os, time, jwt": "tests/client/test_front_end_guide.py runs it",
 }

@@ -10,6 +10,7 @@ from slates import make_slots
 
 from feed.domain import Article, Event, EventKind, Mode, Rung, ServedFeed
 from feed.preferences import Preferences
+from feed.storage.encoding_part import EncodingProgress
 from feed.storage.key_names import KEY_TABLE, KeySpec
 from feed.storage.pulse_series import COUNTS, GAUGES
 from feed.storage.records import AuditEntry, StoredArticle, StoredKey
@@ -67,6 +68,10 @@ def used_store(store_settings, store):
     store.add_pulse(int(NOW), dict.fromkeys(COUNTS, 1), dict.fromkeys(GAUGES, 1.0))
     store.erase_article("d1-1", done)
     store.write_articles([replace(an_article("waiting", NOW), encoder="")])
+    first = an_article("anew", NOW)
+    store.write_articles([first])
+    store.write_articles([replace(first, encoder="f")], anew=[True])
+    store.write_encoding(EncodingProgress("f", NOW, NOW, 1, 1))
     store.write_pins([], "", done)
     decided = AuditEntry(NOW, "e", "decided", "editorial")
     store.write_editorial("boosts", [], version=1, entry=decided)

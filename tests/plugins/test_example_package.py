@@ -26,9 +26,13 @@ TIMEOUT_S = 280
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that holds the installed wheel, for PYTHONPATH."""
-    folder = tmp_path_factory.mktemp("plugins")
+    return build_package(SOURCE, tmp_path_factory.mktemp("plugins"))
+
+
+def build_package(source: Path, folder: Path) -> Path:
+    """Build the wheel of a package in a folder; return where it was unpacked."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=SOURCE, capture_output=True, timeout=TIMEOUT_S, check=True)
+    subprocess.run(build, cwd=source, capture_output=True, timeout=TIMEOUT_S, check=True)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder / "site")
     return folder / "site"

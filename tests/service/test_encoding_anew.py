@@ -61,15 +61,42 @@ def test_old_vectors_serve_until_the_last_article_is_encoded(encoded: Any) -> No
     assert alike(encoded) == OF_NEW
 
 
-def test_a_process_that_starts_in_the_middle_mixes_nothing(
-    encoded: Any, make_site: Any, settings: Any
+@pytest.mark.parametrize("done", range(1, 8))
+def test_a_process_that_starts_in_the_middle_serves_all_old_vectors(
+    encoded: Any, make_site: Any, settings: Any, done: int
 ) -> None:
-    catalogue(encoded, "new", 4).encode(NAMES[:3])
+    catalogue(encoded, "new", 4).encode(NAMES[:done])
     other = make_site(settings)
-    found = alike(other)
-    assert found == {name: OF_OLD[name] for name in NAMES[4:]}
+    assert alike(other) == OF_OLD
     catalogue(encoded, "new", 4).encode(NAMES)
     assert alike(other) == alike(encoded) == OF_NEW
+    assert alike(make_site(settings)) == OF_NEW
+
+
+def test_the_first_vector_is_kept_when_the_encoder_changes_twice(
+    encoded: Any, make_site: Any, settings: Any
+) -> None:
+    catalogue(encoded, "other", 2).encode(NAMES[:3])
+    catalogue(encoded, "new", 4).encode(NAMES[:5])
+    assert alike(encoded) == alike(make_site(settings)) == OF_OLD
+
+
+def test_the_worker_that_leads_drops_earlier_vectors_after_the_change(encoded: Any) -> None:
+    encoded.worker.tick(encoded.clock.now)
+    catalogue(encoded, "new", 4).encode(NAMES[:7])
+    for moment, kept in ((10, 7), (20, 7)):
+        encoded.worker.tick(encoded.clock.now + moment)
+        assert len([*encoded.store.earlier_vectors()]) == kept
+    catalogue(encoded, "new", 4).encode(NAMES)
+    encoded.worker.tick(encoded.clock.now + 30)
+    assert [*encoded.store.earlier_vectors()] == []
+
+
+def test_an_earlier_vector_goes_with_its_article(encoded: Any) -> None:
+    catalogue(encoded, "new", 4).encode(NAMES[:3])
+    encoded.store.delete_articles(["a1"])
+    kept = {one.article.article_id: one.encoder for one in encoded.store.earlier_vectors()}
+    assert kept == {"a0": "old", "a2": "old"}
 
 
 def test_a_new_article_waits_for_its_space(encoded: Any) -> None:

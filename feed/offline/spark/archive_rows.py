@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
 from feed.offline.archive_log import LOG, PLACES, SLOTS, microseconds
-from feed.offline.spark.spark_session import file_address
+from feed.offline.spark.window_files import ArchiveFiles
 from feed.storage.archive_engine import open_duckdb
 from feed.storage.archive_schema import EVENTS, SERVED
 
@@ -63,7 +62,7 @@ GROUP BY s.number
 
 def read_rows(
     session: Any,
-    files: Mapping[str, Sequence[Path]],
+    files: ArchiveFiles,
     reader_of: Any,
     from_at: float,
     partitions: int,
@@ -75,16 +74,16 @@ def read_rows(
 
     Args:
         session: the Spark session.
-        files: Parquet files of the tables `events` and `served`.
+        files: of the tables `events` and `served`.
         reader_of: DataFrame of `id` and the `reader` it was merged into in the end.
         from_at: begin of the window.
         partitions: how many parts.
     """
-    events = _read(session, files, EVENTS).where(
+    events = files.read(session, EVENTS, _COLUMNS[EVENTS]).where(
         (F.col("occurred_at") >= F.timestamp_micros(F.lit(microseconds(from_at))))
         & (F.col("kind") != "custom")
     )
-    served = _read(session, files, SERVED).where("user_id <> ''").distinct()
+    served = files.read(session, SERVED, _COLUMNS[SERVED]).where("user_id <> ''").distinct()
     rows = events.unionByName(served, allowMissingColumns=True)
     rows = rows.join(F.broadcast(reader_of), rows.user_id == reader_of.id, "left").drop("id")
     dealt = F.when(F.col("user_id") == "", F.col("event_id")).otherwise(
@@ -92,13 +91,6 @@ def read_rows(
     )
     rows = rows.repartition(partitions, dealt)
     return rows.mapInArrow(lambda batches: _put_together(batches, from_at), ROWS)
-
-
-def _read(session: Any, files: Mapping[str, Sequence[Path]], table: str) -> Any:
-    columns, paths = _COLUMNS[table], [file_address(path) for path in files[table]]
-    if not paths:
-        return session.createDataFrame([], columns)
-    return session.read.schema(columns).parquet(*paths)
 
 
 def _put_together(batches: Iterator[pa.RecordBatch], from_at: float) -> Iterator[pa.RecordBatch]:

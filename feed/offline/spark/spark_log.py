@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.types import LongType, StructField, StructType
 
@@ -21,15 +21,21 @@ from feed.offline.merged_log import read_merge_rows
 from feed.offline.spark.archive_rows import read_rows
 from feed.offline.spark.log_facts import LogFacts
 from feed.offline.spark.spark_session import file_address, tasks_of
+from feed.offline.spark.window_files import ArchiveFiles, FileReplacedError
 from feed.storage.archive import Archive
 from feed.storage.archive_identities import put_together, read_merges
-from feed.storage.archive_schema import EVENTS
+from feed.storage.archive_schema import ARTICLES, IDENTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TRIES = 5
+"""How often the files are listed, because others were put in their place."""
 MOST_ROWS = 1_000_000
 """Archived events of the readers that one process holds at a time, about."""
+
+_RAISED = re.compile(r"\bfeed[\w.]*\.(?P<kind>\w+Error): (?P<message>.+)")
+"""One of our errors, in the text of one of Spark's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +99,13 @@ def open_log(
 ) -> SparkLog:
     """Return the log of an archive from a time (epoch seconds) on.
 
-    The driver reads the catalogue and the identity records; the rest it only counts.
+    The driver reads the catalogue and the identity records; the rest it only counts. If a file is
+    replaced after it was listed, all are listed again.
 
     Raises:
         ArchiveError: the archive cannot be read, or holds no event in the window.
     """
-    with archive.query(from_at) as db:
+    with archive.query(from_at, tables=(ARTICLES, IDENTITIES)) as db:
         merge_rows = tuple(read_merge_rows(db))
         reader_of = put_together(read_merges(db)).reader_of
         readers = session.createDataFrame(
@@ -109,11 +116,7 @@ def open_log(
                 }
             )
         ).persist()
-        files = archive.files(from_at)
-        archived = sum(pq.read_metadata(path).num_rows for path in files[EVENTS])
-        partitions = max(tasks_of(session), -(-archived // MOST_ROWS))
-        rows = read_rows(session, files, readers, from_at, partitions)
-        rows.write.parquet(file_address(scratch / "rows"))
+        partitions = _write_rows(session, archive, scratch / "rows", readers, from_at)
         rows = session.read.parquet(file_address(scratch / "rows"))
         if rows.isEmpty():
             raise ArchiveError(f"the archive in {archive.directory} holds no events in this window")
@@ -162,6 +165,25 @@ def open_log(
         lists=_numbered(named.where(is_list), ("moment", "key", "who")).persist(),
         partitions=partitions,
     )
+
+
+def _write_rows(session: Any, archive: Archive, target: Path, readers: Any, from_at: float) -> int:
+    """Write the rows of the log; return into how many parts the readers are cut."""
+    for left in reversed(range(TRIES)):
+        try:
+            files = ArchiveFiles.listed(archive, from_at)
+            partitions = max(tasks_of(session), -(-files.count_events() // MOST_ROWS))
+            rows = read_rows(session, files, readers, from_at, partitions)
+            rows.write.mode("overwrite").parquet(file_address(target))
+        except Exception as error:  # what another process raised comes as text in one of Java's
+            said = _RAISED.search(f"{type(error).__module__}.{type(error).__name__}: {error}")
+            if said is None:
+                raise
+            if said["kind"] != FileReplacedError.__name__ or not left:
+                raise ArchiveError(said["message"]) from error
+        else:
+            return partitions
+    raise AssertionError
 
 
 def _article_ids(rows: Any) -> list[str]:

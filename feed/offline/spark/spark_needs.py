@@ -25,7 +25,6 @@ class SparkTask:
     Attributes:
         master: Address of Spark's master.
         directory: The data directory, which every process of Spark sees under this path.
-        since: Begin of the window to learn from, epoch seconds.
         live_until: When the training of the live model ended, -inf without one.
         section_aliases: Key to name of the section that an article of this section is in.
         config: Training parameters.
@@ -36,7 +35,6 @@ class SparkTask:
 
     master: str
     directory: Path
-    since: float
     live_until: float
     section_aliases: Mapping[str, str]
     config: TrainingConfig

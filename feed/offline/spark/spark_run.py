@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from feed.config import DAY_S
+from feed.domain import InvalidInputError
 from feed.models.bundle import ModelBundle
 from feed.offline.gate import GateVerdict
 from feed.offline.spark.spark_log import open_log
@@ -13,6 +15,7 @@ from feed.offline.spark.spark_needs import SparkTask
 from feed.offline.spark.spark_plan import make_plan
 from feed.offline.spark.spark_session import spark_session
 from feed.offline.spark.spark_training import SparkTraining
+from feed.offline.spark.window_files import ArchiveFiles
 from feed.storage.archive import Archive
 
 
@@ -28,15 +31,19 @@ def train_and_judge(
 
     Raises:
         ArchiveError: the archive cannot be read, or holds no event in the window.
-        InvalidInputError: Spark does not start.
+        InvalidInputError: there is no event at all, or Spark does not start.
     """
     read = reporter("reading the archive")
+    archive = Archive(task.directory / "archive")
+    last_at = ArchiveFiles.listed(archive, float("-inf")).last_event_at()
+    if last_at is None:
+        raise InvalidInputError("--data", "holds no archived events yet")
+    since = last_at - task.config.window_days * DAY_S
     with (
         TemporaryDirectory(prefix="spark-", dir=task.directory) as name,
         spark_session(task.master, Path(name)) as session,
     ):
-        archive = Archive(task.directory / "archive")
-        log = open_log(session, archive, Path(name), task.since, task.section_aliases)
+        log = open_log(session, archive, Path(name), since, task.section_aliases)
         plan = make_plan(log, task.live_until, task.config, task.ranking, task.threads)
         read(1.0)
         training = SparkTraining(log, plan)

@@ -12,6 +12,7 @@ import structlog
 from flask import Response, g, redirect, request
 
 from feed.domain import (
+    ArchiveError,
     ConflictError,
     FeedError,
     InvalidInputError,
@@ -41,6 +42,7 @@ _STATUS_OF: tuple[tuple[type[FeedError], int], ...] = (
     (NotFoundError, 404),
     (ConflictError, 409),
     (StoreUnavailableError, 503),
+    (ArchiveError, 503),
 )
 
 log = structlog.get_logger("feed.desk")

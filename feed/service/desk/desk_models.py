@@ -32,6 +32,8 @@ from feed.storage.records import AuditEntry
 pages = desk_blueprint("models")
 ADDRESS = "/desk/models"
 SHOWN_RUNS = 10
+OUTDATED_S = 60.0
+"""Age from which the page says how old its list of versions is."""
 IMPORTANT = 20
 """Features of a model that its page lists."""
 KIND_OF_OUTCOME = {
@@ -59,15 +61,17 @@ class Importance:
 def show_models() -> Response:
     """Show the versions and the training runs."""
     services = current_services()
-    versions = services.registry.list()
-    live = next((one for one in versions if one["live"]), None)
+    known = services.known_models
+    live = next((one for one in known.models if one["live"]), None)
     return render(
         "desk/models.html",
         room="models",
-        versions=versions,
+        versions=known.models,
+        as_of=known.at,
+        is_outdated=services.clock() - known.at > OUTDATED_S,
         live=live,
         serving=services.snapshot.model_version,
-        earlier=services.registry.earlier(),
+        earlier=known.earlier,
         verdict=verdict_text,
         created_at=created_at,
         window_of=window_of,
@@ -97,7 +101,7 @@ def show_run(run_id: str) -> Response:
 def show_version(version: str) -> Response:
     """Show everything that is known of one version."""
     services = current_services()
-    found = next((m for m in services.registry.list() if m["version"] == version), None)
+    found = next((m for m in services.known_models.models if m["version"] == version), None)
     if found is None:
         raise NotFoundError(f"there is no model version {version}")
     held_out = found.get("held_out") or {}

@@ -1,5 +1,5 @@
 -- Remove articles, logging each that was there. Returns how many there were.
--- KEYS: 1 articles; 2 meta; 3 age; 4 change log; 5 erased; 6 unencoded; 7 audit
+-- KEYS: 1 articles; 2 meta; 3 age; 4 change log; 5 erased; 6 unencoded; 7 audit; 8 earlier
 -- ARGV: 1 bound of the change log; 2 when they were erased for good (epoch s), or '';
 -- 3 audit entries kept; 4 audit entry (JSON) or ''; then the ids
 local removed = 0
@@ -7,6 +7,7 @@ for i = 5, #ARGV do
   redis.call('HDEL', KEYS[1], ARGV[i])
   redis.call('ZREM', KEYS[3], ARGV[i])
   redis.call('SREM', KEYS[6], ARGV[i])
+  redis.call('HDEL', KEYS[8], ARGV[i])
   if redis.call('HDEL', KEYS[2], ARGV[i]) == 1 then
     removed = removed + 1
     redis.call('XADD', KEYS[4], '*', 'a', ARGV[i])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from lab.faults.object_server import ObjectServer
 from reader_archive import write_archive
 
-from feed.config import DAY_S, RankingConfig
+from feed.config import DAY_S, RankingConfig, Settings
 from feed.domain import ArchiveError
 from feed.features import pairs
 from feed.offline.archive_log import read_archive
@@ -19,25 +21,30 @@ from feed.offline.gate import judge
 from feed.offline.training import hold_out, train
 from feed.offline.walk import Walk
 from feed.storage.archive import Archive
+from feed.storage.working_copy import object_place, prepare_data_dir, remote_of
 from feed.training_config import TrainingConfig
 
 pytest.importorskip("pyspark", reason="PySpark, the extra spark, is not installed")
 
+from feed.offline.spark import window_files
 from feed.offline.spark.example_blocks import ListWalk
 from feed.offline.spark.prepared_log import PreparedLog
 from feed.offline.spark.spark_log import SparkLog, open_log
 from feed.offline.spark.spark_plan import SparkPlan, make_plan
 from feed.offline.spark.spark_training import SparkTraining
+from feed.offline.spark.window_files import FOOTER_BYTES, ArchiveFiles
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:pyspark")
 
 SMALL = TrainingConfig(factors=4, iterations=3, ranker_trees=10, ranker_min_impressions=50)
 RANKING = RankingConfig()
+LISTS = 800
+TABLES = ("events", "served")
 
 
 @dataclass(frozen=True)
 class World:
-    """One archive, read as the local training reads it and as Spark does."""
+    """One archive, read from a directory by the local training and from objects by Spark."""
 
     log: EventLog
     embeddings: Any
@@ -59,17 +66,46 @@ class World:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     directory = tmp_path_factory.mktemp("archive")
-    write_archive(directory, lists=800)
+    write_archive(directory, lists=LISTS)
     return Archive(directory)
 
 
 @pytest.fixture(scope="module")
-def world(archive: Archive, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> World:
+def objects(
+    archive: Archive, object_server: ObjectServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Archive]:
+    """The same archive in an object store, of which this machine has nothing."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in object_server.environment(object_server.port).items():
+            environment.setenv(name, value)
+        object_place.cache_clear()
+        url = object_server.new_url()
+        for machine in ("one", "other"):
+            directory = tmp_path_factory.mktemp(machine)
+            prepare_data_dir(replace(Settings(), data_dir=directory, data_url=url))
+            if machine == "one":
+                write_archive(directory / "archive", lists=LISTS)
+        yield Archive(directory / "archive")
+    object_place.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def since(archive: Archive) -> float:
     span = archive.span()
     assert span is not None
-    since = span[1] - SMALL.window_days * DAY_S
+    return span[1] - SMALL.window_days * DAY_S
+
+
+@pytest.fixture(scope="module")
+def world(
+    archive: Archive,
+    objects: Archive,
+    since: float,
+    spark: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> World:
     log, embeddings = read_archive(archive, since)
-    opened = open_log(spark, archive, tmp_path_factory.mktemp("scratch"), since, {})
+    opened = open_log(spark, objects, tmp_path_factory.mktemp("scratch"), since, {})
     plan = make_plan(opened, float("-inf"), SMALL, RANKING)
     return World(log, embeddings, opened, plan, SparkTraining(opened, plan))
 
@@ -175,3 +211,69 @@ def test_the_gate_says_what_it_says_of_the_same_candidate_locally(world, candida
 def test_an_archive_without_events_in_the_window_is_refused(archive, spark, tmp_path):
     with pytest.raises(ArchiveError, match="no events in this window"):
         open_log(spark, archive, tmp_path, 2_000_000_000.0, {})
+
+
+def test_the_driver_fetches_neither_events_nor_lists(world, objects):
+    copies = [path.relative_to(objects.directory) for path in objects.directory.rglob("*.parquet")]
+    assert {path.parts[0] for path in copies} == {"articles", "identities"}
+
+
+def test_a_directory_has_the_same_rows_as_objects(world, archive, since, spark, tmp_path):
+    opened = open_log(spark, archive, tmp_path, since, {})
+    for name in ("engagements", "lists"):
+        here, there = (
+            sorted(map(repr, getattr(one, name).collect())) for one in (opened, world.spark)
+        )
+        assert len(here) > 100
+        assert here == there
+    np.testing.assert_array_equal(opened.facts.embeddings, world.spark.facts.embeddings)
+    assert opened.facts.catalogue == world.spark.facts.catalogue
+
+
+@pytest.mark.parametrize("bytes_at_first", [9, FOOTER_BYTES])
+def test_the_ends_of_files_say_how_many_events_there_are_and_until_when(
+    archive, objects, monkeypatch, bytes_at_first
+):
+    monkeypatch.setattr(window_files, "FOOTER_BYTES", bytes_at_first)
+    span = archive.span()
+    assert span is not None
+    with archive.query() as db:
+        (count,) = db.execute("SELECT count(*) FROM events").fetchone()
+    for one in (archive, objects):
+        files = ArchiveFiles.listed(one, float("-inf"))
+        assert (files.count_events(), files.last_event_at()) == (count, span[1])
+
+
+@pytest.fixture
+def list_also(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """List files that are not those of the archive, each the next time that all are listed."""
+    listed, late = ArchiveFiles.listed, []
+
+    def list_late(archive: Archive, from_at: float) -> ArchiveFiles:
+        files = listed(archive, from_at)
+        if not late:
+            return files
+        name = late.pop(0)
+        table = name.partition("/")[0]
+        return replace(files, names={**files.names, table: [*files.names[table], name]})
+
+    monkeypatch.setattr(ArchiveFiles, "listed", list_late)
+    return late
+
+
+def test_files_that_are_replaced_meanwhile_are_listed_again(
+    world, objects, since, spark, tmp_path, list_also
+):
+    list_also += [f"{name}/day=2026-05-28/1.0123456789abcdef.parquet" for name in TABLES]
+    opened = open_log(spark, objects, tmp_path, since, {})
+    assert list_also == []
+    assert opened.count_rows() == world.spark.count_rows()
+
+
+def test_a_damaged_object_ends_the_training_in_one_line(objects, since, spark, tmp_path, list_also):
+    damaged = "served/day=2026-05-28/1.0123456789abcdef.parquet"
+    remote_of(objects.directory).create(damaged, b"not the content of this name")
+    list_also += [damaged]
+    with pytest.raises(ArchiveError, match=f"{damaged} does not have the content") as caught:
+        open_log(spark, objects, tmp_path, since, {})
+    assert "\n" not in str(caught.value)

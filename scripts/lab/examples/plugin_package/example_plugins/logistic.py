@@ -1,7 +1,7 @@
 """A ranker: logistic regression on standardised features, kept as plain arrays.
 
-Any model with `fit` and `predict` can take its place. One of scikit-learn is best kept as ONNX,
-whose file holds numbers and no code, and scored by onnxruntime.
+Any model with `fit` and `predict` can take its place. The package beside this one keeps a model of
+scikit-learn as ONNX, whose file holds numbers and no code.
 """
 
 from __future__ import annotations

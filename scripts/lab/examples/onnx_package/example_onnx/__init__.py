@@ -1,0 +1,1 @@
+"""A ranker of any library, kept as ONNX."""
