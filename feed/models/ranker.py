@@ -281,5 +281,5 @@ def _taken_away(families: tuple[tuple[str, ...], ...]) -> Flags:
 
 def logistic(margin: Floats) -> Floats:
     """Return log-odds as probabilities."""
-    scores: Floats = 1.0 / (1.0 + np.exp(-np.clip(margin, -50.0, 50.0)))
+    scores: Floats = 1.0 / (1.0 + np.exp(-np.minimum(np.maximum(margin, -50.0), 50.0)))
     return scores
