@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +27,7 @@ _CTR_PRIOR = 20.0
 _RATE_PRIOR = 1.0
 _DWELL_PRIOR = 5.0
 _HOURS = np.array(HALF_LIVES_S) / 3600.0
-_SHORTER = _HOURS[:-1] / _HOURS[1:]
+_SHORTER = np.append(_HOURS[:-1] / _HOURS[1:], _HOURS[0] / _HOURS[2])[:, None]
 
 
 @dataclass(slots=True)
@@ -129,27 +130,18 @@ def rank_each(values: Floats) -> Floats:
 def _popularity(work: _Work) -> None:
     now, rows, counters = work.context.now, work.rows, work.signals.counters
     blocks, site = counters.blocks(rows, now), counters.site_blocks(now)
-    clicks, shown, answered = blocks["clicks"], blocks["impressions"], blocks["feed_clicks"]
-    click_share = _share(clicks, site["clicks"])
-    shown_share = _share(shown, site["impressions"])
-    work.put_block("clicks_30m", click_share)
-    work.put_block("shown_30m", shown_share)
-    base = (site["feed_clicks"][3] + 1.0) / (site["impressions"][3] + 10.0)
-    rates = np.log((answered + _CTR_PRIOR * base) / (shown + _CTR_PRIOR) / base)
-    work.put_block("ctr_2h", rates[1:])
-    _page_popularity(work, blocks, site, rates[3])
-    work.rank("clicks_2h_rank", click_share[1])
-    work.rank("clicks_6h_rank", click_share[2])
-    work.put("clicks_6h_gap", click_share[2] - click_share[2].max())
+    shares = _put_shares(work, blocks, site)
+    work.rank("clicks_2h_rank", shares[1])
+    work.rank("clicks_6h_rank", shares[2])
+    work.put("clicks_6h_gap", shares[2] - shares[2].max())
+    work.rank("shown_30m_rank", shares[4])
+    rates = _put_rates(work, blocks, site)
     work.rank("ctr_6h_rank", rates[2])
     work.put("ctr_6h_gap", rates[2] - rates[2].max())
     work.rank("ctr_24h_rank", rates[3])
     since = _minutes_since(counters.last_times(rows), now)
     work.put_block("last_clicked", since)
     work.rank("last_shown_rank", since[1])
-    work.rank("shown_30m_rank", shown_share[0])
-    work.put_block("trend_30m_2h", _rate_ratio(clicks[:-1], clicks[1:], _SHORTER))
-    work.put("shown_trend", _rate_ratio(shown[:1], shown[2:3], _HOURS[:1] / _HOURS[2:3]))
     readers, _, likes, dislikes, dwell_sum, dwell_n = np.ascontiguousarray(
         counters.all_totals(rows).T
     )
@@ -158,23 +150,55 @@ def _popularity(work: _Work) -> None:
     work.put("dwell", (dwell_sum + _DWELL_PRIOR * 3.5) / (dwell_n + _DWELL_PRIOR))
 
 
-def _page_popularity(
-    work: _Work, blocks: dict[str, Floats], site: dict[str, Floats], rate: Floats
-) -> None:
-    shown, answered = blocks["page_impressions"][::2], blocks["page_clicks"][3]
-    day_shown = blocks["page_impressions"][3]
-    site_shown, site_answered = site["page_impressions"], site["page_clicks"]
-    if work.context.page_row < 0:
-        shown, answered = blocks["impressions"][::2] - shown, blocks["feed_clicks"][3] - answered
-        day_shown = blocks["impressions"][3] - day_shown
-        site_shown = site["impressions"] - site_shown
-        site_answered = site["feed_clicks"] - site_answered
-    share = _share(np.maximum(shown, 0.0), np.maximum(site_shown[::2], 0.0))
-    work.put_block("page_shown_30m", share)
-    base = (site_answered[3] + 1.0) / (site_shown[3] + 10.0)
-    prior = base * np.exp(rate)
-    smoothed = np.maximum(answered + _CTR_PRIOR * prior, 1e-12)
-    work.put("page_ctr_24h", np.log(smoothed / (np.maximum(day_shown, 0) + _CTR_PRIOR) / base))
+def _put_shares(work: _Work, blocks: dict[str, Floats], site: dict[str, Floats]) -> Floats:
+    """Put ln(1 + 1000 x share of the site's) clicks and impressions; return them, f64 [10, k].
+
+    The last two are those of impressions on pages of the request's kind.
+    """
+    of_kind, of_site = (_of_kind(work, of, "impressions")[::2] for of in (blocks, site))
+    counts = np.concatenate([blocks["clicks"], blocks["impressions"], np.maximum(of_kind, 0.0)])
+    whole = np.concatenate([site["clicks"], site["impressions"], np.maximum(of_site, 0.0)])
+    counts *= (1000.0 / (whole + 1.0))[:, None]
+    shares: Floats = np.log1p(counts, out=counts)
+    work.put_block("clicks_30m", shares[:8])
+    work.put_block("page_shown_30m", shares[8:])
+    return shares
+
+
+def _put_rates(work: _Work, blocks: dict[str, Floats], site: dict[str, Floats]) -> Floats:
+    """Put the logarithms of rates and of their trends; return click-throughs, f64 [4, k]."""
+    clicks, shown = blocks["clicks"], blocks["impressions"]
+    base = _click_through(site["feed_clicks"], site["impressions"])
+    logs = np.empty((9, len(work.rows)))
+    rates, of_kind, trends = logs[:4], logs[4], logs[5:]
+    np.divide(blocks["feed_clicks"] + _CTR_PRIOR * base, shown + _CTR_PRIOR, out=rates)
+    rates /= base
+    (kind_clicks, kind_shown), (site_clicks, site_shown) = (
+        (_of_kind(work, of, "feed_clicks"), _of_kind(work, of, "impressions"))
+        for of in (blocks, site)
+    )
+    base = _click_through(site_clicks, site_shown)
+    smoothed = np.maximum(kind_clicks[3] + _CTR_PRIOR * base * rates[3], 1e-12)
+    np.divide(smoothed, np.maximum(kind_shown[3], 0.0) + _CTR_PRIOR, out=of_kind)
+    of_kind /= base
+    short, long = np.concatenate([clicks[:3], shown[:1]]), np.concatenate([clicks[1:], shown[2:3]])
+    np.divide(short + _RATE_PRIOR, long * _SHORTER + _RATE_PRIOR, out=trends)
+    np.log(logs, out=logs)
+    work.put_block("ctr_2h", rates[1:])
+    work.put("page_ctr_24h", of_kind)
+    work.put_block("trend_30m_2h", trends)
+    return rates
+
+
+def _of_kind(work: _Work, blocks: dict[str, Floats], name: str) -> Floats:
+    """Return the part of "impressions" or "feed_clicks" on pages of the request's kind."""
+    on_pages = blocks["page_impressions" if name == "impressions" else "page_clicks"]
+    return on_pages if work.context.page_row >= 0 else blocks[name] - on_pages
+
+
+def _click_through(clicks: Floats, shown: Floats) -> float:
+    """Return the site's smoothed click-through of a day."""
+    return float((clicks[3] + 1.0) / (shown[3] + 10.0))
 
 
 def _freshness(work: _Work) -> None:
@@ -313,30 +337,14 @@ def _context(work: _Work) -> None:
     work.put("weekday", (now // _DAY_S + 3) % 7)
     work.put("device", context.device if context.device >= 0 else np.nan)
     work.put("subscriber", context.subscriber if context.subscriber >= 0 else np.nan)
-    work.put("candidates", np.log(len(work.rows)))
-    work.put("reader_events", np.log1p(profile.n_events))
-    work.put("reader_shown", np.log1p(profile.shown_counts.sum()))
+    work.put("candidates", math.log(len(work.rows)))
+    work.put("reader_events", math.log1p(profile.n_events))
+    work.put("reader_shown", math.log1p(profile.shown_counts.sum()))
     if len(profile.clicked_at):
-        work.put("since_click", np.log1p(max(now - profile.clicked_at[0], 0.0) / 60.0))
+        work.put("since_click", math.log1p(max(now - profile.clicked_at[0], 0.0) / 60.0))
     work.put("session_clicks", len(profile.session_rows))
 
 
 def _minutes_since(at: Floats, now: float) -> Floats:
     minutes: Floats = np.log1p(np.maximum(now - at, 0.0) / 60.0)
     return np.where(at > NEVER, minutes, np.nan)
-
-
-def _share(values: Floats, site: Floats) -> Floats:
-    """Return ln(1 + 1000 x share of the site's), f64 [n, k], of values [n, k], site [n]."""
-    values = values * (1000.0 / (site + 1.0))[:, None]
-    share: Floats = np.log1p(values)
-    return share
-
-
-def _rate_ratio(short: Floats, long: Floats, share: Floats) -> Floats:
-    """Return ln of how clicks of a short half-life stand to their share of a longer one's.
-
-    f64 [n, k], of counts [n, k] and shares [n].
-    """
-    ratio: Floats = np.log((short + _RATE_PRIOR) / (long * share[:, None] + _RATE_PRIOR))
-    return ratio

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from feed.arrays import Flags, Floats, Matrix
 from feed.domain import BundleError, InvalidInputError
+from feed.models.quick_trees import quick_trees
 from feed.models.schema import BUILT_IN, FEATURES, columns_of, feature_index
 
 ColumnNumbers = npt.NDArray[np.intp]
@@ -193,6 +194,7 @@ class LightGBMRanker:
         self._known = len(known)
         self.start = start
         self._threads = threads
+        self._quick = quick_trees(text) if threads == 1 else None
 
     def score(self, features: Matrix) -> Floats:
         """Return scores in (0, 1), f64 [k]: the logistic of the margin."""
@@ -202,10 +204,13 @@ class LightGBMRanker:
         """Return the sum of start and trees before the logistic, f64 [k]."""
         if not len(features):
             return np.zeros(0)
+        margin = self._quick.margin(features) if self._quick else self._predict(features)
+        return margin if self.start is None else margin + self.start.margin(features)
+
+    def _predict(self, features: Matrix) -> Floats:
         known = features if self._known == len(FEATURES) else features[:, : self._known]
         trees = self._booster.predict(known, raw_score=True, num_threads=self._threads)
-        margin = np.asarray(trees, np.float64)
-        return margin if self.start is None else margin + self.start.margin(features)
+        return np.asarray(trees, np.float64)
 
     def contributions(
         self,
@@ -276,5 +281,5 @@ def _taken_away(families: tuple[tuple[str, ...], ...]) -> Flags:
 
 def logistic(margin: Floats) -> Floats:
     """Return log-odds as probabilities."""
-    scores: Floats = 1.0 / (1.0 + np.exp(-np.clip(margin, -50.0, 50.0)))
+    scores: Floats = 1.0 / (1.0 + np.exp(-np.minimum(np.maximum(margin, -50.0), 50.0)))
     return scores

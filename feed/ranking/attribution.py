@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -11,16 +10,28 @@ from feed.arrays import Codes, Floats, Matrix, Rows
 from feed.config import RankingConfig
 from feed.features.covisitation import RECENT
 from feed.features.ids import find
-from feed.models.schema import FEATURES, columns_of
+from feed.models.schema import FEATURES
 from feed.ranking.context import RankingContext, Situation
 
 MOST_CLICKS = RECENT
 """How many of the last clicks are considered."""
+PARTS = (
+    "content_nearest",
+    "content_long",
+    "content_session",
+    "covisit",
+    "neighbours",
+    "collaborative",
+    "section_share",
+    "source_share",
+    "language_share",
+    "section_session",
+)
+"""The features that read the history."""
+_CONTENT, _COVISIT, _NEIGHBOURS, _COLLABORATIVE, _AFFINITY = slice(3), 3, 4, 5, slice(6, None)
 _LEAST = 1e-9
 """A click that adds less than this is no reason."""
 _WEIGHTS = {feature.name: feature.weight for feature in FEATURES}
-_SHARES = ("section_share", "source_share", "language_share")
-_AFFINITY = {FEATURES[column].name for column in columns_of(("affinity",))}
 
 
 class HistoryAttribution:
@@ -63,9 +74,8 @@ class HistoryAttribution:
         self._places = np.flatnonzero(profile.clicked_rows[:MOST_CLICKS] < pool.size)
         self._past = profile.clicked_rows[self._places]
         self._visible = pool.live[self._past]
-        self._engaged = np.flatnonzero(profile.engaged_rows < pool.size)
         self._engaged_places = find(profile.engaged_rows, self._past)
-        self._in_session = (self._places < len(profile.session_rows)).astype(np.float64)
+        self._in_session = self._places < len(profile.session_rows)
 
     @property
     def can_name(self) -> bool:
@@ -82,28 +92,35 @@ class HistoryAttribution:
         """The same among clicks that share the candidate's section, source or language."""
         if not self.can_name:
             return self.best
-        shared = self._add_up(_AFFINITY & self.parts.keys()) > 0
+        shared = self._add_up(_AFFINITY) > 0
         return self._find_best(np.where(shared, self._added, 0.0))
 
     @cached_property
-    def parts(self) -> dict[str, Floats]:
-        """What each past click adds to each feature of the candidates, f64 [past, k] each."""
-        return {
-            **(dict(self._content()) if self._config.use_content else {}),
-            **dict(self._covisitation()),
-            **(dict(self._collaborative()) if self._config.use_collaborative else {}),
-            **dict(self._affinity()),
-        }
+    def parts(self) -> Floats:
+        """What each past click adds to each of `PARTS`, f64 [len(PARTS), past, k].
+
+        Those of engines that are switched off are 0.
+        """
+        parts = np.zeros((len(PARTS), len(self._past), len(self._rows)))
+        if self._config.use_content:
+            self._put_content(parts[_CONTENT])
+        self._put_covisitation(parts[_COVISIT])
+        self._put_neighbours(parts[_NEIGHBOURS])
+        if self._config.use_collaborative:
+            self._put_collaborative(parts[_COLLABORATIVE])
+        self._put_affinity(parts[_AFFINITY])
+        return parts
 
     @cached_property
     def _added(self) -> Floats:
-        return self._add_up(self.parts)
+        return self._add_up(slice(None))
 
-    def _add_up(self, names: Iterable[str]) -> Floats:
-        weights = _WEIGHTS | self._config.weights
-        parts = np.array([self.parts[name] for name in names])
-        weighed: Floats = np.einsum("f,fpk->pk", [weights[name] for name in names], parts)
-        return weighed
+    def _add_up(self, which: slice) -> Floats:
+        own = self._config.weights
+        weights = np.array([own.get(name, _WEIGHTS[name]) for name in PARTS[which]])
+        parts = self.parts[which]
+        added: Floats = (weights @ parts.reshape(len(weights), -1)).reshape(parts.shape[1:])
+        return added
 
     def _find_best(self, added: Floats) -> list[int]:
         """Return the visible past row that adds most for each candidate, -1 for none."""
@@ -112,62 +129,72 @@ class HistoryAttribution:
         found: list[int] = best.tolist()
         return found
 
-    def _content(self) -> Iterator[tuple[str, Floats]]:
+    def _put_content(self, parts: Floats) -> None:
         content, reader = self._context.view.content, self._situation.reader
-        cosines = (content[self._past] @ content[self._rows].T).astype(np.float64)
-        yield "content_nearest", _lead_over_next(cosines)
+        cosines = np.zeros((len(self._past) + 1, len(self._rows)))  # below zero counts as zero
+        cosines[:-1] = content[self._past] @ content[self._rows].T
+        second, first = np.partition(cosines, -2, axis=0)[-2:]
+        cosines = cosines[:-1]
+        np.copyto(parts[0], first - second, where=cosines == first)
         if reader.content_long is not None:
-            yield "content_long", (self._weights / reader.long_length)[:, None] * cosines
+            np.multiply((self._weights / reader.long_length)[:, None], cosines, out=parts[1])
         if reader.content_session is not None:
-            yield "content_session", (self._in_session / reader.session_length)[:, None] * cosines
+            share = self._in_session / reader.session_length
+            np.multiply(share[:, None], cosines, out=parts[2])
 
-    def _covisitation(self) -> Iterator[tuple[str, Floats]]:
-        context = self._context
-        votes = self._situation.votes
+    def _put_covisitation(self, parts: Floats) -> None:
+        context, votes = self._context, self._situation.votes
         if context.request.page_row >= 0:  # the request's votes count the page's article as a click
             clicked, at = context.profile.clicked_rows, context.profile.clicked_at
             votes = context.signals.covisitation.votes(clicked, at, context.request.now)
-        by_click = _place_votes(votes.rows, votes.weights, votes.clicks, MOST_CLICKS, self._rows)
+        by_click = np.zeros((MOST_CLICKS, len(self._rows)))
+        size = max(len(votes.totals), context.view.pool.size)
+        _place_votes(votes.rows, votes.weights, votes.clicks, self._rows, size, by_click)
+        by_click *= 1e4
         whole = by_click.sum(axis=0)
-        parts = np.log1p(1e4 * whole) - np.log1p(1e4 * np.maximum(whole - by_click, 0.0))
-        yield "covisit", parts[self._places]
-        yield "neighbours", self._neighbours()
+        without = np.log1p(np.maximum(whole - by_click, 0.0))
+        np.subtract(np.log1p(whole), without[self._places], out=parts)
 
-    def _neighbours(self) -> Floats:
-        view, count = self._context.view, len(self._past)
-        of_past, of_rows = view.bundle_rows[self._past], view.bundle_rows[self._rows]
-        known = np.flatnonzero(of_past >= 0)
+    def _put_neighbours(self, parts: Floats) -> None:
+        view = self._context.view
         index, weights = view.bundle.neighbour_index, view.bundle.neighbour_weights
         if not index.size:
-            return np.zeros((count, len(self._rows)))
-        index, weights = index[of_past[known]], weights[of_past[known]]
-        clicks = np.repeat(known, index.shape[1])
-        return _place_votes(index.ravel(), weights.ravel(), clicks, count, of_rows)
+            return
+        of_past = view.bundle_rows[self._past]
+        known = np.flatnonzero(of_past >= 0)
+        of_past = of_past[known]
+        _place_votes(
+            index[of_past].ravel(),
+            weights[of_past].ravel(),
+            np.repeat(known, index.shape[1]),
+            view.bundle_rows[self._rows],
+            len(index),
+            parts,
+        )
 
-    def _collaborative(self) -> Iterator[tuple[str, Floats]]:
+    def _put_collaborative(self, parts: Floats) -> None:
         view, fold = self._context.view, self._situation.reader.fold
         if fold is None:
             return
         weights = self._of_past(self._context.profile.fold_in_weights)
         confidence = np.where(weights > 0, 1.0 + view.bundle.alpha * weights, 0.0)
         solved = fold.solve(view.factors[self._past].T.astype(np.float64))
-        yield "collaborative", (view.factors[self._rows] @ (solved * confidence)).T
+        np.matmul((solved * confidence).T, view.factors[self._rows].T, out=parts)
 
-    def _affinity(self) -> Iterator[tuple[str, Floats]]:
+    def _put_affinity(self, parts: Floats) -> None:
         pool, profile = self._context.view.pool, self._context.profile
-        session = profile.session_rows[profile.session_rows < pool.size]
-        engaged = profile.engaged_rows[self._engaged]
-        rows = np.concatenate([engaged, self._past, self._rows])
+        engaged = np.searchsorted(profile.engaged_rows, pool.size)
+        past = engaged + len(self._past)
+        rows = np.concatenate([profile.engaged_rows[:engaged], self._past, self._rows])
         codes = np.array([pool.section[rows], pool.source[rows], pool.language[rows]])
-        candidates_from = len(engaged) + len(self._past)
-        of_engaged, of_past = codes[:, : len(engaged)], codes[:, len(engaged) : candidates_from]
-        of_rows = codes[:, candidates_from:]
-        same = (of_past[:, :, None] == of_rows[:, None, :]) & (of_rows >= 0)[:, None, :]
-        totals = (of_engaged >= 0) @ np.maximum(profile.weights[self._engaged], 0.0)
+        of_past, of_rows = codes[:, engaged:past, None], codes[:, None, past:]
+        same = (of_past == of_rows) & (of_rows >= 0)
+        totals = (codes[:, :engaged] >= 0) @ np.maximum(profile.weights[:engaged], 0.0)
         shares = np.maximum(self._weights, 0.0) / (totals[:, None] + 1.0)
-        yield from zip(_SHARES, shares[:, :, None] * same, strict=True)
+        np.copyto(parts[:3], shares[:, :, None], where=same)
+        session = profile.session_rows[profile.session_rows < pool.size]
         in_session = self._in_session / ((pool.section[session] >= 0).sum() + 1.0)
-        yield "section_session", in_session[:, None] * same[0]
+        np.copyto(parts[3], in_session[:, None], where=same[0])
 
     @cached_property
     def _weights(self) -> Floats:
@@ -177,38 +204,27 @@ class HistoryAttribution:
         return np.where(self._engaged_places >= 0, weights[self._engaged_places], 0.0)
 
 
-def _lead_over_next(cosines: Floats) -> Floats:
-    """Return what the nearest past article adds: its cosine less the next one's, f64 [past, k].
-
-    Cosines below zero count as zero.
-    """
-    nothing = np.zeros(cosines.shape[1])
-    second, first = np.partition(np.vstack([cosines, nothing]), -2, axis=0)[-2:]
-    return np.where(cosines == first, first - second, 0.0)
-
-
 def _place_votes(
     voted: Rows | Codes,
     weights: Floats | Matrix,
     clicks: Rows,
-    count: int,
     rows: Rows | Codes,
-) -> Floats:
-    """Return the weight of each click's vote for each candidate, f64 [count, k].
+    size: int,
+    parts: Floats,
+) -> None:
+    """Put the weight of each click's vote for each candidate into `parts`, f64 [clicks, k].
 
     Args:
-        voted: the articles voted for, -1 for none.
+        voted: the articles voted for, below `size`, -1 for none.
         weights: of the votes.
-        clicks: which click each vote comes from, below `count`.
-        count: number of clicks.
-        rows: the candidates, none twice, -1 for none.
+        clicks: which click each vote comes from.
+        rows: the candidates, none twice, below `size`, -1 for none.
+        size: number of articles.
+        parts: zeros.
     """
-    parts = np.zeros((count, len(rows)))
-    if len(voted):
-        place = np.zeros(max(int(voted.max()), int(rows.max())) + 2, np.int32)
-        place[rows] = np.arange(1, len(rows) + 1)
-        place[-1] = 0
-        at = place[voted]
-        there = np.flatnonzero(at)
-        parts[clicks[there], at[there] - 1] = weights[there]
-    return parts
+    place = np.zeros(size + 1, np.int32)
+    place[rows] = np.arange(1, len(rows) + 1)
+    place[-1] = 0
+    at = place[voted]
+    there = np.flatnonzero(at)
+    parts[clicks[there], at[there] - 1] = weights[there]

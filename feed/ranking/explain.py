@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feed.arrays import Flags, Floats, Rows
+from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Reason, ReasonCode
 from feed.features.profile import Profile
@@ -19,7 +19,7 @@ from feed.ranking.reasons import (
     NEW_HOURS,
     POPULAR_COLUMN,
     age_reason,
-    fact_reason,
+    fact_reasons,
     followed_reason,
     plain_reason,
     popular_reason,
@@ -30,6 +30,7 @@ from feed.ranking.scoring import Scores, find_followed
 from feed.ranking.wish_factor import wish_reason
 
 HISTORY, AFFINITY, POPULARITY, TREND, FRESHNESS, EDITORIAL, WISHES = range(7)
+N_LOSSES = WISHES + 1
 FAMILIES: tuple[tuple[str, ...], ...] = (
     ("content", "session_content", "covisitation", "collaborative"),
     ("affinity",),
@@ -97,20 +98,37 @@ def explain(
     past = HistoryAttribution(context, rows[at], config, situation)
     explainable = facts.explainable(len(at), can_name=past.can_name)
     parts = ranker.contributions(features, margin, FAMILIES, explainable)
-    losses = np.where(explainable, family_losses(scores, at, parts), 0.0)
-    raised = [raising_losses(of) for of in (scores.editorial_factor[at], scores.wish_factor[at])]
-    losses = np.column_stack([losses, *raised])
+    losses = np.zeros((len(at), N_LOSSES))
+    np.copyto(losses[:, : len(FAMILIES)], family_losses(scores, at, parts), where=explainable)
+    losses[:, EDITORIAL] = raising_losses(scores.editorial_factor[at])
+    losses[:, WISHES] = raising_losses(scores.wish_factor[at])
     order = np.argsort(-losses, axis=1, kind="stable").tolist()
-    writer = _Writer(context, facts, past)
-    reasons = facts.plain_reasons(context)
-    for i, (families, lost) in enumerate(zip(order, losses.tolist(), strict=True)):
-        reasons[i] = writer.write(i, families, lost)
-    personal = any(map(_moves, (scores.followed_factor, scores.fatigue_factor, scores.wish_factor)))
-    if not personal and _is_known(context.profile):
-        personal = _moves(parts[:, [HISTORY, AFFINITY]]) or _moves(
-            ranker.contributions(features, margin, PERSONAL)
-        )
-    return Explanations(reasons, personal)
+    writer = _Writer(context, facts, past, len(at))
+    reasons = [
+        *(writer.write(i, *of) for i, of in enumerate(zip(order, losses.tolist(), strict=True))),
+        *facts.plain_reasons(context, len(at)),
+    ]
+    return Explanations(reasons, _is_personal(context, scores, features, margin, parts, ranker))
+
+
+def _is_personal(
+    context: RankingContext,
+    scores: Scores,
+    features: Matrix,
+    margin: Floats,
+    parts: Floats,
+    ranker: Ranker,
+) -> bool:
+    """Return whether the reader made a difference to the order.
+
+    `features`, `margin` and their `parts` in it are those of the first page.
+    """
+    known = _is_known(context.profile)
+    return bool(
+        (known and _moves(parts[:, : AFFINITY + 1]))
+        or any(map(_moves, (scores.followed_factor, scores.fatigue_factor, scores.wish_factor)))
+        or (known and _moves(ranker.contributions(features, margin, PERSONAL)))
+    )
 
 
 def family_losses(scores: Scores, at: Rows, parts: Floats) -> Floats:
@@ -164,17 +182,17 @@ class _Facts:
         explainable[:, FRESHNESS] = self.age_s[:count] <= NEW_HOURS * HOUR_S
         return explainable
 
-    def plain_reasons(self, context: RankingContext) -> list[tuple[Reason, ...]]:
-        """Return one fact per slot: label, follow, many readers or age, in this order."""
-        days = np.maximum(np.ceil(self.age_s / (24 * HOUR_S)), 1)
-        best = np.where(self.readers >= FEWEST_READERS, np.round(self.readers), -days).tolist()
-        of_fact = {fact: (fact_reason(int(fact)),) for fact in set(best)}
-        found: list[tuple[Reason, ...]] = [of_fact[fact] for fact in best]
-        for i in np.flatnonzero(self.followed).tolist():
-            by_section = bool(self.by_section[i])
-            found[i] = (followed_reason(context, int(self.rows[i]), by_section=by_section),)
-        for i in np.flatnonzero(self.labelled).tolist():
-            reason = trending_reason(context, int(self.rows[i]))
+    def plain_reasons(self, context: RankingContext, first: int) -> list[tuple[Reason, ...]]:
+        """Return one fact per slot from `first` on: label, follow, many readers or age."""
+        readers, rows = self.readers[first:], self.rows[first:]
+        days = np.maximum(np.ceil(self.age_s[first:] / (24 * HOUR_S)), 1)
+        facts = np.where(readers >= FEWEST_READERS, np.round(readers), -days).tolist()
+        found: list[tuple[Reason, ...]] = [fact_reasons(fact) for fact in facts]
+        for i in np.flatnonzero(self.followed[first:]).tolist():
+            by_section = bool(self.by_section[first + i])
+            found[i] = (followed_reason(context, int(rows[i]), by_section=by_section),)
+        for i in np.flatnonzero(self.labelled[first:]).tolist():
+            reason = trending_reason(context, int(rows[i]))
             found[i] = (reason,) if reason else found[i]
         return found
 
@@ -182,14 +200,17 @@ class _Facts:
 class _Writer:
     """Finds the sentence for one candidate after the other; looks things up only when needed."""
 
-    def __init__(self, context: RankingContext, facts: _Facts, past: HistoryAttribution) -> None:
+    def __init__(
+        self, context: RankingContext, facts: _Facts, past: HistoryAttribution, count: int
+    ) -> None:
+        """Prepare for the first `count` slots."""
         self._context = context
         self._past = past
-        self._rows = facts.rows.tolist()
-        self._followed = facts.followed.tolist()
-        self._by_section = facts.by_section.tolist()
-        self._readers = facts.readers.tolist()
-        self._age_s = facts.age_s.tolist()
+        self._rows = facts.rows[:count].tolist()
+        self._followed = facts.followed[:count].tolist()
+        self._by_section = facts.by_section[:count].tolist()
+        self._readers = facts.readers[:count].tolist()
+        self._age_s = facts.age_s[:count].tolist()
 
     def write(self, i: int, order: list[int], losses: list[float]) -> tuple[Reason, ...]:
         """Return one or two reasons of candidate i, the strongest first."""
@@ -200,11 +221,12 @@ class _Writer:
             if loss <= LEAST_LOSS or (found and loss < SECOND_SHARE * first):
                 break
             reason = self._reason(i, family)
-            if reason is not None and all(reason.code is not r.code for r in found):
-                found.append(reason)
-                first = first or loss
+            if reason is None or (found and reason.code is found[0].code):
+                continue
+            found.append(reason)
             if len(found) == 2:
                 break
+            first = loss
         return tuple(found) or (age_reason(self._age_s[i]),)
 
     def _reason(self, i: int, family: int) -> Reason | None:

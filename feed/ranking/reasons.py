@@ -97,11 +97,14 @@ def age_reason(age_s: float) -> Reason:
     return _aged(max(math.ceil(age_s / (24 * HOUR_S)), 1))
 
 
-def fact_reason(readers_or_days: int) -> Reason:
-    """Return the reason that names a number of readers or, if negative, an age in days."""
-    return _popular(readers_or_days) if readers_or_days > 0 else _aged(-readers_or_days)
+@lru_cache(maxsize=4096)
+def fact_reasons(readers_or_days: float) -> tuple[Reason]:
+    """Return one reason: it names a number of readers or, if negative, an age in days."""
+    fact = int(readers_or_days)
+    return (_popular(fact) if fact > 0 else _aged(-fact),)
 
 
+@lru_cache(maxsize=4096)
 def reading_reason(article_id: str, *, still_open: bool) -> Reason:
     """Return the reason that names an article the reader has read, or has before them."""
     text = READING_NOW if still_open else TEMPLATES[ReasonCode.BECAUSE_YOU_READ]
