@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,12 @@ MOST_ARTICLES = 50
 """Articles that one answer lists at most."""
 
 
-def more_on_this(
-    article_ids: Sequence[str], snapshot: LiveSnapshot, now: float
-) -> list[dict[str, Any] | None]:
-    """Return for each article the id of its story and how many others tell it; None for none."""
+def more_on_this(rows: Rows, snapshot: LiveSnapshot, now: float) -> list[dict[str, Any] | None]:
+    """Return for each pool row the id of its story and how many others tell it; None for none."""
     pool = snapshot.view.pool
-    found: list[dict[str, Any] | None] = [None] * len(article_ids)
+    found: list[dict[str, Any] | None] = [None] * len(rows)
     if pool.stories is None:
         return found
-    rows = pool.ids.rows(article_ids)
     for place in _of_several(pool, rows).nonzero()[0].tolist():
         row = int(rows[place])
         others = _versions(pool, row, now)
@@ -36,13 +32,12 @@ def more_on_this(
     return found
 
 
-def trend_by_story(article_ids: Sequence[str], snapshot: LiveSnapshot) -> list[bool]:
-    """Return for which articles it is the story that trends, if anything: it has several.
+def trend_by_story(rows: Rows, snapshot: LiveSnapshot) -> list[bool]:
+    """Return for which pool rows it is the story that trends, if anything: it has several.
 
     The worker has added up the readers of several articles, or did so when the feed was made.
     """
     pool, trending = snapshot.view.pool, snapshot.trending
-    rows = pool.ids.rows(article_ids)
     by_story: list[bool] = _of_several(pool, rows).tolist()
     for place, entry in enumerate(trending.entries_of(rows)):
         if entry is not None:
