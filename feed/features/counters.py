@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Floats, Rows
+from feed.arrays import Floats, Integers, Rows
 from feed.features.decay import DecayedTable
 from feed.features.ids import IdMap
 
@@ -16,6 +16,7 @@ HALF_LIVES_S = (1800.0, 7200.0, 21600.0, 86400.0)
 """Half-lives of the decayed clicks and impressions, seconds."""
 
 TOTALS = ("readers", "impressions", "likes", "dislikes", "dwell_log_sum", "dwell_readers")
+_REACTIONS = [TOTALS.index("likes"), TOTALS.index("dislikes")]
 """Undecayed totals kept per article, in the order of their columns."""
 
 BLOCKS = ("clicks", "impressions", "feed_clicks", "page_impressions", "page_clicks")
@@ -124,6 +125,11 @@ class Counters:
         if known.all():
             return self._totals[rows]
         return np.where(known[:, None], self._totals[np.where(known, rows, 0)], 0.0)
+
+    def reactions(self, rows: Rows) -> Integers:
+        """Return likes and dislikes of rows, int64 [k, 2], none negative; unknown rows have 0."""
+        found = self.all_totals(rows)[:, _REACTIONS]
+        return np.maximum(found, 0.0).astype(np.int64)
 
     def readers(self, rows: Rows) -> Floats:
         """Return distinct readers since the beginning, f64 [k]."""

@@ -109,7 +109,7 @@ class Covisitation:
         A vote is the share of the clicked article's readers that went to the other one, halved
         with every `PAIR_HALF_LIFE_S / 4` since the click.
         """
-        newest = np.argsort(-recent_times, kind="stable")[:RECENT]
+        newest = (-recent_times).argsort(kind="stable")[:RECENT]
         rows, times = recent_rows[newest], recent_times[newest]
         recency = np.exp2(-(now - times) / (PAIR_HALF_LIFE_S / 4))
         factors = recency / (self._pairs.bases(rows, now) + SMOOTHING)

@@ -132,12 +132,12 @@ class PairTable:
             self._settle()
         sizes, listed, weights = self._lists.gather(rows)
         others, places = listed.astype(np.int64), np.repeat(np.arange(len(rows)), sizes)
-        of, new_others, new_weights = self._waiting_for(rows)
-        if len(of):
+        if len(self._pending):
+            of, new_others, new_weights = self._waiting_for(rows)
             others = np.concatenate([others, new_others])
             weights = np.concatenate([weights, new_weights])
             places = np.concatenate([places, of])
-            if np.bincount(places).max() > self._limit:
+            if len(places) and np.bincount(places).max() > self._limit:
                 others, weights, places = self._summed(others, weights, places)
         weights *= (factors * 2.0 ** ((self._landmark - now) / self._half_life_s))[places]
         return others, weights, places

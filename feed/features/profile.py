@@ -137,16 +137,16 @@ def build_profile(
         accidental_dwell_s=_LEARNING.accidental_dwell_s,
         accidental_weight=_LEARNING.accidental_weight,
     )
-    order = np.argsort(rows, kind="stable")
+    order = rows.argsort(kind="stable")
     starts = _starts(rows[order])
     engaged = rows[order[starts]]
     index = np.empty(len(rows), np.int64)
-    index[order] = np.cumsum(starts) - 1
+    index[order] = starts.cumsum() - 1
     age = now - occurred_at
     slow = base * decay(age, config.profile_half_life_hours * HOUR_S)
     fast = base * decay(age, config.fold_in_half_life_hours * HOUR_S)
     if len(shown_rows):
-        by_row = np.argsort(shown_rows, kind="stable")
+        by_row = shown_rows.argsort(kind="stable")
         by_row = by_row[shown_rows[by_row] >= 0]
         shown_rows, shown_counts = shown_rows[by_row], shown_counts[by_row]
         shown_last_at = shown_last_at[by_row]
@@ -269,7 +269,8 @@ def _newest_first(rows: Rows, at: Floats) -> tuple[Rows, Floats]:
 
 def _starts(ordered: Rows) -> npt.NDArray[np.bool_]:
     """Return where a new value begins in ordered rows."""
-    starts = np.ones(len(ordered), np.bool_)
+    starts = np.empty(len(ordered), np.bool_)
+    starts[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
     return starts
 

@@ -92,7 +92,7 @@ class TrendingState:
     def labelled_once(self, rows: Rows) -> Flags:
         """Return which of the rows of one list carry the label: of a story, the first one."""
         labelled = self.labelled(rows)
-        places = np.flatnonzero(labelled)
+        places = labelled.nonzero()[0]
         if places.size > 1:
             of = self.ranked_of[self.places[self._find(rows[places])[1]]]
             again = np.delete(np.arange(len(of)), np.unique(of, return_index=True)[1])
@@ -101,8 +101,15 @@ class TrendingState:
 
     def entry(self, row: int) -> TrendingEntry | None:
         """Return the entry of the story of one pool row, or None."""
-        found = np.flatnonzero(self.ranked_rows == row)
-        return self.entries[self.ranked_of[found[0]]] if found.size else None
+        return self.entries_of(np.array([row]))[0]
+
+    def entries_of(self, rows: Rows) -> list[TrendingEntry | None]:
+        """Return the entry of the story of each pool row; None for what does not trend, and -1."""
+        found, at = self._find(rows)
+        of: list[TrendingEntry | None] = [None] * len(rows)
+        for place in found.nonzero()[0].tolist():
+            of[place] = self.entries[self.ranked_of[self.places[at[place]]]]
+        return of
 
     def select(
         self, pool: ArticlePool, section: str = "", language: str = ""

@@ -85,8 +85,9 @@ def from_listed(
     page = context.request.page_row
     if page < 0:
         return _none()
+    mask = situation.eligible.mask
     rows = context.signals.page_lists.listed(page, context.request.now, 2 * limit)
-    return first_eligible(rows, situation.eligible.mask, limit)
+    return first_eligible(known_rows(rows, mask), mask, limit)
 
 
 def from_trending(
@@ -94,7 +95,8 @@ def from_trending(
 ) -> Rows:
     """Articles read far more than expected just now."""
     del config
-    return first_eligible(context.trending.ranked_rows, situation.eligible.mask, limit)
+    mask = situation.eligible.mask
+    return first_eligible(known_rows(context.trending.ranked_rows, mask), mask, limit)
 
 
 def popular_by(column: int) -> Source:
@@ -149,8 +151,9 @@ def from_boosts(
 ) -> Rows:
     """Articles that editors boost, the most boosted first."""
     del config
-    raised = context.boosts.raised(context.request.now)
-    return first_eligible(raised, situation.eligible.mask, limit) if raised.size else _none()
+    mask = situation.eligible.mask
+    raised = known_rows(context.boosts.raised(context.request.now), mask)
+    return first_eligible(raised, mask, limit)
 
 
 def from_exploration(
@@ -225,7 +228,7 @@ def unite(proposals: dict[str, Rows], size: int, cap: int) -> Candidates:
     order, bits = _turns(tuple((name, len(rows)) for name, rows in proposals.items()))
     rows = np.concatenate(list(proposals.values()))[order]
     first = first_places(rows, size)
-    union = np.flatnonzero(first == np.arange(len(rows)))[:cap]
+    union = (first == np.arange(len(rows))).nonzero()[0][:cap]
     # A row stands once in a proposal, so its bits are distinct and their sum is their union.
     bits_of = np.bincount(first, bits, minlength=1)[union].astype(np.int64)
     return Candidates(rows[union], bits_of, proposals)
@@ -250,16 +253,23 @@ def source_names(bits: int, names: tuple[str, ...] = tuple(SOURCES)) -> tuple[st
 
 
 def first_eligible(ordered: Rows, mask: Flags, limit: int) -> Rows:
-    """Return the first `limit` of `ordered` rows that `mask` allows, looking no further."""
-    taken: list[Rows] = []
-    count, start, step = 0, 0, 2 * limit
-    while count < limit and start < len(ordered):
+    """Return the first `limit` of `ordered` rows that `mask` allows, looking no further.
+
+    Every row must be one of the mask's; `known_rows` leaves out others.
+    """
+    part = ordered[: 2 * limit]
+    found: Rows = part[mask[part]]
+    start, step = 2 * limit, 8 * limit
+    while len(found) < limit and start < len(ordered):
         part = ordered[start : start + step]
-        part = part[(part >= 0) & (part < len(mask))]
-        part = part[mask[part]]
-        taken.append(part)
-        count, start, step = count + len(part), start + step, 4 * step
-    return np.concatenate(taken)[:limit] if taken else _none()
+        found = np.concatenate([found, part[mask[part]]])
+        start, step = start + step, 4 * step
+    return found[:limit]
+
+
+def known_rows(rows: Rows, mask: Flags) -> Rows:
+    """Return those of some rows that a mask has; what is newer than it, or -1, it has not."""
+    return rows[(rows >= 0) & (rows < len(mask))]
 
 
 def _nearest(vectors: Matrix, wanted: Matrix, situation: Situation, limit: int) -> Rows:
@@ -278,18 +288,18 @@ def _most_voted(votes: Floats, situation: Situation, limit: int) -> Rows:
     """Return the eligible rows with the most votes, best first; `votes` f64 are by row."""
     mask = situation.eligible.mask
     size = min(len(votes), len(mask))
-    rows = np.flatnonzero((votes[:size] > 0) & mask[:size])
+    rows: Rows = ((votes[:size] > 0) & mask[:size]).nonzero()[0]
     return rows[_top(votes[rows], limit)]
 
 
 def _top(scores: npt.NDArray[np.float32] | Floats, limit: int) -> Rows:
     """Return the positions of the `limit` greatest positive scores, best first."""
     if len(scores) > limit:
-        best = np.argpartition(scores, len(scores) - limit)[len(scores) - limit :]
+        best = scores.argpartition(len(scores) - limit)[len(scores) - limit :]
     else:
         best = np.arange(len(scores))
     best = best[scores[best] > 0]
-    ordered: Rows = best[np.argsort(-scores[best], kind="stable")]
+    ordered: Rows = best[(-scores[best]).argsort(kind="stable")]
     return ordered
 
 

@@ -68,7 +68,7 @@ def diversify(
     """
     similarity = content @ content.T
     similarity.ravel()[:: len(similarity) + 1] = 0.0
-    order = np.argsort(-scores[kept_first:], kind="stable") + kept_first
+    order = (-scores[kept_first:]).argsort(kind="stable") + kept_first
     order = np.concatenate([np.arange(kept_first), order])
     keep = _find_originals(similarity, order, config.duplicate_similarity, series, dropped)
     duplicates = order[~keep & (order >= kept_first)]
@@ -93,7 +93,7 @@ def _find_originals(
     keep = np.ones(len(order), np.bool_)
     if dropped is not None and dropped.size:
         keep[np.isin(order, dropped)] = False
-    alike = np.flatnonzero(similarity.ravel() >= threshold)
+    alike: Rows = (similarity.ravel() >= threshold).nonzero()[0]
     if series is not None and alike.size:
         first, second = series[alike // len(order)], series[alike % len(order)]
         alike = alike[(first != second) | (first < 0)]
@@ -115,10 +115,15 @@ class _Groups:
 
     def __init__(self, codes: Codes, factor: float, floor: float) -> None:
         self.codes = codes
-        self.counts = np.zeros(int(codes.max(initial=-1)) + 1, np.int64)
         self._code_of = codes.tolist()
+        self._counts = [0] * (max(self._code_of, default=-1) + 1)
         self._factor, self._floor = factor, floor
         self._members: dict[int, Rows] = {}
+
+    @property
+    def counts(self) -> Rows:
+        """How many articles of each code stand above, int64 by code."""
+        return np.array(self._counts, np.int64)
 
     def decay(self, counts: Rows) -> Floats:
         """Return the decay for each count of earlier articles of the group, f64."""
@@ -129,15 +134,15 @@ class _Groups:
         code = self._code_of[at]
         if code < 0:
             return 1.0, None, 1.0
-        count = int(self.counts[code])
-        self.counts[code] += 1
+        count = self._counts[code]
+        self._counts[code] += 1
         before = max(self._floor, self._factor**count)
         after = max(self._floor, self._factor ** (count + 1))
         if after == before:
             return before, None, 1.0
         members = self._members.get(code)
         if members is None:
-            members = self._members[code] = np.flatnonzero(self.codes == code)
+            members = self._members[code] = (self.codes == code).nonzero()[0]
         return before, members, after / before
 
 
@@ -204,7 +209,7 @@ class _Greedy:
             coded = codes >= 0
             earlier = earlier_of_same(codes[coded]) + group.counts[codes[coded]]
             decay[coded] *= group.decay(earlier)
-        best = np.argsort(-self._scores[rest] * decay, kind="stable")[: max(count, 0)]
+        best = (-self._scores[rest] * decay).argsort(kind="stable")[: max(count, 0)]
         self.tail_decays = decay[best]
         chosen: Rows = rest[best]
         return chosen
@@ -212,9 +217,9 @@ class _Greedy:
 
 def earlier_of_same(codes: Codes) -> Rows:
     """Return how many earlier elements equal each element."""
-    order = np.argsort(codes, kind="stable")
+    order = codes.argsort(kind="stable")
     ordered = codes[order]
-    starts = np.searchsorted(ordered, ordered)
+    starts = ordered.searchsorted(ordered)
     earlier = np.empty(len(codes), np.int64)
     earlier[order] = np.arange(len(codes)) - starts
     return earlier

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from operator import neg
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +98,7 @@ def _find_within(
     max_age_hours: float,
 ) -> Eligibility:
     oldest = request.now - max_age_hours * HOUR_S
-    count = int(np.searchsorted(-index.newest_at, -oldest, side="right"))
+    count = bisect_right(index.newest_at, -oldest, key=neg)
     rows = index.newest[:count]
     mask = np.zeros(pool.size, np.bool_)
     known = len(index.live)
@@ -106,7 +108,7 @@ def _find_within(
     over = index.expiring[pool.expires_at[index.expiring] <= request.now]
     dropped["expired"] = _drop(mask, over)
     dropped["withdrawn"] = _drop(mask, withdrawn)
-    dropped["page"] = _drop(mask, np.array([request.page_row]))
+    dropped["page"] = _drop(mask, np.array([request.page_row])) if request.page_row >= 0 else 0
     if profile is not None:
         dropped["read"] = _drop(mask, profile.read_rows)
         dropped["hidden"] = _drop(mask, profile.hidden_rows)
@@ -149,6 +151,8 @@ def may_be_pinned(
 
 
 def _drop(mask: Flags, rows: Rows) -> int:
+    if not rows.size:
+        return 0
     known = rows[(rows >= 0) & (rows < len(mask))]
     known = known[mask[known]]
     mask[known] = False

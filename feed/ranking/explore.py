@@ -65,12 +65,12 @@ def plan_exploration(
     """
     open_slots = np.ones(config.first_page, np.bool_)
     open_slots[pinned_slots[pinned_slots < config.first_page]] = False
-    free = np.flatnonzero(open_slots)
-    slots = np.flatnonzero(free >= config.explore_from)
+    free = open_slots.nonzero()[0]
+    slots: Rows = (free >= config.explore_from).nonzero()[0]
     slots = slots[slots <= len(ranked)]
     rank = _places(ranked, underexposed)
     turns = np.where(rank < 0, len(ranked) + underexposed, rank)
-    order = np.argsort(turns)[np.count_nonzero((rank >= 0) & (rank < len(free))) :]
+    order = turns.argsort()[np.count_nonzero((rank >= 0) & (rank < len(free))) :]
     draws = max(min(config.explore_slots, len(slots), len(order)), 0)
     return Exploration(
         ranked, underexposed[order], slots, draws, include_by_need(needs[order], draws)
@@ -87,9 +87,9 @@ def include_by_need(needs: Floats, draws: int) -> Floats:
         needs: f64 [k], all above 0.
         draws: how many are drawn, 0 to k.
     """
-    order = np.argsort(-needs, kind="stable")
+    order = (-needs).argsort(kind="stable")
     sorted_needs = needs[order]
-    rest = np.cumsum(sorted_needs[::-1])[::-1]
+    rest = sorted_needs[::-1].cumsum()[::-1]
     certain = np.count_nonzero(sorted_needs * (draws - np.arange(len(needs))) >= rest)
     chances = np.ones(len(needs))
     chances[order[certain:]] = (draws - certain) * sorted_needs[certain:] / rest[certain:][:1]
@@ -124,7 +124,7 @@ def draw_systematically(inclusion: Floats, draws: int, rng: np.random.Generator)
         rng: draws the start.
     """
     steps = np.arange(draws)
-    hit = np.searchsorted(np.cumsum(inclusion), rng.random() + steps, side="right") - steps
+    hit = inclusion.cumsum().searchsorted(rng.random() + steps, side="right") - steps
     # Rounding moves the ends by 1e-16; no article must be hit twice, nor a point miss the line.
     hit = np.minimum(np.maximum.accumulate(hit), len(inclusion) - draws)
     return np.asarray(hit + steps, np.int64)
@@ -158,8 +158,8 @@ def _first_below(plan: Exploration) -> int:
 def _stay_above(plan: Exploration, place: Rows, rank: Rows) -> Floats:
     """Return C(before, moved) C(after, draws - moved) / C(slots, draws), 0 where impossible."""
     moved, draws = place - rank, plan.draws
-    before = np.searchsorted(plan.slots, place)
-    after = len(plan.slots) - np.searchsorted(plan.slots, place, side="right")
+    before = plan.slots.searchsorted(place)
+    after = len(plan.slots) - plan.slots.searchsorted(place, side="right")
     ways = _binomials(len(plan.slots), draws)
     possible = (moved >= 0) & (moved <= draws)
     moved = np.where(possible, moved, 0)

@@ -8,7 +8,7 @@ from feed.arrays import Floats, Rows
 from feed.config import HOUR_S, RankingConfig
 from feed.domain import Mode, Reason, Rung
 from feed.features.pool import ArticlePool
-from feed.ranking.candidates import Candidates, first_eligible, source_names, unite
+from feed.ranking.candidates import Candidates, first_eligible, known_rows, source_names, unite
 from feed.ranking.context import RankingContext, build_impersonal_situation
 from feed.ranking.live_index import heat
 from feed.ranking.reasons import age_reason, popular_reason, trending_reason
@@ -47,7 +47,9 @@ def rank_trending(
     pool, eligible, size = context.view.pool, situation.eligible, config.slate_size
     trace.note(eligible)
     proposals = {
-        "trending": first_eligible(context.trending.ranked_rows, eligible.mask, size),
+        "trending": first_eligible(
+            known_rows(context.trending.ranked_rows, eligible.mask), eligible.mask, size
+        ),
         "hot": first_eligible(situation.index.hot, eligible.mask, size),
         "fresh": eligible.rows[:size],
     }

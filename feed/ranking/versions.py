@@ -134,7 +134,7 @@ def _of_stories(pool: ArticlePool, rows: Rows) -> Rows:
     """Return the places of articles whose event has several, int64."""
     if pool.stories is None:
         return _NO_ROWS
-    known = np.flatnonzero(rows < pool.size)
+    known: Rows = (rows < pool.size).nonzero()[0]
     return known[pool.stories.several[rows[known]]]
 
 

@@ -91,10 +91,12 @@ class TrustedProxies:
             peer: who opened the connection.
             headers: of the request.
         """
+        if not self._networks:
+            return _as_written(peer)
         address = parse_address(peer)
         if address is None:
             return peer
-        if self._networks and self._trusts(address):
+        if self._trusts(address):
             written = ",".join(headers.getlist(FORWARDED_FOR))
             for entry in reversed([part for part in written.split(",") if part.strip()]):
                 before = parse_address(entry)
@@ -119,3 +121,10 @@ class TrustedProxies:
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
+
+
+@lru_cache(maxsize=64)
+def _as_written(peer: str) -> str:
+    """Return an address in its usual form, and anything else as it is."""
+    address = parse_address(peer)
+    return peer if address is None else str(address)

@@ -95,7 +95,7 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-}
+}.items()
 
 
 class _Application(APIFlask):
@@ -315,9 +315,8 @@ def _surround_requests(app: APIFlask, services: Services) -> None:
     def leave(response: Response) -> Response:
         watch: Stopwatch = g.watch
         headers = response.headers
-        headers["X-Request-Id"] = g.request_id
-        headers["Server-Timing"] = watch.server_timing()
-        headers.extend(_HEADERS)
+        told = ("X-Request-Id", g.request_id), ("Server-Timing", watch.server_timing())
+        headers.extend([*told, *_HEADERS])
         if response.mimetype == "text/html" and "Content-Security-Policy" not in headers:
             headers["Content-Security-Policy"] = PAGE_POLICY
         cross_origin.complete(request, response)

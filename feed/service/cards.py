@@ -37,7 +37,8 @@ class CardCache:
 
     When nothing has changed, `sync` costs one small read. Otherwise it drops exactly the cards
     whose articles have changed. A card that `take` returns was up to date at the last `sync`, and
-    so was what `titles` holds: the titles of the cards of some time ago, by article id.
+    so was what `titles` holds, by article id: reasons name articles that are seldom shown, so
+    titles are kept without their cards.
     """
 
     def __init__(self, store: CataloguePart, capacity: int = CAPACITY) -> None:
@@ -72,7 +73,28 @@ class CardCache:
             for change in batch.changes:
                 self._cards.pop(change.article_id, None)
                 self._titles.pop(change.article_id, None)
+                if change.stored is not None and not change.stored.article.retracted:
+                    self._titles[change.article_id] = change.stored.article.title
+            self._bound()
             self._position = position if batch.gap else batch.position
+        return True
+
+    def learn_titles(self, titles: Mapping[str, str], position: str) -> bool:
+        """Keep titles that were read elsewhere, if the cache is just as new or empty.
+
+        Args:
+            titles: of articles that may be shown, by article id.
+            position: of the change log, at which all of them were right.
+
+        Returns:
+            Whether they are kept.
+        """
+        with self._lock:
+            if position != self._position and (self._cards or self._titles):
+                return False
+            self._titles.update(titles)
+            self._position = position
+            self._bound()
         return True
 
     def take(self, article_ids: Sequence[str]) -> list[Card | None]:
@@ -104,10 +126,13 @@ class CardCache:
             for card in cards:
                 self._cards[card.article_id] = card
                 self._titles[card.article_id] = card.title
-            while len(self._cards) > self._capacity:
-                self._cards.popitem(last=False)
-            while len(self._titles) > TITLES:
-                self._titles.popitem(last=False)
+            self._bound()
+
+    def _bound(self) -> None:
+        while len(self._cards) > self._capacity:
+            self._cards.popitem(last=False)
+        while len(self._titles) > TITLES:
+            self._titles.popitem(last=False)
 
 
 def make_card(article: Article) -> Card:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -41,6 +41,7 @@ class CatalogueFollower:
         self._builder = PoolBuilder(ids, section_aliases, twins, stories)
         self._position: str | None = None
         self._has_news = False
+        self._scanned: dict[str, str] = {}
         self.titles = TitleIndex()
         self.pool: ArticlePool = self._builder.snapshot()
 
@@ -70,9 +71,20 @@ class CatalogueFollower:
             if before != self.pool.space:
                 log.info("vectors_serve", encoder=self.pool.space, before=before)
 
+    def hand_over_titles(self, receive: Callable[[Mapping[str, str], str], bool]) -> None:
+        """Give away the titles that a reading of everything has found, once they are accepted.
+
+        Args:
+            receive: takes titles by article id and the position of the change log at which they
+                are right; says whether it has taken them.
+        """
+        if self._scanned and self._position and receive(self._scanned, self._position):
+            self._scanned = {}
+
     def _apply(self, batch: ChangeBatch) -> None:
         for change in batch.changes:
             self._has_news = True
+            self._scanned.pop(change.article_id, None)  # the caches follow the same changes
             if change.stored is None:
                 self._remove(change.article_id)
             else:
@@ -99,9 +111,12 @@ class CatalogueFollower:
         found = set()
         for earlier in self._store.earlier_vectors():
             self._builder.recall(earlier.article.article_id, earlier.embedding, earlier.encoder)
+        self._scanned = {}
         for stored in self._store.scan_articles():
             self._add(stored)
             found.add(stored.article.article_id)
+            if not stored.article.retracted:
+                self._scanned[stored.article.article_id] = stored.article.title
         for article_id in before:
             if article_id not in found:
                 self._remove(article_id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from feed.arrays import Rows
 from feed.domain import WINDOW_KEY, EventKind, ServedFeed, Slots
 from feed.service.cards import Card
 from feed.service.presentation import Reactions, notice_of, present_slots
@@ -90,7 +91,8 @@ def present_page(
     served: ServedFeed, page: Page, reader: ReaderState, snapshot: LiveSnapshot
 ) -> dict[str, Any]:
     """Return a page in the form that its reader gets, JSON-ready, without the cursor."""
-    reactions = _reactions(page.slots.article_ids, reader, snapshot)
+    rows = snapshot.view.pool.ids.rows(page.slots.article_ids)
+    reactions = _reactions(page.slots.article_ids, rows, reader, snapshot)
     hours = served.context.get(WINDOW_KEY)
     limits = present_limits(served)
     window = {"max_age_hours": float(hours), "widened": True} if hours else None
@@ -99,10 +101,10 @@ def present_page(
         page.cards,
         reactions,
         page.titles,
-        trend_by_story(page.slots.article_ids, snapshot),
+        trend_by_story(rows, snapshot),
         personalized=served.personalized,
     )
-    more = more_on_this(page.slots.article_ids, snapshot, served.served_at)
+    more = more_on_this(rows, snapshot, served.served_at)
     for item, others in zip(items, more, strict=True):
         if others:
             item["more_on_this"] = others
@@ -121,18 +123,16 @@ def present_page(
 
 
 def _reactions(
-    article_ids: Sequence[str], reader: ReaderState, snapshot: LiveSnapshot
+    article_ids: Sequence[str], rows: Rows, reader: ReaderState, snapshot: LiveSnapshot
 ) -> list[Reactions]:
     """Return the counts of articles; a reader's own newest reaction always shows in them."""
-    counters, ids = snapshot.signals.counters, snapshot.view.pool.ids
-    rows = ids.rows(article_ids)
-    likes, dislikes = counters.totals("likes", rows), counters.totals("dislikes", rows)
-    counts = zip(article_ids, likes.tolist(), dislikes.tolist(), strict=True)
+    counts = snapshot.signals.counters.reactions(rows).tolist()
+    own, counted_at = reader.reactions, snapshot.signals_at
     return [
-        _with_own(article_id, int(liked), int(disliked), reader, snapshot.signals_at)
-        if article_id in reader.reactions
-        else Reactions(max(int(liked), 0), max(int(disliked), 0), None)
-        for article_id, liked, disliked in counts
+        _with_own(article_id, likes, dislikes, reader, counted_at)
+        if article_id in own
+        else Reactions(likes, dislikes, None)
+        for article_id, (likes, dislikes) in zip(article_ids, counts, strict=True)
     ]
 
 
@@ -145,4 +145,4 @@ def _with_own(
         likes = max(likes + uncounted, 1)
     elif mine is EventKind.DISLIKE:
         dislikes = max(dislikes + uncounted, 1)
-    return Reactions(max(likes, 0), max(dislikes, 0), mine)
+    return Reactions(likes, dislikes, mine)

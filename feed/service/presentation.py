@@ -122,7 +122,7 @@ def present_slots(
 
 def present_reason(reason: Reason, titles: Mapping[str, str]) -> dict[str, Any]:
     """Return one reason, JSON-ready, without the fields that do not apply."""
-    fields: dict[str, Any] = {"code": reason.code.value, "text": sentence(reason, titles)}
+    fields: dict[str, Any] = {"code": reason.code, "text": sentence(reason, titles)}
     if reason.article_id is not None:
         fields["article_id"] = reason.article_id
     if reason.section is not None:

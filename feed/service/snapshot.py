@@ -168,6 +168,7 @@ class SnapshotKeeper:
             started = time.perf_counter()
             self.alongside()
             self._catalogue.follow(self._clock())
+            self._catalogue.hand_over_titles(self.card_cache.learn_titles)
             self._signals.follow()
             self._model.follow()
             self._follow_trending()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from feed.arrays import Rows
+from feed.arrays import Flags, Rows
 from feed.domain import NotFoundError
 from feed.features.pool import SCHEDULE_TOLERANCE_S, ArticlePool
 from feed.service.cards import CardCache
@@ -17,17 +16,13 @@ MOST_ARTICLES = 50
 """Articles that one answer lists at most."""
 
 
-def more_on_this(
-    article_ids: Sequence[str], snapshot: LiveSnapshot, now: float
-) -> list[dict[str, Any] | None]:
-    """Return for each article the id of its story and how many others tell it; None for none."""
+def more_on_this(rows: Rows, snapshot: LiveSnapshot, now: float) -> list[dict[str, Any] | None]:
+    """Return for each pool row the id of its story and how many others tell it; None for none."""
     pool = snapshot.view.pool
-    found: list[dict[str, Any] | None] = [None] * len(article_ids)
+    found: list[dict[str, Any] | None] = [None] * len(rows)
     if pool.stories is None:
         return found
-    rows = pool.ids.rows(article_ids)
-    places = np.flatnonzero((rows >= 0) & (rows < pool.size))
-    for place in places[pool.stories.several[rows[places]]].tolist():
+    for place in _of_several(pool, rows).nonzero()[0].tolist():
         row = int(rows[place])
         others = _versions(pool, row, now)
         others = others[others != row]
@@ -37,21 +32,17 @@ def more_on_this(
     return found
 
 
-def trend_by_story(article_ids: Sequence[str], snapshot: LiveSnapshot) -> list[bool]:
-    """Return for which articles it is the story that trends, if anything: it has several.
+def trend_by_story(rows: Rows, snapshot: LiveSnapshot) -> list[bool]:
+    """Return for which pool rows it is the story that trends, if anything: it has several.
 
     The worker has added up the readers of several articles, or did so when the feed was made.
     """
     pool, trending = snapshot.view.pool, snapshot.trending
-    rows = pool.ids.rows(article_ids).tolist()
-    entries = [trending.entry(row) if row >= 0 else None for row in rows]
-    several = None if pool.stories is None else pool.stories.several
-    return [
-        bool(entry.others)
-        if entry
-        else bool(several is not None and 0 <= row < pool.size and several[row])
-        for row, entry in zip(rows, entries, strict=True)
-    ]
+    by_story: list[bool] = _of_several(pool, rows).tolist()
+    for place, entry in enumerate(trending.entries_of(rows)):
+        if entry is not None:
+            by_story[place] = bool(entry.others)
+    return by_story
 
 
 def show_story(
@@ -81,6 +72,14 @@ def show_story(
         "story_id": pool.ids.ids[first],
         "items": [{"article": card.json} for card in cards if card is not None],
     }
+
+
+def _of_several(pool: ArticlePool, rows: Rows) -> Flags:
+    """Return which articles tell a story that others tell, too; unknown rows do not."""
+    if pool.stories is None or not pool.size:
+        return np.zeros(len(rows), np.bool_)
+    known = (rows >= 0) & (rows < pool.size)
+    return known & pool.stories.several[np.where(known, rows, 0)]
 
 
 def _versions(pool: ArticlePool, row: int, now: float) -> Rows:

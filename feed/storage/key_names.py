@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 HISTORY_MAX = 200
 SHOWN_MAX = 300
@@ -132,8 +133,7 @@ class Keys:
 
     def partition(self, user_id: str) -> int:
         """Return a reader's partition: the same in every process and on every machine."""
-        digest = hashlib.blake2b(user_id.encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "little") % self.partitions
+        return _number_of(user_id) % self.partitions
 
     def reader_prefix(self, partition: int) -> str:
         """Return what every reader key of a partition begins with."""
@@ -182,3 +182,9 @@ class Keys:
         All slots carry one hash tag, so that one node holds them; no backup copies them.
         """
         return f"{self._pulse}{step_s}:{at // step_s}"
+
+
+@lru_cache(maxsize=1024)  # a request asks for it six times
+def _number_of(user_id: str) -> int:
+    digest = hashlib.blake2b(user_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from itertools import compress, count
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from feed.domain import Reason, ReasonCode, Slots
 
 V = TypeVar("V")
 
+_reason_fields = attrgetter(
+    "code", "text", "article_id", "section", "source", "readers", "window_minutes"
+)
 _REASON_CODES = {code.value: code for code in ReasonCode}
 
 
@@ -27,7 +31,7 @@ def slots_to_json(slots: Slots) -> list[Any]:
         slots.article_ids,
         list(slots.positions),
         slots.scores,
-        [[_reason_fields(reason) for reason in given] for given in reasons],
+        [[*map(_reason_fields, given)] for given in reasons],
         reason_numbers,
         sources,
         source_numbers,
@@ -55,19 +59,6 @@ def slots_from_json(columns: list[Any]) -> Slots:
         pinned=_flags(pinned, len(ids)),
         propensities=propensities,
     )
-
-
-def _reason_fields(reason: Reason) -> list[Any]:
-    """Return a reason as a list, JSON-ready."""
-    return [
-        reason.code,
-        reason.text,
-        reason.article_id,
-        reason.section,
-        reason.source,
-        reason.readers,
-        reason.window_minutes,
-    ]
 
 
 def _reason(fields: list[Any]) -> Reason:

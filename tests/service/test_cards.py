@@ -1,4 +1,4 @@
-"""The cache never holds more cards than its capacity, and keeps those used last."""
+"""The cache holds no more cards than its capacity, and knows titles nobody has asked for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from feed.domain import Article
 from feed.service.cards import CardCache, make_card
+from feed.service.snapshot import SnapshotKeeper
 
 
 def test_a_full_cache_drops_the_oldest_cards(site: Any) -> None:
@@ -28,16 +29,39 @@ def test_one_large_request_does_not_overfill_the_card_cache(site: Any) -> None:
     assert sum(card is not None for card in card_cache.held(ids)) == 5
 
 
-def test_titles_stay_when_their_cards_are_dropped_until_the_article_changes(site: Any) -> None:
+def test_titles_stay_when_their_cards_are_dropped_and_follow_the_articles(site: Any) -> None:
     ids = site.publish(12)
     card_cache = CardCache(site.store, capacity=5)
     card_cache.sync()
     cards = card_cache.take(ids)
-    assert card_cache.titles == {card.article_id: card.title for card in cards if card}
+    titles = {card.article_id: card.title for card in cards if card}
+    assert card_cache.titles == titles
     site.client.patch(f"/v1/articles/{ids[0]}", json={"title": "Another title"})
     site.client.delete(f"/v1/articles/{ids[1]}")
     card_cache.sync()
-    assert set(card_cache.titles) == set(ids[2:])
+    del titles[ids[1]]
+    assert card_cache.titles == {**titles, ids[0]: "Another title"}
+
+
+def test_titles_read_elsewhere_count_only_where_they_are_as_new_as_the_cache(site: Any) -> None:
+    ids = site.publish(3)
+    card_cache = CardCache(site.store)
+    position = site.store.catalogue_position()
+    assert card_cache.learn_titles({ids[0]: "A title"}, position)
+    site.client.patch(f"/v1/articles/{ids[0]}", json={"title": "Another title"})
+    card_cache.sync()
+    assert not card_cache.learn_titles({ids[0]: "A title", ids[1]: "B"}, position)
+    assert card_cache.titles == {ids[0]: "Another title"}
+
+
+def test_a_process_knows_the_titles_of_articles_that_it_has_never_shown(site: Any) -> None:
+    ids = site.publish(6)
+    site.client.patch(f"/v1/articles/{ids[0]}", json={"retracted": True})
+    card_cache = CardCache(site.store, capacity=2)
+    keeper = SnapshotKeeper(site.settings, site.store, card_cache, site.clock)
+    keeper.refresh()
+    assert set(ids[1:]) <= set(card_cache.titles)
+    assert ids[0] not in card_cache.titles
 
 
 def test_a_card_takes_no_more_memory_than_its_text() -> None:
