@@ -148,7 +148,7 @@ def test_a_command_or_the_service_reaches_every_module():
     waiting += ["feed.offline.spark.spark_run"]
     waiting += ["feed.offline.front_page_reading", "feed.offline.place_clicks_reading"]
     waiting += ["feed.storage.archived_requests", "feed.watching.look"]
-    waiting += ["feed.commands.serve_checks"]
+    waiting += ["feed.commands.serve_web"]
     reached: set[str] = set()
     while waiting:
         name = waiting.pop()

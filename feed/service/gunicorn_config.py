@@ -53,6 +53,7 @@ def on_starting(server: Any) -> None:
     gc.collect()
     give_memory_back()
     gc.freeze()
+    gc.enable()  # `feed serve` starts this process without it
     atexit.register(gc.unfreeze)  # else a library reports at exit that its objects have leaked
 
 
