@@ -275,6 +275,11 @@ def test_the_process_that_lives_as_long_as_the_service_imports_little():
     assert modules_after("feed.commands.serve", heavy) == []
 
 
+def test_the_checks_need_no_data_directory():
+    """Metrics are files there, made when they are imported; on a fault nothing may be left."""
+    assert modules_after("feed.service.setting_checks", ["feed.service.telemetry"]) == []
+
+
 def test_no_web_process_and_no_worker_imports_what_only_reports_and_training_need():
     reports = ["scipy.stats", "feed.experiments.judgement.analysis", "feed.watching.look"]
     training = ["implicit", "feed.models.factors", "feed.offline.training"]
