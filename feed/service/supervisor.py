@@ -27,6 +27,8 @@ STOP_SECONDS = 20.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 STEADY_AFTER_S = 30.0
+TIDY_SECONDS = 10.0
+"""Time between two looks at the memory of the store."""
 _TICK_S = 0.1
 
 log = structlog.get_logger("feed.supervisor")
@@ -158,10 +160,13 @@ class Supervisor:
 
     def _watch(self) -> None:
         address = f"http://{self._settings.host}:{self._settings.port}"
-        announced = False
+        announced, tidied_at = False, time.monotonic()
         while not self._stopping.wait(_TICK_S):
             now = time.monotonic()
             self._watch_store()
+            if self._store and now - tidied_at > TIDY_SECONDS:
+                tidied_at = now
+                self._store.give_memory_back()
             for child in self._children:
                 child.watch(now)
             if not announced and is_ready(self._settings.host, self._settings.port):
