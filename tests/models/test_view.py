@@ -23,7 +23,7 @@ def make_builder() -> PoolBuilder:
 
 
 def test_a_snapshot_with_the_same_vectors_shares_them_and_what_was_packed() -> None:
-    builder, bundle = make_builder(), ModelBundle(version="a", article_ids=IdMap(["a0"]))
+    builder, bundle = make_builder(), ModelBundle(version="a")
     before = build_view(builder.snapshot(), bundle)
     packed = before.pack(np.array([1, 3]))
     builder.add(an_article(2, retracted=True), VECTORS[2])
@@ -36,7 +36,7 @@ def test_a_snapshot_with_the_same_vectors_shares_them_and_what_was_packed() -> N
 
 
 def test_a_new_vector_or_article_is_in_the_next_view() -> None:
-    builder, bundle = make_builder(), ModelBundle(version="a", article_ids=IdMap(["a0"]))
+    builder, bundle = make_builder(), ModelBundle(version="a")
     before = build_view(builder.snapshot(), bundle)
     builder.add(an_article(2), VECTORS[4])
     changed = build_view(builder.snapshot(), bundle, before)
