@@ -148,7 +148,7 @@ def test_a_command_or_the_service_reaches_every_module():
     waiting += ["feed.offline.spark.spark_run"]
     waiting += ["feed.offline.front_page_reading", "feed.offline.place_clicks_reading"]
     waiting += ["feed.storage.archived_requests", "feed.watching.look"]
-    waiting += ["feed.commands.serve_checks"]
+    waiting += ["feed.commands.serve_web"]
     reached: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -273,6 +273,11 @@ def modules_after(imports, of):
 def test_the_process_that_lives_as_long_as_the_service_imports_little():
     heavy = ["numpy", "scipy", "lightgbm", "flask", "pydantic", "redis"]
     assert modules_after("feed.commands.serve", heavy) == []
+
+
+def test_the_checks_need_no_data_directory():
+    """Metrics are files there, made when they are imported; on a fault nothing may be left."""
+    assert modules_after("feed.service.setting_checks", ["feed.service.telemetry"]) == []
 
 
 def test_no_web_process_and_no_worker_imports_what_only_reports_and_training_need():

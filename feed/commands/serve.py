@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,10 @@ import click
 from feed.commands.errors import one_line_errors
 from feed.config import Settings
 from feed.environment import settings_from_environment
-from feed.service.child_environment import environment_of_child
 from feed.service.request_traces import check_traces
 from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
 from feed.sources.configured import check_source_settings
-from feed.storage.working_copy import prepare_data_dir
 
 
 @click.command()
@@ -36,21 +33,10 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
         check_source_settings(settings)
         check_traces(settings)
         check_port(settings.host, settings.port)
-        _check_in_process(settings)
-        prepare_data_dir(settings)
         configure_logging(settings)
-        Supervisor(settings, announce=click.echo).run()
-
-
-def _check_in_process(settings: Settings) -> None:
-    """End with the exit code of `serve_checks` if it finds a fault, which it has then named."""
-    found = subprocess.run(
-        [sys.executable, "-m", "feed.commands.serve_checks"],
-        env=environment_of_child(settings),
-        check=False,
-    )
-    if found.returncode:
-        sys.exit(found.returncode)
+        code = Supervisor(settings, announce=click.echo).run()
+    if code:
+        sys.exit(code)
 
 
 def _chosen(

@@ -13,6 +13,8 @@ from w3lib.url import canonicalize_url
 from feed.domain import InvalidInputError
 
 _PARAMETER = re.compile(r"[^\s&=?#,]+")
+_PLAIN = re.compile(r"https?://([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(/[A-Za-z0-9/_.-]*)?")
+"""An address of which only the host and the path matter, as most are."""
 _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
 _LONGEST = 2_000
 """Characters; a longer address has no canonical form."""
@@ -54,7 +56,7 @@ def canonical_address(url: str | None, tracking: Sequence[str] = ()) -> str:
     if not url or len(url) > _LONGEST:
         return ""
     try:
-        parts = _without_amp_cache(urlsplit(url.strip()))
+        parts = _without_amp_cache(_split(url.strip()))
         host, port = _desktop_host(parts.hostname or ""), parts.port
         query = "&".join(p for p in parts.query.split("&") if p and not _is_dropped(p, tracking))
         path = _page_path(parts.path)
@@ -69,6 +71,13 @@ def canonical_address(url: str | None, tracking: Sequence[str] = ()) -> str:
         return ""
 
 
+def _split(url: str) -> SplitResult:
+    plain = _PLAIN.fullmatch(url)
+    if plain is None:
+        return urlsplit(url)
+    return SplitResult("", plain[1], plain[2] or "", "", "")  # a third of the time of `urlsplit`
+
+
 def _without_amp_cache(parts: SplitResult) -> SplitResult:
     """Return the publisher's address of a page that Google's AMP cache or viewer serves."""
     host = parts.hostname or ""
@@ -80,6 +89,7 @@ def _without_amp_cache(parts: SplitResult) -> SplitResult:
     return urlsplit(f"https://{found[1]}?{parts.query}") if found else parts
 
 
+@lru_cache(maxsize=4096)
 def _desktop_host(host: str) -> str:
     labels = host.lower().rstrip(".").split(".")
     while len(labels) > 2 and labels[0] in _MOBILE_HOSTS:

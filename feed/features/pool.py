@@ -320,6 +320,8 @@ class _Memberships:
 
     def put(self, row: int, codes: set[int]) -> None:
         """Give a row these codes and no others."""
+        if not codes and row not in self._codes:
+            return  # as nearly every row: nothing is kept of it
         before = self.of(row)
         for code in before - codes:
             self._rows[code].remove(row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -59,15 +61,15 @@ class VectorSpaces:
                 it has: nobody says which encoder made the vector of its earlier text.
         """
         vector = np.asarray(() if embedding is None else embedding, np.float32)
-        norm = float(np.linalg.norm(vector)) if vector.size else 0.0
+        norm = math.sqrt(vector.dot(vector)) if vector.size else 0.0
         if not name:
             return False
-        space = (name, vector.size) if norm > 0 else None
+        space = (name, vector.size) if 0 < norm < math.inf else None
         for other, held in self._others.items():
             if other != space:
                 held.pop(row, None)
         if space is None:
-            self._write(row, np.zeros(self.matrix.shape[1], np.float16))
+            self._write(row, np.zeros(self.matrix.shape[1], np.float16), has=False)
             return False
         unit = (vector / norm).astype(np.float16)
         if self._serving is None:
@@ -75,7 +77,7 @@ class VectorSpaces:
         if space != self._serving:
             self._others.setdefault(space, {})[row] = unit
             return True
-        self._write(row, unit)
+        self._write(row, unit, has=True)
         return False
 
     def settle(self, live: Flags) -> bool:
@@ -110,8 +112,8 @@ class VectorSpaces:
         self.matrix = np.zeros((len(self.matrix), space[1]), np.float16)
         self._has[:] = False
 
-    def _write(self, row: int, new: Unit) -> None:
+    def _write(self, row: int, new: Unit, *, has: bool) -> None:
         if row < self._shared_rows and not np.array_equal(self.matrix[row], new):
             self.matrix, self._shared_rows = self.matrix.copy(), 0
         self.matrix[row] = new
-        self._has[row] = bool(new.any())
+        self._has[row] = has

@@ -51,6 +51,12 @@ class RankingView:
             self.packed[:] = [held]
         return held
 
+    def with_pool(self, pool: ArticlePool) -> RankingView:
+        """Return the view of another snapshot in which every article has the same vector."""
+        view = replace(self, pool=pool)
+        view.packed[:] = self.packed
+        return view
+
     def with_live(self, live: Flags, like: RankingView | None = None) -> RankingView:
         """Return the view with other articles live, bool [size].
 
@@ -101,16 +107,20 @@ def build_view(
     fits = bundle.fits_to(pool.space)
     reuse = previous is not None and previous.bundle is bundle and previous.pool.ids is pool.ids
     reuse = reuse and previous is not None and previous.pool.space == pool.space
-    stale = np.arange(size)
-    content = np.zeros((size, bundle.content_dimensions(width) if fits else width), np.float32)
-    factors = np.zeros((size, bundle.factors.shape[1]), np.float32)
-    bundle_rows = np.full(size, -1, np.int64)
-    if reuse and previous is not None and previous.content.shape[1] == content.shape[1]:
+    dimensions = bundle.content_dimensions(width) if fits else width
+    stale, old = np.arange(size), 0
+    if reuse and previous is not None and previous.content.shape[1] == dimensions:
         old = min(previous.pool.size, size)
-        content[:old], factors[:old] = previous.content[:old], previous.factors[:old]
-        bundle_rows[:old] = previous.bundle_rows[:old]
         changed = _changed_rows(pool.embedding[:old], previous.pool.embedding[:old])
         stale = np.concatenate([changed, np.arange(old, size)])
+        if not len(stale) and previous.pool.size == size:
+            return previous.with_pool(pool)
+    content = np.zeros((size, dimensions), np.float32)
+    factors = np.zeros((size, bundle.factors.shape[1]), np.float32)
+    bundle_rows = np.full(size, -1, np.int64)
+    if old and previous is not None:
+        content[:old], factors[:old] = previous.content[:old], previous.factors[:old]
+        bundle_rows[:old] = previous.bundle_rows[:old]
     if len(stale):
         ids = pool.ids.ids
         bundle_rows[stale] = bundle.article_ids.rows([ids[r] for r in stale.tolist()])

@@ -17,7 +17,7 @@ from flask import Response, g, request
 from numpy.random import default_rng
 
 from feed.catalogue.article_service import ArticleService
-from feed.catalogue.encoder_choice import check_encoder, open_encoder
+from feed.catalogue.encoder_choice import open_encoder
 from feed.config import Settings
 from feed.domain import ID_PATTERN, StoreUnavailableError
 from feed.environment import settings_from_environment
@@ -38,7 +38,7 @@ from feed.service import (
     routes_sources,
     routes_users,
 )
-from feed.service.access import AccessControl, check_access_settings
+from feed.service.access import AccessControl
 from feed.service.addresses import TrustedProxies, is_loopback_name, parse_networks
 from feed.service.admission import AdmissionQueue, Turn
 from feed.service.cards import CardCache
@@ -68,10 +68,10 @@ from feed.service.previews import PreviewDesk
 from feed.service.problems import ProblemError, register_problems
 from feed.service.pulse import Pulse
 from feed.service.pulse_day import PulseDay
-from feed.service.ranked import check_ranking
 from feed.service.request_replay import RecordedRequests, RequestReplay
 from feed.service.request_traces import TracedStopwatch, open_traces
 from feed.service.services import Services
+from feed.service.setting_checks import check_service_settings
 from feed.service.snapshot import SnapshotKeeper
 from feed.service.status_report import StatusDesk
 from feed.service.telemetry import Stopwatch, configure_logging, count_request
@@ -119,9 +119,7 @@ def load() -> None:
         InvalidInputError: a setting with which nothing can be served.
     """
     settings = settings_from_environment()
-    check_access_settings(settings)
-    check_encoder(settings)
-    check_ranking(settings)
+    check_service_settings(settings)
     configure_logging(settings)
     prepare_data_dir(settings)
     await_store(settings)

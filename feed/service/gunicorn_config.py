@@ -50,9 +50,9 @@ def on_starting(server: Any) -> None:
     app = importlib.import_module("feed.service.app")
     if server.app.app_uri == APPLICATION and not is_object_url(_settings.data_url):
         app.load()
-    gc.collect()
     give_memory_back()
-    gc.freeze()
+    gc.freeze()  # hardly any of it is garbage, and to look would take a tenth of the start
+    gc.enable()  # `feed serve` starts this process without it
     atexit.register(gc.unfreeze)  # else a library reports at exit that its objects have leaked
 
 

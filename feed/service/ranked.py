@@ -11,12 +11,10 @@ import numpy as np
 import orjson
 import structlog
 
-from feed.config import RankingConfig, Settings
-from feed.domain import WINDOW_KEY, InvalidInputError, Mode, Rung, ServedFeed, Slots
+from feed.config import RankingConfig
+from feed.domain import WINDOW_KEY, Mode, Rung, ServedFeed, Slots
 from feed.editorial.editorial_limits import LIMITS_KEY
-from feed.environment import RANKING_PREFIX
 from feed.experiments.design.resolution import Resolution, Side, resolve
-from feed.features.canonical_address import read_tracking_parameters
 from feed.features.profile import (
     EMPTY_PROFILE,
     NO_PREFERENCES,
@@ -29,8 +27,6 @@ from feed.features.request_context import (
     asked_section,
     device_code,
 )
-from feed.features.sections import read_aliases
-from feed.models.ranker import default_ranker
 from feed.models.view import RankingView
 from feed.preferences import WISHES_KEY, wishes_at, wishes_to_json
 from feed.ranking.context import RankingContext
@@ -84,23 +80,6 @@ def usable_of(state: ReaderState, mode: Mode) -> ReaderState:
         unit=state.unit,
         attributes=state.attributes,
     )
-
-
-def check_ranking(settings: Settings) -> None:
-    """Refuse settings with which no feed can be ranked.
-
-    Raises:
-        InvalidInputError: a weight is that of a feature that does not exist, or the aliases of
-            sections or the tracking parameters are not written as they must be.
-    """
-    read_aliases(settings.section_aliases)
-    read_tracking_parameters(settings.tracking_parameters)
-    try:
-        default_ranker(settings.ranking.weights)
-    except InvalidInputError as error:
-        raise InvalidInputError(
-            error.field_name.replace("weights", f"{RANKING_PREFIX}WEIGHTS", 1), error.rule
-        ) from None
 
 
 def rank(

@@ -21,11 +21,14 @@ from feed.service.child_environment import environment_of_child
 from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.lifeline import with_lifeline
+from feed.storage.working_copy import prepare_data_dir
 
 STOP_SECONDS = 20.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 STEADY_AFTER_S = 30.0
+TIDY_SECONDS = 10.0
+"""Time between two looks at the memory of the store."""
 _TICK_S = 0.1
 
 log = structlog.get_logger("feed.supervisor")
@@ -43,12 +46,12 @@ class Child:
     pause_s: float = FIRST_PAUSE_S
     restart_at: float = field(default=0.0)
 
-    def start(self, now: float) -> None:
+    def start(self, now: float, stdin: int = subprocess.DEVNULL) -> None:
         """Start the process; it dies with us."""
         self.process = subprocess.Popen(  # noqa: S603 - our own commands, no user text
             with_lifeline(self.command),
             env=dict(self.environment),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             start_new_session=True,  # Ctrl-C must reach the supervisor alone
         )
         self.started_at = now
@@ -100,30 +103,56 @@ class Supervisor:
         url = self._store.url if self._store else settings.redis_url
         environment = environment_of_child(settings) | {"FEED_REDIS_URL": url}
         environment |= {MULTIPROCESS_VARIABLE: str(self._metrics_dir())}
-        self._web = Child("web", _python("gunicorn", *_GUNICORN), environment)
+        self._web = Child("web", _python("feed.commands.serve_web", *_GUNICORN), environment)
         self._children = [self._web]
         if self._store:
             command = _python("feed", "worker")
             workers = [Child("worker", command, environment) for _ in range(settings.workers)]
             self._children = [*workers, self._web]
 
-    def run(self) -> None:
-        """Serve until SIGINT or SIGTERM; returns when everything has stopped."""
+    def run(self) -> int:
+        """Serve until SIGINT or SIGTERM; return the exit code when everything has stopped.
+
+        It is 0 unless the settings are at fault. That is named on standard error, and nothing was
+        started.
+
+        Raises:
+            InvalidInputError: the data directory does not fit the settings.
+            ConflictError: another process runs the store of the data directory.
+            StoreUnavailableError: the store does not start.
+        """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stopping.set())
-        prepare_metrics(self._metrics_dir())
-        if self._store:
-            self._store.launch()
         try:
-            self._web.watch(time.monotonic())  # loads its code while the store loads its data
-            if self._store:
-                self._store.wait_until_ready()
-            self._watch()
+            code = self._begin()
+            if code == 0:
+                self._watch()
         finally:
             for child in reversed(self._children):
                 child.stop()
             if self._store:
                 self._store.stop()
+        return code
+
+    def _begin(self) -> int:
+        """Start the store and the web processes; return their exit code if they refuse to serve.
+
+        Their master checks the settings first, and only then is anything made or started. It loads
+        the rest of its code while the store loads its data.
+        """
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                self._web.start(time.monotonic(), theirs.fileno())
+            if self._web.process is not None and not ours.recv(1):
+                return self._web.process.wait()
+            prepare_data_dir(self._settings)
+            prepare_metrics(self._metrics_dir())
+            if self._store:
+                self._store.launch()
+        if self._store:
+            self._store.wait_until_ready()
+        return 0
 
     def stop(self) -> None:
         """Make `run` return soon; callable from any thread."""
@@ -131,10 +160,13 @@ class Supervisor:
 
     def _watch(self) -> None:
         address = f"http://{self._settings.host}:{self._settings.port}"
-        announced = False
+        announced, tidied_at = False, time.monotonic()
         while not self._stopping.wait(_TICK_S):
             now = time.monotonic()
             self._watch_store()
+            if self._store and now - tidied_at > TIDY_SECONDS:
+                tidied_at = now
+                self._store.give_memory_back()
             for child in self._children:
                 child.watch(now)
             if not announced and is_ready(self._settings.host, self._settings.port):

@@ -40,5 +40,7 @@ class TitleIndex:
 
 def fold(text: str) -> str:
     """Return a text without upper case and accents."""
+    if text.isascii():
+        return text.lower()
     parts = unicodedata.normalize("NFKD", text.casefold())
     return "".join(char for char in parts if not unicodedata.combining(char))

@@ -111,6 +111,18 @@ def test_the_short_way_for_plain_paths_says_what_the_library_says(path: str) -> 
     assert canonical(f"https://paper.test{path}") == by_library.removeprefix("http://")
 
 
+@given(
+    st.sampled_from(["http", "https"]),
+    st.lists(st.text("aM-19", min_size=1, max_size=5), min_size=1, max_size=4).map(".".join),
+    st.text("aA1/.-_", max_size=20).map(lambda text: f"/{text}"),
+)
+def test_the_short_way_for_plain_addresses_says_what_the_long_one_says(
+    scheme: str, host: str, path: str
+) -> None:
+    plain = f"{scheme}://{host}{path}"
+    assert canonical(plain) == canonical(f"{plain}#a-fragment-takes-the-long-way")
+
+
 def test_parameters_are_settable_and_wrong_ones_refused() -> None:
     names = read_tracking_parameters(" Campaign_*, ,partner")
     assert names == ("campaign_*", "partner")

@@ -10,7 +10,7 @@ import pytest
 
 from feed.config import RankingConfig, Settings
 from feed.domain import InvalidInputError
-from feed.service.ranked import check_ranking
+from feed.service.setting_checks import check_ranking
 
 SHORT = RankingConfig(max_age_hours=0.5, slate_size=25)
 

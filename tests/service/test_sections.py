@@ -10,7 +10,7 @@ import pytest
 
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time
-from feed.service.ranked import check_ranking
+from feed.service.setting_checks import check_ranking
 
 SPELLINGS = ("Sport", "sport", "football", "News")
 SPORT = {"a0", "a1", "a2"}

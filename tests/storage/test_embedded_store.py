@@ -129,6 +129,40 @@ def test_a_full_store_refuses_and_recovers(tmp_path: Path) -> None:
         store.append_events([a_click("one")])
 
 
+HALVES = """
+for number = ARGV[1], ARGV[1] + 999 do
+  redis.call('HSET', KEYS[1], number, string.rep('x', 8192))
+  redis.call('HSET', KEYS[2], number, string.rep('x', 8192))
+end
+"""
+
+
+def test_what_is_freed_between_what_is_used_goes_back_to_the_kernel(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path) as server, open_store(server) as store:
+        freed, kept = store._keys.catalogue("articles"), store._keys.catalogue("meta")
+        for number in range(0, 12_000, 1000):
+            store._link.call(freed, "EVAL", HALVES, 2, freed, kept, number)
+        full = resident_mb(server)
+        assert full > 190
+        store._link.call(freed, "DEL", freed)
+        for _ in range(200):  # the server frees and measures itself a moment later
+            server.give_memory_back()
+            if resident_mb(server) < full - 40:
+                break
+            time.sleep(0.05)
+        assert resident_mb(server) < full - 40
+        assert store._link.call(kept, "HLEN", kept) == 12_000
+
+
+def test_a_server_that_does_not_answer_gives_nothing_back(tmp_path: Path) -> None:
+    EmbeddedStore(tmp_path).give_memory_back()
+
+
+def resident_mb(server: EmbeddedStore) -> float:
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
 def fill(store: RedisStore, size: int = 500_000) -> None:
     for number in range(10_000_000 // size):
         store.write_blob(f"{size}-{number}", bytes(size))
