@@ -48,7 +48,7 @@ class FeatureSpec:
 
 def _popularity() -> tuple[FeatureSpec, ...]:
     names = ("30m", "2h", "6h", "24h")
-    weights = (0.45, 0.25, 0.1, 0.0)
+    weights = (0.3, 0.0, 0.0, 0.5)
     share = "ln(1 + 1000 x share of the site's"
     clicks = tuple(
         FeatureSpec(f"clicks_{h}", "popularity", f"{share} clicks), half-life {h}", w)
@@ -77,11 +77,11 @@ def _of_plugins() -> tuple[FeatureSpec, ...]:
 
 
 BUILT_IN: tuple[FeatureSpec, ...] = (
-    FeatureSpec("content_long", "content", "cosine with the reader's decayed mean article", 1.5),
-    FeatureSpec("content_nearest", "content", "cosine with the nearest of the last 20 clicks", 0.5),
+    FeatureSpec("content_long", "content", "cosine with the reader's decayed mean article", 1.0),
+    FeatureSpec("content_nearest", "content", "cosine with the nearest of the last 20 clicks", 0.3),
     FeatureSpec("content_page", "content", "cosine with the article of the page"),
-    FeatureSpec("content_session", "session_content", "cosine with this session's mean", 1.0),
-    FeatureSpec("covisit", "covisitation", "ln of how the last clicks' readers went on", 0.3),
+    FeatureSpec("content_session", "session_content", "cosine with this session's mean", 0.5),
+    FeatureSpec("covisit", "covisitation", "ln of how the last clicks' readers went on", 0.15),
     FeatureSpec("covisit_last", "covisitation", "the same from the very last click alone"),
     FeatureSpec("covisit_page", "covisitation", "the same from the article of the page"),
     FeatureSpec("covisit_rank", "covisitation", "rank of covisit among the candidates, 0 to 1"),
@@ -109,16 +109,16 @@ BUILT_IN: tuple[FeatureSpec, ...] = (
     FeatureSpec("clicks_6h_gap", "popularity", "clicks_6h less the best candidate's"),
     FeatureSpec("ctr_6h_rank", "popularity", "rank of ctr_6h among the candidates, 0 to 1"),
     FeatureSpec("shown_30m_rank", "popularity", "rank of shown_30m among the candidates, 0 to 1"),
-    FeatureSpec("trend_30m_2h", "trend", "ln of smoothed click rate, 30 min over 2 h", 0.2),
-    FeatureSpec("trend_2h_6h", "trend", "ln of smoothed click rate, 2 h over 6 h", 0.1),
-    FeatureSpec("trend_6h_24h", "trend", "ln of smoothed click rate, 6 h over 24 h", 0.1),
+    FeatureSpec("trend_30m_2h", "trend", "ln of smoothed click rate, 30 min over 2 h", 1.0),
+    FeatureSpec("trend_2h_6h", "trend", "ln of smoothed click rate, 2 h over 6 h", 1.0),
+    FeatureSpec("trend_6h_24h", "trend", "ln of smoothed click rate, 6 h over 24 h", 0.5),
     FeatureSpec("shown_trend", "trend", "ln of smoothed impression rate, 30 min over 6 h"),
     FeatureSpec(
-        "age_seen", "freshness", "ln(1 + hours since the article first came)", -0.5, _HALF_A_DAY
+        "age_seen", "freshness", "ln(1 + hours since the article first came)", -0.4, _HALF_A_DAY
     ),
     FeatureSpec("age_published", "freshness", "ln(1 + hours since publication)", -0.3, _HALF_A_DAY),
     FeatureSpec("age_rank", "freshness", "rank of age_seen among the candidates, 0 to 1"),
-    FeatureSpec("section_share", "affinity", "section's decayed share of the reader's clicks", 1.0),
+    FeatureSpec("section_share", "affinity", "section's decayed share of the reader's clicks", 1.6),
     FeatureSpec("section_session", "affinity", "section's share of this session's clicks", 0.5),
     FeatureSpec("source_share", "affinity", "source's decayed share of the reader's clicks", 0.3),
     FeatureSpec("language_share", "affinity", "language's share of the reader's clicks", 0.5),

@@ -77,14 +77,15 @@ class Contest:
             place: in `ranked`.
             drawn: candidates that stand above by chance, wherever `ranked` has them.
         """
-        gone = np.append(drawn, self.ranked[place])
+        gone = self.ranked[place : place + 1]
         place -= int(np.isin(drawn, self.ranked[:place]).sum())
         ranking = self._ranking
         is_moved = HAS_RULES or ranking.context.limits
         needs_all = is_moved or is_calibrated(ranking.context, ranking.config)
-        size = len(self._content) if needs_all else place + 1
+        size = len(self._content) if needs_all else place + 1 + len(drawn)
         found = self._order_without(gone, size, calibrated=True)
         found = self._limited(self._ruled(found))
+        found = found[~np.isin(found, drawn)]  # chance takes them out of the finished order
         return int(found[place]) if len(found) > place else -1
 
     def lack(self, candidate: int, place: int) -> float | None:

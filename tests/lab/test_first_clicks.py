@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from lab.ablation.first_clicks import _propose, cut_profile
+from lab.ablation.first_clicks import _propose, cut_profile, take_turns
 
 from feed.config import RankingConfig
 from feed.features.profile import Profile
+from feed.ranking.candidates import TURNS, unite
 
 PROFILE = Profile(
     clicked_rows=np.array([7, 3, 5]),
@@ -79,3 +80,16 @@ def test_a_source_that_is_tried_adds_or_replaces_proposals(make_found):
 def test_what_may_not_be_shown_is_not_proposed(make_found):
     found = make_found(hot=[5, 6], proposals={"fresh": [3]}, barred=[5])
     assert set(_propose(found, ("hot",), RankingConfig()).tolist()) == {3, 6}
+
+
+def test_with_the_usual_turns_the_union_is_that_of_the_feed():
+    rng = np.random.default_rng(0)
+    names = ("covisitation", "popular_30m", "popular_24h", "fresh")
+    proposals = {name: rng.permutation(60)[:40] for name in names}
+    usual = unite(proposals, 60, 30).rows
+    assert take_turns(proposals, TURNS, 30).tolist() == usual.tolist()
+    more = take_turns(proposals, TURNS | {"covisitation": 4.0}, 30)
+    assert (
+        np.isin(proposals["covisitation"][:20], more).sum()
+        > np.isin(proposals["covisitation"][:20], usual).sum()
+    )

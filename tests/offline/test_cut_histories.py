@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from lab.ablation.first_clicks import CUTS, SOURCES_TRIED, CutBook
+from lab.ablation.first_clicks import CUTS, WAYS, CutBook
 
 from feed.offline.walk import Walk
 from feed.offline.walk_plan import WalkPlan
@@ -42,6 +42,12 @@ def test_what_is_known_of_a_reader_lifts_the_list(found):
     assert found.leads["10"].low > 0
 
 
+def test_the_day_one_weights_have_a_curve_of_their_own(found):
+    assert list(found.day_one) == list(found.day_one_leads) == [str(cut) for cut in CUTS]
+    assert found.day_one["10"].mean > found.day_one["0"].mean
+    assert found.day_one != found.feed
+
+
 def test_the_rival_is_the_best_order_by_clicks_alone(found):
     assert found.popularity[found.rival].mean == max(o.mean for o in found.popularity.values())
     lead = found.feed["0"].mean - found.popularity[found.rival].mean
@@ -50,5 +56,5 @@ def test_the_rival_is_the_best_order_by_clicks_alone(found):
 
 def test_every_way_to_propose_is_measured_for_every_cut(found):
     for recalls in found.recalls.values():
-        assert list(recalls) == list(SOURCES_TRIED)
+        assert list(recalls) == list(WAYS)
         assert all(0.5 < one.mean <= 1.0 for one in recalls.values())

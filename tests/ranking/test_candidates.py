@@ -120,6 +120,17 @@ def test_no_first_choice_comes_after_a_second_choice(lists):
     assert ranks == sorted(ranks)
 
 
+def test_sources_that_start_from_clicks_take_few_places_from_the_others():
+    names = ("covisitation", "collaborative", "content_session", "content_long", "neighbours")
+    others = ("popular_30m", "popular_2h", "popular_6h", "popular_24h", "in_view", "fresh")
+    proposals = {name: np.arange(100) + 100 * place for place, name in enumerate((*names, *others))}
+    united = unite(proposals, 1_100, CONFIG.candidate_cap).rows
+    of_clicks = int((united < 100 * len(names)).sum())
+    assert 2 * len(names) <= of_clicks <= CONFIG.candidate_cap // 6
+    for name in names:  # what one source alone proposes has no need to share
+        assert len(unite({name: proposals[name]}, 1_100, 50).rows) == 50
+
+
 def test_candidates_are_capped_and_counted(shared_world):
     world = shared_world
     context = world.context(world.reader([3]))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,13 +24,13 @@ from feed.models.ranker import LinearRanker, logistic
 from feed.models.schema import feature_index
 from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.event_log import EventLog
-from feed.offline.methods import CLICKS_BY_AGE, SIGNALS, clicks_by_age
+from feed.offline.methods import CLICKS_BY_AGE, DAY_ONE, SIGNALS, clicks_by_age
 from feed.offline.metric_values import MetricValues
 from feed.offline.pool_protocol import PoolCandidates, find_pool_candidates
 from feed.offline.ranking_metrics import MeanEstimate, bootstrap_mean, sort_lists
 from feed.offline.walk import Walk
 from feed.offline.walk_plan import WalkPlan
-from feed.ranking.candidates import first_eligible, unite
+from feed.ranking.candidates import PERSONAL_SOURCES, TURNS, first_eligible, unite
 from feed.ranking.scoring import build_candidate_features, find_factors
 from lab.ablation.list_facts import facts_of
 from lab.bench.first_model import read_world
@@ -43,12 +43,18 @@ WINDOWS = {
 """Days on which nothing is reported but what parameters are chosen by."""
 NEWSROOM_S = 12 * HOUR_S
 """Span at the end of the built-in newsroom's log that is measured."""
-SOURCES_TRIED = {
+SOURCES_TRIED: dict[str, tuple[str, ...]] = {
     "as they are": (),
     "clicks over age as one more source": ("hot",),
     "clicks over age instead of clicks, 30 min": ("popular_30m",),
 }
 """Sources whose proposals are the live articles by clicks over age; a new one has one turn."""
+SHARES_TRIED = {
+    "half a turn from the reader's clicks": 0.5,
+    "one turn from the reader's clicks": 1.0,
+}
+"""Turns that each source gets which starts from a reader's clicks, instead of its own."""
+WAYS = (*SOURCES_TRIED, *SHARES_TRIED)
 _FOLDER = click.Path(path_type=Path)
 
 
@@ -99,12 +105,14 @@ def main(
 class CutFigures:
     """What was found, by the name of a cut or an order.
 
-    `rival` is the order by clicks alone that was best on what 0 clicks propose; `leads` are those
-    over it on the same candidates. `recalls` have the share of the clicked articles that are among
-    the candidates, by `SOURCES_TRIED`.
+    `rival` is the order by clicks alone that was best on what 0 clicks propose; `leads` and
+    `day_one_leads`, of the day-one weights, are those over it on the same candidates. `recalls`
+    have the share of the clicked articles that are among the candidates, by `WAYS`.
     """
 
     feed: dict[str, MeanEstimate]
+    day_one: dict[str, MeanEstimate]
+    day_one_leads: dict[str, MeanEstimate]
     popularity: dict[str, MeanEstimate]
     rival: str
     leads: dict[str, MeanEstimate]
@@ -118,9 +126,7 @@ class _Waiting:
     features: list[Matrix] = field(default_factory=list)
     factors: list[Floats] = field(default_factory=list)
     clicked: list[Flags] = field(default_factory=list)
-    recalls: dict[str, list[float]] = field(
-        default_factory=lambda: {name: [] for name in SOURCES_TRIED}
-    )
+    recalls: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in WAYS})
 
 
 class CutBook:
@@ -155,8 +161,7 @@ class CutBook:
             factors = find_factors(found.context, found.rows, self._config).product
             waiting.factors.append(factors)
             waiting.clicked.append(np.isin(found.rows, entry.wanted))
-            for name, sources in SOURCES_TRIED.items():
-                rows = _propose(found, sources, self._config)
+            for name, rows in _ways_to_propose(found, self._config).items():
                 waiting.recalls[name].append(float(np.isin(entry.wanted, rows).mean()))
 
     def use_rankers(self, rankers: Rankers) -> None:
@@ -171,16 +176,19 @@ class CutBook:
         if not entries:
             return
         trained = self._rankers["pool"].result() if "pool" in self._rankers else None
-        ranker = LinearRanker() if trained is None else trained
+        day_one = LinearRanker()
+        ranker = day_one if trained is None else trained
         self._metrics.add_facts("pool", facts_of(entries))
         wanted = [float(len(entry.wanted)) for entry in entries]
         for cut, waiting in all_waiting.items():
             features = np.concatenate(waiting.features)
             clicked = np.concatenate(waiting.clicked)
             sizes = [len(part) for part in waiting.clicked]
-            served = logistic(ranker.margin(features)) * np.concatenate(waiting.factors)
+            factors = np.concatenate(waiting.factors)
             scored = {_rival(name, cut): s for name, s in _popularity(features).items()}
-            for name, scores in ({str(cut): served} | scored).items():
+            scored[str(cut)] = logistic(ranker.margin(features)) * factors
+            scored[_rival(DAY_ONE, cut)] = logistic(day_one.margin(features)) * factors
+            for name, scores in scored.items():
                 self._metrics.add("pool", name, sort_lists(scores, clicked, sizes, wanted))
             for name, shares in waiting.recalls.items():
                 self._metrics.add_values("pool", str(cut), name, np.array(shares))
@@ -192,13 +200,14 @@ class CutBook:
         rival = max(popularity, key=lambda name: popularity[name].mean)
         return CutFigures(
             feed={str(cut): self._mean(str(cut)) for cut in CUTS},
+            day_one={str(cut): self._mean(_rival(DAY_ONE, cut)) for cut in CUTS},
+            day_one_leads={
+                str(cut): self._mean(_rival(DAY_ONE, cut), less=_rival(rival, cut)) for cut in CUTS
+            },
             popularity=popularity,
             rival=rival,
             leads={str(cut): self._mean(str(cut), less=_rival(rival, cut)) for cut in CUTS},
-            recalls={
-                str(cut): {name: self._mean(str(cut), name) for name in SOURCES_TRIED}
-                for cut in CUTS
-            },
+            recalls={str(cut): {name: self._mean(str(cut), name) for name in WAYS} for cut in CUTS},
         )
 
     def _mean(self, method: str, metric: str = "ndcg@10", less: str | None = None) -> MeanEstimate:
@@ -206,6 +215,25 @@ class CutBook:
         if less is not None:
             values = values - self._metrics.values("pool", less, metric)
         return bootstrap_mean(values, self._metrics.facts("pool").users)
+
+
+def _ways_to_propose(found: PoolCandidates, config: RankingConfig) -> dict[str, Rows]:
+    ways = {name: _propose(found, sources, config) for name, sources in SOURCES_TRIED.items()}
+    of_clicks = [n for n in PERSONAL_SOURCES if n not in {"followed", "content_page"}]
+    for name, share in SHARES_TRIED.items():
+        turns = TURNS | dict.fromkeys(of_clicks, share)
+        ways[name] = take_turns(found.proposals, turns, config.candidate_cap)
+    return ways
+
+
+def take_turns(proposals: Mapping[str, Rows], turns: Mapping[str, float], cap: int) -> Rows:
+    """Return the round-robin union of proposals, at most `cap` rows, with other turns."""
+    due = [np.arange(1, len(rows) + 1) / turns.get(name, 1.0) for name, rows in proposals.items()]
+    order = np.argsort(np.concatenate(due), kind="stable")
+    rows = np.concatenate(list(proposals.values()))[order]
+    _, first = np.unique(rows, return_index=True)
+    taken: Rows = rows[np.sort(first)[:cap]]
+    return taken
 
 
 def _propose(found: PoolCandidates, replaced: Sequence[str], config: RankingConfig) -> Rows:
@@ -229,14 +257,24 @@ def _window(
 
 
 def _tables(found: CutFigures) -> list[Table]:
-    curve = Table("clicks left", "nDCG@10", f"ahead of {found.rival}", "lists")
+    ahead = f"ahead of {found.rival}"
+    curve = Table("clicks left", "nDCG@10", ahead, "day-one weights", ahead, "lists")
     for cut, own in found.feed.items():
-        curve.add_row(cut, _cell(own), _cell(found.leads[cut], "+.4f"), f"{own.n:,}")
+        lead, day_one = found.leads[cut], found.day_one[cut]
+        day_one_lead = found.day_one_leads[cut]
+        curve.add_row(
+            cut,
+            _cell(own),
+            _cell(lead, "+.4f"),
+            _cell(day_one),
+            _cell(day_one_lead, "+.4f"),
+            f"{own.n:,}",
+        )
     orders = Table("of what 0 clicks propose", "nDCG@10")
     for name, own in found.popularity.items():
         orders.add_row(name, _cell(own))
     recalls = Table("clicked articles among the candidates", *found.recalls)
-    for name in SOURCES_TRIED:
+    for name in WAYS:
         recalls.add_row(name, *(f"{of[name].mean:.4f}" for of in found.recalls.values()))
     return [curve, orders, recalls]
 
