@@ -71,6 +71,22 @@ def find(sorted_rows: Rows, rows: Rows) -> Rows:
     return np.where(sorted_rows[at] == rows, at, -1)
 
 
+def stable_order(keys: Rows) -> Rows:
+    """Return the order that sorts keys, none negative, int64 [k]; equal ones stay as they stood.
+
+    Each place is written into the low bits of its key, because numpy sorts plain numbers many times
+    as fast as it finds a stable order. Keys that leave no room for it are sorted the slow way.
+    """
+    bits = len(keys).bit_length()
+    if int(keys.max(initial=0)) >> (63 - bits):
+        return np.argsort(keys, kind="stable")
+    placed = keys.astype(np.int64) << bits
+    placed |= np.arange(len(keys))
+    placed.sort()
+    placed &= (1 << bits) - 1
+    return placed
+
+
 def sum_by_row(rows: npt.NDArray[np.signedinteger], weights: Floats, size: int = 0) -> Floats:
     """Return the sum of each row's weights, f64 [max(size, greatest row + 1)]."""
     return np.bincount(rows, weights, minlength=size).astype(np.float64, copy=False)

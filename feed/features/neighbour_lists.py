@@ -120,15 +120,26 @@ def strongest(sizes: Integers, weights: Floats, limit: int) -> Flags:
 
 
 def _weakest(starts: Integers, sizes: Integers, weights: Floats, limit: int) -> Integers:
-    """Return the places of what lists longer than `limit` must give up."""
-    columns = np.arange(int(sizes.max()))
+    """Return the places of what lists longer than `limit` must give up: of equal weights the last.
+
+    Only the weight at the limit is searched for: that is much faster than to order places.
+    """
+    width = int(sizes.max())
+    columns = np.arange(width)
     places = starts[:, None] + columns
+    table = weights.take(places, mode="clip")
     missing = columns >= sizes[:, None]
-    table = np.where(missing, -np.inf, weights[np.where(missing, 0, places)])
-    losers = np.argpartition(-table, limit - 1, axis=1)[:, limit:]
-    real = ~np.take_along_axis(missing, losers, axis=1)
-    lost: Integers = np.take_along_axis(places, losers, axis=1)[real]
-    return lost
+    table[missing] = -np.inf
+    bounds = np.partition(table, width - limit, axis=1)[:, width - limit, None]
+    lost = table < bounds
+    surplus = width - limit - np.count_nonzero(lost, axis=1)
+    tied = np.flatnonzero(surplus)
+    equal = table[tied] == bounds[tied]
+    equal_after = np.cumsum(equal[:, ::-1], axis=1)[:, ::-1]
+    lost[tied] |= equal & (equal_after <= surplus[tied, None])
+    lost &= ~missing
+    lost_places: Integers = places[lost]
+    return lost_places
 
 
 def _grown(array: npt.NDArray[_T], size: int, used: int) -> npt.NDArray[_T]:

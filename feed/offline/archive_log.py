@@ -29,22 +29,21 @@ from feed.storage.archive import Archive
 
 LATE_S = 3600.0
 """Impressions this long after their feed was served do not speak for the moment of serving."""
+_ITSELF = "concat_ws(' ', 'event', event_id, article_id, epoch_us(received_at))"
 # `who` is an id as it was logged, `reader` the one it was merged into in the end; of readers
-# without personalisation nothing joins two events.
+# without personalisation nothing joins two events. What names no request belongs to no `list`, but
+# an impression, which is one by itself.
 LOG = f"""
 CREATE TEMP TABLE log AS
-WITH named AS (
-    SELECT *, concat_ws(' ', 'event', event_id, article_id, epoch_us(received_at)) AS itself
-    FROM events WHERE occurred_at >= make_timestamptz(?) AND occurred_at < make_timestamptz(?)
-      AND kind <> 'custom'
-)
-SELECT CASE WHEN logged_user_id = '' THEN itself ELSE logged_user_id END AS who,
-       CASE WHEN user_id = '' THEN itself ELSE user_id END AS reader,
-       coalesce(nullif(request_id, ''), itself) AS list,
+SELECT CASE WHEN logged_user_id = '' THEN {_ITSELF} ELSE logged_user_id END AS who,
+       CASE WHEN user_id = '' THEN {_ITSELF} ELSE user_id END AS reader,
+       CASE WHEN request_id <> '' THEN request_id
+            WHEN kind = 'impression' THEN {_ITSELF} END AS list,
        request_id IS NOT NULL AS answers, article_id, kind,
        epoch_us(occurred_at) / 1e6 AS moment, dwell_s, coalesce(first, true) AS first, device,
-       nullif(context ->> '{PAGE_KEY}', '') AS page
-FROM named
+       CASE WHEN context <> '{{}}' THEN nullif(context ->> '{PAGE_KEY}', '') END AS page
+FROM events WHERE occurred_at >= make_timestamptz(?) AND occurred_at < make_timestamptz(?)
+  AND kind <> 'custom'
 """  # noqa: S608 - a constant
 
 CATALOGUE = """
@@ -68,12 +67,13 @@ _NUMBERINGS = (
     WHERE who <> ''""",
 )
 
-_EVENTS = """
-SELECT r.number AS reader, a.number AS article, l.kind, l.moment, l.dwell_s, l.answers, l.first,
+_EVENTS = f"""
+SELECT r.number AS reader, a.number AS article,
+       enum_code(l.kind::ENUM ({str([kind.value for kind in KINDS])[1:-1]})) AS kind, l.moment, l.dwell_s, l.answers, l.first,
        l.page IS NOT NULL AS on_page
 FROM log l JOIN readers r USING (who) JOIN article_rows a USING (article_id)
 WHERE l.kind <> 'impression'
-"""
+"""  # noqa: S608 - a constant
 
 SLOTS = f"""
 CREATE TEMP TABLE slots AS
@@ -94,10 +94,12 @@ WITH moments AS (
         SELECT *, CASE WHEN served_at BETWEEN seen_at - {LATE_S} AND seen_at
                        THEN served_at ELSE seen_at END AS moment FROM lists)
 )
-SELECT n.number, n.list, n.who, n.moment, n.device, n.page, l.article_id,
-       bool_or(l.kind = 'click') AS clicked
-FROM log l JOIN numbered n USING (reader, list) WHERE l.kind IN ('impression', 'click')
-GROUP BY ALL HAVING bool_or(l.kind = 'impression')
+SELECT n.number, any_value(n.list) AS list, any_value(n.who) AS who,
+       any_value(n.moment) AS moment, any_value(n.device) AS device, any_value(n.page) AS page,
+       l.article_id, bool_or(l.kind = 'click') AS clicked
+FROM log l JOIN numbered n USING (reader, list)
+WHERE l.list IS NOT NULL AND l.kind IN ('impression', 'click')
+GROUP BY n.number, l.article_id HAVING bool_or(l.kind = 'impression')
 """  # noqa: S608 - a constant
 
 PLACES = """
@@ -186,8 +188,7 @@ def read_archive(
 
 def _read_events(db: duckdb.DuckDBPyConnection) -> LoggedEvents:
     columns = _fetch(db, _EVENTS)
-    codes = {kind.value: code for code, kind in enumerate(KINDS)}
-    kinds = np.array([codes[kind] for kind in columns["kind"].tolist()], np.int8)
+    kinds = columns["kind"].astype(np.int8)
     events = sort_events(
         EventColumns(
             users=columns["reader"].astype(np.int64),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from feed.arrays import Flags, Floats, Kinds, Rows
 from feed.domain import Article
-from feed.features.ids import IdMap
+from feed.features.ids import IdMap, stable_order
 from feed.features.interactions import CLICK, EventColumns
 from feed.offline.merges import Merges
 
@@ -334,9 +334,12 @@ def _first_clicks(events: LoggedEvents) -> Flags:
     clicks = np.flatnonzero((columns.kinds == CLICK) & timely)
     width = np.int64(columns.articles.max(initial=0)) + 1
     pairs = columns.users[clicks] * width + columns.articles[clicks]
-    _, first = np.unique(pairs, return_index=True)
+    order = stable_order(pairs)
+    ordered = pairs[order]
+    is_first = np.ones(len(order), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
     flags = np.zeros(len(columns.users), bool)
-    flags[clicks[first]] = True
+    flags[clicks[order[is_first]]] = True
     return flags
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from feed.arrays import Column, Floats, Integers, Rows
 from feed.config import DAY_S, RankingConfig
+from feed.features.ids import stable_order
 from feed.features.interactions import CLICK
 from feed.features.profile import Profile, build_profile
 from feed.offline.event_log import EventLog, LoggedEvents
@@ -164,7 +165,7 @@ class ReaderLog:
 
     def _find_previous(self, events: LoggedEvents) -> PreviousClicks:
         clicks = np.flatnonzero(events.columns.kinds == CLICK)
-        clicks = clicks[np.argsort(events.columns.users[clicks], kind="stable")]
+        clicks = clicks[stable_order(events.columns.users[clicks])]
         users, new = np.unique(events.columns.users[clicks], return_counts=True)
         (at, rows), sizes = self._known.clicks.last(users, new + PREVIOUS_CLICKS)
         return find_previous(clicks, new, (at, rows), sizes, len(events), PREVIOUS_CLICKS)

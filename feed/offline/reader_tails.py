@@ -8,36 +8,50 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Column, Integers, Rows
-from feed.features.ids import find
+from feed.features.ids import find, stable_order
 from feed.features.neighbour_lists import spans
 
 
 class _Block:
     """Rows of many readers, one reader's after the other's, each in time order; never empty."""
 
-    __slots__ = ("_spans", "columns", "sizes", "users")
+    __slots__ = ("columns", "ends", "sizes", "users")
 
-    def __init__(self, users: Rows, columns: Sequence[Column]) -> None:
+    def __init__(self, users: Rows, sizes: Integers, columns: Sequence[Column]) -> None:
+        """Take so many rows of each reader, the readers ascending."""
+        self.users, self.sizes, self.columns = users, sizes, columns
+        self.ends = np.cumsum(sizes)
+
+    @classmethod
+    def of(cls, users: Rows, columns: Sequence[Column]) -> _Block:
         """Take rows in time order, or one reader's after the other's, each with its reader."""
-        order = np.argsort(users, kind="stable")
-        self.columns = [column[order] for column in columns]
+        order = stable_order(users)
         ordered = users[order]
         ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, len(ordered))
-        self.users, self.sizes = ordered[ends - 1], np.diff(ends, prepend=0)
-        bounds = zip((ends - self.sizes).tolist(), ends.tolist(), strict=True)
-        self._spans = dict(zip(self.users.tolist(), bounds, strict=True))
+        sizes = np.diff(ends, prepend=0)
+        return cls(ordered[ends - 1], sizes, [column[order] for column in columns])
 
     def __len__(self) -> int:
         return len(self.columns[0])
 
     def before(self, user: int, now: float, limit: int) -> list[Column] | None:
         """Return the last `limit` rows of a reader before `now`; None if there is none."""
-        if user not in self._spans:
+        place = int(self.users.searchsorted(user))
+        if place == len(self.users) or self.users[place] != user:
             return None
-        start, end = self._spans[user]
+        end = int(self.ends[place])
+        start = end - int(self.sizes[place])
         end = start + int(self.columns[0][start:end].searchsorted(now, "left"))
         start = max(start, end - limit)
         return [column[start:end] for column in self.columns] if end > start else None
+
+    def newest(self, keep: int) -> _Block:
+        """Return the block of the last `keep` rows of each reader."""
+        kept = np.minimum(self.sizes, keep)
+        if (kept == self.sizes).all():
+            return self
+        rows = spans(self.ends - kept, kept)
+        return _Block(self.users, kept, [column[rows] for column in self.columns])
 
     def last(self, users: Rows, counts: Integers) -> tuple[Rows, list[Column]]:
         """Return the last rows of readers (ascending), at most so many of each.
@@ -46,7 +60,7 @@ class _Block:
         """
         places = find(self.users, users)
         sizes = np.where(places >= 0, np.minimum(self.sizes[places], counts), 0)
-        rows = spans(np.cumsum(self.sizes)[places] - sizes, sizes)
+        rows = spans(self.ends[places] - sizes, sizes)
         return np.repeat(np.arange(len(users)), sizes), [column[rows] for column in self.columns]
 
     def owners(self) -> Rows:
@@ -76,7 +90,7 @@ class Tails:
             return
         if 2 * sum(map(len, self._blocks[1:])) >= sum(map(len, self._blocks[:1])):
             self._put_together()
-        self._blocks.append(_Block(users, columns))
+        self._blocks.append(_Block.of(users, columns))
 
     def before(self, user: int, now: float, limit: int) -> list[Column]:
         """Return the last `limit` rows of a reader strictly before `now`, column by column."""
@@ -108,7 +122,7 @@ class Tails:
         columns = zip(*(columns for _, columns in found), strict=True)
         held = np.bincount(of, minlength=len(users))
         sizes = np.minimum(held, counts)
-        rows = np.argsort(of, kind="stable")[spans(np.cumsum(held) - sizes, sizes)]
+        rows = stable_order(of)[spans(np.cumsum(held) - sizes, sizes)]
         return [np.concatenate(pieces)[rows] for pieces in columns], sizes
 
     def rows_held(self) -> int:
@@ -117,31 +131,23 @@ class Tails:
 
     def merge(self, other: Tails) -> None:
         """Take in another's rows, each where its time belongs."""
-        (mine, own), (theirs, others) = self._all(), other._all()
-        users = np.concatenate([mine, theirs])
-        both = [np.concatenate(pair) for pair in zip(own, others, strict=True)]
-        order = np.argsort(both[0], kind="stable")
-        if len(users):
-            self._blocks = [_Block(users[order], [column[order] for column in both])]
-
-    def _all(self) -> tuple[Rows, list[Column]]:
-        """Return every row held and whose it is, one reader's after the other's."""
-        if not self._blocks:
-            return np.zeros(0, np.int64), self._none
-        if len(self._blocks) == 1:
-            return self._blocks[0].owners(), self._blocks[0].columns
-        owners = np.concatenate([block.owners() for block in self._blocks])
-        columns = zip(*(block.columns for block in self._blocks), strict=True)
-        whole = _Block(owners, [np.concatenate(pieces) for pieces in columns])
-        return whole.owners(), whole.columns
+        blocks = [*self._blocks, *other._blocks]
+        if not blocks:
+            return
+        users = np.concatenate([block.owners() for block in blocks])
+        columns = _joined(blocks)
+        order = np.argsort(columns[0], kind="stable")
+        self._blocks = [_Block.of(users[order], [column[order] for column in columns])]
 
     def _put_together(self) -> None:
         """Make one block of all, of the last `keep` rows of each reader."""
-        if not self._blocks:
-            return
-        owners, columns = self._all()
-        users, sizes = np.unique(owners, return_counts=True)
-        ends = np.cumsum(sizes)
-        kept = np.minimum(sizes, self._keep)
-        places = spans(ends - kept, kept)
-        self._blocks = [_Block(np.repeat(users, kept), [column[places] for column in columns])]
+        if len(self._blocks) > 1:
+            owners = np.concatenate([block.owners() for block in self._blocks])
+            self._blocks = [_Block.of(owners, _joined(self._blocks))]
+        self._blocks = [block.newest(self._keep) for block in self._blocks]
+
+
+def _joined(blocks: Sequence[_Block]) -> list[Column]:
+    """Return the columns of blocks one after the other."""
+    columns = zip(*(block.columns for block in blocks), strict=True)
+    return [np.concatenate(pieces) for pieces in columns]

@@ -58,6 +58,13 @@ def test_each_list_keeps_its_heaviest():
         assert sorted(mine[held]) == sorted(mine)[-10:]
 
 
+def test_of_equal_weights_a_list_keeps_the_first():
+    sizes = np.array([5, 3, 4])
+    weights = np.array([1.0, 2.0, 1.0, 1.0, 3.0, 7.0, 7.0, 7.0, 1.0, 5.0, 1.0, 1.0])
+    kept = strongest(sizes, weights, 3)
+    assert np.flatnonzero(kept).tolist() == [0, 1, 4, 5, 6, 7, 8, 9, 10]
+
+
 @pytest.mark.parametrize("limit", [7, 1000])
 def test_many_pairs_are_summed_whether_they_wait_or_not(limit):
     rng, ids = np.random.default_rng(1), IdMap(f"a{n}" for n in range(50))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.features.ids import first_of_each, first_places, look_up, sum_by_row
+from feed.features.ids import first_of_each, first_places, look_up, stable_order, sum_by_row
 
 lists_of_rows = st.lists(st.integers(0, 30), max_size=60)
 
@@ -31,3 +31,9 @@ def test_sums_are_looked_up_by_row_and_zero_beyond_the_end(rows, asked):
 
 def test_a_table_has_at_least_the_size_asked_for():
     assert sum_by_row(np.array([1]), np.array([2.0]), size=4).tolist() == [0.0, 2.0, 0.0, 0.0]
+
+
+@given(lists_of_rows, st.sampled_from([1, 2**57, 2**58]))
+def test_a_stable_order_leaves_equal_keys_as_they_stood(rows, step):
+    keys = np.array(rows, np.int64) * step
+    assert stable_order(keys).tolist() == sorted(range(len(rows)), key=lambda i: rows[i])
