@@ -79,11 +79,11 @@ def event_weights(
     weights[last] = table[kinds[last]]
     timed = ~np.isnan(dwell_s)
     if timed.any():
-        reads = np.flatnonzero(timed & (kinds == READ))
+        reads = (timed & (kinds == READ)).nonzero()[0]
         factor = np.log2(1.0 + np.maximum(dwell_s[reads], 0.0) / FULL_READ_S)
         weights[reads] *= np.minimum(factor, MAX_READ_FACTOR)
-        ends = np.flatnonzero(_ends(pairs[order]))
-        starts = np.zeros_like(ends)
+        ends = _ends(pairs[order]).nonzero()[0]
+        starts = np.zeros(len(ends), np.int64)
         starts[1:] = ends[:-1] + 1
         longest = np.maximum.reduceat(np.where(timed, dwell_s, -np.inf)[order], starts)
         accident = (longest > -np.inf) & (longest < accidental_dwell_s)

@@ -16,10 +16,12 @@ from feed.features.interactions import CLICK, KIND_CODE, decay, event_weights
 from feed.features.languages import matching_codes
 from feed.features.pool import ArticlePool
 from feed.features.wishes import CodedWish, code_wishes
+from feed.preferences import Preferences
 from feed.storage.records import ReaderState
 from feed.training_config import TrainingConfig
 
 _LEARNING = TrainingConfig()
+_NOTHING_STATED = Preferences()
 _NO_ROWS: Rows = np.zeros(0, np.int64)
 _NO_FLOATS: Floats = np.zeros(0)
 
@@ -177,14 +179,16 @@ def profile_from_state(
     """
 
     def rows_of(article_ids: Sequence[str]) -> Rows:
-        return pool.leaders_of(pool.ids.rows(article_ids))
+        return pool.leaders_of(pool.ids.rows(article_ids)) if article_ids else _NO_ROWS
 
     history = state.history
-    shown_rows = rows_of([shown.article_id for shown in state.shown])
-    counts = np.array([shown.count for shown in state.shown], np.float64)
-    last_at = np.array([shown.last_at for shown in state.shown], np.float64)
-    if pool.leader is not None:
-        shown_rows, counts, last_at = _add_up(shown_rows, counts, last_at)
+    shown_rows, counts, last_at = _NO_ROWS, _NO_FLOATS, _NO_FLOATS
+    if state.shown:
+        shown_rows = rows_of([shown.article_id for shown in state.shown])
+        counts = np.array([shown.count for shown in state.shown], np.float64)
+        last_at = np.array([shown.last_at for shown in state.shown], np.float64)
+        if pool.leader is not None:
+            shown_rows, counts, last_at = _add_up(shown_rows, counts, last_at)
     return build_profile(
         rows_of(history.article_ids),
         np.array([KIND_CODE[kind] for kind in history.kinds], np.int8),
@@ -226,6 +230,8 @@ def preference_codes(state: ReaderState, pool: ArticlePool, now: float) -> Prefe
     Names the pool does not know drop out. What is muted for a while is muted like the rest.
     """
     preferences = state.preferences
+    if preferences == _NOTHING_STATED:
+        return NO_PREFERENCES
     wishes = code_wishes(preferences.wishes, pool, now)
     return PreferenceCodes(
         followed_sections=_codes(pool.sections, preferences.followed_sections),

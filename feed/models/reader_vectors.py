@@ -89,9 +89,11 @@ def _fold_in(view: RankingView, profile: Profile) -> FoldIn | None:
 
 def _mean_content(view: RankingView, rows: Rows, weights: Floats) -> tuple[Matrix | None, float]:
     """Return the unit vector of a weighted sum of contents, if there is one, and its length."""
-    known = rows < view.pool.size
-    if not view.has_content or not known.any():
+    if not view.has_content or not len(rows):
         return None, 0.0
-    total = weights[known].astype(np.float32) @ view.content[rows[known]]
+    known = rows < view.pool.size
+    if not known.all():
+        rows, weights = rows[known], weights[known]
+    total = weights.astype(np.float32) @ view.content[rows]
     length = float(np.linalg.norm(total))
     return (None if length < 1e-6 else np.asarray(total / length, np.float32)), length

@@ -46,7 +46,7 @@ class RankingView:
     def pack(self, rows: Rows) -> PackedVectors:
         """Return the vectors of rows packed; those packed last are kept for the next request."""
         held = self.packed[0] if self.packed else None
-        if held is None or not np.array_equal(held.rows, rows):
+        if held is None or (held.rows is not rows and not np.array_equal(held.rows, rows)):
             held = PackedVectors(rows, self.content[rows], self.factors[rows])
             self.packed[:] = [held]
         return held

@@ -15,6 +15,8 @@ from feed.features.profile import followed_of
 from feed.ranking.context import RankingContext, Situation
 from feed.ranking.plugin_steps import Source, join_sources
 
+_NO_ROWS: Rows = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
@@ -40,7 +42,7 @@ def from_collaborative(
     del context
     reader = situation.reader.collaborative
     if not config.use_collaborative or reader is None:
-        return _none()
+        return _NO_ROWS
     return _nearest(situation.searched.factors, reader, situation, limit)
 
 
@@ -53,7 +55,7 @@ def similar_to(vector: str) -> Source:
         del context
         wanted = situation.content_vectors.get(vector) if config.use_content else None
         if wanted is None:
-            return _none()
+            return _NO_ROWS
         return _nearest(situation.searched.content, wanted, situation, limit)
 
     return from_content
@@ -73,7 +75,7 @@ def from_neighbours(
     """Item-item neighbours, by the model, of the reader's last clicks."""
     del context
     if not config.use_collaborative:
-        return _none()
+        return _NO_ROWS
     return _most_voted(situation.reader.neighbour_votes, situation, limit)
 
 
@@ -84,7 +86,7 @@ def from_listed(
     del config
     page = context.request.page_row
     if page < 0:
-        return _none()
+        return _NO_ROWS
     mask = situation.eligible.mask
     rows = context.signals.page_lists.listed(page, context.request.now, 2 * limit)
     return first_eligible(known_rows(rows, mask), mask, limit)
@@ -134,7 +136,7 @@ def from_followed(
     del config
     preferences = context.profile.preferences
     if not preferences.followed_sections.size and not preferences.followed_sources.size:
-        return _none()
+        return _NO_ROWS
     pool = context.view.pool
     rows = np.concatenate(
         [
@@ -162,7 +164,7 @@ def from_exploration(
     """Young articles that few readers were shown, least shown first."""
     del context
     if config.explore_slots <= 0:
-        return _none()
+        return _NO_ROWS
     return first_eligible(situation.index.underexposed, situation.eligible.mask, limit)
 
 
@@ -305,7 +307,3 @@ def _top(scores: npt.NDArray[np.float32] | Floats, limit: int) -> Rows:
     best = best[scores[best] > 0]
     ordered: Rows = best[(-scores[best]).argsort(kind="stable")]
     return ordered
-
-
-def _none() -> Rows:
-    return np.empty(0, np.int64)

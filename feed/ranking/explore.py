@@ -143,7 +143,9 @@ def slot_propensities(plan: Exploration, rows: Rows) -> Floats:
     place = np.arange(len(rows))
     rank = _places(plan.ranked, rows)
     below = rank >= _first_below(plan)
-    in_slots = _flags(plan.slots, place) & ((rank < 0) | below)
+    in_slots = np.zeros(len(rows), np.bool_)
+    in_slots[plan.slots[plan.slots < len(rows)]] = True
+    in_slots &= (rank < 0) | below
     above = _stay_above(plan, place, rank)
     under = _stay_below(plan, place, rank)
     drawn = _values(plan.pool, plan.chances, rows)
@@ -211,4 +213,4 @@ def _values(members: Rows, values: Floats, rows: Rows) -> Floats:
 
 
 def _bound(first: Rows, second: Rows) -> int:
-    return int(max(first.max(initial=-1), second.max(initial=-1))) + 1
+    return max(int(first.max(initial=-1)), int(second.max(initial=-1))) + 1

@@ -11,6 +11,8 @@ from feed.ranking.context import RankingContext
 from feed.ranking.eligibility import may_be_pinned
 from feed.ranking.explore import Drawn
 
+_NO_ROWS: Rows = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:
@@ -36,6 +38,8 @@ def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
     its article may stand. Of two picks for one slot the one that started later takes it, and the
     other the next free slot. Picks beyond `size` slots and further twins of a pick are left out.
     """
+    if not context.pins:
+        return _NO_ROWS, _NO_ROWS
     pool, request = context.view.pool, context.request
     withdrawn = set(context.withdrawn.tolist())
     slots: dict[int, int] = {}
@@ -68,6 +72,9 @@ def place_pins(drawn: Drawn, slots: Rows) -> Placed:
         slots: where the pins belong, ascending; one for each pin.
     """
     pins, count = len(slots), len(slots) + len(drawn.rows)
+    if not pins:
+        none = np.zeros(count, np.bool_)
+        return Placed(drawn.rows, drawn.explored, drawn.propensities, none)
     settled = np.minimum(slots, count - pins + np.arange(pins))
     pinned = np.zeros(count, np.bool_)
     pinned[settled] = True

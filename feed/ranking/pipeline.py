@@ -257,7 +257,8 @@ def _explorable(candidates: Candidates, scores: Scores, order: DiversifiedOrder,
     flags[:pins] = False
     flags[order.duplicates] = False
     flags[scores.editorial_factor < 1.0] = False
-    return np.flatnonzero(flags)
+    explorable: Rows = flags.nonzero()[0]
+    return explorable
 
 
 def build_slate(ranking: Ranking) -> Slate:
@@ -299,9 +300,9 @@ def _final_reasons(
     for i, at in enumerate(placed.at.tolist() if raised else ()):
         if at in raised:
             reasons[i] = (limit_reason(ranking.context.limits[raised[at]]),)
-    for i in np.flatnonzero(placed.explored).tolist():
+    for i in placed.explored.nonzero()[0].tolist():
         reasons[i] = (plain_reason(ReasonCode.EXPLORE),)
-    for i in np.flatnonzero(placed.pinned).tolist():
+    for i in placed.pinned.nonzero()[0].tolist():
         reasons[i] = (plain_reason(ReasonCode.EDITORS_PICK),)
     return tuple(reasons)
 

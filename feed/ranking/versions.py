@@ -132,7 +132,7 @@ def _read_stories(
 
 def _of_stories(pool: ArticlePool, rows: Rows) -> Rows:
     """Return the places of articles whose event has several, int64."""
-    if pool.stories is None:
+    if pool.stories is None or not pool.stories.versions:
         return _NO_ROWS
     known: Rows = (rows < pool.size).nonzero()[0]
     return known[pool.stories.several[rows[known]]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -64,7 +63,7 @@ class CursorSigner:
 
     def _mac(self, user_id: str, body: bytes) -> bytes:
         message = user_id.encode("utf-8", "surrogatepass") + b"\0" + body
-        return hmac.new(self._secret, message, hashlib.sha256).digest()[:_MAC_BYTES]
+        return hmac.digest(self._secret, message, "sha256")[:_MAC_BYTES]
 
 
 class Cursors:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlparse
 
@@ -106,7 +107,7 @@ class Link:
         Raises:
             StoreUnavailableError: the store does not answer, is full, or answers too late.
         """
-        with _one_error():
+        with _one_error:
             for _ in range(REDIRECTS_MAX):
                 replies = self._exchange(self._node_of(key), commands)
                 if not self._redirected(replies):
@@ -121,7 +122,7 @@ class Link:
             StoreUnavailableError: as `pipeline`.
         """
         replies = self.pipeline(key, [*commands, *self._confirmation.commands])
-        with _one_error():
+        with _one_error:
             self._confirmation.check(replies)
         return replies
 
@@ -129,7 +130,7 @@ class Link:
         """Return whether two keys live on one node, so that one round trip can read both."""
         if not self._is_cluster:
             return True
-        with _one_error():
+        with _one_error:
             return self._node_of(first) is self._node_of(second)
 
     def scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
@@ -140,7 +141,7 @@ class Link:
             StoreUnavailableError: as `pipeline`; some of the calls may have been done.
         """
         results: list[Any] = [None] * len(calls)
-        with _one_error():
+        with _one_error:
             waiting = list(range(len(calls)))
             for _ in range(REDIRECTS_MAX):
                 waiting = self._run_scripts(calls, waiting, results)
@@ -154,17 +155,17 @@ class Link:
         The caller must call the returned function, which waits and returns the script's result.
         Both may raise the errors of `pipeline`. The commands must be safe to repeat.
         """
-        with _one_error():
+        with _one_error:
             sent = self._send(self._node_of(call.keys[0]), [*commands, _evalsha(call)])
 
         def finish() -> Any:
-            with _one_error():
+            with _one_error:
                 replies = self._replies(sent)
             if self._redirected(replies) or isinstance(replies[-1], NoScriptError):
                 if commands:
                     self.pipeline(call.keys[0], commands)
                 return self.scripts([call])[0]
-            with _one_error():
+            with _one_error:
                 return _checked(replies)[-1]
 
         return finish
@@ -178,7 +179,7 @@ class Link:
             StoreUnavailableError: no node answers, or one refuses.
         """
         replies: list[Any] = [None] * len(commands)
-        with _one_error():
+        with _one_error:
             waiting = list(range(len(commands)))
             for _ in range(REDIRECTS_MAX):
                 self._ask_every_node(commands, waiting, replies)
@@ -206,7 +207,7 @@ class Link:
 
     def scan(self, count: int) -> Iterator[list[bytes]]:
         """Yield every key, in lists that each live on one node; a key may come twice."""
-        with _one_error():
+        with _one_error:
             for node in self._every_node():
                 cursor: Any = b"0"
                 while True:
@@ -218,7 +219,7 @@ class Link:
 
     def every_node(self, *command: Any) -> list[Any]:
         """Return every primary node's reply to one command."""
-        with _one_error():
+        with _one_error:
             return [_checked(self._exchange(p, [command]))[0] for p in self._every_node()]
 
     def close(self) -> None:
@@ -361,14 +362,30 @@ def _checked(replies: list[Any]) -> list[Any]:
     return replies
 
 
-@contextmanager
-def _one_error() -> Iterator[None]:
-    try:
-        yield
-    except ResponseError as error:
-        words = str(error).split(maxsplit=1)
-        if isinstance(error, _UNAVAILABLE) or (words and words[0] in _UNAVAILABLE_WORDS):
-            raise StoreRefusedError(f"the store refused the command: {error}") from error
-        raise
-    except (RedisError, OSError) as error:
-        raise StoreUnavailableError(f"the store does not answer: {error}") from error
+class _OneError:
+    """Turns every failure of the store in its `with` block into `StoreUnavailableError`.
+
+    A class and no generator, because a request enters it five times, and a generator is slow there.
+    """
+
+    def __enter__(self) -> None:
+        """Watch the block."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Raise the one error; any other goes on as it is."""
+        if error is None:
+            return
+        if isinstance(error, ResponseError):
+            words = str(error).split(maxsplit=1)
+            if isinstance(error, _UNAVAILABLE) or (words and words[0] in _UNAVAILABLE_WORDS):
+                raise StoreRefusedError(f"the store refused the command: {error}") from error
+        elif isinstance(error, RedisError | OSError):
+            raise StoreUnavailableError(f"the store does not answer: {error}") from error
+
+
+_one_error = _OneError()

@@ -102,3 +102,10 @@ def test_reactions_and_dwell_are_totals():
     assert counters.totals("dislikes", rows) == 1
     assert counters.totals("dwell_log_sum", rows) == pytest.approx(1.0)
     assert counters.totals("dwell_readers", rows) == 2
+
+
+def test_reactions_are_whole_and_never_below_zero():
+    counters = make_counters()
+    counters.add_reactions(np.array([1, 2]), np.array([1, -1]), np.array([0, 1]))
+    rows = np.array([1, 2, 3, 999])
+    assert counters.reactions(rows).tolist() == [[1, 0], [0, 1], [0, 0], [0, 0]]

@@ -240,6 +240,19 @@ def test_bytes_carry_ids_and_take_the_rows_of_the_reading_process():
     assert read.entry(1) == state.entry(7)
 
 
+def test_entries_of_a_page_are_those_of_its_rows():
+    pool = world()
+    counters = steady_counters(pool)
+    for row in (3, 7):
+        burst(counters, row, 80)
+    state = TrendingDetector().update(counters, pool, NOW)
+    rows = np.array([7, -1, 2, 3, pool.size])
+    found = state.entries_of(rows)
+    assert [entry and entry.article_id for entry in found] == ["a7", None, None, "a3", None]
+    assert found[0] is state.entry(7)
+    assert TrendingState().entries_of(rows) == [None] * 5
+
+
 def test_lists_are_filtered_by_section_and_language():
     pool = world(sections=("news", "sport", "culture"))
     counters = steady_counters(pool, per_hour=1)

@@ -11,6 +11,7 @@ from feed.ranking.candidates import (
     SOURCES,
     first_eligible,
     generate_candidates,
+    known_rows,
     source_names,
     unite,
 )
@@ -146,3 +147,8 @@ def test_first_eligible_is_the_plain_filter(ordered, allowed, limit):
     mask = np.array(allowed)
     expected = [row for row in ordered.tolist() if mask[row]][:limit]
     assert first_eligible(ordered, mask, limit).tolist() == expected
+
+
+def test_rows_that_a_mask_does_not_have_are_left_out():
+    ordered = np.array([4, -1, 0, 31, 2])
+    assert known_rows(ordered, np.ones(31, np.bool_)).tolist() == [4, 0, 2]
