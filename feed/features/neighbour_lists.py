@@ -12,6 +12,7 @@ from feed.arrays import Codes, Flags, Floats, Integers, Rows
 _T = TypeVar("_T", bound=np.generic)
 
 _ROOM = 1.25
+_MOST_USED = 1.5
 _FIRST_ROOM = 1024
 
 
@@ -19,8 +20,8 @@ class NeighbourLists:
     """Lists of (other row, weight) by row, which are replaced as a whole and never changed.
 
     A new list is written behind all others, and what it replaces stays where it was. So a copy
-    shares the flat arrays and costs no more than two numbers for each row. When more than half of
-    the flat arrays is no longer used, the lists move together into new ones.
+    shares the flat arrays and costs no more than two numbers for each row. When more than a third
+    of the flat arrays is no longer used, the lists move together into new ones.
     """
 
     __slots__ = ("_others", "_sizes", "_starts", "_used", "_weights", "total")
@@ -64,7 +65,7 @@ class NeighbourLists:
         self._starts[rows] = self._used + np.cumsum(sizes) - sizes
         self._sizes[rows] = sizes
         self._used = end
-        if self._used > 2 * max(self.total, _FIRST_ROOM):
+        if self._used > _MOST_USED * max(self.total, _FIRST_ROOM):
             self._move_together()
 
     def scale(self, factor: float) -> None:

@@ -153,7 +153,7 @@ class LiveSignals:
         previous = [p.get("previous") or () for p in clicks]
         counts = np.array([len(some) for some in previous], np.int64)
         flat = list(chain.from_iterable(previous))
-        before = np.array([at for _, at in flat], np.float64)
+        before = np.fromiter([at for _, at in flat], np.float64, len(flat))
         befores = self.ids.add_all([article_id for article_id, _ in flat])
         self.covisitation.add_clicks(rows, times, befores, before, counts)
 
@@ -162,8 +162,10 @@ class LiveSignals:
 
     def _pages(self, payloads: Sequence[Mapping[str, Any]]) -> Rows:
         """Return the article below which each event happened, -1 on a front page."""
-        pages = [(p.get("context") or {}).get(PAGE_KEY) or "" for p in payloads]
-        return self.ids.add_all([str(page) for page in pages])
+        pages = [(p.get("context") or {}).get(PAGE_KEY) for p in payloads]
+        if not any(pages):
+            return np.full(len(pages), -1)
+        return self.ids.add_all([str(page or "") for page in pages])
 
     @classmethod
     def load(

@@ -84,7 +84,7 @@ WAITING = 48
 SPARE = 6
 SITE_DIR = Path(__file__).parents[1] / "site"
 STORE_REST_S = 0.5
-STORE_PATIENCE_S = 10.0
+STORE_PATIENCE_S = 30.0
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' https: data:; object-src 'none'; base-uri 'none'; "

@@ -84,10 +84,12 @@ class TrendingJudge:
 
     def feed(self, partition: int, after: str, last: str, clicks: Sequence[WeighedClick]) -> None:
         """Take the clicks among the records of a partition after one id up to another."""
-        held = stream_order(self._positions.get(partition, START))
-        if stream_order(after) > held:
+        held, first = stream_order(self._positions.get(partition, START)), stream_order(after)
+        if first > held:
             return  # records before these are missing; `judge` reads all of them
-        self._weigh([click for click in clicks if stream_order(click[1]) > held])
+        if first < held:
+            clicks = [click for click in clicks if stream_order(click[1]) > held]
+        self._weigh(clicks)
         if stream_order(last) > held:
             self._positions[partition] = last
 
@@ -201,7 +203,7 @@ class TrendingJudge:
         told = np.flatnonzero(in_company(stories, rows))  # most articles are alone in their story
         befores = [before[i] for i in told.tolist()]
         counts = np.array([len(some) for some in befores], np.int64)
-        known = self._ids.rows([*chain.from_iterable(befores)])
+        known = self._ids.rows([one[0] for one in chain.from_iterable(befores)])
         again[told] = repeated_reads(stories, rows[told], known, counts)
         repeats = np.flatnonzero(again).tolist()
         self.bound.add_repeats(rows[repeats].tolist(), [occurred[i] for i in repeats])

@@ -56,8 +56,10 @@ class Publication:
             head |= {
                 "since": {str(p): i for p, i in self.since.items()},
                 "clicks": [click[:KNOWN] for click in self.clicks if click[3] is not None],
-                "before": [click[-1] for click in self.clicks if click[3] is not None],
-                "trusted": [click for click in self.clicks if click[3] is None],
+                "before": [_ids(click) for click in self.clicks if click[3] is not None],
+                "trusted": [
+                    [*click[:KNOWN], _ids(click)] for click in self.clicks if click[3] is None
+                ],
             }
         return b"".join((orjson.dumps(head), b"\n", self.body, self.bound))
 
@@ -78,7 +80,15 @@ class Publication:
             bound=rest[size:],
             since={int(p): position for p, position in head.get("since", {}).items()},
             clicks=[
-                *([*click, some] for click, some in zip(clicks, before, strict=True)),
-                *head.get("trusted", ()),
+                [*click[:KNOWN], [(article_id,) for article_id in some]]
+                for click, some in (
+                    *zip(clicks, before, strict=True),
+                    *((click, click[-1]) for click in head.get("trusted", ())),
+                )
             ],
         )
+
+
+def _ids(click: Sequence[Any]) -> list[str]:
+    """Return the ids of the articles that the reader of a click had clicked before."""
+    return [before[0] for before in click[-1]]

@@ -355,8 +355,8 @@ def test_an_answer_that_is_lost_doubles_nothing(store, store_settings, step):
 
 
 def test_clicks_of_a_delta_are_read_by_earlier_versions_and_theirs_by_this_one():
-    with_network = [3, "1-0", "a", "n", True, NOW, NOW, ["b", "c"]]
-    trusted = [3, "2-0", "a", None, False, NOW, NOW, ["b"]]
+    with_network = [3, "1-0", "a", "n", True, NOW, NOW, [("b",), ("c",)]]
+    trusted = [3, "2-0", "a", None, False, NOW, NOW, [("b",)]]
     delta = Publication(
         generation="g", previous="", positions={3: "2-0"}, at=NOW, body=b"", since={3: "0-0"},
         clicks=[with_network, trusted],
@@ -367,4 +367,4 @@ def test_clicks_of_a_delta_are_read_by_earlier_versions_and_theirs_by_this_one()
     for name in ("before", "trusted"):
         del head[name]
     (read,) = Publication.from_bytes(orjson.dumps(head) + b"\n").clicks
-    assert [*read] == [*with_network[:7], ()]
+    assert [*read] == [*with_network[:7], []]
