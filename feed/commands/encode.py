@@ -58,7 +58,11 @@ def encode(data: Path | None, *, fit: bool) -> None:
                 path = tfidf_path(settings)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 TfidfSvdEncoder.fit(texts).save(path)
-            changed = _encode_all(store, open_encoder(settings))
+            encoder = open_encoder(settings)
+            if encoder is None and settings.encoder != "none":  # else all vectors would be lost
+                rule = f"{settings.encoder} is not fitted yet: run feed encode --fit"
+                raise InvalidInputError("FEED_ENCODER", rule)
+            changed = _encode_all(store, encoder)
     click.echo(f"encoded {changed} articles")
 
 

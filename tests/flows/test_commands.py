@@ -219,6 +219,9 @@ def test_articles_are_encoded_anew_after_a_change_of_encoder(
 ) -> None:
     assert run("ingest", lines_file(tmp_path, *ARTICLES), "--url", service).returncode == 0
     where = ("--data", str(tmp_path))
+    refused = run("encode", *where, FEED_ENCODER="tfidf")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("FEED_ENCODER: tfidf is not fitted yet: run feed encode --fit\n")
     fitted = run("encode", "--fit", *where, FEED_ENCODER="tfidf")
     assert (fitted.returncode, fitted.stdout) == (0, "encoded 24 articles\n"), fitted.stderr
     stored = store.read_articles(["a0", "a3", "a1"])

@@ -3,21 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from feed.arrays import Flags, Floats, Matrix, Rows
 from feed.catalogue.encoder_choice import open_ready_encoder
 from feed.commands.errors import one_line_errors
-from feed.domain import InvalidInputError, parse_time
+from feed.domain import Article, InvalidInputError, parse_time
+from feed.features.embeddings import Encoder
 from feed.features.interactions import CLICK
 from feed.offline.datasets import encode_catalogue, read_dataset
 from feed.offline.event_log import EventLog
@@ -30,6 +31,14 @@ HALF_LIFE_CLICKS = 20.0
 DIMENSIONS = TrainingConfig().content_dimensions
 MEAN = "mean of all clicks"
 RAW = "mean of all clicks, vectors as encoded"
+TEXTS: dict[str, Callable[[Article], Article]] = {
+    "mean, of titles alone": lambda one: replace(one, standfirst="", body=""),
+    "mean, with section and subsection before the text": lambda one: replace(
+        one,
+        title=f"{one.section} {one.source}. {one.title}",  # MIND's subsection
+    ),
+}
+"""What is encoded besides title and standfirst, each with the mean of all clicks."""
 
 
 def mean(cosines: Matrix) -> Floats:
@@ -37,10 +46,10 @@ def mean(cosines: Matrix) -> Floats:
     return np.asarray(cosines.mean(axis=1), np.float64)
 
 
-def recent(cosines: Matrix) -> Floats:
-    """Return a mean in which a click weighs half as much as one 20 clicks later."""
+def recent(cosines: Matrix, half_life: float = HALF_LIFE_CLICKS) -> Floats:
+    """Return a mean in which a click weighs half as much as one so many clicks later."""
     age = np.arange(cosines.shape[1])[::-1]
-    return np.asarray(np.average(cosines, axis=1, weights=0.5 ** (age / HALF_LIFE_CLICKS)))
+    return np.asarray(np.average(cosines, axis=1, weights=0.5 ** (age / half_life)))
 
 
 def attention(cosines: Matrix, sharpness: float) -> Floats:
@@ -52,18 +61,43 @@ def attention(cosines: Matrix, sharpness: float) -> Floats:
     return np.asarray((weights * cosines).sum(axis=1) / weights.sum(axis=1), np.float64)
 
 
-def nearest(cosines: Matrix) -> Floats:
-    """Return the cosine with the most similar click."""
-    return np.asarray(cosines.max(axis=1), np.float64)
+def nearest(cosines: Matrix, count: int = 1) -> Floats:
+    """Return the mean cosine with the most similar clicks."""
+    return np.asarray(np.sort(cosines, axis=1)[:, -count:].mean(axis=1), np.float64)
 
 
 PROFILES: dict[str, Profile] = {
     MEAN: mean,
     "mean, half-life of 20 clicks": recent,
+    "mean, half-life of 5 clicks": partial(recent, half_life=5.0),
     "attention, sharpness 2": partial(attention, sharpness=2.0),
     "attention, sharpness 5": partial(attention, sharpness=5.0),
     "attention, sharpness 10": partial(attention, sharpness=10.0),
+    "nearest three clicks": partial(nearest, count=3),
     "nearest click": nearest,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Which main axes of the vectors are used, from which on, and with how much of the spread.
+
+    `flattened` is 0 where an axis counts as much as the vectors differ along it, and 1 where all
+    axes count the same (whitening).
+    """
+
+    count: int = DIMENSIONS
+    first: int = 0
+    flattened: float = 0.0
+
+
+AXES = {
+    f"mean, {DIMENSIONS // 2} axes": Axes(DIMENSIONS // 2),
+    f"mean, {2 * DIMENSIONS} axes": Axes(2 * DIMENSIONS),
+    "mean, without the first 3 axes": Axes(first=3),
+    "mean, without the first 10 axes": Axes(first=10),
+    "mean, half whitened": Axes(flattened=0.5),
+    "mean, whitened": Axes(flattened=1.0),
 }
 
 
@@ -86,37 +120,66 @@ class Seen:
 def main(directory: Path, dataset: str, from_text: str, to_text: str, encoder: str) -> None:
     """Print the slate AUC of each way, and its lead over the mean of all clicks.
 
-    Nothing is learnt but the main axes of the vectors, from articles seen before. Lists of readers
-    without a past count: their candidates are equal. The default days are those before the two of
-    MIND on which results are reported.
+    Nothing is learnt but the main axes of the vectors, from articles seen before. The first table
+    is about whole lists, and lists of readers without a past count: their candidates are equal. The
+    second is about what has a text alone, in the lists that differ there. The default days are
+    those before the two of MIND on which results are reported.
     """
     with one_line_errors(), Progress(transient=True) as bar:
-        task = bar.add_task("encoding", total=1.0)
-        log, vectors = read_dataset(dataset, directory)
-        if vectors is None:
-            chosen = open_ready_encoder(encoder)
-            if chosen is None:
-                raise InvalidInputError("--encoder", "must be one that makes vectors")
-            vectors = encode_catalogue(log, chosen, lambda s: bar.update(task, completed=s))
-        if vectors is None:
+        task = bar.add_task("encoding", total=1.0 + len(TEXTS))
+        log, given = read_dataset(dataset, directory)
+        chosen = None if given is not None else open_ready_encoder(encoder)
+        if given is None and chosen is None:
+            raise InvalidInputError("--encoder", "must be one that makes vectors")
+        others = {} if chosen is None else TEXTS
+        texts = [log, *(_rewritten(log, rewrite) for rewrite in others.values())]
+        found = [given if chosen is None else _encode(one, chosen, bar, task) for one in texts]
+        if any(vectors is None for vectors in found):
             raise InvalidInputError("DIRECTORY", "must hold articles with texts")
         lists = list(impressions(log, parse_time("--from", from_text), parse_time("--to", to_text)))
-    unit = _unit(vectors)
-    reduced = _reduced(unit, log.first_seen_at < parse_time("--from", from_text))
+    unit, *other_units = (_unit(vectors) for vectors in found if vectors is not None)
+    known = log.first_seen_at < parse_time("--from", from_text)
+    reduced = _reduced(unit, known)
+    ways: dict[str, tuple[Matrix, Profile]] = {n: (reduced, p) for n, p in PROFILES.items()}
+    ways[RAW] = (unit, mean)
+    ways |= {name: (_reduced(unit, known, axes), mean) for name, axes in AXES.items()}
+    for name, one in zip(others, other_units, strict=True):
+        ways[name] = (_reduced(one, known), mean)
+    worded: Flags = np.asarray(unit.any(axis=1))
+    share = np.mean(worded[np.concatenate([seen.shown for seen in lists])])
+    console = Console()
+    console.print(compare(lists, ways, "whole lists, where no text scores 0", no_text=0.0))
+    console.print(compare(lists, ways, "whole lists, where no text scores the mean of the list"))
+    console.print(f"{len(lists):,} lists; {share:.0%} of what they show has a text")
+    parts = [with_text(seen, worded) for seen in lists]
+    told = [part for part in parts if part is not None]
+    console.print(compare(told, ways, "what has a text alone"), f"{len(told):,} lists")
+
+
+def compare(
+    lists: list[Seen],
+    ways: Mapping[str, tuple[Matrix, Profile]],
+    title: str,
+    no_text: float | None = None,
+) -> Table:
+    """Return the slate AUC of each way, and its lead over the mean of all clicks, paired."""
     readers = np.array([seen.user for seen in lists])
-    ways = {name: (reduced, profile) for name, profile in PROFILES.items()} | {RAW: (unit, mean)}
-    found = {name: measure(lists, *way, no_text=0.0) for name, way in ways.items()}
-    table = Table(
-        "past clicks enter as", "slate AUC", "lead over the mean", "no text: mean of the list"
-    )
+    found = {name: measure(lists, *way, no_text) for name, way in ways.items()}
+    table = Table("past clicks enter as", "slate AUC", "lead over the mean", title=title)
     for name, values in found.items():
         lead = bootstrap_mean(values - found[MEAN], readers)
         shown = f"{lead.mean:+.4f} ({lead.low:+.4f} to {lead.high:+.4f})"
-        other = measure(lists, *ways[name]).mean()
-        table.add_row(name, f"{values.mean():.4f}", "" if name == MEAN else shown, f"{other:.4f}")
-    worded: Flags = np.asarray(unit.any(axis=1))
-    share = np.mean(worded[np.concatenate([seen.shown for seen in lists])])
-    Console().print(table, f"{len(lists):,} lists; {share:.0%} of what they show has a text")
+        table.add_row(name, f"{values.mean():.4f}", "" if name == MEAN else shown)
+    return table
+
+
+def with_text(seen: Seen, worded: Flags) -> Seen | None:
+    """Return what of a list has a text; None if there is nothing to put in order, or no past."""
+    inside = worded[seen.shown]
+    clicked = seen.clicked[inside]
+    if not clicked.any() or clicked.all() or not worded[seen.past].any():
+        return None
+    return replace(seen, shown=seen.shown[inside], clicked=clicked)
 
 
 def impressions(log: EventLog, start: float, end: float) -> Iterator[Seen]:
@@ -163,13 +226,24 @@ def _unit(vectors: Matrix) -> Matrix:
     return np.asarray(vectors / np.where(length > 0, length, 1.0), np.float32)
 
 
-def _reduced(unit: Matrix, known: Flags) -> Matrix:
-    """Return the vectors as feeds use them: without the mean of those known, on 128 main axes."""
+def _rewritten(log: EventLog, rewrite: Callable[[Article], Article]) -> EventLog:
+    return replace(log, catalogue=tuple(rewrite(article) for article in log.catalogue))
+
+
+def _encode(log: EventLog, encoder: Encoder, bar: Progress, task: TaskID) -> Matrix | None:
+    before = bar.tasks[task].completed
+    return encode_catalogue(log, encoder, lambda s: bar.update(task, completed=before + s))
+
+
+def _reduced(unit: Matrix, known: Flags, wanted: Axes | None = None) -> Matrix:
+    """Return vectors without the mean of those known, on main axes: by default as feeds have it."""
+    wanted = wanted or Axes()
     worded: Flags = np.asarray(unit.any(axis=1))
     centre = unit[worded & known].mean(axis=0)
-    _, _, axes = np.linalg.svd(unit[worded & known] - centre, full_matrices=False)
-    found = np.zeros((len(unit), min(DIMENSIONS, len(axes))), np.float32)
-    found[worded] = (unit[worded] - centre) @ axes[:DIMENSIONS].T
+    _, spread, axes = np.linalg.svd(unit[worded & known] - centre, full_matrices=False)
+    used = slice(wanted.first, wanted.first + wanted.count)
+    found = np.zeros((len(unit), len(axes[used])), np.float32)
+    found[worded] = (unit[worded] - centre) @ axes[used].T / spread[used] ** wanted.flattened
     return _unit(found)
 
 
