@@ -91,7 +91,7 @@ class PoolProtocol:
         """
         self._replay = replay
         self._config = replace(config, max_age_hours=NO_AGE_LIMIT_HOURS)
-        self._orders = PoolOrders(replay, config) if beside is None else beside._orders
+        self.orders: PoolOrders = PoolOrders(replay, config) if beside is None else beside.orders
         self._view: RankingView | None = None
         self._index: LiveIndex | None = None
         self._rng = np.random.default_rng(0)
@@ -110,7 +110,7 @@ class PoolProtocol:
         return RankingContext(
             view=view,
             signals=self._replay.signals,
-            trending=self._orders.trending,
+            trending=self.orders.trending,
             request=request,
             rng=self._rng,
             profile=profile,
@@ -120,10 +120,10 @@ class PoolProtocol:
     def _refresh(self, view: RankingView, now: float) -> RankingView:
         """Return the view of a model in which what could be shown now is live."""
         held = self._view if self._view and self._view.bundle is view.bundle else None
-        self._orders.refresh(view.pool, now, anew=held is None)
-        if held is None or self._index is not self._orders.index:
-            held = self._view = view.with_live(self._orders.live, held)
-            self._index = self._orders.index
+        self.orders.refresh(view.pool, now, anew=held is None)
+        if held is None or self._index is not self.orders.index:
+            held = self._view = view.with_live(self.orders.live, held)
+            self._index = self.orders.index
         return held
 
 
