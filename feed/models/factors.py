@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from feed.arrays import Floats, Matrix
+from feed.features.ids import stable_order
 from feed.training_config import TrainingConfig
 
 
@@ -159,12 +160,15 @@ def item_neighbours(
     found = model.similarity.tocoo()
     others = found.row != found.col
     rows, columns, scores = found.row[others], found.col[others], found.data[others]
-    order = np.lexsort((columns, -scores, rows))
+    order = stable_order(rows.astype(np.int64) * count + columns)
     rows, columns, scores = rows[order], columns[order], scores[order]
-    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    kept = rank < limit
-    index[rows[kept], rank[kept]] = columns[kept]
-    values[rows[kept], rank[kept]] = scores[kept]
+    sizes = np.bincount(rows, minlength=count)
+    places = rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    named, similar = np.full((count, limit + 1), -1, np.int32), np.full((count, limit + 1), -np.inf)
+    named[places], similar[places] = columns, scores
+    best = np.argsort(-similar, axis=1, kind="stable")[:, :limit]  # equal ones by column
+    index[:] = np.take_along_axis(named, best, axis=1)
+    values[:] = np.where(index >= 0, np.take_along_axis(similar, best, axis=1), 0.0)
     return index, values
 
 

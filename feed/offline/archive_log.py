@@ -67,10 +67,10 @@ _NUMBERINGS = (
     WHERE who <> ''""",
 )
 
+_KINDS = ", ".join(f"'{kind.value}'" for kind in KINDS)
 _EVENTS = f"""
-SELECT r.number AS reader, a.number AS article,
-       enum_code(l.kind::ENUM ({str([kind.value for kind in KINDS])[1:-1]})) AS kind, l.moment, l.dwell_s, l.answers, l.first,
-       l.page IS NOT NULL AS on_page
+SELECT r.number AS reader, a.number AS article, enum_code(l.kind::ENUM ({_KINDS})) AS kind,
+       l.moment, l.dwell_s, l.answers, l.first, l.page IS NOT NULL AS on_page
 FROM log l JOIN readers r USING (who) JOIN article_rows a USING (article_id)
 WHERE l.kind <> 'impression'
 """  # noqa: S608 - a constant

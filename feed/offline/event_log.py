@@ -171,7 +171,8 @@ class LoggedEvents:
 
     def before(self, now: float) -> EventColumns:
         """Return the events that had happened and were known before `now`."""
-        return self.part(self.arrived(now) & (self.columns.occurred_at < now)).columns
+        wanted = self.arrived(now) & (self.columns.occurred_at < now)
+        return self.columns if wanted.all() else self.part(wanted).columns
 
     def window(self, start: float, end: float) -> LoggedEvents:
         """Return the events that happened in [start, end)."""

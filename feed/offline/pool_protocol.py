@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from feed.arrays import Rows
+from feed.arrays import Flags, Rows
 from feed.config import RankingConfig
+from feed.features.pool import ArticlePool
 from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
 from feed.features.trending import TrendingDetector, TrendingState, build_state
@@ -42,6 +43,34 @@ class PoolCandidates:
     eligible: npt.NDArray[np.bool_]
 
 
+class PoolOrders:
+    """Which articles could be shown just now, their orders, and what trends.
+
+    None of it depends on a reader or a model. It is made anew as often as the service does.
+    """
+
+    def __init__(self, replay: Replay, config: RankingConfig) -> None:
+        self._replay = replay
+        self._detector = TrendingDetector(config)
+        self.trending: TrendingState = build_state(-np.inf, (), replay.signals.ids)
+        self.live: Flags = np.zeros(0, np.bool_)
+        self.index: LiveIndex | None = None
+        self._indexed_at = -np.inf
+
+    def refresh(self, pool: ArticlePool, now: float, *, anew: bool = False) -> None:
+        """Make what is too old again, or, with `anew`, the orders of the pool in any case."""
+        if now - self._indexed_at < INDEX_S and not (anew and now > self._indexed_at):
+            return
+        self.live = np.zeros(pool.size, np.bool_)
+        self.live[self._replay.pool_rows()] = True
+        pool = replace(pool, live=self.live)
+        counters = self._replay.signals.counters
+        self.index = build_index(pool, counters, now, self.index)
+        self._indexed_at = now
+        if now - self.trending.at >= TRENDING_S:
+            self.trending = self._detector.update(counters, pool, now)
+
+
 class PoolProtocol:
     """Makes candidates by the code that serves, over the articles a replay says could be shown.
 
@@ -49,14 +78,22 @@ class PoolProtocol:
     the reader has clicked. A clicked article outside the pool counts as missed.
     """
 
-    def __init__(self, replay: Replay, config: RankingConfig) -> None:
+    def __init__(
+        self, replay: Replay, config: RankingConfig, beside: PoolProtocol | None = None
+    ) -> None:
+        """Begin at the replay's present moment.
+
+        Args:
+            replay: says what could be shown.
+            config: ranking parameters.
+            beside: the protocol of another model that sees the same lists; what does not depend
+                on the model is made once for both.
+        """
         self._replay = replay
-        self._config = config
-        self._detector = TrendingDetector(config)
-        self._trending: TrendingState = build_state(-np.inf, (), replay.signals.ids)
-        self._index: LiveIndex | None = None
-        self._indexed_at = -np.inf
+        self._config = replace(config, max_age_hours=NO_AGE_LIMIT_HOURS)
+        self.orders: PoolOrders = PoolOrders(replay, config) if beside is None else beside.orders
         self._view: RankingView | None = None
+        self._index: LiveIndex | None = None
         self._rng = np.random.default_rng(0)
 
     def candidates(
@@ -69,37 +106,31 @@ class PoolProtocol:
         self, view: RankingView, profile: Profile, request: RequestContext
     ) -> RankingContext:
         """Return the ranking context of one impression."""
-        self._refresh(view, request.now)
-        assert self._view is not None  # noqa: S101 - made by _refresh
+        view = self._refresh(view, request.now)
         return RankingContext(
-            view=self._view,
+            view=view,
             signals=self._replay.signals,
-            trending=self._trending,
+            trending=self.orders.trending,
             request=request,
             rng=self._rng,
             profile=profile,
             index=self._index,
         )
 
-    def _refresh(self, view: RankingView, now: float) -> None:
-        same_model = self._view is not None and self._view.bundle is view.bundle
-        if same_model and now - self._indexed_at < INDEX_S:
-            return
-        live = np.zeros(view.pool.size, bool)
-        live[self._replay.pool_rows()] = True
-        self._view = view.with_live(live, self._view)
-        counters = self._replay.signals.counters
-        self._index = build_index(self._view.pool, counters, now, self._index)
-        self._indexed_at = now
-        if now - self._trending.at >= TRENDING_S:
-            self._trending = self._detector.update(
-                self._replay.signals.counters, self._view.pool, now
-            )
+    def _refresh(self, view: RankingView, now: float) -> RankingView:
+        """Return the view of a model in which what could be shown now is live."""
+        held = self._view if self._view and self._view.bundle is view.bundle else None
+        self.orders.refresh(view.pool, now, anew=held is None)
+        if held is None or self._index is not self.orders.index:
+            held = self._view = view.with_live(self.orders.live, held)
+            self._index = self.orders.index
+        return held
 
 
 def find_pool_candidates(context: RankingContext, config: RankingConfig) -> PoolCandidates:
     """Return the candidates of one context, whatever the age of the articles that live in it."""
-    config = replace(config, max_age_hours=NO_AGE_LIMIT_HOURS)
+    if config.max_age_hours != NO_AGE_LIMIT_HOURS:
+        config = replace(config, max_age_hours=NO_AGE_LIMIT_HOURS)
     situation = build_situation(context, config)
     proposals = {
         name: source(context, situation, config, config.candidates_per_source)

@@ -158,7 +158,7 @@ class Walk:
         """
         self._main.view, self._fixed = build_view(self._pool, bundle), True
         for other, evaluator in others:
-            protocol = PoolProtocol(self._replay, self._plan.ranking)
+            protocol = PoolProtocol(self._replay, self._plan.ranking, self._main.protocol)
             self._beside.append(_Ranked(build_view(self._pool, other), protocol, evaluator))
         return self._see_lists(self._plan.end, None, progress)
 
