@@ -23,6 +23,8 @@ from feed.models.view import RankingView
 _COLUMN = feature_index()
 _NEAREST = 20
 _DAY_S = 86400.0
+_ON_PAGES = {"impressions": "page_impressions", "feed_clicks": "page_clicks"}
+"""Blocks of counters, and which hold their part below another article."""
 _CTR_PRIOR = 20.0
 _RATE_PRIOR = 1.0
 _DWELL_PRIOR = 5.0
@@ -191,8 +193,8 @@ def _put_rates(work: _Work, blocks: dict[str, Floats], site: dict[str, Floats]) 
 
 
 def _of_kind(work: _Work, blocks: dict[str, Floats], name: str) -> Floats:
-    """Return the part of "impressions" or "feed_clicks" on pages of the request's kind."""
-    on_pages = blocks["page_impressions" if name == "impressions" else "page_clicks"]
+    """Return the part of one of `_ON_PAGES` that happened on pages of the request's kind."""
+    on_pages = blocks[_ON_PAGES[name]]
     return on_pages if work.context.page_row >= 0 else blocks[name] - on_pages
 
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
+import structlog
 
 from feed.arrays import Codes, Flags, Floats, Matrix, Rows
 from feed.models.tree_loop import Words, compiled_loop
+
+log = structlog.get_logger(__name__)
 
 MOST_LEAVES = 64
 """The leaves of a tree are the bits of one word."""
@@ -69,10 +72,18 @@ def quick_trees(text: str) -> QuickTrees | None:
     Args:
         text: what `Booster.model_to_string` wrote.
     """
-    trees = read_trees(text) if find_spec("numba") else None
-    if trees is not None:
+    return read_trees(text) if _has_loop() else None
+
+
+def _has_loop() -> bool:
+    if find_spec("numba") is None:
+        return False
+    try:
         compiled_loop()
-    return trees
+    except ImportError as error:  # numba refuses versions of numpy that it does not know
+        log.warning("numba_not_used", reason=str(error))
+        return False
+    return True
 
 
 def read_trees(text: str) -> QuickTrees | None:

@@ -2,6 +2,7 @@ import lightgbm
 import numba
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from feed.models import quick_trees as quick_trees_module
 from feed.models.quick_trees import quick_trees, read_trees
@@ -172,3 +173,13 @@ def test_where_no_code_can_be_kept_the_loop_is_compiled_for_this_process(monkeyp
         trees.values,
     )
     np.testing.assert_array_equal(total, margins_of(booster, rows))
+
+
+def test_where_numba_does_not_work_lightgbm_adds_up(monkeypatch):
+    def refuse():
+        raise ImportError("Numba needs another NumPy")
+
+    monkeypatch.setattr(quick_trees_module, "compiled_loop", refuse)
+    with capture_logs() as logs:
+        assert quick_trees(train(rounds=2).model_to_string()) is None
+    assert logs[0]["reason"] == "Numba needs another NumPy"

@@ -118,9 +118,7 @@ def test_on_an_articles_page_its_votes_do_not_count_as_a_past_click(shared_world
     front, below = Scene(shared_world, profile), Scene(shared_world, profile, page_row=7)
     shared = np.isin(below.rows, front.rows)
     at = [front.rows.tolist().index(row) for row in below.rows[shared].tolist()]
-    np.testing.assert_allclose(
-        below.parts("covisit")[:, shared], front.parts("covisit")[:, at]
-    )
+    np.testing.assert_allclose(below.parts("covisit")[:, shared], front.parts("covisit")[:, at])
 
 
 def test_the_fold_in_is_taken_apart_like_its_vector(scene):
