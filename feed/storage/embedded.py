@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -168,9 +167,12 @@ class EmbeddedStore:
     def _spare_bytes(self) -> int:
         """Return the memory that the server has beyond what it uses; 0 where nothing says so."""
         used = re.search(rb"^used_memory:(\d+)", _ask(self._socket, "INFO memory"), re.MULTILINE)
-        if used is None or self._process is None or sys.platform != "linux":
+        if used is None or self._process is None:
             return 0
-        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        try:
+            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        except OSError:  # it has just ended, or this is not Linux
+            return 0
         return int(pages) * os.sysconf("SC_PAGE_SIZE") - int(used[1])
 
     def kill(self) -> None:
