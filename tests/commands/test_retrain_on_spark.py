@@ -160,6 +160,7 @@ def retrain_apart(data: Path, *arguments: str, **variables: str) -> Path:
     return path
 
 
+@pytest.mark.timeout(600)
 def test_two_worker_processes_learn_what_is_learnt_here_from_objects_and_with_plugins(
     object_url, tmp_path, master, plugins
 ):
