@@ -58,7 +58,7 @@ class PoolOrders:
         self._indexed_at = -np.inf
 
     def refresh(self, pool: ArticlePool, now: float, *, anew: bool = False) -> None:
-        """Make what is too old again, or, with `anew`, the orders of the pool in any case."""
+        """Make what is too old again; with `anew`, whatever is older than this moment is."""
         if now - self._indexed_at < INDEX_S and not (anew and now > self._indexed_at):
             return
         self.live = np.zeros(pool.size, np.bool_)
