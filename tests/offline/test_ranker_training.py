@@ -99,7 +99,7 @@ def test_what_weighs_nothing_teaches_the_scale_nothing():
 @pytest.mark.parametrize("count", [200, 1000])
 def test_where_the_weights_of_day_one_are_right_nothing_worse_is_learnt(head, count):
     lists = draw_lists(count, taste=1.0, hidden=0.0)
-    later = draw_lists(1000, taste=1.0, hidden=0.0, seed=9)
+    later = draw_lists(4000, taste=1.0, hidden=0.0, seed=9)
     ranker = fit_ranker(lists, head, CONFIG)
     day_one = share_first(LinearRanker().margin(later.features), later)
     margin = (

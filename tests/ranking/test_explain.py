@@ -94,7 +94,9 @@ def test_labelled_articles_say_trending_with_their_numbers(shared_world):
 
 def test_trending_is_no_reason_where_popularity_carries_the_score(shared_world):
     world = shared_world
-    codes = [r.code for row, r in first_page(world, world.reader()) if row == 17]
+    weights = dict.fromkeys(("trend_30m_2h", "trend_2h_6h", "trend_6h_24h"), 0.1)
+    config = replace(CERTAIN, weights=weights | {"clicks_30m": 0.5, "clicks_2h": 0.3})
+    codes = [r.code for row, r in first_page(world, world.reader(), config) if row == 17]
     assert codes == [ReasonCode.POPULAR]
 
 

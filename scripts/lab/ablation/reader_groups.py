@@ -18,7 +18,7 @@ from scipy.sparse.linalg import svds
 
 from feed.arrays import Floats, Integers, Rows
 from feed.commands.errors import one_line_errors
-from feed.config import HOUR_S, RankingConfig
+from feed.config import RankingConfig
 from feed.domain import parse_time
 from feed.features.counters import HALF_LIVES_S
 from feed.features.decay import DecayedTable
@@ -46,7 +46,8 @@ def estimate_strength(clicks: Floats, expected: Floats, share: float) -> float:
     vary beyond chance is the variance of the rates. Decayed clicks vary less than Poisson's, so
     the estimate errs towards the site.
 
-    Source: DuMouchel: Bayesian Data Mining in Large Frequency Tables (1999), section 3.
+    Source: after DuMouchel: Bayesian Data Mining in Large Frequency Tables (1999), with one Gamma
+    where the paper has a mixture of two, and moments in place of the likelihood.
 
     Args:
         clicks: of the group, f64 [articles].
@@ -61,7 +62,7 @@ def estimate_strength(clicks: Floats, expected: Floats, share: float) -> float:
 
 
 def lift(clicks: Floats, expected: Floats, strength: float) -> Floats:
-    """Return the posterior mean of the rates, f64 [articles]: 1 where the group is like the site."""
+    """Return the posterior mean of the rates, f64 [articles]: 1 where a group is like the site."""
     if np.isinf(strength):
         return np.ones(len(clicks))
     return np.asarray((clicks + strength) / (expected + strength), np.float64)
