@@ -26,6 +26,7 @@ from rich.console import Console
 
 from feed.config import Settings
 from feed.storage.embedded import EmbeddedStore
+from lab.bench.installed import path_without_extras
 from lab.bench.limits import empty_flask
 from lab.bench.load import Load, get, run_load
 from lab.bench.rows import Row, show
@@ -47,8 +48,11 @@ WHAT_A_WEB_PROCESS_IMPORTS = "import gunicorn.app.wsgiapp, feed.service.app"
     type=click.Path(path_type=Path),
     help="Keep the site in this directory, and use it again if it is there.",
 )
-def main(data: Path | None) -> None:
+@click.option("--speed", is_flag=True, help="Let feed use the extra speed, which must be there.")
+def main(data: Path | None, *, speed: bool) -> None:
     """Measure feeds, overload, memory and restarts of a busy site; print one table."""
+    if speed:
+        ENVIRONMENT["PYTHONPATH"] = path_without_extras("numba", "llvmlite")
     rows, remarks = measure_busy_site(data)
     show(Console(width=170), rows, remarks)
 

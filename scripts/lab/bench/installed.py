@@ -16,11 +16,15 @@ ROOT = Path(__file__).parents[3]
 _OWN = {"feed", "pip", "setuptools"}
 
 
-def path_without_extras() -> str:
-    """Return a PYTHONPATH with which Python starts as an installation from the lock does."""
-    folder = Path(tempfile.gettempdir()) / "feed-bench-installed"
+def path_without_extras(*kept: str) -> str:
+    """Return a PYTHONPATH with which Python starts as an installation from the lock does.
+
+    Args:
+        kept: modules that are beyond the lock and can be imported nevertheless.
+    """
+    folder = Path(tempfile.gettempdir()) / "-".join(["feed-bench-installed", *kept])
     folder.mkdir(exist_ok=True)
-    hidden = sorted(modules_beyond(ROOT / "requirements-image.lock"))
+    hidden = sorted(modules_beyond(ROOT / "requirements-image.lock") - set(kept))
     text = f"import sys\n\nsys.modules.update(dict.fromkeys({hidden!r}))\n"
     (folder / "sitecustomize.py").write_text(text)
     return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
