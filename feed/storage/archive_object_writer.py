@@ -9,7 +9,7 @@ from pathlib import Path
 from feed.domain import ArchiveError, ConflictError
 from feed.storage.archive_files import archive_objects, finish_swap, refresh_files
 from feed.storage.archive_ledger import Commit
-from feed.storage.archive_objects import ArchiveObjects
+from feed.storage.archive_objects import STAGING, ArchiveObjects
 from feed.storage.archive_writer import ArchiveWriter, Batch, Reread, archive_errors
 
 
@@ -63,7 +63,7 @@ class ArchiveObjectWriter(ArchiveWriter):
             ConflictError: another writer has archived records of these partitions.
         """
         number = self._last.number + 1
-        staged = self._dir / "staging" / f"{number:012d}-{self._owner}"
+        staged = self._dir / STAGING / f"{number:012d}-{self._owner}"
         with archive_errors("write to the archive"):
             try:
                 rows = self._stage(staged, batch, number)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ _LOG = "log/"
 _PARALLEL = 8
 _TRIES = 20
 _IN_USE_S = 600.0
+STAGING = "staging"
+"""The directory of a working copy that holds what writers have not committed yet."""
 """A file of the working copy that was needed so recently is kept, however full that is."""
 _NUMBER = re.compile(r"(?<![0-9a-f])\d{12}(?![0-9a-f])")
 
@@ -273,14 +276,13 @@ class ArchiveObjects:
     def tidy(self, bound_bytes: int, now: float) -> None:
         """Delete from the working copy what is not live, and what was unused longest.
 
-        Nothing is deleted while another process reads.
+        Nothing is deleted while another process reads, nor what a writer has staged.
         """
         with (self._dir / ".lock").open("a") as file, suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             live = self.live()
-            copies = [(p.stat(), p) for p in self._dir.rglob("*.*") if p.is_file() and _is_file(p)]
             total = 0
-            for state, path in sorted(copies, key=lambda one: one[0].st_mtime, reverse=True):
+            for state, path in sorted(self._copies(), key=lambda c: c[0].st_mtime, reverse=True):
                 total += state.st_size
                 is_recent = now - state.st_mtime < _IN_USE_S
                 if path.name.startswith(".") or path.relative_to(self._dir).as_posix() in live:
@@ -288,7 +290,14 @@ class ArchiveObjects:
                 else:
                     is_over = True
                 if is_over:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
+
+    def _copies(self) -> Iterator[tuple[os.stat_result, Path]]:
+        """Yield the files of rows in the working copy but those that are staged."""
+        for path in self._dir.rglob("*.*"):
+            if _is_file(path) and STAGING not in path.relative_to(self._dir).parts:
+                with suppress(FileNotFoundError):  # another process has just renamed or deleted it
+                    yield path.stat(), path
 
     def _keep(self, name: str, data: bytes) -> None:
         path = self._dir / name

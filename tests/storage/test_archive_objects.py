@@ -9,6 +9,7 @@ from event_records import NOW, event_ids, event_record, writer_of
 
 from feed.domain import ConflictError
 from feed.storage.archive_files import archive_objects, table_files
+from feed.storage.archive_objects import ArchiveObjects
 from feed.storage.archive_upkeep import compact, erase_users, expire
 from feed.storage.archive_writer import Batch
 
@@ -105,6 +106,21 @@ def test_the_working_copy_keeps_its_bound_and_fetches_again(two_machines):
     assert [path.exists() for path in table_files(one)] == [False, False, True]
     table_files(one)[2].write_bytes(b"torn")
     assert event_ids(one) == ["e0", "e1", "e2"]
+
+
+def test_who_reads_while_a_commit_is_being_made_leaves_its_files_alone(two_machines, monkeypatch):
+    one, other = two_machines("archive")
+    writer = writer_of(one)
+    writer.commit(Batch({0: [event_record(0)]}))
+    upload = ArchiveObjects.store_files
+
+    def read_first(self, targets):
+        assert event_ids(one) == ["e0"]  # the same working copy, as of a report on this machine
+        return upload(self, targets)
+
+    monkeypatch.setattr(ArchiveObjects, "store_files", read_first)
+    writer.commit(Batch({0: [event_record(1)]}))
+    assert event_ids(other) == event_ids(one) == ["e0", "e1"]
 
 
 def test_files_that_no_change_names_are_deleted_after_an_hour(two_machines, tmp_path, monkeypatch):
