@@ -21,7 +21,7 @@ from feed.service.child_environment import environment_of_child
 from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.lifeline import with_lifeline
-from feed.storage.working_copy import prepare_data_dir
+from feed.storage.working_copy import make_data_dir, prepare_data_dir
 
 STOP_SECONDS = 20.0
 FIRST_PAUSE_S = 0.2
@@ -117,7 +117,7 @@ class Supervisor:
         started.
 
         Raises:
-            InvalidInputError: the data directory does not fit the settings.
+            InvalidInputError: the data directory cannot be used, or does not fit the settings.
             ConflictError: another process runs the store of the data directory.
             StoreUnavailableError: the store does not start.
         """
@@ -146,10 +146,11 @@ class Supervisor:
                 self._web.start(time.monotonic(), theirs.fileno())
             if self._web.process is not None and not ours.recv(1):
                 return self._web.process.wait()
+            make_data_dir(self._settings)
             prepare_data_dir(self._settings)
-            prepare_metrics(self._metrics_dir())
             if self._store:
-                self._store.launch()
+                self._store.launch()  # refuses a directory that somebody else serves from
+            prepare_metrics(self._metrics_dir())
         if self._store:
             self._store.wait_until_ready()
         return 0

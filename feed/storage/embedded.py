@@ -136,7 +136,7 @@ class EmbeddedStore:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Write the data, stop the server, and release the data directory."""
+        """Write the data, stop the server, and release the data directory, if it is ours."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -145,9 +145,9 @@ class EmbeddedStore:
                 self._process.kill()
                 self._process.wait()
         self._process = None
-        with suppress(OSError):
-            self._socket.unlink(missing_ok=True)
         if self._lock is not None:
+            with suppress(OSError):
+                self._socket.unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
 

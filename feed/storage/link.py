@@ -320,11 +320,11 @@ class Link:
 def _connector(url: str, timeout_s: float) -> Callable[[], Any]:
     """Return what makes connections to the server at an address."""
     if urlparse(url).scheme not in {"redis", "rediss", "unix"}:
-        raise InvalidInputError("redis_url", "must begin with redis://, rediss:// or unix://")
+        raise InvalidInputError("FEED_REDIS_URL", "must begin with redis://, rediss:// or unix://")
     try:
         pool = ConnectionPool.from_url(url, **_options(timeout_s))
     except ValueError as error:
-        raise InvalidInputError("redis_url", f"must be an address: {error}") from None
+        raise InvalidInputError("FEED_REDIS_URL", f"must be an address: {error}") from None
     return partial(pool.connection_class, **pool.connection_kwargs)
 
 

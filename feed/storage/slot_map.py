@@ -110,7 +110,7 @@ def read_seeds(url: str) -> list[Address]:
         seeds = []
     if scheme not in {"redis", "rediss"} or not seeds or not all(host for host, _ in seeds):
         raise InvalidInputError(
-            "redis_url",
+            "FEED_REDIS_URL",
             "must be redis://host:port, or rediss://, for a cluster; commas between several nodes",
         )
     return seeds

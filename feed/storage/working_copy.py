@@ -68,6 +68,21 @@ def is_object_url(text: str) -> bool:
     return "://" in text and not text.startswith(LOCAL_URL)
 
 
+def make_data_dir(settings: Settings) -> None:
+    """Make the data directory if it is not there.
+
+    Raises:
+        InvalidInputError: it cannot be made or written.
+    """
+    directory = settings.data_dir
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError("--data", f"{directory} cannot be made: {error.strerror}") from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise InvalidInputError("--data", f"{directory} must be writable by this user")
+
+
 def prepare_data_dir(settings: Settings) -> None:
     """Make the data directory fit `data_url`: local, or working copies of an object store.
 

@@ -12,28 +12,17 @@ from pathlib import Path
 import duckdb
 import pytest
 from lab.simulation.archive import World
-from prepared_log import prepared_log
+from prepared_log import prepared_log, running_trial, window_of
 
 from feed.config import DAY_S
-from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.judgement.breakdowns import split_segments
 from feed.experiments.judgement.estimates import estimate_primaries
-from feed.experiments.log.exposure import MOST_VALUES, NOT_KNOWN, OTHER, Window
+from feed.experiments.log.exposure import MOST_VALUES, NOT_KNOWN, OTHER
 from feed.experiments.log.source import Log
 
 WORLD = World(experiment="known", readers=900, days=3, pre_days=1, visits=0.9)
-WINDOW = Window(
-    WORLD.start_at - WORLD.pre_days * DAY_S, WORLD.start_at, WORLD.start_at + WORLD.days * DAY_S
-)
-DESIGN = Experiment(
-    name="known",
-    hypothesis="h",
-    owner="o",
-    variants=(Variant(name="control", share=0.5), Variant(name="treatment", share=0.5)),
-    segments=("subscriber", "region"),
-    status=Status.RUNNING,
-    started_at=WORLD.start_at,
-)
+WINDOW = window_of(WORLD)
+DESIGN = running_trial(WORLD, segments=("subscriber", "region"))
 
 _ATTRIBUTES = f"""
 SELECT *, CASE

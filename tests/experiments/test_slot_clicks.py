@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from lab.simulation.archive import World
-from prepared_log import prepared_log
+from prepared_log import prepared_log, running_trial, window_of
 
-from feed.config import DAY_S
-from feed.experiments.design.definitions import Experiment, Status, Variant
 from feed.experiments.judgement.results import SlotCell
 from feed.experiments.judgement.slot_clicks import (
     FEWEST_EXPECTED,
@@ -19,21 +17,11 @@ from feed.experiments.judgement.slot_clicks import (
     count_slots,
     tabulate_slots,
 )
-from feed.experiments.log.exposure import Window
 from feed.experiments.log.source import Log
 
 WORLD = World(experiment="placed", readers=250, days=3, pre_days=3, visits=0.7, repeated=0.05)
-WINDOW = Window(
-    WORLD.start_at - WORLD.pre_days * DAY_S, WORLD.start_at, WORLD.start_at + WORLD.days * DAY_S
-)
-DESIGN = Experiment(
-    name="placed",
-    hypothesis="h",
-    owner="o",
-    variants=(Variant(name="control", share=0.5), Variant(name="treatment", share=0.5)),
-    status=Status.RUNNING,
-    started_at=WORLD.start_at,
-)
+WINDOW = window_of(WORLD)
+DESIGN = running_trial(WORLD)
 
 
 @pytest.fixture(scope="module")

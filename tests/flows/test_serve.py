@@ -229,6 +229,40 @@ def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> Non
     assert "port" in result.stderr.lower()
 
 
+def test_a_directory_that_is_served_already_is_refused_and_goes_on_being_served(
+    tmp_path: Path,
+) -> None:
+    running = Served(tmp_path)
+    try:
+        publish(running)
+        metrics = set((tmp_path / "run" / "metrics").iterdir())
+        assert "is already run by process" in start_refused(tmp_path)
+        assert metrics
+        assert metrics <= set((tmp_path / "run" / "metrics").iterdir())
+        assert len(running.feed("another")["items"]) == 20
+        more = {"articles": [{"article_id": "n", "title": "T"}]}
+        assert running.call("POST", "/v1/articles", more)[0] == 200
+    finally:
+        running.stop(signal.SIGTERM)
+
+
+def test_a_directory_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "file/site cannot be made" in start_refused(tmp_path / "file" / "site")
+
+
+def start_refused(directory: Path) -> str:
+    """Return the one line with which `feed serve` refuses a data directory."""
+    command = [sys.executable, "-m", "feed", "serve", "--data", str(directory)]
+    command += ["--port", str(free_port())]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert result.returncode == 2, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    return result.stderr
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -247,8 +281,8 @@ def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> Non
         (
             {"FEED_REDIS_CLUSTER": "true", "FEED_REDIS_URL": "redis://,b"},
             (
-                "redis_url: must be redis://host:port, or rediss://, for a cluster; commas between "
-                "several nodes"
+                "FEED_REDIS_URL: must be redis://host:port, or rediss://, for a cluster; commas"
+                " between several nodes"
             ),
         ),
     ],

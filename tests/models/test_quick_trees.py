@@ -59,6 +59,19 @@ def margins_of(booster, rows):
     return booster.predict(rows, raw_score=True, num_threads=1)
 
 
+def summed_by(loop, trees, rows):
+    """Return what a loop makes of the tables of some trees."""
+    return loop(
+        np.ascontiguousarray(rows.T),
+        trees.starts,
+        trees.columns,
+        trees.thresholds,
+        trees.unknown_right,
+        trees.stay,
+        trees.values,
+    )
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("leaves", [2, 7, 31, 64])
 def test_the_sum_is_lightgbms_to_the_last_bit(seed, leaves):
@@ -73,15 +86,7 @@ def test_without_compiling_the_loop_says_the_same():
     trees = read_trees(booster.model_to_string())
     rows = hard_rows(booster.model_to_string(), count=40)
     with np.errstate(over="ignore"):  # numbers that go round are meant here
-        total = add_up(
-            np.ascontiguousarray(rows.T),
-            trees.starts,
-            trees.columns,
-            trees.thresholds,
-            trees.unknown_right,
-            trees.stay,
-            trees.values,
-        )
+        total = summed_by(add_up, trees, rows)
     np.testing.assert_array_equal(total, margins_of(booster, rows))
 
 
@@ -163,15 +168,7 @@ def test_where_no_code_can_be_kept_the_loop_is_compiled_for_this_process(monkeyp
     booster = train(rounds=2)
     trees = read_trees(booster.model_to_string())
     rows = hard_rows(booster.model_to_string(), count=10)
-    total = loop(
-        np.ascontiguousarray(rows.T),
-        trees.starts,
-        trees.columns,
-        trees.thresholds,
-        trees.unknown_right,
-        trees.stay,
-        trees.values,
-    )
+    total = summed_by(loop, trees, rows)
     np.testing.assert_array_equal(total, margins_of(booster, rows))
 
 

@@ -57,8 +57,14 @@ def test_data_survives_the_death_of_the_server(tmp_path: Path) -> None:
 
 
 def test_a_second_server_for_the_same_directory_is_refused(tmp_path: Path) -> None:
-    with EmbeddedStore(tmp_path), pytest.raises(ConflictError, match=str(os.getpid())):
-        EmbeddedStore(tmp_path).start()
+    with EmbeddedStore(tmp_path) as first, open_store(first) as store:
+        second = EmbeddedStore(tmp_path)
+        with pytest.raises(ConflictError, match=str(os.getpid())):
+            second.start()
+        second.stop()  # as whoever has failed to start cleans up
+        store.ping()
+        with open_store(first) as later:
+            later.ping()
 
 
 def test_a_stopped_server_frees_its_directory(tmp_path: Path) -> None:

@@ -61,5 +61,5 @@ def test_the_address_of_a_cluster_names_several_nodes():
     assert read_seeds("redis://one:7000") == [("one", 7000)]
     assert read_seeds("rediss://me:s@c,ret@one,two:7001") == [("one", 6379), ("two", 7001)]
     for wrong in ("unix:///tmp/s", "one:7000", "redis://one:7000,", "redis://one:port"):
-        with pytest.raises(InvalidInputError, match="redis_url"):
+        with pytest.raises(InvalidInputError, match="FEED_REDIS_URL"):
             read_seeds(wrong)

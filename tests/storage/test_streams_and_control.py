@@ -128,7 +128,7 @@ def test_a_store_that_is_not_there_is_unavailable_and_an_address_must_be_one(tmp
     with pytest.raises(StoreUnavailableError):
         away.read_reader("u")
     for address in ("http://localhost", "redis://localhost:abc"):
-        with pytest.raises(InvalidInputError, match="redis_url"):
+        with pytest.raises(InvalidInputError, match="FEED_REDIS_URL"):
             RedisStore(replace(Settings(), redis_url=address))
 
 
