@@ -271,7 +271,8 @@ def modules_after(imports, of):
 
 
 def test_the_process_that_lives_as_long_as_the_service_imports_little():
-    heavy = ["numpy", "scipy", "lightgbm", "flask", "pydantic", "redis"]
+    heavy = ["numpy", "scipy", "lightgbm", "flask", "pydantic", "redis", "valkey", "httpx", "ssl"]
+    heavy += ["structlog", "rich", "prometheus_client", "asyncio"]
     assert modules_after("feed.commands.serve", heavy) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,7 @@ import click
 from feed.commands.errors import one_line_errors
 from feed.config import Settings
 from feed.environment import settings_from_environment
-from feed.service.request_traces import check_traces
 from feed.service.supervisor import Supervisor, check_port
-from feed.service.telemetry import configure_logging
-from feed.sources.configured import check_source_settings
 
 
 @click.command()
@@ -30,10 +28,9 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
     """
     with one_line_errors():
         settings = _chosen(settings_from_environment(), data, host, port, web)
-        check_source_settings(settings)
-        check_traces(settings)
+        if settings.otlp_endpoint:  # else what understands it would be held for nothing
+            importlib.import_module("feed.service.request_traces").check_traces(settings)
         check_port(settings.host, settings.port)
-        configure_logging(settings)
         code = Supervisor(settings, announce=click.echo).run()
     if code:
         sys.exit(code)

@@ -10,6 +10,7 @@ from feed.features.canonical_address import read_tracking_parameters
 from feed.features.sections import read_aliases
 from feed.models.ranker import default_ranker
 from feed.service.access import check_access_settings
+from feed.sources.configured import check_source_settings
 from feed.storage.redis_store import RedisStore
 
 
@@ -21,6 +22,7 @@ def check_service_settings(settings: Settings) -> None:
     """
     check_access_settings(settings)
     check_encoder(settings)
+    check_source_settings(settings)
     check_ranking(settings)
     RedisStore(settings).close()  # the address is read, and nothing is sent
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import signal
 import socket
 import subprocess
@@ -13,12 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
 from feed.config import Settings
 from feed.domain import FeedError, InvalidInputError
 from feed.service.child_environment import environment_of_child
-from feed.service.telemetry import MULTIPROCESS_VARIABLE, prepare_metrics
+from feed.service.late_log import LateLog
+from feed.service.metrics_directory import MULTIPROCESS_VARIABLE, prepare_metrics
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.lifeline import with_lifeline
 from feed.storage.working_copy import make_data_dir, prepare_data_dir
@@ -31,8 +29,6 @@ TIDY_SECONDS = 10.0
 """Time between two looks at the memory of the store."""
 _TICK_S = 0.1
 
-log = structlog.get_logger("feed.supervisor")
-
 
 @dataclass(slots=True)
 class Child:
@@ -41,6 +37,7 @@ class Child:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    log: LateLog
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_s: float = FIRST_PAUSE_S
@@ -67,7 +64,7 @@ class Child:
             return
         if now - self.started_at > STEADY_AFTER_S:
             self.pause_s = FIRST_PAUSE_S
-        log.warning("child_ended", child=self.name, code=code, restart_in_s=self.pause_s)
+        self.log.warning("child_ended", child=self.name, code=code, restart_in_s=self.pause_s)
         self.process = None
         self.restart_at = now + self.pause_s
         self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
@@ -103,11 +100,12 @@ class Supervisor:
         url = self._store.url if self._store else settings.redis_url
         environment = environment_of_child(settings) | {"FEED_REDIS_URL": url}
         environment |= {MULTIPROCESS_VARIABLE: str(self._metrics_dir())}
-        self._web = Child("web", _python("feed.commands.serve_web", *_GUNICORN), environment)
+        self._log = log = LateLog(settings, "feed.supervisor")
+        self._web = Child("web", _python("feed.commands.serve_web", *_GUNICORN), environment, log)
         self._children = [self._web]
         if self._store:
             command = _python("feed", "worker")
-            workers = [Child("worker", command, environment) for _ in range(settings.workers)]
+            workers = [Child("worker", command, environment, log) for _ in range(settings.workers)]
             self._children = [*workers, self._web]
 
     def run(self) -> int:
@@ -177,11 +175,11 @@ class Supervisor:
     def _watch_store(self) -> None:
         if self._store is None or self._store.alive():
             return
-        log.error("store_ended", restarting=True)
+        self._log.error("store_ended", restarting=True)
         try:
             self._store.start()
         except FeedError as error:
-            log.exception("store_start_failed", error=str(error))
+            self._log.exception("store_start_failed", error=str(error))
             self._stopping.wait(1.0)
 
     def _metrics_dir(self) -> Path:
@@ -206,15 +204,18 @@ def check_port(host: str, port: int) -> None:
 
 
 def is_ready(host: str, port: int) -> bool:
-    """Return whether a service answers that it is ready."""
-    connection = http.client.HTTPConnection(host, port, timeout=2.0)
+    """Return whether a service answers that it is ready.
+
+    Only the line with the status is read: `http.client` would bring TLS and mail with it.
+    """
+    question = f"GET /readyz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        with socket.create_connection((host.strip("[]"), port), timeout=2.0) as connection:
+            connection.sendall(question.encode())
+            with connection.makefile("rb") as answer:
+                return answer.readline().split()[1:2] == [b"200"]
+    except OSError:
         return False
-    finally:
-        connection.close()
 
 
 _GUNICORN = ("--config", "python:feed.service.gunicorn_config", "feed.service.app:application()")

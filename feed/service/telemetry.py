@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import TextIO
 
 import structlog
@@ -26,8 +25,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 from feed.config import Settings
 from feed.domain import Mode, Rung
-
-MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+from feed.service.metrics_directory import MULTIPROCESS_VARIABLE
 
 _FAST = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.3, 1.0)
 
@@ -145,13 +143,6 @@ def _route_seconds(route: str) -> Histogram:
 @cache
 def _stage_seconds(name: str) -> Histogram:
     return STAGE_SECONDS.labels(name)
-
-
-def prepare_metrics(directory: Path) -> None:
-    """Empty the directory in which the web processes share their metrics."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for left_over in directory.glob("*.db"):
-        left_over.unlink()
 
 
 def forget_process(pid: int) -> None:

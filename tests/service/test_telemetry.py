@@ -7,12 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from feed.service.telemetry import (
-    MULTIPROCESS_VARIABLE,
-    Stopwatch,
-    count_request,
-    render_metrics,
-)
+from feed.service.metrics_directory import MULTIPROCESS_VARIABLE
+from feed.service.telemetry import Stopwatch, count_request, render_metrics
 
 COUNT_ONE = """
 from feed.service.telemetry import Stopwatch, count_request, render_metrics
