@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from feed.arrays import Codes, Flags, Floats, Integers, Rows
 
 _T = TypeVar("_T", bound=np.generic)
+_Weights = npt.NDArray[np.floating[Any]]
 
 _ROOM = 1.25
 _MOST_USED = 1.5
@@ -22,6 +23,8 @@ class NeighbourLists:
     A new list is written behind all others, and what it replaces stays where it was. So a copy
     shares the flat arrays and costs no more than two numbers for each row. When more than a third
     of the flat arrays is no longer used, the lists move together into new ones.
+
+    Weights are kept as float32 as long as no finer ones were put in, and come out as float64.
     """
 
     __slots__ = ("_others", "_sizes", "_starts", "_used", "_weights", "total")
@@ -32,7 +35,7 @@ class NeighbourLists:
         self._starts: Integers = np.zeros(0, np.int64)
         self._sizes: Integers = np.zeros(0, np.int64)
         self._others: Codes = np.empty(0, np.int32)
-        self._weights: Floats = np.empty(0)
+        self._weights: _Weights = np.empty(0, np.float32)
 
     def sizes(self, rows: Rows) -> Integers:
         """Return how long the lists of rows are, int64 [k]; unknown rows have none."""
@@ -47,16 +50,15 @@ class NeighbourLists:
 
     def gather(self, rows: Rows) -> tuple[Integers, Codes, Floats]:
         """Return the lists of rows one after the other: sizes [k], others and weights [total]."""
-        sizes = self.sizes(rows)
-        places = (
-            spans(self._starts[np.where(sizes > 0, rows, 0)], sizes) if sizes.any() else rows[:0]
-        )
-        return sizes, self._others[places], self._weights[places]
+        sizes, places = self._places(rows)
+        return sizes, self._others[places], self._weights[places].astype(np.float64, copy=False)
 
-    def replace(self, rows: Rows, sizes: Integers, others: Codes, weights: Floats) -> None:
+    def replace(self, rows: Rows, sizes: Integers, others: Codes, weights: _Weights) -> None:
         """Give rows (distinct, none negative) new lists, which lie one after the other."""
         if not len(rows):
             return
+        finest = np.promote_types(self._weights.dtype, weights.dtype)
+        self._weights = self._weights.astype(finest, copy=False)
         self._make_room(int(rows.max()) + 1, len(others))
         end = self._used + len(others)
         self._others[self._used : end] = others
@@ -70,7 +72,7 @@ class NeighbourLists:
 
     def scale(self, factor: float) -> None:
         """Multiply every weight by a factor; copies keep theirs."""
-        self._weights = self._weights * factor
+        self._weights = self._weights * self._weights.dtype.type(factor)
 
     def copy(self) -> NeighbourLists:
         """Return a copy that later changes do not touch, and the other way round."""
@@ -91,9 +93,17 @@ class NeighbourLists:
             self._others = _grown(self._others, room, self._used)
             self._weights = _grown(self._weights, room, self._used)
 
+    def _places(self, rows: Rows) -> tuple[Integers, Integers]:
+        """Return how long the lists of rows are, and where their entries are in the flat arrays."""
+        sizes = self.sizes(rows)
+        if not sizes.any():
+            return sizes, np.zeros(0, np.int64)
+        return sizes, spans(self._starts[np.where(sizes > 0, rows, 0)], sizes)
+
     def _move_together(self) -> None:
         rows = self.rows()
-        sizes, self._others, self._weights = self.gather(rows)
+        sizes, places = self._places(rows)
+        self._others, self._weights = self._others[places], self._weights[places]
         self._starts[rows] = np.cumsum(sizes) - sizes
         self._used = self.total
 

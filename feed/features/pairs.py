@@ -14,7 +14,8 @@ from feed.features.decay import DecayedTable
 from feed.features.ids import IdMap, sum_by_row
 from feed.features.neighbour_lists import NeighbourLists, spans, strongest
 
-_REBASE_DOUBLINGS = 300.0
+_REBASE_DOUBLINGS = 100.0
+"""How far weights may grow before the landmark moves on: float32 ends at 2^128."""
 _LEAST_PENDING = 8_192
 _PENDING_SHARE = 8
 """A reader of votes finds at most this part of all pairs waiting; of more, it has them listed."""
@@ -61,8 +62,12 @@ class _Pending:
         self._weights[: self._size] *= factor
 
     def clear(self) -> None:
-        """Forget all pairs; the room stays."""
+        """Forget all pairs; of the room only the least stays."""
         self._size = 0
+        if len(self._rows) > _LEAST_PENDING:
+            self._rows = self._rows[:_LEAST_PENDING].copy()
+            self._others = self._others[:_LEAST_PENDING].copy()
+            self._weights = self._weights[:_LEAST_PENDING].copy()
 
 
 class PairTable:
@@ -184,8 +189,9 @@ class PairTable:
         if np.isnan(landmark):
             return
         others = self._ids.add_all(packed["names"])[packed["others"]]
-        growth = self._growth(np.array([landmark]))
-        self._lists.replace(rows, packed["counts"], others, packed["weights"] * growth)
+        weights = packed["weights"]
+        growth = self._growth(np.array([landmark])).astype(weights.dtype)
+        self._lists.replace(rows, packed["counts"], others, weights * growth)
 
     def _mark(self, rows: Rows) -> None:
         size = int(rows.max(initial=-1)) + 1
@@ -255,7 +261,9 @@ class PairTable:
         return growth
 
     def _pack(self, rows: Rows) -> dict[str, Any]:
+        """Return what is held of some articles; weights as float32, the greatest below 2."""
         sizes, others, weights = self._lists.gather(rows)
+        doublings = np.floor(np.log2(weights.max(initial=1.0)))
         named, codes = np.unique(others, return_inverse=True)
         ids = self._ids.ids
         based = rows[rows < self._bases.size]
@@ -266,8 +274,10 @@ class PairTable:
             "names": [ids[r] for r in named.tolist()],
             "others": codes.astype(np.int32),
             "counts": sizes,
-            "weights": weights,
+            "weights": (weights * 2.0**-doublings).astype(np.float32),
             "bases": bases,
-            "landmark": np.nan if self._landmark is None else self._landmark,
+            "landmark": np.nan
+            if self._landmark is None
+            else self._landmark + doublings * self._half_life_s,
             "base_landmark": np.nan if self._bases.landmark is None else self._bases.landmark,
         }

@@ -111,9 +111,9 @@ def test_a_delta_is_bounded_and_the_next_ones_bring_the_rest():
         asked = signals.ids.rows(["a5", f"a{count - 1}"])
         votes = signals.covisitation.votes(asked, np.full(2, T0), T0)
         pairs = zip(votes.rows.tolist(), votes.weights.tolist(), strict=True)
-        named.append({(signals.ids.ids[row], round(weight, 9)) for row, weight in pairs})
+        named.append({signals.ids.ids[row]: weight for row, weight in pairs})
     assert len(named[0]) == 9
-    assert named[0] == named[1]
+    assert named[1] == pytest.approx(named[0], rel=1e-6)  # weights travel as float32
 
 
 def test_a_checkpoint_of_a_version_that_repeated_ids_is_read():
@@ -131,4 +131,47 @@ def test_a_checkpoint_of_a_version_that_repeated_ids_is_read():
     at = np.full(2, T0)
     old, new = (s.covisitation.votes(s.ids.rows(["a4", "a8"]), at, T0) for s in (loaded, signals))
     assert [loaded.ids.ids[r] for r in old.rows] == [signals.ids.ids[r] for r in new.rows]
-    np.testing.assert_allclose(old.weights, new.weights)
+    np.testing.assert_allclose(old.weights, new.weights, rtol=1e-6)
+
+
+def shares(signals, at):
+    votes = signals.covisitation.votes(signals.ids.rows(["a4", "a8"]), np.full(2, at), at)
+    names = [signals.ids.ids[row] for row in votes.rows]
+    return dict(zip(names, votes.weights.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("days", [90, 130, 400])
+def test_weights_that_grew_for_long_are_still_those_of_another_process(days):
+    """They double with every half-life since the landmark: beyond float32 after 128 of them."""
+    worker, web = LiveSignals(), LiveSignals()
+    for day in (0, days):
+        events = [click(n, range(max(n - 3, 0), n)) for n in range(9)]
+        for event in events:
+            event["occurred_at"] += day * 86400.0
+            event["previous"] = [[name, at + day * 86400.0] for name, at in event["previous"]]
+        worker.apply_events(events)
+        web.apply(worker.delta())
+    at = T0 + days * 86400.0
+    assert sum(shares(worker, at).values()) > 0.5
+    for other in (web, LiveSignals.load(worker.dump()), LiveSignals.load(web.dump())):
+        assert shares(other, at) == pytest.approx(shares(worker, at), rel=1e-6)
+
+
+def test_a_checkpoint_of_a_version_that_let_weights_grow_further_is_read():
+    signals = LiveSignals()
+    signals.apply_events([click(n, range(max(n - 3, 0), n)) for n in range(9)])
+    with np.load(io.BytesIO(signals.dump())) as packed:
+        arrays = dict(packed)
+    doublings = 250
+    weights = arrays["covisitation.weights"].astype(np.float64)
+    arrays["covisitation.weights"] = weights * 2.0**doublings
+    arrays["covisitation.landmark"] = arrays["covisitation.landmark"] - doublings * 86400.0
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    loaded = LiveSignals.load(buffer.getvalue())
+    for other in (loaded, LiveSignals.load(loaded.dump())):
+        assert shares(other, T0) == pytest.approx(shares(signals, T0), rel=1e-6)
+    more = click(9, [8])
+    for one in (loaded, signals):
+        one.apply_event(more)
+    assert shares(loaded, T0 + 9) == pytest.approx(shares(signals, T0 + 9), rel=1e-6)
