@@ -190,6 +190,12 @@ def active_articles(data: bytes, since: float) -> list[str]:
     return [i for i, is_active in zip(counters["ids"], active.tolist(), strict=True) if is_active]
 
 
+def named_articles(data: bytes) -> set[str]:
+    """Return every article that a dump holds anything on."""
+    held = _from_bytes(data).values()
+    return {one for room in held for name in ("ids", "names") for one in room.get(name, ())}
+
+
 def _times(payloads: Sequence[Mapping[str, Any]]) -> Floats:
     return np.array([p["occurred_at"] for p in payloads], np.float64)
 

@@ -30,7 +30,9 @@ class Publication:
     `NetworkBound.dump` returned, which earlier versions kept in checkpoints. A delta that another
     worker judges has `since`, the positions before it, and `clicks`, those that must be weighed
     (see `signals.weighed_clicks`). An earlier version reads of these only what it knows: the clicks
-    with a network, without what the reader had read before.
+    with a network, without what the reader had read before. The first delta of a generation that
+    has taken over one dead run, and all that it had counted, `continues` from that run's
+    generation, as it was after the delta of this id.
     """
 
     generation: str
@@ -41,6 +43,7 @@ class Publication:
     bound: bytes = b""
     since: Mapping[int, str] = field(default_factory=dict)
     clicks: Sequence[Sequence[Any]] = ()
+    continues: tuple[str, str] | None = None
 
     def to_bytes(self) -> bytes:
         """Return a line of JSON, the body and the bound."""
@@ -61,6 +64,8 @@ class Publication:
                     [*click[:KNOWN], _ids(click)] for click in self.clicks if click[3] is None
                 ],
             }
+        if self.continues is not None:
+            head["continues"] = self.continues
         return b"".join((orjson.dumps(head), b"\n", self.body, self.bound))
 
     @classmethod
@@ -86,6 +91,7 @@ class Publication:
                     *((click, click[-1]) for click in head.get("trusted", ())),
                 )
             ],
+            continues=tuple(head["continues"]) if "continues" in head else None,
         )
 
 

@@ -13,7 +13,7 @@ import structlog
 from feed.domain import ConflictError
 from feed.features.ids import IdMap
 from feed.features.signal_sums import sum_rooms
-from feed.features.state import LiveSignals, active_articles
+from feed.features.state import LiveSignals, active_articles, named_articles
 from feed.storage.records import RecordType, StreamRecord
 from feed.storage.redis_store import RedisStore
 from feed.storage.worker_part import Handover
@@ -128,12 +128,16 @@ class SignalsPublisher:
         if self._last_delta:  # what was counted under the old generation
             self._tell(now)
         first: dict[int, str] = {}
+        continues = None
         still_active = self._still_active(now) if orphans and self._memory_s else None
         for run in orphans:
             data = self._store.read_checkpoint(run)
             if data is None:
                 raise ConflictError("another worker has adopted this checkpoint")
             checkpoint = Publication.from_bytes(data)
+            is_whole = still_active is None or named_articles(checkpoint.body) <= still_active
+            if is_whole and len(orphans) == 1 and self._is_empty():
+                continues = checkpoint.generation, checkpoint.previous
             self._add(LiveSignals.load(checkpoint.body, self._ids, still_active))
             if not run:
                 first = dict(checkpoint.positions)
@@ -142,7 +146,7 @@ class SignalsPublisher:
         self._adoptions += bool(orphans)
         self._last_delta = ""
         self._write_checkpoint(now, Handover(dict(self._positions), adopted=orphans, first=first))
-        self._publish(self._delta(b"", now), now)
+        self._publish(replace(self._delta(b"", now), continues=continues), now)
         if orphans:
             log.info("checkpoints_adopted", runs=orphans, owner=self._membership.run)
 

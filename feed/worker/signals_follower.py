@@ -46,6 +46,8 @@ class WorkerCopies:
     the checkpoints of all workers are loaded, as they were at one moment. A delta from before
     that moment whose generation has no checkpoint is void: its worker is dead, and what it had
     counted beyond its checkpoint is counted again by others. So no record is in two copies.
+    A generation that continues from the one that a copy is of, just as the copy is, takes that
+    copy over: nothing is loaded then, and forked processes go on sharing what they hold.
 
     Args:
         store: where checkpoints and deltas are.
@@ -88,7 +90,7 @@ class WorkerCopies:
         self._is_behind = False
         for delta_id, data in self._store.read_deltas(self.cursor or START):
             delta = Publication.from_bytes(data)
-            copy = self.copies.get(delta.generation)
+            copy = self.copies.get(delta.generation) or self._continued(delta)
             if copy is None:
                 if stream_order(delta_id) > stream_order(self._loaded_at or START):
                     self._is_behind = True
@@ -99,6 +101,18 @@ class WorkerCopies:
                     return
                 self._apply(copy, delta_id, delta)
             self.cursor = delta_id
+
+    def _continued(self, delta: Publication) -> WorkerCopy | None:
+        """Return the copy of the generation from which another one goes on, if it is just so."""
+        if delta.continues is None or self._is_own(delta):
+            return None
+        before, last = delta.continues
+        held = self.copies.get(before)
+        if held is None or held.delta_id != last or held.is_own:
+            return None
+        self.copies[delta.generation] = self.copies.pop(before)
+        held.delta_id = ""  # nothing of this generation is in it yet
+        return held
 
     def _apply(self, copy: WorkerCopy, delta_id: str, delta: Publication) -> None:
         if delta.body and not copy.is_own:
@@ -124,12 +138,15 @@ class WorkerCopies:
 
     def _copy(self, checkpoint: Publication) -> WorkerCopy:
         signals = LiveSignals(self._ids)
-        is_own = checkpoint.generation.partition("+")[0] == self._without
+        is_own = self._is_own(checkpoint)
         if not is_own:
             signals.apply(checkpoint.body, self._rooms)
         return WorkerCopy(
             signals, checkpoint.previous, checkpoint.at, checkpoint.positions, is_own=is_own
         )
+
+    def _is_own(self, publication: Publication) -> bool:
+        return publication.generation.partition("+")[0] == self._without
 
 
 class SignalsFollower:
