@@ -18,5 +18,6 @@ def open_duckdb(*, memory_mb: int = 1000, threads: int = 1) -> duckdb.DuckDBPyCo
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # it would draw one among the log's lines
     connection.execute("SET partitioned_write_max_open_files = 10000")  # one file for each day
     return connection

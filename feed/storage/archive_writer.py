@@ -59,8 +59,8 @@ class ArchiveWriter:
     leaves files that `recover` moves. So every record is in the archive exactly once, whenever
     the writer dies.
 
-    Several writers share one ledger. A commit that finds its number taken is made anew under the
-    next number, if the other commits in between left its partitions where it found them.
+    Several writers share one ledger. A commit that finds its number taken gets the next number, if
+    the other commits in between left its partitions where it found them.
     """
 
     def __init__(self, archive_dir: Path, owner: str) -> None:
@@ -130,30 +130,51 @@ class ArchiveWriter:
         with archive_errors("write to the archive"):
             if self._unsettled is not None:
                 self._settle(*self._unsettled)
-            while True:
-                self._follow(batch)
-                try:
-                    return self._try_commit(batch)
-                except NumberTakenError:
-                    continue
+            self._follow(batch)
+            number = self._last.number + 1
+            staged = self._staging(number)
+            try:
+                files = self._stage(staged, batch, number)
+                while True:
+                    try:
+                        return self._add(staged, batch, files)
+                    except NumberTakenError:
+                        self._follow(batch)
+                        staged, files = self._renumbered(staged, files)
+            except BaseException:
+                if self._unsettled is None:
+                    shutil.rmtree(staged, ignore_errors=True)
+                raise
 
-    def _try_commit(self, batch: Batch) -> Commit:
-        number = self._last.number + 1
-        staged = self._dir / "staging" / f"{number:012d}-{self._owner}"
-        try:
-            entry = self._entry(self._last, batch, self._stage(staged, batch, number))
-            with settled(self._dir):
-                if not all((staged / name).exists() for name in entry.files):
-                    raise ConflictError("this writer was taken for dead")
-                self._ledger.add(entry)
-                self._last = entry
-                self._unsettled = (staged, entry)
-                self._settle(staged, entry)
-        except BaseException:
-            if self._last.number < number:
-                shutil.rmtree(staged, ignore_errors=True)
-            raise
+    def _add(self, staged: Path, batch: Batch, files: dict[str, int]) -> Commit:
+        """Make the commit of what is staged."""
+        entry = self._entry(self._last, batch, files)
+        with settled(self._dir):
+            if not all((staged / name).exists() for name in entry.files):
+                raise ConflictError("this writer was taken for dead")
+            self._ledger.add(entry)
+            self._last = entry
+            self._unsettled = (staged, entry)
+            self._settle(staged, entry)
         return entry
+
+    def _staging(self, number: int) -> Path:
+        return self._dir / "staging" / f"{number:012d}-{self._owner}"
+
+    def _renumbered(self, staged: Path, files: dict[str, int]) -> tuple[Path, dict[str, int]]:
+        """Give what is staged the next number, and wait for the disk: it is not written again."""
+        old, new = staged.name.partition("-")[0], self._last.number + 1
+        target = self._staging(new)
+        shutil.rmtree(target, ignore_errors=True)
+        staged.replace(target)
+        renamed: dict[str, int] = {}
+        for name, rows in files.items():
+            path = target / name
+            moved = path.replace(path.with_name(path.name.replace(old, f"{new:012d}")))
+            sync_directory(moved.parent)
+            renamed[moved.relative_to(target).as_posix()] = rows
+        sync_directory(target.parent)
+        return target, renamed
 
     def _follow(self, batch: Batch) -> None:
         """Take over what others have committed.

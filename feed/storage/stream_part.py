@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from feed.storage import scripts
 from feed.storage.link import ScriptCall
 from feed.storage.part import StorePart
@@ -50,6 +52,27 @@ class StreamPart(StorePart):
         )
         found = zip(after_ids, replies, strict=True)
         return {p: self._decode(r) for p, r in found if r is not None}
+
+    def follow_streams(
+        self, after_ids: Mapping[int, str], most: int, at_once: int
+    ) -> Iterator[dict[int, list[StreamRecord]]]:
+        """Yield the records of several partitions that follow stream ids, some at a time.
+
+        It ends when nothing more waits, or after `most` records. Each round trip brings an equal
+        share of every partition of which more may wait, and at least one record.
+
+        Args:
+            after_ids: where to begin, by partition.
+            most: records in all, at which it ends.
+            at_once: records of one round trip.
+        """
+        after, left = dict(after_ids), most
+        while after and left > 0:
+            limit = max(1, min(at_once, left) // len(after))
+            found = self.read_streams(after, limit)
+            yield found
+            left -= sum(map(len, found.values()))
+            after = {p: some[-1].stream_id for p, some in found.items() if len(some) == limit}
 
     def newest_records(self, count: int) -> list[StreamRecord]:
         """Return at most `count` records from the end of each partition's stream."""
@@ -118,6 +141,6 @@ class StreamPart(StorePart):
     @staticmethod
     def _decode(entries: list[Entry]) -> list[StreamRecord]:
         return [
-            StreamRecord(stream_id.decode(), _TYPES[fields[0]], fields[1])
-            for stream_id, fields in entries
+            StreamRecord(stream_id.decode(), _TYPES[kind], payload)
+            for stream_id, (kind, payload) in entries
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import orjson
@@ -25,6 +26,8 @@ RETRY_SECONDS = 5.0
 """Pause after the archive could not be written; the stream keeps everything meanwhile."""
 
 UPKEEP_SECONDS = 60.0
+READ_AT_ONCE = 2_000
+"""Records of one round trip: what a reply holds besides them is soon free again."""
 REREAD_COUNT = 10_000
 ARTICLES_PER_COMMIT = 5_000
 """A whole catalogue at once would be gigabytes in memory."""
@@ -162,21 +165,19 @@ class ArchiveFeeder:
                 log.info("readers_erased", readers=len(readers), files=files)
             return may_work
 
-    @property
-    def _share(self) -> int:
-        """Records of one partition in a commit."""
-        return max(1, self._settings.archive_events // max(1, len(self._partitions)))
-
     def _more_waits(self, batch: Batch) -> bool:
-        """Return whether a batch was full for a partition or for the catalogue."""
-        longest = max(map(len, batch.records.values()), default=0)
-        return longest >= self._share or len(batch.changes) >= self.articles_per_commit
+        """Return whether a batch was full of records or of articles."""
+        is_full = sum(map(len, batch.records.values())) >= self._settings.archive_events
+        return is_full or len(batch.changes) >= self.articles_per_commit
 
     def _next_batch(self, now: float) -> Batch:
-        """Return up to `archive_events` records, an equal share of each partition."""
+        """Return what waits in each partition, up to `archive_events` records in all."""
         after = {p: self._writer.positions.get(p, START) for p in self._partitions}
-        found = self._store.read_streams(after, self._share) if after else {}
-        records = {p: r for p, r in found.items() if r}
+        records: dict[int, list[StreamRecord]] = defaultdict(list)
+        for found in self._store.follow_streams(after, self._settings.archive_events, READ_AT_ONCE):
+            for partition, some in found.items():
+                if some:
+                    records[partition] += some
         changes, position = self._changes(now) if self._leads else ((), "")
         return Batch(records, changes, position, now)
 

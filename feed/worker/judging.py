@@ -30,7 +30,7 @@ from feed.worker.publication import (
     TRENDING_BLOB,
     Publication,
 )
-from feed.worker.signals import RECORDS_PER_READ, WeighedClick, weighed_clicks
+from feed.worker.signals import RECORDS_PER_READ, ClickSpan, WeighedClick, weighed_clicks
 from feed.worker.signals_follower import WorkerCopies, stream_order
 
 TRENDING_SECONDS = 1.0
@@ -82,16 +82,18 @@ class TrendingJudge:
         """The last record of each partition in the stored bound."""
         return self._kept
 
-    def feed(self, partition: int, after: str, last: str, clicks: Sequence[WeighedClick]) -> None:
-        """Take the clicks among the records of a partition after one id up to another."""
-        held, first = stream_order(self._positions.get(partition, START)), stream_order(after)
-        if first > held:
-            return  # records before these are missing; `judge` reads all of them
-        if first < held:
-            clicks = [click for click in clicks if stream_order(click[1]) > held]
-        self._weigh(clicks)
-        if stream_order(last) > held:
-            self._positions[partition] = last
+    def feed(self, spans: Sequence[ClickSpan]) -> None:
+        """Take the clicks of one span of each of some partitions, those not yet weighed."""
+        news: list[WeighedClick] = []
+        for partition, after, last, clicks in spans:
+            held = stream_order(self._positions.get(partition, START))
+            first = stream_order(after)
+            if first > held:
+                continue  # records before these are missing; `judge` reads all of them
+            news += [c for c in clicks if first == held or stream_order(c[1]) > held]
+            if stream_order(last) > held:
+                self._positions[partition] = last
+        self._weigh(news)
 
     def judge(self, now: float, signals: LiveSignals, positions: Mapping[int, str]) -> None:
         """Publish what is trending, if it is due.
@@ -171,7 +173,8 @@ class TrendingJudge:
         for delta in self._copies.follow().deltas:
             for partition, since in delta.since.items():
                 clicks = [click for click in delta.clicks if click[0] == partition]
-                self.feed(partition, since, delta.positions.get(partition, since), clicks)
+                last = delta.positions.get(partition, since)
+                self.feed([ClickSpan(partition, since, last, clicks)])
 
     def _others(self) -> list[Counters]:
         copies = self._copies.copies.values() if self._copies else ()
@@ -201,12 +204,13 @@ class TrendingJudge:
         rows = self._ids.add_all(article_ids)
         again, stories = np.zeros(len(rows), np.bool_), self._pool.stories
         told = np.flatnonzero(in_company(stories, rows))  # most articles are alone in their story
-        befores = [before[i] for i in told.tolist()]
-        counts = np.array([len(some) for some in befores], np.int64)
-        known = self._ids.rows([one[0] for one in chain.from_iterable(befores)])
-        again[told] = repeated_reads(stories, rows[told], known, counts)
-        repeats = np.flatnonzero(again).tolist()
-        self.bound.add_repeats(rows[repeats].tolist(), [occurred[i] for i in repeats])
+        if len(told):
+            befores = [before[i] for i in told.tolist()]
+            counts = np.array([len(some) for some in befores], np.int64)
+            known = self._ids.rows([one[0] for one in chain.from_iterable(befores)])
+            again[told] = repeated_reads(stories, rows[told], known, counts)
+            repeats = np.flatnonzero(again).tolist()
+            self.bound.add_repeats(rows[repeats].tolist(), [occurred[i] for i in repeats])
         own = [i for i, network in enumerate(networks) if network is not None and not again[i]]
         if not own:
             return

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 import structlog
@@ -26,10 +27,11 @@ RECORDS_PER_READ = 2_000
 """Records read from one partition at a time, where nothing else bounds them."""
 
 RECORDS_PER_TICK = 32_000
-"""Records counted in one tick, at most: an equal share of each partition that is held."""
+"""Records after which a tick ends, although more may wait."""
 
-COUNTED_AT_ONCE = 4_000
-"""Events decoded and counted at once: decoded, each takes some 3 kB."""
+COUNTED_AT_ONCE = 1_000
+"""Records read, decoded and counted at once. Decoded, each takes some 3 kB: of more, the processor
+waits for its memory and the kernel clears page after page."""
 
 BACKLOG_SECONDS = 1.0
 """Time between two deltas while more waits to be counted than one tick takes: each of them holds
@@ -48,16 +50,27 @@ CHECKPOINT_SHARE = 0.05
 SIGN_SECONDS = 1.0
 """Of several workers, one that has nothing to count says so this often."""
 
+_EVENT = RecordType.EVENT
+
 WeighedClick = Sequence[Any]
 """Partition, stream id, article id, network (None: a trusted caller sent it), whether fresh,
 occurred at, received at, and what the reader had clicked before, each beginning with its id."""
 
 
+class ClickSpan(NamedTuple):
+    """The clicks that must be weighed among a partition's records after one id up to another."""
+
+    partition: int
+    after: str
+    last: str
+    clicks: Sequence[WeighedClick]
+
+
 class ClickJudge(Protocol):
     """What must see the clicks that may not count whole: the judge, if this worker leads."""
 
-    def feed(self, partition: int, after: str, last: str, clicks: Sequence[WeighedClick]) -> None:
-        """Take the clicks among the records of a partition after one id up to another."""
+    def feed(self, spans: Sequence[ClickSpan]) -> None:
+        """Take the clicks of one span of each of some partitions."""
         ...
 
 
@@ -230,37 +243,32 @@ class SignalsPublisher:
 
     def _read_streams(self) -> tuple[int, bool]:
         """Count what is new; return how many records, and whether more of them may wait."""
-        events: list[Any] = []
-        merges: list[Any] = []
-        sizes = [0]
-        limit = max(1, RECORDS_PER_TICK // max(1, len(self._positions)))
-        for partition, records in self._store.read_streams(dict(self._positions), limit).items():
-            for start in range(0, len(records), COUNTED_AT_ONCE):
-                some = records[start : start + COUNTED_AT_ONCE]
-                events += self._weigh(partition, some)
-                merges += [orjson.loads(r.payload) for r in some if r.type is RecordType.IDENTITY]
-                if len(events) >= COUNTED_AT_ONCE:
-                    self.signals.apply_events(events)
-                    events = []
-            sizes.append(len(records))
-        self.signals.apply_events(events)
-        for merge in merges:
-            self.signals.apply_merge(merge)
-        return sum(sizes), max(sizes) == limit
+        total = 0
+        for found in self._store.follow_streams(self._positions, RECORDS_PER_TICK, COUNTED_AT_ONCE):
+            self._count(found)
+            total += sum(map(len, found.values()))
+        return total, total >= RECORDS_PER_TICK
 
-    def _weigh(self, partition: int, records: Sequence[StreamRecord]) -> list[Any]:
-        """Return the events among the next records of a partition; let the judge see its clicks."""
-        events = [
-            (r.stream_id, orjson.loads(r.payload)) for r in records if r.type is RecordType.EVENT
-        ]
-        weighed = weighed_clicks(partition, events)
-        after, last = self._positions[partition], records[-1].stream_id
+    def _count(self, found: Mapping[int, Sequence[StreamRecord]]) -> None:
+        """Count the next records of partitions; let the judge see their clicks."""
+        payloads: list[Mapping[str, Any]] = []
+        spans: list[ClickSpan] = []
+        for partition, records in found.items():
+            if not records:
+                continue
+            events = [(i, orjson.loads(data)) for i, kind, data in records if kind is _EVENT]
+            payloads += [payload for _, payload in events]
+            after, last = self._positions[partition], records[-1].stream_id
+            spans.append(ClickSpan(partition, after, last, weighed_clicks(partition, events)))
+            self._positions[partition] = last
+            for record in records:
+                if record.type is RecordType.IDENTITY:
+                    self.signals.apply_merge(orjson.loads(record.payload))
         if self.judge is not None:
-            self.judge.feed(partition, after, last, weighed)
+            self.judge.feed(spans)
         elif self._has_others:
-            self._clicks += weighed
-        self._positions[partition] = last
-        return [event for _, event in events]
+            self._clicks += chain.from_iterable(span.clicks for span in spans)
+        self.signals.apply_events(payloads)
 
     def _checkpoint_is_due(self, now: float) -> bool:
         age_s = now - self._checkpoint_at

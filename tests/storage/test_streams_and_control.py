@@ -41,6 +41,26 @@ def test_several_streams_are_read_at_once(store, make_event):
     assert all(len(r) <= 2 for r in store.read_streams(after, 2).values())
 
 
+def test_streams_are_followed_to_their_ends_though_one_is_long(store, make_event):
+    store.append_events([make_event(event_id=f"e{n}") for n in range(50)])
+    store.append_events([make_event(user_id=f"u{n}") for n in range(30)])
+    after = dict.fromkeys(range(store.partitions), "0-0")
+    whole = store.read_streams(after, 1000)
+    found = {partition: [] for partition in after}
+    rounds = 0
+    for some in store.follow_streams(after, 1000, 2 * store.partitions):
+        assert sum(map(len, some.values())) <= 2 * store.partitions
+        rounds += 1
+        for partition, records in some.items():
+            found[partition] += records
+    assert found == whole
+    assert rounds < 10  # 50 records of one partition: not two at a time
+    few = list(store.follow_streams(after, 40, 2 * store.partitions))
+    assert 40 <= sum(len(records) for some in few for records in some.values()) < 80
+    assert list(store.follow_streams({}, 10, 10)) == []
+    assert list(store.follow_streams(after, 0, 10)) == []
+
+
 def test_a_lease_has_one_owner_at_a_time(store):
     assert store.acquire_lease("worker", "a", 5.0)
     assert store.acquire_lease("worker", "a", 5.0)

@@ -11,6 +11,7 @@ them stand the same feeds before the backfill. All clicks lie within the last fi
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -30,8 +31,9 @@ from feed.storage.embedded import EmbeddedStore
 from feed.storage.records import RecordType
 from feed.storage.redis_store import RedisStore
 from feed.worker.archiving import ArchiveFeeder
+from feed.worker.loop import COLLECT_AFTER
 from feed.worker.publication import START
-from feed.worker.signals import RECORDS_PER_READ
+from feed.worker.signals import COUNTED_AT_ONCE, RECORDS_PER_TICK
 from lab.bench.load import Load, run_load
 from lab.bench.rows import tell
 from lab.bench.service import feed_requests, serving
@@ -66,6 +68,18 @@ def make_clicks(count: int, readers: int, articles: int, seed: int = 7) -> Itera
         )
 
 
+class _Stopwatch:
+    """Adds the processor time since the last lap to a stage, seconds."""
+
+    def __init__(self, stages: dict[str, float]) -> None:
+        self._stages, self._at = stages, time.process_time()
+
+    def lap(self, stage: str) -> None:
+        now = time.process_time()
+        self._stages[stage] += now - self._at
+        self._at = now
+
+
 def measure_stages(settings: Settings, store: RedisStore) -> dict[str, float]:
     """Return the processor time of each stage for all that lies in the streams, seconds.
 
@@ -73,27 +87,27 @@ def measure_stages(settings: Settings, store: RedisStore) -> dict[str, float]:
     """
     stages = dict.fromkeys(("read", "decode", "count", "delta", "follow"), 0.0)
     worker, web = LiveSignals(), LiveSignals()
+    gc.freeze()  # a worker does not hold the clicks that were written
+    gc.set_threshold(*COLLECT_AFTER)
+    stopwatch = _Stopwatch(stages)
     after, sent = dict.fromkeys(range(store.partitions), START), 0
     while True:
-        stopwatch = [time.process_time()]
-        found = store.read_streams(after, RECORDS_PER_READ)
-        stopwatch.append(time.process_time())
-        after |= {p: records[-1].stream_id for p, records in found.items() if records}
-        records = [r for some in found.values() for r in some if r.type is RecordType.EVENT]
-        payloads = [orjson.loads(r.payload) for r in records]
-        stopwatch.append(time.process_time())
-        worker.apply_events(payloads)
-        stopwatch.append(time.process_time())
+        for found in store.follow_streams(after, RECORDS_PER_TICK, COUNTED_AT_ONCE):
+            stopwatch.lap("read")
+            after |= {p: records[-1].stream_id for p, records in found.items() if records}
+            records = [r for some in found.values() for r in some if r.type is RecordType.EVENT]
+            payloads = [orjson.loads(r.payload) for r in records]
+            stopwatch.lap("decode")
+            worker.apply_events(payloads)
+            stopwatch.lap("count")
         if not worker.has_changes:
             break
         delta = worker.delta()
-        stopwatch.append(time.process_time())
+        stopwatch.lap("delta")
         web.apply(delta)
         web.snapshot()
-        stopwatch.append(time.process_time())
+        stopwatch.lap("follow")
         sent += len(delta)
-        for name, seconds in zip(stages, np.diff(stopwatch).tolist(), strict=True):
-            stages[name] += seconds
     begun = time.process_time()
     feeder = ArchiveFeeder(store, settings, "bench")
     while feeder.tick(time.time()):
