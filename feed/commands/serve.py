@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import click
 
 from feed.commands.errors import one_line_errors
+from feed.commands.paths import PATH
 from feed.config import Settings
-from feed.environment import settings_from_environment
+from feed.environment import misspelt_variables, settings_from_environment
 from feed.service.request_traces import check_traces
 from feed.service.supervisor import Supervisor, check_port
 from feed.service.telemetry import configure_logging
@@ -18,7 +20,7 @@ from feed.sources.configured import check_source_settings
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory.")
+@click.option("--data", type=PATH, help="Data directory.")
 @click.option("--host", help="Address to bind; without FEED_API_KEYS only a loopback one.")
 @click.option("--port", type=click.IntRange(1, 65535), help="TCP port.")
 @click.option("--web", type=click.IntRange(1, 256), help="Number of web processes.")
@@ -34,6 +36,8 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
         check_traces(settings)
         check_port(settings.host, settings.port)
         configure_logging(settings)
+        for name, setting in misspelt_variables().items():
+            click.echo(f"Warning: {name} is no setting; did you mean {setting}?", err=True)
         code = Supervisor(settings, announce=click.echo).run()
     if code:
         sys.exit(code)
@@ -44,7 +48,7 @@ def _chosen(
 ) -> Settings:
     return replace(
         settings,
-        data_dir=(data or settings.data_dir).resolve(),
+        data_dir=Path(os.path.realpath(data or settings.data_dir)),
         host=host or settings.host,
         port=port or settings.port,
         web=web or settings.web,
