@@ -8,7 +8,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from feed.domain import ALL_FIELDS, AiGenerated, Article, Submission
-from feed.schemas import EARLIEST, Id, Input, Label, OptionalLanguage, Time
+from feed.schemas import (
+    EARLIEST,
+    NOT_BLANK,
+    URL_PATTERN_TEXT,
+    Id,
+    Input,
+    Label,
+    OptionalLanguage,
+    Time,
+)
 
 MAX_ARTICLES = 500
 MAX_ORIGIN = 2_048
@@ -25,8 +34,8 @@ def _known_field(name: str) -> str:
 Section = Annotated[str, Field(min_length=1, max_length=128)]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 Component = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
-Title = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"\S")]
-Url = Annotated[str, Field(max_length=2048, pattern=r"^(https?:/)?/\S+$")]
+Title = Annotated[str, Field(min_length=1, max_length=1_000, pattern=NOT_BLANK)]
+Url = Annotated[str, Field(max_length=2048, pattern=URL_PATTERN_TEXT)]
 FieldName = Annotated[
     str, AfterValidator(_known_field), Field(json_schema_extra={"enum": sorted(ALL_FIELDS)})
 ]

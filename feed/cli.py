@@ -118,7 +118,11 @@ def feed() -> None:
 
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> None:
-    """Run a command to the end of the process: errors are one line, exit code 2."""
+    """Run a command to the end of the process: errors are one line, with an exit code.
+
+    What the system refuses, such as to write where there is no space or to read a broken disk, is
+    no defect of the command's: it is told in one line, too, with exit code 1.
+    """
     try:
         code = command.main(args=arguments, standalone_mode=False)
     except click.exceptions.Exit as exit_request:
@@ -132,6 +136,9 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     except FeedError as error:
         click.echo(f"Error: {error}", err=True)
         code = 2
+    except OSError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -207,12 +207,14 @@ class Settings:
         "nodes of a cluster; empty: feed starts one",
     )
     redis_cluster: bool = setting(False, "whether redis_url names nodes of a Redis Cluster")
-    partitions: int = setting(16, "number of reader partitions; fixed when data is first written")
+    partitions: int = setting(
+        16, "number of reader partitions; fixed when data is first written", between=(1, 4096)
+    )
     namespace: str = setting("feed", "prefix of every key in the store")
     host: str = setting(
         "127.0.0.1", "address to bind; any address other than loopback needs keys or tokens"
     )
-    port: int = setting(8000, "TCP port of the web service")
+    port: int = setting(8000, "TCP port of the web service", between=(1, 65_535))
     web: int = setting(2, "number of web processes", between=(1, 256))
     workers: int = setting(
         1, "number of workers that feed serve starts with its own store", between=(1, 256)
@@ -233,11 +235,17 @@ class Settings:
     token_issuer: str = setting("", "the iss that readers' tokens must have; empty: any")
     token_audience: str = setting("", "the aud that readers' tokens must have; empty: none")
     token_leeway_seconds: float = setting(
-        30.0, "seconds by which clocks may differ when a reader's token is checked"
+        30.0,
+        "seconds by which clocks may differ when a reader's token is checked",
+        between=(0, 3600),
     )
-    anonymous_token_days: float = setting(30.0, "days an anonymous reader's token is valid")
+    anonymous_token_days: float = setting(
+        30.0, "days an anonymous reader's token is valid", between=(LEAST, 3650)
+    )
     anonymous_per_minute: int = setting(
-        30, "anonymous readers that one address may make per minute; 0: no limit"
+        30,
+        "anonymous readers that one address may make per minute; 0: no limit",
+        between=(0, 1_000_000),
     )
     trusted_proxies: str = setting(
         "", "addresses or networks of trusted proxies (X-Forwarded-For), separated by commas"
@@ -268,33 +276,58 @@ class Settings:
         "", "packages whose plugins rank, as package or package:plugin, separated by commas"
     )
     request_budget_ms: int = setting(
-        300, "milliseconds one feed request may take before it falls back to a simpler feed"
+        300,
+        "milliseconds one feed request may take before it falls back to a simpler feed",
+        between=(1, 600_000),
     )
-    store_timeout_ms: int = setting(150, "milliseconds one store round trip may take")
+    store_timeout_ms: int = setting(
+        150, "milliseconds one store round trip may take", between=(1, 600_000)
+    )
     poll_seconds: float = setting(
-        0.4, "seconds between checks for new articles, counters and models"
+        0.4,
+        "seconds between checks for new articles, counters and models",
+        between=(0.01, 60),
     )
-    max_body_bytes: int = setting(4_000_000, "largest accepted request body, bytes")
-    rate_per_minute: int = setting(0, "requests a minute for one key or address; 0: no limit")
+    max_body_bytes: int = setting(
+        4_000_000, "largest accepted request body, bytes", between=(1000, 1_000_000_000)
+    )
+    rate_per_minute: int = setting(
+        0, "requests a minute for one key or address; 0: no limit", between=(0, 1_000_000_000)
+    )
     store_memory_mb: int = setting(
-        0, "memory the embedded store may use before it refuses writes, MB; 0: no limit"
+        0,
+        "memory the embedded store may use before it refuses writes, MB; 0: no limit",
+        between=(0, 100_000_000),
     )
     store_fsync: str = setting(
-        "everysec", "when the embedded store flushes to disk: everysec or always"
+        "everysec",
+        "when the embedded store flushes to disk: everysec or always",
+        among=("everysec", "always"),
     )
     store_confirmed_by: str = setting("primary", "what confirms changes: primary, replica or disk")
     stream_max_events: int = setting(
         2_000_000,
         "unarchived records that the streams may hold before events are answered with 503",
+        between=(1, 1_000_000_000),
     )
-    archive_seconds: float = setting(5.0, "longest time between two archive files, seconds")
-    archive_events: int = setting(50_000, "records that start a new archive file at once")
-    retention_days: int = setting(90, "days the archive keeps events; 0: for ever")
+    archive_seconds: float = setting(
+        5.0, "longest time between two archive files, seconds", between=(0, 3600)
+    )
+    archive_events: int = setting(
+        50_000, "records that start a new archive file at once", between=(1, 100_000_000)
+    )
+    retention_days: int = setting(
+        90, "days the archive keeps events; 0: for ever", between=(0, 100_000)
+    )
     article_days: int = setting(
-        90, "days after which the catalogue drops an article that nobody reads any more; 0: never"
+        90,
+        "days after which the catalogue drops an article that nobody reads any more; 0: never",
+        between=(0, 100_000),
     )
-    reader_ttl_days: int = setting(60, "days a reader without events is kept in the store")
-    slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable")
+    reader_ttl_days: int = setting(
+        60, "days a reader without events is kept in the store", between=(1, 100_000)
+    )
+    slate_ttl_minutes: int = setting(30, "minutes a cursor stays usable", between=(1, 100_000))
     section_aliases: str = setting(
         "", "further names of sections, such as football=Sport, soccer=Sport"
     )
@@ -327,6 +360,7 @@ class Settings:
     watch_minutes: float = setting(
         60.0,
         "minutes between two reports of a running experiment that the worker makes; 0: never",
+        between=(0, 100_000),
     )
     alert_url: str = setting(
         "", "http:// or https:// address of the webhook that gets the alerts of experiments"
@@ -335,7 +369,11 @@ class Settings:
         "", "secret that signs these alerts, 32 bytes or more; empty: they are not signed"
     )
     public_url: str = setting("", "address at which people reach this service, for links in alerts")
-    log_level: str = setting("info", "debug, info, warning or error")
+    log_level: str = setting(
+        "info",
+        "what is logged, and what is worse: debug, info, warning or error",
+        among=("debug", "info", "warning", "error"),
+    )
     otlp_endpoint: str = setting(
         "",
         "http:// or https:// address of an OpenTelemetry collector that gets traces of requests "

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from feed.config import RankingConfig, Settings
@@ -36,6 +37,14 @@ def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settin
     except InvalidInputError as error:
         raise InvalidInputError("FEED_TIME_ZONE", error.rule) from None
     return replace(settings, ranking=_ranking_from_environment(environ))
+
+
+def misspelt_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return variables that are no settings, by name, each with the setting that it resembles."""
+    known = [f"FEED_{f.name.upper()}" for f in documented(Settings)]
+    others = [n for n in environ if n.startswith("FEED_") and not n.startswith(RANKING_PREFIX)]
+    found = {n: get_close_matches(n, known, 1, 0.88) for n in others if n not in known}
+    return {name: near[0] for name, near in found.items() if near}
 
 
 def _ranking_from_environment(environ: Mapping[str, str]) -> RankingConfig:

@@ -6,13 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from feed.schemas import Query
+from feed.schemas import EXPERIMENT_PATTERN_TEXT, Query
 
 MOST_ENTRIES = 1000
 
-ExperimentName = Annotated[
-    str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")
-]
+ExperimentName = Annotated[str, Field(min_length=1, max_length=64, pattern=EXPERIMENT_PATTERN_TEXT)]
 
 
 class ExperimentIn(BaseModel):

@@ -30,6 +30,24 @@ MAX_SOURCES = 500
 MAX_PAGE = 100
 
 ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
+NOT_BLANK = r"\S"
+URL_PATTERN_TEXT = r"^(https?:/)?/\S+$"
+EXPERIMENT_PATTERN_TEXT = r"^[a-z0-9][a-z0-9_-]*$"
+_LANGUAGE_TAG = "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"
+LANGUAGE_PATTERN_TEXT = f"^{_LANGUAGE_TAG}$"
+OPTIONAL_LANGUAGE_PATTERN_TEXT = f"^({_LANGUAGE_TAG})?$"
+
+_LANGUAGE_RULE = 'must be a language tag, such as "en" or "pt-BR"'
+PATTERN_RULES = {
+    ID_PATTERN_TEXT: "must not contain white space or control characters",
+    NOT_BLANK: "must not be blank",
+    URL_PATTERN_TEXT: "must begin with https://, http:// or /, and contain no white space",
+    EXPERIMENT_PATTERN_TEXT: "must be lower-case letters, digits, - and _, and must not begin with "
+    "- or _",
+    LANGUAGE_PATTERN_TEXT: _LANGUAGE_RULE,
+    OPTIONAL_LANGUAGE_PATTERN_TEXT: _LANGUAGE_RULE,
+}
+"""What the patterns ask for, in words."""
 
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -61,17 +79,16 @@ Time = Annotated[
     AfterValidator(_sane),
     Field(description="ISO 8601; without an offset it is UTC", examples=["2026-01-31T08:30:00Z"]),
 ]
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\S")]
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=NOT_BLANK)]
 Label = Annotated[str, Field(max_length=128)]
-_LANGUAGE_TAG = "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"
 Language = Annotated[
     str,
-    Field(max_length=35, pattern=f"^{_LANGUAGE_TAG}$", examples=["en"]),
+    Field(max_length=35, pattern=LANGUAGE_PATTERN_TEXT, examples=["en"]),
     BeforeValidator(_hyphenated),
 ]
 OptionalLanguage = Annotated[
     str,
-    Field(max_length=35, pattern=f"^({_LANGUAGE_TAG})?$", examples=["en"]),
+    Field(max_length=35, pattern=OPTIONAL_LANGUAGE_PATTERN_TEXT, examples=["en"]),
     BeforeValidator(_hyphenated),
 ]
 ContextKey = Annotated[str, Field(min_length=1, max_length=64)]

@@ -23,6 +23,7 @@ def setting(
     text: str,
     *,
     between: tuple[float, float] = ANY_NUMBER,
+    among: tuple[str, ...] = (),
     title: str = "",
     is_slot: bool = False,
 ) -> Any:
@@ -32,11 +33,19 @@ def setting(
         default: its value where nothing else is said.
         text: what it is, and in which unit.
         between: the lowest and the highest value that make sense.
+        among: the words that it may be; empty: any.
         title: what people call it on the desk.
         is_slot: whether it is a slot: counted from 0 here, and from 1 on the desk.
     """
     doc = f"{text}, counted from 0" if is_slot else text
-    metadata = {"doc": doc, "text": text, "between": between, "title": title, "is_slot": is_slot}
+    metadata = {
+        "doc": doc,
+        "text": text,
+        "between": between,
+        "among": among,
+        "title": title,
+        "is_slot": is_slot,
+    }
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -48,17 +57,21 @@ def check_ranges(
     """Refuse settings of a configuration that lie outside their range.
 
     Raises:
-        InvalidInputError: names the setting and its range.
+        InvalidInputError: names the setting and its range, or the words that it may be.
     """
     for one in documented(config):
-        low, high = one.metadata["between"]
-        if one.name in names and (low, high) != ANY_NUMBER:
-            label = prefix + (one.name.upper() if upper else one.name)
-            if not low <= getattr(config, one.name) <= high:
-                rule = f"lie between {low:g} and {high:g}"
-                if low == LEAST:
-                    rule = f"be more than 0 and at most {high:g}"
-                raise InvalidInputError(label, f"must {rule}")
+        (low, high), among = one.metadata["between"], one.metadata["among"]
+        label = prefix + (one.name.upper() if upper else one.name)
+        if one.name not in names:
+            continue
+        value = getattr(config, one.name)
+        if among and value.lower() not in among:
+            raise InvalidInputError(label, f"must be one of {', '.join(among)}")
+        if (low, high) != ANY_NUMBER and not low <= value <= high:
+            rule = f"lie between {low:.12g} and {high:.12g}"
+            if low == LEAST:
+                rule = f"be more than 0 and at most {high:.12g}"
+            raise InvalidInputError(label, f"must {rule}")
 
 
 def documented(config: Any) -> list[Field[Any]]:
@@ -98,6 +111,8 @@ def _convert(label: str, kind: Any, value: Any) -> Any:
         return _convert_weights(label, value)
     if isinstance(value, bool):
         raise InvalidInputError(label, f"must be {_words(kind)}")
+    if kind is Path and value == "":
+        raise InvalidInputError(label, "must not be empty")
     try:
         number = kind(value)
     except (TypeError, ValueError, OverflowError):

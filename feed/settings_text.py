@@ -33,7 +33,7 @@ def _range_of(one: Field[Any]) -> str:
     low, high = one.metadata["between"]
     if (low, high) == ANY_NUMBER:
         return ""
-    return f" (more than 0, up to {high:g})" if low == LEAST else f" ({low:g} to {high:g})"
+    return f" (more than 0, up to {high:.12g})" if low == LEAST else f" ({low:.12g} to {high:.12g})"
 
 
 def setting_text(value: Any) -> str:

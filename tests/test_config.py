@@ -6,7 +6,11 @@ import pytest
 
 from feed.config import RankingConfig, Settings
 from feed.domain import InvalidInputError
-from feed.environment import settings_from_environment, settings_to_environment
+from feed.environment import (
+    misspelt_variables,
+    settings_from_environment,
+    settings_to_environment,
+)
 from feed.setting_fields import ANY_NUMBER, check_ranges, documented, override
 from feed.settings_text import describe
 from feed.training_config import TrainingConfig
@@ -76,12 +80,38 @@ def test_a_wrong_ranking_parameter_is_named_with_its_rule(name, value, rule):
         settings_from_environment({f"FEED_RANKING_{name}": value})
 
 
-@pytest.mark.parametrize("kind", [RankingConfig, TrainingConfig])
+@pytest.mark.parametrize("kind", [Settings, RankingConfig, TrainingConfig])
 def test_every_default_lies_in_its_range(kind):
     config = kind()
     check_ranges(config, [f.name for f in documented(config)])
     numbers = [f for f in documented(config) if f.type in {"int", "float"}]
     assert [f.name for f in numbers if f.metadata["between"] == ANY_NUMBER] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("PARTITIONS", "-1", "must lie between 1 and 4096"),
+        ("PARTITIONS", "0", "must lie between 1 and 4096"),
+        ("MAX_BODY_BYTES", "0", "must lie between 1000 and 1000000000"),
+        ("REQUEST_BUDGET_MS", "-1", "must lie between 1 and 600000"),
+        ("POLL_SECONDS", "0", "must lie between 0.01 and 60"),
+        ("STORE_FSYNC", "maybe", "must be one of everysec, always"),
+        ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named_with_its_rule(name, value, rule):
+    with pytest.raises(InvalidInputError, match=f"^FEED_{name}: {rule}$"):
+        settings_from_environment({f"FEED_{name}": value})
+
+
+def test_capitals_make_no_difference_to_a_word():
+    assert settings_from_environment({"FEED_LOG_LEVEL": "WARNING"}).log_level == "WARNING"
+
+
+def test_a_misspelt_setting_is_found_and_a_variable_of_another_program_is_not():
+    strange = {"FEED_API_KEY": "x", "FEED_PORT": "1", "FEED_WEB_PORT_8000_TCP": "x", "HOME": "/"}
+    assert misspelt_variables(strange) == {"FEED_API_KEY": "FEED_API_KEYS"}
 
 
 def test_only_settings_that_were_given_are_checked():

@@ -13,6 +13,7 @@ from rich.console import Console
 from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.commands.paths import PATH
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.experiments.design.definitions import Experiment
@@ -35,13 +36,9 @@ _COLOURS = {
 
 @click.command("report")
 @click.argument("experiment")
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Directory to write to; by default DATA/reports."
-)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Also write the JSON to this file."
-)
+@click.option("--data", type=PATH, help="Data directory of the installation.")
+@click.option("--out", type=PATH, help="Directory to write to; by default DATA/reports.")
+@click.option("--json", "json_file", type=PATH, help="Also write the JSON to this file.")
 @click.option("--from", "begin", help="Start of the window (ISO 8601); else the experiment's.")
 @click.option("--to", "end", help="End of the window, exclusive; by default the stop, or now.")
 @click.option("--version", "version", type=int, help="An earlier version of the experiment.")

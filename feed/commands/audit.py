@@ -12,6 +12,7 @@ from rich.table import Table
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.commands.paths import PATH
 from feed.domain import format_time
 
 
@@ -19,7 +20,7 @@ from feed.domain import format_time
 @click.option("--subject", default="", help="Only on this, such as experiments/NAME.")
 @click.option("--by", default="", help="Only what this person did.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Lines.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory of the installation.")
 def audit(subject: str, by: str, limit: int, data: Path | None) -> None:
     """Show who changed what and when, the newest first.
 

@@ -11,6 +11,7 @@ import click
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.commands.paths import PATH
 from feed.config import Settings
 from feed.domain import InvalidInputError, StoreUnavailableError
 from feed.storage.embedded import EmbeddedStore
@@ -23,9 +24,7 @@ from feed.storage.installation_backup import (
 )
 from feed.storage.working_copy import is_object_url
 
-data_option = click.option(
-    "--data", type=click.Path(path_type=Path), help="Data directory of the installation."
-)
+data_option = click.option("--data", type=PATH, help="Data directory of the installation.")
 
 
 @click.command("backup")
@@ -54,8 +53,8 @@ def restore_command(source: str, data: Path | None) -> None:
     """
     with one_line_errors():
         at_url = is_object_url(source)
-        if not at_url and not Path(source).is_dir():
-            raise InvalidInputError("SOURCE", f"must be a directory or a URL, not {source}")
+        if not at_url and not (source and Path(source).is_dir()):
+            raise InvalidInputError("SOURCE", f"must be a directory or a URL, not {source!r}")
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
         with _reachable(chosen_settings(data)) as settings:

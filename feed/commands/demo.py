@@ -15,6 +15,7 @@ from feed.commands.demo_service import running_service
 from feed.commands.demo_steps import Tour
 from feed.commands.demo_world import build_newsroom, read_published
 from feed.commands.errors import one_line_errors
+from feed.commands.paths import PATH
 from feed.domain import ConflictError
 from feed.service.supervisor import check_port, is_ready
 
@@ -28,7 +29,7 @@ MARK = ".feed-demo"
     type=(click.Choice(["ebnerd", "mind"]), click.Path(exists=True, file_okay=False)),
     help="Load a published data set, by name and directory.",
 )
-@click.option("--data", type=click.Path(path_type=Path), default=Path("data/demo"))
+@click.option("--data", type=PATH, default=Path("data/demo"))
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--web", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option("--readers", type=click.IntRange(20, 100_000), default=600, show_default=True)

@@ -24,6 +24,7 @@ from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import check_encoder, open_encoder, tfidf_path
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.commands.paths import PATH
 from feed.domain import Article, InvalidInputError
 from feed.features.embeddings import Encoder, TfidfSvdEncoder, article_text
 from feed.storage.encoding_part import EncodingProgress
@@ -37,7 +38,7 @@ FEWEST_ARTICLES = 20
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory.")
+@click.option("--data", type=PATH, help="Data directory.")
 @click.option("--fit", is_flag=True, help="First fit the tfidf encoder to the present articles.")
 def encode(data: Path | None, *, fit: bool) -> None:
     """Encode the articles whose vectors do not come from the configured encoder (FEED_ENCODER).

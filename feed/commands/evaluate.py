@@ -16,6 +16,7 @@ from feed.arrays import Matrix
 from feed.catalogue.encoder_choice import check_encoder_name, open_ready_encoder
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.opening import prepare_archive
+from feed.commands.paths import PATH
 from feed.commands.retrain import read_config
 from feed.documents.terminal import print_document
 from feed.documents.views import render_html, render_latex, render_markdown
@@ -47,7 +48,7 @@ def parse_span(text: str) -> float:
 
 
 @click.command("evaluate")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=PATH)
 @click.option("--dataset", type=click.Choice(NAMES), required=True, help="Layout of DIRECTORY.")
 @click.option("--from", "from_text", metavar="TIME", help="First impression measured, ISO 8601.")
 @click.option("--to", "to_text", metavar="TIME", help="End of the window, exclusive.")
@@ -75,17 +76,11 @@ def parse_span(text: str) -> float:
     "beside the others. May be repeated.",
 )
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads for training.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="JSON file for figures.")
-@click.option(
-    "--scores", "scores_path", type=click.Path(path_type=Path), help="Parquet file for all scores."
-)
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="HTML file for a page.")
-@click.option(
-    "--markdown", "markdown_path", type=click.Path(path_type=Path), help="Markdown file for tables."
-)
-@click.option(
-    "--latex", "latex_path", type=click.Path(path_type=Path), help="LaTeX file for tables."
-)
+@click.option("--json", "json_path", type=PATH, help="JSON file for figures.")
+@click.option("--scores", "scores_path", type=PATH, help="Parquet file for all scores.")
+@click.option("--html", "html_path", type=PATH, help="HTML file for a page.")
+@click.option("--markdown", "markdown_path", type=PATH, help="Markdown file for tables.")
+@click.option("--latex", "latex_path", type=PATH, help="LaTeX file for tables.")
 def evaluate_command(
     directory: Path,
     dataset: str,

@@ -12,12 +12,13 @@ from rich.table import Column, Table
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings
+from feed.commands.paths import PATH
 from feed.experiments.design.metrics import METRICS, Metric
 from feed.experiments.design.own_metrics import own_metrics, read_metric_file
 
 
 @click.group("metrics", invoke_without_command=True)
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory of the installation.")
 @click.pass_context
 def metrics(context: click.Context, data: Path | None) -> None:
     """List every metric that an experiment can name: feed's own and those of the site.
@@ -35,7 +36,7 @@ def metrics(context: click.Context, data: Path | None) -> None:
 
 
 @metrics.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 def check(file: Path) -> None:
     """Check the metrics that FILE declares; an error names the line, the metric and the rule."""
     with one_line_errors():

@@ -9,6 +9,7 @@ import click
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.commands.paths import PATH
 from feed.domain import parse_time
 from feed.experiments.design.lifecycle import read_reported
 from feed.experiments.judgement.reader_table import export_readers
@@ -22,7 +23,7 @@ def export() -> None:
 
 @export.command()
 @click.argument("experiment")
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory of the installation.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.commands.paths import PATH
 from feed.config import Settings
 from feed.domain import InvalidInputError
 from feed.editorial.editorial import Editorial, editorial_from_store
@@ -33,7 +34,7 @@ def limits_command() -> None:
 
 
 @limits_command.command()
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory of the installation.")
 def show(data: Path | None) -> None:
     """Show the limits that hold."""
     with one_line_errors():
@@ -45,7 +46,7 @@ def show(data: Path | None) -> None:
 
 
 @limits_command.command()
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory of the installation.")
 @click.option(
     "--hours",
     type=click.IntRange(1, MOST_HOURS),

@@ -12,15 +12,14 @@ from rich.table import Table
 from feed.catalogue.decisions import Editor
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
+from feed.commands.paths import PATH
 from feed.domain import check_id, format_time
 from feed.service.api_keys import KeyRing, hash_key, make_key, parse_keys
 from feed.service.credentials import KEY_SCOPES, Scope
 from feed.storage.redis_store import RedisStore
 
 SCOPES = click.Choice([scope.value for scope in KEY_SCOPES])
-DATA = click.option(
-    "--data", type=click.Path(path_type=Path), help="Directory of the installation."
-)
+DATA = click.option("--data", type=PATH, help="Directory of the installation.")
 
 
 @click.group()

@@ -12,12 +12,11 @@ from rich.table import Table
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings
+from feed.commands.paths import PATH
 from feed.domain import NotFoundError
 from feed.models.registry import ModelRegistry
 
-data_option = click.option(
-    "--data", type=click.Path(path_type=Path), help="Data directory; else FEED_DATA_DIR."
-)
+data_option = click.option("--data", type=PATH, help="Data directory; else FEED_DATA_DIR.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.commands.errors import one_line_errors
+from feed.commands.paths import PATH
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
 from feed.environment import settings_from_environment
 from feed.experiments.design.definition_json import experiment_from_json
@@ -204,7 +205,7 @@ def directory(name: str, help_text: str) -> Callable[[Command], Command]:
     return click.option(
         f"--{name}",
         f"{name}_dir",
-        type=click.Path(path_type=Path),
+        type=PATH,
         required=True,
         metavar="DIR",
         help=help_text,
@@ -236,7 +237,7 @@ def directory(name: str, help_text: str) -> Callable[[Command], Command]:
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Also write the numbers to this file.",
 )

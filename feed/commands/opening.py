@@ -28,7 +28,7 @@ def chosen_settings(data: Path | None) -> Settings:
             FEED_DATA_URL cannot be used.
     """
     settings = settings_from_environment()
-    folder = (data or settings.data_dir).resolve()
+    folder = Path(os.path.realpath(data or settings.data_dir))  # takes links in a circle, too
     if settings.data_url not in {"", LOCAL_URL}:
         folder.mkdir(parents=True, exist_ok=True)  # it holds only copies: a new machine has none
     elif not folder.is_dir():

@@ -19,6 +19,7 @@ from rich.table import Table
 from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
+from feed.commands.paths import PATH
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments
@@ -50,7 +51,7 @@ Learnt = tuple[ModelBundle, GateVerdict, int]
 
 
 @click.command("retrain")
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory; else FEED_DATA_DIR.")
+@click.option("--data", type=PATH, help="Data directory; else FEED_DATA_DIR.")
 @click.option("--window-days", type=float, help="Days of the archive to learn from.")
 @click.option(
     "--engine",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import importlib
+=======
+import os
+>>>>>>> w/breaker
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +14,19 @@ from pathlib import Path
 import click
 
 from feed.commands.errors import one_line_errors
+from feed.commands.paths import PATH
 from feed.config import Settings
+<<<<<<< HEAD
 from feed.environment import settings_from_environment
+=======
+from feed.environment import misspelt_variables, settings_from_environment
+from feed.service.request_traces import check_traces
+>>>>>>> w/breaker
 from feed.service.supervisor import Supervisor, check_port
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory.")
+@click.option("--data", type=PATH, help="Data directory.")
 @click.option("--host", help="Address to bind; without FEED_API_KEYS only a loopback one.")
 @click.option("--port", type=click.IntRange(1, 65535), help="TCP port.")
 @click.option("--web", type=click.IntRange(1, 256), help="Number of web processes.")
@@ -31,6 +41,12 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
         if settings.otlp_endpoint:  # else what understands it would be held for nothing
             importlib.import_module("feed.service.request_traces").check_traces(settings)
         check_port(settings.host, settings.port)
+<<<<<<< HEAD
+=======
+        configure_logging(settings)
+        for name, setting in misspelt_variables().items():
+            click.echo(f"Warning: {name} is no setting; did you mean {setting}?", err=True)
+>>>>>>> w/breaker
         code = Supervisor(settings, announce=click.echo).run()
     if code:
         sys.exit(code)
@@ -41,7 +57,7 @@ def _chosen(
 ) -> Settings:
     return replace(
         settings,
-        data_dir=(data or settings.data_dir).resolve(),
+        data_dir=Path(os.path.realpath(data or settings.data_dir)),
         host=host or settings.host,
         port=port or settings.port,
         web=web or settings.web,

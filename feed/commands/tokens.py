@@ -9,6 +9,7 @@ import click
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
+from feed.commands.paths import PATH
 from feed.domain import check_id
 from feed.service.access import TOKEN_SECRET
 from feed.service.reader_tokens import ReaderTokens
@@ -24,7 +25,7 @@ def tokens() -> None:
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
 )
-@click.option("--data", type=click.Path(path_type=Path), help="Directory of the installation.")
+@click.option("--data", type=PATH, help="Directory of the installation.")
 def mint(user_id: str, minutes: float, data: Path | None) -> None:
     """Print a token that speaks for the reader USER_ID.
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
+from feed.commands.paths import PATH
 from feed.domain import ConflictError, StoreUnavailableError
 from feed.experiments.judgement.wording import number
 from feed.service.telemetry import configure_logging
@@ -25,7 +26,7 @@ PATIENCE_S = 120.0
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory of the installation.")
 @click.option(
     "--every",
     "minutes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from datetime import UTC, tzinfo
 
 import orjson
@@ -11,6 +10,7 @@ from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
 from feed.ingest.json_feed import VERSION, is_json_feed, parse_json_feed
 from feed.ingest.json_lines import parse_json_lines, parse_records
+from feed.ingest.json_text import mend_json
 
 
 def parse_json(content: bytes, address: str, now: float, zone: tzinfo = UTC) -> Documents:
@@ -25,7 +25,7 @@ def parse_json(content: bytes, address: str, now: float, zone: tzinfo = UTC) -> 
     Raises:
         InvalidInputError: a document is not whole.
     """
-    content = content.removeprefix(BOM_UTF8).strip()
+    content = mend_json(content).strip()
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:

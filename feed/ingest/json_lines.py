@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from feed.article_schemas import ArticleIn
 from feed.domain import FeedError, InvalidInputError
 from feed.ingest.documents import Documents, Finding
+from feed.ingest.json_text import mend_json
 from feed.schemas import EventIn, build_event
 
 ORIGIN = "JSON"
@@ -44,7 +44,7 @@ def parse_json_lines(lines: Iterable[bytes], now: float) -> Documents:
     """
     documents = Documents(origin=ORIGIN)
     for number, line in enumerate(lines, start=1):
-        text = line.removeprefix(BOM_UTF8) if number == 1 else line
+        text = mend_json(line)
         if text.strip():
             _add(documents, f"line {number}", text, now)
     documents.events.sort(key=lambda e: e.occurred_at)
@@ -55,14 +55,15 @@ def parse_records(records: Sequence[Any], now: float) -> Documents:
     """Return the articles and events of a JSON array; the same rules as for JSON lines."""
     documents = Documents(origin=ORIGIN)
     for number, record in enumerate(records, start=1):
-        _add(documents, f"record {number}", orjson.dumps(record), now)
+        _add(documents, f"record {number}", record, now)
     documents.events.sort(key=lambda e: e.occurred_at)
     return documents
 
 
-def _add(documents: Documents, place: str, text: bytes, now: float) -> None:
+def _add(documents: Documents, place: str, given: Any, now: float) -> None:
+    """Add one record, which is the bytes of a line or what was parsed from a document."""
     try:
-        record = _read_object(text)
+        record = _read_object(given)
         if "event_id" in record:
             documents.events.append(build_event(_check(_EVENT, record), now))
         else:
@@ -78,9 +79,9 @@ def _add(documents: Documents, place: str, text: bytes, now: float) -> None:
         documents.faults.append(Finding(place, error.field_name, error.rule))
 
 
-def _read_object(line: bytes) -> dict[str, Any]:
+def _read_object(given: Any) -> dict[str, Any]:
     try:
-        record = orjson.loads(line)
+        record = orjson.loads(given) if isinstance(given, bytes) else given
     except orjson.JSONDecodeError as error:
         raise RecordError("", f"is not JSON ({error})") from None
     if not isinstance(record, dict):
@@ -91,6 +92,8 @@ def _read_object(line: bytes) -> dict[str, Any]:
 def _check(rules: TypeAdapter[T], record: dict[str, Any]) -> T:
     try:
         return rules.validate_json(orjson.dumps(record))
+    except TypeError:  # what is written in JSON may be nested less deeply than what is read
+        raise RecordError("", "is nested too deeply") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response
 
+from feed.domain import InvalidInputError
+
 EVERY = "*"
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-Id"
@@ -13,6 +15,21 @@ _ANSWER_HEADERS = "Date, Retry-After, Server-Timing, WWW-Authenticate, X-Request
 _OWN_SITES = frozenset({"same-origin", "none"})
 PREFLIGHT_S = "7200"
 """How long a browser need not ask again; the longest that Chromium allows."""
+
+
+def read_origins(text: str) -> list[str]:
+    """Return the origins of `FEED_CORS_ORIGINS`, separated by commas; `*` is every origin.
+
+    Raises:
+        InvalidInputError: one is no origin, which is a scheme, a host and perhaps a port.
+    """
+    origins = [one.strip().rstrip("/") for one in text.split(",") if one.strip()]
+    for origin in origins:
+        scheme, _, host = origin.partition("://")
+        if origin not in {EVERY, "null"} and not (scheme and host and not set(host) & set("/?#@ ")):
+            rule = f"{origin} is no origin such as https://www.example, without a path"
+            raise InvalidInputError("FEED_CORS_ORIGINS", rule)
+    return origins
 
 
 class CrossOrigin:
@@ -23,11 +40,11 @@ class CrossOrigin:
     sent, neither with an origin nor with `*`.
 
     Args:
-        origins: origins that may call, separated by commas; `*` for every origin.
+        origins: as `read_origins` reads them.
     """
 
     def __init__(self, origins: str) -> None:
-        self._origins = frozenset(filter(None, (o.strip().rstrip("/") for o in origins.split(","))))
+        self._origins = frozenset(read_origins(origins))
 
     def is_preflight(self, request: Request) -> bool:
         """Return whether a request is a preflight on behalf of a page that may call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import select
 import struct
@@ -9,7 +10,12 @@ import threading
 import time
 from typing import Any
 
+import orjson
+import structlog
+from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
+
+from feed.service.problems import MEDIA_TYPE, problem_body
 
 SLOTS = 1024
 PATIENCE_S = 0.02
@@ -17,6 +23,19 @@ PATIENCE_S = 0.02
 
 LINGER_MS = 20
 """How long a thread waits for another request on the connection that it has just answered."""
+
+LOG_EVERY_S = 1.0
+"""How seldom what is no request is logged."""
+
+_STATUS_OF = {
+    "LimitRequestLine": 414,
+    "ExpectationFailed": 417,
+    "LimitRequestHeaders": 431,
+    "UnsupportedTransferCoding": 501,
+}
+"""By the name of gunicorn's error, because not every version has all of them; others are 400."""
+
+log = structlog.get_logger("feed.server")
 
 _RETRY_S = 0.0005
 _BUFFER_BYTES = 262_144
@@ -44,6 +63,7 @@ class FairWorker(ThreadWorker):  # type: ignore[misc]
     _accepting = False
     _connections = 0
     _declined_at: float | None = None
+    _logged_at = -LOG_EVERY_S
 
     def init_process(self) -> None:
         """Create what the threads share. This runs in the web process, after the fork."""
@@ -99,6 +119,42 @@ class FairWorker(ThreadWorker):  # type: ignore[misc]
         finally:
             conn.sock = socket
             buffered.flush()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what is no HTTP request with a problem document.
+
+        gunicorn would send a page in HTML, and log what was sent, which may name a reader.
+        """
+        kind = type(exc).__name__
+        if not isinstance(exc, errors.ParseException) or kind.startswith("InvalidResponse"):
+            super().handle_error(req, client, addr, exc)
+            return
+        status = _STATUS_OF.get(kind, 400)
+        if time.monotonic() - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = time.monotonic()
+            log.info("no_request", status=status, reason=kind, address=addr[0] if addr else "")
+        with contextlib.suppress(OSError):
+            client.sendall(_problem_answer(status, _detail(exc, self.cfg)))
+
+
+def _detail(exc: Exception, cfg: Any) -> str:
+    if isinstance(exc, errors.LimitRequestLine):
+        return f"the address must be shorter: the first line holds {cfg.limit_request_line} bytes"
+    if isinstance(exc, errors.LimitRequestHeaders):
+        most, size = cfg.limit_request_fields, cfg.limit_request_field_size
+        return f"there may be {most} headers, of {size} bytes each"
+    return f"this is no HTTP request: {exc}".encode(errors="replace").decode()
+
+
+def _problem_answer(status: int, detail: str) -> bytes:
+    body = problem_body(status, detail)
+    data = orjson.dumps(body)
+    head = (
+        f"HTTP/1.1 {status} {body['title']}\r\nConnection: close\r\n"
+        f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(data)}\r\n"
+        "X-Content-Type-Options: nosniff\r\n\r\n"
+    )
+    return head.encode() + data
 
 
 def forget_connections(worker: Any) -> None:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from feed.domain import Event, InvalidInputError
 from feed.schemas import MAX_EVENTS, EventBatchIn, EventIn, Input, build_event, epoch_seconds
-from feed.service.problems import ProblemError, rules_broken
+from feed.service.problems import NO_JSON, ProblemError, is_no_json, rules_broken
 from feed.service.telemetry import RETIMED
 from feed.storage.records import Outcome
 from feed.storage.waiting_part import WAITING_HOURS
@@ -66,7 +66,9 @@ def read_events(body: bytes, now: float, reader: str | None = None) -> ReadEvent
     try:
         batch = EventBatchIn.model_validate_json(body)
         given, sent_at = batch.events, batch.sent_at
-    except ValidationError:
+    except ValidationError as error:
+        if is_no_json(error):
+            raise ProblemError(400, NO_JSON, rules_broken(error)) from None
         given, sent_at = _read_one_by_one(body)
     difference = now - epoch_seconds(sent_at) if sent_at else 0.0
     if abs(difference) < SAME_TIME_S:
@@ -110,9 +112,7 @@ def _read_envelope(body: bytes) -> tuple[list[Any], datetime | None]:
     try:
         envelope = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise ProblemError(
-            400, "the body is not JSON", [("body", "must be a JSON object")]
-        ) from None
+        raise ProblemError(400, NO_JSON, [("body", "must be a JSON object")]) from None
     if not isinstance(envelope, dict):
         raise ProblemError(422, "body must be a JSON object", [("body", "must be a JSON object")])
     extra = sorted(set(envelope) - {"events", "sent_at"})

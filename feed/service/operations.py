@@ -12,15 +12,17 @@ from urllib.parse import quote
 
 from apiflask import APIFlask
 from flask import Response, current_app, request
+from gunicorn.http.errors import ParseException
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
+from feed.ingest.json_text import mend_json
 from feed.schemas import ID_PATTERN_TEXT
 from feed.service.answers import Problem
 from feed.service.credentials import Scope
-from feed.service.problems import MEDIA_TYPE, ProblemError, rules_broken
+from feed.service.problems import MEDIA_TYPE, NO_JSON, ProblemError, is_no_json, rules_broken
 
 M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -110,8 +112,8 @@ def read_body(model: type[M]) -> M:
         return model.model_validate_json(read_json_bytes())
     except ValidationError as error:
         broken = rules_broken(error)
-        if any(item["type"] == "json_invalid" for item in error.errors(include_url=False)):
-            raise ProblemError(400, "the body is not JSON", broken) from None
+        if is_no_json(error):
+            raise ProblemError(400, NO_JSON, broken) from None
         field, rule = broken[0]
         raise ProblemError(422, f"{field} {rule}", broken) from None
 
@@ -119,26 +121,39 @@ def read_body(model: type[M]) -> M:
 def read_json_bytes(*, beacon: bool = False) -> bytes:
     """Return the body of the present request, which must be declared as JSON.
 
+    What `mend_json` can mend is mended.
+
     Args:
         beacon: `text/plain`, which a browser's `sendBeacon` sends, will do too.
 
     Raises:
-        ProblemError: 400, the body is not complete gzip; 413, it is too large, compressed or
-            decompressed; 415, it is declared as something else, or is compressed by anything
-            but gzip.
+        ProblemError: 400, the body breaks off or is not complete gzip; 413, it is too large,
+            compressed or decompressed; 415, it is declared as something else, or is compressed
+            by anything but gzip.
     """
     if not request.is_json and not (beacon and request.mimetype == "text/plain"):
         raise _unsupported("Content-Type", "must be application/json")
     most: int = current_app.config["MAX_CONTENT_LENGTH"]
+    data = _read(most)
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "gzip":
+        data = _decompressed(data, most)
+    elif encoding != "identity":
+        raise _unsupported("Content-Encoding", "must be gzip or left out")
+    return mend_json(data)
+
+
+def _read(most: int) -> bytes:
+    request.max_content_length = most + 1  # a body in chunks is cut there without a word
     try:
         data = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise _too_large(most) from None
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "gzip":
-        return _decompressed(data, most)
-    if encoding != "identity":
-        raise _unsupported("Content-Encoding", "must be gzip or left out")
+    except (ClientDisconnected, ParseException):
+        rule = "must arrive whole, in well-formed chunks or with its Content-Length"
+        raise ProblemError(400, f"the body {rule}", [("body", rule)]) from None
+    if len(data) > most:
+        raise _too_large(most)
     return data
 
 

@@ -13,6 +13,7 @@ from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Response
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from feed.domain import (
     ArchiveError,
@@ -25,9 +26,16 @@ from feed.domain import (
     NotFoundError,
     StoreUnavailableError,
 )
+from feed.schemas import PATTERN_RULES
 
 MEDIA_TYPE = "application/problem+json"
+NO_JSON = "the body is not JSON"
 RETRY_AFTER_S = 2
+
+_NOT_A_TIME = "must be a time in ISO 8601, such as 2026-01-31T08:30:00Z"
+_TIME_RULES = dict.fromkeys(
+    ("datetime_parsing", "datetime_from_date_parsing", "datetime_type"), _NOT_A_TIME
+)
 
 log = structlog.get_logger("feed.problems")
 
@@ -109,10 +117,20 @@ def problem_of(error: FeedError) -> Response:
 def rules_broken(error: ValidationError, prefix: str = "") -> list[tuple[str, str]]:
     """Return (field, rule) for everything a pydantic model found wrong; input is not echoed."""
     found = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
+    for item in error.errors(include_url=False, include_input=False):
         path = ".".join(str(step) for step in item["loc"])
-        found.append((".".join(p for p in (prefix, path) if p) or "body", _rule(item["msg"])))
+        rule = _pattern_rule(item) or _TIME_RULES.get(item["type"]) or _rule(item["msg"])
+        found.append((".".join(p for p in (prefix, path) if p) or "body", rule))
     return found
+
+
+def _pattern_rule(item: ErrorDetails) -> str | None:
+    return PATTERN_RULES.get(item.get("ctx", {}).get("pattern", ""))
+
+
+def is_no_json(error: ValidationError) -> bool:
+    """Return whether a pydantic model was given a text that is not JSON."""
+    return any(item["type"] == "json_invalid" for item in error.errors(include_url=False))
 
 
 def _rule(message: str) -> str:

@@ -10,8 +10,11 @@ from feed.features.canonical_address import read_tracking_parameters
 from feed.features.sections import read_aliases
 from feed.models.ranker import default_ranker
 from feed.service.access import check_access_settings
+from feed.service.addresses import parse_networks
+from feed.service.cors import read_origins
 from feed.sources.configured import check_source_settings
 from feed.storage.redis_store import RedisStore
+from feed.watching.alert_settings import check_alert_settings
 
 
 def check_service_settings(settings: Settings) -> None:
@@ -24,6 +27,9 @@ def check_service_settings(settings: Settings) -> None:
     check_encoder(settings)
     check_source_settings(settings)
     check_ranking(settings)
+    check_alert_settings(settings)
+    parse_networks(settings.trusted_proxies)
+    read_origins(settings.cors_origins)
     RedisStore(settings).close()  # the address is read, and nothing is sent
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from feed.config import Settings
-from feed.domain import ArchiveError, ConflictError
+from feed.domain import ArchiveError, ConflictError, InvalidInputError
 from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.archive_files import (
     archive_objects,
@@ -121,7 +121,8 @@ def restore(settings: Settings, source: Path) -> BackupReport:
 
     Raises:
         ConflictError: store or data directory already hold data, or the partitions differ.
-        ArchiveError: `source` is not a complete backup.
+        InvalidInputError: `source` is no backup, or one of another format.
+        ArchiveError: it is not complete.
         StoreUnavailableError: the store does not answer.
     """
     manifest = _read_manifest(source)
@@ -289,10 +290,12 @@ def _write_manifest(draft: Path, settings: Settings, report: BackupReport) -> No
 def _read_manifest(source: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = orjson.loads((source / BACKUP_MANIFEST).read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ArchiveError(f"{source} is not a backup: {error}") from error
-    if manifest["format"] != FORMAT:
-        raise ArchiveError(f"{source} is a backup of format {manifest['format']}, not {FORMAT}")
+        written = manifest["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInputError("source", f"{source} is not a backup: {error}") from error
+    if written != FORMAT:
+        rule = f"{source} is a backup of format {written}, not {FORMAT}"
+        raise InvalidInputError("source", rule)
     return manifest
 
 

@@ -11,14 +11,13 @@ import httpx
 import orjson
 
 from feed.config import Settings
-from feed.domain import InvalidInputError
 from feed.ingest.connections import CheckedTransport, Deadline
 from feed.ingest.downloading import FAILURES
+from feed.watching.alert_settings import check_alert_settings
 
 SIGNATURE = "X-Feed-Signature"
 LIMIT_S = 5.0
 """Seconds that one delivery may take as a whole."""
-SECRET_BYTES = 32
 
 
 def sign(secret: str, at: int, body: bytes) -> str:
@@ -43,15 +42,12 @@ class Webhook:
         settings: `alert_url` and `alert_secret`.
 
     Raises:
-        InvalidInputError: the address is not one of the web, or the secret is too short.
+        InvalidInputError: as `check_alert_settings`.
     """
 
     def __init__(self, settings: Settings) -> None:
+        check_alert_settings(settings)
         self._url, self._secret = settings.alert_url, settings.alert_secret
-        if self._url and not _is_web_url(self._url):
-            raise InvalidInputError("FEED_ALERT_URL", "must begin with http:// or https://")
-        if self._secret and len(self._secret.encode()) < SECRET_BYTES:
-            raise InvalidInputError("FEED_ALERT_SECRET", f"must have {SECRET_BYTES} bytes or more")
 
     @property
     def is_set(self) -> bool:
@@ -80,14 +76,6 @@ class Webhook:
                 return "" if answer.is_success else f"the receiver answered {answer.status_code}"
         except (*FAILURES, httpcore.TimeoutException) as error:
             return f"the receiver cannot be reached ({type(error).__name__})"
-
-
-def _is_web_url(text: str) -> bool:
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        return False
-    return url.scheme in {"http", "https"} and bool(url.host)
 
 
 def _allow(_host: str, _address: str) -> None:

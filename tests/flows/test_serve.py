@@ -285,6 +285,16 @@ def start_refused(directory: Path) -> str:
                 " between several nodes"
             ),
         ),
+        (
+            {"FEED_TRUSTED_PROXIES": "10.0.0.0/33"},
+            "FEED_TRUSTED_PROXIES: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network",
+        ),
+        (
+            {"FEED_CORS_ORIGINS": "https://a.example, b.example"},
+            "FEED_CORS_ORIGINS: b.example is no origin such as https://www.example, without a path",
+        ),
+        ({"FEED_ALERT_URL": "ftp://x"}, "FEED_ALERT_URL: must begin with http:// or https://"),
+        ({"FEED_PUBLIC_URL": "x"}, "FEED_PUBLIC_URL: must begin with http:// or https://"),
     ],
 )
 def test_a_setting_that_only_a_part_understands_is_refused_before_anything_starts(

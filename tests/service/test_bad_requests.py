@@ -1,6 +1,8 @@
+from io import BytesIO
 from typing import Any
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 
 
 def expect_problem(answer: Any, status: int) -> None:
@@ -67,6 +69,77 @@ def test_a_wrong_body_gets_a_problem(
     answer = site.client.post(path, data=body, content_type=media)
     expect_problem(answer, status)
     assert answer.json["errors"], "field and rule are named"
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/articles"])
+def test_a_body_that_is_nested_too_deeply_gets_a_problem(site: Any, path: str) -> None:
+    name = path.removeprefix("/v1/")
+    for depth in (150, 230, 900):
+        body = b'{"%s": %s%s}' % (name.encode(), b"[" * depth, b"]" * depth)
+        answer = site.client.post(path, data=body, content_type="application/json")
+        assert answer.status_code in {202, 400, 422}, depth
+        assert "accepted" not in (answer.json or {}) or answer.json["accepted"] == 0
+
+
+def test_the_answer_says_where_a_body_is_not_json(site: Any) -> None:
+    answer = site.client.post(
+        "/v1/events", data=b'{"events": [\n{"a": 1,}]}', content_type="application/json"
+    )
+    expect_problem(answer, 400)
+    assert "line 2 column 9" in answer.json["errors"][0]["rule"]
+
+
+def test_a_rule_is_told_in_words_and_not_as_a_pattern(site: Any) -> None:
+    wrong = {"title": "  ", "url": "paper.example/a", "language": "e", "published_at": "yesterday"}
+    answer = site.client.put("/v1/articles/a1", json=wrong)
+    expect_problem(answer, 422)
+    assert {error["field"]: error["rule"] for error in answer.json["errors"]} == {
+        "title": "must not be blank",
+        "url": "must begin with https://, http:// or /, and contain no white space",
+        "language": 'must be a language tag, such as "en" or "pt-BR"',
+        "published_at": "must be a time in ISO 8601, such as 2026-01-31T08:30:00Z",
+    }
+
+
+def test_a_byte_order_mark_and_half_an_emoji_spoil_no_batch(site: Any) -> None:
+    site.publish(1)
+    event = '{"event_id": "%s", "user_id": "u", "article_id": "a0", "kind": "click", "context": %s}'
+    cut, whole = event % ("e1", r'{"device": "cut \ud83d"}'), event % ("e2", "{}")
+    answer = site.client.post(
+        "/v1/events",
+        data=b"\xef\xbb\xbf" + f'{{"events": [{cut}, {whole}]}}'.encode(),
+        content_type="application/json",
+    )
+    assert answer.status_code == 202, answer.json
+    assert answer.json["accepted"] == 2
+
+
+@pytest.mark.parametrize(("size", "status"), [(4_000_000, 400), (4_000_001, 413)])
+def test_the_limit_of_a_body_holds_for_one_sent_in_chunks(
+    site: Any, size: int, status: int
+) -> None:
+    answer = site.client.post(
+        "/v1/events",
+        input_stream=BytesIO(b" " * size),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    expect_problem(answer, status)
+
+
+def test_a_body_in_malformed_chunks_gets_a_problem(site: Any) -> None:
+    class Broken(BytesIO):
+        def readinto(self, _buffer: Any) -> int:
+            raise InvalidChunkSize(b"zz")
+
+    answer = site.client.post(
+        "/v1/events",
+        input_stream=Broken(),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    expect_problem(answer, 400)
+    assert answer.json["errors"][0]["field"] == "body"
 
 
 def test_501_events_are_too_many(site: Any) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from feed.domain import ArchiveError, ConflictError
+from feed.domain import ArchiveError, ConflictError, InvalidInputError
 from feed.preferences import Preferences
 from feed.storage.archive import Archive
 from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.embedded import EmbeddedStore
-from feed.storage.installation_backup import backup, copy_archive, restore
+from feed.storage.installation_backup import BACKUP_MANIFEST, backup, copy_archive, restore
 from feed.storage.key_names import Keys
 from feed.storage.records import AuditEntry
 from feed.storage.redis_store import RedisStore
@@ -159,8 +159,11 @@ def test_a_backup_never_overwrites(used, tmp_path, empty_settings):
 
 
 def test_a_damaged_or_foreign_backup_is_refused_and_changes_nothing(used, tmp_path, empty_settings):
-    with pytest.raises(ArchiveError, match="not a backup"):
-        restore(empty_settings, tmp_path)
+    for manifest in (None, "[1]", "{}", "no JSON", '{"format": 99}'):
+        if manifest is not None:
+            (tmp_path / BACKUP_MANIFEST).write_text(manifest)
+        with pytest.raises(InvalidInputError, match=r"is not a backup|is a backup of format 99"):
+            restore(empty_settings, tmp_path)
     backup(used, tmp_path / "copy")
     with pytest.raises(ConflictError, match="16 partitions"):
         restore(replace(empty_settings, partitions=4), tmp_path / "copy")
