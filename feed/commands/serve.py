@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import importlib
-=======
 import os
->>>>>>> w/breaker
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +12,7 @@ import click
 from feed.commands.errors import one_line_errors
 from feed.commands.paths import PATH
 from feed.config import Settings
-<<<<<<< HEAD
-from feed.environment import settings_from_environment
-=======
 from feed.environment import misspelt_variables, settings_from_environment
-from feed.service.request_traces import check_traces
->>>>>>> w/breaker
 from feed.service.supervisor import Supervisor, check_port
 
 
@@ -38,15 +29,9 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
     """
     with one_line_errors():
         settings = _chosen(settings_from_environment(), data, host, port, web)
-        if settings.otlp_endpoint:  # else what understands it would be held for nothing
-            importlib.import_module("feed.service.request_traces").check_traces(settings)
         check_port(settings.host, settings.port)
-<<<<<<< HEAD
-=======
-        configure_logging(settings)
         for name, setting in misspelt_variables().items():
             click.echo(f"Warning: {name} is no setting; did you mean {setting}?", err=True)
->>>>>>> w/breaker
         code = Supervisor(settings, announce=click.echo).run()
     if code:
         sys.exit(code)
