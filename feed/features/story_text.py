@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -162,5 +162,7 @@ class Rarity:
         return max(1.0 - math.log(count) / math.log(size + 1.0), 0.0)
 
 
-def _words(segments: Iterable[Segment]) -> frozenset[str]:
+def _words(segments: Sequence[Segment]) -> frozenset[str]:
+    if len(segments) == 1:  # as most titles: then nothing is kept twice
+        return segments[0].words
     return frozenset().union(*(segment.words for segment in segments))

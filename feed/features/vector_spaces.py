@@ -44,6 +44,10 @@ class VectorSpaces:
         self._shared_rows = size
         return self.matrix[:size]
 
+    def forget(self) -> None:
+        """Forget the vectors that serve, but not which rows have one; they read as zero."""
+        self.matrix, self._shared_rows = np.zeros(self.matrix.shape, np.float16), 0
+
     def make_room(self, capacity: int) -> None:
         """Let there be so many rows."""
         grown = np.zeros((capacity, self.matrix.shape[1]), np.float16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +22,7 @@ from feed.catalogue.encoder_choice import open_encoder
 from feed.config import Settings
 from feed.domain import ID_PATTERN, StoreUnavailableError
 from feed.environment import settings_from_environment
+from feed.models.ranker import LIBRARY
 from feed.service import (
     experiments_pages,
     routes_access,
@@ -112,7 +114,8 @@ _loaded: list[tuple[Settings, SnapshotKeeper]] = []
 def load() -> None:
     """Read everything that is served from, before the web processes are forked from this one.
 
-    They share the memory of what was read, and each of them reads only what has changed since. No
+    They share the memory of what was read, and each of them reads only what has changed since. What
+    a first model needs is imported, too, so that it holds no feed up when it comes. No
     thread and no connection may be left here: neither survives a fork.
 
     Raises:
@@ -122,6 +125,7 @@ def load() -> None:
     check_service_settings(settings)
     configure_logging(settings)
     prepare_data_dir(settings)
+    importlib.import_module(LIBRARY)
     await_store(settings)
     ObjectFollower(settings).pull()
     store = RedisStore(settings, rest_s=STORE_REST_S)

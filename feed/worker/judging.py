@@ -63,7 +63,7 @@ class TrendingJudge:
         self._membership = membership
         self._ids = ids
         self._stories = StoryFinder(GROUPED_AT_A_TIME, GROUPED_AT_MOST)
-        self._builder = PoolBuilder(ids, stories=self._stories)
+        self._builder = PoolBuilder(ids, stories=self._stories, keeps_vectors=False)
         self._pool = self._builder.snapshot()
         self._catalogue_position = ""
         self._base = self._ranking = ranking

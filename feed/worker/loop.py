@@ -18,7 +18,7 @@ from feed.catalogue.encoder_choice import open_encoder
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
 from feed.features.ids import IdMap
-from feed.sources.poller import SourcePoller
+from feed.sources.late_poller import LatePoller
 from feed.storage.redis_store import RedisStore
 from feed.watching.watcher import Watcher
 from feed.worker.archiving import ArchiveFeeder
@@ -305,7 +305,7 @@ def run_worker(
     store = RedisStore(patient)
     worker = Worker(store, settings)
     articles = ArticleService(store, lambda: open_encoder(settings), lambda: None)
-    poller = SourcePoller(store, articles, settings)
+    poller = LatePoller(store, articles, settings)
     watcher = Watcher(store, settings, clock=clock)
     gc.set_threshold(*COLLECT_AFTER)
 

@@ -246,3 +246,32 @@ def test_the_same_title_form_on_the_next_days_is_a_series() -> None:
     assert found is not None
     assert found.series.tolist() == [0, 0, 0]
     assert len({*found.story.tolist()}) == 3
+
+
+def test_a_builder_that_keeps_no_vectors_groups_as_one_that_does() -> None:
+    """Also when another encoder takes over: its vectors are there until stories have them."""
+    pools = []
+    for keeps_vectors in (True, False):
+        builder = PoolBuilder(stories=StoryFinder(), keeps_vectors=keeps_vectors)
+
+        def add(rows: list[int], space: str, sign: float, to: PoolBuilder = builder) -> None:
+            for row in rows:
+                at = NOW + ARTICLES[row].published_at
+                to.add(ARTICLES[row], sign * VECTORS[row], at, space=space)
+
+        half = len(ORDER) // 2
+        add(ORDER[:half], "old", 1.0)
+        builder.snapshot()
+        add(ORDER[:half], "new", -1.0)
+        builder.snapshot()
+        add(ORDER[half:], "new", -1.0)
+        pools.append(builder.snapshot())
+    kept, forgotten = pools
+    assert kept.stories is not None
+    assert forgotten.stories is not None
+    assert kept.stories.several.any()
+    for name in ("story", "twin", "series", "several"):
+        np.testing.assert_array_equal(getattr(forgotten.stories, name), getattr(kept.stories, name))
+    assert kept.embedding.shape[1] == VECTORS.shape[1]
+    assert forgotten.embedding.shape == (len(ARTICLES), 0)
+    assert (kept.space, forgotten.space) == ("new", "new")
