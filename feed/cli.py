@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import NamedTuple
 
 import click
@@ -143,5 +144,8 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
 
 
 def main() -> None:
-    """Run the `feed` command."""
+    """Run the `feed` command. What a terminal cannot show is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # and not closed by whoever starts this
+            stream.reconfigure(errors="backslashreplace")
     run_command(feed)

@@ -13,7 +13,7 @@ from rich.console import Console
 from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.experiments.design.definitions import Experiment

@@ -11,7 +11,7 @@ import click
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.config import Settings
 from feed.domain import InvalidInputError, StoreUnavailableError
 from feed.storage.embedded import EmbeddedStore

@@ -15,7 +15,7 @@ from feed.commands.demo_service import running_service
 from feed.commands.demo_steps import Tour
 from feed.commands.demo_world import build_newsroom, read_published
 from feed.commands.errors import one_line_errors
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.domain import ConflictError
 from feed.service.supervisor import check_port, is_ready
 

@@ -24,7 +24,7 @@ from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import check_encoder, open_encoder, tfidf_path
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.domain import Article, InvalidInputError
 from feed.features.embeddings import Encoder, TfidfSvdEncoder, article_text
 from feed.storage.encoding_part import EncodingProgress

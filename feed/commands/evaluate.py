@@ -16,7 +16,7 @@ from feed.arrays import Matrix
 from feed.catalogue.encoder_choice import check_encoder_name, open_ready_encoder
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.opening import prepare_archive
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.commands.retrain import read_config
 from feed.documents.terminal import print_document
 from feed.documents.views import render_html, render_latex, render_markdown
@@ -43,7 +43,9 @@ def parse_span(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text.strip())
     if match is None or float(match[1]) <= 0:
-        raise InvalidInputError("span", "must be a number with m, h or d, such as 24h")
+        raise InvalidInputError(
+            "--retrain-every", "must be more than 0, as a number with m, h or d, such as 24h"
+        )
     return float(match[1]) * _UNITS[match[2]]
 
 

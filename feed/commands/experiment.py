@@ -18,7 +18,7 @@ from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.ab_report import ab_report
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time
 from feed.experiments.design.definition_json import experiment_to_json

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.experiments.design.metrics import METRICS, Metric
 from feed.experiments.design.own_metrics import own_metrics, read_metric_file
 

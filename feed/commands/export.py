@@ -9,7 +9,7 @@ import click
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import FILE_TO_WRITE, PATH
 from feed.domain import parse_time
 from feed.experiments.design.lifecycle import read_reported
 from feed.experiments.judgement.reader_table import export_readers
@@ -26,7 +26,7 @@ def export() -> None:
 @click.option("--data", type=PATH, help="Data directory of the installation.")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_TO_WRITE,
     help="File to write; by default EXPERIMENT-readers.parquet.",
 )
 @click.option("--with-ids", is_flag=True, help="Write readers' ids instead of pseudonyms.")

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.config import Settings
 from feed.domain import InvalidInputError
 from feed.editorial.editorial import Editorial, editorial_from_store

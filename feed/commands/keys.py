@@ -12,7 +12,7 @@ from rich.table import Table
 from feed.catalogue.decisions import Editor
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.domain import check_id, format_time
 from feed.service.api_keys import KeyRing, hash_key, make_key, parse_keys
 from feed.service.credentials import KEY_SCOPES, Scope

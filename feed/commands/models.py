@@ -12,7 +12,7 @@ from rich.table import Table
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.domain import NotFoundError
 from feed.models.registry import ModelRegistry
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.commands.errors import one_line_errors
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH, FiniteRange
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
 from feed.environment import settings_from_environment
 from feed.experiments.design.definition_json import experiment_from_json
@@ -219,7 +219,7 @@ def directory(name: str, help_text: str) -> Callable[[Command], Command]:
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Archive: setting.")
 @click.option(
     "--top",
-    type=click.FloatRange(0.0, 1.0, min_open=True),
+    type=FiniteRange(0.0, 1.0, min_open=True),
     default=0.2,
     show_default=True,
     help="Archive: share of the pool from which the policy draws.",

@@ -19,7 +19,7 @@ from rich.table import Table
 from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import CommandError, one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError, GateRefusedError, InvalidInputError, format_time
 from feed.experiments.design.lifecycle import named_models, read_experiments

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from feed.commands.errors import one_line_errors
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH
 from feed.config import Settings
 from feed.environment import misspelt_variables, settings_from_environment
 from feed.service.supervisor import Supervisor, check_port

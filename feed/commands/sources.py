@@ -17,7 +17,7 @@ from rich.text import Text
 from feed.client import ApiError, FeedClient, batches
 from feed.commands.errors import CommandError, InputCommandError, one_line_errors
 from feed.commands.ingest import report_findings
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH, FiniteRange
 from feed.domain import InvalidInputError, NotFoundError
 from feed.environment import settings_from_environment
 from feed.ingest.documents import Finding
@@ -88,12 +88,10 @@ def sources() -> None:
     show_default=True,
     help="What the age of its articles counts from: their publication, or their last real change.",
 )
-@click.option(
-    "--min-minutes", type=click.FloatRange(1, 1440), help="Shortest time between two checks."
-)
+@click.option("--min-minutes", type=FiniteRange(1, 1440), help="Shortest time between two checks.")
 @click.option(
     "--max-minutes",
-    type=click.FloatRange(1, 1440),
+    type=FiniteRange(1, 1440),
     help="Longest time between two checks. It overrides what the feed asks for.",
 )
 @service_options

@@ -9,7 +9,7 @@ import click
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH, FiniteRange
 from feed.domain import check_id
 from feed.service.access import TOKEN_SECRET
 from feed.service.reader_tokens import ReaderTokens
@@ -23,7 +23,10 @@ def tokens() -> None:
 @tokens.command()
 @click.argument("user_id")
 @click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
+    "--minutes",
+    type=FiniteRange(0, 1_000_000, min_open=True),
+    default=60.0,
+    show_default=True,
 )
 @click.option("--data", type=PATH, help="Directory of the installation.")
 def mint(user_id: str, minutes: float, data: Path | None) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from feed.client import FeedClient
 from feed.commands.errors import one_line_errors
+from feed.commands.parameters import FiniteRange
 from feed.domain import FeedError
 from feed.service.status_words import LEVEL_WORDS, rungs_of, summary_of, tiles_of
 
@@ -26,7 +27,7 @@ BAR_WIDTH = 24
 @click.option("--once", is_flag=True, help="Print the present state once, and end.")
 @click.option(
     "--every",
-    type=click.FloatRange(0.5, 3600),
+    type=FiniteRange(0.5, 3600),
     default=2.0,
     show_default=True,
     help="Seconds between two looks.",

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
-from feed.commands.paths import PATH
+from feed.commands.parameters import PATH, FiniteRange
 from feed.domain import ConflictError, StoreUnavailableError
 from feed.experiments.judgement.wording import number
 from feed.service.telemetry import configure_logging
@@ -30,7 +30,7 @@ PATIENCE_S = 120.0
 @click.option(
     "--every",
     "minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(0, 1_000_000, min_open=True),
     help="Go on until Ctrl-C, with a look every so many minutes.",
 )
 def watch(data: Path | None, minutes: float | None) -> None:

@@ -53,6 +53,11 @@ class Axis:
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(place * step, 12) for place in range(first, last + 1)]
 
+    def is_crowded(self) -> bool:
+        """Return whether the texts of the ticks would touch each other on a narrow page."""
+        texts = [self.write(value) for value in self.ticks()]
+        return len(texts) > 8 or sum(map(len, texts)) > 24
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:

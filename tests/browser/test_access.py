@@ -164,8 +164,9 @@ def test_single_keys_can_be_switched_off(visitor: Visitor) -> None:
     expect(visit.card(0)).not_to_be_focused()
 
 
-def test_nothing_is_wider_than_a_phone(visitor: Visitor) -> None:
-    visit = visitor(**PHONE)
+@pytest.mark.parametrize("width", [320, 360])
+def test_nothing_is_wider_than_a_phone(visitor: Visitor, width: int) -> None:
+    visit = visitor(**PHONE | {"viewport": {"width": width, "height": 740}})
     visit.open()
     page = visit.page
     assert_fits_the_width(page)
@@ -176,7 +177,7 @@ def test_nothing_is_wider_than_a_phone(visitor: Visitor) -> None:
     expect(page.locator("#article .body p").first).to_be_visible()
     assert_fits_the_width(page)
     box: Any = page.locator("#article").bounding_box()
-    assert box["width"] == 360
+    assert box["width"] == width
 
 
 def test_the_dark_is_dark(visitor: Visitor) -> None:

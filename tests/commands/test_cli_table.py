@@ -1,4 +1,7 @@
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -60,3 +63,46 @@ def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str])
         run_command(failing, [])
     assert ended.value.code == 1
     assert capsys.readouterr().err == "Error: [Errno 28] No space left on device: '/data/archive'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tokens", "mint", "u", "--minutes", "nan"], "nan is not finite"),
+        (["tokens", "mint", "u", "--minutes", "inf"], "is not in the range"),
+        (["watch", "--every", "nan"], "nan is not finite"),
+        (["top", "--every", "nan"], "nan is not finite"),
+    ],
+)
+def test_a_number_must_be_finite(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(feed, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_file_is_never_written_in_the_place_of_a_device(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for name in (pipe, link, tmp_path):
+        result = CliRunner().invoke(feed, ["export", "readers", "x", "--out", str(name)])
+        assert result.exit_code == 2
+        assert "is there, and is no file" in result.output
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "FEED_TIME_ZONE": "\u202fx"}
+    command = [sys.executable, "-m", "feed", "settings"]
+    found = subprocess.run(command, env=environment, capture_output=True, check=False, cwd=tmp_path)
+    assert found.returncode == 2
+    assert found.stderr.startswith(b"Error: FEED_TIME_ZONE: '\\u202fx'")
+    ended = subprocess.run(
+        [*command, "--of", "training"],
+        env=environment | {"FEED_TIME_ZONE": "UTC"},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr

@@ -174,6 +174,12 @@ def test_lines_and_areas_break_where_a_value_is_missing() -> None:
     assert figure.count("whisker") == 3
 
 
+def test_an_axis_is_crowded_by_many_ticks_or_by_long_ones() -> None:
+    assert not Axis(0, 5, "{:g}".format).is_crowded()
+    assert Axis(0, 12, "{:g}".format, most=14).is_crowded()
+    assert Axis(-24, 0, "{:g} h ago".format, most=5).is_crowded()
+
+
 @pytest.mark.parametrize(
     ("axis", "ticks"),
     [

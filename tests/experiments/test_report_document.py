@@ -10,8 +10,8 @@ from html import unescape
 import pytest
 from lab.simulation.archive import World
 
-from feed.documents.charts import IntervalChart
-from feed.documents.document import Block, Cell, DataTable, Document, Figure, Folded, Row
+from feed.documents.charts import IntervalChart, LineChart
+from feed.documents.document import Block, Cell, DataTable, Document, Figure, Folded, Paragraph, Row
 from feed.documents.views import render_html, render_markdown
 from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
 from feed.experiments.judgement.results import CheckState, Report, TeamResult, VerdictKind
@@ -144,14 +144,31 @@ def test_secondary_metrics_have_a_colour_only_where_they_are_proven(everything: 
     assert {colour for _, colour in moved(0.2)} == {"muted"}
     colours = dict(moved(0.001))
     assert colours["Clicks per reader"] == "bad"
-    assert colours["Share trending of what was shown"] == "muted"
+    assert colours["Trending share of what was shown"] == "muted"
 
 
 def test_a_metric_without_a_difference_is_one_line_and_no_empty_row(everything: Report) -> None:
     (table,) = tables(experiment_document(everything), "secondary")
     assert all(words(row)[-1] != NONE for row in table.rows)
     page = render_html(experiment_document(everything))
-    assert "Without a difference to measure: Share trending of what was shown (25.00" in page
+    assert "Without a difference to measure: Trending share of what was shown (25.00" in page
+
+
+def test_before_the_first_whole_day_the_report_says_so_and_draws_no_empty_chart(
+    everything: Report,
+) -> None:
+    courses = [
+        replace(course, daily=(), since_exposure=(), cumulative=course.cumulative[:1])
+        for course in everything.courses
+    ]
+    document = experiment_document(replace(everything, courses=tuple(courses)))
+    (section,) = [found for found in document.sections if found.anchor == "time"]
+    blocks = list(blocks_of(section.blocks))
+    (figure,) = [block for block in blocks if isinstance(block, Figure)]
+    assert isinstance(figure.chart, LineChart)
+    assert all(series.whisker for series in figure.chart.series), "one day spans no area"
+    said = [block.text for block in blocks if isinstance(block, Paragraph)]
+    assert sum("There is no whole day yet" in str(text) for text in said) == 2
 
 
 def test_the_figures_are_those_of_the_sections(everything: Report) -> None:

@@ -50,6 +50,7 @@ _COURSE_LEGEND = (
 )
 
 _NO_DAY = "There is no day yet with readers in both variants and a control above 0."
+_NO_WHOLE_DAY = "There is no whole day yet with readers in both variants and a control above 0."
 _DRIFT = "A falling line suggests a novelty that wears off, a rising one a habit that forms."
 _ONCE = (
     "A reader counts on the first day only. The more readers have done it, the fewer are left who"
@@ -63,7 +64,7 @@ def time_section(report: Report) -> Section:
     for course in report.courses:
         title = titled(report, course.metric, course.treatment)
         blocks.append(Heading(title))
-        if any(look.effect.relative is not None for look in course.cumulative):
+        if _has_effects(course.cumulative):
             blocks += _course(course, title, report)
         else:
             blocks.append(Paragraph(_NO_DAY))
@@ -79,8 +80,6 @@ def _course(course: TimeCourse, title: str, report: Report) -> list[Block]:
     grown_on = [day_of(step.at, window.zone) - window.first_day + 1 for step in steps]
     cumulative = course_chart(course, target, grown_on)
     grew = " An upright line marks a day on which the traffic grew." if grown_on else ""
-    daily = days_chart(course.daily, title="day of the experiment", first=1)
-    since = days_chart(course.since_exposure, title="days since first exposure", first=0)
     return [
         Figure(
             cumulative,
@@ -91,18 +90,37 @@ def _course(course: TimeCourse, title: str, report: Report) -> list[Block]:
         ),
         Folded("All days so far", [_looks_table(course.cumulative)]),
         Heading("By single day"),
-        Figure(daily, f"{title}, effect of single days"),
-        Paragraph("Each day by itself; readers without activity count as zero.", "note"),
-        Folded("All single days", [_looks_table(course.daily)]),
+        *_single_days(course, title),
         Heading("By days since first exposure"),
         *said,
-        Figure(
-            since,
-            f"{title}, effect by days since exposure",
-            _ONCE if course.metric.once else _DRIFT,
-        ),
+        *_days_since_exposure(course, title),
+    ]
+
+
+def _single_days(course: TimeCourse, title: str) -> list[Block]:
+    if not _has_effects(course.daily):
+        return [Paragraph(_NO_WHOLE_DAY)]
+    chart = days_chart(course.daily, title="day of the experiment", first=1)
+    return [
+        Figure(chart, f"{title}, effect of single days"),
+        Paragraph("Each day by itself; readers without activity count as zero.", "note"),
+        Folded("All single days", [_looks_table(course.daily)]),
+    ]
+
+
+def _days_since_exposure(course: TimeCourse, title: str) -> list[Block]:
+    if not _has_effects(course.since_exposure):
+        return [Paragraph(_NO_WHOLE_DAY)]
+    chart = days_chart(course.since_exposure, title="days since first exposure", first=0)
+    note = _ONCE if course.metric.once else _DRIFT
+    return [
+        Figure(chart, f"{title}, effect by days since exposure", note),
         Folded("All days since first exposure", [_looks_table(course.since_exposure)]),
     ]
+
+
+def _has_effects(looks: Sequence[Look]) -> bool:
+    return any(look.effect.relative is not None for look in looks)
 
 
 def _looks_table(looks: Sequence[Look]) -> DataTable:

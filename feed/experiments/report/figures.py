@@ -58,9 +58,12 @@ def course_chart(course: TimeCourse, target: float, grown_on: Sequence[int] = ()
     if bounds:
         early = bounds[len(bounds) // 3]
         ends = min(early.low, -0.02), max(early.high, target, 0.02)
+    thin, thick = (0.16, 0.3) if len(looks) == 1 else (0.0, 0.0)  # one day spans no area
     series = (
-        Series(_points(looks, always, 1), "series-1", area=0.16),
-        Series(_points(looks, single, 1), "series-1", "circle", joined=True, area=0.3),
+        Series(_points(looks, always, 1), "series-1", whisker=thin, area=0.16),
+        Series(
+            _points(looks, single, 1), "series-1", "circle", joined=True, whisker=thick, area=0.3
+        ),
     )
     x = _days_axis(1, len(looks), "days since the start")
     marks = tuple(day - 0.5 for day in grown_on)
