@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Codes, Flags, Floats, Integers, Rows
+from feed.features.ids import are_known
 
 _T = TypeVar("_T", bound=np.generic)
 
@@ -36,9 +37,9 @@ class NeighbourLists:
 
     def sizes(self, rows: Rows) -> Integers:
         """Return how long the lists of rows are, int64 [k]; unknown rows have none."""
-        known = (rows >= 0) & (rows < len(self._sizes))
-        if known.all():
+        if are_known(rows, len(self._sizes)):
             return self._sizes[rows]
+        known = (rows >= 0) & (rows < len(self._sizes))
         return np.where(known, self._sizes[np.where(known, rows, 0)], 0) if self.total else 0 * rows
 
     def rows(self) -> Rows:
