@@ -17,7 +17,7 @@ HALF_LIVES_S = (1800.0, 7200.0, 21600.0, 86400.0)
 
 TOTALS = ("readers", "impressions", "likes", "dislikes", "dwell_log_sum", "dwell_readers")
 """Undecayed totals kept per article, in the order of their columns."""
-_REACTIONS = [TOTALS.index("likes"), TOTALS.index("dislikes")]
+_REACTIONS = slice(TOTALS.index("likes"), TOTALS.index("dislikes") + 1)
 
 BLOCKS = ("clicks", "impressions", "feed_clicks", "page_impressions", "page_clicks")
 """Decayed signals, each with a column per half-life: first clicks of readers from anywhere;
