@@ -49,9 +49,9 @@ class NeighbourLists:
     def gather(self, rows: Rows) -> tuple[Integers, Codes, Floats]:
         """Return the lists of rows one after the other: sizes [k], others and weights [total]."""
         sizes = self.sizes(rows)
-        places = (
-            spans(self._starts[np.where(sizes > 0, rows, 0)], sizes) if sizes.any() else rows[:0]
-        )
+        if not self.total:
+            return sizes, self._others[:0], self._weights[:0]
+        places = spans(self._starts.take(rows, mode="clip"), sizes)  # the unknown have none
         return sizes, self._others[places], self._weights[places]
 
     def replace(self, rows: Rows, sizes: Integers, others: Codes, weights: Floats) -> None:
