@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from feed.arrays import Floats, Integers, Rows
 from feed.features.decay import DecayedTable
-from feed.features.ids import IdMap
+from feed.features.ids import IdMap, are_known
 
 HALF_LIVES_S = (1800.0, 7200.0, 21600.0, 86400.0)
 """Half-lives of the decayed clicks and impressions, seconds."""
 
 TOTALS = ("readers", "impressions", "likes", "dislikes", "dwell_log_sum", "dwell_readers")
 """Undecayed totals kept per article, in the order of their columns."""
-_REACTIONS = [TOTALS.index("likes"), TOTALS.index("dislikes")]
+_REACTIONS = slice(TOTALS.index("likes"), TOTALS.index("dislikes") + 1)
 
 BLOCKS = ("clicks", "impressions", "feed_clicks", "page_impressions", "page_clicks")
 """Decayed signals, each with a column per half-life: first clicks of readers from anywhere;
@@ -108,7 +108,7 @@ class Counters:
 
     def site_blocks(self, now: float) -> dict[str, Floats]:
         """Return every one of `BLOCKS` summed over the whole site at `now`, f64 [4] each."""
-        values = self._site.read(_SITE, now)[0]
+        values = self._site.read_first(now)
         return {name: values[columns] for name, columns in _BLOCK.items()}
 
     def site_clicks(self, now: float) -> Floats:
@@ -121,9 +121,9 @@ class Counters:
 
     def all_totals(self, rows: Rows) -> Floats:
         """Return every total for rows, f64 [k, len(TOTALS)]; unknown rows are zero."""
-        known = (rows >= 0) & (rows < len(self._totals))
-        if known.all():
+        if are_known(rows, len(self._totals)):
             return self._totals[rows]
+        known = (rows >= 0) & (rows < len(self._totals))
         return np.where(known[:, None], self._totals[np.where(known, rows, 0)], 0.0)
 
     def reactions(self, rows: Rows) -> Integers:
@@ -137,9 +137,9 @@ class Counters:
 
     def last_times(self, rows: Rows) -> Floats:
         """Return when rows were last clicked and last shown, f64 [2, k]; `NEVER` if not."""
-        known = (rows >= 0) & (rows < len(self._last))
-        if known.all():
+        if are_known(rows, len(self._last)):
             return np.ascontiguousarray(self._last[rows].T)
+        known = (rows >= 0) & (rows < len(self._last))
         return np.where(known, self._last[np.where(known, rows, 0)].T, NEVER)
 
     def snapshot(self) -> Counters:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Floats, Rows
+from feed.features.ids import are_known
 
 _MAX_DOUBLINGS = 300.0
 
@@ -64,13 +65,20 @@ class DecayedTable:
         if self.landmark is None or not self.size:
             return np.zeros((len(rows), len(half_lives_s)))
         table = self._values[:, columns]
-        known = (rows >= 0) & (rows < self.size)
-        if known.all():
+        if are_known(rows, self.size):
             values = table[rows]
         else:
+            known = (rows >= 0) & (rows < self.size)
             values = np.where(known[:, None], table[np.where(known, rows, 0)], 0.0)
         values *= np.exp2((self.landmark - now) / half_lives_s)
         return values
+
+    def read_first(self, now: float) -> Floats:
+        """Return the decayed sums of row 0 at `now`, f64 [columns], zero if nothing was added."""
+        if self.landmark is None:
+            return np.zeros(len(self.half_lives_s))
+        found: Floats = self._values[0] * np.exp2((self.landmark - now) / self.half_lives_s)
+        return found
 
     def write(self, rows: Rows, values: Floats, landmark: float) -> None:
         """Replace rows by stored values that another table kept relative to `landmark`."""

@@ -63,6 +63,11 @@ Vocabulary = IdMap
 """The numbering of sections, sources or languages; code -1 stands for "" and the unknown."""
 
 
+def are_known(rows: Rows, size: int) -> bool:
+    """Return whether all rows are among the first `size`, and none is negative."""
+    return int(rows.view(np.uint64).max(initial=0)) < size  # -1 becomes the greatest number
+
+
 def find(sorted_rows: Rows, rows: Rows) -> Rows:
     """Return the position of each of `rows` in `sorted_rows`, -1 where it is absent."""
     if not len(sorted_rows):
@@ -99,9 +104,9 @@ def look_up(table: Floats, rows: Rows) -> Floats:
         table: f64 [n].
         rows: int64 [k], none negative.
     """
-    within = rows < len(table)
-    if within.all():
+    if are_known(rows, len(table)):
         return table[rows]
+    within = rows < len(table)
     found = np.zeros(len(rows))
     found[within] = table[rows[within]]
     return found

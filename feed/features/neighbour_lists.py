@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feed.arrays import Codes, Flags, Floats, Integers, Rows
+from feed.features.ids import are_known
 
 _T = TypeVar("_T", bound=np.generic)
 _Weights = npt.NDArray[np.floating[Any]]
@@ -39,9 +40,9 @@ class NeighbourLists:
 
     def sizes(self, rows: Rows) -> Integers:
         """Return how long the lists of rows are, int64 [k]; unknown rows have none."""
-        known = (rows >= 0) & (rows < len(self._sizes))
-        if known.all():
+        if are_known(rows, len(self._sizes)):
             return self._sizes[rows]
+        known = (rows >= 0) & (rows < len(self._sizes))
         return np.where(known, self._sizes[np.where(known, rows, 0)], 0) if self.total else 0 * rows
 
     def rows(self) -> Rows:
@@ -96,9 +97,9 @@ class NeighbourLists:
     def _places(self, rows: Rows) -> tuple[Integers, Integers]:
         """Return how long the lists of rows are, and where their entries are in the flat arrays."""
         sizes = self.sizes(rows)
-        if not sizes.any():
+        if not self.total:
             return sizes, np.zeros(0, np.int64)
-        return sizes, spans(self._starts[np.where(sizes > 0, rows, 0)], sizes)
+        return sizes, spans(self._starts.take(rows, mode="clip"), sizes)  # the unknown have none
 
     def _move_together(self) -> None:
         rows = self.rows()

@@ -156,8 +156,8 @@ def build_profile(
         clicked_rows=clicked_rows,
         clicked_at=clicked_at,
         engaged_rows=engaged,
-        weights=_sum_by(index, slow, len(engaged)),
-        fold_in_weights=_sum_by(index, fast, len(engaged)),
+        weights=sum_by_row(index, slow, len(engaged)),
+        fold_in_weights=sum_by_row(index, fast, len(engaged)),
         session_rows=clicked_rows[in_session],
         session_at=clicked_at[in_session],
         read_rows=_sorted_rows(np.concatenate([read_rows, clicked_rows])),
@@ -279,10 +279,6 @@ def _starts(ordered: Rows) -> npt.NDArray[np.bool_]:
     starts[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
     return starts
-
-
-def _sum_by(index: Rows, values: Floats, size: int) -> Floats:
-    return np.bincount(index, values, minlength=size).astype(np.float64)
 
 
 def _sorted_rows(rows: Rows) -> Rows:

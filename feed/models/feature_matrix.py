@@ -244,7 +244,7 @@ def _collaborative(work: _Work) -> None:
         work.put("collaborative", scores)
         work.rank("collaborative_rank", scores)
     page = work.context.page_row
-    if 0 <= page < view.pool.size and view.factors[page].any():
+    if 0 <= page < view.pool.size and view.placed[page]:
         norms = np.linalg.norm(factors, axis=1) * np.linalg.norm(view.factors[page])
         work.put("collaborative_page", factors @ view.factors[page] / np.maximum(norms, 1e-9))
 
@@ -253,10 +253,10 @@ def _content(work: _Work) -> None:
     view, rows = work.view, work.rows
     if not view.has_content:
         return
-    content = view.content[rows]
-    worded = content.any(axis=1)
+    worded = view.worded[rows]
     if not worded.any():
         return
+    content = view.content[rows]
     vectors = {
         "content_long": work.vectors.content_long,
         "content_session": work.vectors.content_session,
@@ -266,10 +266,10 @@ def _content(work: _Work) -> None:
         if vector is not None:
             work.put(name, content @ vector)
     recent = work.profile.clicked_rows[:_NEAREST]
-    clicked = view.content[recent[recent < view.pool.size]]
-    clicked = clicked[clicked.any(axis=1)]
-    if len(clicked):
-        work.put("content_nearest", (content @ clicked.T).max(axis=1))
+    recent = recent[recent < view.pool.size]
+    recent = recent[view.worded[recent]]
+    if len(recent):
+        work.put("content_nearest", (content @ view.content[recent].T).max(axis=1))
     if not worded.all():
         for name in (*vectors, "content_nearest"):
             work.out[_COLUMN[name], ~worded] = np.nan

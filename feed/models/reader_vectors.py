@@ -48,7 +48,7 @@ class ReaderVectors:
 
     def content_of(self, row: int) -> Matrix | None:
         """Return an article's content vector, or None if it has none."""
-        if not 0 <= row < len(self.view.content) or not self.view.content[row].any():
+        if not 0 <= row < len(self.view.worded) or not self.view.worded[row]:
             return None
         vector: Matrix = self.view.content[row]
         return vector
@@ -74,7 +74,7 @@ def build_reader_vectors(view: RankingView, profile: Profile) -> ReaderVectors:
 def _fold_in(view: RankingView, profile: Profile) -> FoldIn | None:
     known = profile.engaged_rows < view.pool.size
     rows, weights = profile.engaged_rows[known], profile.fold_in_weights[known]
-    if not view.has_factors or not (weights > 0).any() or not view.factors[rows].any():
+    if not view.has_factors or not (weights > 0).any() or not view.placed[rows].any():
         return None
     bundle = view.bundle
     return solve_fold_in(
@@ -95,5 +95,5 @@ def _mean_content(view: RankingView, rows: Rows, weights: Floats) -> tuple[Matri
     if not known.all():
         rows, weights = rows[known], weights[known]
     total = weights.astype(np.float32) @ view.content[rows]
-    length = float(np.linalg.norm(total))
+    length = float(np.sqrt(total @ total))
     return (None if length < 1e-6 else np.asarray(total / length, np.float32)), length

@@ -31,6 +31,7 @@ class RankingView:
 
     `content` f32 [size, d] are centred, reduced, unit vectors (zero rows: no vector; d is 0 when
     there are none at all); `factors` f32 [size, f] blend learnt and content-mapped factors;
+    `worded` and `placed`, bool [size], say which articles have a content vector and factors;
     `bundle_rows` int64 [size] are the rows in the bundle, -1 for articles it never saw;
     `pool_rows` int64 [m] the way back; `packed` is what `pack` returned last.
     """
@@ -39,6 +40,8 @@ class RankingView:
     bundle: ModelBundle
     content: Matrix
     factors: Matrix
+    worded: Flags
+    placed: Flags
     bundle_rows: Rows
     pool_rows: Rows
     packed: list[PackedVectors] = field(default_factory=list, init=False, compare=False, repr=False)
@@ -117,9 +120,11 @@ def build_view(
             return previous.with_pool(pool)
     content = np.zeros((size, dimensions), np.float32)
     factors = np.zeros((size, bundle.factors.shape[1]), np.float32)
+    worded, placed = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
     bundle_rows = np.full(size, -1, np.int64)
     if old and previous is not None:
         content[:old], factors[:old] = previous.content[:old], previous.factors[:old]
+        worded[:old], placed[:old] = previous.worded[:old], previous.placed[:old]
         bundle_rows[:old] = previous.bundle_rows[:old]
     if len(stale):
         ids = pool.ids.ids
@@ -127,11 +132,14 @@ def build_view(
         embedding = pool.embedding if len(stale) == size else pool.embedding[stale]
         content[stale] = bundle.reduce_content(embedding) if fits else embedding
         factors[stale] = _factors(bundle, content[stale] if fits else None, bundle_rows[stale])
+        worded[stale], placed[stale] = content[stale].any(axis=1), factors[stale].any(axis=1)
     return RankingView(
         pool=pool,
         bundle=bundle,
         content=content,
         factors=factors,
+        worded=worded,
+        placed=placed,
         bundle_rows=bundle_rows,
         pool_rows=_pool_rows(bundle_rows, len(bundle.article_ids)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -267,8 +268,7 @@ def build_slate(ranking: Ranking) -> Slate:
     placed, explained = ranking.placed, ranking.explained
     at, rows = placed.at, candidates.rows[placed.at]
     factors = ranking.factors(at)
-    bits = candidates.bits[at].tolist()
-    sources = tuple([source_names(of_one, _SOURCE_NAMES) or ("pins",) for of_one in bits])
+    sources = tuple([_sources_of(bits) for bits in candidates.bits[at].tolist()])
     return Slate(
         rows=rows,
         scores=ranking.final[at] * factors["diversity"],
@@ -284,6 +284,11 @@ def build_slate(ranking: Ranking) -> Slate:
         personalized=ranking.calibrated.is_personal or _is_personalized(explained, ranking.trace),
         trace=ranking.trace,
     )
+
+
+@lru_cache(maxsize=4096)
+def _sources_of(bits: int) -> tuple[str, ...]:
+    return source_names(bits, _SOURCE_NAMES) or ("pins",)
 
 
 def _final_reasons(

@@ -125,7 +125,7 @@ def count_request(route: str, method: str, status: int, watch: Stopwatch) -> Non
 
 def count_feed(mode: Mode, rung: Rung, watch: Stopwatch) -> None:
     """Count a served feed, and note on the request's stopwatch from which rung it came."""
-    FEEDS.labels(mode.value, rung.value).inc()
+    _feeds(mode.value, rung.value).inc()
     watch.rung = rung.value
     watch.fell = rung not in _FULL_RUNGS and rung.value != mode.value
 
@@ -133,6 +133,11 @@ def count_feed(mode: Mode, rung: Rung, watch: Stopwatch) -> None:
 @cache
 def _requests(route: str, method: str, status: int) -> Counter:
     return REQUESTS.labels(route, method, str(status))
+
+
+@cache
+def _feeds(mode: str, rung: str) -> Counter:
+    return FEEDS.labels(mode, rung)
 
 
 @cache

@@ -4,9 +4,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.features.ids import first_of_each, first_places, look_up, stable_order, sum_by_row
+from feed.features.ids import (
+    are_known,
+    first_of_each,
+    first_places,
+    look_up,
+    stable_order,
+    sum_by_row,
+)
 
 lists_of_rows = st.lists(st.integers(0, 30), max_size=60)
+
+
+@given(st.lists(st.integers(-2, 30), max_size=60), st.integers(1, 32))
+def test_rows_are_known_if_each_is_from_zero_to_below_the_size(rows, size):
+    assert are_known(np.array(rows, np.int64), size) == all(0 <= row < size for row in rows)
 
 
 @given(lists_of_rows)

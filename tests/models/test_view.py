@@ -47,6 +47,21 @@ def test_a_new_vector_or_article_is_in_the_next_view() -> None:
         assert np.array_equal(view.content, build_view(view.pool, bundle).content)
 
 
+def test_a_view_says_which_articles_have_vectors_and_factors() -> None:
+    builder = make_builder()
+    builder.add(an_article(4))
+    learnt = IdMap(["a1", "a3", "a4"])
+    factors = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]], np.float32)
+    bundle = ModelBundle(version="a", article_ids=learnt, factors=factors, readers=np.full(3, 5))
+    before = build_view(builder.snapshot(), bundle)
+    assert before.worded.tolist() == [True, True, True, True, False]
+    assert before.placed.tolist() == [False, True, False, False, True]
+    builder.add(an_article(4), VECTORS[4])
+    after = build_view(builder.snapshot(), bundle, before)
+    assert after.worded.all()
+    assert np.array_equal(after.placed, before.placed)
+
+
 def test_the_first_vectors_of_all_make_another_view() -> None:
     builder, bundle = PoolBuilder(IdMap()), ModelBundle(version="a")
     before = build_view(builder.snapshot(), bundle)

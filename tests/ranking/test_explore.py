@@ -118,8 +118,9 @@ def test_propensities_of_all_articles_sum_to_one_at_every_slot(data):
 
 
 @pytest.mark.parametrize("needs", [None, (9, 1, 4, 2, 4)])
-def test_propensities_equal_the_share_of_simulated_draws(needs):
-    plan = plan_of(slots=2, needs=needs)
+@pytest.mark.parametrize("slots", [1, 2])
+def test_propensities_equal_the_share_of_simulated_draws(slots, needs):
+    plan = plan_of(slots=slots, needs=needs)
     rng = np.random.default_rng(5)
     counts: dict[tuple[int, int], int] = {}
     stated: dict[tuple[int, int], float] = {}
