@@ -20,7 +20,7 @@ from feed.features.vector_spaces import UNNAMED
 from feed.models.plugin_ranker import TaughtByPlugin, plugin_files, read_plugin_ranker
 from feed.models.ranker import LearnedRanker, LightGBMRanker, WeightedSum
 from feed.models.satisfied_ranker import SatisfiedRanker
-from feed.models.schema import BUILT_IN, FEATURES, PLUGINS, FeatureSpec, fingerprint
+from feed.models.schema import BUILT_IN, FEATURES, FEWEST_BUILT_IN, FeatureSpec, fingerprint
 
 FORMAT = 2
 """Version of the layout on disk, as long as no ranker multiplies clicks by reads ..."""
@@ -179,10 +179,13 @@ def _check_features(manifest: dict[str, Any]) -> None:
     """Refuse a model that knows a feature that is not there.
 
     Features of plugins come last, so a model that was trained before one of them came still fits.
+    So does one without plugins that was trained before the last of feed's own features came.
     """
     names = manifest.get("plugin_features", [])
-    known = FEATURES[: len(BUILT_IN) + len(names)]
-    if manifest.get("feature_schema") == fingerprint(known):
+    schemas = {fingerprint(FEATURES[: len(BUILT_IN) + len(names)])}
+    if not names:
+        schemas.add(fingerprint(FEATURES[:FEWEST_BUILT_IN]))
+    if manifest.get("feature_schema") in schemas:
         return
     lacking = sorted(set(names) - {feature.name for feature in FEATURES})
     if lacking:
@@ -310,8 +313,9 @@ def _read_start(data: bytes) -> WeightedSum:
 
 
 def _of_feature(values: dict[str, float], feature: FeatureSpec) -> float:
-    """Return a feature's value; a plugin's that came after the training has none, which is 0."""
-    return values.get(feature.name, 0.0) if feature.group == PLUGINS else values[feature.name]
+    """Return a feature's value; one that came after the training has none, which is 0."""
+    came_later = feature in FEATURES[FEWEST_BUILT_IN:]
+    return values.get(feature.name, 0.0) if came_later else values[feature.name]
 
 
 def _checked(path: Path, sha256: str) -> bytes:

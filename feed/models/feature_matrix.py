@@ -133,6 +133,8 @@ def _popularity(work: _Work) -> None:
     now, rows, counters = work.context.now, work.rows, work.signals.counters
     blocks, site = counters.blocks(rows, now), counters.site_blocks(now)
     shares = _put_shares(work, blocks, site)
+    work.rank("clicks_30m_rank", shares[0])
+    work.put("clicks_30m_gap", shares[0] - shares[0].max())
     work.rank("clicks_2h_rank", shares[1])
     work.rank("clicks_6h_rank", shares[2])
     work.put("clicks_6h_gap", shares[2] - shares[2].max())
@@ -141,6 +143,9 @@ def _popularity(work: _Work) -> None:
     work.rank("ctr_6h_rank", rates[2])
     work.put("ctr_6h_gap", rates[2] - rates[2].max())
     work.rank("ctr_24h_rank", rates[3])
+    on_page = (blocks["page_impressions"] + 1.0) / (blocks["impressions"] + 2.0)
+    work.put("on_page_2h", on_page[1])
+    work.put("on_page_24h", on_page[3])
     since = _minutes_since(counters.last_times(rows), now)
     work.put_block("last_clicked", since)
     work.rank("last_shown_rank", since[1])
@@ -186,9 +191,11 @@ def _put_rates(work: _Work, blocks: dict[str, Floats], site: dict[str, Floats]) 
     short, long = np.concatenate([clicks[:3], shown[:1]]), np.concatenate([clicks[1:], shown[2:3]])
     np.divide(short + _RATE_PRIOR, long * _SHORTER + _RATE_PRIOR, out=trends)
     np.log(logs, out=logs)
+    work.put("ctr_30m", rates[0])
     work.put_block("ctr_2h", rates[1:])
     work.put("page_ctr_24h", of_kind)
     work.put_block("trend_30m_2h", trends)
+    work.rank("trend_30m_2h_rank", trends[0])
     return rates
 
 
@@ -209,7 +216,9 @@ def _freshness(work: _Work) -> None:
     published_at, fresh_at = pool.published_at[work.rows], pool.fresh_at[work.rows]
     changed_at = np.where(fresh_at <= now, fresh_at, published_at)  # in replay it may lie ahead
     published = np.maximum(now - changed_at, 0.0) / 3600.0
-    work.put("age_seen", np.log1p(seen))
+    ages = np.log1p(seen)
+    work.put("age_seen", ages)
+    work.put("age_seen_gap", ages - ages.max())
     work.put("age_published", np.where(published_at > 0, np.log1p(published), np.nan))
     work.rank("age_rank", seen)
 
@@ -314,6 +323,7 @@ def _fatigue(work: _Work) -> None:
     if not len(profile.shown_rows):
         work.put("unseen_share", 1.0)
         work.put("shown_count", 0.0)
+        work.put("shown_count_rank", 0.5)
         work.put("passed_over", 0.0)
         return
     shown = find(profile.shown_rows, rows)
@@ -322,6 +332,7 @@ def _fatigue(work: _Work) -> None:
     last_at = profile.shown_last_at[shown]
     count = np.where(was_shown, profile.shown_counts[shown], 0.0)
     work.put("shown_count", np.log1p(count))
+    work.rank("shown_count_rank", count)
     minutes = np.maximum(now - last_at, 0.0) / 60.0
     shown_age = np.where(was_shown, np.log1p(minutes), np.nan)
     work.put("shown_age", shown_age)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from feed.arrays import Flags, Floats, Matrix
 from feed.domain import BundleError, InvalidInputError
 from feed.models.quick_trees import quick_trees
-from feed.models.schema import BUILT_IN, FEATURES, columns_of, feature_index
+from feed.models.schema import FEATURES, FEWEST_BUILT_IN, columns_of, feature_index
 
 ColumnNumbers = npt.NDArray[np.intp]
 
@@ -157,7 +157,7 @@ def _linear(weights: tuple[tuple[str, float], ...]) -> LinearRanker:
 class LightGBMRanker:
     """Boosted trees over the feature schema, as LightGBM's own text, and the sum they start from.
 
-    Trees that were taught before a plugin's feature was there know the features before it alone.
+    Trees that were taught before the last features were there know the features before them alone.
 
     Trees of few clicks learnt what to add to `start`, the day-one weights at a learnt scale.
     Trees of many clicks stand alone, without a start.
@@ -190,7 +190,7 @@ class LightGBMRanker:
         except lightgbm.basic.LightGBMError as error:
             raise BundleError("the ranker's file is not a LightGBM model") from error
         known = self._booster.feature_name()
-        if len(known) < len(BUILT_IN) or known != [f.name for f in FEATURES[: len(known)]]:
+        if len(known) < FEWEST_BUILT_IN or known != [f.name for f in FEATURES[: len(known)]]:
             raise BundleError("the ranker was trained on another feature schema")
         self.text = text
         self.neutral: Matrix = np.full(len(FEATURES), np.nan, np.float32)

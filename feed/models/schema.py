@@ -76,7 +76,7 @@ def _of_plugins() -> tuple[FeatureSpec, ...]:
     )
 
 
-BUILT_IN: tuple[FeatureSpec, ...] = (
+_FIRST: tuple[FeatureSpec, ...] = (
     FeatureSpec("content_long", "content", "cosine with the reader's decayed mean article", 1.0),
     FeatureSpec("content_nearest", "content", "cosine with the nearest of the last 20 clicks", 0.3),
     FeatureSpec("content_page", "content", "cosine with the article of the page"),
@@ -142,6 +142,20 @@ BUILT_IN: tuple[FeatureSpec, ...] = (
     FeatureSpec("since_click", "context", "ln(1 + minutes since the reader's last click)"),
     FeatureSpec("session_clicks", "context", "clicks of the reader in this session"),
 )
+_LATER: tuple[FeatureSpec, ...] = (
+    FeatureSpec("clicks_30m_rank", "popularity", "rank of clicks_30m among the candidates, 0 to 1"),
+    FeatureSpec("clicks_30m_gap", "popularity", "clicks_30m less the best candidate's"),
+    FeatureSpec("ctr_30m", "popularity", "ln of smoothed click-through over site's, 30m"),
+    FeatureSpec("on_page_2h", "popularity", "share of its impressions below an article, 2h"),
+    FeatureSpec("on_page_24h", "popularity", "share of its impressions below an article, 24h"),
+    FeatureSpec("trend_30m_2h_rank", "trend", "rank of trend_30m_2h among the candidates, 0 to 1"),
+    FeatureSpec("age_seen_gap", "freshness", "age_seen less the oldest candidate's"),
+    FeatureSpec("shown_count_rank", "fatigue", "rank of shown_count among the candidates, 0 to 1"),
+)
+FEWEST_BUILT_IN = len(_FIRST)
+"""So many of feed's own features a model knows at least. Those that came later stand behind them,
+so a model that was made before they came still ranks."""
+BUILT_IN: tuple[FeatureSpec, ...] = _FIRST + _LATER
 """The features that feed has by itself. No position and no identity among them."""
 FEATURES: tuple[FeatureSpec, ...] = (*BUILT_IN, *_of_plugins())
 """Every feature, in the order of the columns: those of plugins come last."""

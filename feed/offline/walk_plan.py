@@ -43,7 +43,7 @@ class WalkPlan:
     learn_pool_every: int = 2
     learn_slate_every: int = 1
     learn_run: int = 1
-    negatives: int = 20
+    negatives: int = 60
     heads: tuple[str, ...] = HEADS
     threads: int = 1
     fit_cache: Path | None = None

@@ -15,18 +15,19 @@ from feed.features.pool import PoolBuilder
 from feed.models.bundle import ModelBundle, empty_bundle, load_bundle, save_bundle
 from feed.models.ranker import LightGBMRanker, LinearRanker, WeightedSum
 from feed.models.registry import ModelRegistry, with_manifest
-from feed.models.schema import FEATURES
+from feed.models.schema import FEATURES, FEWEST_BUILT_IN, fingerprint
 from feed.models.view import build_view
 
 
 def make_ranker(names: list[str] | None = None, start: WeightedSum | None = None) -> LightGBMRanker:
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(400, len(FEATURES))).astype(np.float32)
+    names = names or [f.name for f in FEATURES]
+    features = rng.normal(size=(400, len(names))).astype(np.float32)
     clicked = features[:, 3] + rng.normal(size=400) > 0
-    data = lightgbm.Dataset(features, clicked, feature_name=names or [f.name for f in FEATURES])
+    data = lightgbm.Dataset(features, clicked, feature_name=names)
     parameters = {"objective": "binary", "num_leaves": 4, "verbose": -1, "num_threads": 1}
     booster = lightgbm.train(parameters, data, 5)
-    neutral = np.zeros(len(FEATURES), np.float32)
+    neutral = np.zeros(len(names), np.float32)
     return LightGBMRanker(booster.model_to_string(), neutral, start)
 
 
@@ -133,6 +134,31 @@ def test_another_schema_or_format_is_refused(tmp_path, key, value, words):
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(BundleError, match=words):
         load_bundle(tmp_path / "v1")
+
+
+@pytest.mark.parametrize("start", [None, LinearRanker().sum.scaled(0.4, -1.0)])
+def test_a_model_from_before_the_last_features_came_still_ranks(tmp_path, start):
+    earlier = make_ranker([f.name for f in FEATURES[:FEWEST_BUILT_IN]], start)
+    save_bundle(replace(make_bundle(), ranker=earlier), tmp_path / "v1")
+    path = tmp_path / "v1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["feature_schema"] = fingerprint(FEATURES[:FEWEST_BUILT_IN])
+    if start is not None:
+        name = "ranker_pool_start.json"
+        sums = json.loads((tmp_path / "v1" / name).read_text())
+        for late in FEATURES[FEWEST_BUILT_IN:]:
+            del sums["weights"][late.name], sums["neutral"][late.name]
+        data = json.dumps(sums).encode()
+        (tmp_path / "v1" / name).write_bytes(data)
+        manifest["sha256"][name] = hashlib.sha256(data).hexdigest()
+    path.write_text(json.dumps(manifest))
+    back = load_bundle(tmp_path / "v1").ranker
+    features = np.random.default_rng(2).normal(size=(9, len(FEATURES))).astype(np.float32)
+    unknown = features.copy()
+    unknown[:, FEWEST_BUILT_IN:] = np.nan
+    np.testing.assert_allclose(back.margin(features), earlier.margin(features))
+    np.testing.assert_array_equal(back.margin(features), back.margin(unknown))
+    assert len(back.neutral) == len(FEATURES)
 
 
 def test_a_ranker_of_other_features_is_refused():

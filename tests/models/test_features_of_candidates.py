@@ -132,6 +132,41 @@ def test_facts_about_the_reader_are_told_apart():
     assert np.isnan(column(features, "section_share")[2])
 
 
+def test_what_is_shown_on_front_pages_is_told_from_what_is_shown_below_articles():
+    pool = make_pool().snapshot()
+    signals = LiveSignals(pool.ids)
+    for page, row in ((-1, 1), (0, 2)):
+        for i in range(30):
+            count_shown(signals, np.array([row]), NOW - 60.0 * (i + 1), page=page)
+    view, context = build_view(pool, empty_bundle()), RequestContext(now=NOW)
+    features = build_features(view, signals, EMPTY_PROFILE, context, np.arange(COUNT))
+    for name in ("on_page_2h", "on_page_24h"):
+        unshown, front, below = column(features, name)[:3]
+        assert front < 0.1
+        assert unshown == 0.5
+        assert below > 0.9
+
+
+def test_gaps_and_ranks_follow_what_they_compare():
+    pool = make_pool().snapshot()
+    features = build_features(
+        build_view(pool, empty_bundle()),
+        make_signals(pool),
+        make_profile(),
+        RequestContext(now=NOW),
+        np.arange(COUNT),
+    )
+    for name in ("clicks_30m", "age_seen"):
+        values = column(features, name)
+        np.testing.assert_allclose(
+            column(features, f"{name}_gap"), values - values.max(), atol=1e-6
+        )
+    for name in ("clicks_30m", "trend_30m_2h", "shown_count"):
+        values, ranks = column(features, name), column(features, f"{name}_rank")
+        assert ranks[values.argmax()] == ranks.max() > 0.5
+        assert ranks[values.argmin()] == ranks.min() < 0.5
+
+
 def test_a_candidate_alone_and_among_others_differs_only_in_comparisons():
     pool = make_pool().snapshot()
     view, signals = build_view(pool, empty_bundle()), make_signals(pool)

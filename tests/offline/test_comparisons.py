@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from lab.ablation.collaborative import compare_cold_start
 from lab.ablation.data import Reads
+from lab.ablation.kept_lists import boost
 from lab.ablation.log import ask, compare_decay, compare_weights
+from lab.ablation.parameters import Setting, choose_teaching
 from lab.bench.boost_replay import HALF_LIVES_MINUTES, RANKERS, STRENGTHS, choose, sweep_boost
 from lab.tuning import GRID, rebuild_examples, tune
 
+from feed.offline.examples import Examples
 from feed.offline.walk_plan import WalkPlan
 from feed.setting_fields import override
 from feed.training_config import TrainingConfig
@@ -122,3 +125,25 @@ def test_unread_articles_are_found_by_what_they_are_about_and_only_the_oracle_kn
     assert rows["content map"].low > rows["random"].high
     assert rows["content map"].low > rows["popularity of like articles"].high
     assert "oracle: their reads to come" in rows
+
+
+def test_a_setting_s_lists_keep_their_clicks_and_as_many_others_as_it_wants():
+    sizes = np.array([4, 2, 3, 5])
+    clicked = np.zeros(14, bool)
+    clicked[[1, 4, 8, 9, 10]] = True
+    features = np.arange(14, dtype=np.float32)[:, None]
+    examples = Examples(features, clicked, sizes)
+    everything = choose_teaching(examples, Setting(name="all"))
+    np.testing.assert_array_equal(everything.features, features)
+    some = choose_teaching(examples, Setting(name="some", every=2, negatives=1))
+    assert some.sizes.tolist() == [2, 2]
+    assert set(some.features[some.clicked].ravel().tolist()) == {1.0, 8.0}
+    assert set(some.features[~some.clicked].ravel().tolist()) <= {0.0, 2.0, 3.0, 6.0, 7.0}
+
+
+def test_trees_are_compared_with_the_parameters_that_are_changed():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2000, 3)).astype(np.float32)
+    examples = Examples(features, features[:, 0] > 1, np.full(200, 10))
+    for head in ("slate", "pool"):
+        assert boost(features, examples, head, 1, {"num_iterations": 3}).num_trees() == 3

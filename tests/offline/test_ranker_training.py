@@ -12,6 +12,7 @@ from feed.offline.ranker_training import (
     FEW_LISTS,
     FEW_LISTS_LEAVES,
     SOME_LISTS,
+    boosting_parameters,
     fit_ranker,
     fit_scale,
     fit_start,
@@ -162,6 +163,14 @@ def test_few_lists_grow_small_trees_and_many_the_trees_that_are_set():
     assert many is not None
     assert most_leaves(few) <= FEW_LISTS_LEAVES < most_leaves(many)
     assert many.trees == CONFIG.ranker_trees
+
+
+def test_many_lists_teach_the_slate_s_ranker_more_trees_in_smaller_steps():
+    few, many = (boosting_parameters("slate", n, CONFIG) for n in (FEW_LISTS - 1, FEW_LISTS))
+    assert few["num_iterations"] == CONFIG.ranker_trees < many["num_iterations"]
+    assert few["learning_rate"] == CONFIG.ranker_learning_rate > many["learning_rate"]
+    pool = boosting_parameters("pool", FEW_LISTS, CONFIG)
+    assert pool | {"objective": "lambdarank"} == few
 
 
 @pytest.mark.parametrize("head", ["pool", "slate"])

@@ -5,30 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import lightgbm
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from feed.arrays import Flags, Floats, Integers, Matrix
+from feed.arrays import Floats, Integers, Matrix
 from feed.commands.errors import one_line_errors
 from feed.domain import parse_time
-from feed.models.ranker import logistic
 from feed.models.schema import feature_index
 from feed.offline.datasets import read_dataset
-from feed.offline.evaluated_lists import PoolList, Rankers, SlateList
 from feed.offline.examples import Examples
 from feed.offline.methods import clicks_by_age
-from feed.offline.ranker_training import OBJECTIVES, TREES
-from feed.offline.ranking_metrics import auc, bootstrap_mean, ndcg_at, sort_lists
+from feed.offline.ranking_metrics import bootstrap_mean
 from feed.offline.walk import Walk
-from feed.offline.walk_plan import HEADS, WalkPlan
-from feed.training_config import TrainingConfig
+from feed.offline.walk_plan import WalkPlan
+from lab.ablation.kept_lists import KeptLists, ListBook, boost
 
 NOTHING = "nothing"
 GAPS = (
@@ -62,77 +57,19 @@ TRIED: dict[str, dict[str, MakeColumns]] = {
 of a whole list."""
 
 
-@dataclass(slots=True)
-class _Lists:
-    """The measured lists of one head; `wanted` counts the clicked articles of each."""
-
-    features: list[Matrix] = field(default_factory=list)
-    clicked: list[Flags] = field(default_factory=list)
-    factors: list[Floats] = field(default_factory=list)
-    wanted: list[int] = field(default_factory=list)
-    users: list[int] = field(default_factory=list)
-
-    def add(self, entry: SlateList | PoolList, clicked: Flags, factors: Floats) -> None:
-        self.features.append(entry.features)
-        self.clicked.append(clicked)
-        self.factors.append(factors)
-        self.wanted.append(int(entry.seen.clicked.sum()))
-        self.users.append(entry.seen.user)
-
-
-class ColumnBook:
-    """Keeps the lists of the measured window."""
-
-    def __init__(self) -> None:
-        self.lists = {head: _Lists() for head in HEADS}
-
-    def add_slate(self, entry: SlateList) -> None:
-        """Keep a list that editors showed."""
-        clicked = entry.seen.clicked
-        if clicked.any() and not clicked.all():
-            self.lists["slate"].add(entry, clicked, np.ones(len(clicked)))
-
-    def add_pool(self, entry: PoolList) -> None:
-        """Keep a list of candidates."""
-        self.lists["pool"].add(entry, entry.clicked, entry.factors)
-
-    def use_rankers(self, rankers: Rankers) -> None:
-        """The rankers that are compared are trained at the end."""
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-
 def measure(
-    lists: _Lists, head: str, examples: Examples, columns: MakeColumns | None, seeds: int
+    lists: KeptLists, head: str, examples: Examples, columns: MakeColumns | None, seeds: int
 ) -> Floats:
     """Return the slate AUC or pool nDCG@10 of each list, f64 [seeds, n]."""
-    features, sizes = np.concatenate(lists.features), np.array([len(f) for f in lists.features])
-    taught, clicked = examples.features, np.concatenate(lists.clicked)
+    features, taught = np.concatenate(lists.features), examples.features
     if columns is not None:
-        features = np.hstack([features, columns(features, sizes)])
+        features = np.hstack([features, columns(features, lists.sizes)])
         taught = np.hstack([taught, columns(taught, examples.sizes)])
     found = []
     for seed in range(seeds):
-        margin = _fit(taught, examples, head, seed).predict(features, raw_score=True)
-        scores = logistic(np.asarray(margin, np.float64)) * np.concatenate(lists.factors)
-        ranked = sort_lists(scores, clicked, sizes, lists.wanted)
-        found.append(auc(ranked) if head == "slate" else ndcg_at(ranked, 10))
+        margin = boost(taught, examples, head, seed, {}).predict(features, raw_score=True)
+        found.append(lists.measure(np.asarray(margin, np.float64), head))
     return np.array(found)
-
-
-def _fit(features: Matrix, examples: Examples, head: str, seed: int) -> lightgbm.Booster:
-    config = TrainingConfig()
-    parameters = TREES | {
-        "objective": OBJECTIVES[head],
-        "num_leaves": config.ranker_leaves,
-        "learning_rate": config.ranker_learning_rate,
-        "num_threads": 1,
-        "seed": seed,
-    }
-    group = examples.sizes if OBJECTIVES[head] == "lambdarank" else None
-    data = lightgbm.Dataset(features, examples.clicked.astype(np.float32), group=group)
-    return lightgbm.train(parameters, data, config.ranker_trees)
 
 
 @click.command()
@@ -155,7 +92,7 @@ def main(
     with one_line_errors(), Progress(transient=True) as bar:
         log, vectors = read_dataset(dataset, directory)
         start, end = parse_time("--from", from_text), parse_time("--to", to_text)
-        book = ColumnBook()
+        book = ListBook()
         walk = Walk(log, WalkPlan(start=start, end=end, pool_every=every), vectors, book)
         task = bar.add_task("walking", total=1.0)
         with ThreadPoolExecutor(1) as trainer:
