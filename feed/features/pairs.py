@@ -62,12 +62,8 @@ class _Pending:
         self._weights[: self._size] *= factor
 
     def clear(self) -> None:
-        """Forget all pairs; of the room only the least stays."""
+        """Forget all pairs; the room stays."""
         self._size = 0
-        if len(self._rows) > _LEAST_PENDING:
-            self._rows = self._rows[:_LEAST_PENDING].copy()
-            self._others = self._others[:_LEAST_PENDING].copy()
-            self._weights = self._weights[:_LEAST_PENDING].copy()
 
 
 class PairTable:
@@ -156,8 +152,12 @@ class PairTable:
         return twin
 
     def dump(self) -> dict[str, Any]:
-        """Return everything held, by article id, as arrays and lists of ids."""
+        """Return everything held, by article id, as arrays and lists of ids.
+
+        The room of pairs that waited is given back: after a backfill it is as large as all lists.
+        """
         self._settle()
+        self._pending = _Pending()
         listed = self._lists.rows()
         return self._pack(np.union1d(listed, np.arange(self._bases.size)))
 

@@ -14,6 +14,7 @@ from typing import Any
 from feed.environment import settings_from_environment
 from feed.service.gunicorn_worker import forget_connections
 from feed.service.telemetry import forget_process
+from feed.storage.spare_memory import give_memory_back
 from feed.storage.working_copy import is_object_url
 
 _PR_SET_PDEATHSIG = 1
@@ -54,13 +55,6 @@ def on_starting(server: Any) -> None:
     gc.freeze()  # hardly any of it is garbage, and to look would take a tenth of the start
     gc.enable()  # `feed serve` starts this process without it
     atexit.register(gc.unfreeze)  # else a library reports at exit that its objects have leaked
-
-
-def give_memory_back() -> None:
-    """Give the kernel back what reading everything has left unused, where the C library can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def when_ready(_server: Any) -> None:

@@ -20,6 +20,7 @@ from feed.domain import ConflictError, FeedError
 from feed.features.ids import IdMap
 from feed.sources.late_poller import LatePoller
 from feed.storage.redis_store import RedisStore
+from feed.storage.spare_memory import give_memory_back
 from feed.watching.watcher import Watcher
 from feed.worker.archiving import ArchiveFeeder
 from feed.worker.judging import TrendingJudge
@@ -48,6 +49,10 @@ SWEEP_ARTICLES = 500
 SETTLE_SECONDS = 30.0
 """Time between two looks at the events that wait for an article."""
 
+
+MEMORY_SECONDS = 30.0
+"""Time between two returns of freed memory: after a backfill that is 20 MB, which lie between what
+is in use. It takes some milliseconds."""
 
 COLLECT_AFTER = (200_000, 20, 50)
 """Garbage collector's thresholds: a batch makes a hundred thousand objects and no cycle;
@@ -328,6 +333,7 @@ def run_worker(
         _Thread("archiver", lambda: worker.archive(clock()), TICK_SECONDS, stop),
         _Thread("poller", lambda: poller.tick(clock()), POLL_SECONDS, stop),
         _Thread("encoder", encode, POLL_SECONDS, stop),
+        _Thread("memory", give_memory_back, MEMORY_SECONDS, stop),
         _Thread("pulse", lambda: worker.add_pulse(clock()), PULSE_SECONDS, stop),
     ]
     if settings.watch_minutes > 0:
