@@ -11,12 +11,14 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from redis import Redis
 
 from feed.domain import Event
 from feed.service.child_environment import environment_of_child
+from feed.storage.archive_ledger import Ledger
 from feed.storage.key_names import Keys
 from feed.storage.redis_store import RedisStore
 from feed.worker.publication import Publication
@@ -94,11 +96,13 @@ def _shared_run(events: list[Event], count: int) -> SharedRun:
                     together.rename(f"{stream}:held", stream)
                 together.execute()
             _wait_for_counts(store, ends)
-            while archived_rows(settings, "events") < len(events):
-                time.sleep(0.1)
+            _wait_for_archive(settings.data_dir / "archive", ends)
             rate = len(events) / (time.perf_counter() - begun)
             used = [cpu_seconds(p.pid) - s for p, s in zip(processes, before, strict=True)]
-            return SharedRun(rate, used, server_seconds(store) - store_before)
+            store_s = server_seconds(store) - store_before
+            if archived_rows(settings, "events") != len(events):
+                raise RuntimeError("the archive does not hold each event once")
+            return SharedRun(rate, used, store_s)
         finally:
             for process in processes:
                 process.terminate()
@@ -121,6 +125,13 @@ def _wait_for_counts(store: RedisStore, ends: Mapping[int, str]) -> None:
         for delta_id, data in store.read_deltas(cursor):
             cursor = delta_id
             positions |= Publication.from_bytes(data).positions
+
+
+def _wait_for_archive(archive_dir: Path, ends: Mapping[int, str]) -> None:
+    """Wait until the ledger, which costs little to ask, reaches the ends of the streams."""
+    ledger = Ledger(archive_dir)
+    while dict(ledger.last().positions) != ends:
+        time.sleep(0.05)
 
 
 def main() -> None:
