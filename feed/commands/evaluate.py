@@ -77,7 +77,13 @@ def parse_span(text: str) -> float:
     help="A ranking method of your own, or its name in the entry points feed.methods, measured "
     "beside the others. May be repeated.",
 )
-@click.option("--threads", type=int, default=1, show_default=True, help="Threads for training.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads for training.",
+)
 @click.option("--json", "json_path", type=PATH, help="JSON file for figures.")
 @click.option("--scores", "scores_path", type=PATH, help="Parquet file for all scores.")
 @click.option("--html", "html_path", type=PATH, help="HTML file for a page.")

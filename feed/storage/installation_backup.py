@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -47,8 +49,8 @@ from feed.storage.working_copy import check_data_url, object_place, remote_of
 FORMAT = 1
 _STORE_FILE = "store.dump.gz"
 _FILES = "files"
-_LEFT_OUT = {"store", "archive", "run"}
 _TRIES = 3
+_LEFT_OUT = {"store", "archive", "run"}
 """Parts of the data directory that are not copied as they are."""
 
 LINK_TIMEOUT_S = 30.0
@@ -75,7 +77,7 @@ def backup(settings: Settings, target: Path) -> BackupReport:
         target: a directory that does not exist yet.
 
     Raises:
-        ConflictError: `target` exists, or lies in the data directory.
+        ConflictError: `target` exists, is being written, or lies in the data directory.
         ArchiveError: the backup cannot be written.
         StoreUnavailableError: the store does not answer.
     """
@@ -83,36 +85,71 @@ def backup(settings: Settings, target: Path) -> BackupReport:
         raise ConflictError(f"{target} already exists")
     if settings.data_dir.resolve() in target.resolve().parents:
         raise ConflictError(f"{target} lies in the data directory that is to be copied")
-    draft = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(draft, ignore_errors=True)
     link = _open_link(settings)
     try:
-        (draft / _FILES).mkdir(parents=True)
-        keys = Keys(settings.namespace, settings.partitions)
-        archive = settings.data_dir / "archive"
-        _fetch_all(archive)
-        for attempt in range(_TRIES):
-            with StoreDump(link, keys, settings.namespace, draft / _STORE_FILE) as dump:
-                try:
-                    with reading(archive):  # nothing is swapped, merged or deleted meanwhile
-                        copy_archive(archive, draft / _FILES / "archive", dump.write_streams())
-                except FileNotFoundError:  # another machine has just merged files of the store
-                    if attempt == _TRIES - 1:
-                        raise
-                    shutil.rmtree(draft / _FILES / "archive", ignore_errors=True)
-                    continue
-                dump.write_values()
-                break
-        _copy_rest(settings.data_dir, draft / _FILES)
-        copied = [path for path in draft.rglob("*") if path.is_file()]
-        report = BackupReport(dump.count, len(copied), sum(path.stat().st_size for path in copied))
-        _write_manifest(draft, settings, report)
-        draft.rename(target)
-        sync_directory(target.parent)
+        with _own_draft(target) as draft:
+            report = _write_backup(settings, link, draft)
+            draft.rename(target)
+            sync_directory(target.parent)
     except OSError as error:
         raise ArchiveError(f"cannot write the backup: {error}") from error
     finally:
         link.close()
+    return report
+
+
+@contextmanager
+def _own_draft(target: Path) -> Iterator[Path]:
+    """Make the directory, empty, in which the backup is written, and keep others away from it.
+
+    One that a killed backup has left is emptied.
+
+    Raises:
+        ConflictError: another process is writing a backup of this name.
+    """
+    draft = target.with_name(f".{target.name}.unfinished")
+    draft.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(draft, os.O_RDONLY)
+    try:
+        if not _takes(draft, descriptor):
+            raise ConflictError(f"another process is writing the backup {target}")
+        for path in draft.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        yield draft
+    finally:
+        os.close(descriptor)
+
+
+def _takes(draft: Path, descriptor: int) -> bool:
+    """Lock a directory; return whether nobody else has it, or had it and gave it its name."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return draft.exists() and os.path.samestat(draft.stat(), os.fstat(descriptor))
+
+
+def _write_backup(settings: Settings, link: Link, draft: Path) -> BackupReport:
+    (draft / _FILES).mkdir()
+    keys = Keys(settings.namespace, settings.partitions)
+    archive = settings.data_dir / "archive"
+    _fetch_all(archive)
+    for attempt in range(_TRIES):
+        with StoreDump(link, keys, settings.namespace, draft / _STORE_FILE) as dump:
+            try:
+                with reading(archive):  # nothing is swapped, merged or deleted meanwhile
+                    copy_archive(archive, draft / _FILES / "archive", dump.write_streams())
+            except FileNotFoundError:  # another machine has just merged files of the store
+                if attempt == _TRIES - 1:
+                    raise
+                shutil.rmtree(draft / _FILES / "archive", ignore_errors=True)
+                continue
+            dump.write_values()
+            break
+    _copy_rest(settings.data_dir, draft / _FILES)
+    copied = [path for path in draft.rglob("*") if path.is_file()]
+    report = BackupReport(dump.count, len(copied), sum(path.stat().st_size for path in copied))
+    _write_manifest(draft, settings, report)
     return report
 
 

@@ -19,7 +19,7 @@ def test_a_span_is_a_number_with_its_unit(text, seconds):
 
 @pytest.mark.parametrize("text", ["24", "h", "-3h", "0d", "3 weeks"])
 def test_what_is_no_span_is_refused_in_words(text):
-    with pytest.raises(InvalidInputError, match="must be a number with m, h or d"):
+    with pytest.raises(InvalidInputError, match="as a number with m, h or d"):
         parse_span(text)
 
 

@@ -142,6 +142,33 @@ def test_what_a_trainer_writes_aside_is_not_copied(used, tmp_path):
     assert not copied & {"r1.7.tmp", ".writing-v1-7"}
 
 
+def test_two_backups_of_one_name_leave_each_other_alone(
+    used, tmp_path, empty_settings, monkeypatch
+):
+    copy_values = StoreDump.write_values
+
+    def write_values(dump):
+        with pytest.raises(ConflictError, match="another process is writing"):
+            backup(used, tmp_path / "copy")
+        copy_values(dump)
+
+    monkeypatch.setattr(StoreDump, "write_values", write_values)
+    report = backup(used, tmp_path / "copy")
+    monkeypatch.undo()
+    assert report.records > 0
+    assert restore(empty_settings, tmp_path / "copy") == report
+    assert [path.name for path in tmp_path.iterdir() if "unfinished" in path.name] == []
+
+
+def test_what_a_killed_backup_has_left_is_not_in_the_next_one(used, tmp_path):
+    left = tmp_path / ".copy.unfinished" / "files" / "archive"
+    left.mkdir(parents=True)
+    (left / "half.parquet").write_text("half")
+    (left.parents[1] / "half.dump").write_text("half")
+    backup(used, tmp_path / "copy")
+    assert not list((tmp_path / "copy").rglob("half*"))
+
+
 def test_a_backup_never_overwrites(used, tmp_path, empty_settings):
     (tmp_path / "there").mkdir()
     with pytest.raises(ConflictError, match="exists"):
