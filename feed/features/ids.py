@@ -65,7 +65,7 @@ Vocabulary = IdMap
 
 def are_known(rows: Rows, size: int) -> bool:
     """Return whether all rows are among the first `size`, and none is negative."""
-    return int(rows.view(np.uint64).max(initial=0)) < size  # -1 becomes the greatest number
+    return int(rows.astype(np.uint64).max(initial=0)) < size  # -1 becomes the greatest number
 
 
 def find(sorted_rows: Rows, rows: Rows) -> Rows:
