@@ -35,8 +35,8 @@ def read_mind(directory: Path) -> EventLog:
 
     Histories are the same in every impression of a reader and have no times: they come before
     the first impression, in their order, and are counted for no article. Nothing says when an
-    article was published: its first appearance stands in. MIND names no source; an article's
-    subcategory takes that column, beside its category as section.
+    article was published, so only the time since its first appearance is known. MIND names no
+    source; an article's subcategory takes that column, beside its category as section.
 
     Raises:
         NotFoundError: there is no behaviour file.

@@ -179,7 +179,10 @@ def build_log_pool(
     """Return the pool of every article of a log, each first seen when it first appeared.
 
     Where nothing is known of an article but its id, its first appearance stands in for its
-    publication. Whether an article could be shown at a moment is for `Replay.pool_rows` to say.
+    publication, unless the log's catalogue dates no article: then no publication is known, because
+    the ages of one list must count from the same kind of moment. An article without a date is as
+    new as its first appearance is. Whether an article could be shown at a moment is for
+    `Replay.pool_rows` to say.
 
     Args:
         log: the log.
@@ -187,12 +190,14 @@ def build_log_pool(
         stories: groups the articles where whole requests are ranked again.
     """
     known = {a.article_id: a for a in log.catalogue}
+    has_dates = not known or any(a.published_at > 0 for a in known.values())
     builder = PoolBuilder(log.articles, stories=stories)
     for row, article_id in enumerate(log.articles.ids):
         seen_at = float(log.first_seen_at[row])
         article = known.get(article_id) or Article(
-            article_id=article_id, title="", published_at=seen_at
+            article_id=article_id, title="", published_at=seen_at if has_dates else 0.0
         )
         vector = None if embeddings is None else embeddings[row]
-        builder.add(article, vector, seen_at, article.updated_at or 0.0)
+        changed_at = article.updated_at or (0.0 if article.published_at > 0 else seen_at)
+        builder.add(article, vector, seen_at, changed_at)
     return builder.snapshot()

@@ -10,7 +10,7 @@ from feed.features.interactions import CLICK, READ
 from feed.offline.datasets import encode_catalogue, read_dataset
 from feed.offline.ebnerd import read_ebnerd
 from feed.offline.mind import read_mind
-from feed.offline.replay import Replay
+from feed.offline.replay import Replay, build_log_pool
 
 DATASETS = Path(os.environ.get("FEED_DATASETS", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -111,6 +111,20 @@ def test_mind_histories_come_before_the_first_impression(tmp_path):
     assert (log.impressions.at[0] - log.events.columns.occurred_at[history] < 30 * 86400).all()
     assert not log.events.counted[history].any()
     assert log.catalogue[0].section == "sports"
+
+
+def test_no_article_of_mind_has_a_publication_and_each_is_as_new_as_its_first_appearance(tmp_path):
+    test_mind_histories_come_before_the_first_impression(tmp_path)
+    log = read_mind(tmp_path)
+    pool = build_log_pool(log)
+    assert not pool.published_at[: pool.size].any()
+    np.testing.assert_array_equal(pool.fresh_at[: pool.size], log.first_seen_at)
+
+
+def test_where_no_article_is_described_the_first_appearance_stands_in_for_the_publication(tmp_path):
+    log = read_ebnerd(write_ebnerd(tmp_path))
+    pool = build_log_pool(log)
+    np.testing.assert_array_equal(pool.published_at[: pool.size], log.first_seen_at)
 
 
 def test_articles_without_text_have_zero_rows(tmp_path):

@@ -24,6 +24,7 @@ from feed.offline.datasets import encode_catalogue, read_dataset
 from feed.offline.event_log import EventLog
 from feed.offline.ranking_metrics import auc, bootstrap_mean, sort_lists
 from feed.training_config import TrainingConfig
+from lab.bench.story_data import bare_texts
 
 Profile = Callable[[Matrix], Floats]
 """Cosines of candidates (rows) with past clicks, oldest first (columns) -> f64 [candidates]."""
@@ -39,6 +40,8 @@ TEXTS: dict[str, Callable[[Article], Article]] = {
     ),
 }
 """What is encoded besides title and standfirst, each with the mean of all clicks."""
+BARE = "mean, without what three articles of a subsection repeat"
+"""The same with texts of which the boilerplate was taken out."""
 
 
 def mean(cosines: Matrix) -> Floats:
@@ -126,19 +129,20 @@ def main(directory: Path, dataset: str, from_text: str, to_text: str, encoder: s
     those before the two of MIND on which results are reported.
     """
     with one_line_errors(), Progress(transient=True) as bar:
-        task = bar.add_task("encoding", total=1.0 + len(TEXTS))
+        start, end = parse_time("--from", from_text), parse_time("--to", to_text)
+        task = bar.add_task("encoding", total=2.0 + len(TEXTS))
         log, given = read_dataset(dataset, directory)
         chosen = None if given is not None else open_ready_encoder(encoder)
         if given is None and chosen is None:
             raise InvalidInputError("--encoder", "must be one that makes vectors")
-        others = {} if chosen is None else TEXTS
-        texts = [log, *(_rewritten(log, rewrite) for rewrite in others.values())]
+        known = log.first_seen_at < start
+        others = {} if chosen is None else _rewritten(log, known)
+        texts = [log, *others.values()]
         found = [given if chosen is None else _encode(one, chosen, bar, task) for one in texts]
         if any(vectors is None for vectors in found):
             raise InvalidInputError("DIRECTORY", "must hold articles with texts")
-        lists = list(impressions(log, parse_time("--from", from_text), parse_time("--to", to_text)))
+        lists = list(impressions(log, start, end))
     unit, *other_units = (_unit(vectors) for vectors in found if vectors is not None)
-    known = log.first_seen_at < parse_time("--from", from_text)
     reduced = _reduced(unit, known)
     ways: dict[str, tuple[Matrix, Profile]] = {n: (reduced, p) for n, p in PROFILES.items()}
     ways[RAW] = (unit, mean)
@@ -226,8 +230,15 @@ def _unit(vectors: Matrix) -> Matrix:
     return np.asarray(vectors / np.where(length > 0, length, 1.0), np.float32)
 
 
-def _rewritten(log: EventLog, rewrite: Callable[[Article], Article]) -> EventLog:
-    return replace(log, catalogue=tuple(rewrite(article) for article in log.catalogue))
+def _rewritten(log: EventLog, known: Flags) -> dict[str, EventLog]:
+    """Return the log with other texts, by what was done; boilerplate is learnt of what is known."""
+    before = [
+        a for a in log.catalogue if (row := log.articles.row(a.article_id)) >= 0 and known[row]
+    ]
+    told = zip(log.catalogue, bare_texts(log.catalogue, before), strict=True)
+    texts = {name: tuple(map(rewrite, log.catalogue)) for name, rewrite in TEXTS.items()}
+    texts[BARE] = tuple(replace(one, title=text, standfirst="", body="") for one, text in told)
+    return {name: replace(log, catalogue=articles) for name, articles in texts.items()}
 
 
 def _encode(log: EventLog, encoder: Encoder, bar: Progress, task: TaskID) -> Matrix | None:

@@ -198,13 +198,20 @@ def _encode_texts(texts: tuple[str, ...]) -> Matrix:
     return SentenceEncoder().encode(texts)
 
 
-def bare_texts(articles: Sequence[Article]) -> list[str]:
+def bare_texts(
+    articles: Sequence[Article], learnt_from: Sequence[Article] | None = None
+) -> list[str]:
     """Return texts without the parts that three articles of their source have in common.
 
     A text of which nothing would be left stays as it is.
+
+    Args:
+        articles: whose texts are wanted.
+        learnt_from: what counts as sent before, by which repetitions are found; `articles`
+            themselves when None.
     """
     judge = PairJudge()
-    for article in articles:
+    for article in articles if learnt_from is None else learnt_from:
         judge.learn(read_text(article))
 
     def kept(article: Article, field: str, pattern: re.Pattern[str]) -> list[str]:
