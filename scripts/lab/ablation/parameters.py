@@ -54,7 +54,9 @@ TRIED: dict[str, tuple[Setting, ...]] = {
     "slate": (
         _of_slate("150 trees, rate .06", num_iterations=150, learning_rate=0.06),
         _of_slate("300 trees, rate .04", num_iterations=300, learning_rate=0.04),
-        _of_slate("the same, every 2nd list", 2, num_iterations=300, learning_rate=0.04),
+        _of_slate("500 trees, rate .03", num_iterations=500, learning_rate=0.03),
+        _of_slate("63 leaves, 300 trees, rate .03", num_leaves=63, learning_rate=0.03),
+        _of_slate("300 trees, rate .04, every 2nd list", 2, num_iterations=300, learning_rate=0.04),
     ),
     "pool": (
         _of_pool("every 2nd list, 20 others", 2, 20),
