@@ -28,6 +28,7 @@ _ON_PAGES = {"impressions": "page_impressions", "feed_clicks": "page_clicks"}
 _CTR_PRIOR = 20.0
 _RATE_PRIOR = 1.0
 _DWELL_PRIOR = 5.0
+_PAGE_PRIOR = 2.0
 _HOURS = np.array(HALF_LIVES_S) / 3600.0
 _SHORTER = np.append(_HOURS[:-1] / _HOURS[1:], _HOURS[0] / _HOURS[2])[:, None]
 
@@ -133,8 +134,6 @@ def _popularity(work: _Work) -> None:
     now, rows, counters = work.context.now, work.rows, work.signals.counters
     blocks, site = counters.blocks(rows, now), counters.site_blocks(now)
     shares = _put_shares(work, blocks, site)
-    work.rank("clicks_30m_rank", shares[0])
-    work.put("clicks_30m_gap", shares[0] - shares[0].max())
     work.rank("clicks_2h_rank", shares[1])
     work.rank("clicks_6h_rank", shares[2])
     work.put("clicks_6h_gap", shares[2] - shares[2].max())
@@ -143,9 +142,7 @@ def _popularity(work: _Work) -> None:
     work.rank("ctr_6h_rank", rates[2])
     work.put("ctr_6h_gap", rates[2] - rates[2].max())
     work.rank("ctr_24h_rank", rates[3])
-    on_page = (blocks["page_impressions"] + 1.0) / (blocks["impressions"] + 2.0)
-    work.put("on_page_2h", on_page[1])
-    work.put("on_page_24h", on_page[3])
+    _put_page_shares(work, blocks, site)
     since = _minutes_since(counters.last_times(rows), now)
     work.put_block("last_clicked", since)
     work.rank("last_shown_rank", since[1])
@@ -191,12 +188,19 @@ def _put_rates(work: _Work, blocks: dict[str, Floats], site: dict[str, Floats]) 
     short, long = np.concatenate([clicks[:3], shown[:1]]), np.concatenate([clicks[1:], shown[2:3]])
     np.divide(short + _RATE_PRIOR, long * _SHORTER + _RATE_PRIOR, out=trends)
     np.log(logs, out=logs)
-    work.put("ctr_30m", rates[0])
     work.put_block("ctr_2h", rates[1:])
     work.put("page_ctr_24h", of_kind)
     work.put_block("trend_30m_2h", trends)
-    work.rank("trend_30m_2h_rank", trends[0])
     return rates
+
+
+def _put_page_shares(work: _Work, blocks: dict[str, Floats], site: dict[str, Floats]) -> None:
+    """Put which share of each article's impressions was below an article, shrunk to the site's."""
+    usual = site["page_impressions"] / np.maximum(site["impressions"], 1.0)
+    below = blocks["page_impressions"] + _PAGE_PRIOR * usual[:, None]
+    shares = below / (blocks["impressions"] + _PAGE_PRIOR)
+    work.put("on_page_2h", shares[1])
+    work.put("on_page_24h", shares[3])
 
 
 def _of_kind(work: _Work, blocks: dict[str, Floats], name: str) -> Floats:
@@ -216,9 +220,7 @@ def _freshness(work: _Work) -> None:
     published_at, fresh_at = pool.published_at[work.rows], pool.fresh_at[work.rows]
     changed_at = np.where(fresh_at <= now, fresh_at, published_at)  # in replay it may lie ahead
     published = np.maximum(now - changed_at, 0.0) / 3600.0
-    ages = np.log1p(seen)
-    work.put("age_seen", ages)
-    work.put("age_seen_gap", ages - ages.max())
+    work.put("age_seen", np.log1p(seen))
     work.put("age_published", np.where(published_at > 0, np.log1p(published), np.nan))
     work.rank("age_rank", seen)
 
@@ -323,7 +325,6 @@ def _fatigue(work: _Work) -> None:
     if not len(profile.shown_rows):
         work.put("unseen_share", 1.0)
         work.put("shown_count", 0.0)
-        work.put("shown_count_rank", 0.5)
         work.put("passed_over", 0.0)
         return
     shown = find(profile.shown_rows, rows)
@@ -332,7 +333,6 @@ def _fatigue(work: _Work) -> None:
     last_at = profile.shown_last_at[shown]
     count = np.where(was_shown, profile.shown_counts[shown], 0.0)
     work.put("shown_count", np.log1p(count))
-    work.rank("shown_count_rank", count)
     minutes = np.maximum(now - last_at, 0.0) / 60.0
     shown_age = np.where(was_shown, np.log1p(minutes), np.nan)
     work.put("shown_age", shown_age)

@@ -143,14 +143,12 @@ _FIRST: tuple[FeatureSpec, ...] = (
     FeatureSpec("session_clicks", "context", "clicks of the reader in this session"),
 )
 _LATER: tuple[FeatureSpec, ...] = (
-    FeatureSpec("clicks_30m_rank", "popularity", "rank of clicks_30m among the candidates, 0 to 1"),
-    FeatureSpec("clicks_30m_gap", "popularity", "clicks_30m less the best candidate's"),
-    FeatureSpec("ctr_30m", "popularity", "ln of smoothed click-through over site's, 30m"),
-    FeatureSpec("on_page_2h", "popularity", "share of its impressions below an article, 2h"),
-    FeatureSpec("on_page_24h", "popularity", "share of its impressions below an article, 24h"),
-    FeatureSpec("trend_30m_2h_rank", "trend", "rank of trend_30m_2h among the candidates, 0 to 1"),
-    FeatureSpec("age_seen_gap", "freshness", "age_seen less the oldest candidate's"),
-    FeatureSpec("shown_count_rank", "fatigue", "rank of shown_count among the candidates, 0 to 1"),
+    FeatureSpec(
+        "on_page_2h", "popularity", "share of its impressions below an article, shrunk, 2h"
+    ),
+    FeatureSpec(
+        "on_page_24h", "popularity", "share of its impressions below an article, shrunk, 24h"
+    ),
 )
 FEWEST_BUILT_IN = len(_FIRST)
 """So many of feed's own features a model knows at least. Those that came later stand behind them,

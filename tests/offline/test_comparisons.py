@@ -147,3 +147,6 @@ def test_trees_are_compared_with_the_parameters_that_are_changed():
     examples = Examples(features, features[:, 0] > 1, np.full(200, 10))
     for head in ("slate", "pool"):
         assert boost(features, examples, head, 1, {"num_iterations": 3}).num_trees() == 3
+        changes = {"feature_contri": [0.0, 1.0, 1.0]}
+        used = boost(features, examples, head, 1, changes).feature_importance("split")
+        assert used[0] == 0 < used[1:].sum()

@@ -17,6 +17,7 @@ from rich.table import Table
 from feed.arrays import Floats
 from feed.commands.errors import one_line_errors
 from feed.domain import parse_time
+from feed.models.schema import FEATURES
 from feed.offline.datasets import read_dataset
 from feed.offline.examples import Examples, sample_negatives
 from feed.offline.ranking_metrics import bootstrap_mean
@@ -24,6 +25,9 @@ from feed.offline.walk import Walk
 from feed.offline.walk_plan import HEADS, WalkPlan
 from lab.ablation.kept_lists import MEASURES, KeptLists, ListBook, boost
 
+ON_PAGE = ("on_page_2h", "on_page_24h")
+WITHOUT_PAGES = [float(feature.name not in ON_PAGE) for feature in FEATURES]
+"""What the gain of a split at each feature counts, where none is made at the features `ON_PAGE`."""
 MOST_NEGATIVES = 100
 """Candidates of a list, at most, that were not clicked and that a setting may choose from."""
 
@@ -54,11 +58,21 @@ TRIED: dict[str, tuple[Setting, ...]] = {
     "slate": (
         _of_slate("150 trees, rate .06", num_iterations=150, learning_rate=0.06),
         _of_slate("300 trees, rate .04", num_iterations=300, learning_rate=0.04),
-        _of_slate("the same, every 2nd list", 2, num_iterations=300, learning_rate=0.04),
+        _of_slate(
+            "300 trees, rate .04, without on_page",
+            num_iterations=300,
+            learning_rate=0.04,
+            feature_contri=WITHOUT_PAGES,
+        ),
+        _of_slate("500 trees, rate .03", num_iterations=500, learning_rate=0.03),
+        _of_slate("63 leaves, 300 trees, rate .03", num_leaves=63, learning_rate=0.03),
+        _of_slate("300 trees, rate .04, every 2nd list", 2, num_iterations=300, learning_rate=0.04),
     ),
     "pool": (
         _of_pool("every 2nd list, 20 others", 2, 20),
         _of_pool("every 2nd list, 60 others", 2, 60),
+        _of_pool("the same, without on_page", 2, 60, feature_contri=WITHOUT_PAGES),
+        _of_pool("the same, lambdarank", 2, 60, objective="lambdarank"),
         _of_pool("every list, 20 others", 1, 20),
         _of_pool("every list, 60 others", 1, 60),
     ),
