@@ -87,7 +87,8 @@ def boost(
         seed: of LightGBM.
         changes: parameters, by LightGBM's names.
     """
-    parameters = boosting_parameters(head, len(examples), TrainingConfig(seed=seed)) | changes
+    parameters = boosting_parameters(head, len(examples), TrainingConfig(seed=seed))
+    parameters.update(changes)
     ranks = parameters["objective"] != "binary"
     data = lightgbm.Dataset(
         features,
