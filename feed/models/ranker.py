@@ -61,7 +61,7 @@ class LearnedRanker(Ranker, Protocol):
 
 
 LIBRARY = "lightgbm"
-"""Imported with the first learned ranker: 10 MB that the worker and the first day do without."""
+"""Imported with the first learned ranker, which no worker has."""
 
 INTERCEPT = -6.0
 """Log-odds of an article of which nothing speaks: keeps scores far from 1, where the logistic

@@ -11,7 +11,7 @@ from feed.config import Settings
 class LateLog:
     """Writes what other processes write with structlog, which is imported for the first line.
 
-    With its console colours and its metrics, that takes 12 MB; nearly always there is no line.
+    With all that it brings, that takes 12 MB, and nearly always there is no line to write.
 
     Args:
         settings: say how much is written.

@@ -16,7 +16,7 @@ POLLER = "feed.sources.poller"
 class LatePoller:
     """Polls sources as `SourcePoller` does, which is imported when there is a first one.
 
-    What reads feeds takes 11 MB of a worker, and many installations only ever get articles sent.
+    What reads feeds takes 5 MB of a worker, and many installations only ever get articles sent.
 
     Args:
         store: of sources and articles.
