@@ -44,7 +44,7 @@ class Setting:
 
 
 def _of_pool(name: str, every: int, negatives: int, **changes: Any) -> Setting:
-    gains = {"feature_contri": split_gains("pool")}
+    gains: dict[str, Any] = {"feature_contri": split_gains("pool")}
     return Setting(name=name, changes=gains | changes, every=every, negatives=negatives)
 
 
