@@ -42,6 +42,10 @@ SLOPE_STEPS = 25
 RIDGE = np.array([1.0, 0.0])
 """L2 penalty of slope and intercept: keeps the slope finite where the margin parts all clicks."""
 
+SLATE_ONLY = ("on_page_2h", "on_page_24h")
+"""Features at which only the slate's trees split: they order a list that a site has chosen better,
+and a pool no better."""
+
 TREES = {
     "min_data_in_leaf": 100,
     "feature_fraction": 0.5,
@@ -82,6 +86,7 @@ def fit_ranker(
     if len(examples) < config.ranker_min_impressions:
         return None
     parameters = boosting_parameters(head, len(examples), config, threads)
+    parameters["feature_contri"] = split_gains(head)
     trees, start, weights = parameters.pop("num_iterations"), None, examples.weights(examination)
     if len(examples) < FEW_LISTS:
         small = parameters | {"num_leaves": min(config.ranker_leaves, FEW_LISTS_LEAVES)}
@@ -116,6 +121,11 @@ def boosting_parameters(
         "num_threads": threads,
         "seed": config.seed,
     }
+
+
+def split_gains(head: str) -> list[float]:
+    """Return what the gain of a split at each of `FEATURES` counts in a head's trees: 1, or 0."""
+    return [float(head == "slate" or feature.name not in SLATE_ONLY) for feature in FEATURES]
 
 
 def fit_start(examples: Examples, weights: Floats | None = None) -> WeightedSum:

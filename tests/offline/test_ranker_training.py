@@ -11,6 +11,7 @@ from feed.offline.examples import Examples
 from feed.offline.ranker_training import (
     FEW_LISTS,
     FEW_LISTS_LEAVES,
+    SLATE_ONLY,
     SOME_LISTS,
     boosting_parameters,
     fit_ranker,
@@ -171,6 +172,19 @@ def test_many_lists_teach_the_slate_s_ranker_more_trees_in_smaller_steps():
     assert few["learning_rate"] == CONFIG.ranker_learning_rate > many["learning_rate"]
     pool = boosting_parameters("pool", FEW_LISTS, CONFIG)
     assert pool | {"objective": "lambdarank"} == few
+
+
+def test_what_orders_only_slates_better_is_left_to_the_slate_s_trees():
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(6000, len(FEATURES))).astype(np.float32)
+    columns = [feature_index()[name] for name in SLATE_ONLY]
+    odds = (3.0 * features[:, columns].sum(axis=1)).reshape(-1, SIZE)
+    clicked = (odds.argmax(axis=1)[:, None] == np.arange(SIZE)).ravel()
+    lists = Examples(features, clicked, np.full(600, SIZE))
+    slate, pool = (fit_ranker(lists, head, CONFIG) for head in ("slate", "pool"))
+    assert slate is not None
+    assert set(list(slate.importance())[:2]) == set(SLATE_ONLY)
+    assert pool is None or not set(SLATE_ONLY) & set(pool.importance())
 
 
 @pytest.mark.parametrize("head", ["pool", "slate"])

@@ -16,10 +16,11 @@ from rich.table import Table
 from feed.arrays import Floats, Integers, Matrix
 from feed.commands.errors import one_line_errors
 from feed.domain import parse_time
-from feed.models.schema import feature_index
+from feed.models.schema import FEATURES, feature_index
 from feed.offline.datasets import read_dataset
 from feed.offline.examples import Examples
 from feed.offline.methods import clicks_by_age
+from feed.offline.ranker_training import split_gains
 from feed.offline.ranking_metrics import bootstrap_mean
 from feed.offline.walk import Walk
 from feed.offline.walk_plan import WalkPlan
@@ -65,9 +66,11 @@ def measure(
     if columns is not None:
         features = np.hstack([features, columns(features, lists.sizes)])
         taught = np.hstack([taught, columns(taught, examples.sizes)])
+    further = taught.shape[1] - len(FEATURES)
+    changes = {"feature_contri": split_gains(head) + [1.0] * further}
     found = []
     for seed in range(seeds):
-        margin = boost(taught, examples, head, seed, {}).predict(features, raw_score=True)
+        margin = boost(taught, examples, head, seed, changes).predict(features, raw_score=True)
         found.append(lists.measure(np.asarray(margin, np.float64), head))
     return np.array(found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +75,7 @@ class ListBook:
 
 
 def boost(
-    features: Matrix, examples: Examples, head: str, seed: int, changes: Mapping[str, Any]
+    features: Matrix, examples: Examples, head: str, seed: int, changes: dict[str, Any]
 ) -> lightgbm.Booster:
     """Return trees that many lists teach, with some of LightGBM's parameters changed.
 

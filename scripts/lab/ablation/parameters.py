@@ -17,17 +17,14 @@ from rich.table import Table
 from feed.arrays import Floats
 from feed.commands.errors import one_line_errors
 from feed.domain import parse_time
-from feed.models.schema import FEATURES
 from feed.offline.datasets import read_dataset
 from feed.offline.examples import Examples, sample_negatives
+from feed.offline.ranker_training import split_gains
 from feed.offline.ranking_metrics import bootstrap_mean
 from feed.offline.walk import Walk
 from feed.offline.walk_plan import HEADS, WalkPlan
 from lab.ablation.kept_lists import MEASURES, KeptLists, ListBook, boost
 
-ON_PAGE = ("on_page_2h", "on_page_24h")
-WITHOUT_PAGES = [float(feature.name not in ON_PAGE) for feature in FEATURES]
-"""What the gain of a split at each feature counts, where none is made at the features `ON_PAGE`."""
 MOST_NEGATIVES = 100
 """Candidates of a list, at most, that were not clicked and that a setting may choose from."""
 
@@ -47,7 +44,8 @@ class Setting:
 
 
 def _of_pool(name: str, every: int, negatives: int, **changes: Any) -> Setting:
-    return Setting(name=name, changes=changes, every=every, negatives=negatives)
+    gains: dict[str, Any] = {"feature_contri": split_gains("pool")}
+    return Setting(name=name, changes=gains | changes, every=every, negatives=negatives)
 
 
 def _of_slate(name: str, every: int = 1, **changes: Any) -> Setting:
@@ -62,7 +60,7 @@ TRIED: dict[str, tuple[Setting, ...]] = {
             "300 trees, rate .04, without on_page",
             num_iterations=300,
             learning_rate=0.04,
-            feature_contri=WITHOUT_PAGES,
+            feature_contri=split_gains("pool"),
         ),
         _of_slate("500 trees, rate .03", num_iterations=500, learning_rate=0.03),
         _of_slate("63 leaves, 300 trees, rate .03", num_leaves=63, learning_rate=0.03),
@@ -71,7 +69,7 @@ TRIED: dict[str, tuple[Setting, ...]] = {
     "pool": (
         _of_pool("every 2nd list, 20 others", 2, 20),
         _of_pool("every 2nd list, 60 others", 2, 60),
-        _of_pool("the same, without on_page", 2, 60, feature_contri=WITHOUT_PAGES),
+        _of_pool("the same, with on_page", 2, 60, feature_contri=split_gains("slate")),
         _of_pool("the same, lambdarank", 2, 60, objective="lambdarank"),
         _of_pool("every list, 20 others", 1, 20),
         _of_pool("every list, 60 others", 1, 60),
