@@ -252,6 +252,7 @@ class SignalsPublisher:
     def _count(self, found: Mapping[int, Sequence[StreamRecord]]) -> None:
         """Count the next records of partitions; let the judge see their clicks."""
         payloads: list[Mapping[str, Any]] = []
+        merges: list[Mapping[str, Any]] = []
         spans: list[ClickSpan] = []
         for partition, records in found.items():
             if not records:
@@ -260,15 +261,15 @@ class SignalsPublisher:
             payloads += [payload for _, payload in events]
             after, last = self._positions[partition], records[-1].stream_id
             spans.append(ClickSpan(partition, after, last, weighed_clicks(partition, events)))
+            merges += [orjson.loads(d) for _, kind, d in records if kind is RecordType.IDENTITY]
             self._positions[partition] = last
-            for record in records:
-                if record.type is RecordType.IDENTITY:
-                    self.signals.apply_merge(orjson.loads(record.payload))
         if self.judge is not None:
             self.judge.feed(spans)
         elif self._has_others:
             self._clicks += chain.from_iterable(span.clicks for span in spans)
         self.signals.apply_events(payloads)
+        for merge in merges:
+            self.signals.apply_merge(merge)
 
     def _checkpoint_is_due(self, now: float) -> bool:
         age_s = now - self._checkpoint_at

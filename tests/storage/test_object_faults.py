@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from event_records import event_ids, event_record, writer_of
@@ -51,6 +52,24 @@ def test_a_commit_that_was_taken_but_never_answered_is_found(shaky_machines):
     assert writer.positions == {0: "2-0"}
     writer.commit(Batch({0: [event_record(2)]}))
     assert event_ids(other) == ["e0", "e1", "e2"]
+
+
+def test_of_two_who_create_a_name_at_the_same_moment_one_succeeds(object_url):
+    places = [ObjectPlace(object_url) for _ in range(2)]
+    meeting = threading.Barrier(2)
+
+    def create(number, name):
+        meeting.wait()
+        try:
+            places[number].create(name, b"of %d" % number)
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(100):
+            taken = list(pool.map(create, (0, 1), [f"log/{turn}"] * 2))
+            assert sorted(taken) == [False, True]
 
 
 def test_nobody_sees_files_whose_commit_failed(shaky_machines):

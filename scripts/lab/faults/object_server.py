@@ -10,11 +10,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 
 from lab.ports import free_port
 
 PATIENCE_S = 60.0
 LOOPBACK = "127.0.0.1"
+_PROGRAM = Path(__file__).with_name("atomic_moto.py")
 
 
 class ObjectServer:
@@ -61,7 +63,7 @@ class ObjectServer:
     def running(cls) -> Iterator[ObjectServer]:
         """Run a server in a process of its own."""
         port = free_port()
-        command = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+        command = command_of(LOOPBACK, port)
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
@@ -70,6 +72,11 @@ class ObjectServer:
                 yield cls(port)
             finally:
                 process.kill()
+
+
+def command_of(host: str, port: int) -> list[str]:
+    """Return the command that runs a server."""
+    return [sys.executable, "-P", str(_PROGRAM), host, str(port)]
 
 
 def _await(port: int, process: subprocess.Popen[bytes]) -> None:

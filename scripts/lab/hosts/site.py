@@ -17,7 +17,7 @@ from feed.config import Settings
 from feed.storage.redis_store import RedisStore
 from feed.storage.working_copy import prepare_data_dir
 from lab.faults.installation import wait_until
-from lab.faults.object_server import ObjectServer
+from lab.faults.object_server import ObjectServer, command_of
 from lab.hosts.network import Host, Network
 from lab.hosts.stores import StoreNodes
 
@@ -155,7 +155,7 @@ class Site:
         """Start the object store, and let this process read it as a host of its own."""
         host = self.host("objects")
         self.objects = ObjectServer(OBJECTS_PORT, host.address)
-        command = [sys.executable, "-m", "moto.server", "-H", host.address, "-p", str(OBJECTS_PORT)]
+        command = command_of(host.address, OBJECTS_PORT)
         host.run(command, self.log("objects"))
         wait_until(self.objects.answers, "the object store to answer")
         self.data_url = self.objects.new_url()
