@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from dataclasses import replace
@@ -29,6 +30,8 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
     """
     with one_line_errors():
         settings = _chosen(settings_from_environment(), data, host, port, web)
+        if settings.otlp_endpoint:  # else what understands it would be held for nothing
+            importlib.import_module("feed.service.request_traces").check_traces(settings)
         check_port(settings.host, settings.port)
         for name, setting in misspelt_variables().items():
             click.echo(f"Warning: {name} is no setting; did you mean {setting}?", err=True)

@@ -12,7 +12,6 @@ from feed.models.ranker import default_ranker
 from feed.service.access import check_access_settings
 from feed.service.addresses import parse_networks
 from feed.service.cors import read_origins
-from feed.service.request_traces import check_traces
 from feed.sources.configured import check_source_settings
 from feed.storage.redis_store import RedisStore
 from feed.watching.alert_settings import check_alert_settings
@@ -27,7 +26,6 @@ def check_service_settings(settings: Settings) -> None:
     check_access_settings(settings)
     check_encoder(settings)
     check_source_settings(settings)
-    check_traces(settings)
     check_ranking(settings)
     check_alert_settings(settings)
     parse_networks(settings.trusted_proxies)

@@ -100,14 +100,14 @@ def test_what_weighs_nothing_teaches_the_scale_nothing():
 @pytest.mark.parametrize("head", ["pool", "slate"])
 @pytest.mark.parametrize("count", [200, 1000])
 def test_where_the_weights_of_day_one_are_right_nothing_worse_is_learnt(head, count):
-    lists = draw_lists(count, taste=1.0, hidden=0.0)
     later = draw_lists(4000, taste=1.0, hidden=0.0, seed=9)
-    ranker = fit_ranker(lists, head, CONFIG)
     day_one = share_first(LinearRanker().margin(later.features), later)
-    margin = (
-        LinearRanker().margin(later.features) if ranker is None else ranker.margin(later.features)
-    )
-    assert share_first(margin, later) > day_one - 0.02
+    reached = []
+    for seed in range(1, 6):
+        ranker = fit_ranker(draw_lists(count, taste=1.0, hidden=0.0, seed=seed), head, CONFIG)
+        chosen = LinearRanker() if ranker is None else ranker
+        reached.append(share_first(chosen.margin(later.features), later))
+    assert np.mean(reached) > day_one - 0.02
 
 
 @pytest.mark.parametrize("head", ["pool", "slate"])
