@@ -131,6 +131,12 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     except click.Abort:
         click.echo("stopped", err=True)
         code = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except click.UsageError as error:
+        click.echo(f"Error: {_usage_fault(error)}", err=True)
+        code = error.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -141,6 +147,12 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         click.echo(f"Error: {error}", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_fault(error: click.UsageError) -> str:
+    """Return in one line what was wrong about the arguments, and where they are explained."""
+    fault = " ".join(error.format_message().split())
+    return f"{fault} See `{error.ctx.command_path} --help`." if error.ctx else fault
 
 
 def main() -> None:

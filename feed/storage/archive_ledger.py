@@ -100,6 +100,7 @@ class Ledger:
 
         Raises:
             NumberTakenError: another writer has taken this number.
+            OSError: the disk refused something; `has` says whether the entry is there all the same.
         """
         self._dir.mkdir(parents=True, exist_ok=True)
         path = self._path(commit.number)
@@ -111,8 +112,21 @@ class Ledger:
             raise NumberTakenError(f"another writer has made commit {commit.number}") from None
         finally:
             draft.unlink(missing_ok=True)
-        sync_directory(self._dir)
+        self.sync()
         self._path(commit.number - ENTRIES_KEPT).unlink(missing_ok=True)
+
+    def has(self, commit: Commit) -> bool:
+        """Return whether this very entry has been created.
+
+        Raises:
+            ArchiveError: an entry of its number cannot be read.
+        """
+        path = self._path(commit.number)
+        return path.exists() and _read_entry(path) == commit
+
+    def sync(self) -> None:
+        """Wait until the names of the entries are on disk."""
+        sync_directory(self._dir)
 
     def _path(self, number: int) -> Path:
         return self._dir / f"{number:012d}.json"

@@ -129,6 +129,7 @@ class ArchiveWriter:
         """
         with archive_errors("write to the archive"):
             if self._unsettled is not None:
+                self._ledger.sync()
                 self._settle(*self._unsettled)
             self._follow(batch)
             number = self._last.number + 1
@@ -152,7 +153,12 @@ class ArchiveWriter:
         with settled(self._dir):
             if not all((staged / name).exists() for name in entry.files):
                 raise ConflictError("this writer was taken for dead")
-            self._ledger.add(entry)
+            try:
+                self._ledger.add(entry)
+            except OSError:
+                if self._ledger.has(entry):  # then its files must not be lost
+                    self._unsettled = (staged, entry)
+                raise
             self._last = entry
             self._unsettled = (staged, entry)
             self._settle(staged, entry)

@@ -68,6 +68,32 @@ def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["serve", "--prot", "1"], "No such option '--prot'"),
+        (["sources", "add"], "sources add --help`."),
+        (["serve", "--port", "many"], "'many' is not a valid integer"),
+        (["server"], "No such command 'server'"),
+    ],
+)
+def test_arguments_that_are_wrong_are_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(feed, arguments)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: ")
+    assert said in line
+
+
+def test_a_group_without_arguments_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_command(feed, ["sources"])
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
         (["tokens", "mint", "u", "--minutes", "nan"], "nan is not finite"),
         (["tokens", "mint", "u", "--minutes", "inf"], "is not in the range"),
         (["watch", "--every", "nan"], "nan is not finite"),

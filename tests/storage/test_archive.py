@@ -1,5 +1,6 @@
 """Writing the archive and reading it back, with the writer dying at every step."""
 
+import errno
 import json
 
 import duckdb
@@ -9,6 +10,7 @@ import pytest
 from slates import make_slots
 
 from feed.domain import ArchiveError, ConflictError
+from feed.storage import archive_ledger
 from feed.storage.archive import Archive
 from feed.storage.archive_files import is_whole, table_files
 from feed.storage.archive_ledger import Ledger
@@ -247,6 +249,28 @@ def test_an_archive_that_cannot_be_written_adds_nothing(tmp_path):
     (tmp_path / "staging").unlink()
     writer.commit(Batch({0: [event_record(1)]}))
     assert event_ids(tmp_path) == ["e1"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_entry_whose_name_the_disk_confirmed_late_loses_no_file(tmp_path, monkeypatch, restarts):
+    writer = open_writer(tmp_path)
+    sync_directory = archive_ledger.sync_directory
+
+    def refuse(path):
+        monkeypatch.setattr(archive_ledger, "sync_directory", sync_directory)
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(archive_ledger, "sync_directory", refuse)
+    with pytest.raises(ArchiveError, match="Input/output error"):
+        writer.commit(Batch({0: [event_record(1)]}))
+    if restarts:
+        writer = open_writer(tmp_path)
+    else:
+        with pytest.raises(ConflictError):  # it is archived already, which the writer finds out
+            writer.commit(Batch({0: [event_record(1)]}))
+    assert writer.positions == {0: "2-0"}
+    writer.commit(Batch({0: [event_record(2)]}))
+    assert event_ids(tmp_path) == ["e1", "e2"]
 
 
 @pytest.mark.parametrize("size", [0, 6, 200])
