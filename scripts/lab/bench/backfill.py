@@ -137,8 +137,11 @@ def measure_feeds(articles: int, clicks: int, readers: int) -> dict[str, float]:
         with closing(
             RedisStore(replace(settings, redis_url=url, store_timeout_ms=10_000))
         ) as store:
-            while writer.is_alive() or not counts_everything(store):
+            ends: dict[int, str] = {}  # of the clicks: the feeds asked for leave records, too
+            while not ends or not counts_everything(store, ends):
                 busy.append(run_load(settings.port, feeds, concurrency=1, seconds=2.0))
+                if not ends and not writer.is_alive():
+                    ends = store.stream_ends()
         writer.join()
         took_s = time.perf_counter() - begun
     latencies = [ms for load in busy for ms in load.latencies_ms]

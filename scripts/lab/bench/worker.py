@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +36,11 @@ from feed.domain import (
 )
 from feed.service.child_environment import environment_of_child
 from feed.storage.archive import Archive
+from feed.storage.archive_ledger import START
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.redis_store import RedisStore
 from feed.worker.publication import Publication
+from feed.worker.signals_follower import stream_order
 from lab.bench.rows import tell
 
 SLOTS, SLATE = 20, 200
@@ -167,12 +169,16 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def counts_everything(store: RedisStore) -> bool:
-    """Return whether the deltas reach the end of every stream."""
+def counts_everything(store: RedisStore, ends: Mapping[int, str] | None = None) -> bool:
+    """Return whether the deltas reach the end of every stream, or the stream ids of `ends`."""
     positions: dict[int, str] = {}
     for _, data in store.read_deltas("0-0"):
         positions |= Publication.from_bytes(data).positions
-    return all(positions.get(partition) == end for partition, end in store.stream_ends().items())
+    ends = store.stream_ends() if ends is None else ends
+    return all(
+        stream_order(positions.get(partition, START)) >= stream_order(end)
+        for partition, end in ends.items()
+    )
 
 
 def archived_rows(settings: Settings, table: str) -> int:
