@@ -33,7 +33,7 @@ COUNTED_AT_ONCE = 1_000
 """Records read, decoded and counted at once. Decoded, each takes some 3 kB: of more, the processor
 waits for its memory and the kernel clears page after page."""
 
-BACKLOG_SECONDS = 1.0
+BACKLOG_SECONDS = 3.0
 """Time between two deltas while more waits to be counted than one tick takes: each of them holds
 most of the articles, however few records lie between."""
 
