@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -16,7 +17,14 @@ from feed.worker.loop import run_worker
 
 
 @click.command()
-def worker() -> None:
+@click.option(
+    "--nice",
+    type=click.IntRange(0, 19),
+    default=0,
+    show_default=True,
+    help="How far other processes of the machine go first.",
+)
+def worker(nice: int) -> None:
     """Run the worker until Ctrl-C.
 
     It needs FEED_REDIS_URL. Without that setting, `feed serve` runs its own worker. Several
@@ -29,6 +37,7 @@ def worker() -> None:
             raise InvalidInputError("FEED_REDIS_URL", "must be set; feed serve runs its own worker")
         configure_logging(settings)
         prepare_data_dir(settings)
+        os.nice(nice)
         stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
