@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -17,14 +16,7 @@ from feed.worker.loop import run_worker
 
 
 @click.command()
-@click.option(
-    "--nice",
-    type=click.IntRange(0, 19),
-    default=0,
-    show_default=True,
-    help="How far other processes of the machine go first.",
-)
-def worker(nice: int) -> None:
+def worker() -> None:
     """Run the worker until Ctrl-C.
 
     It needs FEED_REDIS_URL. Without that setting, `feed serve` runs its own worker. Several
@@ -37,7 +29,6 @@ def worker(nice: int) -> None:
             raise InvalidInputError("FEED_REDIS_URL", "must be set; feed serve runs its own worker")
         configure_logging(settings)
         prepare_data_dir(settings)
-        os.nice(nice)
         stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())

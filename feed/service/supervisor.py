@@ -25,8 +25,6 @@ STOP_SECONDS = 20.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 STEADY_AFTER_S = 30.0
-WORKER_NICE = 5
-"""How far the web processes go first where a worker is behind, and shares their cores."""
 TIDY_SECONDS = 10.0
 """Time between two looks at the memory of the store."""
 _TICK_S = 0.1
@@ -106,7 +104,7 @@ class Supervisor:
         self._web = Child("web", _python("feed.commands.serve_web", *_GUNICORN), environment, log)
         self._children = [self._web]
         if self._store:
-            command = _python("feed", "worker", f"--nice={WORKER_NICE}")
+            command = _python("feed", "worker")
             workers = [Child("worker", command, environment, log) for _ in range(settings.workers)]
             self._children = [*workers, self._web]
 

@@ -19,7 +19,6 @@ import pytest
 from lab.ports import free_port
 
 from feed.domain import format_time
-from feed.service.supervisor import WORKER_NICE
 
 PATIENCE_S = 90.0
 """Far longer than anything takes; only a hang meets it."""
@@ -183,17 +182,6 @@ def test_the_worker_counts_for_every_process_and_metrics_add_up(served: Served) 
     line = next(x for x in text.splitlines() if x.startswith('feed_events_total{outcome="accepted'))
     assert float(line.split()[-1]) == 61.0
     assert "t42" not in text
-
-
-def test_the_web_processes_go_before_the_worker(served: Served) -> None:
-    def niceness(pid: int) -> int:
-        return os.getpriority(os.PRIO_PROCESS, pid)
-
-    web = served.children("feed.service.app")
-    (worker,) = (pid for pid in served.children("worker") if pid not in web)
-    own = niceness(os.getpid())
-    assert [niceness(pid) for pid in web] == [own] * len(web)
-    eventually(lambda: niceness(worker) == min(own + WORKER_NICE, 19))
 
 
 def test_what_is_killed_comes_back(served: Served) -> None:

@@ -141,7 +141,7 @@ class Installation:
                 is_child = "gunicorn" in command_line(parent(pid))
                 if is_child == (role == "web"):
                     found.append(pid)
-            elif (role == "worker" and "feed worker" in command) or (
+            elif (role == "worker" and command.endswith("feed worker")) or (
                 role == "store" and "valkey-server" in command
             ):
                 found.append(pid)
