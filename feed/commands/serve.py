@@ -30,7 +30,7 @@ def serve(data: Path | None, host: str | None, port: int | None, web: int | None
     """
     with one_line_errors():
         settings = _chosen(settings_from_environment(), data, host, port, web)
-        if settings.otlp_endpoint:  # else what understands it would be held for nothing
+        if settings.otlp_endpoint:  # imported only then: this process is to stay small
             importlib.import_module("feed.service.request_traces").check_traces(settings)
         check_port(settings.host, settings.port)
         for name, setting in misspelt_variables().items():

@@ -171,7 +171,6 @@ def test_a_wrong_setting_stops_the_start_with_one_line(
     monkeypatch.setenv(name, value)
     result = CliRunner().invoke(feed, [command])
     assert result.exit_code == 2
-    (line,) = (
-        result.output + capfd.readouterr().err
-    ).splitlines()  # `serve` leaves it to a process
+    said = result.output + capfd.readouterr().err  # of `serve`, a child process says it
+    (line,) = said.splitlines()
     assert line.startswith(f"Error: {name}: {value} is neither")

@@ -103,11 +103,12 @@ def test_where_the_weights_of_day_one_are_right_nothing_worse_is_learnt(head, co
     later = draw_lists(4000, taste=1.0, hidden=0.0, seed=9)
     day_one = share_first(LinearRanker().margin(later.features), later)
     reached = []
-    for seed in range(1, 6):
+    for seed in range(6):
         ranker = fit_ranker(draw_lists(count, taste=1.0, hidden=0.0, seed=seed), head, CONFIG)
         chosen = LinearRanker() if ranker is None else ranker
         reached.append(share_first(chosen.margin(later.features), later))
-    assert np.mean(reached) > day_one - 0.02
+    assert np.mean(reached) > day_one - 0.01
+    assert min(reached) > day_one - 0.03
 
 
 @pytest.mark.parametrize("head", ["pool", "slate"])

@@ -251,6 +251,22 @@ def test_an_archive_that_cannot_be_written_adds_nothing(tmp_path):
     assert event_ids(tmp_path) == ["e1"]
 
 
+def test_an_entry_that_cannot_be_written_adds_nothing(tmp_path, monkeypatch):
+    writer, other = open_writer(tmp_path), open_writer(tmp_path, "other")
+
+    def refuse(path, _):
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(archive_ledger, "write_durably", refuse)
+    with pytest.raises(ArchiveError, match="No space left"):
+        writer.commit(Batch({0: [event_record(1)]}))
+    assert event_ids(tmp_path) == []
+    other.commit(Batch({1: [event_record(2)]}))  # takes the number and the names of the files
+    writer.commit(Batch({0: [event_record(1)]}))
+    assert event_ids(tmp_path) == ["e1", "e2"]
+
+
 @pytest.mark.parametrize("restarts", [False, True])
 def test_an_entry_whose_name_the_disk_confirmed_late_loses_no_file(tmp_path, monkeypatch, restarts):
     writer = open_writer(tmp_path)
