@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from lab.simulation.archive import World, write_simulated_log
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from feed.commands.opening import open_store
 from feed.config import DAY_S, Settings
@@ -301,6 +301,31 @@ def test_a_key_is_asked_for_where_it_is_needed_and_typing_goes_on(
     page.get_by_role("button", name="Forget my key").click()
     expect(key).to_be_visible()
     expect(page.get_by_role("heading", name="guarded", level=1)).to_have_count(0)
+
+
+def test_an_answer_that_comes_after_the_key_asks_for_no_other_key(
+    visitor: Visitor, guarded_desk: str
+) -> None:
+    visit = visitor(at=guarded_desk, expected_complaints=("401", "403"))
+    page = visit.page
+    late: list[Route] = []
+
+    def keep_the_first(route: Route) -> None:
+        if late:
+            route.continue_()
+        else:
+            late.append(route)
+
+    def let_the_late_one_go_first(route: Route) -> None:
+        if "authorization" in route.request.headers:
+            late[0].fulfill(status=401, json={"title": "Unauthorized", "detail": "Too late."})
+        route.continue_()
+
+    page.route("**/v1/metrics", keep_the_first)
+    page.route("**/v1/design-options", let_the_late_one_go_first)
+    page.goto(f"{guarded_desk}/experiments/new")
+    give_key(page, READ_KEY)
+    expect(page.get_by_text("this needs a key with scope admin")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -44,11 +44,15 @@ export class Api {
 
   async #request(make) {
     for (;;) {
+      const sent = this.headers;
       try {
-        return await make(this.headers);
+        return await make(sent);
       } catch (problem) {
         const refused = problem instanceof FeedProblem && [401, 403].includes(problem.status);
-        if (!refused || !(await this.#askForKey(problem))) throw problem;
+        if (!refused) throw problem;
+        // An answer to a request without the key may come after the key was given.
+        const answered = sent !== this.headers || (await this.#askForKey(problem));
+        if (!answered) throw problem;
       }
     }
   }
