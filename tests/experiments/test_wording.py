@@ -17,7 +17,7 @@ from feed.experiments.statistics.effects import Interval
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (number(1234567), "1\u202f234\u202f567"),
+        (number(1234567), "1,234,567"),
         (number(-0.0001, 1), "0.0"),
         (percent(0.1234), "12.3\u202f%"),
         (percent(-0.1234, signed=True), "\u221212.3\u202f%"),

@@ -14,10 +14,10 @@ NONE = "\u2013"
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """Write a number with thin spaces between thousands."""
+    """Write a number with commas between thousands, as the other pages do."""
     if value is None:
         return NONE
-    return f"{value:z,.{digits}f}".replace(",", THIN).replace("-", MINUS)
+    return f"{value:z,.{digits}f}".replace("-", MINUS)
 
 
 def percent(value: float | None, *, digits: int = 1, signed: bool = False) -> str:
