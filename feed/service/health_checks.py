@@ -159,7 +159,7 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
                 "model_missing",
                 AlertLevel.HINT,
                 "There is no model yet",
-                "Feeds are ranked by built-in weights, by what is read and by content.",
+                "Feeds are ranked by the day-one weights: by what is read and by content.",
                 "Once readers have clicked for a day or so, run `feed retrain`, and then run it "
                 "daily.",
                 "/desk/models",
@@ -243,4 +243,4 @@ _CHECKS: tuple[Callable[[Present, Collection[str]], Iterator[HealthAlert]], ...]
 
 
 def _named(version: str) -> str:
-    return "the built-in weights" if version == "none" else f"the model {version}"
+    return "the day-one weights" if version == "none" else f"the model {version}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Metric
 from pydantic import TypeAdapter
 
 from feed.article_schemas import ArticleIn
@@ -38,7 +38,8 @@ COMMANDS_HEAD = f"""# Command line
 {NOTE}
 For everybody who runs the service. This page lists what each command does and which options it
 takes. A command that fails says why in one line. Exit code 2 means that the input is at fault, 3
-that a candidate model was refused, and 1 that something else failed.
+that the gate refused a new model, and 1 that something else failed. Every setting can be given in
+the environment as `FEED_<NAME>` ([Settings](settings.md)).
 """
 
 ARCHIVE_HEAD = f"""# The archive
@@ -49,11 +50,11 @@ query it. The worker writes these tables as Parquet files under `archive/` in th
 with one folder for each UTC day. DuckDB, pandas and Spark can read them directly. Times are
 timestamps with a time zone, in UTC.
 
-With an object store in `FEED_DATA_URL`, the same files are objects below `archive/`. Which of them
-are live is in `archive/log/`: an object for each change, in the order of their names, with the
-files it `added` and `removed`; one in 64 names all `live` files. `spark.read.parquet` takes this
-list. A file that no change names was not committed, and one that a change removed may hold readers
-who were erased.
+With an object store in `FEED_DATA_URL`, the same files are objects below `archive/`, but not all of
+them are valid. `archive/log/` says which are: it has one object for each change, in the order of
+their names, with the files that the change `added` and `removed`; one in 64 also names all `live`
+files. Give the list of valid files to `spark.read.parquet`. A file that no change names was not
+committed, and one that a change removed may hold readers who were erased.
 """
 
 EXPORT_HEAD = """## The export of an experiment's readers
@@ -63,15 +64,15 @@ its report is made from. Readers with a test override are not in it.
 """
 
 EXPORT_METRICS = """
-Each of the design's `segments` adds the column `attribute_NAME`: the reader's value at the first
-exposure, as the report splits by it.
+Each of the definition's `segments` adds the column `attribute_NAME`: the reader's value at the
+first exposure, by which the report splits.
 
-Each metric that single readers have, own metrics included, adds the column `METRIC_numerator`, and
-a ratio also `METRIC_denominator`. They count from the reader's first exposure to the end of the
-report's window. The same columns with `_before` at the end count the days before the start: they
-are the covariate. A metric is the sum of its numerators over the sum of its denominators; without
-a denominator it is the mean over readers. Values are winsorised where the report winsorises. The
-built-in metrics:
+Each metric that is computed for single readers, your own included, adds the column
+`METRIC_numerator`, and a ratio also `METRIC_denominator`. They count from the reader's first
+exposure to the end of the report's window. The same columns with `_before` at the end count the
+days before the start: they are the covariate. A metric is the sum of its numerators over the sum of
+its denominators; without a denominator it is the mean over readers. Values are winsorised where the
+report winsorises. The built-in metrics:
 
 | metric | title | ratio |
 |---|---|---|"""
@@ -96,10 +97,11 @@ prints them, with the values that are set.
 
 Each of these variables sets a parameter for the whole installation: for the service, the worker,
 training, `feed ope` and `feed report`. Evaluation on published data keeps the defaults. After a
-change, restart the service and the worker together. A variant of an experiment can override all of
-them but the half-life of trending, by the name in lower case and without the prefix
-(`max_age_hours`). Do not change one while an experiment runs: it changes every variant that does
-not override it. `feed settings --of ranking` prints which of them are set.
+change, restart the service and the worker together; or change the settings without a restart on
+[the desk](../desk.md#settings). A variant of an experiment can override all of them except the
+half-life of trending, by the name in lower case and without the prefix (`max_age_hours`). Avoid
+changing one while an experiment runs: that changes every variant which does not override it.
+`feed settings --of ranking` prints which of them are set.
 
 {markdown_table("ranking")}
 
@@ -233,7 +235,7 @@ def _readers_section() -> str:
 def metrics_page() -> str:
     """Return every metric at /metrics."""
     lines = ["| metric | type | meaning |", "|---|---|---|"]
-    families = [(f.name, f.type, f.documentation) for f in REGISTRY.collect()]
+    families = [(_series(f), f.type, f.documentation) for f in REGISTRY.collect()]
     families += [(name, "gauge", f"{meaning} (installation)") for name, meaning in STATUS_GAUGES]
     lines += [
         f"| `{name}` | {kind} | {meaning} |"
@@ -245,11 +247,17 @@ def metrics_page() -> str:
 
 {NOTE}
 For the operator. This page lists every metric that `/metrics` serves to Prometheus, summed over all
-processes of a machine; those marked "installation" are the same on every machine. Once there are
-keys, `/metrics` requires a key with the scope `metrics`, unless `FEED_PUBLIC_METRICS` is true.
+processes of a machine; those marked "installation" are the same on every machine. A histogram has
+the usual series with `_bucket`, `_sum` and `_count` at the end of its name. Once there are keys,
+`/metrics` requires a key with the scope `metrics`, unless `FEED_PUBLIC_METRICS` is true.
 
 {table}
 """
+
+
+def _series(family: Metric) -> str:
+    """Return the name under which Prometheus keeps a metric; a counter's has an ending."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
 
 
 def experiment_metrics_page() -> str:
@@ -274,7 +282,7 @@ For the product person and the data scientist. This page lists what an experimen
 what [your own metrics](../experiments.md#measure-what-matters-to-you) may be made of.
 `feed metrics` prints the same list with your own metrics.
 
-## The metrics that feed brings along
+## The built-in metrics
 
 | name | title | measures | better | note |
 |---|---|---|---|---|
