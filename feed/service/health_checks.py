@@ -172,7 +172,7 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
             f"The model is {days:.0f} days old",
             "It knows nothing about the articles and readers that have come since, so feeds get "
             "less personal.",
-            "Run `feed retrain`, and look at why the daily run did not publish: its output says "
+            "Run `feed retrain`, and find out why the daily run did not publish: its output says "
             "whether the gate refused the model.",
             "/desk/models",
         )
