@@ -29,9 +29,13 @@ from feed.sources.source_metrics import CHECKS  # noqa: F401 - their metrics are
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
 from feed.worker.worker_metrics import COUNTED  # noqa: F401
+from lab.archive_meanings import MEANINGS, TABLE_MEANINGS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "<!-- Written by `scripts/lab/run reference`; edit the code, not this page. -->\n"
+
+FEW = 5
+"""Words that one cell of a table can hold."""
 
 COMMANDS_HEAD = f"""# Command line
 
@@ -193,12 +197,30 @@ for [events of your own](../integrate.md#events).
 
 
 def _field_table(schema: dict[str, Any]) -> str:
-    lines = ["| field | needed | type | meaning |", "|---|---|---|---|"]
+    lines = ["| field | needed | type | limit | meaning |", "|---|---|---|---|---|"]
     for name, entry in schema["properties"].items():
         needed = "yes" if name in schema.get("required", ()) else ""
         text = str(entry.get("description", "")).replace("|", "\\|")
-        lines.append(f"| `{name}` | {needed} | {_type_name(entry)} | {text} |")
+        limit = _limit(entry, schema.get("$defs", {}))
+        lines.append(f"| `{name}` | {needed} | {_type_name(entry)} | {limit} | {text} |")
     return "\n".join(lines)
+
+
+def _limit(entry: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Return how long a text or a list may be, how large a number, or which words are known."""
+    if "$ref" in entry:
+        words = definitions[entry["$ref"].rsplit("/", 1)[1]]["enum"]
+        return ", ".join(f"`{word}`" for word in words) if len(words) < FEW else "see below"
+    for one in (entry, *entry.get("anyOf", ())):
+        if "maxLength" in one:
+            return f"{one['maxLength']:,} characters"
+        if "maxItems" in one:
+            return f"{one['maxItems']:,} entries"
+        if "maxProperties" in one:
+            return f"{one['maxProperties']:,} entries"
+        if "maximum" in one:
+            return f"{one['minimum']:,g} to {one['maximum']:,g}"
+    return ""
 
 
 def _type_name(entry: dict[str, Any]) -> str:
@@ -216,8 +238,10 @@ def archive_page() -> str:
     """Return the tables of the archive and their columns."""
     parts = [ARCHIVE_HEAD]
     for table in TABLES.values():
-        lines = [f"| `{column.name}` | `{column.type}` |" for column in table.columns]
-        parts.append(f"## {table.name}\n\n| column | type |\n|---|---|\n" + "\n".join(lines) + "\n")
+        meanings = MEANINGS[table.name]
+        rows = [f"| `{c.name}` | `{c.type}` | {meanings[c.name]} |" for c in table.columns]
+        head = f"## {table.name}\n\n{TABLE_MEANINGS[table.name]}\n\n| column | type | meaning |"
+        parts.append("\n".join([head, "|---|---|---|", *rows, ""]))
     return "\n".join([*parts, _readers_section()])
 
 
