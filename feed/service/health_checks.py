@@ -206,7 +206,7 @@ def _experiments(present: Present, _before: Collection[str]) -> Iterator[HealthA
         yield HealthAlert(
             f"experiment/{one.experiment}/{number}",
             AlertLevel.WARNING,
-            f"The experiment {one.experiment} needs a look",
+            f"The experiment {one.experiment} needs attention",
             one.sentence,
             f"Read its report, and stop it with `feed experiment stop {one.experiment}` if it does "
             "harm.",
