@@ -152,10 +152,10 @@ def routes_page() -> str:
     return f"""# Routes
 
 {NOTE}
-For the engineer who connects a front end. This page lists who may call which route once credentials
-are required; [Who may do what](../access.md) explains the credentials. "own" means that the token
-allows only requests about its own reader. A running service documents the parameters and answers of
-each route at `/docs`.
+For the engineer who connects a front end or a backend. This page lists every route, what it does,
+and who may call it once credentials are required; [Who may do what](../access.md) explains the
+credentials. "own" means that the token allows only requests about its own reader. A running service
+documents the parameters and answers of each route at `/docs`.
 
 {markdown_access_table(app)}
 
