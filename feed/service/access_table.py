@@ -73,7 +73,7 @@ def markdown_access_table(app: APIFlask) -> str:
 
 
 def _summary(view: Callable[..., Any]) -> str:
-    """Return the first sentence of a route's description, without its full stop."""
+    """Return the first paragraph of a route's description, without the last full stop."""
     return (inspect.getdoc(view) or "").partition("\n\n")[0].replace("\n", " ").rstrip(".")
 
 

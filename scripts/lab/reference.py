@@ -56,7 +56,7 @@ timestamps with a time zone, in UTC.
 
 With an object store in `FEED_DATA_URL`, the same files are objects below `archive/`, but not all of
 them are valid. `archive/log/` says which are: it has one object for each change, in the order of
-their names, with the files that the change `added` and `removed`; one in 64 also names all `live`
+their names, with the files that the change `added` and `removed`; one in 64 names all `live`
 files. Give the list of valid files to `spark.read.parquet`. A file that no change names was not
 committed, and one that a change removed may hold readers who were erased.
 """
