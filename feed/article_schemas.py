@@ -44,28 +44,34 @@ FieldName = Annotated[
 class ArticleBody(Input):
     """An article as the publisher sends it."""
 
-    title: Title
+    title: Title = Field(description="the headline")
     published_at: Time | None = Field(
         None, description="without it, the time of first receipt counts and is kept"
     )
-    standfirst: Annotated[str, Field(max_length=4_000)] = ""
-    body: Annotated[str, Field(max_length=400_000)] = ""
-    url: Url | None = None
-    image_url: Url | None = None
-    section: Label = ""
+    standfirst: Annotated[str, Field(max_length=4_000)] = Field(
+        "", description="a sentence or two that stand below the title"
+    )
+    body: Annotated[str, Field(max_length=400_000)] = Field("", description="the full text")
+    url: Url | None = Field(None, description="where readers open it")
+    image_url: Url | None = Field(None, description="a picture for it")
+    section: Label = Field("", description="its main section")
     other_sections: Annotated[list[Section], Field(max_length=MAX_OTHER_SECTIONS)] = Field(
         default_factory=list,
         description="further sections in which the article stands, beside its own",
     )
-    tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = Field(default_factory=list)
-    source: Label = ""
-    author: Annotated[str, Field(max_length=256)] = ""
-    language: OptionalLanguage = ""
-    updated_at: Time | None = None
-    expires_at: Time | None = None
-    ai_generated: AiGenerated = AiGenerated.NONE
-    human_reviewed: bool = False
-    sponsored: bool = False
+    tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = Field(
+        default_factory=list, description="keywords"
+    )
+    source: Label = Field("", description="the publication that it comes from")
+    author: Annotated[str, Field(max_length=256)] = Field("", description="who wrote it")
+    language: OptionalLanguage = Field("", description="BCP 47, such as en or en-GB")
+    updated_at: Time | None = Field(None, description="its last change")
+    expires_at: Time | None = Field(None, description="from then on, no feed shows it")
+    ai_generated: AiGenerated = Field(
+        AiGenerated.NONE, description="how much of it was made with generative AI"
+    )
+    human_reviewed: bool = Field(False, description="whether a person has checked it")
+    sponsored: bool = Field(False, description="whether somebody has paid for it; shown as a label")
     retracted: bool = Field(
         False, description="once true, it stays true until the API sends false or restores it"
     )

@@ -44,7 +44,7 @@ COMMANDS = {
     ),
     "report": CommandEntry("feed.commands.ab_report", "ab_report", "Report one experiment."),
     "watch": CommandEntry(
-        "feed.commands.watch", "watch", "Look at running experiments, and tell what is wrong."
+        "feed.commands.watch", "watch", "Look at running experiments, and say what is wrong."
     ),
     "export": CommandEntry(
         "feed.commands.export", "export", "Write an experiment's readers for a notebook."

@@ -56,7 +56,7 @@ class RankingConfig:
     )
     use_content: bool = setting(
         True,
-        "whether it counts what articles are about: the content sources and features",
+        "whether it counts what articles are about (the content sources and features)",
         title="Use the content of articles",
     )
     use_plugins: bool = setting(
@@ -159,7 +159,7 @@ class RankingConfig:
     )
     session_minutes: float = setting(
         60.0,
-        "age up to which events belong to the present session, minutes",
+        "age up to which events belong to the current session, minutes",
         between=(LEAST, 10_000),
         title="Length of a session",
     )
@@ -178,8 +178,9 @@ class RankingConfig:
     )
     weights: dict[str, float] = setting(
         {},
-        "weights of the default linear ranker that differ from the documented ones, by feature",
-        title="Weights of the default ranker",
+        "day-one weights, which rank until a ranker is learned, where they differ from the "
+        "built-in ones, by feature",
+        title="Day-one weights",
     )
 
 
@@ -198,7 +199,8 @@ class Settings:
     )
     data_cache_mb: int = setting(
         4096,
-        "with an object store, megabytes of its archive kept on this machine; as many of models",
+        "with an object store, megabytes of its archive that this machine keeps, and as many again "
+        "of models",
         between=(1, 999_999),
     )
     redis_url: str = setting(
@@ -227,7 +229,8 @@ class Settings:
     site_key: str = setting("", "public key with which a browser asks for an anonymous token")
     token_secret: str = setting(
         "",
-        "HS256 secrets of readers' tokens as [kid:]secret, separated by commas; 32 bytes or more",
+        "HS256 secrets of readers' tokens as [kid:]secret, separated by commas; each 32 bytes or "
+        "more",
     )
     token_keys: str = setting(
         "", "JWKS or PEM file with the public keys for readers' tokens (EdDSA, RS256)"
@@ -259,11 +262,13 @@ class Settings:
         "empty: only API keys open it",
     )
     oidc_client_id: str = setting("", "name of this installation at the OpenID Connect provider")
-    oidc_client_secret: str = setting("", "its secret there; empty: the provider asks for none")
+    oidc_client_secret: str = setting(
+        "", "secret of this installation at the provider; empty: the provider asks for none"
+    )
     oidc_roles: str = setting(
         "",
-        "the claim that decides who may do what on the desk, and the role that each of its values "
-        "gives: groups: editors=editor, admins=admin",
+        "the claim that decides who may do what on the desk, and the role for each of its values, "
+        "such as groups: editors=editor, admins=admin",
     )
     cursor_secret: str = setting(
         "", "key that signs cursors; empty: feed makes one and keeps it in the store"
@@ -304,7 +309,10 @@ class Settings:
         "when the embedded store flushes to disk: everysec or always",
         among=("everysec", "always"),
     )
-    store_confirmed_by: str = setting("primary", "what confirms changes: primary, replica or disk")
+    store_confirmed_by: str = setting(
+        "primary",
+        "where a change must have arrived before it is acknowledged: primary, replica or disk",
+    )
     stream_max_events: int = setting(
         2_000_000,
         "unarchived records that the streams may hold before events are answered with 503",
@@ -314,7 +322,9 @@ class Settings:
         5.0, "longest time between two archive files, seconds", between=(0, 3600)
     )
     archive_events: int = setting(
-        50_000, "records that start a new archive file at once", between=(1, 100_000_000)
+        50_000,
+        "number of records at which a new archive file is written at once",
+        between=(1, 100_000_000),
     )
     retention_days: int = setting(
         90, "days the archive keeps events; 0: for ever", between=(0, 100_000)
@@ -371,7 +381,7 @@ class Settings:
     public_url: str = setting("", "address at which people reach this service, for links in alerts")
     log_level: str = setting(
         "info",
-        "what is logged, and what is worse: debug, info, warning or error",
+        "lowest level that is logged: debug, info, warning or error",
         among=("debug", "info", "warning", "error"),
     )
     otlp_endpoint: str = setting(

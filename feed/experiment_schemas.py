@@ -14,7 +14,7 @@ ExperimentName = Annotated[str, Field(min_length=1, max_length=64, pattern=EXPER
 
 
 class ExperimentIn(BaseModel):
-    """The definition of an experiment; `feed experiment create --help` says what it may hold."""
+    """The definition of an experiment; docs/experiments.md lists its fields."""
 
     model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
 

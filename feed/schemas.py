@@ -262,14 +262,18 @@ class FeedQuery(Query):
     cursor: Annotated[str, Field(max_length=512)] | None = Field(
         None, description="next_cursor of the previous page"
     )
-    section: Label = ""
-    language: Language | None = None
-    mode: Mode = Mode.PERSONALIZED
+    section: Label = Field("", description="only articles of this section")
+    language: Language | None = Field(None, description="only articles in this language")
+    mode: Mode = Field(Mode.PERSONALIZED, description="what the feed is ordered by")
     page_article_id: Id | None = Field(
         None, description="the article that the reader is reading, for a feed on its page"
     )
-    device: Annotated[str, Field(max_length=64)] = ""
-    platform: Annotated[str, Field(max_length=64)] = ""
+    device: Annotated[str, Field(max_length=64)] = Field(
+        "", description="what the reader reads on: desktop, mobile or tablet"
+    )
+    platform: Annotated[str, Field(max_length=64)] = Field(
+        "", description="where the reader reads, such as web or ios"
+    )
     attributes: Annotated[
         dict[str, str],
         BeforeValidator(lambda text: read_attributes("attributes", text)),

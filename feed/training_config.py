@@ -69,17 +69,18 @@ class TrainingConfig:
         300, "clicked feeds below which there is no learned ranker", between=(0, 1e9)
     )
     correct_places: bool = setting(
-        True, "whether the rankers learn from feed's own lists by what readers looked at"
+        True,
+        "whether learning from feed's own lists allows for how readily readers look at each place",
     )
     satisfied_reads: bool = setting(
         False,
-        "whether the rankers order by the chance that an article is clicked and the click is a "
-        "satisfied read, and not by the chance of a click alone; the gate judges by the same",
+        "whether the rankers order by the chance of a satisfied read (a click, and then a read) "
+        "instead of that of a click; the gate judges by the same",
     )
     satisfied_dwell_s: float = setting(
         30.0,
-        "how long a satisfied reader stays with an article, seconds; at most as long as it takes "
-        "to read its text, where the whole of that is known",
+        "how long a satisfied reader stays with an article, seconds; less if the whole text is "
+        "known and takes less time to read",
         between=(LEAST, 3600),
     )
     gate_margin: float = setting(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from feed.cli import COMMANDS
+from feed.experiments.design.definitions import Experiment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -19,6 +21,11 @@ PAGES = [
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+KEPT_BY_FEED = {
+    *("version", "revision", "unit", "salt", "buckets", "reserved", "steps", "status", "archived"),
+    *("overrides", "excluded", "created_at", "started_at", "stopped_at"),
+}
+"""Fields of an experiment's record that commands fill in, or that nobody needs to set."""
 ALL = "\n".join(page.read_text() for page in PAGES)
 
 
@@ -32,6 +39,14 @@ def test_every_command_named_in_the_documents_exists():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_described(command):
     assert f"feed {command}" in ALL
+
+
+def test_every_field_of_a_definition_that_people_write_is_described():
+    page = (ROOT / "docs" / "experiments.md").read_text()
+    section = page.split("### The fields of a definition")[1].split("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    described = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
+    assert described == {field.name for field in fields(Experiment)} - KEPT_BY_FEED
 
 
 def test_every_script_named_in_the_documents_exists_and_may_be_run():

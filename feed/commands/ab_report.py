@@ -36,10 +36,12 @@ _COLOURS = {
 
 @click.command("report")
 @click.argument("experiment")
-@click.option("--data", type=PATH, help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 @click.option("--out", type=PATH, help="Directory to write to; by default DATA/reports.")
 @click.option("--json", "json_file", type=PATH, help="Also write the JSON to this file.")
-@click.option("--from", "begin", help="Start of the window (ISO 8601); else the experiment's.")
+@click.option(
+    "--from", "begin", help="Start of the window (ISO 8601); by default the experiment's start."
+)
 @click.option("--to", "end", help="End of the window, exclusive; by default the stop, or now.")
 @click.option("--version", "version", type=int, help="An earlier version of the experiment.")
 @click.option(

@@ -17,10 +17,12 @@ from feed.domain import format_time
 
 
 @click.command()
-@click.option("--subject", default="", help="Only on this, such as experiments/NAME.")
-@click.option("--by", default="", help="Only what this person did.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Lines.")
-@click.option("--data", type=PATH, help="Data directory of the installation.")
+@click.option("--subject", default="", help="Only entries about this, such as experiments/NAME.")
+@click.option("--by", default="", help="Only entries by this person.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="Number of entries."
+)
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 def audit(subject: str, by: str, limit: int, data: Path | None) -> None:
     """Show who changed what and when, the newest first.
 

@@ -24,7 +24,7 @@ from feed.storage.installation_backup import (
 )
 from feed.storage.working_copy import is_object_url
 
-data_option = click.option("--data", type=PATH, help="Data directory of the installation.")
+data_option = click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 
 
 @click.command("backup")

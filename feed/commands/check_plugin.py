@@ -22,10 +22,9 @@ from feed.plugins.protocols import GROUPS
 def check_plugin(names: tuple[str, ...]) -> None:
     """Check the plugins of a package, by default those that FEED_PLUGINS names.
 
-    Each is asked at several moments of a small log that is made for the check. It must return what
-    its protocol says, the same whenever it is asked, and leave what it is given as it is; what
-    happens later must make no difference to it. The first that does not ends the command with one
-    line and exit code 2.
+    Each is called at several moments of a small log that is made for the check. It must return what
+    its protocol says, return the same each time, leave its input as it is, and not depend on what
+    happens later. The first plugin that does not ends the command with one line and exit code 2.
     """
     with one_line_errors():
         wanted = names or plugins_from_environment()

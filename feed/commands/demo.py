@@ -29,10 +29,30 @@ MARK = ".feed-demo"
     type=(click.Choice(["ebnerd", "mind"]), click.Path(exists=True, file_okay=False)),
     help="Load a published data set, by name and directory.",
 )
-@click.option("--data", type=PATH, default=Path("data/demo"))
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-@click.option("--web", type=click.IntRange(1, 64), default=2, show_default=True)
-@click.option("--readers", type=click.IntRange(20, 100_000), default=600, show_default=True)
+@click.option(
+    "--data",
+    type=PATH,
+    default=Path("data/demo"),
+    show_default=True,
+    help="Data directory, which is made anew.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="TCP port."
+)
+@click.option(
+    "--web",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Number of web processes.",
+)
+@click.option(
+    "--readers",
+    type=click.IntRange(20, 100_000),
+    default=600,
+    show_default=True,
+    help="Number of simulated readers.",
+)
 def demo(
     dataset: tuple[str, str] | None, data: Path, port: int, web: int, readers: int, *, once: bool
 ) -> None:

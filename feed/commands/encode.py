@@ -38,15 +38,15 @@ FEWEST_ARTICLES = 20
 
 
 @click.command()
-@click.option("--data", type=PATH, help="Data directory.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 @click.option("--fit", is_flag=True, help="First fit the tfidf encoder to the present articles.")
 def encode(data: Path | None, *, fit: bool) -> None:
     """Encode the articles whose vectors do not come from the configured encoder (FEED_ENCODER).
 
     Run this after the setting has changed. Vectors that the publisher sent are kept. Until nearly
-    all articles have their new vector, all processes go on with the old ones; then they take the
-    new ones at once. A run that was broken off goes on where it stopped. How far it is stands on
-    the desk, in `GET /v1/status` and in /metrics, too.
+    all articles have their new vector, all processes use the old ones; then they all change to the
+    new ones at once. If a run is interrupted, the next one goes on where it stopped. The desk,
+    `GET /v1/status` and /metrics show how far it is.
     """
     with one_line_errors():
         settings = chosen_settings(data)

@@ -55,7 +55,13 @@ def parse_span(text: str) -> float:
 @click.option("--from", "from_text", metavar="TIME", help="First impression measured, ISO 8601.")
 @click.option("--to", "to_text", metavar="TIME", help="End of the window, exclusive.")
 @click.option("--retrain-every", default="24h", show_default=True, help="Time between trainings.")
-@click.option("--protocol", type=click.Choice(["both", *HEADS]), default="both", show_default=True)
+@click.option(
+    "--protocol",
+    type=click.Choice(["both", *HEADS]),
+    default="both",
+    show_default=True,
+    help="What is ordered; see above.",
+)
 @click.option(
     "--encoder",
     default="sentence",
@@ -84,11 +90,11 @@ def parse_span(text: str) -> float:
     show_default=True,
     help="Threads for training.",
 )
-@click.option("--json", "json_path", type=PATH, help="JSON file for figures.")
-@click.option("--scores", "scores_path", type=PATH, help="Parquet file for all scores.")
-@click.option("--html", "html_path", type=PATH, help="HTML file for a page.")
-@click.option("--markdown", "markdown_path", type=PATH, help="Markdown file for tables.")
-@click.option("--latex", "latex_path", type=PATH, help="LaTeX file for tables.")
+@click.option("--json", "json_path", type=PATH, help="Write the figures to this file.")
+@click.option("--scores", "scores_path", type=PATH, help="Write all scores to this Parquet file.")
+@click.option("--html", "html_path", type=PATH, help="Write a report to this file.")
+@click.option("--markdown", "markdown_path", type=PATH, help="Write the tables to this file.")
+@click.option("--latex", "latex_path", type=PATH, help="Write the tables to this file.")
 def evaluate_command(
     directory: Path,
     dataset: str,

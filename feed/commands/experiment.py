@@ -46,7 +46,7 @@ from feed.storage.redis_store import RedisStore
 
 _PLANNED = ("planned_readers", "planned_days")
 
-data_option = click.option("--data", type=PATH, help="Data directory of the installation.")
+data_option = click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 
 
 @click.group("experiment")
@@ -187,7 +187,9 @@ def override_reader(name: str, user_id: str, variant: str | None, data: Path | N
 
 @experiment.command("list")
 @click.option("--archived", is_flag=True, help="List archived experiments, too.")
-@click.option("--status", type=click.Choice([s.value for s in Status]), help="Only these.")
+@click.option(
+    "--status", type=click.Choice([s.value for s in Status]), help="Only experiments in this state."
+)
 @data_option
 def list_experiments(*, archived: bool, status: str | None, data: Path | None) -> None:
     """List the experiments that are not archived."""

@@ -18,7 +18,7 @@ from feed.experiments.design.own_metrics import own_metrics, read_metric_file
 
 
 @click.group("metrics", invoke_without_command=True)
-@click.option("--data", type=PATH, help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 @click.pass_context
 def metrics(context: click.Context, data: Path | None) -> None:
     """List every metric that an experiment can name: feed's own and those of the site.

@@ -23,7 +23,7 @@ def export() -> None:
 
 @export.command()
 @click.argument("experiment")
-@click.option("--data", type=PATH, help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 @click.option(
     "--out",
     type=FILE_TO_WRITE,

@@ -34,7 +34,7 @@ def limits_command() -> None:
 
 
 @limits_command.command()
-@click.option("--data", type=PATH, help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 def show(data: Path | None) -> None:
     """Show the limits that hold."""
     with one_line_errors():
@@ -46,7 +46,7 @@ def show(data: Path | None) -> None:
 
 
 @limits_command.command()
-@click.option("--data", type=PATH, help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 @click.option(
     "--hours",
     type=click.IntRange(1, MOST_HOURS),

@@ -39,7 +39,12 @@ WIDTH_OF_LOGS = 160
 @click.option(
     "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of the service."
 )
-@click.option("--api-key", envvar="FEED_API_KEY", default="", help="Key with the scope write.")
+@click.option(
+    "--api-key",
+    envvar="FEED_API_KEY",
+    default="",
+    help="Key with the scope write; by default FEED_API_KEY.",
+)
 @click.option("--skip-invalid", is_flag=True, hidden=True, help="The default now.")
 @click.option("--strict", is_flag=True, help="Send nothing if SOURCE has any fault.")
 @click.option(
@@ -63,9 +68,9 @@ def ingest(
 
     SOURCE is a file or an http(s) address. It holds a feed (RSS, RDF, Atom, JSON Feed or a news
     sitemap) or JSON (articles and events in the API's form, as lines, an array or a batch), and
-    may be compressed by gzip; "-" reads JSON lines from standard input. Sending a source again
-    changes nothing: events are counted once, and what an editor or the API has set stays as it
-    is. Retracted and erased articles stay so, too.
+    may be compressed with gzip; "-" reads JSON lines from standard input. Sending a source again
+    does no harm: events are counted once, what an editor or the API has set stays as it is, and
+    retracted and erased articles stay away.
 
     The valid entries or records are sent, and a table names what was left out or changed. Events
     from more than 30 days ago or from the future are left out. With --strict, nothing is sent if

@@ -19,7 +19,7 @@ from feed.service.credentials import KEY_SCOPES, Scope
 from feed.storage.redis_store import RedisStore
 
 SCOPES = click.Choice([scope.value for scope in KEY_SCOPES])
-DATA = click.option("--data", type=PATH, help="Directory of the installation.")
+DATA = click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 
 
 @click.group()

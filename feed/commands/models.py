@@ -16,7 +16,7 @@ from feed.commands.parameters import PATH
 from feed.domain import NotFoundError
 from feed.models.registry import ModelRegistry
 
-data_option = click.option("--data", type=PATH, help="Data directory; else FEED_DATA_DIR.")
+data_option = click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 
 
@@ -65,7 +65,7 @@ def show(version: str, data: Path | None) -> None:
 @click.argument("version", required=False)
 @data_option
 def rollback(version: str | None, data: Path | None) -> None:
-    """Make VERSION serve; without VERSION, the model that served before the present one.
+    """Make VERSION serve; without VERSION, the model that served before the current one.
 
     The model is first loaded and checked. Web processes notice the change within a second.
     """

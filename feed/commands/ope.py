@@ -216,7 +216,9 @@ def directory(name: str, help_text: str) -> Callable[[Command], Command]:
 @directory("log", "A policy's log, or the data directory of an installation.")
 @directory("policy", "Another policy's log; for an archive a model, or a data directory.")
 @click.option("--campaign", help="Open Bandit: which campaign, if there are several.")
-@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Archive: setting.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Archive: a ranking setting."
+)
 @click.option(
     "--top",
     type=FiniteRange(0.0, 1.0, min_open=True),
@@ -253,7 +255,7 @@ def ope(
     seed: int,
     json_file: Path | None,
 ) -> None:
-    r"""Estimate what another policy would have earned, from the log of this one.
+    """Estimate what another policy would have earned, from the log of this one.
 
     For an installation's archive, --log is the data directory and --policy is a model (the
     directory of a version, or a data directory with a live model); --set changes ranking
@@ -261,8 +263,8 @@ def ope(
     clicks on such a slot if the policy had drawn its article among the best --top of the same
     pool, by the policy's own scores.
 
-    "weak" stands beside an estimate if the truth may lie a third of its value away (at 95 %), or if
-    its error cannot be seen. If it may lie two thirds away, the estimate is refused.
+    An estimate is marked "weak" if the truth may lie a third of its value away (at 95 %), or if its
+    error cannot be estimated. If the truth may lie two thirds away, the estimate is refused.
 
     For data in the Open Bandit layout, --log and --policy are folders with the logs of two
     policies, and the estimate is compared with what the policy really got.
@@ -270,7 +272,7 @@ def ope(
     \b
       feed ope --log data --policy data/models/VERSION --set trending_boost=0
       feed ope --log open_bandit/random --policy open_bandit/bts --json ope.json
-    """
+    """  # noqa: D301
     rng = np.random.default_rng(seed)
     with one_line_errors():
         if (log_dir / "archive").is_dir():

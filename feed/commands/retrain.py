@@ -51,7 +51,7 @@ Learnt = tuple[ModelBundle, GateVerdict, int]
 
 
 @click.command("retrain")
-@click.option("--data", type=PATH, help="Data directory; else FEED_DATA_DIR.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 @click.option("--window-days", type=float, help="Days of the archive to learn from.")
 @click.option(
     "--engine",

@@ -18,8 +18,8 @@ from feed.service.supervisor import Supervisor, check_port
 
 
 @click.command()
-@click.option("--data", type=PATH, help="Data directory.")
-@click.option("--host", help="Address to bind; without FEED_API_KEYS only a loopback one.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
+@click.option("--host", help="Address to bind; without a credential only a loopback one.")
 @click.option("--port", type=click.IntRange(1, 65535), help="TCP port.")
 @click.option("--web", type=click.IntRange(1, 256), help="Number of web processes.")
 def serve(data: Path | None, host: str | None, port: int | None, web: int | None) -> None:

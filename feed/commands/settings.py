@@ -33,8 +33,8 @@ SECRET = frozenset(
 def settings(which: str, *, markdown: bool) -> None:
     """List the settings, the ranking or the training parameters.
 
-    Settings and ranking parameters come from the environment. The column "value" names what it
-    changes.
+    Settings and ranking parameters come from the environment. The column "value" shows those that
+    it sets.
     """
     if markdown:
         click.echo(markdown_table(which))

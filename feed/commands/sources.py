@@ -51,7 +51,12 @@ SERVICE = [
     click.option(
         "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of the service."
     ),
-    click.option("--api-key", envvar="FEED_API_KEY", default="", help="Key with the scope admin."),
+    click.option(
+        "--api-key",
+        envvar="FEED_API_KEY",
+        default="",
+        help="Key with the scope write (list and export: read); by default FEED_API_KEY.",
+    ),
 ]
 
 
@@ -96,9 +101,9 @@ def sources() -> None:
 )
 @service_options
 def add(address: str, url: str, api_key: str, **options: Any) -> None:
-    """Poll the feed at ADDRESS from now on, or the feed that the web page there names.
+    """Poll the feed at ADDRESS from now on, or the feed to which the web page there links.
 
-    A name and a password in the address (https://name:password@host/...) are used, and never
+    A name and a password in the address (https://name:password@host/...) are used but never
     shown.
     """
     body = {name: value for name, value in options.items() if value is not None}
@@ -155,7 +160,7 @@ def pause(source: str, url: str, api_key: str) -> None:
 @click.argument("source")
 @service_options
 def resume(source: str, url: str, api_key: str) -> None:
-    """Poll SOURCE again that was paused, or whose server said that it was gone."""
+    """Poll SOURCE again, after it was paused or its server said that it was gone."""
     source_id = _change(url, api_key, "POST", source, "/resume")
     click.echo(f"resumed: {source_id}")
 
@@ -169,8 +174,8 @@ def resume(source: str, url: str, api_key: str) -> None:
 def check(source: str, zone: str, url: str, api_key: str) -> None:
     """Poll SOURCE now, or show what polling a new address would take.
 
-    For an address that is not a source, nothing is taken, and this machine fetches it. Exit code
-    2 if the feed can't be read.
+    An address that is not a source yet is fetched by this machine, and nothing is stored. The exit
+    code is 2 if the feed cannot be read.
     """
     console = Console(stderr=True)
     with one_line_errors():

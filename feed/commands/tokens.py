@@ -27,8 +27,9 @@ def tokens() -> None:
     type=FiniteRange(0, 1_000_000, min_open=True),
     default=60.0,
     show_default=True,
+    help="How long the token is valid.",
 )
-@click.option("--data", type=PATH, help="Directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 def mint(user_id: str, minutes: float, data: Path | None) -> None:
     """Print a token that speaks for the reader USER_ID.
 

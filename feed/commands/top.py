@@ -24,7 +24,7 @@ BAR_WIDTH = 24
 
 
 @click.command("top")
-@click.option("--once", is_flag=True, help="Print the present state once, and end.")
+@click.option("--once", is_flag=True, help="Print the current state once, and end.")
 @click.option(
     "--every",
     type=FiniteRange(0.5, 3600),
@@ -35,12 +35,17 @@ BAR_WIDTH = 24
 @click.option(
     "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of the service."
 )
-@click.option("--api-key", envvar="FEED_API_KEY", default="", help="Key with the scope read.")
+@click.option(
+    "--api-key",
+    envvar="FEED_API_KEY",
+    default="",
+    help="Key with the scope read; by default FEED_API_KEY.",
+)
 def top(*, once: bool, every: float, url: str, api_key: str) -> None:
-    """Show what is going on until Ctrl-C: numbers, and what is wrong with what to do.
+    """Show what is going on, what is wrong and what to do, until Ctrl-C.
 
-    It shows what the room Now of the desk shows. If the output is no terminal, it prints the
-    present state once.
+    It shows the same as the room Now of the desk. If the output is not a terminal, it prints the
+    current state once.
     """
     console = Console()
     with one_line_errors(), FeedClient(url, api_key, TIMEOUT_S, retries=0) as client:

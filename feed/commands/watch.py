@@ -26,20 +26,20 @@ PATIENCE_S = 120.0
 
 
 @click.command()
-@click.option("--data", type=PATH, help="Data directory of the installation.")
+@click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
 @click.option(
     "--every",
     "minutes",
     type=FiniteRange(0, 1_000_000, min_open=True),
-    help="Go on until Ctrl-C, with a look every so many minutes.",
+    help="Go on until Ctrl-C, and look again each time after this many minutes.",
 )
 def watch(data: Path | None, minutes: float | None) -> None:
-    """Look at every running experiment now: report, alerts, and a stop where the design says so.
+    """Look at every running experiment now: report, alerts, and a stop where a definition says so.
 
     The worker does this by itself every FEED_WATCH_MINUTES. An alert that cannot be delivered
     waits in the store, and the worker tries again.
 
-    Exit code 0 whatever was found.
+    The exit code is 0 whatever was found.
     """
     with one_line_errors():
         settings = chosen_settings(data)

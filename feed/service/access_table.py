@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from apiflask import APIFlask
 from werkzeug.routing import Rule
@@ -20,11 +22,12 @@ YES, OWN, NO = "yes", "own", ""
 
 
 class AccessRow(NamedTuple):
-    """One route, and for each kind of caller `yes`, `own` (only about oneself) or nothing."""
+    """One route: for each kind of caller `yes`, `own` (about oneself) or nothing, and a summary."""
 
     method: str
     path: str
     access: dict[str, str]
+    summary: str = ""
 
 
 def access_rows(app: APIFlask) -> list[AccessRow]:
@@ -33,8 +36,8 @@ def access_rows(app: APIFlask) -> list[AccessRow]:
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
         if not is_desk_page(view):
-            access = _access(operation_of(view))
-            rows += [AccessRow(method, path, access) for method, path in _calls(rule)]
+            access, summary = _access(operation_of(view)), _summary(view)
+            rows += [AccessRow(method, path, access, summary) for method, path in _calls(rule)]
     return sorted(rows, key=lambda row: (not row.path.startswith("/v1/"), row.path, row.method))
 
 
@@ -60,13 +63,18 @@ def markdown_desk_table(app: APIFlask) -> str:
 def markdown_access_table(app: APIFlask) -> str:
     """Return the table as Markdown."""
     lines = [
-        "| route | " + " | ".join(CALLERS) + " |",
-        "|---" * (len(CALLERS) + 1) + "|",
+        "| route | " + " | ".join(CALLERS) + " | what it does |",
+        "|---" * (len(CALLERS) + 2) + "|",
     ]
     for row in access_rows(app):
         cells = " | ".join(row.access[caller] for caller in CALLERS)
-        lines.append(f"| `{row.method} {row.path}` | {cells} |")
+        lines.append(f"| `{row.method} {row.path}` | {cells} | {row.summary} |")
     return "\n".join(lines)
+
+
+def _summary(view: Callable[..., Any]) -> str:
+    """Return the first paragraph of a route's description, without the last full stop."""
+    return (inspect.getdoc(view) or "").partition("\n\n")[0].replace("\n", " ").rstrip(".")
 
 
 def _calls(rule: Rule) -> list[tuple[str, str]]:

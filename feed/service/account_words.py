@@ -18,11 +18,11 @@ GROUP_WORDS = {
     "covisitation": "what readers of the same articles went on to read",
     "collaborative": "what readers of a similar taste read",
     "popularity": "how much everybody reads it",
-    "trend": "whether its readers are getting more or fewer",
+    "trend": "whether its readership is growing or shrinking",
     "freshness": "how new it is",
     "affinity": "how much the reader likes its section, source and language",
     "fatigue": "how often the reader was shown it already",
-    "plugins": "what your own features, from plugins, say of it",
+    "plugins": "what features of your own, from plugins, say of it",
     "context": "the time, the device, and how much is known of the reader",
 }
 FACTOR_WORDS = {
@@ -60,9 +60,9 @@ SOURCE_WORDS = {
 _LACK_WORDS = {
     Lack.OFF: "This source is switched off.",
     Lack.NO_MODEL: "There is no trained model that this source could use.",
-    Lack.NO_START: "Nothing is known of this reader that the source could start from.",
+    Lack.NO_START: "Nothing is known of this reader from which this source could start.",
     Lack.NO_FOLLOWS: "This reader follows no section and no source.",
-    Lack.NO_PAGE: "The feed does not stand on an article's page.",
+    Lack.NO_PAGE: "This feed is not on an article's page.",
     Lack.NOT_SEARCHED: "Only newer articles are compared.",
     Lack.NO_LINK: "The article does not belong here at the moment.",
 }
@@ -70,7 +70,7 @@ _PLAIN_RULES = {
     Rule.UNKNOWN: "There is no article with this id.",
     Rule.GONE: "It was retracted or deleted.",
     Rule.WITHDRAWN: "It was retracted or deleted a moment ago.",
-    Rule.PAGE: "It is the article on whose page the feed stands.",
+    Rule.PAGE: "It is the article on whose page this feed is.",
     Rule.STORY_READ: "The reader has read about the same event, and this article is no newer.",
     Rule.STORY_HIDDEN: "The reader has hidden or disliked another article about the same event, "
     "or muted its story.",
@@ -114,7 +114,7 @@ def rule_words(obstacle: Obstacle, ranking: Ranking, row: int, titles: dict[str,
         f"{_name(pool.sources, int(pool.source[row]))}.",
         Rule.LANGUAGE: f"Its language is {language}, and the reader has chosen others.",
         Rule.OTHER_SECTION: f"Its section is {_section(ranking, row) or 'not stated'}, and this "
-        "feed is of another one.",
+        "feed is limited to another one.",
         Rule.OTHER_LANGUAGE: f"Its language is {language}, and this feed asks for another one.",
     }
     if rule is Rule.TWIN:
@@ -170,7 +170,7 @@ def _rank_words(answer: Answer, ranking: Ranking, titles: dict[str, str]) -> str
         words.append(needs if more else f"The last one shown is {last}.")
     if comparison.chance:
         words.append(
-            f"It can also come to a slot by chance, in {100 * comparison.chance:.1f} % of requests."
+            f"It can also get a slot by chance, in {100 * comparison.chance:.1f} % of requests."
         )
     return " ".join(words)
 

@@ -159,7 +159,7 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
                 "model_missing",
                 AlertLevel.HINT,
                 "There is no model yet",
-                "Feeds are ranked by built-in weights, by what is read and by content.",
+                "Feeds are ranked by the day-one weights: by what is read and by content.",
                 "Once readers have clicked for a day or so, run `feed retrain`, and then run it "
                 "daily.",
                 "/desk/models",
@@ -172,7 +172,7 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
             f"The model is {days:.0f} days old",
             "It knows nothing about the articles and readers that have come since, so feeds get "
             "less personal.",
-            "Run `feed retrain`, and look at why the daily run did not publish: its output says "
+            "Run `feed retrain`, and find out why the daily run did not publish: its output says "
             "whether the gate refused the model.",
             "/desk/models",
         )
@@ -206,7 +206,7 @@ def _experiments(present: Present, _before: Collection[str]) -> Iterator[HealthA
         yield HealthAlert(
             f"experiment/{one.experiment}/{number}",
             AlertLevel.WARNING,
-            f"The experiment {one.experiment} needs a look",
+            f"The experiment {one.experiment} needs attention",
             one.sentence,
             f"Read its report, and stop it with `feed experiment stop {one.experiment}` if it does "
             "harm.",
@@ -243,4 +243,4 @@ _CHECKS: tuple[Callable[[Present, Collection[str]], Iterator[HealthAlert]], ...]
 
 
 def _named(version: str) -> str:
-    return "the built-in weights" if version == "none" else f"the model {version}"
+    return "the day-one weights" if version == "none" else f"the model {version}"

@@ -78,9 +78,9 @@ def check_worker(present: Present, before: Collection[str]) -> Iterator[HealthAl
         yield HealthAlert(
             "no_worker",
             AlertLevel.FAULT,
-            "No worker is at work",
-            "Events are kept, but not counted: what is trending stands still, and nothing reaches "
-            "the archive.",
+            "No worker is running",
+            "Events are kept, but not counted: what is trending is not updated, and nothing "
+            "reaches the archive.",
             "Start `feed worker`. `feed serve` without `FEED_REDIS_URL` runs its own; its log says "
             "why it ended.",
         )
@@ -160,8 +160,8 @@ def check_archive(present: Present, before: Collection[str]) -> Iterator[HealthA
             AlertLevel.FAULT,
             f"{records:,.0f} records wait in the store to be archived",
             f"At {present.stream_max:,} records new events are answered with 503.",
-            "Look at why the archive is behind. `FEED_STREAM_MAX_EVENTS` gives you time, at the "
-            "cost of memory.",
+            "Find out why the archive is behind. A larger `FEED_STREAM_MAX_EVENTS` gives you time, "
+            "at the cost of memory.",
         )
 
 
@@ -173,7 +173,7 @@ def check_encoder(present: Present, _before: Collection[str]) -> Iterator[Health
         yield HealthAlert(
             "encoder_backlog",
             AlertLevel.WARNING,
-            f"{known[-1]:,.0f} articles wait for their vector, and they do not get fewer",
+            f"{known[-1]:,.0f} articles wait for their vector, and their number does not fall",
             "They are shown, but nobody gets them because of what they are about.",
             "Look at the worker's log: the encoder may be missing or too slow for what comes in. "
             "`feed encode` encodes them by hand.",
@@ -187,7 +187,7 @@ def check_encoding_anew(present: Present, _before: Collection[str]) -> Iterator[
         yield HealthAlert(
             "encoding_stalled",
             AlertLevel.WARNING,
-            f"Encoding anew stopped at {run.done:,} of {run.total:,} articles",
+            f"Encoding all articles anew stopped at {run.done:,} of {run.total:,} articles",
             f"`feed encode` has given no sign of life for {duration_text(present.at - run.at)}. "
             "The vectors of the earlier encoder serve, and nothing is lost.",
             "Run `feed encode` again: it goes on where it stopped.",

@@ -67,7 +67,7 @@ def get_why_not(user_id: str, article_id: str, query: AccountQuery) -> Response:
 @routes.output(SimulationOut)
 @operation(Scope.ADMIN, body=SimulationIn)
 def post_simulation() -> Response:
-    """Compare what two readers who do not exist would see now.
+    """Compare what two imaginary readers would see now.
 
     Either may have read some articles, follow something, and be ranked with other settings. Without
     any of these it is a new reader. No experiment applies, and nothing is recorded.

@@ -74,7 +74,7 @@ def get_trending(query: TrendingQuery) -> Response:
 @routes.output(StoryOut)
 @operation(Scope.READ, reader=ReaderAccess.ANY, problems=(404,))
 def get_story(story_id: str) -> Response:
-    """Return the articles that tell of one event, newest first.
+    """Return the articles about one event, newest first.
 
     The id is that of more_on_this in a feed, or of any article of the story. Articles with the
     same text are listed once.

@@ -49,7 +49,7 @@ def post_live_model(version: str) -> Response:
 @routes.output(ModelsOut)
 @operation(Scope.ADMIN, problems=(404,))
 def post_rollback() -> Response:
-    """Make the model live that was live before the present one."""
+    """Make the model live that was live before the current one."""
     services, by = current_services(), g.principal.signature
     roll_back(services.store, services.registry, now=services.clock(), by=by)
     services.keeper.wake()
@@ -60,7 +60,7 @@ def post_rollback() -> Response:
 @routes.output(DriftOut)
 @operation(Scope.READ, problems=(409,), queued=False)
 def get_drift() -> Response:
-    """Say how far the features of recent requests are from what the live model learnt from.
+    """Say how far the features of recent requests are from what the live model learned from.
 
     It takes a few seconds.
     """

@@ -85,7 +85,7 @@ def delete_source(source_id: str) -> Response:
 @routes.output(SourceOut)
 @operation(Scope.WRITE, problems=(404,))
 def pause_source(source_id: str) -> Response:
-    """Leave a source alone until it is resumed."""
+    """Stop polling a source until it is resumed."""
     check_id("source_id", source_id)
     current_services().sources.pause(source_id, g.principal.signature)
     return _answer(source_id)
@@ -95,7 +95,7 @@ def pause_source(source_id: str) -> Response:
 @routes.output(SourceOut)
 @operation(Scope.WRITE, problems=(404,))
 def resume_source(source_id: str) -> Response:
-    """Poll a source again that was paused, or whose server said that it was gone."""
+    """Poll a source again, after it was paused or its server said that it was gone."""
     check_id("source_id", source_id)
     current_services().sources.resume(source_id, g.principal.signature)
     return _answer(source_id)

@@ -14,19 +14,25 @@ from feed.service.status_report import StatusReport, status_numbers
 
 STATUS_GAUGES = (
     ("feed_store_up", "Whether the store answers"),
-    ("feed_worker_leads", "Whether a worker of the installation leads"),
+    ("feed_worker_leads", "Whether a worker leads, so that events are counted"),
     ("feed_counting_lag_seconds", "Age of the oldest record that is not counted, seconds"),
     ("feed_archive_lag_seconds", "Age of the oldest record that is not archived, seconds"),
     ("feed_store_bytes", "Memory that the store uses, bytes"),
     ("feed_store_limit_bytes", "Memory that the store may use, bytes"),
-    ("feed_disk_used_ratio", "Used part of the disk of the worker's data directory, 0 to 1"),
+    ("feed_disk_used_ratio", "Used share of the disk of the worker's data directory, 0 to 1"),
     ("feed_unencoded_articles", "Articles that wait for their vector"),
     ("feed_events_waiting", "Events that wait for an article that is not there"),
     ("feed_model_timestamp_seconds", "When the live model was trained, epoch seconds"),
     ("feed_encoding_articles", "Articles of the last run of feed encode, by encoder"),
-    ("feed_encoding_articles_done", "Those that it has done, by encoder"),
-    ("feed_encoding_start_timestamp_seconds", "When it began, epoch seconds, by encoder"),
-    ("feed_encoding_stalled", "Whether it was broken off, by encoder"),
+    (
+        "feed_encoding_articles_done",
+        "Articles that the last run of feed encode has done, by encoder",
+    ),
+    (
+        "feed_encoding_start_timestamp_seconds",
+        "When the last run of feed encode began, epoch seconds, by encoder",
+    ),
+    ("feed_encoding_stalled", "Whether the last run of feed encode was interrupted, by encoder"),
     ("feed_alerts", "Alerts of the desk, by level"),
 )
 """Names and meanings; what is not known is left out."""

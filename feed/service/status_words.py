@@ -39,7 +39,7 @@ def summary_of(status: Mapping[str, Any]) -> str:
         for count, name in ((faults, "fault"), (warnings, "warning"))
         if count
     ]
-    opening = "Something is wrong" if faults else "Something needs a look"
+    opening = "Something is wrong" if faults else "Something needs attention"
     return f"{opening}: {' and '.join(parts)}."
 
 

@@ -52,9 +52,9 @@ export function keyForm(client, onGiven) {
   return el(
     "form.state-message",
     { onsubmit: submit },
-    el("h2", {}, "A key, please"),
-    el("label", { for: "api-key" }, "This service answers only with an API key."),
-    el("div.row", {}, input, el("button.solid", { type: "submit" }, "Go on")),
+    el("h2", {}, "An API key is needed"),
+    el("label", { for: "api-key" }, "This service answers only callers with an API key."),
+    el("div.row", {}, input, el("button.solid", { type: "submit" }, "Continue")),
   );
 }
 

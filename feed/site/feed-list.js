@@ -242,14 +242,14 @@ export class FeedList {
     } else if (problem.offline && !navigator.onLine) {
       this.#say(
         "You are offline",
-        "What you see stays. The rest comes when you are back.",
+        "What you see stays. The rest comes when you are online again.",
         "Try again",
       );
       addEventListener("online", () => this.#retry(), { once: true });
     } else if (problem.offline) {
       this.#say("The feed cannot be reached", "The service does not answer.", "Try again");
     } else {
-      this.#say("The feed did not come", problem.message, "Try again");
+      this.#say("The feed could not be loaded", problem.message, "Try again");
     }
   }
 

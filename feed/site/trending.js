@@ -44,7 +44,7 @@ export class TrendingColumn {
     for (const { article } of items) this.learn(article);
     this.list.replaceChildren(...shown.map((entry, i) => this.#entry(entry, i, minutes)));
     this.note.textContent = shown.length
-      ? `Readers in about the last ${minutes} minutes, against what is usual.`
+      ? `Readers in about the last ${minutes} minutes, compared with what is usual.`
       : "Nothing stands out just now.";
   }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Metric
 from pydantic import TypeAdapter
 
 from feed.article_schemas import ArticleIn
@@ -29,16 +29,21 @@ from feed.sources.source_metrics import CHECKS  # noqa: F401 - their metrics are
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
 from feed.worker.worker_metrics import COUNTED  # noqa: F401
+from lab.archive_meanings import MEANINGS, TABLE_MEANINGS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "<!-- Written by `scripts/lab/run reference`; edit the code, not this page. -->\n"
+
+FEW = 5
+"""Words that one cell of a table can hold."""
 
 COMMANDS_HEAD = f"""# Command line
 
 {NOTE}
 For everybody who runs the service. This page lists what each command does and which options it
 takes. A command that fails says why in one line. Exit code 2 means that the input is at fault, 3
-that a candidate model was refused, and 1 that something else failed.
+that the gate refused a new model, and 1 that something else failed. Every setting can be given in
+the environment as `FEED_<NAME>` ([Settings](settings.md)).
 """
 
 ARCHIVE_HEAD = f"""# The archive
@@ -49,11 +54,11 @@ query it. The worker writes these tables as Parquet files under `archive/` in th
 with one folder for each UTC day. DuckDB, pandas and Spark can read them directly. Times are
 timestamps with a time zone, in UTC.
 
-With an object store in `FEED_DATA_URL`, the same files are objects below `archive/`. Which of them
-are live is in `archive/log/`: an object for each change, in the order of their names, with the
-files it `added` and `removed`; one in 64 names all `live` files. `spark.read.parquet` takes this
-list. A file that no change names was not committed, and one that a change removed may hold readers
-who were erased.
+With an object store in `FEED_DATA_URL`, the same files are objects below `archive/`, but not all of
+them are valid. `archive/log/` says which are: it has one object for each change, in the order of
+their names, with the files that the change `added` and `removed`; one in 64 names all `live`
+files. Give the list of valid files to `spark.read.parquet`. A file that no change names was not
+committed, and one that a change removed may hold readers who were erased.
 """
 
 EXPORT_HEAD = """## The export of an experiment's readers
@@ -63,15 +68,15 @@ its report is made from. Readers with a test override are not in it.
 """
 
 EXPORT_METRICS = """
-Each of the design's `segments` adds the column `attribute_NAME`: the reader's value at the first
-exposure, as the report splits by it.
+Each of the definition's `segments` adds the column `attribute_NAME`: the reader's value at the
+first exposure, by which the report splits.
 
-Each metric that single readers have, own metrics included, adds the column `METRIC_numerator`, and
-a ratio also `METRIC_denominator`. They count from the reader's first exposure to the end of the
-report's window. The same columns with `_before` at the end count the days before the start: they
-are the covariate. A metric is the sum of its numerators over the sum of its denominators; without
-a denominator it is the mean over readers. Values are winsorised where the report winsorises. The
-built-in metrics:
+Each metric that is computed for single readers, your own included, adds the column
+`METRIC_numerator`, and a ratio also `METRIC_denominator`. They count from the reader's first
+exposure to the end of the report's window. The same columns with `_before` at the end count the
+days before the start: they are the covariate. A metric is the sum of its numerators over the sum of
+its denominators; without a denominator it is the mean over readers. Values are winsorised where the
+report winsorises. The built-in metrics:
 
 | metric | title | ratio |
 |---|---|---|"""
@@ -96,10 +101,11 @@ prints them, with the values that are set.
 
 Each of these variables sets a parameter for the whole installation: for the service, the worker,
 training, `feed ope` and `feed report`. Evaluation on published data keeps the defaults. After a
-change, restart the service and the worker together. A variant of an experiment can override all of
-them but the half-life of trending, by the name in lower case and without the prefix
-(`max_age_hours`). Do not change one while an experiment runs: it changes every variant that does
-not override it. `feed settings --of ranking` prints which of them are set.
+change, restart the service and the worker together; or change the settings without a restart on
+[the desk](../desk.md#settings). A variant of an experiment can override all of them except the
+half-life of trending, by the name in lower case and without the prefix (`max_age_hours`). Avoid
+changing one while an experiment runs: that changes every variant which does not override it.
+`feed settings --of ranking` prints which of them are set.
 
 {markdown_table("ranking")}
 
@@ -146,10 +152,10 @@ def routes_page() -> str:
     return f"""# Routes
 
 {NOTE}
-For the engineer who connects a front end. This page lists who may call which route once credentials
-are required; [Who may do what](../access.md) explains the credentials. "own" means that the token
-allows only requests about its own reader. A running service documents the parameters and answers of
-each route at `/docs`.
+For the engineer who connects a front end or a backend. This page lists every route, what it does,
+and who may call it once credentials are required; [Who may do what](../access.md) explains the
+credentials. "own" means that the token allows only requests about its own reader. A running service
+documents the parameters and answers of each route at `/docs`.
 
 {markdown_access_table(app)}
 
@@ -191,12 +197,30 @@ for [events of your own](../integrate.md#events).
 
 
 def _field_table(schema: dict[str, Any]) -> str:
-    lines = ["| field | needed | type | meaning |", "|---|---|---|---|"]
+    lines = ["| field | needed | type | limit | meaning |", "|---|---|---|---|---|"]
     for name, entry in schema["properties"].items():
         needed = "yes" if name in schema.get("required", ()) else ""
         text = str(entry.get("description", "")).replace("|", "\\|")
-        lines.append(f"| `{name}` | {needed} | {_type_name(entry)} | {text} |")
+        limit = _limit(entry, schema.get("$defs", {}))
+        lines.append(f"| `{name}` | {needed} | {_type_name(entry)} | {limit} | {text} |")
     return "\n".join(lines)
+
+
+def _limit(entry: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Return how long a text or a list may be, how large a number, or which words are known."""
+    if "$ref" in entry:
+        words = definitions[entry["$ref"].rsplit("/", 1)[1]]["enum"]
+        return ", ".join(f"`{word}`" for word in words) if len(words) < FEW else "see below"
+    for one in (entry, *entry.get("anyOf", ())):
+        if "maxLength" in one:
+            return f"{one['maxLength']:,} characters"
+        if "maxItems" in one:
+            return f"{one['maxItems']:,} entries"
+        if "maxProperties" in one:
+            return f"{one['maxProperties']:,} entries"
+        if "maximum" in one:
+            return f"{one['minimum']:,g} to {one['maximum']:,g}"
+    return ""
 
 
 def _type_name(entry: dict[str, Any]) -> str:
@@ -214,8 +238,10 @@ def archive_page() -> str:
     """Return the tables of the archive and their columns."""
     parts = [ARCHIVE_HEAD]
     for table in TABLES.values():
-        lines = [f"| `{column.name}` | `{column.type}` |" for column in table.columns]
-        parts.append(f"## {table.name}\n\n| column | type |\n|---|---|\n" + "\n".join(lines) + "\n")
+        meanings = MEANINGS[table.name]
+        rows = [f"| `{c.name}` | `{c.type}` | {meanings[c.name]} |" for c in table.columns]
+        head = f"## {table.name}\n\n{TABLE_MEANINGS[table.name]}\n\n| column | type | meaning |"
+        parts.append("\n".join([head, "|---|---|---|", *rows, ""]))
     return "\n".join([*parts, _readers_section()])
 
 
@@ -233,7 +259,7 @@ def _readers_section() -> str:
 def metrics_page() -> str:
     """Return every metric at /metrics."""
     lines = ["| metric | type | meaning |", "|---|---|---|"]
-    families = [(f.name, f.type, f.documentation) for f in REGISTRY.collect()]
+    families = [(_series(f), f.type, f.documentation) for f in REGISTRY.collect()]
     families += [(name, "gauge", f"{meaning} (installation)") for name, meaning in STATUS_GAUGES]
     lines += [
         f"| `{name}` | {kind} | {meaning} |"
@@ -245,11 +271,17 @@ def metrics_page() -> str:
 
 {NOTE}
 For the operator. This page lists every metric that `/metrics` serves to Prometheus, summed over all
-processes of a machine; those marked "installation" are the same on every machine. Once there are
-keys, `/metrics` requires a key with the scope `metrics`, unless `FEED_PUBLIC_METRICS` is true.
+processes of a machine; those marked "installation" are the same on every machine. A histogram has
+the usual series with `_bucket`, `_sum` and `_count` at the end of its name. Once there are keys,
+`/metrics` requires a key with the scope `metrics`, unless `FEED_PUBLIC_METRICS` is true.
 
 {table}
 """
+
+
+def _series(family: Metric) -> str:
+    """Return the name under which Prometheus keeps a metric; a counter's has an ending."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
 
 
 def experiment_metrics_page() -> str:
@@ -274,7 +306,7 @@ For the product person and the data scientist. This page lists what an experimen
 what [your own metrics](../experiments.md#measure-what-matters-to-you) may be made of.
 `feed metrics` prints the same list with your own metrics.
 
-## The metrics that feed brings along
+## The built-in metrics
 
 | name | title | measures | better | note |
 |---|---|---|---|---|

@@ -94,8 +94,8 @@ def go(visit: Visit, path: str = "") -> Page:
 
 
 def give_key(page: Page, key: str) -> None:
-    page.get_by_label("This service answers only with an API key.").fill(key)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("This service answers only callers with an API key.").fill(key)
+    page.get_by_role("button", name="Continue").click()
 
 
 def fill_the_essentials(page: Page, name: str, *, variant: str = "calmer") -> None:
@@ -289,7 +289,7 @@ def test_a_key_is_asked_for_where_it_is_needed_and_typing_goes_on(
 ) -> None:
     visit = visitor(at=guarded_desk, expected_complaints=("401", "403", "422", "503"))
     page = visit.page
-    key = page.get_by_label("This service answers only with an API key.")
+    key = page.get_by_label("This service answers only callers with an API key.")
     page.goto(f"{guarded_desk}/experiments/new")
     give_key(page, READ_KEY)
     expect(page.get_by_text("this needs a key with scope admin")).to_be_visible()

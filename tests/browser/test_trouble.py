@@ -161,8 +161,8 @@ def test_a_service_that_wants_a_key_gets_it_with_every_request(visitor: Visitor)
 
     page.route("**/v1/**", guard)
     page.goto(f"{visit.site}/?reader={visit.reader}")
-    page.get_by_label("This service answers only with an API key.").fill("open-sesame")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("This service answers only callers with an API key.").fill("open-sesame")
+    page.get_by_role("button", name="Continue").click()
     expect(page.locator(".card:not(.skeleton)")).to_have_count(20)
     with page.expect_response(lambda response: response.status == 202):
         visit.card(9).get_by_role("button", name=re.compile("^Like")).click()

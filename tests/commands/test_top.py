@@ -54,7 +54,7 @@ def status() -> dict[str, Any]:
     alert = {
         "kind": "no_worker",
         "level": "fault",
-        "title": "No worker is at work",
+        "title": "No worker is running",
         "meaning": "Events are kept.",
         "action": "Start `feed worker`.",
         "page": "",

@@ -30,6 +30,9 @@ SERVE = "feed serve --data feed-data --port 8000\n"
 MAKES_ENVIRONMENT = "it downloads and installs all dependencies into the working tree"
 NOT_RUN = {
     "scripts/demo": MAKES_ENVIRONMENT,
+    "scripts/run --version              # makes .venv, then runs `feed --version`": (
+        MAKES_ENVIRONMENT
+    ),
     "scripts/test": "it runs this test",
     "scripts/test --python all     # or one: --python 3.12": MAKES_ENVIRONMENT,
     "python3 -m pip download --no-deps --require-hashes --only-binary :all: "

@@ -237,7 +237,7 @@ def _slot_cell(cell: SlotCell) -> Cell:
 
 
 def _placed_cell(cell: SlotCell) -> Cell:
-    """Return a cell with its clicks beside those that its positions let expect."""
+    """Return a cell with its clicks beside those that its positions let one expect."""
     plain = _slot_cell(cell)
     if cell.against_place is None:
         return plain

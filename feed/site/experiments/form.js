@@ -61,7 +61,7 @@ function buildForm(parts, value) {
       location.assign(addressOf(definition().name));
     } catch (problem) {
       const shown = showErrors(form, problem);
-      trouble.textContent = shown ? "A field needs another value; the reason stands beside it." : saying(problem);
+      trouble.textContent = shown ? "A field needs a different value; the reason is beside it." : saying(problem);
     }
     submit.disabled = false;
   };

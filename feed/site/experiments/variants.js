@@ -53,7 +53,7 @@ function variant(value, at, settings) {
         name: "model_version",
         label: "Model version",
         value: model,
-        hint: "Empty: the live one. “feed models” lists them.",
+        hint: "Empty: the live one. “feed models list” shows them.",
       }),
       field({
         name: "interleaves",
@@ -160,7 +160,7 @@ export function attributesEditor(values) {
         }),
         field({
           name: "",
-          label: "Also readers of whom it is not known",
+          label: "Also readers whose value is not known",
           kind: "unknown",
           value: accepted.includes(""),
         }),
