@@ -40,11 +40,15 @@ def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settin
 
 
 def misspelt_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return variables that are no settings, by name, each with the setting that it resembles."""
+    """Return variables that are no settings, by name, each with the setting that it resembles.
+
+    Where that setting is there, too, the variable is taken to be meant: `FEED_API_KEY` is what the
+    commands send, and `FEED_API_KEYS` what the service takes.
+    """
     known = [f"FEED_{f.name.upper()}" for f in documented(Settings)]
     others = [n for n in environ if n.startswith("FEED_") and not n.startswith(RANKING_PREFIX)]
     found = {n: get_close_matches(n, known, 1, 0.88) for n in others if n not in known}
-    return {name: near[0] for name, near in found.items() if near}
+    return {name: near[0] for name, near in found.items() if near and near[0] not in environ}
 
 
 def _ranking_from_environment(environ: Mapping[str, str]) -> RankingConfig:

@@ -112,6 +112,7 @@ def test_capitals_make_no_difference_to_a_word():
 def test_a_misspelt_setting_is_found_and_a_variable_of_another_program_is_not():
     strange = {"FEED_API_KEY": "x", "FEED_PORT": "1", "FEED_WEB_PORT_8000_TCP": "x", "HOME": "/"}
     assert misspelt_variables(strange) == {"FEED_API_KEY": "FEED_API_KEYS"}
+    assert misspelt_variables(strange | {"FEED_API_KEYS": "a:read:0"}) == {}
 
 
 def test_only_settings_that_were_given_are_checked():
