@@ -14,7 +14,7 @@ import argparse
 import gc
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -153,10 +153,20 @@ def measure_feeds(articles: int, clicks: int, readers: int) -> dict[str, float]:
         "p50_ratio": float(meanwhile[0] / before[0]),
         "quiet_p99_ms": float(before[1]),
         "busy_p99_ms": float(meanwhile[1]),
+        "quiet_store_ms": waited_ms([quiet]),
+        "busy_store_ms": waited_ms(busy),
         "feeds_asked": asked,
         "refused": asked - len(latencies),
         "backfill_s": took_s,
     }
+
+
+def waited_ms(loads: Sequence[Load]) -> float:
+    """Return how long feeds waited for the store: the median of reading and that of writing, ms."""
+    stages = ("store_read", "store_write")
+    return sum(
+        float(np.median([ms for load in loads for ms in load.stages_ms[name]])) for name in stages
+    )
 
 
 def paced(site: Site) -> Iterator[bytes]:
