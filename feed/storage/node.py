@@ -46,8 +46,9 @@ class Node:
         """
         if not self._breaker.admits(time.monotonic()):
             raise RestingError("it has just not answered, and is left alone for a moment")
-        connection, size = self._take(), at_once or max(1, len(commands))
-        turns = [commands[start : start + size] for start in range(0, len(commands), size)]
+        connection, count = self._take(), max(1, len(commands))
+        size = at_once or count
+        turns = [commands[start : start + size] for start in range(0, count, size)]
         try:
             _write(connection, turns[0])
         except BaseException:
