@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from feed.storage.event_codec import without_origin
+from feed.storage.event_codec import archived_fields
 from feed.storage.records import CatalogueChange, RecordType, StreamRecord
 
 SCHEMA_VERSION = 1
@@ -305,7 +305,9 @@ def record_lines(partition: int, records: Sequence[StreamRecord]) -> dict[str, l
         if erased and index < _erased_at(table, record, erased):
             continue
         origin = f',"stream_id":"{record.stream_id}","partition":{partition}}}'
-        lines[table].append(without_origin(record.payload)[:-1] + origin.encode())
+        is_event = record.type is RecordType.EVENT
+        fields = archived_fields(record.payload) if is_event else record.payload[:-1]
+        lines[table].append(fields + origin.encode())
     return lines
 
 

@@ -42,6 +42,7 @@ _KINDS = {letter: kind for kind, letter in KIND_LETTERS.items()} | {
 }
 
 _ORIGIN = re.compile(rb'^\{"network":"[0-9a-f]*","fresh":(?:true|false),')
+_COUNTED = b',"previous":['
 _REACTIONS = {1: EventKind.LIKE, 2: EventKind.DISLIKE}
 
 
@@ -58,7 +59,7 @@ def event_arguments(event: Event, origin: Origin | None = None) -> tuple[Any, ..
     """Return the eight arguments of one event for `append_events.lua`.
 
     Times and dwell are kept to the millisecond, in the reader's state and in the log alike. Only
-    the stream's record contains the origin, as its first field; `without_origin` removes it.
+    the stream's record contains the origin, as its first field; `archived_fields` removes it.
     """
     at_ms = round(event.occurred_at * 1000)
     letter = KIND_LETTERS[event.kind]
@@ -99,9 +100,16 @@ def event_digest(event: Event) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=12).digest()
 
 
-def without_origin(payload: bytes) -> bytes:
-    """Return an event's record without its origin, which the archive must not keep."""
-    return _ORIGIN.sub(b"{", payload) if payload.startswith(b'{"network"') else payload
+def archived_fields(payload: bytes) -> bytes:
+    """Return an event's record without its closing brace and without what is not archived.
+
+    That is the origin, which the archive must not keep, and everything from `previous` on, which
+    only counting needs: it is half of the record, and the archive would parse it in vain. No text
+    looks like that field, because the quotes in a text are escaped.
+    """
+    fields, found, rest = payload.rpartition(_COUNTED)
+    fields = fields if found else rest[:-1]
+    return _ORIGIN.sub(b"{", fields) if fields.startswith(b'{"network"') else fields
 
 
 def _origin_first(origin: Origin, body: bytes) -> bytes:

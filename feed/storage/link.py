@@ -133,8 +133,12 @@ class Link:
         with _one_error:
             return self._node_of(first) is self._node_of(second)
 
-    def scripts(self, calls: Sequence[ScriptCall]) -> list[Any]:
+    def scripts(self, calls: Sequence[ScriptCall], at_once: int = 0) -> list[Any]:
         """Return the results of script calls; one round trip for each node involved.
+
+        Args:
+            calls: of any nodes.
+            at_once: calls of one round trip, if they would hold a node for long; 0: all of them.
 
         Raises:
             StoreRefusedError: what must confirm the changes has not done so in time.
@@ -144,7 +148,7 @@ class Link:
         with _one_error:
             waiting = list(range(len(calls)))
             for _ in range(REDIRECTS_MAX):
-                waiting = self._run_scripts(calls, waiting, results)
+                waiting = self._run_scripts(calls, waiting, results, at_once)
                 if not waiting:
                     break
             return _checked(results)
@@ -228,7 +232,7 @@ class Link:
             node.close()
 
     def _run_scripts(
-        self, calls: Sequence[ScriptCall], waiting: list[int], results: list[Any]
+        self, calls: Sequence[ScriptCall], waiting: list[int], results: list[Any], at_once: int
     ) -> list[int]:
         """Run the waiting calls; return those that must be run again (script lost, slot moved)."""
         again: list[int] = []
@@ -236,10 +240,11 @@ class Link:
             indexes = [waiting[i] for i in positions]
             commands = [_evalsha(calls[i]) for i in indexes]
             if any(calls[i].script.is_confirmed for i in indexes):
-                replies = self._exchange(node, [*commands, *self._confirmation.commands])
+                commands += self._confirmation.commands
+                replies = self._exchange(node, commands, at_once)
                 self._confirmation.check(replies)
             else:
-                replies = self._exchange(node, commands)
+                replies = self._exchange(node, commands, at_once)
             lost = {
                 calls[i].script.source
                 for i, r in zip(indexes, replies, strict=True)
@@ -262,12 +267,12 @@ class Link:
             nodes.setdefault(id(node), (node, []))[1].append(index)
         return list(nodes.values())
 
-    def _exchange(self, node: Node, commands: Sequence[Command]) -> list[Any]:
-        return self._replies(self._send(node, commands))
+    def _exchange(self, node: Node, commands: Sequence[Command], at_once: int = 0) -> list[Any]:
+        return self._replies(self._send(node, commands, at_once))
 
-    def _send(self, node: Node, commands: Sequence[Command]) -> Sent:
+    def _send(self, node: Node, commands: Sequence[Command], at_once: int = 0) -> Sent:
         try:
-            return node.send(commands)
+            return node.send(commands, at_once)
         except RestingError:
             raise
         except (RedisError, OSError):

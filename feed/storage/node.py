@@ -31,21 +31,30 @@ class Node:
         self._idle: list[Any] = []  # the last used comes first; pop and append are atomic
         self._breaker = Breaker(rest_s)
 
-    def send(self, commands: Sequence[Command]) -> Sent:
-        """Send commands in one piece and return at once.
+    def send(self, commands: Sequence[Command], at_once: int = 0) -> Sent:
+        """Send commands and return at once.
+
+        The server does all that it has received of a connection before it turns to the next one.
+        So what takes it long should not be sent in one piece: others would wait for all of it.
+
+        Args:
+            commands: in the order in which they are done.
+            at_once: how many are sent before their replies are read; 0: all of them.
 
         Raises:
             RedisError: the server cannot be reached, or is not called for a moment.
         """
         if not self._breaker.admits(time.monotonic()):
             raise RestingError("it has just not answered, and is left alone for a moment")
-        connection = self._take()
+        connection, count = self._take(), max(1, len(commands))
+        size = at_once or count
+        turns = [commands[start : start + size] for start in range(0, count, size)]
         try:
-            connection.send_packed_command([b"".join(map(pack_command, commands))])
+            _write(connection, turns[0])
         except BaseException:
             self.lose(connection)
             raise
-        return Sent(self, connection, len(commands))
+        return Sent(self, connection, turns)
 
     def give_back(self, connection: Any) -> None:
         """Keep a connection for the next caller, once all its replies are read."""
@@ -73,27 +82,31 @@ class Node:
 
 
 class Sent:
-    """Commands that were sent and whose replies must still be read."""
+    """Commands whose replies must still be read; the first turn of them was sent."""
 
-    __slots__ = ("_connection", "_count", "_node")
+    __slots__ = ("_connection", "_node", "_turns")
 
-    def __init__(self, node: Node, connection: Any, count: int) -> None:
+    def __init__(self, node: Node, connection: Any, turns: Sequence[Sequence[Command]]) -> None:
         self._node = node
         self._connection = connection
-        self._count = count
+        self._turns = turns
 
     def replies(self) -> list[Any]:
-        """Wait for the replies; an error reply is an element, not raised.
+        """Wait for all replies, sending each turn after the last; an error reply is not raised.
 
         Raises:
             RedisError: the server does not answer, or too late.
         """
+        connection, replies = self._connection, []
         try:
-            replies = [_reply(self._connection) for _ in range(self._count)]
+            for number, turn in enumerate(self._turns):
+                if number:
+                    _write(connection, turn)
+                replies += [_reply(connection) for _ in turn]
         except BaseException:
-            self._node.lose(self._connection)
+            self._node.lose(connection)
             raise
-        self._node.give_back(self._connection)
+        self._node.give_back(connection)
         return replies
 
 
@@ -103,6 +116,10 @@ def _is_stale(connection: Any) -> bool:
         return bool(connection.can_read())
     except (RedisError, OSError):
         return True
+
+
+def _write(connection: Any, commands: Sequence[Command]) -> None:
+    connection.send_packed_command([b"".join(map(pack_command, commands))])
 
 
 def _reply(connection: Any) -> Any:

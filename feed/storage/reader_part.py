@@ -28,8 +28,9 @@ from feed.storage.link import ScriptCall
 from feed.storage.part import HOPS_MAX, StorePart, newest_entry, position_of
 from feed.storage.records import Outcome, ReaderState
 
-CHUNK = 200
-"""Events of one script call: few enough that no call holds the store for long."""
+AT_ONCE = 40
+"""Events of one round trip, and so of one script call, at most: the store does all that one
+connection has sent before it turns to the next, and a feed waits for that."""
 
 CLOCK_JUMP_S = 7200
 """How far a clock that is set back may cross midnight without an event counting twice."""
@@ -130,8 +131,8 @@ class ReaderPart(StorePart):
     def append_events(self, events: Sequence[Event], origin: Origin | None = None) -> list[Outcome]:
         """Accept events: deduplicate, append to the stream and update the readers, atomically.
 
-        One atomic script for each partition and 200 events; all in one round trip. An event id
-        is recognised for at least 24 hours. When this returns, the store has every accepted
+        One atomic script for each partition and 40 events, and a round trip for as many. An event
+        id is recognised for at least 24 hours. When this returns, the store has every accepted
         event. Readers with personalisation off keep no history; their events still count for
         articles. If this raises, some partitions may have their events; sending all of them again
         is safe.
@@ -170,13 +171,15 @@ class ReaderPart(StorePart):
             groups.setdefault(self._keys.partition(event.user_id), []).append(index)
         calls, places = [], []
         for partition, indexes in groups.items():
-            for start in range(0, len(indexes), CHUNK):
-                chunk = indexes[start : start + CHUNK]
+            for start in range(0, len(indexes), AT_ONCE):
+                chunk = indexes[start : start + AT_ONCE]
                 calls.append(self._append_call(partition, [events[i] for i in chunk], origin))
                 places.append(chunk)
         outcomes = [Outcome.DUPLICATE] * len(events)
         moved: dict[int, str] = {}
-        for chunk, result in zip(places, self._link.scripts(calls), strict=True):
+        calls_at_once = AT_ONCE // max(map(len, places), default=1)
+        results = self._link.scripts(calls, calls_at_once)
+        for chunk, result in zip(places, results, strict=True):
             flags = result
             if isinstance(result, list):
                 flags, *readers = result

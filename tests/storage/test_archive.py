@@ -73,6 +73,28 @@ def test_events_come_back_as_columns(tmp_path):
     assert row["stream_id"] == ["2-0", "3-0"]
 
 
+def test_what_only_counting_needs_is_cut_off_and_nothing_that_looks_like_it(
+    store, tmp_path, make_event
+):
+    text = 'a,"previous":[["b",1]],"likes":0}'
+    clicks = [
+        make_event(event_id=f"e{n}", article_id=text, occurred_at=NOW + n, context={"note": text})
+        for n in range(2)
+    ]
+    other = make_event(event_id="e2", article_id="other", occurred_at=NOW + 2)
+    store.append_events([*clicks, other])
+    partition = store._keys.partition(other.user_id)
+    records = store.read_stream(partition, "0-0", 10)
+    assert orjson.loads(records[-1].payload)["previous"] == [[text, NOW + 1]]
+    open_writer(tmp_path).commit(Batch({partition: records}))
+    columns = Archive(tmp_path).event_columns(NOW, NOW + 3)
+    assert columns["event_id"].tolist() == ["e0", "e1", "e2"]
+    assert columns["article_id"].tolist() == [text, text, "other"]
+    assert columns["first"].tolist() == [True, False, True]
+    assert columns["user_id"].tolist() == [other.user_id] * 3
+    assert [json.loads(one) for one in columns["context"][:2]] == [{"note": text}] * 2
+
+
 def test_the_window_is_half_open_and_late_events_are_found(tmp_path):
     late = event_record(3, occurred_at=NOW + 5, received_at=NOW + 9 * DAY)
     records = [event_record(n, received_at=NOW + n) for n in range(3)]

@@ -6,8 +6,12 @@ import pytest
 from redis.exceptions import NoScriptError
 
 from feed.domain import StoreUnavailableError
-from feed.storage.records import RecordType
+from feed.storage import node as node_module
+from feed.storage.node import Node
+from feed.storage.reader_part import AT_ONCE
+from feed.storage.records import Outcome, RecordType
 from feed.storage.redis_store import RedisStore
+from feed.storage.scripts import APPEND_EVENTS
 
 
 def saved(store, user_id="reader"):
@@ -48,6 +52,48 @@ def test_an_error_reply_holds_on_to_nothing_that_was_sent(store):
     (reply,) = link._exchange(link._node_of("x"), [("EVALSHA", "0" * 40, 0)])
     assert isinstance(reply, NoScriptError)
     assert reply.__traceback__ is None
+
+
+def test_a_turn_is_sent_when_the_one_before_it_was_answered():
+    seen = []
+
+    class Connection:
+        def can_read(self):
+            return False
+
+        def send_packed_command(self, data):
+            seen.append(data[0].count(b"PING"))
+
+        def read_response(self):
+            seen.append("reply")
+            return b"PONG"
+
+    node = Node(Connection, 0.0)
+    assert node.send([("PING",)] * 5, at_once=2).replies() == [b"PONG"] * 5
+    assert seen == [2, "reply", "reply", 2, "reply", "reply", 1, "reply"]
+    seen.clear()
+    assert node.send([("PING",)] * 3).replies() == [b"PONG"] * 3
+    assert seen == [3, "reply", "reply", "reply"]
+
+
+def test_a_batch_lets_others_take_turns(store, make_event, monkeypatch):
+    """No piece that is sent holds more events than a feed may wait for."""
+    sent = []
+    write = node_module._write
+
+    def spy(connection, commands):
+        scripts = [c for c in commands if c[0] == "EVALSHA" and c[1] == APPEND_EVENTS.sha]
+        sent.append(sum((len(c) - 3 - int(c[2]) - 5) // 8 for c in scripts))
+        write(connection, commands)
+
+    monkeypatch.setattr(node_module, "_write", spy)
+    one_reader = [make_event(event_id=f"one-{n}", article_id=f"a{n}") for n in range(90)]
+    many_readers = [make_event(event_id=f"m-{n}", user_id=f"reader-{n}") for n in range(200)]
+    outcomes = store.append_events([*one_reader, *many_readers])
+    assert set(outcomes) == {Outcome.ACCEPTED}
+    assert sum(sent) >= 290  # more where the script had to be loaded first
+    assert max(sent) <= AT_ONCE
+    assert set(store.append_events(one_reader)) == {Outcome.DUPLICATE}
 
 
 def test_a_connection_that_the_server_has_closed_is_not_used_again(

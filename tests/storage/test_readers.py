@@ -235,6 +235,37 @@ def test_keys_of_a_reader_expire(store, make_event):
         assert 59 * DAY < ttl <= 60 * DAY
 
 
+@pytest.mark.parametrize("left_s", [59 * DAY, 61 * DAY, 60 * DAY - 3_700])
+def test_an_event_prolongs_what_is_kept_and_shortens_what_an_earlier_setting_kept(
+    store, make_event, left_s
+):
+    kinds = ("click", "impression", "like")
+    store.append_events([make_event(kind, article_id="a") for kind in kinds])
+    keys = [store._keys.reader(kind, "reader") for kind in "hrvm"]
+    for key in keys:
+        store._link.call(key, "EXPIRE", key, int(left_s))
+    store.append_events([make_event(kind, article_id="b") for kind in kinds])
+    for key in keys:
+        assert 60 * DAY - 60 < store._link.call(key, "TTL", key) <= 60 * DAY
+
+
+def test_what_was_kept_within_the_hour_is_not_prolonged(store, make_event):
+    store.append_events([make_event(article_id="a")])
+    key = store._keys.reader("r", "reader")
+    store._link.call(key, "EXPIRE", key, int(60 * DAY) - 600)
+    store.append_events([make_event(article_id="b")])
+    assert store._link.call(key, "TTL", key) <= 60 * DAY - 600
+
+
+def test_the_clicks_before_one_have_their_times_to_the_millisecond(store, make_event):
+    times = [NOW + step for step in (0.0, 0.001, 0.25, 59.999)]
+    for number, at in enumerate(times):
+        store.append_events([make_event(article_id=f"a{number}", occurred_at=at)])
+    store.append_events([make_event(article_id="last", occurred_at=NOW + 60)])
+    before = [[f"a{n}", round(at, 3)] for n, at in enumerate(times)]
+    assert payloads(store)[-1]["previous"] == before[::-1]
+
+
 def test_preferences_come_back_as_they_were_written(store):
     told = Preferences(
         followed_sections=("sport", 'a"b'),

@@ -7,13 +7,20 @@
 -- Returns one character for each event: 1 accepted, 0 duplicate, 2 its user was merged into another
 -- reader and nothing was done. If any was, a list: the characters, then users and their readers.
 local HISTORY, SHOWN, READ, MARKS, PREVIOUS = 200, 300, 1000, 1000, 10
-local READ_MS = 30 * 86400 * 1000
+local READ_MS, HOUR_S = 30 * 86400 * 1000, 3600
 local HEAD, WIDTH = 5, 8
-local prefix, ttl = ARGV[1], ARGV[2]
+local call = redis.call
+local prefix, ttl = ARGV[1], tonumber(ARGV[2])
 local n = (#ARGV - HEAD) / WIDTH
 
-if redis.call('XLEN', KEYS[1]) + n > tonumber(ARGV[4]) then
+if call('XLEN', KEYS[1]) + n > tonumber(ARGV[4]) then
   return redis.error_reply('FULL too many records wait for the worker')
+end
+
+-- The time to live is set once an hour: to set it is one more change to be logged.
+local function keep(key, seconds)
+  local left = call('TTL', key)
+  if left < seconds - HOUR_S or left > seconds then call('EXPIRE', key, seconds) end
 end
 
 local digests, users, first_of = {}, {}, {}
@@ -28,17 +35,17 @@ for i = 1, n do
 end
 local seen = {}
 for k = 2, #KEYS do
-  for i, member in ipairs(redis.call('SMISMEMBER', KEYS[k], unpack(digests))) do
+  for i, member in ipairs(call('SMISMEMBER', KEYS[k], unpack(digests))) do
     if member == 1 then seen[i] = true end
   end
 end
 
 -- Preferences begin with 0 when the reader switched personalisation off, and with > when the id
 -- was merged into the reader named there.
-local preferences, reader_of, moved = redis.call('MGET', unpack(users)), {}, nil
+local preferences, reader_of, moved = call('MGET', unpack(users)), {}, nil
 for i, kept in ipairs(preferences) do
   if kept then
-    redis.call('EXPIRE', users[i], ARGV[5])
+    keep(users[i], tonumber(ARGV[5]))
     if string.byte(kept) == 62 then
       local user, reader = string.sub(users[i], #prefix + 6), string.match(kept, '^>%d+ ([^ ]+)')
       reader_of[user] = reader
@@ -61,65 +68,69 @@ if moved then
   end
 end
 if #added > 0 then
-  redis.call('SADD', KEYS[2], unpack(added))
-  redis.call('EXPIRE', KEYS[2], ARGV[3])
+  call('SADD', KEYS[2], unpack(added))
+  call('EXPIRE', KEYS[2], ARGV[3])
 end
 
-local function escape(text) return (string.gsub(text, '[\\"]', '\\%0')) end
+local function escape(text)
+  return string.find(text, '[\\"]') and string.gsub(text, '[\\"]', '\\%0') or text
+end
 
 local touched = {}
 
 local function add_history(user, entry)
   local key = prefix .. 'h:' .. user
-  if redis.call('LPUSH', key, entry) > HISTORY then touched[key] = 'list'
+  if call('LPUSH', key, entry) > HISTORY then touched[key] = 'list'
   elseif not touched[key] then touched[key] = 'short' end
 end
 
 local function add_shown(user, article, ms)
   local key = prefix .. 'v:' .. user
-  local score = tonumber(redis.call('ZSCORE', key, article) or '0')
+  local score = tonumber(call('ZSCORE', key, article) or '0')
   local count = math.min(score % 1024 + 1, 1023)
   local last = math.max((score - score % 1024) / 1024, ms)
-  local added = redis.call('ZADD', key, string.format('%.0f', last * 1024 + count), article)
+  local added = call('ZADD', key, string.format('%.0f', last * 1024 + count), article)
   if added == 1 then touched[key] = SHOWN
   elseif not touched[key] then touched[key] = 'short' end
 end
 
--- The reader's first click on an article, with the clicks before it, newest first, as JSON.
+-- The reader's first click on an article, with the clicks before it, newest first, as JSON. Scores
+-- are whole milliseconds, so a time in seconds is one with 'e-3' behind it: numbers are slow here.
 local function add_click(user, article, ms)
   local key = prefix .. 'r:' .. user
-  if redis.call('ZADD', key, 'GT', ms, article) == 0 then return false, '' end
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.0f', ms - READ_MS))
-  local before = redis.call('ZREVRANGE', key, 0, PREVIOUS, 'WITHSCORES')
-  local parts = {}
+  if call('ZADD', key, 'GT', ms, article) == 0 then return false, '' end
+  call('ZREMRANGEBYSCORE', key, '-inf', '(' .. ms - READ_MS)
+  local before = call('ZREVRANGE', key, 0, PREVIOUS, 'WITHSCORES')
+  local parts, last = {}, 0
   for j = 1, #before, 2 do
-    if before[j] ~= article and #parts < PREVIOUS then
-      local at = string.format('%.3f', tonumber(before[j + 1]) / 1000)
-      parts[#parts + 1] = '["' .. escape(before[j]) .. '",' .. at .. ']'
+    if before[j] ~= article and last < 4 * PREVIOUS then
+      parts[last + 1] = last == 0 and '["' or 'e-3],["'
+      parts[last + 2], parts[last + 3], parts[last + 4] = escape(before[j]), '",', before[j + 1]
+      last = last + 4
     end
   end
   touched[key] = READ
-  return true, table.concat(parts, ',')
+  return true, last > 0 and table.concat(parts) .. 'e-3]' or ''
 end
 
 -- Without a history, a digest of reader and article in the day's set tells a first click.
 local function is_first_anonymous_click(user, article)
   local digest = redis.sha1hex(user .. ' ' .. article)
-  if redis.call('SISMEMBER', KEYS[3], digest) == 1 then return false end
-  return redis.call('SADD', KEYS[2], digest) == 1
+  if call('SISMEMBER', KEYS[3], digest) == 1 then return false end
+  return call('SADD', KEYS[2], digest) == 1
 end
 
 -- The later of an event and its undo decides, in whatever order they arrive. So the newest undo is
 -- remembered, and an event that happened before it has no effect.
 local UNDO_OF = { l = 'L', d = 'D', x = 'X', s = 'S' }
 local function is_undone(user, article, kind, ms)
-  local undone = redis.call('ZSCORE', prefix .. 'u:' .. user, UNDO_OF[kind] .. article)
+  local undone = call('ZSCORE', prefix .. 'u:' .. user, UNDO_OF[kind] .. article)
   return undone and tonumber(undone) > ms
 end
 
 local function remember_undo(user, article, kind, ms)
   local key = prefix .. 'u:' .. user
-  redis.call('ZADD', key, 'GT', ms, kind .. article)
+  call('ZADD', key, 'GT', ms, kind .. article)
   touched[key] = MARKS
 end
 
@@ -130,7 +141,7 @@ local CODE = { l = LIKE, d = DISLIKE, L = LIKE, D = DISLIKE }
 local OTHER_UNDO = { l = 'D', d = 'L', L = 'D', D = 'L' }
 local function react(user, article, kind, ms)
   local key = prefix .. 'm:' .. user
-  local kept = tonumber(redis.call('ZSCORE', key, article) or '0')
+  local kept = tonumber(call('ZSCORE', key, article) or '0')
   local old = kept % 4
   local new, since = old, (kept - old) / 4
   local is_undo = not UNDO_OF[kind]
@@ -148,8 +159,8 @@ local function react(user, article, kind, ms)
     new, since = CODE[kind], ms
   end
   touched[key] = MARKS
-  if new == 0 then redis.call('ZREM', key, article)
-  else redis.call('ZADD', key, string.format('%.0f', since * 4 + new), article) end
+  if new == 0 then call('ZREM', key, article)
+  else call('ZADD', key, string.format('%.0f', since * 4 + new), article) end
   local likes = (new == LIKE and 1 or 0) - (old == LIKE and 1 or 0)
   local dislikes = (new == DISLIKE and 1 or 0) - (old == DISLIKE and 1 or 0)
   return likes, dislikes
@@ -160,10 +171,10 @@ local function mark(user, article, kind, ms)
   local key = prefix .. MARK[kind] .. ':' .. user
   if not UNDO_OF[kind] then
     remember_undo(user, article, kind, ms)
-    if tonumber(redis.call('ZSCORE', key, article) or '0') <= ms then
-      redis.call('ZREM', key, article)
+    if tonumber(call('ZSCORE', key, article) or '0') <= ms then
+      call('ZREM', key, article)
     end
-  elseif not is_undone(user, article, kind, ms) then redis.call('ZADD', key, 'GT', ms, article) end
+  elseif not is_undone(user, article, kind, ms) then call('ZADD', key, 'GT', ms, article) end
   touched[key] = MARKS
 end
 
@@ -180,30 +191,30 @@ for i = 1, n do
     results[i] = '1'
     local user, article, kind = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
     local ms, nobody = tonumber(ARGV[at + 5]), is_anonymous(user)
-    local first, previous, likes, dislikes = false, '', 0, 0
+    local first, previous, likes, dislikes = false, '', '0', '0'
     if kind == 'i' then
       if not nobody then add_shown(user, article, ms) end
     elseif kind ~= 'n' then  -- a custom event changes nothing about the reader
       if not nobody then add_history(user, ARGV[at + 6]) end
       if kind == 'c' then
         if nobody then first = is_first_anonymous_click(user, article)
-        else first, previous = add_click(user, article, ms) end
+        else first, previous = add_click(user, article, ARGV[at + 5]) end
       elseif MARK[kind] then mark(user, article, kind, ms)
       elseif kind ~= 'r' and kind ~= 'z' then likes, dislikes = react(user, article, kind, ms) end
     end
     -- The record of a reader without personalisation names neither reader nor request.
     local request = (nobody and ARGV[at + 8] ~= 'null') and '""' or ARGV[at + 8]
-    local who = '"user_id":"' .. (nobody and '' or escape(user)) .. '","request_id":' .. request
-    redis.call('XADD', KEYS[1], '*', 'e', ARGV[at + 7] .. ',' .. who
-      .. ',"first":' .. tostring(first) .. ',"previous":[' .. previous
+    call('XADD', KEYS[1], '*', 'e', ARGV[at + 7]
+      .. ',"user_id":"' .. (nobody and '' or escape(user)) .. '","request_id":' .. request
+      .. (first and ',"first":true' or ',"first":false') .. ',"previous":[' .. previous
       .. '],"likes":' .. likes .. ',"dislikes":' .. dislikes .. '}')
   end
 end
 
 for key, limit in pairs(touched) do
-  if limit == 'list' then redis.call('LTRIM', key, 0, HISTORY - 1)
-  elseif limit ~= 'short' then redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1) end
-  redis.call('EXPIRE', key, ttl)
+  if limit == 'list' then call('LTRIM', key, 0, HISTORY - 1)
+  elseif limit ~= 'short' then call('ZREMRANGEBYRANK', key, 0, -limit - 1) end
+  keep(key, ttl)
 end
 if not moved then return table.concat(results) end
 moved[1] = table.concat(results)

@@ -2,8 +2,9 @@
 """How fast a worker takes in clicks of readers with long histories, and what feeds cost meanwhile.
 
 A million clicks of 5,000 readers on 20,000 articles go into the streams in time order, as an import
-sends them. Each is paired with the reader's ten clicks before it. First a worker process of its own
-counts and archives them. Then one process does the same a stage at a time, with a stopwatch.
+sends them. Each is paired with the reader's ten clicks before it. First something reads meanwhile
+what the store has on a reader, as a feed does. Then a worker process of its own counts and archives
+such clicks. Then one process does the same a stage at a time, with a stopwatch.
 Last, `feed serve` takes such clicks in while feeds are asked for at an even pace: beside
 them stand the same feeds before the backfill. All clicks lie within the last five days.
 """
@@ -14,7 +15,7 @@ import argparse
 import gc
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,23 @@ def measure_stages(settings: Settings, store: RedisStore) -> dict[str, float]:
     return {**stages, "deltas_mb": sent / 1e6, "checkpoint_mb": len(held) / 1e6}
 
 
+def measure_reads(settings: Settings, store: RedisStore, *size: int) -> dict[str, float]:
+    """Return how long a reader's state takes to be read while another process writes clicks."""
+    spawn = multiprocessing.get_context("spawn")
+    writer = spawn.Process(target=write_clicks, args=(settings, *size))
+    writer.start()
+    while writer.is_alive() and not store.stream_ends():
+        time.sleep(0.01)
+    waits_ms: list[float] = []
+    while writer.is_alive():
+        begun = time.perf_counter()
+        store.read_reader("reader-000000")
+        waits_ms.append((time.perf_counter() - begun) * 1e3)
+        time.sleep(0.01)
+    p50, p90 = np.percentile(waits_ms or [np.nan], [50, 90])
+    return {"p50_ms": float(p50), "p90_ms": float(p90), "reads": len(waits_ms)}
+
+
 def measure_feeds(articles: int, clicks: int, readers: int) -> dict[str, float]:
     """Return what feeds cost before a backfill, and while one goes on."""
     with new_site(articles) as (settings, site), serving(settings, 1, articles):
@@ -153,10 +171,20 @@ def measure_feeds(articles: int, clicks: int, readers: int) -> dict[str, float]:
         "p50_ratio": float(meanwhile[0] / before[0]),
         "quiet_p99_ms": float(before[1]),
         "busy_p99_ms": float(meanwhile[1]),
+        "quiet_store_ms": waited_ms([quiet]),
+        "busy_store_ms": waited_ms(busy),
         "feeds_asked": asked,
         "refused": asked - len(latencies),
         "backfill_s": took_s,
     }
+
+
+def waited_ms(loads: Sequence[Load]) -> float:
+    """Return how long feeds waited for the store: the median of reading and that of writing, ms."""
+    stages = ("store_read", "store_write")
+    return sum(
+        float(np.median([ms for load in loads for ms in load.stages_ms[name]])) for name in stages
+    )
 
 
 def paced(site: Site) -> Iterator[bytes]:
@@ -188,6 +216,10 @@ def main() -> None:
     size = (arguments.readers, arguments.articles)
     figures: dict[str, dict[str, float]] = {}
     if arguments.clicks:
+        with new_store() as (settings, store):
+            figures["reads while clicks are written"] = measure_reads(
+                settings, store, arguments.clicks, *size
+            )
         events = list(make_clicks(arguments.clicks, *size))
         with new_store() as (settings, store):
             figures["writing"] = measure_writing(store, events, WRITTEN_AT_ONCE, 0)
