@@ -203,8 +203,11 @@ class PoolBuilder:
             self._ungrouped.pop(row, None)
             if is_foreign:  # its place in a story may have to wait until its space serves
                 self._ungrouped[row] = article, added_at, seen_at or added_at
-            vector = self._vectors.matrix[row]
-            self._stories.put(row, article, vector, added_at, seen_at or added_at)
+            if space:
+                vector = self._vectors.matrix[row]
+                self._stories.put(row, article, vector, added_at, seen_at or added_at)
+            else:
+                self._stories.await_vector(row)
         return row
 
     def recall(self, article_id: str, embedding: npt.ArrayLike, space: str) -> None:
@@ -226,6 +229,8 @@ class PoolBuilder:
             self._columns["live"][row] = False
             if self._twins is not None:
                 self._twins.note_removal(row)
+            if self._stories is not None:
+                self._stories.remove(row)
 
     def live_ids(self) -> list[str]:
         """Return the ids of all articles that are live, or would be without their twins."""
