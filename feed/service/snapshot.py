@@ -44,6 +44,12 @@ from feed.worker.publication import TRENDING_BLOB
 from feed.worker.signals_follower import SignalsFollower
 
 INDEX_MAX_AGE_S = 30.0
+RESTS = 19.0
+"""After each refresh the thread rests this many times as long as that took of a processor, so that
+requests have the rest: while a large load is encoded, new vectors come all the time."""
+LONGEST_REST_S = 1.5
+"""It rests no longer than this, or than between two checks: within two seconds every process shows
+what is new."""
 WARM_NEWEST = 500
 WARM_POPULAR = 100
 
@@ -210,6 +216,7 @@ class SnapshotKeeper:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            begun = time.thread_time()
             try:
                 self.refresh()
             except StoreUnavailableError as error:
@@ -219,7 +226,8 @@ class SnapshotKeeper:
                 log.exception("snapshot_not_refreshed")
             except Exception:  # the thread must survive any error; the old snapshot stays in use
                 log.exception("snapshot_failed")
-            self._wake.wait(self._poll_s)
+            rest_s = min(RESTS * (time.thread_time() - begun), LONGEST_REST_S)
+            self._wake.wait(max(self._poll_s, rest_s))
             self._wake.clear()
 
     def _follow_trending(self) -> None:
