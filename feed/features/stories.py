@@ -138,9 +138,18 @@ class StoryFinder:
         if len(self._waiting) >= 2 * self._most_waiting:
             self._waiting = {one.row: one for one in self._latest_waiting()}
 
-    def await_vector(self, row: int) -> None:
+    def note_unencoded(self, row: int) -> None:
         """Take note that an article is still to be encoded; `put` it when it is."""
         self._unencoded.add(row)
+
+    def awaits_vector(self, row: int) -> bool:
+        """Return whether an article is still to be encoded."""
+        return row in self._unencoded
+
+    @property
+    def awaits_vectors(self) -> bool:
+        """Whether any article is still to be encoded."""
+        return bool(self._unencoded)
 
     def remove(self, row: int) -> None:
         """Take note that an article is gone, so nobody encodes it any more."""

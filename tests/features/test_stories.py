@@ -16,7 +16,7 @@ from lab.bench.story_data import invented_articles
 from feed.config import HOUR_S
 from feed.domain import Article
 from feed.features.embeddings import TfidfSvdEncoder, article_text
-from feed.features.pool import PoolBuilder
+from feed.features.pool import LATE_VECTORS_S, PoolBuilder
 from feed.features.stories import AT_ONCE, Stories, StoryFinder
 
 NOW = 1_700_000_000.0
@@ -220,6 +220,37 @@ def test_what_is_encoded_late_waits_for_the_rest_and_what_comes_with_a_vector_do
     else:
         builder.add(event("last", title="Snow in Holt", standfirst=""), [0.0, 1.0], NOW + 1)
     assert story_of(builder) == [0, 0, 2, 0]
+
+
+def test_vectors_of_a_load_may_wait_and_whatever_else_changes_may_not() -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    names = ("first", "second", "third")
+    for name in names:
+        builder.add(event(name), None, NOW, space="")
+    assert builder.has_news
+    builder.snapshot(NOW)
+    builder.add(event("first"), [1.0, 0.0], NOW)
+    assert not builder.has_news
+    assert not builder.is_due(NOW + LATE_VECTORS_S / 2)
+    assert builder.is_due(NOW + LATE_VECTORS_S)
+    builder.add(event("second", retracted=True), [1.0, 0.0], NOW)
+    assert builder.has_news
+    assert builder.snapshot(NOW).live.tolist() == [True, False, True]
+    builder.add(event("third"), [1.0, 0.0], NOW)
+    assert not builder.has_news
+    assert builder.is_due(NOW), "all are encoded"
+    assert builder.snapshot(NOW).embedding.any(axis=1).all()
+    assert not builder.is_due(NOW + LATE_VECTORS_S)
+
+
+@pytest.mark.parametrize("change", [{"section": "Sport"}, {"other_sections": ("Sport",)}])
+def test_a_change_that_comes_with_a_vector_is_news(change: dict[str, Any]) -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    for name in ("first", "second"):
+        builder.add(event(name), None, NOW, space="")
+    builder.snapshot(NOW)
+    builder.add(event("first", **change), [1.0, 0.0], NOW)
+    assert builder.has_news
 
 
 def test_a_sponsored_article_belongs_to_no_story() -> None:
