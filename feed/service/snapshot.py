@@ -107,6 +107,16 @@ class LiveSnapshot:
         return 0 <= row < pool.size and bool(pool.first_seen_at[row] > 0)
 
 
+def rest_after(used_s: float, poll_s: float) -> float:
+    """Return how long the thread rests after a refresh, seconds.
+
+    Args:
+        used_s: what the refresh took of a processor, seconds.
+        poll_s: seconds between two checks if those cost nothing.
+    """
+    return max(poll_s, min(RESTS * used_s, LONGEST_REST_S))
+
+
 class SnapshotKeeper:
     """Keeps the snapshot up to date, in a thread of its own or on demand.
 
@@ -226,8 +236,7 @@ class SnapshotKeeper:
                 log.exception("snapshot_not_refreshed")
             except Exception:  # the thread must survive any error; the old snapshot stays in use
                 log.exception("snapshot_failed")
-            rest_s = min(RESTS * (time.thread_time() - begun), LONGEST_REST_S)
-            self._wake.wait(max(self._poll_s, rest_s))
+            self._wake.wait(rest_after(time.thread_time() - begun, self._poll_s))
             self._wake.clear()
 
     def _follow_trending(self) -> None:
