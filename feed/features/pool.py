@@ -274,7 +274,6 @@ class PoolBuilder:
             now: epoch seconds; says which of several twins may be shown.
         """
         size = self._size
-        self.has_news, self._has_late_vectors, self._taken_at = False, False, now
         if self._vectors.settle(self._columns["live"].astype(np.bool_)):
             self._move_stories()
         columns: dict[str, Any] = {n: c[:size].copy() for n, c in self._columns.items()}
@@ -286,7 +285,7 @@ class PoolBuilder:
             columns["live"] &= ~folded
             columns |= {"leader": leader, "folded": folded}
             self._lend_sections(also_in, led)
-        return ArticlePool(
+        pool = ArticlePool(
             ids=self._ids,
             sections=self._sections,
             section_names=self._section_names,
@@ -299,6 +298,8 @@ class PoolBuilder:
             stories=None if self._stories is None else self._stories.place(size),
             **columns,
         )
+        self.has_news, self._has_late_vectors, self._taken_at = False, False, now
+        return pool
 
     def _awaits_vector(self, row: int) -> bool:
         return self._stories is not None and self._stories.awaits_vector(row)
