@@ -115,7 +115,7 @@ def cpu_by_role(serve: subprocess.Popen[bytes]) -> Mapping[str, float]:
     seconds: defaultdict[str, float] = defaultdict(float)
     for process in Served(serve, 0.0).processes():
         with suppress(OSError):
-            command = (process / "cmdline").read_bytes()
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
             role = next((name for mark, name in ROLES.items() if mark in command), "the rest")
             seconds[role] += cpu_seconds(int(process.name))
     return seconds
