@@ -23,7 +23,10 @@ from feed.domain import (
 )
 
 MAX_EVENTS = 500
-MAX_ARTICLES = 100
+MAX_ARTICLES = 500
+"""Articles of a source that are sent at once: their texts are encoded after the answer."""
+ENCODED_ARTICLES = 100
+"""Articles without a source that are sent at once: their texts are encoded before the answer."""
 MAX_BODY_BYTES = 1_000_000
 """Articles that are sent at once have at most this size together, unless one alone is larger."""
 
@@ -162,7 +165,8 @@ class FeedClient:
             ConnectionError: the service could not be reached.
         """
         results: list[dict[str, Any]] = []
-        for batch in _small_batches([_to_json(one) for one in articles]):
+        most = MAX_ARTICLES if origin else ENCODED_ARTICLES
+        for batch in _small_batches([_to_json(one) for one in articles], most):
             body = {"articles": batch, "origin": origin}
             results += self.call("POST", "/v1/articles", body=body, repeatable=True)["results"]
         return results
@@ -316,12 +320,12 @@ def _time_or_none(epoch_s: float | None) -> str | None:
     return None if epoch_s is None else format_time(epoch_s)
 
 
-def _small_batches(articles: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+def _small_batches(articles: Iterable[dict[str, Any]], most: int) -> Iterable[list[dict[str, Any]]]:
     batch: list[dict[str, Any]] = []
     size = 0
     for one in articles:
         length = len(orjson.dumps(one))
-        if batch and (len(batch) == MAX_ARTICLES or size + length > MAX_BODY_BYTES):
+        if batch and (len(batch) == most or size + length > MAX_BODY_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(one)

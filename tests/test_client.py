@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-from feed.client import ApiError, FeedClient
+from feed.client import ENCODED_ARTICLES, MAX_ARTICLES, ApiError, FeedClient
 from feed.domain import Article, Event, EventKind, InvalidInputError, Submission
 
 BUSY, REFUSED, BREAK, FINE = 503, 422, 0, 200
@@ -285,3 +285,15 @@ def test_articles_are_sent_in_batches_of_a_bounded_size() -> None:
         server.script = [FINE]
         client.send_articles([article])
         assert not {"retracted", "updated_at"} & server.bodies[-1]["articles"][0].keys()
+
+
+def test_articles_whose_texts_are_encoded_before_the_answer_go_in_smaller_batches() -> None:
+    article = Article(article_id="a", title="T", published_at=0.0)
+    with closing(Scripted()) as server, FeedClient(server.url) as client:
+        server.content = b'{"results": []}'
+        server.script = [FINE] * 2
+        client.send_articles([article] * (MAX_ARTICLES + 1), "https://paper.example/feed")
+        assert [len(body["articles"]) for body in server.bodies] == [MAX_ARTICLES, 1]
+        server.script = [FINE] * 2
+        client.send_articles([article] * (ENCODED_ARTICLES + 1))
+        assert [len(body["articles"]) for body in server.bodies[2:]] == [ENCODED_ARTICLES, 1]

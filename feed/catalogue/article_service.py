@@ -69,6 +69,8 @@ class ArticleService:
         self._on_change = on_change
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
+        self._taken: set[str] = set()
+        self._taking = threading.Lock()
 
     def upsert(
         self,
@@ -221,8 +223,20 @@ class ArticleService:
         return sum(status == UPDATED for status in statuses.values())
 
     def encode_waiting(self) -> int:
-        """Encode some of the articles that wait to be encoded; return how many."""
-        return self.encode(self._store.unencoded_articles(ENCODED_IN_TURN))
+        """Encode some of the articles that wait to be encoded; return how many.
+
+        Threads that call it at the same time take different ones. Of two, one encodes while the
+        other writes what it has encoded, and reads what comes next.
+        """
+        with self._taking:
+            waiting = self._store.unencoded_articles(ENCODED_IN_TURN + len(self._taken))
+            ids = [one for one in waiting if one not in self._taken][:ENCODED_IN_TURN]
+            self._taken.update(ids)
+        try:
+            return self.encode(ids)
+        finally:
+            with self._taking:
+                self._taken.difference_update(ids)
 
     def _change_one(
         self,

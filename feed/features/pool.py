@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ from feed.features.vector_spaces import UNNAMED, VectorSpaces
 
 SCHEDULE_TOLERANCE_S = 300.0
 """An article dated this far ahead is taken as clock difference; further ahead, as scheduled."""
+
+LATE_VECTORS_S = 5.0
+"""While many articles wait to be encoded, their vectors may serve this much later: a snapshot
+copies the vectors of all articles."""
 
 _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "published_at": (np.float64, 0.0),
@@ -124,6 +129,10 @@ class PoolBuilder:
         stories: groups the articles.
         keeps_vectors: whether snapshots have the vectors. Otherwise they are forgotten with each
             snapshot, and only stories keep some: 1 kB less for an article, where nobody ranks.
+
+    Attributes:
+        has_news: whether anything has changed since the last snapshot, but for vectors of articles
+            that waited to be encoded; those make a snapshot due after a while.
     """
 
     def __init__(
@@ -145,6 +154,8 @@ class PoolBuilder:
         self._columns = {name: _filled(name, 64) for name in _COLUMNS}
         self._vectors = VectorSpaces()
         self._ungrouped: dict[int, tuple[Article, float, float]] = {}
+        self.has_news = self._has_late_vectors = False
+        self._taken_at = -math.inf
 
     @property
     def ids(self) -> IdMap:
@@ -192,10 +203,15 @@ class PoolBuilder:
             "ai_generated": article.ai_generated is not AiGenerated.NONE,
             "full_text": bool(article.body.strip()),
         }
+        others = {self._sections.add(name) for name in article.other_sections}
+        others -= {-1, int(values["section"])}
+        if space and self._awaits_vector(row) and self._holds(row, values, others):
+            self._has_late_vectors = True
+        else:
+            self.has_news = True
         for name, value in values.items():
             self._columns[name][row] = value
-        others = {self._sections.add(name) for name in article.other_sections}
-        self._other_sections.put(row, others - {-1, int(values["section"])})
+        self._other_sections.put(row, others)
         is_foreign = self._vectors.put(row, embedding, space)
         if self._twins is not None:
             self._twins.put(row, article, added_at)
@@ -203,8 +219,11 @@ class PoolBuilder:
             self._ungrouped.pop(row, None)
             if is_foreign:  # its place in a story may have to wait until its space serves
                 self._ungrouped[row] = article, added_at, seen_at or added_at
-            vector = self._vectors.matrix[row]
-            self._stories.put(row, article, vector, added_at, seen_at or added_at)
+            if space:
+                vector = self._vectors.matrix[row]
+                self._stories.put(row, article, vector, added_at, seen_at or added_at)
+            else:
+                self._stories.note_unencoded(row)
         return row
 
     def recall(self, article_id: str, embedding: npt.ArrayLike, space: str) -> None:
@@ -223,9 +242,12 @@ class PoolBuilder:
         """Take an article out for good: its row stays, but is not live."""
         row = self._ids.row(article_id)
         if 0 <= row < self._size:
+            self.has_news = True
             self._columns["live"][row] = False
             if self._twins is not None:
                 self._twins.note_removal(row)
+            if self._stories is not None:
+                self._stories.remove(row)
 
     def live_ids(self) -> list[str]:
         """Return the ids of all articles that are live, or would be without their twins."""
@@ -234,10 +256,15 @@ class PoolBuilder:
     def is_due(self, now: float) -> bool:
         """Return whether a new snapshot would differ without any news.
 
-        Time may have changed which of some twins is shown, or articles wait for their story.
+        Time may have changed which of some twins is shown, articles wait for their story, or
+        vectors for being served.
         """
-        if self._stories is not None and self._stories.has_waiting:
-            return True
+        if self._stories is not None:
+            is_late = not 0 <= now - self._taken_at < LATE_VECTORS_S
+            if self._has_late_vectors and (is_late or not self._stories.awaits_vectors):
+                return True
+            if self._stories.has_waiting:
+                return True
         return self._twins is not None and self._twins.is_due(now)
 
     def snapshot(self, now: float = 0.0) -> ArticlePool:
@@ -258,7 +285,7 @@ class PoolBuilder:
             columns["live"] &= ~folded
             columns |= {"leader": leader, "folded": folded}
             self._lend_sections(also_in, led)
-        return ArticlePool(
+        pool = ArticlePool(
             ids=self._ids,
             sections=self._sections,
             section_names=self._section_names,
@@ -271,6 +298,16 @@ class PoolBuilder:
             stories=None if self._stories is None else self._stories.place(size),
             **columns,
         )
+        self.has_news, self._has_late_vectors, self._taken_at = False, False, now
+        return pool
+
+    def _awaits_vector(self, row: int) -> bool:
+        return self._stories is not None and self._stories.awaits_vector(row)
+
+    def _holds(self, row: int, values: Mapping[str, float], others: set[int]) -> bool:
+        """Return whether this is what is known of an article."""
+        same = all(self._columns[name][row] == value for name, value in values.items())
+        return same and self._other_sections.of(row) == others
 
     def _share_vectors(self, size: int) -> Vectors:
         if self._keeps_vectors:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,8 @@ GROUPED_AT_A_TIME = 200
 """Articles that a process which serves or judges groups at each look at the catalogue, so that no
 look takes long."""
 GROUPED_AT_MOST = 2_000
-"""Articles that it groups when many come at once, as at the start: the latest of them."""
+"""Articles that it groups when many come at once, as at the start or with a large load: those that
+readers could see last."""
 AT_ONCE = 64
 """After this many articles, what is too old is forgotten; until then, cosines are computed at
 once."""
@@ -72,7 +73,8 @@ class _Waiting:
     article: Article
     at: float
     vector: npt.NDArray[np.float16]
-    order: tuple[float, float, str] = field(default=(0.0, 0.0, ""))
+    order: tuple[float, float, str] = (0.0, 0.0, "")
+    was_encoded_late: bool = False
 
 
 class StoryFinder:
@@ -80,18 +82,22 @@ class StoryFinder:
 
     An article joins the story that it fits best, or begins one, and stays there however its text
     changes. The outcome depends on the order of articles, never on how many are placed at a time.
-    An article without a vector waits for one. The cost of an article is bounded: one product with
-    the vectors of the window, and a comparison of words with `NEIGHBOURS` articles.
+    An article without a vector waits for one. Those of a large load are encoded in no order, so
+    they get their places when all of them have their vectors. The cost of an article is bounded:
+    one product with the vectors of the window, and a comparison of words with `NEIGHBOURS`
+    articles.
 
     Args:
         at_a_time: articles that one call of `place` places at most; the others go on waiting.
-        most_waiting: if more than this wait, only so many of the latest are ever placed.
+        most_waiting: if more than this wait, only those that readers could see last are ever
+            placed, so many.
     """
 
     def __init__(self, at_a_time: int = sys.maxsize, most_waiting: int = sys.maxsize) -> None:
         self._at_a_time, self._most_waiting = at_a_time, most_waiting
         self._judge = PairJudge()
         self._waiting: dict[int, _Waiting] = {}
+        self._unencoded: set[int] = set()
         self._placed: list[_Placed] = []
         self._known: set[int] = set()
         self._vectors: Matrix = np.zeros((0, 0), np.float32)
@@ -123,12 +129,31 @@ class StoryFinder:
             added_at: when it came, epoch seconds.
             seen_at: when readers could first see it, epoch seconds.
         """
+        is_late = row in self._unencoded
+        self._unencoded.discard(row)
         if row in self._known or article.sponsored or not vector.any():
             return
         order = (added_at, seen_at, article.article_id)
-        self._waiting[row] = _Waiting(row, article, seen_at, vector.copy(), order)
+        self._waiting[row] = _Waiting(row, article, seen_at, vector.copy(), order, is_late)
         if len(self._waiting) >= 2 * self._most_waiting:
             self._waiting = {one.row: one for one in self._latest_waiting()}
+
+    def note_unencoded(self, row: int) -> None:
+        """Take note that an article is still to be encoded; `put` it when it is."""
+        self._unencoded.add(row)
+
+    def awaits_vector(self, row: int) -> bool:
+        """Return whether an article is still to be encoded."""
+        return row in self._unencoded
+
+    @property
+    def awaits_vectors(self) -> bool:
+        """Whether any article is still to be encoded."""
+        return bool(self._unencoded)
+
+    def remove(self, row: int) -> None:
+        """Take note that an article is gone, so nobody encodes it any more."""
+        self._unencoded.discard(row)
 
     def move(self, vectors: Vectors) -> None:
         """Compare by the vectors of another encoder from now on; every article keeps its place.
@@ -146,7 +171,7 @@ class StoryFinder:
     @property
     def has_waiting(self) -> bool:
         """Whether another call of `place` would place something."""
-        return bool(self._waiting)
+        return bool(self._ready(self._waiting.values()))
 
     def place(self, size: int) -> Stories | None:
         """Give waiting articles their places; return them all, None if nothing belongs together.
@@ -155,8 +180,10 @@ class StoryFinder:
             size: rows of the pool.
         """
         ordered = self._latest_waiting()
-        waiting = ordered[: self._at_a_time]
-        self._waiting = {one.row: one for one in ordered[self._at_a_time :]}
+        waiting = self._ready(ordered)[: self._at_a_time]
+        self._waiting = {one.row: one for one in ordered}
+        for one in waiting:
+            del self._waiting[one.row]
         while waiting:
             room = AT_ONCE - self._count % AT_ONCE
             self._place_some(waiting[:room])
@@ -175,8 +202,12 @@ class StoryFinder:
 
     def _latest_waiting(self) -> list[_Waiting]:
         """Return what waits in the order in which it came, without what is too much."""
-        ordered = sorted(self._waiting.values(), key=lambda one: one.order)
-        return ordered[-self._most_waiting :]
+        waiting = sorted(self._waiting.values(), key=lambda one: (one.at, one.order))
+        return sorted(waiting[-self._most_waiting :], key=lambda one: one.order)
+
+    def _ready(self, waiting: Iterable[_Waiting]) -> list[_Waiting]:
+        """Return what need not wait for others to be encoded."""
+        return [one for one in waiting if not (one.was_encoded_late and self._unencoded)]
 
     def _place_some(self, waiting: Sequence[_Waiting]) -> None:
         block = np.stack([one.vector for one in waiting]).astype(np.float32)

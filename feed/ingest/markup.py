@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,6 +51,8 @@ USUAL_ADDRESSES = ("data-src", "data-lazy-src", "data-original", "src")
 ADDRESSES = {"video": ("poster",), "source": ()}
 """The attributes that hold a picture's address, by element."""
 SYMBOLS = ".wp-smiley, .emoji"
+MARKUP = re.compile("[<&\\0]")
+"""What a piece of HTML has that says more than its text."""
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 
 
@@ -68,6 +71,8 @@ def read_plain(text: str) -> str:
 
 def read_markup(markup: str) -> Text:
     """Return what a reader would see of a piece of HTML: no scripts, styles, captions, footers."""
+    if not MARKUP.search(markup):  # as most titles and tags, which need not be parsed
+        return Text(_tidy(markup.encode(errors="replace").decode()))
     body = _parse(markup).body
     if body is None:
         return Text()
@@ -77,8 +82,7 @@ def read_markup(markup: str) -> Text:
     for node in body.css(f"*:not({INLINE})"):
         node.insert_before(" ")
         node.insert_after(" ")
-    plain = " ".join(body.text().translate(INVISIBLE).split())
-    return Text(_without_footer(plain), pictures)
+    return Text(_tidy(body.text()), pictures)
 
 
 def find_feeds(page: bytes, address: str) -> list[str]:
@@ -101,7 +105,10 @@ def _parse(markup: str) -> LexborHTMLParser:
         markup = f"{opened} {''.join(unclosed.partition('<')[1:])}"
     source = markup.encode(errors="replace")
     tree = LexborHTMLParser(source)
+    lowered = source.lower()
     for tag in HIDING:
+        if f"<{tag}".encode() not in lowered:
+            continue
         for _ in range(MOST_REPAIRS):
             if source.lower().count(f"</{tag}".encode()) >= len(tree.css(tag)):
                 break
@@ -142,6 +149,11 @@ def _choices(text: str) -> Iterator[Picture]:
         times = read_pixels(number) if unit == "x" else 1
         if not address.startswith("data:"):
             yield Picture(address, width or WIDTH_IN_TEXT * max(times, 1))
+
+
+def _tidy(text: str) -> str:
+    """Return a text with single spaces, without invisible characters and footer."""
+    return _without_footer(" ".join(text.translate(INVISIBLE).split()))
 
 
 def _without_footer(text: str) -> str:

@@ -40,7 +40,6 @@ class CatalogueFollower:
         stories = StoryFinder(GROUPED_AT_A_TIME, GROUPED_AT_MOST)
         self._builder = PoolBuilder(ids, section_aliases, twins, stories)
         self._position: str | None = None
-        self._has_news = False
         self._scanned: dict[str, str] = {}
         self.titles = TitleIndex()
         self.pool: ArticlePool = self._builder.snapshot()
@@ -65,9 +64,8 @@ class CatalogueFollower:
             self._apply(batch)
             if not batch.changes:
                 break
-        if self._has_news or self._builder.is_due(now):
+        if self._builder.has_news or self._builder.is_due(now):
             before, self.pool = self.pool.space, self._builder.snapshot(now)
-            self._has_news = False
             if before != self.pool.space:
                 log.info("vectors_serve", encoder=self.pool.space, before=before)
 
@@ -83,7 +81,6 @@ class CatalogueFollower:
 
     def _apply(self, batch: ChangeBatch) -> None:
         for change in batch.changes:
-            self._has_news = True
             self._scanned.pop(change.article_id, None)  # the caches follow the same changes
             if change.stored is None:
                 self._remove(change.article_id)
@@ -105,7 +102,6 @@ class CatalogueFollower:
         return self._store.changes_after(self._position or "0-0")
 
     def _read_everything(self) -> None:
-        self._has_news = True
         position = self._store.catalogue_position()
         before = self._builder.live_ids()
         found = set()

@@ -44,6 +44,12 @@ from feed.worker.publication import TRENDING_BLOB
 from feed.worker.signals_follower import SignalsFollower
 
 INDEX_MAX_AGE_S = 30.0
+RESTS = 19.0
+"""After each refresh the thread rests this many times as long as that took of a processor, so that
+requests have the rest: while a large load is encoded, new vectors come all the time."""
+LONGEST_REST_S = 1.5
+"""It rests no longer than this, or than between two checks: within two seconds every process shows
+what is new."""
 WARM_NEWEST = 500
 WARM_POPULAR = 100
 
@@ -99,6 +105,16 @@ class LiveSnapshot:
         pool = self.view.pool
         row = pool.ids.row(article_id)
         return 0 <= row < pool.size and bool(pool.first_seen_at[row] > 0)
+
+
+def rest_after(used_s: float, poll_s: float) -> float:
+    """Return how long the thread rests after a refresh, seconds.
+
+    Args:
+        used_s: what the refresh took of a processor, seconds.
+        poll_s: seconds between two checks if those cost nothing.
+    """
+    return max(poll_s, min(RESTS * used_s, LONGEST_REST_S))
 
 
 class SnapshotKeeper:
@@ -210,6 +226,7 @@ class SnapshotKeeper:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            begun = time.thread_time()
             try:
                 self.refresh()
             except StoreUnavailableError as error:
@@ -219,7 +236,7 @@ class SnapshotKeeper:
                 log.exception("snapshot_not_refreshed")
             except Exception:  # the thread must survive any error; the old snapshot stays in use
                 log.exception("snapshot_failed")
-            self._wake.wait(self._poll_s)
+            self._wake.wait(rest_after(time.thread_time() - begun, self._poll_s))
             self._wake.clear()
 
     def _follow_trending(self) -> None:

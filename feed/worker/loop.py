@@ -38,6 +38,8 @@ PATIENCE_MS = 5_000
 """How long the worker waits for the store: it reads in bulk, and no reader waits for it."""
 POLL_SECONDS = 0.5
 """Time between two looks at which sources are due."""
+ENCODING_THREADS = 2
+"""They take turns: one encodes, while the other writes what it has encoded and reads on."""
 WATCH_SECONDS = 2.0
 """Time between two looks at which experiments are due, and which alerts."""
 FAILURE_SECONDS = 0.5
@@ -332,7 +334,7 @@ def run_worker(
         _Thread("lease", worker.keep_alive, LEASE_SECONDS / 8, stop),
         _Thread("archiver", lambda: worker.archive(clock()), TICK_SECONDS, stop),
         _Thread("poller", lambda: poller.tick(clock()), POLL_SECONDS, stop),
-        _Thread("encoder", encode, POLL_SECONDS, stop),
+        *(_Thread(f"encoder-{n}", encode, POLL_SECONDS, stop) for n in range(ENCODING_THREADS)),
         _Thread("memory", give_memory_back, MEMORY_SECONDS, stop),
         _Thread("pulse", lambda: worker.add_pulse(clock()), PULSE_SECONDS, stop),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,61 @@ def test_a_small_batch_of_a_source_is_encoded_at_once(store: RedisStore, catalog
         [catalogue.submission(f"t{n}", title=f"t{n}") for n in range(ENCODED_AT_ONCE)], 1.0, SITE
     )
     assert (encoder.count, store.unencoded_articles(1_000)) == (ENCODED_AT_ONCE, [])
+
+
+def test_two_threads_encode_each_waiting_article_once(store: RedisStore, catalogue: Any) -> None:
+    class PairedEncoder(CountingEncoder):
+        """Encodes its first texts only when the other thread has taken articles, too."""
+
+        def encode(self, texts: Any) -> Any:
+            while not self.count and len(taken) < 2:
+                time.sleep(0.001)
+            return super().encode(texts)
+
+    class TakingStore:
+        """The store, which notes who has asked for articles."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def unencoded_articles(self, limit: int) -> list[str]:
+            ids = store.unencoded_articles(limit)
+            taken.append(len(ids))
+            return ids
+
+    taken: list[int] = []
+    encoder = PairedEncoder()
+    watched: Any = TakingStore()
+    service = ArticleService(watched, lambda: encoder, lambda: None)
+    batch = [catalogue.submission(f"a{n}", title=f"t{n}") for n in range(ENCODED_IN_TURN + 20)]
+    service.upsert(batch, 1.0, SITE)
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: service.encode_waiting(), range(2)))
+    assert sorted(done) == [20, ENCODED_IN_TURN]
+    assert encoder.count == len(batch)
+    assert (store.unencoded_articles(1), service.encode_waiting()) == ([], 0)
+
+
+def test_an_article_that_changes_while_its_text_is_encoded_gets_the_vector_of_its_new_text(
+    store: RedisStore, catalogue: Any
+) -> None:
+    class EditedEncoder(CountingEncoder):
+        """Somebody edits an article while its text is encoded."""
+
+        def encode(self, texts: Any) -> Any:
+            if not self.count:
+                edited = [catalogue.submission("a0", title="Another title")]
+                ArticleService(store, lambda: None, lambda: None).upsert(edited, 2.0)
+            return super().encode(texts)
+
+    encoder = EditedEncoder()
+    service = ArticleService(store, lambda: encoder, lambda: None)
+    batch = [catalogue.submission(f"a{n}", title=f"t{n}") for n in range(ENCODED_AT_ONCE + 1)]
+    service.upsert(batch, 1.0, SITE)
+    assert service.encode_waiting() == len(batch)
+    (article,) = store.read_articles(["a0"])
+    assert article is not None
+    assert article.embedding.tolist() == [len("Another title")]
 
 
 def test_what_is_removed_waits_no_longer(store: RedisStore, catalogue: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from lab.bench.story_data import invented_articles
 from feed.config import HOUR_S
 from feed.domain import Article
 from feed.features.embeddings import TfidfSvdEncoder, article_text
-from feed.features.pool import PoolBuilder
+from feed.features.pool import LATE_VECTORS_S, PoolBuilder
 from feed.features.stories import AT_ONCE, Stories, StoryFinder
 
 NOW = 1_700_000_000.0
@@ -104,6 +104,47 @@ def test_of_too_many_at_once_only_the_latest_are_grouped() -> None:
     np.testing.assert_array_equal(found.story, expected.story)
 
 
+def test_of_a_load_that_begins_with_the_newest_the_latest_are_grouped() -> None:
+    some, latest = StoryFinder(most_waiting=100), StoryFinder()
+    for place, row in enumerate(reversed(ORDER)):
+        at = NOW + ARTICLES[row].published_at
+        for finder in (some, latest) if place < 100 else (some,):
+            finder.put(row, ARTICLES[row], VECTORS[row], NOW + place, at)
+    found, expected = some.place(len(ARTICLES)), latest.place(len(ARTICLES))
+    assert found is not None
+    assert expected is not None
+    np.testing.assert_array_equal(found.story, expected.story)
+
+
+def load(builder: PoolBuilder, rows: Iterable[int], *, is_encoded: bool) -> None:
+    """Take in articles that came in the order of `ORDER`, or their vectors."""
+    for row in rows:
+        vector = VECTORS[row] if is_encoded else None
+        at = NOW + ORDER.index(row)
+        builder.add(ARTICLES[row], vector, at, space="names" if is_encoded else "")
+
+
+@given(shuffled=st.permutations(ORDER), cuts=st.lists(st.integers(1, len(ORDER) - 1), max_size=4))
+@settings(max_examples=5, deadline=None)
+def test_a_load_is_grouped_in_the_order_in_which_it_came(
+    shuffled: list[int], cuts: list[int]
+) -> None:
+    """Its vectors come in no order, and no two processes look at the same moments."""
+    builder, at_once = (PoolBuilder(stories=StoryFinder()) for _ in range(2))
+    for one in (builder, at_once):
+        load(one, ORDER, is_encoded=False)
+    for start, end in pairwise([0, *sorted(cuts), len(ORDER)]):
+        assert builder.snapshot().stories is None
+        assert not builder.is_due(NOW)
+        load(builder, shuffled[start:end], is_encoded=True)
+    load(at_once, ORDER, is_encoded=True)
+    found, expected = builder.snapshot().stories, at_once.snapshot().stories
+    assert found is not None
+    assert expected is not None
+    for name in ("story", "twin", "series"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
 def test_a_pool_is_due_while_articles_wait_for_their_story() -> None:
     builder = PoolBuilder(stories=StoryFinder(at_a_time=200))
     for row in ORDER:
@@ -161,6 +202,55 @@ def test_an_article_joins_its_story_when_its_vector_comes() -> None:
     assert story_of(builder) == []
     builder.add(event("second"), [1.0, 0.0], NOW + 1)
     assert story_of(builder) == [0, 0]
+
+
+@pytest.mark.parametrize("end", ["encoded", "removed"])
+def test_what_is_encoded_late_waits_for_the_rest_and_what_comes_with_a_vector_does_not(
+    end: str,
+) -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    builder.add(event("first"), [1.0, 0.0], NOW)
+    for name in ("late", "last"):
+        builder.add(event(name), None, NOW + 1, space="")
+    builder.add(event("late"), [1.0, 0.0], NOW + 1)
+    builder.add(event("alert"), [1.0, 0.0], NOW + 2)
+    assert story_of(builder) == [0, 1, 2, 0]
+    if end == "removed":
+        builder.remove("last")
+    else:
+        builder.add(event("last", title="Snow in Holt", standfirst=""), [0.0, 1.0], NOW + 1)
+    assert story_of(builder) == [0, 0, 2, 0]
+
+
+def test_vectors_of_a_load_may_wait_and_whatever_else_changes_may_not() -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    names = ("first", "second", "third")
+    for name in names:
+        builder.add(event(name), None, NOW, space="")
+    assert builder.has_news
+    builder.snapshot(NOW)
+    builder.add(event("first"), [1.0, 0.0], NOW)
+    assert not builder.has_news
+    assert not builder.is_due(NOW + LATE_VECTORS_S / 2)
+    assert builder.is_due(NOW + LATE_VECTORS_S)
+    builder.add(event("second", retracted=True), [1.0, 0.0], NOW)
+    assert builder.has_news
+    assert builder.snapshot(NOW).live.tolist() == [True, False, True]
+    builder.add(event("third"), [1.0, 0.0], NOW)
+    assert not builder.has_news
+    assert builder.is_due(NOW), "all are encoded"
+    assert builder.snapshot(NOW).embedding.any(axis=1).all()
+    assert not builder.is_due(NOW + LATE_VECTORS_S)
+
+
+@pytest.mark.parametrize("change", [{"section": "Sport"}, {"other_sections": ("Sport",)}])
+def test_a_change_that_comes_with_a_vector_is_news(change: dict[str, Any]) -> None:
+    builder = PoolBuilder(stories=StoryFinder())
+    for name in ("first", "second"):
+        builder.add(event(name), None, NOW, space="")
+    builder.snapshot(NOW)
+    builder.add(event("first", **change), [1.0, 0.0], NOW)
+    assert builder.has_news
 
 
 def test_a_sponsored_article_belongs_to_no_story() -> None:
