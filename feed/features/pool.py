@@ -223,7 +223,7 @@ class PoolBuilder:
                 vector = self._vectors.matrix[row]
                 self._stories.put(row, article, vector, added_at, seen_at or added_at)
             else:
-                self._stories.note_unencoded(row)
+                self._stories.note_unencoded(row, added_at)
         return row
 
     def recall(self, article_id: str, embedding: npt.ArrayLike, space: str) -> None:

@@ -34,6 +34,10 @@ look takes long."""
 GROUPED_AT_MOST = 2_000
 """Articles that it groups when many come at once, as at the start or with a large load: those that
 readers could see last."""
+ONE_LOAD_S = 600.0
+"""Articles that come within this time may be of one load, seconds."""
+GIVEN_UP_S = 3600.0
+"""For an article that has no vector when others come so much later, nobody waits, seconds."""
 AT_ONCE = 64
 """After this many articles, what is too old is forgotten; until then, cosines are computed at
 once."""
@@ -83,7 +87,8 @@ class StoryFinder:
     An article joins the story that it fits best, or begins one, and stays there however its text
     changes. The outcome depends on the order of articles, never on how many are placed at a time.
     An article without a vector waits for one. Those of a large load are encoded in no order, so
-    they get their places when all of them have their vectors. The cost of an article is bounded:
+    they get their places when all of them have their vectors, or when articles come that are
+    `GIVEN_UP_S` younger than those without. The cost of an article is bounded:
     one product with the vectors of the window, and a comparison of words with `NEIGHBOURS`
     articles.
 
@@ -97,7 +102,8 @@ class StoryFinder:
         self._at_a_time, self._most_waiting = at_a_time, most_waiting
         self._judge = PairJudge()
         self._waiting: dict[int, _Waiting] = {}
-        self._unencoded: set[int] = set()
+        self._unencoded: dict[int, float] = {}
+        self._latest_arrival = -math.inf
         self._placed: list[_Placed] = []
         self._known: set[int] = set()
         self._vectors: Matrix = np.zeros((0, 0), np.float32)
@@ -129,8 +135,8 @@ class StoryFinder:
             added_at: when it came, epoch seconds.
             seen_at: when readers could first see it, epoch seconds.
         """
-        is_late = row in self._unencoded
-        self._unencoded.discard(row)
+        is_late = self._unencoded.pop(row, None) is not None
+        self._latest_arrival = max(self._latest_arrival, added_at)
         if row in self._known or article.sponsored or not vector.any():
             return
         order = (added_at, seen_at, article.article_id)
@@ -138,9 +144,10 @@ class StoryFinder:
         if len(self._waiting) >= 2 * self._most_waiting:
             self._waiting = {one.row: one for one in self._latest_waiting()}
 
-    def note_unencoded(self, row: int) -> None:
+    def note_unencoded(self, row: int, added_at: float) -> None:
         """Take note that an article is still to be encoded; `put` it when it is."""
-        self._unencoded.add(row)
+        self._unencoded[row] = added_at
+        self._latest_arrival = max(self._latest_arrival, added_at)
 
     def awaits_vector(self, row: int) -> bool:
         """Return whether an article is still to be encoded."""
@@ -153,7 +160,7 @@ class StoryFinder:
 
     def remove(self, row: int) -> None:
         """Take note that an article is gone, so nobody encodes it any more."""
-        self._unencoded.discard(row)
+        self._unencoded.pop(row, None)
 
     def move(self, vectors: Vectors) -> None:
         """Compare by the vectors of another encoder from now on; every article keeps its place.
@@ -206,8 +213,12 @@ class StoryFinder:
         return sorted(waiting[-self._most_waiting :], key=lambda one: one.order)
 
     def _ready(self, waiting: Iterable[_Waiting]) -> list[_Waiting]:
-        """Return what need not wait for others to be encoded."""
-        return [one for one in waiting if not (one.was_encoded_late and self._unencoded)]
+        """Return what need not wait for others of its load to be encoded."""
+        given_up = self._latest_arrival - GIVEN_UP_S
+        first = min((at for at in self._unencoded.values() if at > given_up), default=math.inf)
+        return [
+            one for one in waiting if not one.was_encoded_late or one.order[0] + ONE_LOAD_S < first
+        ]
 
     def _place_some(self, waiting: Sequence[_Waiting]) -> None:
         block = np.stack([one.vector for one in waiting]).astype(np.float32)

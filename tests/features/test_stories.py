@@ -116,6 +116,24 @@ def test_of_a_load_that_begins_with_the_newest_the_latest_are_grouped() -> None:
     np.testing.assert_array_equal(found.story, expected.story)
 
 
+def test_nobody_waits_for_ever_for_an_article_that_gets_no_vector() -> None:
+    finder = StoryFinder()
+    finder.note_unencoded(0, NOW)
+    finder.note_unencoded(1, NOW)
+    finder.put(1, ARTICLES[1], VECTORS[1], NOW, NOW)
+    assert not finder.has_waiting
+    finder.note_unencoded(2, NOW + 0.5 * HOUR_S)  # of a later load, which others wait for
+    assert not finder.has_waiting
+    finder.note_unencoded(3, NOW + 1.1 * HOUR_S)
+    assert finder.has_waiting
+    finder.put(2, ARTICLES[2], VECTORS[2], NOW + 0.5 * HOUR_S, NOW)
+    finder.note_unencoded(4, NOW + 0.5 * HOUR_S)
+    finder.place(len(ARTICLES))
+    assert not finder.has_waiting
+    finder.remove(4)
+    assert finder.has_waiting
+
+
 def load(builder: PoolBuilder, rows: Iterable[int], *, is_encoded: bool) -> None:
     """Take in articles that came in the order of `ORDER`, or their vectors."""
     for row in rows:
