@@ -47,8 +47,8 @@ INDEX_MAX_AGE_S = 30.0
 RESTS = 19.0
 """After each refresh the thread rests this many times as long as that took of a processor, so that
 requests have the rest: while a large load is encoded, new vectors come all the time."""
-LONGEST_REST_S = 1.5
-"""It rests no longer than this, or than between two checks: within two seconds every process shows
+LONGEST_REST_S = 0.7
+"""It rests no longer than this, or than between two checks: within a second every process shows
 what is new."""
 WARM_NEWEST = 500
 WARM_POPULAR = 100
