@@ -69,6 +69,15 @@ def test_every_local_link_leads_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_link_to_a_heading_finds_it():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", page.read_text()):
+            text = (page.parent / target if target else page).read_text()
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert anchor in anchors, f"{page.name}: {target}#{anchor}"
+
+
 def test_every_room_is_described():
     rooms = {p.name for p in (ROOT / "feed").iterdir() if (p / "__init__.py").exists()}
     assert {room for room in rooms if f"`{room}/`" not in HOUSE} == set()
