@@ -1,4 +1,4 @@
-"""The thread that keeps the snapshot leaves the processor to requests, and is never late by a second."""
+"""The thread that keeps the snapshot leaves the processor to requests, for less than a second."""
 
 from __future__ import annotations
 
