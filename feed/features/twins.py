@@ -17,7 +17,7 @@ from feed.features.canonical_address import canonical_address
 ALIKE_WORDS = 0.6
 """Share of words in common (Jaccard) from which two titles of one address tell the same story."""
 ALIKE_COSINE = 0.7
-"""Cosine from which two articles of one address tell the same story, as docs/design/stories.md says."""
+"""Cosine from which two articles of one address are one story, as docs/design/stories.md says."""
 CROWD = 20
 """If more articles share an address, it is not that of one story (but of a podcast or a ticker):
 then only those with the same title are twins."""
