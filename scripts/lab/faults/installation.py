@@ -226,12 +226,22 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL a process and everything below it."""
-    for victim in [pid, *descendants(pid)]:
+    """SIGKILL a process and everything below it; return when none of them holds a port any more."""
+    victims = [pid, *descendants(pid)]
+    for victim in victims:
         try:
             os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:
             continue
+    wait_until(lambda: all(map(_has_ended, victims)), "the killed processes to be gone")
+
+
+def _has_ended(pid: int) -> bool:
+    """Return whether a process is gone, or a zombie, which holds nothing but its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (OSError, IndexError):
+        return True
 
 
 def parent(pid: int) -> int:
