@@ -28,8 +28,8 @@ PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
 ENCODED_AT_ONCE = 10
 """Texts that are encoded while a source's batch is taken in; those of a larger one wait."""
-ENCODED_IN_TURN = 128
-"""Waiting articles that are encoded in one go: a second's work, and enough for every thread."""
+ENCODED_IN_TURN = 512
+"""Waiting articles that are encoded in one go: a second or two of work of all encoders."""
 ATTEMPTS = 50
 """How often a change is tried, because somebody else may change the article meanwhile."""
 

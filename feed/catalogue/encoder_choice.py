@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from feed.catalogue.encoder_processes import EncoderProcesses
 from feed.config import Settings
 from feed.domain import BundleError, InvalidInputError
 from feed.features.embeddings import Encoder, SentenceEncoder, TfidfSvdEncoder
@@ -51,8 +52,12 @@ def check_encoder_name(label: str, name: str) -> None:
         raise InvalidInputError(label, f"must be one of {', '.join(ENCODERS)}, {ONNX}DIRECTORY")
 
 
-def open_encoder(settings: Settings) -> Encoder | None:
+def open_encoder(settings: Settings, processes: EncoderProcesses | None = None) -> Encoder | None:
     """Return the configured encoder, loaded; None when articles are not encoded (yet).
+
+    Args:
+        settings: name it.
+        processes: for large loads; only the sentence encoder uses them.
 
     Raises:
         BundleError: the fitted encoder is damaged, or the model cannot be used.
@@ -63,6 +68,8 @@ def open_encoder(settings: Settings) -> Encoder | None:
             return TfidfSvdEncoder.load(path)
         log.warning("encoder_not_fitted", remedy="feed encode --fit")
         return None
+    if settings.encoder == "sentence" and processes is not None:
+        return SentenceEncoder(beside=processes.lanes)
     return open_ready_encoder(settings.encoder)
 
 

@@ -6,9 +6,10 @@ import importlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +32,9 @@ _FITTED_WITH = "scipy.sparse.linalg"
 _BATCH = 16
 _MOST_THREADS = 4
 """Threads that encode: a quarter of the work is Python's own, so more of them gain little."""
+
+Lane = Callable[[Sequence[str]], Matrix | None]
+"""Encodes texts, one call at a time; None if it cannot encode them now."""
 
 
 class Encoder(Protocol):
@@ -63,16 +67,21 @@ class SentenceEncoder:
     Source: Yang et al.: Multilingual Universal Sentence Encoder for Semantic Retrieval (2019).
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(
+        self, threads: int | None = None, beside: Callable[[int], list[Lane]] = lambda _: []
+    ) -> None:
         """Prepare the encoder; its 32 MB of weights load at the first text.
 
         Args:
             threads: that encode beside each other, a part of the texts each. The threads of the
                 linear algebra library are not used: they wait by spinning, which takes four times
                 the processor time on a busy machine, and they are the whole process's.
+            beside: called with the number of texts; returns what encodes beside one thread of this
+                process, instead of its other threads. It gives the same vectors.
         """
         self._model = USE(threads=1)
-        self._threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
+        self._threads = threads or parallel_encoders()
+        self._beside = beside
 
     @property
     def name(self) -> str:
@@ -91,13 +100,30 @@ class SentenceEncoder:
         worded.sort(key=lambda i: len(texts[i]))
         batches = [worded[start : start + _BATCH] for start in range(0, len(worded), _BATCH)]
 
+        beside = self._beside(len(worded))
+        here = 1 if beside else self._threads
+        lanes: SimpleQueue[Lane] = SimpleQueue()
+        for lane in [self._model.encode] * here + beside:
+            lanes.put(lane)
+
         def encode(rows: list[int]) -> None:
-            vectors[rows] = self._model.encode([texts[i] for i in rows])
+            batch = [texts[i] for i in rows]
+            lane = lanes.get()
+            try:
+                made = lane(batch)
+            finally:
+                lanes.put(lane)
+            vectors[rows] = self._model.encode(batch) if made is None else made
 
         self._model.encode([])  # loads the weights, once
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self._threads) as pool:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(here + len(beside)) as pool:
             list(pool.map(encode, reversed(batches)))  # the longest first, so that all end together
         return unit_rows(vectors)
+
+
+def parallel_encoders() -> int:
+    """Return how many encoders are worth while beside each other on this machine."""
+    return min(_MOST_THREADS, os.cpu_count() or 1)
 
 
 class TfidfSvdEncoder:

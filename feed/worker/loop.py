@@ -15,8 +15,10 @@ import structlog
 
 from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import open_encoder
+from feed.catalogue.encoder_processes import EncoderProcesses
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
+from feed.features.embeddings import parallel_encoders
 from feed.features.ids import IdMap
 from feed.sources.late_poller import LatePoller
 from feed.storage.redis_store import RedisStore
@@ -50,8 +52,6 @@ SWEEP_SECONDS = 600.0
 SWEEP_ARTICLES = 500
 SETTLE_SECONDS = 30.0
 """Time between two looks at the events that wait for an article."""
-
-
 MEMORY_SECONDS = 30.0
 """Time between two returns of freed memory: after a backfill that is 20 MB, which lie between what
 is in use. It takes some milliseconds."""
@@ -311,7 +311,8 @@ def run_worker(
     patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
     store = RedisStore(patient)
     worker = Worker(store, settings)
-    articles = ArticleService(store, lambda: open_encoder(settings), lambda: None)
+    processes = EncoderProcesses(parallel_encoders() - 1)
+    articles = ArticleService(store, lambda: open_encoder(settings, processes), lambda: None)
     poller = LatePoller(store, articles, settings)
     watcher = Watcher(store, settings, clock=clock)
     gc.set_threshold(*COLLECT_AFTER)
@@ -319,6 +320,7 @@ def run_worker(
     def encode() -> None:
         while worker.leads and not stop.is_set() and articles.encode_waiting():
             pass
+        processes.rest()
 
     def watch() -> None:
         if worker.leads:  # a stand-by on another machine may not have the archive
@@ -352,6 +354,7 @@ def run_worker(
             thread.join()
         _quietly(lambda: worker.stop(clock()))
         _quietly(poller.stop)
+        processes.close()
         store.close()
     for thread in others:
         if not thread.was_stopped:

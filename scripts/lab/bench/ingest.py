@@ -39,7 +39,13 @@ from lab.bench.worker import cpu_seconds
 from lab.ports import free_port
 
 PARTS = ("ka", "ro", "mi", "ten", "lo", "sa", "ver", "dun", "pi", "hol")
-ROLES = {b"feed worker": "worker", b"serve_web": "web", b"valkey": "store", b"feed serve": "serve"}
+ROLES = {
+    b"feed worker": "worker",
+    b"spawn_main": "encoder beside it",
+    b"serve_web": "web",
+    b"valkey": "store",
+    b"feed serve": "serve",
+}
 """What a process is, by what its command line has."""
 POLL_S = 0.2
 MOST_S = 900.0
