@@ -6,12 +6,15 @@ Threads that encode hold each other up, because a quarter of the work is Python'
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,6 +26,10 @@ STARTED_FROM = 256
 """Texts that are worth the second of processor time that a process takes to start."""
 KEPT_S = 20.0
 """Seconds without work after which a process is ended: it holds 150 MB."""
+_MOST = 3
+"""Processes beside the worker, however many processors there are."""
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Where Linux says how much processor time a container gets: microseconds in a period, or max."""
 
 log = structlog.get_logger("feed.catalogue")
 
@@ -30,6 +37,22 @@ log = structlog.get_logger("feed.catalogue")
 def one_thread_encoder() -> Encoder:
     """Return what each process encodes with."""
     return SentenceEncoder(threads=1)
+
+
+def spare_processors(quota: Path = _QUOTA) -> int:
+    """Return how many processors this process may use beside its own, 3 at most.
+
+    Args:
+        quota: the file of the control group (version 2) that limits processor time.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # there is no such file, or no limit
+        given_us, period_us = map(int, quota.read_text().split())
+        processors = min(processors, given_us // period_us)
+    return max(0, min(_MOST, processors - 1))
 
 
 class EncoderProcesses:

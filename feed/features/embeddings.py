@@ -80,7 +80,7 @@ class SentenceEncoder:
                 process, instead of its other threads. It gives the same vectors.
         """
         self._model = USE(threads=1)
-        self._threads = threads or parallel_encoders()
+        self._threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self._beside = beside
 
     @property
@@ -119,11 +119,6 @@ class SentenceEncoder:
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(here + len(beside)) as pool:
             list(pool.map(encode, reversed(batches)))  # the longest first, so that all end together
         return unit_rows(vectors)
-
-
-def parallel_encoders() -> int:
-    """Return how many encoders are worth while beside each other on this machine."""
-    return min(_MOST_THREADS, os.cpu_count() or 1)
 
 
 class TfidfSvdEncoder:

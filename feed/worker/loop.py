@@ -15,10 +15,9 @@ import structlog
 
 from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import open_encoder
-from feed.catalogue.encoder_processes import EncoderProcesses
+from feed.catalogue.encoder_processes import EncoderProcesses, spare_processors
 from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, FeedError
-from feed.features.embeddings import parallel_encoders
 from feed.features.ids import IdMap
 from feed.sources.late_poller import LatePoller
 from feed.storage.redis_store import RedisStore
@@ -311,7 +310,7 @@ def run_worker(
     patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
     store = RedisStore(patient)
     worker = Worker(store, settings)
-    processes = EncoderProcesses(parallel_encoders() - 1)
+    processes = EncoderProcesses(spare_processors())
     articles = ArticleService(store, lambda: open_encoder(settings, processes), lambda: None)
     poller = LatePoller(store, articles, settings)
     watcher = Watcher(store, settings, clock=clock)

@@ -15,7 +15,12 @@ import numpy as np
 import pytest
 
 from feed.arrays import Matrix
-from feed.catalogue.encoder_processes import KEPT_S, STARTED_FROM, EncoderProcesses
+from feed.catalogue.encoder_processes import (
+    KEPT_S,
+    STARTED_FROM,
+    EncoderProcesses,
+    spare_processors,
+)
 from feed.features.embeddings import SentenceEncoder
 
 MUCH = STARTED_FROM
@@ -93,6 +98,27 @@ def test_a_lane_works_for_long_and_its_process_stays(
         assert lane(["ferry"]) is not None
     processes.rest()
     assert running()
+
+
+@pytest.mark.parametrize(
+    ("quota", "spare"),
+    [("max 100000", 3), ("50000 100000", 0), ("100000 100000", 0), ("250000 100000", 1), ("", 3)],
+)
+def test_a_container_has_as_many_encoders_as_it_has_processors(
+    quota: str, spare: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    file = tmp_path / "cpu.max"
+    file.write_text(quota)
+    assert spare_processors(file) == spare
+    assert spare_processors(tmp_path / "absent") == 3
+
+
+def test_a_process_that_is_bound_to_one_processor_has_none_to_spare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5}, raising=False)
+    assert spare_processors(tmp_path / "absent") == 0
 
 
 def test_a_killed_process_costs_no_vector(processes: EncoderProcesses) -> None:
