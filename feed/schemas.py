@@ -12,9 +12,11 @@ from pydantic import (
     ConfigDict,
     Field,
     RootModel,
+    ValidationError,
     WithJsonSchema,
     with_config,
 )
+from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
 from feed.custom_data import (
@@ -48,6 +50,11 @@ PATTERN_RULES = {
     OPTIONAL_LANGUAGE_PATTERN_TEXT: _LANGUAGE_RULE,
 }
 """What the patterns ask for, in words."""
+
+_NOT_A_TIME = "must be a time in ISO 8601, such as 2026-01-31T08:30:00Z"
+_TIME_RULES = dict.fromkeys(
+    ("datetime_parsing", "datetime_from_date_parsing", "datetime_type"), _NOT_A_TIME
+)
 
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -317,3 +324,23 @@ class RankingPatch(RootModel[dict[str, Any]]):
 
     `weights` is an object of weights by feature.
     """
+
+
+def rules_broken(error: ValidationError, prefix: str = "") -> list[tuple[str, str]]:
+    """Return (field, rule) for everything a pydantic model found wrong; input is not echoed."""
+    found = []
+    for item in error.errors(include_url=False, include_input=False):
+        path = ".".join(str(step) for step in item["loc"])
+        rule = _pattern_rule(item) or _TIME_RULES.get(item["type"]) or plain_rule(item["msg"])
+        found.append((".".join(p for p in (prefix, path) if p) or "body", rule))
+    return found
+
+
+def _pattern_rule(item: ErrorDetails) -> str | None:
+    return PATTERN_RULES.get(item.get("ctx", {}).get("pattern", ""))
+
+
+def plain_rule(message: str) -> str:
+    """Return what pydantic says of a value in the words of a rule."""
+    words = message.removeprefix("Value error, ").removeprefix("Input ")
+    return words[:1].lower() + words[1:]

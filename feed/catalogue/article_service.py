@@ -28,8 +28,8 @@ PUBLISHER = "publisher"
 """Encoder name of vectors that came with the article."""
 ENCODED_AT_ONCE = 10
 """Texts that are encoded while a source's batch is taken in; those of a larger one wait."""
-ENCODED_IN_TURN = 512
-"""Waiting articles that are encoded in one go: a second or two of work of all encoders."""
+ENCODED_IN_TURN = 256
+"""Waiting articles that each encoder encodes in one go: a second or two of work."""
 ATTEMPTS = 50
 """How often a change is tried, because somebody else may change the article meanwhile."""
 
@@ -68,7 +68,8 @@ class ArticleService:
         self._make_encoder = make_encoder
         self._on_change = on_change
         self._encoder: Encoder | None = None
-        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._encoding = threading.Lock()
         self._taken: set[str] = set()
         self._taking = threading.Lock()
 
@@ -222,15 +223,19 @@ class ArticleService:
         statuses = self._change(list(dict.fromkeys(article_ids)), lambda _, stored: stored)
         return sum(status == UPDATED for status in statuses.values())
 
-    def encode_waiting(self) -> int:
+    def encode_waiting(self, encoders: int = 1) -> int:
         """Encode some of the articles that wait to be encoded; return how many.
 
         Threads that call it at the same time take different ones. Of two, one encodes while the
         other writes what it has encoded, and reads what comes next.
+
+        Args:
+            encoders: that share the work.
         """
+        limit = ENCODED_IN_TURN * encoders
         with self._taking:
-            waiting = self._store.unencoded_articles(ENCODED_IN_TURN + len(self._taken))
-            ids = [one for one in waiting if one not in self._taken][:ENCODED_IN_TURN]
+            waiting = self._store.unencoded_articles(limit + len(self._taken))
+            ids = [one for one in waiting if one not in self._taken][:limit]
             self._taken.update(ids)
         try:
             return self.encode(ids)
@@ -335,7 +340,7 @@ class ArticleService:
         most_texts: int | None,
     ) -> list[StoredArticle]:
         """Return articles with their vectors; `vectors` holds those of this change by hash."""
-        with self._lock:
+        with self._opening:
             encoder = self._open() if any(d.article.embedding is None for d in drafts) else None
         described = [_describe(draft, encoder.name if encoder else _NO_ENCODER) for draft in drafts]
         if encoder is None:
@@ -348,7 +353,7 @@ class ArticleService:
                 for d, draft in zip(described, drafts, strict=True)
             ]
         if missing:
-            with self._lock:
+            with self._encoding:
                 made = encoder.encode([texts[digest] for digest in missing])
             vectors.update(zip(missing, made, strict=True))
         return [

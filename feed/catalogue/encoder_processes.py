@@ -26,6 +26,10 @@ STARTED_FROM = 256
 """Texts that are worth the second of processor time that a process takes to start."""
 KEPT_S = 20.0
 """Seconds without work after which a process is ended: it holds 150 MB."""
+REST_AFTER_FAILURE_S = 60.0
+"""Seconds for which a process that has failed is not started again."""
+LIMIT_S = 60.0
+"""Seconds that a process may take for a few texts, with its start."""
 _MOST = 3
 """Processes beside the worker, however many processors there are."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -58,8 +62,8 @@ def spare_processors(quota: Path = _QUOTA) -> int:
 class EncoderProcesses:
     """Starts processes when there is much to encode, and ends them when there is nothing more.
 
-    Safe between threads. A process that dies is started again for the next texts; a process
-    whose parent dies ends by itself.
+    Safe between threads. A process that has died is started again later; a process whose parent
+    dies ends by itself.
 
     Args:
         count: of processes; 0 for none.
@@ -73,9 +77,10 @@ class EncoderProcesses:
         make_encoder: Callable[[], Encoder] = one_thread_encoder,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._processes = [_EncoderProcess(make_encoder) for _ in range(count)]
+        self._processes = [_EncoderProcess(make_encoder, clock) for _ in range(count)]
         self._clock = clock
         self._used_at: float | None = None
+        self._working = 0
         self._lock = threading.Lock()
 
     def lanes(self, texts: int) -> list[Lane]:
@@ -87,28 +92,35 @@ class EncoderProcesses:
             texts: how many are to be encoded.
         """
         with self._lock:
-            if texts < STARTED_FROM and self._used_at is None:
+            if texts >= STARTED_FROM:
+                self._used_at = self._clock()
+            elif self._used_at is None:
                 return []
-            self._used_at = self._clock()
         return [self._noted(process.encode) for process in self._processes]
 
     def rest(self) -> None:
         """End the processes if they have had nothing to do for a while."""
         with self._lock:
-            if self._used_at is not None and self._clock() - self._used_at > KEPT_S:
+            if self._used_at is None or self._working:
+                return
+            if self._clock() - self._used_at > KEPT_S:
                 self._end()
 
     def close(self) -> None:
-        """End the processes, whatever they are doing."""
+        """End the processes, when no thread encodes any more."""
         with self._lock:
             self._end()
 
     def _noted(self, encode: Lane) -> Lane:
         def noted(texts: Sequence[str]) -> Matrix | None:
-            made = encode(texts)
             with self._lock:
-                self._used_at = self._clock()
-            return made
+                self._working += 1
+            try:
+                return encode(texts)
+            finally:
+                with self._lock:
+                    self._working -= 1
+                    self._used_at = self._clock()
 
         return noted
 
@@ -121,22 +133,29 @@ class EncoderProcesses:
 class _EncoderProcess:
     """One process, which starts at its first texts. One thread at a time may ask it."""
 
-    def __init__(self, make_encoder: Callable[[], Encoder]) -> None:
+    def __init__(self, make_encoder: Callable[[], Encoder], clock: Callable[[], float]) -> None:
         self._make_encoder = make_encoder
+        self._clock = clock
+        self._failed_at = float("-inf")
         self._process: BaseProcess | None = None
         self._connection: Connection[Any, Any] | None = None
 
     def encode(self, texts: Sequence[str]) -> Matrix | None:
-        """Return f32 [n, d], or None if the process cannot be started or has died."""
+        """Return f32 [n, d], or None if the process cannot be started, has died or hangs.
+
+        Then it is not started again for a while.
+        """
+        if self._clock() - self._failed_at < REST_AFTER_FAILURE_S:
+            return None
         try:
-            if self._process is None:
-                self._start()
-            if self._connection is None:
-                return None
-            self._connection.send(texts)
-            made: Matrix = self._connection.recv()
+            connection = self._connection or self._start()
+            connection.send(texts)
+            if not connection.poll(LIMIT_S):
+                raise TimeoutError(f"no answer within {LIMIT_S:g} seconds")
+            made: Matrix = connection.recv()
         except (EOFError, OSError) as error:
             log.warning("encoder_process_failed", error=str(error), kind=type(error).__name__)
+            self._failed_at = self._clock()
             self.end()
             return None
         return made
@@ -147,19 +166,25 @@ class _EncoderProcess:
         if process is not None:
             process.kill()
             process.join()
-        if self._connection is not None:
-            self._connection.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
-    def _start(self) -> None:
+    def _start(self) -> Connection[Any, Any]:
         spawn = multiprocessing.get_context("spawn")
-        self._connection, theirs = spawn.Pipe()
-        self._process = spawn.Process(
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(
             target=_serve, args=(theirs, self._make_encoder), name="feed-encoder", daemon=True
         )
         try:
-            self._process.start()
+            process.start()
+        except OSError:
+            ours.close()
+            raise
         finally:
             theirs.close()
+        self._process, self._connection = process, ours
+        return ours
 
 
 def _serve(connection: Connection[Any, Any], make_encoder: Callable[[], Encoder]) -> None:

@@ -213,7 +213,24 @@ def _names(author: str) -> list[str]:
     """Return the names in a list of authors; a word such as `@desk` is a name, too."""
     parts = author.replace(";", "," if "@" in author else ";").split(",")
     words = (" ".join(w for w in part.split() if "@" not in w[1:]) for part in parts)
-    return [name for name in (text.strip(' <>()[]"') for text in words) if name]
+    return [name for name in map(_bare, words) if name]
+
+
+def _bare(name: str) -> str:
+    """Return a name without brackets and quotes around it, or without their other half."""
+    name = name.strip(" <>")
+    for opening, closing in ("()", "[]", '""'):
+        if name.startswith(opening) and name.endswith(closing):
+            inner = name[1:-1]
+            if opening == closing or inner.find(opening) <= inner.find(closing):
+                name = inner.strip(" <>")
+        if opening == closing:
+            name = name.strip(closing) if name.count(closing) % 2 else name
+        elif name.count(opening) < name.count(closing):
+            name = name.removesuffix(closing)
+        elif name.count(opening) > name.count(closing):
+            name = name.removeprefix(opening)
+    return name.strip(" <>")
 
 
 def _image(entry: FeedEntry, base: str, limits: Limits) -> str | None:

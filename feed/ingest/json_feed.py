@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from typing import Any
 
+from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.entries import Channel, FeedEntry, build_documents
 from feed.ingest.markup import Text, read_markup, read_plain
@@ -30,7 +31,12 @@ def parse_json_feed(
         address: where it was fetched; empty for a file.
         now: epoch seconds; stands in for a missing publication time.
         zone: of the source.
+
+    Raises:
+        InvalidInputError: it has no list of items.
     """
+    if not isinstance(feed.get("items"), list):
+        raise InvalidInputError("source", "is a JSON Feed without a list of items")
     home = _string(feed.get("home_page_url"))
     channel = Channel(
         title=read_plain(_string(feed.get("title"))),
@@ -58,22 +64,30 @@ def _entry(item: dict[str, Any]) -> FeedEntry:
         content=read_markup(markup),
         published=_string(item.get("date_published")),
         updated=_string(item.get("date_modified")),
-        tags=tuple(read_plain(_string(tag)) for tag in _list(item.get("tags"))),
+        tags=tuple(filter(None, map(str.strip, _tags(item.get("tags"))))),
         authors=_authors(item),
         language=_string(item.get("language")),
         pictures=tuple(_pictures(item)),
     )
 
 
+def _tags(value: Any) -> Iterator[str]:
+    """Yield the tags in a list, or in a text with commas, as some write them."""
+    tags = value.split(",") if isinstance(value, str) else _list(value)
+    yield from (read_plain(_string(tag)) for tag in tags)
+
+
 def _authors(holder: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names in `authors` (version 1.1) or `author` (1.0)."""
-    people = _list(holder.get("authors")) or [holder.get("author")]
-    names = (_string(person.get("name")) for person in people if isinstance(person, dict))
+    """Return the names in `authors` (version 1.1) or `author` (1.0), or names alone."""
+    given = holder.get("authors") or holder.get("author")
+    people = given if isinstance(given, list) else [given]
+    names = (_string(p.get("name") if isinstance(p, dict) else p) for p in people)
     return tuple(read_plain(name) for name in names if name)
 
 
 def _pictures(item: dict[str, Any]) -> Iterator[Picture]:
-    files = [(_string(item.get(name)), "image") for name in ("image", "banner_image")]
+    given = [item.get(name) for name in ("image", "banner_image")]
+    files = [(_string(g.get("url") if isinstance(g, dict) else g), "image") for g in given]
     attachments = [a for a in _list(item.get("attachments")) if isinstance(a, dict)]
     files += [(_string(a.get("url")), _string(a.get("mime_type"))) for a in attachments]
     for address, kind in files:
@@ -83,7 +97,8 @@ def _pictures(item: dict[str, Any]) -> Iterator[Picture]:
 
 
 def _string(value: Any) -> str:
-    return str(value) if isinstance(value, str | int | float) else ""
+    is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return str(value) if is_text else ""
 
 
 def _list(value: Any) -> list[Any]:

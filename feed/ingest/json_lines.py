@@ -13,7 +13,7 @@ from feed.article_schemas import ArticleIn
 from feed.domain import FeedError, InvalidInputError
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.json_text import mend_json
-from feed.schemas import EventIn, build_event
+from feed.schemas import EventIn, build_event, rules_broken
 
 ORIGIN = "JSON"
 """All files in the API's own form are one source: the newsroom itself."""
@@ -95,6 +95,4 @@ def _check(rules: TypeAdapter[T], record: dict[str, Any]) -> T:
     except TypeError:  # what is written in JSON may be nested less deeply than what is read
         raise RecordError("", "is nested too deeply") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RecordError(place, first["msg"]) from None
+        raise RecordError(*rules_broken(error)[0]) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, tzinfo
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import click
 
 from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
-from feed.ingest.fetching import NOT_WHOLE, FetchedDocument, fetch_document
+from feed.ingest.fetching import GZIP_MARK, NOT_WHOLE, FetchedDocument, fetch_document
 from feed.ingest.json_documents import parse_json
 from feed.ingest.json_lines import parse_json_lines
 from feed.ingest.sitemap import is_sitemap, parse_sitemap
@@ -86,11 +86,9 @@ def _read_address(address: str, now: float, zone: tzinfo) -> Documents:
 def _opened(source: str) -> Iterator[Iterable[bytes]]:
     """Open a file, or standard input, without a limit to its size."""
     try:
-        if source.lower().endswith(".gz"):
-            with gzip.open(source) as file:
-                yield file
-        else:
-            with click.open_file(source, "rb") as file:
-                yield file
+        with click.open_file(source, "rb") as file, ExitStack() as stack:
+            start = file.peek(len(GZIP_MARK))  # type: ignore[attr-defined]
+            is_packed = start.startswith(GZIP_MARK)
+            yield stack.enter_context(gzip.GzipFile(fileobj=file)) if is_packed else file
     except NOT_WHOLE as error:
         raise InvalidInputError("source", f"{source} is not whole: {error}") from None

@@ -13,6 +13,7 @@ import feedparser
 from feed.config import DAY_S, HOUR_S
 from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
+from feed.ingest.encodings import in_utf8
 from feed.ingest.entries import Channel, FeedEntry, build_documents
 from feed.ingest.fetching import FetchedDocument
 from feed.ingest.markup import Text, find_feeds, read_markup, read_plain
@@ -49,7 +50,35 @@ class WebPageError(InvalidInputError):
 
 
 class _Corrections:
-    """Corrects what feedparser gets wrong: captions, and authors that are addresses."""
+    """Corrects what feedparser gets wrong: what is said of pictures, and authors' addresses."""
+
+    in_picture = False
+
+    def _start_media_content(self, attributes: dict[str, str]) -> None:
+        self.in_picture = True
+        super()._start_media_content(attributes)  # type: ignore[misc]
+
+    def _end_media_content(self) -> None:
+        self.in_picture = False
+
+    def _start_media_category(self, attributes: dict[str, str]) -> None:
+        self.push("media_category", 1)  # type: ignore[attr-defined]
+        self._add_keywords(attributes.get("label", ""))
+
+    def _end_media_category(self) -> None:
+        self._add_keywords(self.pop("media_category"))  # type: ignore[attr-defined]
+
+    def _end_media_keywords(self) -> None:
+        self._add_keywords(self.pop("media_keywords"))  # type: ignore[attr-defined]
+
+    def _end_itunes_keywords(self) -> None:
+        self._add_keywords(self.pop("itunes_keywords"))  # type: ignore[attr-defined]
+
+    def _add_keywords(self, text: str | None) -> None:
+        """Keep words about an article apart from its sections; drop those about a picture."""
+        if not self.in_picture:
+            words = self._get_context().setdefault("keywords", [])  # type: ignore[attr-defined]
+            words += filter(None, map(str.strip, (text or "").split(",")))
 
     def _start_caption(self, attributes: dict[str, str]) -> None:  # noqa: ARG002
         self.push("caption", 0)  # type: ignore[attr-defined]
@@ -116,10 +145,12 @@ def parse_syndication(document: FetchedDocument, now: float, zone: tzinfo = UTC)
 
 
 def _parse(document: FetchedDocument) -> Any:
-    charset = f"application/xml; charset={document.charset}" if document.charset else ""
+    content = in_utf8(document.content, document.charset)
+    name = document.charset if content == document.content else "utf-8"
+    charset = f"application/xml; charset={name}" if name else ""
     try:
         return feedparser.parse(
-            io.BytesIO(document.content),
+            io.BytesIO(content),
             response_headers={"content-type": charset} if charset else {},
             resolve_relative_uris=False,
             sanitize_html=False,
@@ -191,13 +222,15 @@ def _entry(entry: Any, *, is_atom: bool) -> FeedEntry:
         content=max(contents, key=lambda text: len(text.plain), default=Text()),
         published=_first(entry, "published", "created", "prism_publicationdate", "date"),
         updated=_first(entry, "updated"),
-        tags=tuple(
-            _section(name) for t in entry.get("tags", []) if (name := t["label"] or t["term"])
-        ),
+        tags=tuple(map(_section, [*_categories(entry), *(dict.get(entry, "keywords") or [])])),
         authors=_authors(entry),
         language=str(entry.get("language") or _language_of(entry)),
         pictures=tuple(_pictures(entry)),
     )
+
+
+def _categories(entry: Any) -> list[Any]:
+    return [name for tag in entry.get("tags", []) if (name := tag["label"] or tag["term"])]
 
 
 def _section(term: object) -> str:

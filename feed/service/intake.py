@@ -11,8 +11,16 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from feed.domain import Event, InvalidInputError
-from feed.schemas import MAX_EVENTS, EventBatchIn, EventIn, Input, build_event, epoch_seconds
-from feed.service.problems import NO_JSON, ProblemError, is_no_json, rules_broken
+from feed.schemas import (
+    MAX_EVENTS,
+    EventBatchIn,
+    EventIn,
+    Input,
+    build_event,
+    epoch_seconds,
+    rules_broken,
+)
+from feed.service.problems import NO_JSON, ProblemError, is_no_json
 from feed.service.telemetry import RETIMED
 from feed.storage.records import Outcome
 from feed.storage.waiting_part import WAITING_HOURS

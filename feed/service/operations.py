@@ -19,10 +19,10 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from feed.ingest.json_text import mend_json
-from feed.schemas import ID_PATTERN_TEXT
+from feed.schemas import ID_PATTERN_TEXT, rules_broken
 from feed.service.answers import Problem
 from feed.service.credentials import Scope
-from feed.service.problems import MEDIA_TYPE, NO_JSON, ProblemError, is_no_json, rules_broken
+from feed.service.problems import MEDIA_TYPE, NO_JSON, ProblemError, is_no_json
 
 M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])

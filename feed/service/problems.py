@@ -13,7 +13,6 @@ from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Response
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from feed.domain import (
     ArchiveError,
@@ -26,16 +25,11 @@ from feed.domain import (
     NotFoundError,
     StoreUnavailableError,
 )
-from feed.schemas import PATTERN_RULES
+from feed.schemas import plain_rule
 
 MEDIA_TYPE = "application/problem+json"
 NO_JSON = "the body is not JSON"
 RETRY_AFTER_S = 2
-
-_NOT_A_TIME = "must be a time in ISO 8601, such as 2026-01-31T08:30:00Z"
-_TIME_RULES = dict.fromkeys(
-    ("datetime_parsing", "datetime_from_date_parsing", "datetime_type"), _NOT_A_TIME
-)
 
 log = structlog.get_logger("feed.problems")
 
@@ -114,28 +108,9 @@ def problem_of(error: FeedError) -> Response:
     return problem_response(status, str(error) or HTTPStatus(status).phrase)
 
 
-def rules_broken(error: ValidationError, prefix: str = "") -> list[tuple[str, str]]:
-    """Return (field, rule) for everything a pydantic model found wrong; input is not echoed."""
-    found = []
-    for item in error.errors(include_url=False, include_input=False):
-        path = ".".join(str(step) for step in item["loc"])
-        rule = _pattern_rule(item) or _TIME_RULES.get(item["type"]) or _rule(item["msg"])
-        found.append((".".join(p for p in (prefix, path) if p) or "body", rule))
-    return found
-
-
-def _pattern_rule(item: ErrorDetails) -> str | None:
-    return PATTERN_RULES.get(item.get("ctx", {}).get("pattern", ""))
-
-
 def is_no_json(error: ValidationError) -> bool:
     """Return whether a pydantic model was given a text that is not JSON."""
     return any(item["type"] == "json_invalid" for item in error.errors(include_url=False))
-
-
-def _rule(message: str) -> str:
-    words = message.removeprefix("Value error, ").removeprefix("Input ")
-    return words[:1].lower() + words[1:]
 
 
 def register_problems(app: APIFlask) -> None:
@@ -145,7 +120,7 @@ def register_problems(app: APIFlask) -> None:
     def from_http(error: HTTPError) -> Any:
         headers = {k: str(v) for k, v in dict(error.headers).items() if k != "Content-Length"}
         errors = [
-            (f"{field}", _rule(str(rule)))
+            (f"{field}", plain_rule(str(rule)))
             for fields in _detail(error).values()
             for field, rules in fields.items()
             for rule in rules

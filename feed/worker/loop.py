@@ -310,14 +310,15 @@ def run_worker(
     patient = replace(settings, store_timeout_ms=max(settings.store_timeout_ms, PATIENCE_MS))
     store = RedisStore(patient)
     worker = Worker(store, settings)
-    processes = EncoderProcesses(spare_processors())
+    spare = spare_processors()
+    processes = EncoderProcesses(spare)
     articles = ArticleService(store, lambda: open_encoder(settings, processes), lambda: None)
     poller = LatePoller(store, articles, settings)
     watcher = Watcher(store, settings, clock=clock)
     gc.set_threshold(*COLLECT_AFTER)
 
     def encode() -> None:
-        while worker.leads and not stop.is_set() and articles.encode_waiting():
+        while worker.leads and not stop.is_set() and articles.encode_waiting(1 + spare):
             pass
         processes.rest()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from feed.arrays import Matrix
 from feed.catalogue.encoder_processes import (
     KEPT_S,
+    REST_AFTER_FAILURE_S,
     STARTED_FROM,
     EncoderProcesses,
     spare_processors,
@@ -98,6 +100,54 @@ def test_a_lane_works_for_long_and_its_process_stays(
         assert lane(["ferry"]) is not None
     processes.rest()
     assert running()
+
+
+def test_work_that_needs_no_process_keeps_none(processes: EncoderProcesses, clock: Clock) -> None:
+    first = encoded_by(processes)
+    for _ in range(3):
+        clock.now += KEPT_S / 2
+        assert processes.lanes(1)
+        processes.rest()
+    assert first not in running()
+
+
+def test_a_process_that_works_is_not_ended(processes: EncoderProcesses, clock: Clock) -> None:
+    first = encoded_by(processes)
+    os.kill(first, signal.SIGSTOP)
+    (lane, _) = processes.lanes(MUCH)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lane, ["ferry"])
+        time.sleep(0.2)
+        clock.now += 2 * KEPT_S
+        processes.rest()
+        os.kill(first, signal.SIGCONT)
+        made = answer.result()
+    assert made is not None
+    assert int(made[0, 1]) == first
+
+
+def test_a_process_that_hangs_or_cannot_be_started_rests(
+    processes: EncoderProcesses, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feed.catalogue.encoder_processes.LIMIT_S", 0.2)
+    (lane, other) = processes.lanes(MUCH)
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", _no_room)
+    assert lane(["ferry"]) is None
+    monkeypatch.undo()
+    assert lane(["ferry"]) is None
+    clock.now += REST_AFTER_FAILURE_S
+    made = lane(["ferry"])
+    assert made is not None
+    monkeypatch.setattr("feed.catalogue.encoder_processes.LIMIT_S", 0.2)
+    os.kill(int(made[0, 1]), signal.SIGSTOP)
+    assert lane(["ferry"]) is None
+    assert int(made[0, 1]) not in running()
+    monkeypatch.undo()
+    assert other(["ferry"]) is not None
+
+
+def _no_room(_process: object) -> None:
+    raise OSError("no room for another process")
 
 
 @pytest.mark.parametrize(

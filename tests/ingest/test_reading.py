@@ -57,6 +57,8 @@ def test_half_an_array_is_refused_whole(tmp_path):
         ("a.jsonl.gz", orjson.dumps(ARTICLE)),
         ("a.json.gz", orjson.dumps([ARTICLE])),
         ("a.xml.gz", RSS),
+        ("a.jsonl", orjson.dumps(ARTICLE)),
+        ("a.json", orjson.dumps([ARTICLE])),
         ("no-ending", RSS),
     ],
 )
@@ -117,3 +119,18 @@ def test_a_feed_that_is_whole_but_not_well_formed_is_taken():
 def test_json_that_breaks_off_is_refused_whole(content):
     with pytest.raises(InvalidInputError, match="no whole JSON"):
         parse_document(FetchedDocument(content), now=1_000.0)
+
+
+def test_a_json_feed_needs_a_list_of_items(tmp_path):
+    feed = {"version": "https://jsonfeed.org/version/1.1", "title": "Quay", "items": {}}
+    with pytest.raises(InvalidInputError, match="without a list of items"):
+        read(tmp_path, "feed.json", orjson.dumps(feed))
+
+
+def test_a_file_is_refused_in_the_words_of_the_api(tmp_path):
+    wrong = [ARTICLE | {"url": "quay.example/1"}, ARTICLE | {"published_at": "2026-11-27 x"}]
+    found = read(tmp_path, "export.json", orjson.dumps(wrong))
+    assert [str(fault) for fault in found.faults] == [
+        "record 1: url: must begin with https://, http:// or /, and contain no white space",
+        "record 2: published_at: must be a time in ISO 8601, such as 2026-01-31T08:30:00Z",
+    ]

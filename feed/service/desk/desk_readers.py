@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from feed.domain import InvalidInputError, check_id
 from feed.preferences import wishes_at
 from feed.reader_schemas import AccountQuery
+from feed.schemas import rules_broken
 from feed.service.account_presentation import present_account, present_answers, read_titles
 from feed.service.account_words import (
     FACTOR_WORDS,
@@ -24,7 +25,6 @@ from feed.service.article_search import ArticleSearch, find_articles
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render
 from feed.service.desk.visitors import Role
-from feed.service.problems import rules_broken
 from feed.service.reader_accounts import (
     FeedAccount,
     account_of_feed,

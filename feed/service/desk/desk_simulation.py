@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from feed.domain import InvalidInputError
 from feed.experiments.design.design_rules import SHARED_SETTINGS
 from feed.reader_schemas import SimulationIn
+from feed.schemas import rules_broken
 from feed.service.account_presentation import present_account
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_readers import WORDS
 from feed.service.desk.desk_shell import desk_blueprint, render
 from feed.service.desk.setting_words import title_of, value_text, wire_text
 from feed.service.desk.visitors import Role
-from feed.service.problems import rules_broken
 from feed.service.reader_accounts import present_snapshot
 from feed.service.services import Services, current_services
 from feed.service.simulated_feeds import FeedDifference, simulate

@@ -12,12 +12,11 @@ from pydantic import ValidationError
 
 from feed.domain import InvalidInputError
 from feed.ingest.urls import mask_login
-from feed.schemas import SourceIn
+from feed.schemas import SourceIn, rules_broken
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, render, say
 from feed.service.desk.undo import UNDOERS
 from feed.service.desk.visitors import Role, Visitor
-from feed.service.problems import rules_broken
 from feed.service.routes_sources import read_source
 from feed.service.services import Services, current_services
 from feed.sources.directory import Addition

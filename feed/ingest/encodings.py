@@ -1,0 +1,60 @@
+"""Reads the bytes of a document as text, as its readers' browsers would."""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+
+_OTHER_MARKS = (BOM_UTF16_BE, BOM_UTF16_LE, b"\x00")
+_DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
+_WIDER = {
+    "shift_jis": "cp932",
+    "shift-jis": "cp932",
+    "sjis": "cp932",
+    "x-sjis": "cp932",
+    "euc-jp": "euc_jis_2004",
+    "euc-kr": "cp949",
+    "ks_c_5601-1987": "cp949",
+    "big5": "big5hkscs",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+}
+"""What is written under these names holds characters of a wider set (WHATWG Encoding Standard)."""
+_REPLACED = "\ufffd"
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
+def in_utf8(content: bytes, charset: str) -> bytes:
+    """Return a document in UTF-8, where its encoding is a wider one than named or has slips.
+
+    Any other document is returned as it is; so is one that names UTF-8 and is in another encoding.
+
+    Args:
+        content: XML.
+        charset: what the server said; empty if nothing.
+    """
+    if content.startswith(_OTHER_MARKS) or content[1:2] == b"\x00":
+        return content
+    declared = _DECLARED.match(content.removeprefix(BOM_UTF8))
+    name = (charset or (declared[1].decode() if declared else "utf-8")).lower()
+    if name in {"utf-8", "utf8"}:
+        return _without_slips(content)
+    try:
+        return content.decode(_WIDER[name]).encode() if name in _WIDER else content
+    except UnicodeDecodeError:
+        return content
+
+
+def _without_slips(content: bytes) -> bytes:
+    """Return a text with U+FFFD instead of what is not UTF-8, unless it is in another encoding.
+
+    It is UTF-8 if it has as many characters outside of ASCII as broken ones: in a text of another
+    encoding, hardly any bytes happen to be such a character.
+    """
+    text = content.decode(errors="replace")
+    mended = text.encode()
+    if mended == content:
+        return content
+    broken = text.count(_REPLACED) - content.count(_REPLACED.encode())
+    valid = sum(map(len, _NOT_ASCII.findall(text))) - text.count(_REPLACED)
+    return mended if valid >= broken else content
