@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 
+from feed.ingest.documents import Finding
+
 _OTHER_MARKS = (BOM_UTF16_BE, BOM_UTF16_LE, b"\x00")
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
 _WIDER = {
@@ -21,28 +23,51 @@ _WIDER = {
 }
 """What is written under these names holds characters of a wider set (WHATWG Encoding Standard)."""
 _REPLACED = "\ufffd"
+_UTF8 = "utf-8"
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
-def in_utf8(content: bytes, charset: str) -> bytes:
-    """Return a document in UTF-8, where its encoding is a wider one than named or has slips.
+def in_utf8(content: bytes, charset: str) -> tuple[bytes, str]:
+    """Return a document and its encoding, in UTF-8 where its encoding is misnamed or has slips.
 
-    Any other document is returned as it is; so is one that names UTF-8 and is in another encoding.
+    What is valid UTF-8 and not ASCII is UTF-8, whatever the server says. A document that names
+    UTF-8 and is in another encoding is returned as it is.
 
     Args:
         content: XML.
         charset: what the server said; empty if nothing.
     """
-    if content.startswith(_OTHER_MARKS) or content[1:2] == b"\x00":
-        return content
-    declared = _DECLARED.match(content.removeprefix(BOM_UTF8))
-    name = (charset or (declared[1].decode() if declared else "utf-8")).lower()
-    if name in {"utf-8", "utf8"}:
-        return _without_slips(content)
+    if content.startswith(_OTHER_MARKS) or content[1:2] == b"\x00" or content.isascii():
+        return content, charset
+    mended = _without_slips(content)
+    if mended == content and _is_utf8(content):
+        return content, _UTF8
+    declared = _DECLARED.match(content)
+    name = (charset or (declared[1].decode() if declared else _UTF8)).lower()
+    if name in {_UTF8, "utf8"} or content.startswith(BOM_UTF8):
+        return mended, (charset if mended == content else _UTF8)
     try:
-        return content.decode(_WIDER[name]).encode() if name in _WIDER else content
+        return (
+            (content.decode(_WIDER[name]).encode(), _UTF8) if name in _WIDER else (content, charset)
+        )
     except UnicodeDecodeError:
-        return content
+        return content, charset
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def note_slips(content: bytes, read: bytes) -> list[Finding]:
+    """Return what to say of a document of which `in_utf8` has read something else."""
+    slips = read.count(_REPLACED.encode()) - content.count(_REPLACED.encode())
+    if slips < 1:
+        return []
+    return [Finding("", "", f"broken characters, for which U+FFFD stands: {slips}")]
 
 
 def _without_slips(content: bytes) -> bytes:

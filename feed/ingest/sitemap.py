@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
-from feed.ingest.encodings import in_utf8
+from feed.ingest.encodings import in_utf8, note_slips
 from feed.ingest.entries import Channel, FeedEntry, build_documents
 from feed.ingest.fetching import FetchedDocument
 from feed.ingest.markup import read_plain
@@ -40,8 +40,8 @@ def parse_sitemap(document: FetchedDocument, now: float, zone: tzinfo = UTC) -> 
     Raises:
         InvalidInputError: the bytes are not whole, or an index of other sitemaps.
     """
-    content = in_utf8(document.content, document.charset)
-    charset = document.charset if content == document.content else "utf-8"
+    content, charset = in_utf8(document.content, document.charset)
+    slips = note_slips(document.content, content)
     content = content.removeprefix(BOM_UTF8).lstrip()
     try:
         root = _parse(content, charset)
@@ -55,7 +55,9 @@ def parse_sitemap(document: FetchedDocument, now: float, zone: tzinfo = UTC) -> 
     entries = [_entry(url) for url in root.iterfind("{*}url")]
     title = next((entry.source for entry in entries if entry.source), "")
     channel = Channel(title=title, own=document.address, base=document.address)
-    return build_documents(channel, entries, now, zone)
+    documents = build_documents(channel, entries, now, zone)
+    documents.notes += slips
+    return documents
 
 
 def _parse(content: bytes, charset: str) -> ET.Element:

@@ -13,7 +13,7 @@ import feedparser
 from feed.config import DAY_S, HOUR_S
 from feed.domain import InvalidInputError
 from feed.ingest.documents import Documents
-from feed.ingest.encodings import in_utf8
+from feed.ingest.encodings import in_utf8, note_slips
 from feed.ingest.entries import Channel, FeedEntry, build_documents
 from feed.ingest.fetching import FetchedDocument
 from feed.ingest.markup import Text, find_feeds, read_markup, read_plain
@@ -133,7 +133,8 @@ def parse_syndication(document: FetchedDocument, now: float, zone: tzinfo = UTC)
     Raises:
         InvalidInputError: the bytes are no such document, or break off before its end.
     """
-    parsed = _parse(document)
+    content, charset = in_utf8(document.content, document.charset)
+    parsed = _parse(content, charset)
     if not parsed.get("version"):
         raise _refusal(document)
     if parsed.bozo and not _is_whole(document.content, parsed.encoding):
@@ -141,17 +142,17 @@ def parse_syndication(document: FetchedDocument, now: float, zone: tzinfo = UTC)
     is_atom = parsed.version.startswith("atom")
     channel = _channel(parsed, document.address)
     entries = [_entry(entry, is_atom=is_atom) for entry in parsed.entries]
-    return build_documents(channel, entries, now, zone)
+    documents = build_documents(channel, entries, now, zone)
+    documents.notes += note_slips(document.content, content)
+    return documents
 
 
-def _parse(document: FetchedDocument) -> Any:
-    content = in_utf8(document.content, document.charset)
-    name = document.charset if content == document.content else "utf-8"
-    charset = f"application/xml; charset={name}" if name else ""
+def _parse(content: bytes, charset: str) -> Any:
+    kind = f"application/xml; charset={charset}" if charset else ""
     try:
         return feedparser.parse(
             io.BytesIO(content),
-            response_headers={"content-type": charset} if charset else {},
+            response_headers={"content-type": kind} if kind else {},
             resolve_relative_uris=False,
             sanitize_html=False,
         )
