@@ -21,7 +21,8 @@ _WIDER = {
     "gb2312": "gb18030",
     "gbk": "gb18030",
 }
-"""What is written under these names holds characters of a wider set (WHATWG Encoding Standard)."""
+"""What is sent under these names may hold characters of a wider set, as browsers read them; source:
+WHATWG, Encoding Standard."""
 _REPLACED = "\ufffd"
 _UTF8 = "utf-8"
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -39,17 +40,17 @@ def in_utf8(content: bytes, charset: str) -> tuple[bytes, str]:
     """
     if content.startswith(_OTHER_MARKS) or content[1:2] == b"\x00" or content.isascii():
         return content, charset
-    mended = _without_slips(content)
-    if mended == content and _is_utf8(content):
+    if _is_utf8(content):
         return content, _UTF8
     declared = _DECLARED.match(content)
     name = (charset or (declared[1].decode() if declared else _UTF8)).lower()
     if name in {_UTF8, "utf8"} or content.startswith(BOM_UTF8):
+        mended = _without_slips(content)
         return mended, (charset if mended == content else _UTF8)
+    if name not in _WIDER:
+        return content, charset
     try:
-        return (
-            (content.decode(_WIDER[name]).encode(), _UTF8) if name in _WIDER else (content, charset)
-        )
+        return content.decode(_WIDER[name]).encode(), _UTF8
     except UnicodeDecodeError:
         return content, charset
 
@@ -67,7 +68,7 @@ def note_slips(content: bytes, read: bytes) -> list[Finding]:
     slips = read.count(_REPLACED.encode()) - content.count(_REPLACED.encode())
     if slips < 1:
         return []
-    return [Finding("", "", f"broken characters, for which U+FFFD stands: {slips}")]
+    return [Finding("", "", f"broken characters replaced by U+FFFD: {slips}")]
 
 
 def _without_slips(content: bytes) -> bytes:
@@ -77,9 +78,6 @@ def _without_slips(content: bytes) -> bytes:
     encoding, hardly any bytes happen to be such a character.
     """
     text = content.decode(errors="replace")
-    mended = text.encode()
-    if mended == content:
-        return content
     broken = text.count(_REPLACED) - content.count(_REPLACED.encode())
     valid = sum(map(len, _NOT_ASCII.findall(text))) - text.count(_REPLACED)
-    return mended if valid >= broken else content
+    return text.encode() if valid >= broken else content

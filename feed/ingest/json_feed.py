@@ -33,9 +33,9 @@ def parse_json_feed(
         zone: of the source.
 
     Raises:
-        InvalidInputError: it has no list of items.
+        InvalidInputError: it has no list of items; null, as some write for none, is one.
     """
-    if not isinstance(feed.get("items"), list):
+    if not isinstance(feed.get("items", ""), list | None):
         raise InvalidInputError("source", "is a JSON Feed without a list of items")
     home = _string(feed.get("home_page_url"))
     channel = Channel(

@@ -38,7 +38,7 @@ def test_one_broken_character_spoils_no_other(form: str, charset: str, title: st
     document = FetchedDocument(whole.replace(b"XX", b"\xc3"), "", charset)
     found = parse_document(document, 1.0)
     assert [article.title for article in found.articles] == [title]
-    assert "broken characters, for which U+FFFD stands: 1" in map(str, found.notes)
+    assert "broken characters replaced by U+FFFD: 1" in map(str, found.notes)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp1251"])
@@ -69,6 +69,8 @@ def test_escapes_of_japanese_mail_are_no_utf_8() -> None:
         ("Shift_JIS", "cp932", "髙橋さん①"),
         ("EUC-KR", "cp949", "똠방각하"),
         ("gb2312", "gb18030", "镕基"),
+        ("EUC-JP", "euc_jis_2004", "第①便"),
+        ("Big5", "big5hkscs", "香港喺度"),
         ("iso-8859-1", "cp1252", "Größe €"),
     ],
 )

@@ -125,6 +125,7 @@ def test_a_json_feed_needs_a_list_of_items(tmp_path):
     feed = {"version": "https://jsonfeed.org/version/1.1", "title": "Quay", "items": {}}
     with pytest.raises(InvalidInputError, match="without a list of items"):
         read(tmp_path, "feed.json", orjson.dumps(feed))
+    assert read(tmp_path, "feed.json", orjson.dumps(feed | {"items": None})).articles == []
 
 
 def test_a_file_is_refused_in_the_words_of_the_api(tmp_path):
