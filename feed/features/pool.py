@@ -249,9 +249,11 @@ class PoolBuilder:
             if self._stories is not None:
                 self._stories.remove(row)
 
-    def live_ids(self) -> list[str]:
-        """Return the ids of all articles that are live, or would be without their twins."""
-        return [self._ids.ids[row] for row in np.flatnonzero(self._columns["live"]).tolist()]
+    def removable_ids(self) -> list[str]:
+        """Return the ids of what is live, but for its twins, and of what is to be encoded."""
+        rows = set(np.flatnonzero(self._columns["live"]).tolist())
+        rows |= set() if self._stories is None else self._stories.unencoded_rows
+        return [self._ids.ids[row] for row in sorted(rows)]
 
     def is_due(self, now: float) -> bool:
         """Return whether a new snapshot would differ without any news.

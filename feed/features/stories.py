@@ -158,6 +158,11 @@ class StoryFinder:
         """Whether any article is still to be encoded."""
         return bool(self._unencoded)
 
+    @property
+    def unencoded_rows(self) -> frozenset[int]:
+        """The articles that are still to be encoded."""
+        return frozenset(self._unencoded)
+
     def remove(self, row: int) -> None:
         """Take note that an article is gone, so nobody encodes it any more."""
         self._unencoded.pop(row, None)

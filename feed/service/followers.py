@@ -103,7 +103,7 @@ class CatalogueFollower:
 
     def _read_everything(self) -> None:
         position = self._store.catalogue_position()
-        before = self._builder.live_ids()
+        before = self._builder.removable_ids()
         found = set()
         for earlier in self._store.earlier_vectors():
             self._builder.recall(earlier.article.article_id, earlier.embedding, earlier.encoder)

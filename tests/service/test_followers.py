@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from feed.domain import Article, StoreUnavailableError
+from feed.features.ids import IdMap
 from feed.service.app import create_app
+from feed.service.followers import CatalogueFollower
 from feed.storage.records import StoredArticle
 from feed.storage.redis_store import RedisStore
 
@@ -75,3 +77,18 @@ def test_a_later_refresh_that_failed_at_any_step_loses_no_change(step, settings,
         keeper.refresh()
     assert keeper.refresh().live_articles == 2
     assert keeper.current().knows("late")
+
+
+def test_a_retracted_article_that_went_during_a_gap_is_not_awaited_any_more(store):
+    store.change_log_max = 3
+    article = Article(article_id="a", title="a", published_at=time.time() - 60, retracted=True)
+    no_vector = np.zeros(0, np.float32)
+    store.write_articles([StoredArticle(article, no_vector, "", "h", time.time())])
+    follower = CatalogueFollower(store, IdMap())
+    follower.follow()
+    assert follower._builder.removable_ids() == ["a"]
+    store.delete_articles(["a"])
+    for name in ("b", "c", "d", "e", "f"):
+        write_article(store, name)
+    follower.follow()
+    assert follower._builder.removable_ids() == ["b", "c", "d", "e", "f"]
