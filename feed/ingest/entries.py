@@ -13,6 +13,7 @@ from feed.domain import Article, Submission
 from feed.ingest.dates import parse_date
 from feed.ingest.documents import Documents, Finding
 from feed.ingest.identity import Marks, choose_ids
+from feed.ingest.language_codes import language_tag
 from feed.ingest.limits import LONGEST_QUOTE, RULES, Limits, shorten
 from feed.ingest.markup import Text
 from feed.ingest.pictures import Picture, largest
@@ -158,7 +159,7 @@ def _times(
     channel: Channel, entry: FeedEntry, limits: Limits, zone: tzinfo
 ) -> tuple[float | None, float | None]:
     """Return when an entry was published and when it was changed, None where that is unknown."""
-    language = entry.language or channel.language
+    language = language_tag(entry.language or channel.language)
     updated = parse_date(entry.updated, language, zone)
     published = parse_date(entry.published, language, zone) or updated
     if published is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from feed.article_schemas import ArticleBody
 from feed.ingest.documents import Finding
+from feed.ingest.language_codes import language_tag
 from feed.ingest.urls import full_address
 
 RULES: dict[str, Any] = ArticleBody.model_json_schema()["properties"]
@@ -70,9 +71,9 @@ class Limits:
         return address or None
 
     def language(self, language: str) -> str:
-        """Return a language tag in lower case, or an empty text if it is not one."""
-        tag = language.strip().replace("_", "-").lower()
-        if tag and not LANGUAGE.fullmatch(tag):
+        """Return a language tag in lower case, or an empty text if no language is named."""
+        tag = language_tag(language)
+        if language.strip() and not (tag and LANGUAGE.fullmatch(tag)):
             self.note_wrong("language", language, "is no language code")
             return ""
         return tag
