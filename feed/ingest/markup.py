@@ -53,6 +53,8 @@ ADDRESSES = {"video": ("poster",), "source": ()}
 SYMBOLS = ".wp-smiley, .emoji"
 MARKUP = re.compile("[<&\\0]")
 """What a piece of HTML has that says more than its text."""
+BARE_TAG = re.compile(r"<([a-z][a-z0-9-]*)\s*/?>", re.IGNORECASE)
+USUAL_IN_TITLES = {*INLINE.split(", "), "br", "hr", "img", "p"}
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 
 
@@ -83,6 +85,21 @@ def read_markup(markup: str) -> Text:
         node.insert_before(" ")
         node.insert_after(" ")
     return Text(_tidy(body.text()), pictures)
+
+
+def read_title(markup: str) -> str:
+    """Return what a reader would see of a headline; `List<String>` and `<script>` are words of it.
+
+    A start tag without attributes is such a word if it neither formats text nor is ever closed.
+    """
+    lowered = markup.lower()
+
+    def as_word(tag: re.Match[str]) -> str:
+        name = tag[1].lower()
+        is_markup = name in USUAL_IN_TITLES or f"</{name}" in lowered
+        return tag[0] if is_markup else html.escape(tag[0])
+
+    return read_markup(BARE_TAG.sub(as_word, markup)).plain
 
 
 def find_feeds(page: bytes, address: str) -> list[str]:

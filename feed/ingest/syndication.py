@@ -16,7 +16,7 @@ from feed.ingest.documents import Documents
 from feed.ingest.encodings import in_utf8, note_slips
 from feed.ingest.entries import Channel, FeedEntry, build_documents
 from feed.ingest.fetching import FetchedDocument
-from feed.ingest.markup import Text, find_feeds, read_markup, read_plain
+from feed.ingest.markup import Text, find_feeds, read_markup, read_plain, read_title
 from feed.ingest.pictures import (
     WIDTH_OF_FILE,
     WIDTH_OF_THUMBNAIL,
@@ -212,13 +212,12 @@ def _number(text: Any) -> float:
 
 def _entry(entry: Any, *, is_atom: bool) -> FeedEntry:
     contents = [_text(detail, is_atom=is_atom) for detail in entry.get("content") or []]
-    title = _text(entry.get("title_detail") or {}, is_atom=is_atom).plain
     guid = str(entry.get("id") or "").strip()
     link = str(entry.get("feedburner_origlink") or entry.get("link") or "").strip()
     return FeedEntry(
         guid=guid,
         link="" if link == guid and not is_web_address(link) else link,
-        title=title,
+        title=_title(entry.get("title_detail") or {}, is_atom=is_atom),
         summary=_text(_summary(entry), is_atom=is_atom),
         content=max(contents, key=lambda text: len(text.plain), default=Text()),
         published=_first(entry, "published", "created", "prism_publicationdate", "date"),
@@ -248,10 +247,19 @@ def _language_of(entry: Any) -> str:
     return (entry.get("title_detail") or {}).get("language") or ""
 
 
-def _text(detail: Any, *, is_atom: bool) -> Text:
-    """Return a text. Only Atom states reliably which texts are not markup."""
+def _title(detail: Any, *, is_atom: bool) -> str:
     value = str(detail.get("value") or "")
-    if is_atom and detail.get("type") == "text/plain":
+    return read_plain(value) if _is_plain(detail, is_atom=is_atom) else read_title(value)
+
+
+def _is_plain(detail: Any, *, is_atom: bool) -> bool:
+    """Return whether a text is no markup; only Atom states that reliably."""
+    return is_atom and detail.get("type") == "text/plain"
+
+
+def _text(detail: Any, *, is_atom: bool) -> Text:
+    value = str(detail.get("value") or "")
+    if _is_plain(detail, is_atom=is_atom):
         return Text(read_plain(value))
     text = read_markup(value)
     base = str(detail.get("base") or "")
