@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -18,32 +19,43 @@ _META_NAMES = tuple(name for name in _NAMES if name != "body")
 
 
 def encode_whole(stored: StoredArticle) -> bytes:
-    """Return an article with its body and vector, and what is known of where it came from."""
+    """Return an article with its body, and what is known of where it came from.
+
+    Its vector is only in `encode_meta`. What changes the vector changes these bytes as well: the
+    encoder and the text's hash are here, and a check sum of a vector that the publisher supplied.
+    """
     more = {
         "owned": sorted(stored.owned),
         "held": sorted(stored.held),
         "origins": [[one.origin, one.sections, one.tags, one.digest] for one in stored.origins],
         "fillers": dict(sorted(stored.fillers.items())),
+        "vector": zlib.crc32(_vector(stored)) if stored.article.embedding is not None else 0,
     }
     return _encode(stored, _NAMES, {name: value for name, value in more.items() if value})
 
 
 def encode_meta(stored: StoredArticle) -> bytes:
     """Return an article without its body, with its vector."""
-    return _encode(stored, _META_NAMES, {})
+    return _encode(stored, _META_NAMES, {}) + _vector(stored)
 
 
-def decode_article(data: bytes) -> StoredArticle:
+def decode_article(data: bytes, meta: bytes = b"") -> StoredArticle:
     """Return the article that `encode_whole` or `encode_meta` wrote.
 
     Vectors are stored as float16, which halves the memory and the time of a scan. Each component of
     a unit vector changes by less than 0.0005, far less than what is significant to the encoders.
+
+    Args:
+        data: what is stored of the article.
+        meta: the bytes that have its vector, unless `data` has it. Earlier versions wrote it to
+            both. Without any, the vector is of length 0.
     """
-    (length,) = _LENGTH.unpack_from(data)
-    start = _LENGTH.size + length
+    start = _text_end(data)
     values = orjson.loads(data[_LENGTH.size : start])
-    embedding = np.frombuffer(data, np.float16, offset=start).astype(np.float32)
-    if values.pop("supplied"):
+    values.pop("vector", None)
+    holder, start = (meta, _text_end(meta)) if meta else (data, start)
+    embedding = np.frombuffer(holder, np.float16, offset=start).astype(np.float32)
+    if values.pop("supplied") and embedding.size:
         values["embedding"] = tuple(embedding.tolist())
     values["tags"] = tuple(values["tags"])
     values["other_sections"] = tuple(values.get("other_sections", ()))
@@ -90,5 +102,13 @@ def _encode(stored: StoredArticle, names: tuple[str, ...], more: dict[str, Any])
     values["fresh"] = stored.fresh_at
     values["supplied"] = article.embedding is not None
     text = orjson.dumps(values | more)
-    vector = np.asarray(stored.embedding, np.float16).tobytes()
-    return _LENGTH.pack(len(text)) + text + vector
+    return _LENGTH.pack(len(text)) + text
+
+
+def _vector(stored: StoredArticle) -> bytes:
+    return np.asarray(stored.embedding, np.float16).tobytes()
+
+
+def _text_end(data: bytes) -> int:
+    (length,) = _LENGTH.unpack_from(data)
+    return int(_LENGTH.size + length)

@@ -87,7 +87,7 @@ class CataloguePart(StorePart):
         return outcomes
 
     def read_articles(self, article_ids: Sequence[str]) -> list[StoredArticle | None]:
-        """Return complete articles (with body) in the given order, None for unknown ones."""
+        """Return articles with body, without vector, in the given order, None for unknown ones."""
         if not article_ids:
             return []
         key = self._keys.catalogue("articles")
@@ -98,17 +98,23 @@ class CataloguePart(StorePart):
         """Return complete articles for a change that `write_articles` makes only to these."""
         if not article_ids:
             return []
-        articles, erased = self._keys.catalogue("articles"), self._keys.catalogue("erased")
-        values, times = self._link.pipeline(
-            articles, [("HMGET", articles, *article_ids), ("ZMSCORE", erased, *article_ids)]
+        articles, meta, erased = map(self._keys.catalogue, ("articles", "meta", "erased"))
+        # An article that is written between the replies has other bytes than its digest says.
+        values, metas, times = self._link.pipeline(
+            articles,
+            [
+                ("HMGET", articles, *article_ids),
+                ("HMGET", meta, *article_ids),
+                ("ZMSCORE", erased, *article_ids),
+            ],
         )
         return [
             ArticleState(
-                None if data is None else decode_article(data),
+                None if data is None else decode_article(data, described or b""),
                 "" if data is None else hashlib.sha1(data, usedforsecurity=False).hexdigest(),
                 at is not None,
             )
-            for data, at in zip(values, times, strict=True)
+            for data, described, at in zip(values, metas, times, strict=True)
         ]
 
     def delete_articles(self, article_ids: Sequence[str]) -> int:

@@ -150,7 +150,8 @@ class Contribution:
 class StoredArticle:
     """An article with its vector from the encoder or the publisher.
 
-    Of articles that were read without their body, the last four attributes are empty.
+    Of articles that were read without their body, the last four attributes are empty; of those that
+    were read without their vector, `embedding` is, and `article.embedding` is None.
 
     Attributes:
         article: the article.

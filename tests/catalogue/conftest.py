@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -46,8 +46,11 @@ class Catalogue:
         return Editor("ed", self.now)
 
     def article(self, article_id: str = "a") -> Article:
-        """Return an article as it is now."""
-        return self.service.read(article_id).article
+        """Return an article as it is now, with its vector."""
+        stored = self.service.read(article_id)
+        (state,) = self.service._store.read_states([article_id])
+        assert state.stored == replace(stored, article=state.stored.article)
+        return state.stored.article
 
     def fresh_at(self) -> float:
         """Return from when the age of article a counts."""

@@ -224,7 +224,7 @@ def test_articles_are_encoded_anew_after_a_change_of_encoder(
     assert refused.stderr.endswith("FEED_ENCODER: tfidf is not fitted yet: run feed encode --fit\n")
     fitted = run("encode", "--fit", *where, FEED_ENCODER="tfidf")
     assert (fitted.returncode, fitted.stdout) == (0, "encoded 24 articles\n"), fitted.stderr
-    stored = store.read_articles(["a0", "a3", "a1"])
+    stored = [state.stored for state in store.read_states(["a0", "a3", "a1"])]
     ferry, other_ferry, storm = (each.embedding for each in stored if each)
     assert ferry @ other_ferry > ferry @ storm + 0.3
     assert stored[0] is not None
@@ -236,7 +236,7 @@ def test_articles_are_encoded_anew_after_a_change_of_encoder(
     sentences = run("encode", *where, FEED_ENCODER="sentence")
     assert sentences.stdout == "encoded 24 articles\n", sentences.stderr
     assert sentences.stderr.endswith("24 of 24 articles looked at, 24 encoded\n")
-    (stored_anew,) = store.read_articles(["a0"])
+    stored_anew = store.read_states(["a0"])[0].stored
     assert stored_anew is not None
     assert (stored_anew.encoder, stored_anew.embedding.shape) == (SENTENCE_ENCODER, (512,))
 

@@ -85,7 +85,7 @@ def test_a_vector_of_the_publisher_is_taken_instead(store: Any) -> None:
     given = Article(article_id="a", title="One", published_at=1.0, embedding=(3.0, 0.0, 4.0))
     service.upsert([Submission(given)], 10.0)
     assert not encoder.texts
-    (stored,) = store.read_articles(["a"])
+    stored = store.read_states(["a"])[0].stored
     assert stored.embedding.tolist() == pytest.approx([0.6, 0.0, 0.8], abs=1e-3)
 
 

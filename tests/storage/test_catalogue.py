@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 
 from feed.domain import AiGenerated, Pin
-from feed.storage.article_codec import decode_article, encode_whole
+from feed.storage.article_codec import decode_article, encode_meta, encode_whole
 from feed.storage.records import AuditEntry, ChangeBatch, Contribution, WriteOutcome
 
 NOW = 1_780_000_000.0
@@ -36,7 +36,9 @@ def test_articles_come_back_whole_in_the_order_asked(store, make_article):
     assert found[0].article.article_id == "b"
     assert found[2].article == full.article
     assert (found[2].encoder, found[2].text_hash, found[2].added_at) == ("tfidf", "hash", NOW)
-    np.testing.assert_allclose(found[2].embedding, full.embedding, atol=5e-4)
+    assert found[2].embedding.shape == (0,)
+    state = store.read_states(["a"])[0].stored
+    np.testing.assert_allclose(state.embedding, full.embedding, atol=5e-4)
     assert store.read_articles([]) == []
 
 
@@ -45,10 +47,35 @@ def test_a_publishers_vector_and_an_article_without_one(store, make_article):
     supplied = replace(supplied, embedding=np.array([0.5, -0.25], np.float32))
     bare = replace(make_article("b"), embedding=np.zeros(0, np.float32))
     store.write_articles([supplied, bare])
-    first, second = store.read_articles(["a", "b"])
+    first, second = (state.stored for state in store.read_states(["a", "b"]))
     assert first.article.embedding == (0.5, -0.25)
     assert second.article.embedding is None
     assert second.embedding.shape == (0,)
+
+
+def test_another_vector_of_a_publisher_is_another_state(store, make_article):
+    def with_vector(*values):
+        article = make_article("a", embedding=values)
+        return replace(article, embedding=np.array(values, np.float32))
+
+    store.write_articles([with_vector(0.5, -0.25)])
+    digests = [store.read_states(["a"])[0].digest]
+    store.write_articles([with_vector(0.5, 0.25)])
+    digests.append(store.read_states(["a"])[0].digest)
+    assert len(set(digests)) == 2
+    outdated = store.write_articles([with_vector(0.0, 1.0)], digests[:1])
+    assert outdated == [WriteOutcome.CONFLICT]
+    assert store.read_states(["a"])[0].stored.article.embedding == (0.5, 0.25)
+
+
+def test_an_article_that_an_earlier_version_wrote_has_its_vector_twice(store, make_article):
+    supplied = replace(
+        make_article("a", embedding=(0.5, -0.25)), embedding=np.array([0.5, -0.25], np.float32)
+    )
+    vector = np.array([0.5, -0.25], np.float16).tobytes()
+    whole, meta = encode_whole(supplied) + vector, encode_meta(supplied)
+    assert decode_article(whole) == decode_article(whole, meta) == supplied
+    assert decode_article(whole, meta).embedding.tolist() == [0.5, -0.25]
 
 
 def test_a_scan_yields_every_article_once_without_its_body(store, make_article):
