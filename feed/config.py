@@ -56,7 +56,7 @@ class RankingConfig:
     )
     use_content: bool = setting(
         True,
-        "whether it counts what articles are about (the content sources and features)",
+        "whether ranking uses what articles are about (the content sources and features)",
         title="Use the content of articles",
     )
     use_plugins: bool = setting(
@@ -100,7 +100,7 @@ class RankingConfig:
         0.5,
         "lowest value of the section and source factors",
         between=(0, 1),
-        title="Limit of these two factors",
+        title="Lowest section and source factor",
     )
     mmr_lambda: float = setting(
         0.9,
@@ -220,6 +220,12 @@ class Settings:
     web: int = setting(2, "number of web processes", between=(1, 256))
     workers: int = setting(
         1, "number of workers that feed serve starts with its own store", between=(1, 256)
+    )
+    worker_metrics_port: int = setting(
+        0,
+        "TCP port at which feed worker serves its own metrics, without a key; 0: none. Where "
+        "feed serve runs the worker, /metrics has them",
+        between=(0, 65_535),
     )
     api_keys: str = setting(
         "",

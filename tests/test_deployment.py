@@ -77,6 +77,16 @@ def test_the_web_is_open_to_this_machine_alone_and_wants_keys():
     assert SERVICES["web"]["environment"]["FEED_API_KEYS"].startswith("${FEED_API_KEYS:?")
 
 
+def test_our_services_read_every_setting_of_the_file_beside_it():
+    for name in OURS:
+        assert SERVICES[name]["env_file"] == [{"path": ".env", "required": False}]
+
+
+def test_the_workers_metrics_are_open_to_this_machine_alone():
+    assert SERVICES["worker"]["environment"]["FEED_WORKER_METRICS_PORT"] == "9100"
+    assert SERVICES["worker"]["ports"] == ["127.0.0.1:${FEED_WORKER_METRICS_PORT:-9100}:9100"]
+
+
 def test_every_volume_is_declared():
     mounted = {v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])}
     assert mounted == set(COMPOSE["volumes"])

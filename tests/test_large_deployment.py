@@ -120,6 +120,18 @@ def test_scalers_use_metrics_that_the_service_exports():
         assert f"| `{name.replace('_per_second', '_total')}` |" in exported
 
 
+def test_prometheus_finds_the_ports_of_web_and_worker():
+    ports = {"feed-web": 8000, "feed-worker": 9100}
+    for name, spec in of_kind("Deployment").items():
+        annotations = spec["template"]["metadata"]["annotations"]
+        assert annotations["prometheus.io/port"] == str(ports[name])
+        (container,) = templates()[name]["containers"]
+        assert [one["containerPort"] for one in container["ports"]] == [ports[name]]
+    (worker,) = templates()["feed-worker"]["containers"]
+    given = {one["name"]: one["value"] for one in worker["env"]}
+    assert given == {"FEED_HOST": "0.0.0.0", "FEED_WORKER_METRICS_PORT": "9100"}
+
+
 def test_compose_has_a_store_with_replicas_and_web_hosts_behind_the_balancer():
     stores = [name for name in SERVICES if re.fullmatch(r"store-\d", name)]
     assert len(stores) == 6

@@ -80,7 +80,8 @@ def create(definition: Any, data: Path | None) -> None:
         made = create_experiment(
             store, design, now=time.time(), by=command_line_user(), settings=settings
         )
-    click.echo(f"{made.name}, version {made.version}: a draft; feed experiment start {made.name}")
+    start = f"feed experiment start {made.name}"
+    click.echo(f"{made.name}, version {made.version}, is a draft. To start it: {start}")
 
 
 @experiment.command()
@@ -277,10 +278,11 @@ def _show_need(need: Need, console: Console) -> None:
         known = [number(n) if n else "unknown" for n in (point.readers, point.days)]
         curve.add_row(f"{point.effect:.1%}", *known)
     console.print(curve)
+    comparisons = "1 comparison" if need.comparisons == 1 else f"{need.comparisons} comparisons"
     console.print(
         f"{need.readers_a_day:.0f} readers join on a day. The primary metrics are planned for "
-        f"{need.comparisons} comparisons (Bonferroni), and each guardrail metric for a treatment "
-        f"that changes nothing. The covariate is from {need.covariate_days} days of the archive.",
+        f"{comparisons} (Bonferroni), and each guardrail metric for a treatment that changes "
+        f"nothing. The covariate is from {need.covariate_days} days of the archive.",
         highlight=False,
     )
 

@@ -48,7 +48,7 @@ def readers(
     version: int | None,
     memory_mb: int,
 ) -> None:
-    """Write one row per reader of EXPERIMENT as Parquet, to check its report by your own tools.
+    """Write one row per reader of EXPERIMENT as Parquet, to check its report with your own tools.
 
     docs/reference/archive.md explains the columns. Identifiers are pseudonyms that cannot be
     turned back. The file is yours to keep or delete: when a reader is erased from the installation,

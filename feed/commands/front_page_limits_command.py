@@ -58,14 +58,14 @@ def show(data: Path | None) -> None:
     "--limits",
     "limits_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON file with other limits than those that hold, as PUT /v1/limits takes them.",
+    help="JSON file with limits to price instead of those in force, as PUT /v1/limits takes them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def price(data: Path | None, hours: int, limits_file: Path | None, *, as_json: bool) -> None:
     """Say what limits cost on recorded clicks.
 
     Recorded front pages that readers clicked on are ranked again, with the limits and without
-    them. At most 2,000 are, drawn evenly over the time.
+    them. At most 2,000 are used, drawn evenly over the period.
     """
     with one_line_errors():
         settings = chosen_settings(data)

@@ -20,8 +20,8 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a server
 def health(part: str) -> None:
     """Say in one line whether the web service or the worker works.
 
-    web: the service on this machine is ready to serve feeds. worker: a worker of the
-    installation at FEED_REDIS_URL has each partition, so all events are counted and archived.
+    web: the service on this machine is ready to serve feeds. worker: every partition of the
+    installation at FEED_REDIS_URL has a worker, which counts and archives its events.
 
     Exit codes: 0 it works; 1 it does not.
     """

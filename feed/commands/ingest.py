@@ -69,8 +69,8 @@ def ingest(
     SOURCE is a file or an http(s) address. It holds a feed (RSS, RDF, Atom, JSON Feed or a news
     sitemap) or JSON (articles and events in the API's form, as lines, an array or a batch), and
     may be compressed with gzip; "-" reads JSON lines from standard input. Sending a source again
-    does no harm: events are counted once, what an editor or the API has set stays as it is, and
-    retracted and erased articles stay away.
+    within a day does no harm: events are counted once, what an editor or the API has set stays as
+    it is, and retracted and erased articles stay away.
 
     The valid entries or records are sent, and a table names what was left out or changed. Events
     from more than 30 days ago or from the future are left out. With --strict, nothing is sent if

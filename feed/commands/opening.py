@@ -32,7 +32,7 @@ def chosen_settings(data: Path | None) -> Settings:
     if settings.data_url not in {"", LOCAL_URL}:
         folder.mkdir(parents=True, exist_ok=True)  # it holds only copies: a new machine has none
     elif not folder.is_dir():
-        raise InvalidInputError("--data", f"must be the directory of an installation, not {folder}")
+        raise InvalidInputError("--data", f"no installation is in {folder}; name its directory")
     settings = replace(settings, data_dir=folder)
     prepare_data_dir(settings)
     return settings

@@ -331,7 +331,7 @@ def alone(models_dir: Path, lock: int | None) -> Iterator[Callable[[], None]]:
 def print_training(console: Console, events_read: int, candidate: ModelBundle) -> None:
     """Print what was read and what was learnt from it."""
     manifest = candidate.manifest
-    table = Table(title=f"Learnt for {candidate.version}", title_justify="left")
+    table = Table(title=f"What {candidate.version} learned from", title_justify="left")
     table.add_column("what")
     table.add_column("how much", justify="right")
     for name, value in (
@@ -357,7 +357,7 @@ def print_verdict(console: Console, verdict: GateVerdict, version: str) -> None:
     """Print the gate's numbers and what follows from them."""
     window = verdict.to_dict()["window"]
     table = Table(
-        title=f"The gate, on {window[0][:16]} to {window[1][:16]}, learnt by neither",
+        title=f"The gate, on {window[0][:16]} to {window[1][:16]}, which neither has seen",
         title_justify="left",
     )
     for name in ("", verdict.metric, "95 % interval", "feeds"):

@@ -16,7 +16,7 @@ from feed.commands.opening import chosen_settings, command_line_user, open_store
 from feed.commands.parameters import PATH, FiniteRange
 from feed.domain import ConflictError, StoreUnavailableError
 from feed.experiments.judgement.wording import number
-from feed.service.telemetry import configure_logging
+from feed.service.logs import configure_logging
 from feed.watching.watcher import MINUTE_S, LookOutcome, Watcher
 
 PAUSE_S = 10.0

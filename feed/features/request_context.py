@@ -13,7 +13,7 @@ from feed.features.languages import matching_codes
 NOWHERE = int(np.iinfo(np.int32).max)
 """Code of a section or language that no article has."""
 
-_DEVICES = {"desktop": 1, "mobile": 2, "tablet": 3}
+_DEVICES = {"desktop": 1, "mobile": 2, "phone": 2, "tablet": 3}
 
 
 def device_code(text: str) -> int:

@@ -120,7 +120,7 @@ def react(
                     dwell_s=dwell_s,
                     request_id=request_id,
                     position=first_position + offset,
-                    context={"platform": "simulated", "device": "phone"},
+                    context={"platform": "simulated", "device": "mobile"},
                 )
             )
             at += dwell_s or 0.2

@@ -152,7 +152,7 @@ def price_limits(
     """Rank recorded front pages with a click again, without limits and with them.
 
     The clicks were made on the order that was served. An article that a limit raises was seldom
-    seen, so it could seldom be clicked: the price is rather too high than too low.
+    seen, so it could seldom be clicked: the price is more likely too high than too low.
 
     Args:
         archive: Where the feeds are.

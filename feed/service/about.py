@@ -17,8 +17,8 @@ _SUMMARY = (
         "or more than usual right now, what is new, what you follow, and what editors pick."
     ),
     (
-        "Each is scored by the signals below. What is trending gets an extra, what you were "
-        "shown several times without opening it gets less, and sections are mixed."
+        "Each is scored by the signals below. Trending articles move up, articles that you were "
+        "shown several times and did not open move down, and sections are mixed."
     ),
     (
         "One slot of the first page is drawn at random among new articles that few readers were "

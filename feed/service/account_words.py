@@ -22,7 +22,7 @@ GROUP_WORDS = {
     "freshness": "how new it is",
     "affinity": "how much the reader likes its section, source and language",
     "fatigue": "how often the reader was shown it already",
-    "plugins": "what features of your own, from plugins, say of it",
+    "plugins": "what the features of your plugins say about it",
     "context": "the time, the device, and how much is known of the reader",
 }
 FACTOR_WORDS = {
@@ -39,7 +39,7 @@ SOURCE_WORDS = {
     "covisitation": "what readers of their last articles read next",
     "collaborative": "what readers of a similar taste read",
     "content_session": "similar to what they read on this visit",
-    "content_page": "similar to the article of the page",
+    "content_page": "similar to the article on the page",
     "content_long": "similar to what they read in general",
     "neighbours": "read by the same people as their last articles",
     "followed": "from sections and sources they follow",
@@ -105,7 +105,7 @@ def rule_words(obstacle: Obstacle, ranking: Ranking, row: int, titles: dict[str,
     language = _name(pool.languages, int(pool.language[row])) or "not stated"
     words = {
         Rule.EXPIRED: f"It expired at {at}.",
-        Rule.SCHEDULED: f"It is not published before {at}.",
+        Rule.SCHEDULED: f"It will not be published before {at}.",
         Rule.TOO_OLD: f"Its date is {at}, and only articles of the last {obstacle.hours or 0:g} "
         "hours are shown.",
         Rule.READ: f"The reader opened it at {at}." if at else "The reader has opened it before.",

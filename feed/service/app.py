@@ -54,6 +54,7 @@ from feed.service.drift import DriftDesk
 from feed.service.early_refusal import EarlyRefusal
 from feed.service.feed_service import FeedService
 from feed.service.front_page_desk import FrontPageDesk
+from feed.service.logs import configure_logging
 from feed.service.networks import NetworkNames
 from feed.service.object_follower import ObjectFollower
 from feed.service.operations import (
@@ -76,7 +77,7 @@ from feed.service.services import Services
 from feed.service.setting_checks import check_service_settings
 from feed.service.snapshot import SnapshotKeeper
 from feed.service.status_report import StatusDesk
-from feed.service.telemetry import Stopwatch, configure_logging, count_request
+from feed.service.telemetry import Stopwatch, count_request
 from feed.sources.directory import SourceDirectory
 from feed.storage.redis_store import RedisStore
 from feed.storage.working_copy import prepare_data_dir

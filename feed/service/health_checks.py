@@ -161,7 +161,7 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
                 "There is no model yet",
                 "Feeds are ranked by the day-one weights: by what is read and by content.",
                 "Once readers have clicked for a day or so, run `feed retrain`, and then run it "
-                "daily.",
+                "regularly.",
                 "/desk/models",
             )
     elif model.trained_at is not None and present.at - model.trained_at > MODEL_DAYS * DAY_S:
@@ -172,8 +172,8 @@ def _model(present: Present, _before: Collection[str]) -> Iterator[HealthAlert]:
             f"The model is {days:.0f} days old",
             "It knows nothing about the articles and readers that have come since, so feeds get "
             "less personal.",
-            "Run `feed retrain`, and find out why the daily run did not publish: its output says "
-            "whether the gate refused the model.",
+            "Run `feed retrain`, and find out why the scheduled run did not publish: its output "
+            "says whether the gate refused the model.",
             "/desk/models",
         )
 

@@ -37,6 +37,6 @@ class LateLog:
 
     def _ready(self) -> Any:
         if self._logger is None:
-            importlib.import_module("feed.service.telemetry").configure_logging(self._settings)
+            importlib.import_module("feed.service.logs").configure_logging(self._settings)
             self._logger = importlib.import_module("structlog").get_logger(self._name)
         return self._logger

@@ -1,17 +1,12 @@
-"""Metrics, stage timings and logs of the service, none of which reveal who read what."""
+"""Metrics and stage timings of the service, none of which reveal who read what."""
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache
-from typing import TextIO
 
-import structlog
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -21,9 +16,7 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
-from structlog.tracebacks import ExceptionDictTransformer
 
-from feed.config import Settings
 from feed.domain import Mode, Rung
 from feed.service.metrics_directory import MULTIPROCESS_VARIABLE
 
@@ -163,37 +156,3 @@ def render_metrics() -> bytes:
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
-
-
-class _Unfailing:
-    """A stream that ignores write errors, so that a full disk under the log fails no request."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        with suppress(OSError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
-
-
-def configure_logging(settings: Settings) -> None:
-    """Write logs as one JSON object a line to standard error."""
-    names = logging.getLevelNamesMapping()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            names.get(settings.log_level.upper(), logging.INFO)
-        ),
-        logger_factory=structlog.PrintLoggerFactory(_Unfailing(sys.stderr)),  # type: ignore[arg-type]
-        cache_logger_on_first_use=False,
-    )

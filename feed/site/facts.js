@@ -9,7 +9,7 @@ const RUNG_WORDS = {
   without_model: "Ordered without a learned model.",
   trending: "Ordered by what is being read now.",
   latest: "Ordered by time.",
-  snapshot: "From the last edition in memory, without what you did in the last few moments.",
+  snapshot: "From a saved copy, which does not know yet what you did in the last few moments.",
 };
 
 /**

@@ -34,7 +34,7 @@ const client = new FeedClient({
   onReader: changeReader,
   context: {
     platform: "web",
-    device: matchMedia("(max-width: 44rem)").matches ? "phone" : "desktop",
+    device: matchMedia("(max-width: 44rem)").matches ? "mobile" : "desktop",
   },
   onRejected: (event, detail) => {
     reactions.takeBack(event);

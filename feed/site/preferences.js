@@ -200,7 +200,7 @@ export class PreferencesPanel {
     await this.#attempt(async () => {
       try {
         const { summary, limits } = await this.client.request("GET", "/v1/about-ranking");
-        const wanted = limits.map((limit) => `The editors want this of every front page: ${limit}.`);
+        const wanted = limits.map((limit) => `The editors’ rule for every front page: ${limit}.`);
         list.replaceChildren(...[...summary, ...wanted].map((text) => el("li", {}, text)));
       } catch (problem) {
         if (problem.status !== 403) throw problem;

@@ -79,7 +79,7 @@ export class TopicStep {
       return Array.from(pressed, (button) => button.textContent);
     });
     if (!sections.length && !sources.length) {
-      this.#say("Choose one topic at least, or skip this step.");
+      this.#say("Choose at least one topic, or skip this step.");
       return;
     }
     try {

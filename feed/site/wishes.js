@@ -110,8 +110,8 @@ async function nameArticle(client, wish, name) {
 
 function words({ kind, of, until }, name) {
   const what = { article: `like “${name}”`, section: `of ${name}`, source: `from ${name}` }[of];
-  const muted = of === "article" ? `The story of “${name}”` : name;
-  const wish = kind === "mute" ? `${muted}: none` : `${kind === "more" ? "More" : "Fewer"} ${what}`;
+  const how = { mute: "None", more: "More", fewer: "Fewer" }[kind];
+  const wish = kind === "mute" && of === "article" ? `Nothing on “${name}”` : `${how} ${what}`;
   if (!until) return wish;
   const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long" });
   return `${wish}, until ${day.format(new Date(until))}`;

@@ -8,6 +8,7 @@ store come from the variables that its own tools read, such as `AWS_ACCESS_KEY_I
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import time
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from feed.domain import ConflictError, InvalidInputError
 from feed.storage.data_place import ABSENT, DataPlaceError, Stored
@@ -52,6 +54,27 @@ _STATUS = re.compile(r"<Code>(\w+)</Code>|non-2xx status code: (\d+ [A-Za-z ]+)"
 _LOST = "somebody else has changed {}"
 
 
+_OF_OBJECT_STORES = ("AWS_", "AZURE_", "GOOGLE_")
+_ADDRESSES = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+
+
+def _check_variables() -> None:
+    """Take empty variables of object stores for absent, as their own tools do.
+
+    obstore reads them by itself, and ends the process if an address is none.
+
+    Raises:
+        InvalidInputError: a variable that must be an address is none.
+    """
+    for name, value in list(os.environ.items()):
+        if name.startswith(_OF_OBJECT_STORES) and not value:
+            del os.environ[name]
+    for name in _ADDRESSES:
+        address = urlsplit(os.environ.get(name, "https://default"))
+        if address.scheme not in {"http", "https"} or not address.hostname:
+            raise InvalidInputError(name, "must be an address with http:// or https://")
+
+
 class ObjectPlace:
     """The objects below one URL.
 
@@ -63,13 +86,15 @@ class ObjectPlace:
         field_name: how messages call the URL.
 
     Raises:
-        InvalidInputError: the extra is not installed, or the URL is none of an object store.
+        InvalidInputError: the extra is not installed, the URL is none of an object store, or a
+            variable of the object store is wrong.
     """
 
     def __init__(self, url: str, field_name: str = "FEED_DATA_URL") -> None:
         if MISSING:
             raise InvalidInputError(field_name, "needs the extra: pip install 'feed[objects]'")
         self.url, self._field = url, field_name
+        _check_variables()
         retries: RetryConfig = {
             "max_retries": 5,
             "retry_timeout": timedelta(seconds=_RETRIES_S),

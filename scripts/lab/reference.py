@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-from prometheus_client import REGISTRY, Metric
+from prometheus_client import REGISTRY, Counter, Gauge, Metric
 from pydantic import TypeAdapter
 
 from feed.article_schemas import ArticleIn
@@ -25,10 +25,11 @@ from feed.schemas import EventIn
 from feed.service.access_table import markdown_access_table, markdown_desk_table
 from feed.service.app import create_app
 from feed.service.status_metrics import STATUS_GAUGES
-from feed.sources.source_metrics import CHECKS  # noqa: F401 - their metrics are listed, too
+from feed.sources import source_metrics
 from feed.storage.archive_schema import TABLES
 from feed.storage.redis_store import RedisStore
-from feed.worker.worker_metrics import COUNTED  # noqa: F401
+from feed.watching import watch_metrics
+from feed.worker import worker_metrics
 from lab.archive_meanings import MEANINGS, TABLE_MEANINGS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -259,7 +260,17 @@ def _readers_section() -> str:
 def metrics_page() -> str:
     """Return every metric at /metrics."""
     lines = ["| metric | type | meaning |", "|---|---|---|"]
-    families = [(_series(f), f.type, f.documentation) for f in REGISTRY.collect()]
+    workers = {
+        family.name
+        for module in (source_metrics, watch_metrics, worker_metrics)
+        for metric in vars(module).values()
+        if isinstance(metric, Counter | Gauge)
+        for family in metric.describe()
+    }
+    families = [
+        (_series(f), f.type, f.documentation + " (worker)" * (f.name in workers))
+        for f in REGISTRY.collect()
+    ]
     families += [(name, "gauge", f"{meaning} (installation)") for name, meaning in STATUS_GAUGES]
     lines += [
         f"| `{name}` | {kind} | {meaning} |"
@@ -271,9 +282,11 @@ def metrics_page() -> str:
 
 {NOTE}
 For the operator. This page lists every metric that `/metrics` serves to Prometheus, summed over all
-processes of a machine; those marked "installation" are the same on every machine. A histogram has
-the usual series with `_bucket`, `_sum` and `_count` at the end of its name. Once there are keys,
-`/metrics` requires a key with the scope `metrics`, unless `FEED_PUBLIC_METRICS` is true.
+processes of a machine; those marked "installation" are the same on every machine. Where `feed
+worker` is a process of its own, those marked "worker" are not at `/metrics` but at its
+`FEED_WORKER_METRICS_PORT`. A histogram has the usual series with `_bucket`, `_sum` and `_count` at
+the end of its name. Once there are keys, `/metrics` requires a key with the scope `metrics`, unless
+`FEED_PUBLIC_METRICS` is true.
 
 {table}
 """

@@ -66,7 +66,7 @@ def test_the_life_of_an_experiment_from_the_command_line(data: Path) -> None:
     planned = {**DESIGN, "planned_readers": 1000, "planned_days": 7}
     made = run("create", "-", *where, given=planned)
     assert made.exit_code == 0, made.output
-    assert "version 1: a draft" in made.output
+    assert "version 1, is a draft" in made.output
     assert run("start", "trial", *where).exit_code == 0
     assert "running" in run("list", *where).output
     assert "never analysed" in run("override", "trial", "qa", "treatment", *where).output

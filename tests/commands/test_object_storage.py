@@ -270,3 +270,19 @@ def test_a_machine_without_a_data_directory_evaluates_the_archive_of_others(
     result = run("evaluate", str(tmp_path / place), *options)
     assert result.exit_code == 0, result.output
     assert "clicks, half-life" in result.output
+
+
+@pytest.mark.parametrize("address", ["minio:9000", "http://"])
+def test_an_address_of_the_object_store_that_is_none_is_named(address, monkeypatch, tmp_path):
+    monkeypatch.setenv("FEED_DATA_URL", "s3://bucket/feed")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    result = run("models", "list", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert "AWS_ENDPOINT_URL: must be an address with http:// or https://" in result.output
+
+
+def test_empty_variables_of_the_object_store_count_as_absent(machine, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "")
+    result = run("models", "list", "--data", str(machine("one")))
+    assert result.exit_code == 0, result.output

@@ -179,8 +179,11 @@ def test_the_worker_counts_for_every_process_and_metrics_add_up(served: Served) 
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()
-    line = next(x for x in text.splitlines() if x.startswith('feed_events_total{outcome="accepted'))
-    assert float(line.split()[-1]) == 61.0
+    values = dict(x.rsplit(" ", 1) for x in text.splitlines() if not x.startswith("#"))
+    assert float(values['feed_events_total{outcome="accepted"}']) == 61.0
+    age_s = time.time() - float(values["feed_snapshot_timestamp_seconds"])
+    assert 0 <= age_s < PATIENCE_S, "the worker, which has no snapshot, says nothing of its age"
+    assert "feed_worker_records_counted_total" in values
     assert "t42" not in text
 
 

@@ -357,9 +357,17 @@ def _check_segments(segments: tuple[str, ...]) -> None:
 def _check_numbers(experiment: Experiment) -> None:
     days, least = experiment.planned_days, experiment.minimum_days
     rules = (
-        ("traffic", 0.0 < experiment.traffic <= 1.0, "must lie over 0 and up to 1"),
-        ("holdout_share", 0.0 <= experiment.holdout_share < 1.0, "must lie from 0 to under 1"),
-        ("minimum_effect", 0.0 < experiment.minimum_effect <= 10.0, "must lie over 0 and up to 10"),
+        ("traffic", 0.0 < experiment.traffic <= 1.0, "must be more than 0 and at most 1"),
+        (
+            "holdout_share",
+            0.0 <= experiment.holdout_share < 1.0,
+            "must be at least 0 and less than 1",
+        ),
+        (
+            "minimum_effect",
+            0.0 < experiment.minimum_effect <= 10.0,
+            "must be more than 0 and at most 10",
+        ),
         (
             "planned_readers",
             1 <= experiment.planned_readers <= 10**10,
@@ -369,7 +377,11 @@ def _check_numbers(experiment: Experiment) -> None:
         ("minimum_days", 1 <= least <= days, "must lie between 1 and planned_days"),
         ("pre_days", 0 <= experiment.pre_days <= 90, "must lie between 0 and 90"),
         ("alpha", 0.0001 <= experiment.alpha <= 0.2, "must lie between 0.0001 and 0.2"),
-        ("power", experiment.alpha < experiment.power < 1.0, "must lie over alpha and under 1"),
+        (
+            "power",
+            experiment.alpha < experiment.power < 1.0,
+            "must be more than alpha and less than 1",
+        ),
         ("version", experiment.version >= 1, "must be 1 or more"),
         ("revision", experiment.revision >= 1, "must be 1 or more"),
     )

@@ -47,7 +47,7 @@ def ramp_experiment(
             that are wanted belong to another experiment.
     """
     if not 0.0 < traffic <= 1.0:
-        raise InvalidInputError("traffic", "must lie over 0 and up to 1")
+        raise InvalidInputError("traffic", "must be more than 0 and at most 1")
     stored = store.read_experiments()
     present = find_stored(stored, name)
     running = present.current

@@ -125,7 +125,7 @@ function whatDecides({ metrics }, value) {
     "What decides",
     null,
     el("h3", {}, "Primary metrics"),
-    el("p.note", {}, "A proven gain here ships the variant. Several are corrected for each other."),
+    el("p.note", {}, "A proven gain in one of these ships the variant. Several are corrected for each other."),
     rows({
       name: "primary_metrics",
       add: "Add a primary metric",
