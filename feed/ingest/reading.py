@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, EncodedFile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, tzinfo
@@ -21,6 +21,7 @@ from feed.ingest.syndication import WebPageError, parse_syndication
 from feed.ingest.urls import is_web_address, lend_login, mask_login
 
 LINES = {".jsonl", ".ndjson"}
+UTF16_MARKS = (BOM_UTF16_BE, BOM_UTF16_LE)
 
 
 def read_documents(source: str, form: str | None, now: float, zone: tzinfo = UTC) -> Documents:
@@ -88,7 +89,10 @@ def _opened(source: str) -> Iterator[Iterable[bytes]]:
     try:
         with click.open_file(source, "rb") as file, ExitStack() as stack:
             start = file.peek(len(GZIP_MARK))  # type: ignore[attr-defined]
+            if start.startswith(UTF16_MARKS):  # as PowerShell writes text
+                yield EncodedFile(file, "utf-8", "utf-16")
+                return
             is_packed = start.startswith(GZIP_MARK)
             yield stack.enter_context(gzip.GzipFile(fileobj=file)) if is_packed else file
-    except NOT_WHOLE as error:
+    except (*NOT_WHOLE, UnicodeDecodeError) as error:
         raise InvalidInputError("source", f"{source} is not whole: {error}") from None

@@ -135,3 +135,12 @@ def test_a_file_is_refused_in_the_words_of_the_api(tmp_path):
         "record 1: url: must begin with https://, http:// or /, and contain no white space",
         "record 2: published_at: must be a time in ISO 8601, such as 2026-01-31T08:30:00Z",
     ]
+
+
+@pytest.mark.parametrize("name", ["lines.jsonl", "batch.json"])
+def test_json_in_utf_16_as_windows_writes_it_is_read(tmp_path, name):
+    lines = f"{orjson.dumps({**ARTICLE, 'title': 'Fähre'}).decode()}\r\n".encode("utf-16")
+    found = read(tmp_path, name, lines)
+    assert [article.title for article in found.articles] == ["Fähre"]
+    with pytest.raises(InvalidInputError, match="is not whole"):
+        read(tmp_path, name, lines + b"\x00\xd8A\x00")  # half of a pair
