@@ -72,7 +72,7 @@ class FeedClient:
         retries: how often a request is sent again.
 
     Raises:
-        InvalidInputError: `base_url` is not an http(s) address.
+        InvalidInputError: `base_url` is not an http(s) address, or `api_key` can be no key.
     """
 
     def __init__(
@@ -83,13 +83,18 @@ class FeedClient:
         key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # The certificates that the system trusts, because a newsroom may have an authority of its
         # own. No proxy of the environment, because the service is usually near.
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={"Content-Type": "application/json", **key},
-            timeout=timeout_s,
-            verify=ssl.create_default_context(),
-            trust_env=False,
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=base_url,
+                headers={"Content-Type": "application/json", **key},
+                timeout=timeout_s,
+                verify=ssl.create_default_context(),
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            raise InvalidInputError("base_url", f"must be an address: {error}") from None
+        except UnicodeEncodeError:
+            raise InvalidInputError("api_key", "must be of ASCII characters") from None
         self._retries = retries
 
     def __enter__(self) -> Self:

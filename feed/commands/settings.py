@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -22,9 +23,19 @@ CLASSES: dict[str, tuple[type[Any], str]] = {
     "training": (TrainingConfig, ""),
 }
 SECRET = frozenset(
-    {"api_keys", "token_secret", "cursor_secret", "redis_url", "alert_secret", "alert_url"}
+    {
+        "api_keys",
+        "token_secret",
+        "cursor_secret",
+        "redis_url",
+        "alert_secret",
+        "alert_url",
+        "oidc_client_secret",
+    }
 )
 """Settings that may hold a secret: only whether they are set is shown."""
+LOGIN = re.compile(r"(?<=://)[^\s,]*@")
+"""User and password in an address, which any other setting may hold."""
 
 
 @click.command("settings")
@@ -65,6 +76,10 @@ def rows(which: str) -> list[tuple[str, str, str]]:
     ]
 
 
+def _shown(name: str, value: str) -> str:
+    return "(set)" if name in SECRET else LOGIN.sub("(set)@", value)
+
+
 def _changed_values(which: str) -> dict[str, str]:
     """Return what the environment sets to something else than the default, by written name."""
     kind, prefix = CLASSES[which]
@@ -72,7 +87,7 @@ def _changed_values(which: str) -> dict[str, str]:
     present = {"settings": chosen, "ranking": chosen.ranking}.get(which, kind())
     default = kind()
     return {
-        _written(f.name, prefix): "(set)" if f.name in SECRET else setting_text(value)
+        _written(f.name, prefix): _shown(f.name, setting_text(value))
         for f in documented(kind)
         if (value := getattr(present, f.name)) != getattr(default, f.name)
     }

@@ -272,7 +272,7 @@ class ModelRegistry:
 
 
 def _words(stored: Stored | None) -> tuple[str, ...]:
-    return () if stored is None else tuple(stored.data.decode().split())
+    return () if stored is None else tuple(stored.data.decode(errors="replace").split())
 
 
 def with_manifest(bundle: ModelBundle, **entries: Any) -> ModelBundle:

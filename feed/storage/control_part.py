@@ -149,9 +149,16 @@ class ControlPart(StorePart):
 
     def server_info(self, section: str, name: str) -> float:
         """Return a number of the server's INFO, summed over the nodes of a cluster."""
+        return sum(map(float, self._info(section, name)))
+
+    def eviction_policies(self) -> set[str]:
+        """Return every `maxmemory-policy` of the nodes: what they do when they are full."""
+        return set(self._info("memory", "maxmemory_policy"))
+
+    def _info(self, section: str, name: str) -> list[str]:
         texts = [reply.decode() for reply in self._link.every_node("INFO", section)]
-        lines = [line for text in texts for line in text.splitlines()]
-        return sum(float(v) for n, _, v in (line.partition(":") for line in lines) if n == name)
+        lines = [line.partition(":") for text in texts for line in text.splitlines()]
+        return [value for found, _, value in lines if found == name]
 
     def ping(self) -> None:
         """Return if the store answers; of a cluster, the node that holds the catalogue.

@@ -6,14 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote, urlparse
 
-from redis import Connection, ConnectionPool
-from redis.backoff import NoBackoff
-from redis.connection import SSLConnection
 from redis.exceptions import (
     AskError,
     ClusterDownError,
@@ -25,10 +20,10 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
-from redis.retry import Retry
 
-from feed.domain import InvalidInputError, StoreUnavailableError
+from feed.domain import StoreUnavailableError
 from feed.storage.confirmation import Confirmation, UnconfirmedError
+from feed.storage.connectors import node_connector, server_connector
 from feed.storage.node import Command, Node, RestingError, Sent
 from feed.storage.scripts import Script
 from feed.storage.slot_map import Address, SlotMap, read_seeds
@@ -45,8 +40,9 @@ _UNAVAILABLE = (
     TryAgainError,
     UnconfirmedError,
 )
-_UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL")
-"""Error replies that mean "not now"; any other error reply is a defect of this code."""
+_UNAVAILABLE_WORDS = ("OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY", "FULL", "DB")
+"""Error replies that mean "not now", or that there is no such database; any other error reply is a
+defect of this code."""
 
 
 class StoreRefusedError(StoreUnavailableError):
@@ -95,7 +91,7 @@ class Link:
         self._nodes: dict[str, Node] = {}
         self._map = SlotMap(read_seeds(url) if cluster else [], self._node_at)
         if not cluster:
-            self._nodes[""] = Node(_connector(url, timeout_s), rest_s)
+            self._nodes[""] = Node(server_connector(url, timeout_s), rest_s)
 
     def call(self, key: str, *command: Any) -> Any:
         """Return the reply to one command on the node that holds `key`."""
@@ -301,7 +297,7 @@ class Link:
     def _node_at(self, address: Address) -> Node:
         name = f"{address[0]}:{address[1]}"
         if name not in self._nodes:
-            connector = _node_connector(self._url, *address, self._timeout_s)
+            connector = node_connector(self._url, *address, self._timeout_s)
             self._nodes.setdefault(name, Node(connector, self._rest_s))
         return self._nodes[name]
 
@@ -320,40 +316,6 @@ class Link:
             self._refreshed_at = float("-inf")
             self._refresh_cluster()
         return moved
-
-
-def _connector(url: str, timeout_s: float) -> Callable[[], Any]:
-    """Return what makes connections to the server at an address."""
-    if urlparse(url).scheme not in {"redis", "rediss", "unix"}:
-        raise InvalidInputError("FEED_REDIS_URL", "must begin with redis://, rediss:// or unix://")
-    try:
-        pool = ConnectionPool.from_url(url, **_options(timeout_s))
-    except ValueError as error:
-        raise InvalidInputError("FEED_REDIS_URL", f"must be an address: {error}") from None
-    return partial(pool.connection_class, **pool.connection_kwargs)
-
-
-def _node_connector(url: str, host: str, port: int, timeout_s: float) -> Callable[[], Any]:
-    """Return what makes connections to one node of a cluster, credentials as in its address."""
-    credentials, at, _ = url.rpartition("@")
-    parts = urlparse(f"{credentials}@" if at else url.partition(",")[0])
-    return partial(
-        SSLConnection if parts.scheme == "rediss" else Connection,
-        host=host,
-        port=port,
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        **_options(timeout_s),
-    )
-
-
-def _options(timeout_s: float) -> dict[str, Any]:
-    return {
-        "protocol": 2,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "retry": Retry(NoBackoff(), 0),
-    }
 
 
 def _evalsha(call: ScriptCall) -> Command:

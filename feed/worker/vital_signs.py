@@ -6,9 +6,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
 from feed.storage.pulse_series import COUNTED
 from feed.storage.pulse_writer import PulseWriter
 from feed.storage.redis_store import RedisStore
+
+log = structlog.get_logger("feed.vital_signs")
 
 PULSE_SECONDS = 5.0
 """Time between two measurements."""
@@ -27,6 +31,7 @@ class VitalSigns:
         self._data_dir = data_dir
         self._writer = PulseWriter(store)
         self._counted = 0
+        self._is_policy_known = False
 
     def measure(
         self,
@@ -60,6 +65,8 @@ class VitalSigns:
         self, now: float, positions: Mapping[int, str], archived: Mapping[int, str]
     ) -> None:
         store = self._store
+        if not self._is_policy_known:
+            self._warn_of_eviction()
         gauges = {
             "stream_records": float(sum(store.stream_lengths())),
             "counting_lag_s": self._lag(positions, now),
@@ -70,6 +77,13 @@ class VitalSigns:
             "store_limit_bytes": self._memory_limit(),
         }
         self._writer.add(now, {}, gauges)
+
+    def _warn_of_eviction(self) -> None:
+        """Say in the log if a full store would forget readers instead of refusing events."""
+        others = self._store.eviction_policies() - {"noeviction"}
+        if others:
+            log.warning("store_may_forget", maxmemory_policy=sorted(others), wanted="noeviction")
+        self._is_policy_known = True
 
     def _lag(self, positions: Mapping[int, str], now: float) -> float:
         """Return the age of the oldest record after some positions, seconds; 0 if there is none."""

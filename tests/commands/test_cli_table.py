@@ -132,3 +132,27 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("FEED_OIDC_CLIENT_SECRET", "hush-1")
+    monkeypatch.setenv("FEED_SOURCES", "https://me:hush-2@a.example/f,https://b.example/g")
+    monkeypatch.setenv("FEED_OTLP_ENDPOINT", "http://u:hush-3@collector:4318")
+    result = CliRunner().invoke(feed, ["settings"])
+    assert result.exit_code == 0
+    assert "hush" not in result.output
+    assert "https://(set)@a.example/f,https://b.example/g" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--url", "http://127.0.0.1:abc"], "base_url: must be an address"),
+        (["--api-key", "schlüssel"], "api_key: must be of ASCII characters"),
+    ],
+)
+def test_what_no_request_can_be_made_of_is_one_line(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(feed, ["top", "--once", *arguments])
+    assert result.exit_code == 2
+    assert said in result.output

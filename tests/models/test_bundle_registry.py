@@ -282,3 +282,14 @@ def test_sweeping_removes_what_a_dead_trainer_left_and_nothing_else(tmp_path):
     registry.sweep()
     assert list(tmp_path.glob(".writing-*")) == [at_work]
     assert registry.load_live().version == "v1"
+
+
+def test_an_unreadable_name_of_the_live_model_is_no_model_and_can_be_repaired(tmp_path):
+    registry = ModelRegistry(tmp_path)
+    version = registry.publish(make_bundle())
+    registry.set_live(version)
+    (tmp_path / "LIVE").write_bytes(b"\xff\xfe")
+    assert registry.live_version() != version
+    assert [one["version"] for one in registry.list()] == [version]
+    registry.set_live(version)
+    assert registry.live_version() == version

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from feed.config import Settings
 from feed.domain import Mode, Rung, StoreUnavailableError
@@ -137,6 +138,23 @@ def test_a_worker_that_stands_by_says_nothing(site: Any) -> None:
     site.worker.tick(site.clock.now)
     site.worker.add_pulse(site.clock.now)
     assert last_slot(site).latest("stream_records") is None
+
+
+def test_a_store_that_may_forget_readers_is_named_in_the_log(
+    store: RedisStore, tmp_path: Path
+) -> None:
+    signs = VitalSigns(store, tmp_path)
+    known: dict[str, Any] = {"positions": {}, "archived": {}, "archive_fails": False}
+    store._link.every_node("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        with capture_logs() as lines:
+            for at in (NOW, NOW + 5):
+                signs.measure(at, counted=0, **known)
+    finally:
+        store._link.every_node("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert [(line["event"], line["maxmemory_policy"]) for line in lines] == [
+        ("store_may_forget", ["allkeys-lru"])
+    ]
 
 
 def test_records_counted_while_the_store_was_away_are_told_later(

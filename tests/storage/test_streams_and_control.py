@@ -147,9 +147,31 @@ def test_a_store_that_is_not_there_is_unavailable_and_an_address_must_be_one(tmp
         away.ping()
     with pytest.raises(StoreUnavailableError):
         away.read_reader("u")
-    for address in ("http://localhost", "redis://localhost:abc"):
-        with pytest.raises(InvalidInputError, match="FEED_REDIS_URL"):
-            RedisStore(replace(Settings(), redis_url=address))
+
+
+@pytest.mark.parametrize(
+    ("address", "rule"),
+    [
+        ("http://localhost", "must begin with redis://, rediss:// or unix://"),
+        ("redis://localhost:abc", "must be an address"),
+        ("redis://[::1", "must be an address"),
+        ("redis://", "must name a host"),
+        ("unix://", "must name a socket"),
+        ("redis://localhost:6379/abc", "must end with the number of a database"),
+        ("redis://localhost:6379/-1", "must end with the number of a database"),
+        ("redis://localhost:6379?foo=bar", "must be an address"),
+    ],
+)
+def test_an_address_that_leads_to_no_server_is_refused(address, rule):
+    with pytest.raises(InvalidInputError, match=f"FEED_REDIS_URL: {rule}"):
+        RedisStore(replace(Settings(), redis_url=address))
+
+
+def test_a_database_that_the_store_does_not_have_is_named(store_settings):
+    socket = store_settings.redis_url
+    other = RedisStore(replace(store_settings, redis_url=f"{socket}?db=99"))
+    with pytest.raises(StoreUnavailableError, match="DB index is out of range"):
+        other.ping()
 
 
 def test_a_store_that_is_slow_is_unavailable_and_recovers(store, store_settings):
