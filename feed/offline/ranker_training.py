@@ -20,10 +20,10 @@ OBJECTIVES = {"pool": "binary", "slate": "lambdarank"}
 """What each head learns: whether a pool article is clicked; the order of a list. Where the chance
 of a click is multiplied by that of a satisfied read, both learn the chance of a click."""
 
-SLATE_TREES = 2.0
+SLATE_TREES = 16.0 / 3.0
 """With many lists, the slate's ranker has so many times the trees that are set. It orders no feed,
 so they cost no request."""
-SLATE_PACE = 2.0 / 3.0
+SLATE_PACE = 1.0 / 3.0
 """Each of them learns so much of what a tree of the pool's ranker would."""
 
 FEW_LISTS = 5000

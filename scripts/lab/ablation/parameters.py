@@ -63,6 +63,7 @@ TRIED: dict[str, tuple[Setting, ...]] = {
             feature_contri=split_gains("pool"),
         ),
         _of_slate("500 trees, rate .03", num_iterations=500, learning_rate=0.03),
+        _of_slate("800 trees, rate .02", num_iterations=800, learning_rate=0.02),
         _of_slate("63 leaves, 300 trees, rate .03", num_leaves=63, learning_rate=0.03),
         _of_slate("300 trees, rate .04, every 2nd list", 2, num_iterations=300, learning_rate=0.04),
     ),
