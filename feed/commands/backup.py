@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
@@ -38,7 +39,8 @@ def backup_command(target: str, data: Path | None) -> None:
     """
     with one_line_errors(), _reachable(chosen_settings(data)) as settings:
         at_url = is_object_url(target)
-        report = backup_to_url(settings, target) if at_url else backup(settings, Path(target))
+        with Console(stderr=True).status("copying the installation"):
+            report = backup_to_url(settings, target) if at_url else backup(settings, Path(target))
         _tell("saved", report)
 
 
@@ -49,7 +51,8 @@ def restore_command(source: str, data: Path | None) -> None:
     """Restore the backup SOURCE, a directory or the URL of one, into an empty installation.
 
     Nothing is overwritten: the store must be empty, and the data directory must hold no archive
-    and no models. The directory is made if it does not exist.
+    and no models. The directory is made if it does not exist. A backup of which a file is missing
+    or has changed is refused.
     """
     with one_line_errors():
         at_url = is_object_url(source)
@@ -58,8 +61,10 @@ def restore_command(source: str, data: Path | None) -> None:
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
         with _reachable(chosen_settings(data)) as settings:
-            found = restore_from_url(settings, source) if at_url else None
-            _tell("restored", found or restore(settings, Path(source)))
+            with Console(stderr=True).status("checking the backup and restoring it"):
+                found = restore_from_url(settings, source) if at_url else None
+                report = found or restore(settings, Path(source))
+            _tell("restored", report)
 
 
 @contextmanager

@@ -12,12 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from feed.config import Settings
-from feed.domain import ArchiveError, ConflictError, InvalidInputError
+from feed.domain import ArchiveError, ConflictError
 from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.archive_files import (
     archive_objects,
@@ -32,11 +29,18 @@ from feed.storage.archive_ledger import (
     Ledger,
 )
 from feed.storage.archive_objects import ArchiveObjects, changes_until, live_after
-from feed.storage.data_place import sync_directory, write_durably
+from feed.storage.backup_manifest import (
+    BackupManifest,
+    backup_files,
+    check_files,
+    digest_of,
+    read_manifest,
+    write_manifest,
+)
+from feed.storage.data_place import sync_directory
 from feed.storage.key_names import Keys
 from feed.storage.link import Link
 from feed.storage.object_copies import (
-    BACKUP_MANIFEST,
     download_backup,
     download_part,
     upload_archive,
@@ -46,7 +50,6 @@ from feed.storage.object_copies import (
 from feed.storage.store_dump import StoreDump, load_store
 from feed.storage.working_copy import check_data_url, object_place, remote_of
 
-FORMAT = 1
 _STORE_FILE = "store.dump.gz"
 _FILES = "files"
 _TRIES = 3
@@ -147,10 +150,19 @@ def _write_backup(settings: Settings, link: Link, draft: Path) -> BackupReport:
             dump.write_values()
             break
     _copy_rest(settings.data_dir, draft / _FILES)
-    copied = [path for path in draft.rglob("*") if path.is_file()]
-    report = BackupReport(dump.count, len(copied), sum(path.stat().st_size for path in copied))
-    _write_manifest(draft, settings, report)
-    return report
+    copied = backup_files(draft)
+    size_bytes = sum(path.stat().st_size for path in copied.values())
+    manifest = BackupManifest(
+        made_at=time.time(),
+        namespace=settings.namespace,
+        partitions=settings.partitions,
+        records=dump.count,
+        files=len(copied),
+        size_bytes=size_bytes,
+        digests={name: digest_of(path) for name, path in sorted(copied.items())},
+    )
+    write_manifest(draft, manifest)
+    return BackupReport(dump.count, len(copied), size_bytes)
 
 
 def restore(settings: Settings, source: Path) -> BackupReport:
@@ -162,18 +174,19 @@ def restore(settings: Settings, source: Path) -> BackupReport:
         ArchiveError: it is not complete.
         StoreUnavailableError: the store does not answer.
     """
-    manifest = _read_manifest(source)
-    if manifest["partitions"] != settings.partitions:
+    manifest = read_manifest(source)
+    if manifest.partitions != settings.partitions:
         raise ConflictError(
-            f"the backup was made with {manifest['partitions']} partitions, "
+            f"the backup was made with {manifest.partitions} partitions, "
             f"the setting partitions says {settings.partitions}"
         )
-    if manifest["namespace"] != settings.namespace:
-        raise ConflictError(f"the backup is of the namespace {manifest['namespace']}")
-    for path in (source / _FILES).iterdir():
+    if manifest.namespace != settings.namespace:
+        raise ConflictError(f"the backup is of the namespace {manifest.namespace}")
+    for path in (source / _FILES).glob("*"):
         _check_free(settings.data_dir / path.name)
     link = _open_link(settings)
     try:
+        check_files(source, manifest)
         keys = Keys(settings.namespace, settings.partitions)
         records = load_store(link, keys, source / _STORE_FILE)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -183,7 +196,7 @@ def restore(settings: Settings, source: Path) -> BackupReport:
         raise ArchiveError(f"cannot restore the backup: {error}") from error
     finally:
         link.close()
-    return BackupReport(records, manifest["files"], manifest["size_bytes"])
+    return BackupReport(records, manifest.files, manifest.size_bytes)
 
 
 def backup_to_url(settings: Settings, url: str) -> BackupReport:
@@ -309,31 +322,6 @@ def _copy_rest(data_dir: Path, target: Path) -> None:
             shutil.copytree(path, target / path.name, ignore=_HALF_WRITTEN)
         else:
             shutil.copy2(path, target / path.name)
-
-
-def _write_manifest(draft: Path, settings: Settings, report: BackupReport) -> None:
-    manifest = {
-        "format": FORMAT,
-        "made_at": time.time(),
-        "namespace": settings.namespace,
-        "partitions": settings.partitions,
-        "records": report.records,
-        "files": report.files,
-        "size_bytes": report.size_bytes,
-    }
-    write_durably(draft / BACKUP_MANIFEST, orjson.dumps(manifest))
-
-
-def _read_manifest(source: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = orjson.loads((source / BACKUP_MANIFEST).read_bytes())
-        written = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInputError("source", f"{source} is not a backup: {error}") from error
-    if written != FORMAT:
-        rule = f"{source} is a backup of format {written}, not {FORMAT}"
-        raise InvalidInputError("source", rule)
-    return manifest
 
 
 def _open_link(settings: Settings) -> Link:

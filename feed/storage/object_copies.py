@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,19 @@ from feed.domain import ArchiveError, ConflictError
 from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.archive_files import archive_objects, rejected_files, table_files
 from feed.storage.archive_ledger import Ledger
+from feed.storage.backup_manifest import (
+    BACKUP_MANIFEST,
+    manifest_of,
+    read_manifest,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     from feed.storage.object_place import ObjectPlace
 
-BACKUP_MANIFEST = "backup.json"
 _DIGESTS = "digests.json"
+"""Holds the digests of a backup that an earlier version made."""
+
 _LAST = ("manifest.json", "HISTORY", "LIVE")
 """Names that say that others are there: they are written after these."""
 _PARALLEL = 8
@@ -32,11 +39,9 @@ def upload_backup(directory: Path, place: ObjectPlace) -> None:
     """
     if place.list():
         raise ConflictError(f"{place.url} already exists")
-    names = [n for n in _names(directory) if n != BACKUP_MANIFEST]
+    names = read_manifest(directory).digests or {}
     with ThreadPoolExecutor(_PARALLEL) as pool:
         list(pool.map(lambda name: place.upload(directory / name, name), names))
-        digests = dict(zip(names, pool.map(_digest, (directory / n for n in names)), strict=True))
-    place.create(_DIGESTS, orjson.dumps(digests))
     place.create(BACKUP_MANIFEST, (directory / BACKUP_MANIFEST).read_bytes())
 
 
@@ -45,17 +50,24 @@ def download_backup(place: ObjectPlace, directory: Path) -> None:
 
     Raises:
         ArchiveError: there is no complete backup, or a file of it is missing or damaged.
+        InvalidInputError: its manifest is none.
     """
-    manifest, digests = place.read(BACKUP_MANIFEST), place.read(_DIGESTS)
-    if manifest is None or digests is None:
+    stored = place.read(BACKUP_MANIFEST)
+    if stored is None:
         raise ArchiveError(f"{place.url} is not a backup")
-    wanted: dict[str, str] = orjson.loads(digests.data)
+    manifest = manifest_of(stored.data, place.url)
+    if manifest.digests is None:
+        digests = place.read(_DIGESTS)
+        if digests is None:
+            raise ArchiveError(f"{place.url} is not complete: {_DIGESTS} is missing")
+        manifest = replace(manifest, digests=orjson.loads(digests.data))
+    wanted = manifest.digests or {}
     try:
         with ThreadPoolExecutor(_PARALLEL) as pool:
             list(pool.map(lambda n: place.download(n, directory / n, wanted[n]), wanted))
     except FileNotFoundError as error:
         raise ArchiveError(f"{place.url} is not complete: {error}") from error
-    (directory / BACKUP_MANIFEST).write_bytes(manifest.data)
+    write_manifest(directory, manifest)
 
 
 def upload_part(directory: Path, place: ObjectPlace) -> None:
@@ -98,8 +110,3 @@ def _names(directory: Path) -> list[str]:
 def _rank(name: str) -> int:
     last = Path(name).name
     return _LAST.index(last) + 1 if last in _LAST else 0
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

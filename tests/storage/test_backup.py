@@ -1,6 +1,7 @@
 """Backup and restore of an installation, tried while it runs."""
 
 import gzip
+import json
 import shutil
 from contextlib import closing
 from dataclasses import replace
@@ -11,9 +12,11 @@ from feed.domain import ArchiveError, ConflictError, InvalidInputError
 from feed.preferences import Preferences
 from feed.storage.archive import Archive
 from feed.storage.archive_erasures import add_erased, read_erased
+from feed.storage.backup_manifest import BACKUP_MANIFEST
 from feed.storage.embedded import EmbeddedStore
-from feed.storage.installation_backup import BACKUP_MANIFEST, backup, copy_archive, restore
+from feed.storage.installation_backup import backup, copy_archive, restore
 from feed.storage.key_names import Keys
+from feed.storage.link import Link
 from feed.storage.records import AuditEntry
 from feed.storage.redis_store import RedisStore
 from feed.storage.store_dump import StoreDump
@@ -167,6 +170,77 @@ def test_what_a_killed_backup_has_left_is_not_in_the_next_one(used, tmp_path):
     (left.parents[1] / "half.dump").write_text("half")
     backup(used, tmp_path / "copy")
     assert not list((tmp_path / "copy").rglob("half*"))
+
+
+def nothing_was_restored(settings):
+    kept = [path.name for path in settings.data_dir.iterdir() if path.name != "store"]
+    link = Link(settings.redis_url, cluster=False, timeout_s=5)
+    keys = [key for batch in link.scan(100) for key in batch]
+    link.close()
+    return not kept and not keys
+
+
+def without_digests(copy):
+    """Make a backup one of an earlier version."""
+    manifest = json.loads((copy / BACKUP_MANIFEST).read_text())
+    del manifest["digests"]
+    (copy / BACKUP_MANIFEST).write_text(json.dumps(manifest))
+
+
+def lose(path):
+    path.unlink()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def change(path):
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+
+def add(path):
+    path.with_name("another.parquet").write_bytes(b"rows")
+
+
+@pytest.mark.parametrize(
+    ("harm", "fault"),
+    [(lose, "missing"), (cut, "changed"), (change, "changed"), (add, "does not belong")],
+)
+def test_a_backup_with_other_files_than_were_saved_is_refused(
+    used, tmp_path, empty_settings, harm, fault
+):
+    backup(used, tmp_path / "copy")
+    harm(next((tmp_path / "copy" / "files" / "archive" / "events").rglob("*.parquet")))
+    with pytest.raises(ArchiveError, match=fault):
+        restore(empty_settings, tmp_path / "copy")
+    assert nothing_was_restored(empty_settings)
+
+
+@pytest.mark.parametrize("harm", [lose, cut, add])
+def test_of_an_earlier_backup_the_number_and_size_of_files_are_compared(
+    used, tmp_path, empty_settings, harm
+):
+    for name in ("harmed", "whole"):
+        backup(used, tmp_path / name)
+        without_digests(tmp_path / name)
+    harm(next((tmp_path / "harmed" / "files" / "archive" / "events").rglob("*.parquet")))
+    with pytest.raises(ArchiveError, match=r"is incomplete or damaged: it holds \d+ files"):
+        restore(empty_settings, tmp_path / "harmed")
+    assert nothing_was_restored(empty_settings)
+    restore(empty_settings, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["namespace", "partitions", "files", "size_bytes"])
+def test_a_manifest_that_lacks_something_is_refused_and_names_it(
+    used, tmp_path, empty_settings, name
+):
+    backup(used, tmp_path / "copy")
+    manifest = json.loads((tmp_path / "copy" / BACKUP_MANIFEST).read_text())
+    del manifest[name]
+    (tmp_path / "copy" / BACKUP_MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(InvalidInputError, match=f"must hold {name}"):
+        restore(empty_settings, tmp_path / "copy")
 
 
 def test_a_backup_never_overwrites(used, tmp_path, empty_settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -100,6 +101,21 @@ def test_a_backup_never_overwrites_and_is_whole_or_none(used, object_url, tmp_pa
     place.delete("backup.json")
     with pytest.raises(ArchiveError, match="is not a backup"):
         restore_from_url(settings, url)
+
+
+def test_a_backup_of_an_earlier_version_comes_back(used, object_url, tmp_path, empty_server):
+    url = f"{object_url}/backups/monday"
+    (used.data_dir / "notes").mkdir()
+    (used.data_dir / "notes" / ".empty").touch()
+    saved = backup_to_url(used, url)
+    place = ObjectPlace(url)
+    manifest = json.loads(place.read("backup.json").data)
+    place.create("digests.json", json.dumps(manifest.pop("digests")).encode())
+    place.overwrite("backup.json", json.dumps(manifest).encode())
+    settings = replace(used, data_dir=tmp_path / "new", redis_url=empty_server.url, data_url="")
+    assert restore_from_url(settings, url) == saved
+    assert event_ids(settings.data_dir / "archive") == [f"e{n:02}" for n in range(20)]
+    assert (settings.data_dir / "notes" / ".empty").read_bytes() == b""
 
 
 def test_a_target_at_fault_is_one_line_and_exit_code_2(used, monkeypatch):
