@@ -7,14 +7,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from feed.config import Settings
-from feed.domain import ArchiveError, ConflictError
+from feed.domain import ArchiveError, ConflictError, StoreUnavailableError
 from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.archive_files import (
     archive_objects,
@@ -47,8 +47,8 @@ from feed.storage.object_copies import (
     upload_backup,
     upload_part,
 )
-from feed.storage.store_dump import StoreDump, load_store
-from feed.storage.working_copy import check_data_url, object_place, remote_of
+from feed.storage.store_dump import StoreDump, StoreLoad
+from feed.storage.working_copy import check_data_url, delete_part, object_place, remote_of
 
 _STORE_FILE = "store.dump.gz"
 _FILES = "files"
@@ -90,7 +90,8 @@ def backup(settings: Settings, target: Path) -> BackupReport:
         raise ConflictError(f"{target} lies in the data directory that is to be copied")
     link = _open_link(settings)
     try:
-        with _own_draft(target) as draft:
+        aside = target.with_name(f".{target.name}.unfinished")
+        with _own_draft(aside, f"writing the backup {target}") as draft:
             report = _write_backup(settings, link, draft)
             draft.rename(target)
             sync_directory(target.parent)
@@ -102,25 +103,46 @@ def backup(settings: Settings, target: Path) -> BackupReport:
 
 
 @contextmanager
-def _own_draft(target: Path) -> Iterator[Path]:
-    """Make the directory, empty, in which the backup is written, and keep others away from it.
+def _own_draft(draft: Path, purpose: str) -> Iterator[Path]:
+    """Make a directory, empty, in which something is prepared, and keep others away from it.
 
-    One that a killed backup has left is emptied.
+    One that a killed process has left is emptied. It is deleted when the block fails.
 
     Raises:
-        ConflictError: another process is writing a backup of this name.
+        ConflictError: another process has it, for the same `purpose`.
     """
-    draft = target.with_name(f".{target.name}.unfinished")
     draft.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(draft, os.O_RDONLY)
     try:
         if not _takes(draft, descriptor):
-            raise ConflictError(f"another process is writing the backup {target}")
-        for path in draft.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        yield draft
+            raise ConflictError(f"another process is {purpose}")
+        _clear(draft)
+        try:
+            yield draft
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _deleted_on_failure(draft: Path, parts: Sequence[Path]) -> Iterator[None]:
+    """Delete, if the block fails, what is in a draft, and the parts that the block has written."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to be told
+            _clear(draft)
+        for path in parts:
+            with suppress(OSError, ArchiveError):
+                delete_part(path)
+        raise
+
+
+def _clear(draft: Path) -> None:
+    for path in draft.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _takes(draft: Path, descriptor: int) -> bool:
@@ -168,6 +190,9 @@ def _write_backup(settings: Settings, link: Link, draft: Path) -> BackupReport:
 def restore(settings: Settings, source: Path) -> BackupReport:
     """Restore a backup into an empty store and a data directory without archive and models.
 
+    It is restored whole or not at all: the files are copied aside, and get their names when the
+    store is loaded. Services can start when both are done.
+
     Raises:
         ConflictError: store or data directory already hold data, or the partitions differ.
         InvalidInputError: `source` is no backup, or one of another format.
@@ -182,21 +207,38 @@ def restore(settings: Settings, source: Path) -> BackupReport:
         )
     if manifest.namespace != settings.namespace:
         raise ConflictError(f"the backup is of the namespace {manifest.namespace}")
-    for path in (source / _FILES).glob("*"):
-        _check_free(settings.data_dir / path.name)
-    link = _open_link(settings)
     try:
-        check_files(source, manifest)
-        keys = Keys(settings.namespace, settings.partitions)
-        records = load_store(link, keys, source / _STORE_FILE)
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        for path in (source / _FILES).iterdir():
-            _restore_part(path, settings.data_dir / path.name)
+        records = _restore_whole(settings, source, manifest)
     except OSError as error:
-        raise ArchiveError(f"cannot restore the backup: {error}") from error
-    finally:
-        link.close()
+        raise ArchiveError(f"nothing was restored: {error}") from error
+    except (ArchiveError, StoreUnavailableError) as error:
+        raise type(error)(f"nothing was restored: {error}") from error
     return BackupReport(records, manifest.files, manifest.size_bytes)
+
+
+def _restore_whole(settings: Settings, source: Path, manifest: BackupManifest) -> int:
+    """Restore everything, or nothing if that fails; return the number of the store's records."""
+    saved = {path.name: path for path in (source / _FILES).glob("*")}
+    parts = {name: settings.data_dir / name for name in {"archive", "models", *saved}}
+    aside, purpose = settings.data_dir / ".restoring", f"restoring into {settings.data_dir}"
+    keys = Keys(settings.namespace, settings.partitions)
+    with _own_draft(aside, purpose) as draft, closing(_open_link(settings)) as link:
+        for _, part in sorted(parts.items()):
+            _check_free(part)
+        load, placed = StoreLoad(link, keys, settings.namespace), list[Path]()
+        with load, _deleted_on_failure(draft, placed):
+            check_files(source, manifest)
+            for name, path in saved.items():
+                if remote_of(parts[name]) is None:
+                    _copy(path, draft / name)
+            records = load.load(source / _STORE_FILE)
+            for name, path in saved.items():
+                placed.append(parts[name])
+                _put_in_place(path, draft / name, parts[name])
+            load.finish()
+        with suppress(OSError):
+            draft.rmdir()
+    return records
 
 
 def backup_to_url(settings: Settings, url: str) -> BackupReport:
@@ -283,16 +325,21 @@ def _check_free(path: Path) -> None:
         raise ConflictError(f"{remote.url} already exists")
 
 
-def _restore_part(saved: Path, path: Path) -> None:
+def _copy(saved: Path, path: Path) -> None:
+    if saved.is_dir():
+        shutil.copytree(saved, path)
+    else:
+        shutil.copy2(saved, path)
+
+
+def _put_in_place(saved: Path, copied: Path, path: Path) -> None:
     remote = remote_of(path)
     if remote is not None and path.name == "archive":
         upload_archive(saved, path)
     elif remote is not None:
         upload_part(saved, remote)
-    elif saved.is_dir():
-        shutil.copytree(saved, path)
     else:
-        shutil.copy2(saved, path)
+        copied.rename(path)
 
 
 def _is_within(entry: Commit, ends: Mapping[int, str]) -> bool:

@@ -33,6 +33,9 @@ CHECKPOINT_BLOB = "signals"
 
 ENCODING_TTL_S = 7 * DAY_S
 
+UNFINISHED = b"0"
+"""What `layout` holds while a restore fills the store: services refuse so many partitions."""
+
 LEAD = "lead"
 """The lease of the worker that does what only one may do; the others are named by partition."""
 
@@ -92,7 +95,13 @@ KEY_TABLE = (
     KeySpec("{NS:c}:sources_changed", "string", None, "", "how often the sources were changed"),
     KeySpec("{NS:c}:source_states", "hash", SOURCES_MAX, "", "what the poller found at each"),
     KeySpec("{NS:c}:watched", "hash", None, "", "what was found in each experiment, and alerts"),
-    KeySpec("{NS:c}:layout", "string", None, "", "number of partitions, fixed at first use"),
+    KeySpec(
+        "{NS:c}:layout",
+        "string",
+        None,
+        "",
+        "number of partitions, fixed at first use; 0 in a restore",
+    ),
     KeySpec("{NS:c}:blob:*", "string", None, "", "one for each thing the worker publishes"),
     KeySpec(
         "{NS:c}:deltas",

@@ -7,7 +7,7 @@ from typing import Any
 
 from feed.config import Settings
 from feed.domain import ConflictError
-from feed.storage.key_names import Keys
+from feed.storage.key_names import UNFINISHED, Keys
 from feed.storage.link import Link
 from feed.storage.node import Command
 
@@ -54,6 +54,11 @@ class StorePart:
         key = self._keys.catalogue("layout")
         wanted = str(self._keys.partitions).encode()
         _, stored = self._link.pipeline(key, [("SET", key, wanted, "NX"), ("GET", key)])
+        if stored == UNFINISHED:
+            raise ConflictError(
+                "the store is being restored, or its restore was interrupted: "
+                "run `feed restore` again, or empty the store"
+            )
         if stored != wanted:
             raise ConflictError(
                 f"the store was made with {int(stored)} partitions, "

@@ -5,13 +5,17 @@ from __future__ import annotations
 import gzip
 import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from feed.domain import ArchiveError, ConflictError
-from feed.storage.key_names import Keys
+from redis.exceptions import ResponseError
+
+from feed.domain import ArchiveError, ConflictError, StoreUnavailableError
+from feed.storage.key_names import UNFINISHED, Keys
 from feed.storage.link import Link
 from feed.storage.node import Command
 
@@ -131,25 +135,82 @@ class StoreDump:
         return end.decode()
 
 
-def load_store(link: Link, keys: Keys, path: Path) -> int:
-    """Load a dump into a store that holds no key of this namespace; return how many records.
+class StoreLoad:
+    """Fills an empty store from a dump, whole or not at all.
+
+    In the block the store is marked as unfinished, so that no service starts on it; `finish` ends
+    that. A block that ends with an error leaves the store empty. What a killed process has left
+    in it is deleted by the next one.
 
     Raises:
         ConflictError: the store already holds data of this namespace.
-        ArchiveError: the file is not a dump or is incomplete; nothing has been changed.
     """
-    layout = keys.catalogue("layout")
-    if link.call(layout, "EXISTS", layout):
-        raise ConflictError("the store already holds data; restore into an empty one")
-    count = sum(1 for _ in _read(path))
-    waiting: list[tuple[str, Command]] = []
-    for record in _read(path):
-        waiting.append((record.key.decode(), _restoring(record)))
-        if len(waiting) == BATCH:
-            link.spread(waiting)
-            waiting = []
-    link.spread(waiting)
-    return count
+
+    def __init__(self, link: Link, keys: Keys, namespace: str) -> None:
+        self._link, self._layout = link, keys.catalogue("layout")
+        self._is_lasting = _is_lasting(namespace)
+        self._finish: Command = ("DEL", self._layout)
+
+    def __enter__(self) -> StoreLoad:
+        link, layout = self._link, self._layout
+        if link.call(layout, "GET", layout) == UNFINISHED:
+            self._empty()
+        if any(self._held()) or not link.call(layout, "SET", layout, UNFINISHED, "NX"):
+            raise ConflictError("the store already holds data; restore into an empty one")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if kind is not None:
+            with suppress(StoreUnavailableError):  # it stays marked
+                self._empty()
+
+    def load(self, path: Path) -> int:
+        """Load a dump, all but the number of partitions; return how many records it has.
+
+        Raises:
+            ArchiveError: the file is not a dump, is incomplete, or the store does not accept it.
+            StoreUnavailableError: the store does not answer, or is full.
+        """
+        count = sum(1 for _ in _read(path))
+        waiting: list[tuple[str, Command]] = []
+        for record in _read(path):
+            if record.key == self._layout.encode():
+                self._finish = (*_restoring(record), "REPLACE")
+                continue
+            waiting.append((record.key.decode(), _restoring(record)))
+            if len(waiting) == BATCH:
+                self._send(waiting)
+                waiting = []
+        self._send(waiting)
+        return count
+
+    def finish(self) -> None:
+        """Let services start; raises what `load` raises."""
+        self._send([(self._layout, self._finish)])
+
+    def _send(self, commands: list[tuple[str, Command]]) -> None:
+        try:
+            replies = self._link.spread(commands)
+        except ResponseError as error:
+            raise ArchiveError(f"the store does not accept a record: {error}") from error
+        if None in replies:
+            raise StoreUnavailableError("a node of the store does not answer")
+
+    def _empty(self) -> None:
+        left = True
+        while left:  # an interrupted round trip may still be writing
+            left = False
+            for keys in self._held():
+                self._link.spread([(key.decode(), ("UNLINK", key)) for key in keys])
+                left = True
+        self._link.call(self._layout, "DEL", self._layout)
+
+    def _held(self) -> Iterator[list[bytes]]:
+        """Yield the keys of this namespace but `layout`, in lists that are not empty."""
+        for batch in self._link.scan(BATCH):
+            found = [k for k in batch if self._is_lasting(k) and k != self._layout.encode()]
+            if found:
+                yield found
 
 
 def _is_lasting(namespace: str) -> Callable[[bytes], bool]:
@@ -199,7 +260,7 @@ def _read(path: Path) -> Iterator[Record]:
                     break
                 count += 1
                 yield record
-    except (OSError, EOFError, struct.error) as error:
+    except (OSError, EOFError, struct.error, zlib.error) as error:
         raise ArchiveError(f"{path} is incomplete: {error}") from error
     if int(record.data) != count:
         raise ArchiveError(f"{path} is incomplete: {count} of {int(record.data)} records")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -135,6 +136,23 @@ def remote_of(directory: Path) -> ObjectPlace | None:
     """Return the objects that a directory is a working copy of; None if it is itself the place."""
     found = _marked(directory)
     return None if found is None else object_place(found.url)
+
+
+def delete_part(path: Path) -> None:
+    """Delete a part of the data directory; of a working copy, the objects and the copies of them.
+
+    Raises:
+        DataPlaceError: the object store does not answer, or refuses.
+    """
+    remote = remote_of(path)
+    if remote is not None:
+        for name in remote.list():
+            remote.delete(name)
+    for found in (path,) if remote is None else path.iterdir():
+        if found.is_dir():
+            shutil.rmtree(found)
+        elif found.name != _MARKER:
+            found.unlink(missing_ok=True)
 
 
 def cache_bytes(directory: Path) -> int:

@@ -1,14 +1,21 @@
 """Backup and restore of an installation, tried while it runs."""
 
+import errno
 import gzip
 import json
+import secrets
 import shutil
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from feed.domain import ArchiveError, ConflictError, InvalidInputError
+from feed.domain import (
+    ArchiveError,
+    ConflictError,
+    InvalidInputError,
+    StoreUnavailableError,
+)
 from feed.preferences import Preferences
 from feed.storage.archive import Archive
 from feed.storage.archive_erasures import add_erased, read_erased
@@ -19,7 +26,7 @@ from feed.storage.key_names import Keys
 from feed.storage.link import Link
 from feed.storage.records import AuditEntry
 from feed.storage.redis_store import RedisStore
-from feed.storage.store_dump import StoreDump
+from feed.storage.store_dump import END, MAGIC, Record, StoreDump, StoreLoad, _read, _write
 from feed.worker.loop import Worker
 
 NOW = 1_780_000_000.0
@@ -276,3 +283,132 @@ def test_a_damaged_or_foreign_backup_is_refused_and_changes_nothing(used, tmp_pa
         restore(empty_settings, tmp_path / "copy")
     with closing(RedisStore(empty_settings)) as untouched:
         assert list(untouched.scan_articles()) == []
+
+
+class StoppedError(BaseException):
+    """Ends a restore as Ctrl-C does."""
+
+
+def full_disk(source, target, **options):
+    raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+
+def stop(*args):
+    raise StoppedError
+
+
+@pytest.mark.parametrize(
+    ("place", "failing", "error"),
+    [
+        ("shutil.copyfile", full_disk, ArchiveError),
+        ("feed.storage.installation_backup._put_in_place", stop, StoppedError),
+        ("feed.storage.store_dump.StoreLoad.finish", stop, StoppedError),
+    ],
+)
+def test_a_restore_that_fails_leaves_nothing_and_can_be_repeated(
+    used, tmp_path, empty_settings, monkeypatch, place, failing, error
+):
+    report = backup(used, tmp_path / "copy")
+    monkeypatch.setattr(place, failing)
+    with pytest.raises(error) as raised:
+        restore(empty_settings, tmp_path / "copy")
+    monkeypatch.undo()
+    assert error is StoppedError or str(raised.value).startswith("nothing was restored: ")
+    assert nothing_was_restored(empty_settings)
+    assert restore(empty_settings, tmp_path / "copy") == report
+    assert len(event_ids(empty_settings)) == 40
+
+
+def test_a_store_that_becomes_full_is_emptied_again(used, tmp_path, empty_settings):
+    with closing(RedisStore(used)) as store:
+        store.write_blob("large", secrets.token_bytes(3_000_000))
+    report = backup(used, tmp_path / "copy")
+    with closing(Link(empty_settings.redis_url, cluster=False, timeout_s=5)) as link:
+        link.every_node("CONFIG", "SET", "maxmemory", "3mb")
+        with pytest.raises(StoreUnavailableError, match="nothing was restored"):
+            restore(empty_settings, tmp_path / "copy")
+        link.every_node("CONFIG", "SET", "maxmemory", "0")
+    assert nothing_was_restored(empty_settings)
+    assert restore(empty_settings, tmp_path / "copy") == report
+
+
+def test_a_record_that_the_store_does_not_accept_is_no_defect(used, tmp_path, empty_settings):
+    backup(used, tmp_path / "copy")
+    without_digests(tmp_path / "copy")
+    dump = tmp_path / "copy" / "store.dump.gz"
+    records = list(_read(dump))
+    with gzip.open(dump, "wb", compresslevel=1) as file:
+        file.write(MAGIC)
+        for record in [*records[:-1], replace(records[-1], data=b"no dump")]:
+            _write(file, record)
+        _write(file, Record(END, b"", 0, str(len(records)).encode()))
+    manifest = json.loads((tmp_path / "copy" / BACKUP_MANIFEST).read_text())
+    files = [p for p in (tmp_path / "copy").rglob("*") if p.is_file() and p.name != BACKUP_MANIFEST]
+    manifest["size_bytes"] = sum(path.stat().st_size for path in files)
+    (tmp_path / "copy" / BACKUP_MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ArchiveError, match="the store does not accept a record"):
+        restore(empty_settings, tmp_path / "copy")
+    assert nothing_was_restored(empty_settings)
+
+
+def test_a_dump_that_cannot_be_unpacked_is_no_defect(used, tmp_path, empty_settings):
+    backup(used, tmp_path / "copy")
+    without_digests(tmp_path / "copy")
+    dump = tmp_path / "copy" / "store.dump.gz"
+    data = dump.read_bytes()
+    start = data.index(b"\0", 10) + 1  # the header ends with the file's name
+    dump.write_bytes(data[:start] + b"\xff" * 8 + data[start + 8 :])
+    with pytest.raises(ArchiveError, match=r"store\.dump\.gz is incomplete"):
+        restore(empty_settings, tmp_path / "copy")
+    assert nothing_was_restored(empty_settings)
+
+
+def test_a_node_of_a_cluster_that_does_not_answer_ends_a_restore(
+    used, tmp_path, empty_settings, monkeypatch
+):
+    backup(used, tmp_path / "copy")
+    with monkeypatch.context() as patch:
+
+        def leave_out(_, commands):
+            patch.undo()
+            return [None] * len(commands)
+
+        patch.setattr(Link, "spread", leave_out)
+        with pytest.raises(StoreUnavailableError, match="nothing was restored: a node"):
+            restore(empty_settings, tmp_path / "copy")
+    assert nothing_was_restored(empty_settings)
+
+
+def test_no_service_starts_on_what_a_killed_restore_has_left(used, tmp_path, empty_settings):
+    report = backup(used, tmp_path / "copy")
+    keys = Keys(used.namespace, used.partitions)
+    link = Link(empty_settings.redis_url, cluster=False, timeout_s=5)
+    killed = StoreLoad(link, keys, used.namespace).__enter__()
+    killed.load(tmp_path / "copy" / "store.dump.gz")
+    with closing(RedisStore(empty_settings)) as store, pytest.raises(ConflictError, match="again"):
+        store.read_reader("u1")
+    assert restore(empty_settings, tmp_path / "copy") == report
+    link.close()
+
+
+def test_a_store_with_a_key_of_its_own_is_not_empty(used, tmp_path, empty_settings):
+    backup(used, tmp_path / "copy")
+    with closing(RedisStore(empty_settings)) as store:
+        secret = store.secret("x")
+        with pytest.raises(ConflictError, match="already holds data"):
+            restore(empty_settings, tmp_path / "copy")
+        assert store.secret("x") == secret
+
+
+@pytest.mark.parametrize("part", ["archive", "models"])
+def test_a_part_that_the_backup_lacks_is_not_taken_from_what_is_there(
+    used, tmp_path, empty_settings, part
+):
+    shutil.rmtree(used.data_dir / part)
+    backup(used, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "files" / part, ignore_errors=True)
+    (empty_settings.data_dir / part).mkdir()
+    (empty_settings.data_dir / part / "earlier").write_text("mine")
+    with pytest.raises(ConflictError, match=f"{part} already exists"):
+        restore(empty_settings, tmp_path / "copy")
+    assert (empty_settings.data_dir / part / "earlier").read_text() == "mine"

@@ -15,6 +15,7 @@ from feed.models.bundle import ModelBundle
 from feed.models.registry import ModelRegistry
 from feed.storage.archive_erasures import add_erased, read_erased
 from feed.storage.archive_upkeep import compact
+from feed.storage.data_place import DataPlaceError
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.installation_backup import backup_to_url, restore_from_url
 from feed.storage.object_place import ObjectPlace
@@ -116,6 +117,33 @@ def test_a_backup_of_an_earlier_version_comes_back(used, object_url, tmp_path, e
     assert restore_from_url(settings, url) == saved
     assert event_ids(settings.data_dir / "archive") == [f"e{n:02}" for n in range(20)]
     assert (settings.data_dir / "notes" / ".empty").read_bytes() == b""
+
+
+def test_a_restore_that_fails_leaves_no_objects(
+    used, object_url, tmp_path, empty_server, monkeypatch
+):
+    backup_to_url(used, f"{object_url}/backups/monday")
+    settings = replace(
+        used,
+        data_dir=tmp_path / "new",
+        redis_url=empty_server.url,
+        data_url=f"{object_url}/new",
+    )
+    prepare_data_dir(settings)
+    create = ObjectPlace.create
+
+    def fail_at_the_live_model(place, name, data):
+        if name == "LIVE":
+            raise DataPlaceError("the object store does not answer")
+        create(place, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectPlace, "create", fail_at_the_live_model)
+        with pytest.raises(ArchiveError, match="nothing was restored"):
+            restore_from_url(settings, f"{object_url}/backups/monday")
+    assert ObjectPlace(f"{object_url}/new").list() == []
+    restore_from_url(settings, f"{object_url}/backups/monday")
+    assert event_ids(settings.data_dir / "archive") == [f"e{n:02}" for n in range(20)]
 
 
 def test_a_target_at_fault_is_one_line_and_exit_code_2(used, monkeypatch):
