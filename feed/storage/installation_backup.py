@@ -96,7 +96,7 @@ def backup(settings: Settings, target: Path) -> BackupReport:
             draft.rename(target)
             sync_directory(target.parent)
     except OSError as error:
-        raise ArchiveError(f"cannot write the backup: {error}") from error
+        raise ArchiveError(f"cannot write the backup: {_reason(error)}") from error
     finally:
         link.close()
     return report
@@ -210,7 +210,7 @@ def restore(settings: Settings, source: Path) -> BackupReport:
     try:
         records = _restore_whole(settings, source, manifest)
     except OSError as error:
-        raise ArchiveError(f"nothing was restored: {error}") from error
+        raise ArchiveError(f"nothing was restored: {_reason(error)}") from error
     except (ArchiveError, StoreUnavailableError) as error:
         raise type(error)(f"nothing was restored: {error}") from error
     return BackupReport(records, manifest.files, manifest.size_bytes)
@@ -323,6 +323,13 @@ def _check_free(path: Path) -> None:
         raise ConflictError(f"{path} already exists")
     if remote is not None and remote.list():
         raise ConflictError(f"{remote.url} already exists")
+
+
+def _reason(error: OSError) -> str:
+    """Return what went wrong; where many files could not be copied, what the first one met."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return str(error)
 
 
 def _copy(saved: Path, path: Path) -> None:

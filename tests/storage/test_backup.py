@@ -297,6 +297,23 @@ def stop(*args):
     raise StoppedError
 
 
+def test_a_backup_that_fails_leaves_nothing_and_names_one_file(used, tmp_path, monkeypatch):
+    (used.data_dir / "models" / "v1" / "sections.npy").write_bytes(b"numbers")
+    present = set(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", full_disk)
+        with pytest.raises(ArchiveError) as raised:
+            backup(used, tmp_path / "copy")
+        shutil.rmtree(used.data_dir / "archive")
+        with pytest.raises(ArchiveError) as of_models:
+            backup(used, tmp_path / "copy")
+    for error in (raised, of_models):
+        assert str(error.value).startswith("cannot write the backup: [Errno 28] No space left")
+        assert str(error.value).count(str(tmp_path)) == 1
+    assert set(tmp_path.iterdir()) == present
+    backup(used, tmp_path / "copy")
+
+
 @pytest.mark.parametrize(
     ("place", "failing", "error"),
     [
