@@ -51,7 +51,8 @@ def one_line_errors() -> Iterator[None]:
     """Turn the project's errors into one line and an exit code.
 
     2 when the input is at fault, 3 when a candidate model was refused, 1 for everything else
-    that went wrong on purpose. Other exceptions pass: they are defects and show a traceback.
+    that went wrong on purpose. Other exceptions pass: they are defects and show a traceback, or say
+    that nobody reads what the command prints (`BrokenPipeError`), which ends it in silence.
     """
     try:
         yield
@@ -59,5 +60,7 @@ def one_line_errors() -> Iterator[None]:
         raise InputCommandError(str(error)) from error
     except GateRefusedError as error:
         raise GateCommandError(str(error)) from error
+    except BrokenPipeError:
+        raise
     except (FeedError, ConnectionError) as error:
         raise CommandError(str(error)) from error

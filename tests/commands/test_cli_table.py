@@ -156,3 +156,19 @@ def test_what_no_request_can_be_made_of_is_one_line(arguments: list[str], said: 
     result = CliRunner().invoke(feed, ["top", "--once", *arguments])
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_a_command_whose_output_nobody_reads_ends_in_silence(
+    tmp_path: Path, store_url: str
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "feed", "tokens", "mint", "u", "--data", str(tmp_path)],
+        env={**os.environ, "FEED_REDIS_URL": store_url},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert ended.stderr == b""
