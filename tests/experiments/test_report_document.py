@@ -14,11 +14,26 @@ from feed.documents.charts import IntervalChart, LineChart
 from feed.documents.document import Block, Cell, DataTable, Document, Figure, Folded, Paragraph, Row
 from feed.documents.views import render_html, render_markdown
 from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
-from feed.experiments.judgement.results import CheckState, Report, TeamResult, VerdictKind
-from feed.experiments.judgement.wording import NONE, metric_value, number, percent, percent_interval
+from feed.experiments.judgement.estimates import apply_rule
+from feed.experiments.judgement.results import (
+    CheckState,
+    Comparison,
+    Report,
+    TeamResult,
+    VerdictKind,
+)
+from feed.experiments.judgement.wording import (
+    NONE,
+    metric_difference,
+    metric_value,
+    number,
+    percent,
+    percent_interval,
+)
 from feed.experiments.report.front import shared_parts
+from feed.experiments.report.overview import overview_section
 from feed.experiments.report.writing import experiment_document
-from feed.experiments.statistics.effects import Interval
+from feed.experiments.statistics.effects import ArmMean, Interval, compare_means
 from feed.experiments.statistics.interleaving import Preference
 
 SMALL = World(experiment="trial", readers=900, days=4, pre_days=4, visits=0.6)
@@ -110,6 +125,25 @@ def test_several_variants_stand_in_one_table_and_intervals_agree_with_the_correc
     assert text.count("the effect is not proven") == shrunk
     facts = [fact.note for fact in document.facts[:8]]
     assert facts == [percent_interval(found.simultaneous) for found in flat]
+
+
+def test_a_gain_over_a_control_of_0_is_better_and_has_its_interval_everywhere(
+    everything: Report,
+) -> None:
+    (result,) = everything.primaries
+    raw = compare_means(ArmMean(500, 0.0, 0.0), ArmMean(500, 0.5, 0.01), 0.95)
+    found = replace(
+        apply_rule(everything.experiment, Comparison("treatment", raw)), p_adjusted=0.001
+    )
+    report = replace(everything, primaries=(replace(result, comparisons=(found,)),))
+    document = experiment_document(report)
+    assert found.simultaneous_difference is not None
+    low, high = (metric_difference(end, "number") for end in found.simultaneous_difference)
+    assert (document.facts[0].value, document.facts[0].note) == ("+0.500", f"{low} to {high}")
+    (estimates,) = tables(document, "primary")
+    assert words(estimates.rows[1])[4] == f"{low} to {high}"
+    (table,) = [b for b in overview_section(report).blocks if isinstance(b, DataTable)]
+    assert table.rows[0][1] == Cell("+0.500", (f"{low} to {high}", "proven better"), tone="good")
 
 
 def test_passed_checks_are_one_line_and_others_stand_open(everything: Report) -> None:

@@ -15,6 +15,7 @@ from feed.experiments.design.definitions import (
 )
 from feed.experiments.design.metrics import METRICS
 from feed.experiments.judgement.estimates import (
+    apply_rule,
     check_guardrail_sequence,
     compare_moments,
     judge_guardrail,
@@ -138,6 +139,32 @@ def test_an_unproven_guardrail_keeps_a_gain_waiting() -> None:
     waiting = (guardrail(0.0, 0.001),)
     assert verdict(0.2, guardrails=waiting, days=2.0) is VerdictKind.GO_ON
     assert verdict(0.2, guardrails=waiting) is VerdictKind.INCONCLUSIVE
+
+
+def in_own_unit(control: list[float], new: list[float], **changes: Any) -> Any:
+    """The verdict on a metric whose control is not above 0."""
+    found = compare_moments(Moments.from_arrays(control), Moments.from_arrays(new), 0.95)
+    design = dataclasses.replace(DESIGN, **changes)
+    done = apply_rule(design, dataclasses.replace(found, treatment="new"))
+    done = dataclasses.replace(done, p_adjusted=done.p_value)
+    arms = [ArmSummary(name, 0.5, 4000, 4000, 1, 1) for name in ("control", "new")]
+    return decide(design, (FINE,), arms, [MetricResult(READS, (done,))], (), days_run=7.0)
+
+
+@pytest.mark.parametrize("rule", list(StoppingRule))
+def test_an_effect_without_an_interval_in_percent_has_one_in_its_own_unit(
+    rule: StoppingRule,
+) -> None:
+    found = in_own_unit([0.0] * 4000, [0.0, 0.0, 0.0, 1.0] * 1000, stopping_rule=rule)
+    assert found.kind is VerdictKind.SHIP
+    assert "rose by 0.250" in found.sentence
+    assert "qualified reads per reader +0.2" in found.reasons[1]
+    assert "control is 0, so there is no interval in percent" in found.reasons[1]
+    still = in_own_unit([-1.0, -3.0] * 2000, [-1.0, -3.0] * 2000, stopping_rule=rule)
+    assert still.kind is VerdictKind.INCONCLUSIVE
+    assert "is between \u22120." in still.sentence
+    assert "control is below 0" in still.reasons[1]
+    assert "yet" not in still.reasons[1]
 
 
 def test_one_failed_check_forbids_any_verdict() -> None:

@@ -96,13 +96,21 @@ def apply_rule(experiment: Experiment, found: Comparison) -> Comparison:
     count = experiment.comparisons
     sequence = estimate_sequence(effect, planned)
     if experiment.stopping_rule is StoppingRule.SEQUENTIAL:
-        together = estimate_sequence(effect, planned, comparisons=count).relative_interval
+        together: SequentialEstimate | Effect = estimate_sequence(
+            effect, planned, comparisons=count
+        )
         p_value = sequence.p_value
     else:
         level = 1.0 - experiment.alpha / count
-        together = compare_means(effect.control, effect.treatment, level).relative_interval
+        together = compare_means(effect.control, effect.treatment, level)
         p_value = effect.p_value
-    return replace(found, sequence=sequence, p_value=p_value, simultaneous=together)
+    return replace(
+        found,
+        sequence=sequence,
+        p_value=p_value,
+        simultaneous=together.relative_interval,
+        simultaneous_difference=together.interval,
+    )
 
 
 def estimate_secondaries(

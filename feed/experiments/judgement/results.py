@@ -113,6 +113,7 @@ class Comparison:
         p_adjusted: Corrected for the other comparisons of its family (Holm or BH).
         simultaneous: Relative interval by the registered rule that holds for all primary
             comparisons together (Bonferroni); of a single one the same as its own interval.
+        simultaneous_difference: The same for the difference, in the metric's own unit.
         corrected: Relative effect with the early stop taken into account, where a gain was found
             before the planned end.
     """
@@ -124,6 +125,7 @@ class Comparison:
     p_value: float | None = None
     p_adjusted: float | None = None
     simultaneous: Interval | None = None
+    simultaneous_difference: Interval | None = None
     corrected: float | None = None
 
     @property

@@ -10,11 +10,12 @@ from feed.experiments.design.definitions import Experiment, StoppingRule
 from feed.experiments.design.metrics import Metric
 from feed.experiments.judgement.results import Comparison, GuardrailResult, MetricResult
 from feed.experiments.judgement.wording import (
+    NONE,
+    effect_interval,
     join_words,
     metric_difference,
     number,
     percent,
-    percent_interval,
 )
 from feed.experiments.statistics.effects import Interval
 
@@ -100,8 +101,8 @@ def judge_treatments(
             Standing(
                 arm.name,
                 tuple(primaries),
-                tuple(r for r in proven if _gain(r, arm.name) > 0),
-                tuple(r for r in proven if _gain(r, arm.name) < 0),
+                tuple(r for r in proven if gain(r, arm.name) > 0),
+                tuple(r for r in proven if gain(r, arm.name) < 0),
                 all(_rules_out_gain(experiment, r, arm.name) for r in primaries),
                 tuple(g for g in mine if g.outcome.verdict == "breached"),
                 tuple(g for g in mine if g.outcome.verdict in {"unproven", "no_estimate"}),
@@ -122,11 +123,20 @@ def deciding_interval(experiment: Experiment, comparison: Comparison) -> Interva
 
     It holds for all primary comparisons together, as the correction of their p-values does.
     """
-    if comparison.simultaneous is not None:
-        return comparison.simultaneous
-    if experiment.stopping_rule is StoppingRule.FIXED:
-        return comparison.deciding.relative_interval
-    return comparison.sequence.relative_interval if comparison.sequence else None
+    return _deciding_intervals(experiment, comparison)[0]
+
+
+def write_deciding_interval(
+    experiment: Experiment, result: MetricResult, treatment: str, between: str = "to"
+) -> str:
+    """Write the interval that the registered rule reads, in the metric's unit if not in percent."""
+    intervals = _deciding_intervals(experiment, of(result, treatment))
+    return effect_interval(*intervals, result.metric.form, between)
+
+
+def gain(result: MetricResult, treatment: str) -> float:
+    """Return the difference to control, positive where it is for the better; 0 without one."""
+    return result.metric.sign * (of(result, treatment).deciding.difference or 0.0)
 
 
 def relative_gain(result: MetricResult, treatment: str) -> float:
@@ -206,22 +216,39 @@ def _ruled_out(experiment: Experiment, standing: Standing) -> str:
 
 
 def _describe_open(experiment: Experiment, result: MetricResult, name: str) -> str:
-    interval = deciding_interval(experiment, of(result, name))
-    if interval is None:
-        return f"{describe_effect(result, name)}, with no interval yet that could prove anything"
+    interval = write_deciding_interval(experiment, result, name, "and")
+    if interval == NONE:
+        return f"{describe_effect(result, name)}, with no interval that could prove anything"
     return (
-        f"the effect on {_lowered(result.metric)} is between {percent_interval(interval, 'and')},"
-        " and anything beyond is ruled out"
+        f"the effect on {_lowered(result.metric)} is between {interval}, and anything beyond is"
+        " ruled out"
     )
 
 
 def _describe_interval(experiment: Experiment, result: MetricResult, name: str) -> str:
     comparison = of(result, name)
-    interval = deciding_interval(experiment, comparison)
-    if interval is None:
-        return f"there is no interval for {_lowered(result.metric)} yet"
+    relative, difference = _deciding_intervals(experiment, comparison)
+    if relative is None and difference is None:
+        reason = comparison.deciding.reason
+        if not reason and comparison.sequence is not None:
+            reason = comparison.sequence.reason
+        because = f" ({reason})" if reason else ""
+        return f"there is no interval for {_lowered(result.metric)}{because}"
     terms = _in_reader_terms(result, comparison)
-    return f"{_lowered(result.metric)} {percent_interval(interval)}{terms}"
+    if relative is None:
+        terms += _no_share(comparison)
+    interval = effect_interval(relative, difference, result.metric.form)
+    return f"{_lowered(result.metric)} {interval}{terms}"
+
+
+def _no_share(comparison: Comparison) -> str:
+    """Say why the effect has no interval in percent, so that futility cannot be judged."""
+    mean = comparison.deciding.control.mean or 0.0
+    control = "below 0" if mean < 0 else "0" if mean == 0 else "too close to 0"
+    return (
+        f" (control is {control}, so there is no interval in percent, and the rule cannot say"
+        " whether the gain is too small)"
+    )
 
 
 def _in_reader_terms(result: MetricResult, comparison: Comparison) -> str:
@@ -243,8 +270,16 @@ def _rules_out_gain(experiment: Experiment, result: MetricResult, name: str) -> 
     return best < experiment.minimum_effect
 
 
-def _gain(result: MetricResult, name: str) -> float:
-    return result.metric.sign * (of(result, name).deciding.difference or 0.0)
+def _deciding_intervals(
+    experiment: Experiment, comparison: Comparison
+) -> tuple[Interval | None, Interval | None]:
+    """Return the intervals of the relative effect and of the difference that the rule reads."""
+    together = comparison.simultaneous, comparison.simultaneous_difference
+    if together != (None, None):
+        return together
+    fixed = experiment.stopping_rule is StoppingRule.FIXED
+    own = comparison.deciding if fixed else comparison.sequence
+    return (own.relative_interval, own.interval) if own is not None else (None, None)
 
 
 def _lowered(metric: Metric) -> str:

@@ -84,6 +84,23 @@ def percent_interval(interval: Interval | None, between: str = "to") -> str:
     return f"{low} {between} {high}"
 
 
+def effect_change(relative: float | None, difference: float | None, form: Form) -> str:
+    """Write an effect: in percent or, where control is not above 0, in the metric's unit."""
+    if relative is None:
+        return metric_difference(difference, form)
+    return percent(relative, signed=True)
+
+
+def effect_interval(
+    relative: Interval | None, difference: Interval | None, form: Form, between: str = "to"
+) -> str:
+    """Write the interval of an effect: in percent or, where there is none, in the metric's unit."""
+    if relative is not None or difference is None:
+        return percent_interval(relative, between)
+    low, high = (metric_difference(bound, form) for bound in difference)
+    return f"{low} {between} {high}"
+
+
 def join_words(words: Sequence[str]) -> str:
     """Join words or clauses by commas and a last "and"."""
     *most, last = words or [""]

@@ -18,6 +18,7 @@ from feed.experiments.judgement.results import (
 from feed.experiments.judgement.standings import of
 from feed.experiments.judgement.wording import (
     NONE,
+    effect_interval,
     join_words,
     metric_difference,
     metric_value,
@@ -72,7 +73,7 @@ def _primary(report: Report, result: MetricResult, comparison: Comparison) -> li
 def _correction(report: Report, comparison: Comparison) -> str:
     """Connect the intervals with the p-value that is corrected for all primary comparisons."""
     count, alpha = report.experiment.comparisons, report.experiment.alpha
-    together, single = comparison.simultaneous, _single_interval(report, comparison)
+    together, single = comparison.simultaneous_difference, _single_interval(report, comparison)
     if count < 2 or comparison.p_adjusted is None or together is None:
         return ""
     text = (
@@ -96,8 +97,8 @@ def _correction(report: Report, comparison: Comparison) -> str:
 
 def _single_interval(report: Report, comparison: Comparison) -> Interval | None:
     if is_sequential(report.experiment):
-        return comparison.sequence.relative_interval if comparison.sequence else None
-    return comparison.deciding.relative_interval
+        return comparison.sequence.interval if comparison.sequence else None
+    return comparison.deciding.interval
 
 
 def _estimates(
@@ -118,13 +119,21 @@ def _estimates(
     if sequence is not None:
         note = sequence.reason or "may be read at every look"
         name = Cell("Always valid", (note,), strong=sequential and not several)
-        interval, p = sequence.relative_interval, sequence.p_value
-        effect = replace(comparison.deciding, relative_interval=interval, p_value=p)
+        effect = replace(
+            comparison.deciding,
+            interval=sequence.interval,
+            relative_interval=sequence.relative_interval,
+            p_value=sequence.p_value,
+        )
         found.append(_estimate(name, effect, result))
     if several:
         name = Cell("All together", ("corrected for all primary comparisons",), strong=True)
-        interval, p = comparison.simultaneous, comparison.p_adjusted
-        effect = replace(comparison.deciding, relative_interval=interval, p_value=p)
+        effect = replace(
+            comparison.deciding,
+            interval=comparison.simultaneous_difference,
+            relative_interval=comparison.simultaneous,
+            p_value=comparison.p_adjusted,
+        )
         found.append(_estimate(name, effect, result))
     if comparison.corrected is not None:
         name = Cell("Early stop taken into account", ("an early stop overstates the effect",))
@@ -151,7 +160,7 @@ def _estimate(name: Cell, effect: Effect, result: MetricResult) -> tuple[Bar, Ro
         metric_value(effect.control.mean, form),
         Cell(metric_value(effect.treatment.mean, form), (difference,)),
         percent(relative, signed=True),
-        percent_interval(interval),
+        effect_interval(interval, effect.interval, form),
         write_p(effect.p_value),
     )
     bar = effect_bar(str(name.text), relative, interval, result.metric.sign, strong=name.strong)
@@ -259,7 +268,9 @@ def holdout_section(report: Report, holdout: HoldoutResult) -> Section:
                 metric_value(found.deciding.control.mean, result.metric.form),
                 metric_value(found.deciding.treatment.mean, result.metric.form),
                 percent(found.deciding.relative, signed=True),
-                percent_interval(found.deciding.relative_interval),
+                effect_interval(
+                    found.deciding.relative_interval, found.deciding.interval, result.metric.form
+                ),
                 write_p(found.deciding.p_value),
             )
             for result in holdout.metrics

@@ -19,8 +19,8 @@ from feed.domain import format_time
 from feed.experiments.design.definitions import Experiment, OnBreach, StoppingRule
 from feed.experiments.design.metrics import Metric
 from feed.experiments.judgement.results import CheckState, Report, VerdictKind
-from feed.experiments.judgement.standings import deciding_interval
-from feed.experiments.judgement.wording import NONE, number, percent, percent_interval
+from feed.experiments.judgement.standings import write_deciding_interval
+from feed.experiments.judgement.wording import NONE, effect_change, number, percent
 from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE, Window
 
 _OUTCOMES = {
@@ -70,8 +70,9 @@ def facts_of(report: Report) -> tuple[Fact, ...]:
     for result in report.primaries:
         for comparison in result.comparisons:
             title = titled(report, result.metric, comparison.treatment)
-            value = percent(comparison.deciding.relative, signed=True)
-            note = percent_interval(deciding_interval(experiment, comparison))
+            effect = comparison.deciding
+            value = effect_change(effect.relative, effect.difference, result.metric.form)
+            note = write_deciding_interval(experiment, result, comparison.treatment)
             if report.verdict.kind is VerdictKind.BROKEN:
                 value, note = NONE, "withheld: a trust check failed"
             facts.append(Fact(title, value, "" if note == NONE else note, wide=True))

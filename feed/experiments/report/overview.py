@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from feed.documents.document import Cell, DataTable, Row, Section
 from feed.experiments.design.metrics import Metric
-from feed.experiments.judgement.results import Comparison, GuardrailResult, MetricResult, Report
-from feed.experiments.judgement.standings import deciding_interval, of, relative_gain
-from feed.experiments.judgement.wording import NONE, metric_difference, percent, percent_interval
+from feed.experiments.judgement.results import Comparison, MetricResult, Report
+from feed.experiments.judgement.standings import gain, of, write_deciding_interval
+from feed.experiments.judgement.wording import NONE, effect_change
 from feed.experiments.report.comparisons import OUTCOMES
 
 
@@ -24,7 +24,10 @@ def overview_section(report: Report) -> Section:
         found = [mine[name] for name in names if name in mine]
         if found:
             title = Cell(found[0].metric.title, ("guardrail",))
-            cells = [replace(OUTCOMES[g.outcome.verdict], notes=(_guarded(g),)) for g in found]
+            cells = [
+                replace(OUTCOMES[g.outcome.verdict], notes=(_change(g.comparison, g.metric),))
+                for g in found
+            ]
             rows.append((title, *cells))
     note = (
         "Each variant against control. A primary metric is marked where its effect is proven after"
@@ -36,22 +39,16 @@ def overview_section(report: Report) -> Section:
 
 def _primary(report: Report, result: MetricResult, treatment: str) -> Cell:
     comparison, experiment = of(result, treatment), report.experiment
-    interval = percent_interval(deciding_interval(experiment, comparison))
+    interval = write_deciding_interval(experiment, result, treatment)
     change = _change(comparison, result.metric)
     proven = comparison.p_adjusted is not None and comparison.p_adjusted < experiment.alpha
     if not proven:
         return Cell(change, ("" if interval == NONE else interval, "not proven"))
-    better = relative_gain(result, treatment) > 0
+    better = gain(result, treatment) > 0
     verdict = "proven better" if better else "proven worse"
     return Cell(change, (interval, verdict), tone="good" if better else "bad")
 
 
-def _guarded(result: GuardrailResult) -> str:
-    return _change(result.comparison, result.metric)
-
-
 def _change(comparison: Comparison, metric: Metric) -> str:
     effect = comparison.deciding
-    if effect.relative is None:
-        return metric_difference(effect.difference, metric.form)
-    return percent(effect.relative, signed=True)
+    return effect_change(effect.relative, effect.difference, metric.form)
