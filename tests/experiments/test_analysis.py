@@ -482,3 +482,8 @@ def test_a_window_that_begins_later_takes_no_covariate_from_treated_days(
     assert adjusted.relative is not None
     assert raw.relative is not None
     assert adjusted.relative > 0.85 * raw.relative
+    assert whole.verdict.kind is VerdictKind.SHIP
+    assert late.verdict.kind is VerdictKind.INCONCLUSIVE
+    assert "the window was chosen by hand" in late.verdict.sentence
+    assert "are exploratory: no verdict follows" in readable(late)
+    assert "exploratory: no verdict" not in readable(whole)

@@ -196,6 +196,7 @@ def _compose(
         primaries,
         guardrails,
         days_run=days_run,
+        whole=window.from_at <= experiment.started_at,
         power=power,
         arrivals=_count_arrivals(connection, experiment, window),
         remarks=[text for c in courses if (text := describe_drift(c, experiment.alpha))],

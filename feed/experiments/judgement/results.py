@@ -372,3 +372,8 @@ class Report:
     holdout: HoldoutResult | None
     teams: tuple[TeamResult, ...]
     power: tuple[PowerSummary, ...]
+
+    @property
+    def chosen_by_hand(self) -> bool:
+        """Whether the window begins after the start: such numbers are exploratory."""
+        return self.window.from_at > self.experiment.started_at

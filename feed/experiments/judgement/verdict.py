@@ -34,6 +34,10 @@ _GUARDRAIL = (
     "Suggestion: run a new version with more readers, so that the guardrails can be proven to hold,"
     " or accept the risk and say so."
 )
+_CHOSEN = (
+    "Inconclusive: the window was chosen by hand, so the numbers are exploratory. A verdict needs"
+    " all the time from the start on."
+)
 _UNDECIDED = (State.WAITING, State.OPEN, State.EARLY)
 
 
@@ -98,6 +102,7 @@ def decide(
     guardrails: Sequence[GuardrailResult],
     *,
     days_run: float,
+    whole: bool = True,
     power: Sequence[PowerSummary] = (),
     arrivals: float = 0.0,
     remarks: Sequence[str] = (),
@@ -118,6 +123,7 @@ def decide(
         primaries: What decides.
         guardrails: What must not get worse.
         days_run: Days since the start, in whole and parts.
+        whole: Whether the window begins with the experiment: the rule judges no other.
         power: Of the primaries, for the forecast of an undecided experiment.
         arrivals: New readers a day, lately, for the same.
         remarks: Sentences that belong beside the verdict, such as that an effect wears off.
@@ -134,6 +140,8 @@ def decide(
         experiment, primaries, guardrails, complete=complete, days_run=days_run
     )
     case = _Case(experiment, standings, readers, days_run, arrivals, power)
+    if not whole:
+        return Verdict(VerdictKind.INCONCLUSIVE, _CHOSEN, (case.progress,))
     states = {standing.state for standing in standings}
     if State.SHIPS in states:
         return _ship(case, remarks)

@@ -40,6 +40,12 @@ OUTCOMES = {
 }
 
 
+_EXPLORATORY = (
+    "The window was chosen by hand and does not begin with the experiment. The intervals and"
+    " p-values from here on are exploratory: no verdict follows from them."
+)
+
+
 def primary_section(report: Report) -> Section:
     """Return every estimate of every primary metric, with those that decide marked."""
     blocks: list[Block] = []
@@ -49,6 +55,8 @@ def primary_section(report: Report) -> Section:
             " deciding."
         )
         blocks.append(Paragraph(warning, "warning"))
+    if report.chosen_by_hand:
+        blocks.append(Paragraph(_EXPLORATORY, "warning"))
     for result in report.primaries:
         for comparison in result.comparisons:
             blocks += _primary(report, result, comparison)

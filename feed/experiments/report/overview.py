@@ -42,7 +42,7 @@ def _primary(report: Report, result: MetricResult, treatment: str) -> Cell:
     interval = write_deciding_interval(experiment, result, treatment)
     change = _change(comparison, result.metric)
     proven = comparison.p_adjusted is not None and comparison.p_adjusted < experiment.alpha
-    if not proven:
+    if not proven or report.chosen_by_hand:
         return Cell(change, ("" if interval == NONE else interval, "not proven"))
     better = gain(result, treatment) > 0
     verdict = "proven better" if better else "proven worse"
