@@ -24,9 +24,11 @@ from feed.experiments.judgement.results import (
 )
 from feed.experiments.judgement.wording import (
     NONE,
+    THIN,
     metric_difference,
     metric_value,
     number,
+    p_value,
     percent,
     percent_interval,
 )
@@ -144,6 +146,28 @@ def test_a_gain_over_a_control_of_0_is_better_and_has_its_interval_everywhere(
     assert words(estimates.rows[1])[4] == f"{low} to {high}"
     (table,) = [b for b in overview_section(report).blocks if isinstance(b, DataTable)]
     assert table.rows[0][1] == Cell("+0.500", (f"{low} to {high}", "proven better"), tone="good")
+
+
+def test_a_guardrail_has_the_interval_and_the_p_value_of_its_outcome(everything: Report) -> None:
+    (first, *others) = everything.guardrails
+    outcome = replace(
+        first.outcome,
+        verdict="breached",
+        p_holds=1.0,
+        p_breached=0.012,
+        interval=Interval(1.0, 2.0),
+        relative_interval=Interval(0.25, 0.5),
+    )
+    for spec, interval in (
+        (replace(first.spec, relative=True), percent_interval(outcome.relative_interval)),
+        (replace(first.spec, relative=False), f"+1.0{THIN}ms to +2.0{THIN}ms"),
+    ):
+        changed = replace(first, spec=spec, outcome=outcome)
+        report = replace(everything, guardrails=(changed, *others))
+        row = tables(experiment_document(report), "guardrails")[0].rows[0]
+        assert isinstance(row[4], Cell)
+        assert row[4].notes == (interval,)
+        assert words(row)[-1] == p_value(0.012)
 
 
 def test_passed_checks_are_one_line_and_others_stand_open(everything: Report) -> None:

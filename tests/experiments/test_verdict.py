@@ -205,6 +205,25 @@ def test_the_sequential_guardrail_is_more_careful_than_the_single_look() -> None
     assert holds == sorted(holds)
 
 
+@pytest.mark.parametrize("rule", list(StoppingRule))
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_interval_of_a_guardrail_agrees_with_its_outcome(
+    rule: StoppingRule, relative: bool
+) -> None:
+    design = dataclasses.replace(DESIGN, stopping_rule=rule)
+    effect = estimate_effect(moments(2, 3), moments(2.3, 4))
+    seen = set()
+    for margin in np.linspace(0.0, 0.6, 61):
+        spec = GuardrailSpec(metric="hides", margin=float(margin), relative=relative)
+        found = judge_guardrail(design, spec, HIDES, Comparison("new", effect), (4000, 4000))
+        interval = found.relative_interval if relative else found.interval
+        assert interval is not None
+        beyond = "holds" if interval.high < margin else "breached"
+        assert found.verdict == ("unproven" if interval.covers(float(margin)) else beyond)
+        seen.add(found.verdict)
+    assert seen == {"holds", "breached", "unproven"}
+
+
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.8, 0.2)])
 def test_the_planned_pair_follows_the_shares(shares: tuple[float, float]) -> None:
     variants = tuple(

@@ -28,6 +28,7 @@ from feed.experiments.statistics.effects import (
 from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
 from feed.experiments.statistics.noninferiority import (
     Guardrail,
+    GuardrailVerdict,
     check_guardrail,
     scale_of_margin,
 )
@@ -192,7 +193,8 @@ def check_guardrail_sequence(
         alpha: One-sided error over all looks.
 
     Returns:
-        The verdict; `unproven` before the sequence may say anything.
+        The verdict with the intervals of the sequence; `unproven` and without any before the
+        sequence may say anything.
     """
     control, treatment = effect.control, effect.treatment
     if control.mean is None or treatment.mean is None:
@@ -207,15 +209,17 @@ def check_guardrail_sequence(
         if metric.grouped
         else estimate_sequence(contrast, n_planned)
     )
-    if sequence.interval is None or sequence.p_value is None or contrast.difference is None:
+    critical = sequence.critical
+    if sequence.interval is None or sequence.p_value is None or critical is None:
         state = "unproven" if contrast.standard_error is not None else "no_estimate"
         return Guardrail(state, spec.margin, reason=sequence.reason)  # type: ignore[arg-type]
     half = sequence.p_value / 2.0
-    good = sign * contrast.difference > 0
+    good = sign * (contrast.difference or 0.0) > 0
     p_holds, p_breached = (half, 1.0) if good else (1.0, half)
-    if sequence.interval.covers(0.0):
-        return Guardrail("unproven", spec.margin, p_holds, p_breached)
-    return Guardrail("holds" if good else "breached", spec.margin, p_holds, p_breached)
+    proven: GuardrailVerdict = "holds" if good else "breached"
+    verdict = "unproven" if sequence.interval.covers(0.0) else proven
+    found = Guardrail(verdict, spec.margin, p_holds, p_breached)
+    return found.with_intervals(effect, critical)
 
 
 def summarise_power(

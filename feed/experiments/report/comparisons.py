@@ -18,6 +18,7 @@ from feed.experiments.judgement.results import (
 from feed.experiments.judgement.standings import of
 from feed.experiments.judgement.wording import (
     NONE,
+    effect_change,
     effect_interval,
     join_words,
     metric_difference,
@@ -25,7 +26,6 @@ from feed.experiments.judgement.wording import (
     number,
     p_value,
     percent,
-    percent_interval,
 )
 from feed.experiments.report.figures import effect_bar, effects_chart
 from feed.experiments.report.front import is_sequential, titled
@@ -183,6 +183,10 @@ def guardrails_section(report: Report) -> Section:
     )
     if is_sequential(report.experiment):
         note += " Like the primary metric, it may be read at every look."
+    note += (
+        " The interval is that of the test: each of its ends is wrong in at most"
+        f" {percent(report.experiment.alpha)} of experiments."
+    )
     control, *treatments = [arm.name for arm in report.arms]
     treated = treatments[0] if len(treatments) == 1 else "treatment"
     head = ("Guardrail", "Outcome", control, treated, "Change", "Margin", "p-value")
@@ -203,20 +207,20 @@ def _guardrail(result: GuardrailResult) -> Row:
     effect, form, spec = result.comparison.deciding, result.metric.form, result.spec
     worse = "more" if result.metric.better == "down" else "less"
     margin = percent(spec.margin) if spec.relative else metric_value(spec.margin, form)
-    if spec.relative and effect.relative is not None:
-        change = percent(effect.relative, signed=True)
-        interval = percent_interval(effect.relative_interval)
-    else:
-        change = metric_difference(effect.difference, form)
-        interval = " to ".join(metric_difference(end, form) for end in effect.interval or ())
+    outcome, breached = result.outcome, result.outcome.verdict == "breached"
+    relative = (effect.relative, outcome.relative_interval) if spec.relative else (None, None)
+    interval = effect_interval(relative[1], outcome.interval, form)
     return (
         Cell(result.metric.title, (result.comparison.treatment,)),
-        replace(OUTCOMES[result.outcome.verdict], notes=(result.outcome.reason,)),
+        replace(OUTCOMES[outcome.verdict], notes=(outcome.reason,)),
         metric_value(effect.control.mean, form),
         metric_value(effect.treatment.mean, form),
-        Cell(change, ("" if interval == NONE else interval,)),
+        Cell(
+            effect_change(relative[0], effect.difference, form),
+            ("" if interval == NONE else interval,),
+        ),
         f"{margin} {worse}",
-        write_p(result.outcome.p_holds),
+        write_p(outcome.p_breached if breached else outcome.p_holds),
     )
 
 

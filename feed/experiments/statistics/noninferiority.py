@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
-from feed.experiments.statistics.effects import ArmMean, Effect, welch_freedom
+from feed.experiments.statistics.effects import (
+    ArmMean,
+    Effect,
+    Interval,
+    fieller_interval,
+    welch_freedom,
+)
 
 Better = Literal["up", "down", "neither"]
 GuardrailVerdict = Literal["holds", "breached", "unproven", "no_estimate"]
@@ -24,6 +30,9 @@ class Guardrail:
         margin: The loss that is tolerated, as a share of control or in the metric's unit.
         p_holds: One-sided p-value of "the loss is as large as the margin or larger".
         p_breached: One-sided p-value of "the loss is no larger than the margin".
+        interval: For the difference; each end errs with the error of one of the two statements.
+        relative_interval: The same for the relative effect, by Fieller. Where control is above 0,
+            it leaves out a relative margin exactly when the verdict is ``holds`` or ``breached``.
         reason: Why there is no estimate; empty otherwise.
     """
 
@@ -31,7 +40,21 @@ class Guardrail:
     margin: float
     p_holds: float | None = None
     p_breached: float | None = None
+    interval: Interval | None = None
+    relative_interval: Interval | None = None
     reason: str = ""
+
+    def with_intervals(self, effect: Effect, critical: float) -> Guardrail:
+        """Return the same with the intervals of an effect, `critical` standard errors wide."""
+        difference, error = effect.difference, effect.standard_error
+        if difference is None or error is None:
+            return self
+        reach = critical * error
+        return replace(
+            self,
+            interval=Interval(difference - reach, difference + reach),
+            relative_interval=fieller_interval(effect.control, effect.treatment, critical),
+        )
 
 
 def check_guardrail(
@@ -58,7 +81,7 @@ def check_guardrail(
         alpha: One-sided error of each of the two statements.
 
     Returns:
-        The verdict with both p-values.
+        The verdict with both p-values and the intervals that agree with it.
 
     Raises:
         ValueError: The margin is negative.
@@ -81,7 +104,9 @@ def check_guardrail(
         verdict = "holds"
     elif 1.0 - p_holds < alpha:
         verdict = "breached"
-    return Guardrail(verdict, margin, p_holds, 1.0 - p_holds)
+    critical = float(stdtrit(welch_freedom(control, treatment, scale), 1.0 - alpha))
+    found = Guardrail(verdict, margin, p_holds, 1.0 - p_holds)
+    return found.with_intervals(effect, critical)
 
 
 def scale_of_margin(margin: float, control: float, sign: float) -> float:
