@@ -20,6 +20,7 @@ from feed.experiments.judgement.estimates import (
     compare_moments,
     judge_guardrail,
     planned_pair,
+    summarise_power,
 )
 from feed.experiments.judgement.forecast import forecast_days
 from feed.experiments.judgement.results import (
@@ -28,6 +29,7 @@ from feed.experiments.judgement.results import (
     Comparison,
     GuardrailResult,
     MetricResult,
+    PowerSummary,
     TrustCheck,
     VerdictKind,
 )
@@ -247,3 +249,47 @@ def test_more_readers_are_suggested_where_the_traffic_can_still_grow(
     forecast, suggestion = forecast_days(undecided, (), readers=10, arrivals=0.0)
     assert "no new reader came lately" in forecast
     assert said in suggestion
+
+
+@pytest.mark.parametrize("planned", [990, 1_010])
+def test_the_forecast_does_not_jump_when_the_planned_readers_have_come(planned: int) -> None:
+    undecided = dataclasses.replace(DESIGN, planned_readers=planned)
+    power = [PowerSummary("qualified_reads", "new", 0.05, 0.3, 0.1)]
+    forecast, _ = forecast_days(undecided, power, readers=1_000, arrivals=100.0)
+    assert "About 3,000 more readers are needed" in forecast
+    assert "30 more days" in forecast
+
+
+def test_readers_are_not_called_enough_for_a_metric_that_nobody_has() -> None:
+    power = [PowerSummary("qualified_reads", "new", 0.05, 0.9, 0.04)]
+    stopped = dataclasses.replace(DESIGN, status=Status.STOPPED)
+    forecast, _ = forecast_days(stopped, power, readers=8_000, arrivals=10.0)
+    assert "are enough" in forecast
+    power.append(PowerSummary("clicks", "new", 0.05, None, None))
+    forecast, suggestion = forecast_days(stopped, power, readers=8_000, arrivals=10.0)
+    assert "it cannot be told" in forecast
+    assert "plan a new experiment" in suggestion
+    forecast, _ = forecast_days(stopped, power, readers=5_000, arrivals=10.0)
+    assert "About 3,000 more readers are needed" in forecast
+
+
+@pytest.mark.parametrize("rule", list(StoppingRule))
+def test_the_power_reached_is_corrected_as_the_plan_is(rule: StoppingRule) -> None:
+    one = dataclasses.replace(DESIGN, stopping_rule=rule, minimum_effect=0.1)
+    two = dataclasses.replace(one, primary_metrics=("qualified_reads", "clicks"))
+    half = dataclasses.replace(one, alpha=0.025)
+    (alone,) = summarise_power(one, [primary(0.0)])
+    (shared,) = summarise_power(two, [primary(0.0)])
+    assert alone.power is not None
+    assert shared.power is not None
+    assert shared.power < alone.power
+    if rule is StoppingRule.FIXED:
+        assert shared == summarise_power(half, [primary(0.0)])[0]
+
+
+def test_there_is_no_power_before_the_sequence_says_anything() -> None:
+    few = [primary(0.0, readers=99)]
+    (early,) = summarise_power(DESIGN, few)
+    assert (early.power, early.detectable) == (None, None)
+    fixed = dataclasses.replace(DESIGN, stopping_rule=StoppingRule.FIXED)
+    assert summarise_power(fixed, few)[0].power is not None

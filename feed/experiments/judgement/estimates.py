@@ -225,26 +225,28 @@ def check_guardrail_sequence(
 def summarise_power(
     experiment: Experiment, primaries: Sequence[MetricResult]
 ) -> tuple[PowerSummary, ...]:
-    """Say what the primaries could have shown, for the effect registered before the start."""
+    """Say what the primaries could have shown, for the effect registered before the start.
+
+    Each comparison has its part of alpha (Bonferroni), as in the plan. Before the sequence may say
+    anything, nothing could have been shown.
+    """
+    sequential = experiment.stopping_rule is StoppingRule.SEQUENTIAL
+    count = experiment.comparisons
     found = []
     for result in primaries:
         for comparison in result.comparisons:
-            effect, sequence = comparison.deciding, comparison.sequence
-            critical = None
-            if experiment.stopping_rule is StoppingRule.SEQUENTIAL and sequence is not None:
-                critical = sequence.critical
+            effect, critical = comparison.deciding, None
+            if sequential:
+                planned = planned_pair(experiment, comparison.treatment)
+                critical = estimate_sequence(effect, planned, comparisons=count).critical
             power = detectable = None
-            mean = effect.control.mean
-            if effect.standard_error and mean:
+            mean, error = effect.control.mean, effect.standard_error
+            if mean and error and (critical is not None or not sequential):
+                alpha = experiment.alpha / count
                 difference = experiment.minimum_effect * mean
-                power = power_reached(
-                    effect.standard_error, difference, alpha=experiment.alpha, critical=critical
-                )
+                power = power_reached(error, difference, alpha=alpha, critical=critical)
                 least = minimum_detectable_effect(
-                    effect.standard_error,
-                    alpha=experiment.alpha,
-                    power=experiment.power,
-                    critical=critical,
+                    error, alpha=alpha, power=experiment.power, critical=critical
                 )
                 detectable = None if least is None else least / abs(mean)
             found.append(

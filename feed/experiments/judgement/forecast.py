@@ -19,10 +19,10 @@ def forecast_days(
 ) -> tuple[str, ...]:
     """Say how many readers and days are still needed, and suggest what to do.
 
-    The readers needed are those planned or, where they have come already, those with whom the
-    smallest effect worth finding would be found with the registered power: the width of an
-    interval falls with the square root of their number. New readers are expected to go on coming
-    as in the last week, or as since the traffic last grew.
+    The readers needed are those planned or, if they are more, those with whom the smallest effect
+    worth finding would be found with the registered power: the width of an interval falls with the
+    square root of their number. New readers are expected to go on coming as in the last week, or
+    as since the traffic last grew.
 
     Args:
         experiment: As registered.
@@ -37,6 +37,8 @@ def forecast_days(
     more_readers = _LET_IN if may_grow else _MORE_TRAFFIC
     needed = _readers_needed(experiment, power, readers)
     worth = percent(experiment.minimum_effect)
+    if needed is None:
+        return _UNKNOWN.format(worth=worth), more_readers
     if needed <= readers:
         return _ENOUGH.format(worth=worth), _SMALLER
     missing = (
@@ -55,13 +57,21 @@ def forecast_days(
     return forecast, f"Suggestion: let it run for {more}, then look again."
 
 
-def _readers_needed(experiment: Experiment, power: Sequence[PowerSummary], readers: int) -> int:
-    if readers < experiment.planned_readers:
-        return experiment.planned_readers
+def _readers_needed(
+    experiment: Experiment, power: Sequence[PowerSummary], readers: int
+) -> int | None:
+    """Return the readers needed; None where all planned ones came and a metric cannot tell."""
+    planned = experiment.planned_readers
     ratios = [p.detectable / p.registered_effect for p in power if p.detectable is not None]
-    return math.ceil(readers * max(ratios, default=1.0) ** 2)
+    if len(ratios) < max(1, len(power)):
+        return planned if readers < planned else None
+    return max(planned, math.ceil(readers * max(ratios) ** 2))
 
 
+_UNKNOWN = (
+    "The planned readers came, but from their data it cannot be told how many are needed to find an"
+    " effect of {worth}."
+)
 _ENOUGH = (
     "The readers so far are enough to find an effect of {worth} with the planned power; more of"
     " them would only narrow the interval."

@@ -316,8 +316,9 @@ class PowerSummary:
         metric: Name.
         treatment: Name.
         registered_effect: Relative, from the definition.
-        power: Chance to find it with the readers so far; None without an estimate.
-        detectable: Relative effect found with the registered power so far.
+        power: Chance to find it with the readers so far, corrected for all primary comparisons;
+            None if it cannot be told: without an estimate, or before the sequence says anything.
+        detectable: Relative effect found with the registered power so far; None likewise.
     """
 
     metric: str

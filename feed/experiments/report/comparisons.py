@@ -348,6 +348,8 @@ def power_section(report: Report) -> Section:
     note = "For the effect registered before the start, with the readers so far"
     if is_sequential(report.experiment):
         note += ", at the width of the always-valid interval"
+    if (count := report.experiment.comparisons) > 1:
+        note += f", corrected for all {count} primary comparisons"
     rows = [
         (
             titles[r.metric],
