@@ -12,10 +12,12 @@ from lab.simulation.drifts import try_constant_effects
 
 from feed.documents.views import render_html, render_markdown
 from feed.experiments.design.definitions import StoppingRule
-from feed.experiments.design.metrics import metric_from_json
-from feed.experiments.judgement.results import Report
+from feed.experiments.design.metrics import METRICS, metric_from_json
+from feed.experiments.judgement.drifts import describe_drift
+from feed.experiments.judgement.results import Drift, Report, TimeCourse
 from feed.experiments.report.writing import experiment_document
 from feed.experiments.statistics.aggregates import Moments
+from feed.experiments.statistics.effects import ArmMean, Effect
 from feed.experiments.statistics.novelty import estimate_drift
 
 STEADY = World(experiment="trial", readers=4000, days=9, pre_days=2, visits=0.6, lift=0.4)
@@ -39,6 +41,26 @@ def test_an_effect_that_wears_off_is_said_to(report_on: ReportOn, rule: Stopping
     assert "changes with time" in report.verdict.sentence
     text = unescape(render_markdown(experiment_document(report)))
     assert " ".join(text.split()).count(" ".join(remark.split())) == 2
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "said"),
+    [
+        (-0.048, 0.233, "turns round"),
+        (0.2, -0.15, "turns round"),
+        (0.6, -0.05, "wears off"),
+        (-0.4, -0.05, "wears off"),
+        (-0.05, -0.4, "grows"),
+        (0.0, 0.2, "grows"),
+    ],
+)
+def test_the_words_agree_with_the_first_and_the_last_effect(
+    early: float, late: float, said: str
+) -> None:
+    nothing = ArmMean(0, None, 0.0)
+    drift = Drift(Effect(nothing, nothing, 0.95), 0.01, early, late)
+    course = TimeCourse(METRICS["clicks"], "new", (), (), (), drift)
+    assert f"the effect on clicks per reader {said} with" in describe_drift(course, 0.05)
 
 
 def test_an_effect_that_stays_is_not(report_on: ReportOn) -> None:

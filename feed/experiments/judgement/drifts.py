@@ -62,14 +62,24 @@ def describe_drift(course: TimeCourse, alpha: float) -> str:
         return ""
     if drift.early is None or drift.late is None:
         return ""
-    falls = (drift.effect.difference or 0.0) < 0
-    what = "wears off" if falls == (drift.early > 0) else "grows"
+    what = _name_change(drift.early, drift.late)
     title = course.metric.title[0].lower() + course.metric.title[1:]
     return (
         f"{course.treatment}: the effect on {title} {what} with the days since first exposure"
         f" ({p_value(drift.p_value)}): {percent(drift.early, signed=True)} in the first third of"
         f" these days, {percent(drift.late, signed=True)} in the last."
     )
+
+
+def _name_change(early: float, late: float) -> str:
+    """Name the way from the first effect to the last.
+
+    A last effect on the other side of 0 that is less than half as large has worn off: so small, its
+    side may be chance.
+    """
+    if early * late < 0 and abs(late) >= abs(early) / 2:
+        return "turns round"
+    return "wears off" if abs(late) < abs(early) else "grows"
 
 
 def _pool(looks: Sequence[Look]) -> float | None:
