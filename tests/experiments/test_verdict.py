@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from feed.config import DAY_S
 from feed.experiments.design.definitions import (
     Experiment,
     GuardrailSpec,
@@ -232,6 +233,78 @@ def test_the_planned_pair_follows_the_shares(shares: tuple[float, float]) -> Non
         Variant(name=n, share=s) for n, s in zip(("control", "new"), shares, strict=True)
     )
     assert planned_pair(dataclasses.replace(DESIGN, variants=variants), "new") == 8000
+
+
+def several(**lifts: tuple[float, float]) -> tuple[Experiment, list[MetricResult]]:
+    """A design with several variants, and their lifts in reads and in clicks as results."""
+    names = ("control", *lifts)
+    design = dataclasses.replace(
+        DESIGN,
+        variants=tuple(Variant(name=n, share=1 / len(names)) for n in names),
+        primary_metrics=("qualified_reads", "clicks"),
+        guardrails=(),
+        minimum_days=1,
+    )
+    results = []
+    for place, metric in enumerate(design.primary_metrics):
+        found = [
+            dataclasses.replace(
+                compare_moments(moments(3, 1), moments(3 * (1 + lift[place]), 2), 0.95),
+                treatment=name,
+            )
+            for name, lift in lifts.items()
+        ]
+        ruled = [apply_rule(design, each) for each in found]
+        done = [dataclasses.replace(each, p_adjusted=each.p_value) for each in ruled]
+        results.append(MetricResult(METRICS[metric], tuple(done)))
+    return design, results
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "said"),
+    [
+        ((0.3, 0.0), (0.2, 0.0), "c could be shipped too, with less gain."),
+        ((0.3, 0.2), (0.2, 0.3), "c could be shipped too."),
+        ((0.3, 0.0), (0.0, 0.2), "c could be shipped too."),
+    ],
+)
+def test_a_second_winner_gains_less_only_if_it_does_in_every_metric(
+    b: tuple[float, float], c: tuple[float, float], said: str
+) -> None:
+    design, results = several(b=b, c=c)
+    arms = [ArmSummary(v.name, v.share, 4000, 4000, 1, 1) for v in design.variants]
+    found = decide(design, (FINE,), arms, results, (), days_run=7.0)
+    assert found.variant == "b"
+    assert said in found.sentence
+
+
+@pytest.mark.parametrize("name", ["b", "c"])
+def test_the_headline_says_only_of_the_shipped_variant_that_its_effect_changes(name: str) -> None:
+    design, results = several(b=(0.3, 0.0), c=(0.0, 0.0))
+    arms = [ArmSummary(v.name, v.share, 4000, 4000, 1, 1) for v in design.variants]
+    remarks = [(name, f"{name}: it wears off.")]
+    found = decide(design, (FINE,), arms, results, (), days_run=7.0, remarks=remarks)
+    assert ("The effect changes with time" in found.sentence) == (name == "b")
+    assert found.reasons[-1] == remarks[0][1]
+
+
+def test_a_window_before_the_stop_is_judged_as_it_was_then() -> None:
+    design, results = several(b=(0.0, 0.0))
+    arms = [ArmSummary(v.name, v.share, 4000, 4000, 1, 1) for v in design.variants]
+    stopped = dataclasses.replace(
+        design,
+        status=Status.STOPPED,
+        started_at=1e9,
+        stopped_at=1e9 + 6 * DAY_S + 0.0005,
+        minimum_effect=0.001,
+        minimum_days=3,
+    )
+    before = decide(stopped, (FINE,), arms, results, (), days_run=2.0)
+    assert before.kind is VerdictKind.GO_ON
+    assert "no primary metric may decide before 3 whole days" in before.sentence
+    after = decide(stopped, (FINE,), arms, results, (), days_run=6.0)
+    assert after.kind is VerdictKind.INCONCLUSIVE
+    assert "it was stopped before its planned end" in after.sentence
 
 
 @pytest.mark.parametrize(

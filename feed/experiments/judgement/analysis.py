@@ -199,7 +199,11 @@ def _compose(
         whole=window.from_at <= experiment.started_at,
         power=power,
         arrivals=_count_arrivals(connection, experiment, window),
-        remarks=[text for c in courses if (text := describe_drift(c, experiment.alpha))],
+        remarks=[
+            (course.treatment, text)
+            for course in courses
+            if (text := describe_drift(course, experiment.alpha))
+        ],
     )
     return Report(
         experiment=experiment,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from feed.config import DAY_S
 from feed.experiments.design.definitions import Experiment, Status, StoppingRule
 from feed.experiments.judgement.forecast import forecast_days
 from feed.experiments.judgement.results import (
@@ -23,6 +24,7 @@ from feed.experiments.judgement.standings import (
     State,
     describe_state,
     explain_standing,
+    gain,
     judge_treatments,
     of,
     relative_gain,
@@ -38,6 +40,8 @@ _CHOSEN = (
     "Inconclusive: the window was chosen by hand, so the numbers are exploratory. A verdict needs"
     " all the time from the start on."
 )
+_CLOCK_S = 1.0
+"""A window that ends so shortly before the stop ends with it: times are written less exactly."""
 _UNDECIDED = (State.WAITING, State.OPEN, State.EARLY)
 
 
@@ -51,6 +55,7 @@ class _Case:
     days_run: float
     arrivals: float
     power: Sequence[PowerSummary]
+    remarks: Sequence[tuple[str, str]]
 
     @property
     def several(self) -> bool:
@@ -62,7 +67,10 @@ class _Case:
 
     @property
     def stopped(self) -> bool:
-        return self.experiment.status is Status.STOPPED
+        """Whether it had been stopped by the end of the window."""
+        experiment, until = self.experiment, self.days_run * DAY_S + _CLOCK_S
+        lived = experiment.stopped_at - experiment.started_at
+        return experiment.status is Status.STOPPED and until >= lived
 
     @property
     def days_over(self) -> bool:
@@ -85,6 +93,11 @@ class _Case:
         explained = (explain_standing(self.experiment, s) for s in self.standings)
         return (self.progress, *explained)
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The remarks on all treatments."""
+        return tuple(text for _, text in self.remarks)
+
     def describe(self, standings: Sequence[Standing]) -> str:
         """Say why treatments stand where they do, with their names where there are several."""
         named: dict[str, list[str]] = {}
@@ -105,7 +118,7 @@ def decide(
     whole: bool = True,
     power: Sequence[PowerSummary] = (),
     arrivals: float = 0.0,
-    remarks: Sequence[str] = (),
+    remarks: Sequence[tuple[str, str]] = (),
 ) -> Verdict:
     """Apply the registered rule.
 
@@ -126,7 +139,8 @@ def decide(
         whole: Whether the window begins with the experiment: the rule judges no other.
         power: Of the primaries, for the forecast of an undecided experiment.
         arrivals: New readers a day, lately, for the same.
-        remarks: Sentences that belong beside the verdict, such as that an effect wears off.
+        remarks: Treatments, each with a sentence that belongs beside the verdict, such as that
+            its effect wears off.
 
     Returns:
         The verdict.
@@ -139,17 +153,17 @@ def decide(
     standings = judge_treatments(
         experiment, primaries, guardrails, complete=complete, days_run=days_run
     )
-    case = _Case(experiment, standings, readers, days_run, arrivals, power)
+    case = _Case(experiment, standings, readers, days_run, arrivals, power, remarks)
     if not whole:
         return Verdict(VerdictKind.INCONCLUSIVE, _CHOSEN, (case.progress,))
     states = {standing.state for standing in standings}
     if State.SHIPS in states:
-        return _ship(case, remarks)
+        return _ship(case)
     if states <= set(_REFUSED):
-        return _refuse(case, remarks)
+        return _refuse(case)
     if case.days_over or case.stopped:
-        return _leave_open(case, remarks)
-    return _go_on(case, remarks)
+        return _leave_open(case)
+    return _go_on(case)
 
 
 def _call_broken(failed: Sequence[TrustCheck]) -> Verdict:
@@ -162,29 +176,41 @@ def _call_broken(failed: Sequence[TrustCheck]) -> Verdict:
     )
 
 
-def _ship(case: _Case, remarks: Sequence[str]) -> Verdict:
+def _ship(case: _Case) -> Verdict:
     ready = [standing for standing in case.standings if standing.state is State.SHIPS]
-    ready.sort(key=lambda s: -relative_gain(s.wins[0], s.name))
+    ready.sort(
+        key=lambda s: (relative_gain(s.wins[0], s.name), gain(s.wins[0], s.name)), reverse=True
+    )
     best, *others = ready
     sentence = f"Ship {best.name}: {describe_state(case.experiment, best)}."
     if others:
-        sentence += f" {join_words([s.name for s in others])} could be shipped too, with less gain."
-    sentence += " The effect changes with time: see below." if remarks else ""
+        less = ", with less gain" if all(_gains_less(other, best) for other in others) else ""
+        sentence += f" {join_words([s.name for s in others])} could be shipped too{less}."
+    if any(name == best.name for name, _ in case.remarks):
+        sentence += " The effect changes with time: see below."
     sentence += _others(case)
     early = tuple(_early_remark(standing) for standing in ready if _was_early(standing))
-    return Verdict(VerdictKind.SHIP, sentence, (*case.reasons, *early, *remarks), variant=best.name)
+    reasons = (*case.reasons, *early, *case.said)
+    return Verdict(VerdictKind.SHIP, sentence, reasons, variant=best.name)
 
 
-def _refuse(case: _Case, remarks: Sequence[str]) -> Verdict:
+def _gains_less(other: Standing, best: Standing) -> bool:
+    """Return whether a treatment wins in the same metrics as the best one, and less in each."""
+    return other.wins == best.wins and all(
+        gain(result, other.name) < gain(result, best.name) for result in best.wins
+    )
+
+
+def _refuse(case: _Case) -> Verdict:
     causes = tuple(cause for state, cause in _REFUSED.items() if _in_state(case, state))
     proven = {Cause.HARM: "to do harm", Cause.FUTILITY: "to gain too little to matter"}
     each = "each of them" if case.several else case.standings[0].name
     opening = f"{each} is proven {' or '.join(proven[cause] for cause in causes)}"
     sentence = f"Do not ship: {opening}. {case.describe(case.standings)}."
-    return Verdict(VerdictKind.DO_NOT_SHIP, sentence, (*case.reasons, *remarks), causes=causes)
+    return Verdict(VerdictKind.DO_NOT_SHIP, sentence, (*case.reasons, *case.said), causes=causes)
 
 
-def _leave_open(case: _Case, remarks: Sequence[str]) -> Verdict:
+def _leave_open(case: _Case) -> Verdict:
     undecided = [standing for standing in case.standings if standing.state not in _REFUSED]
     sentence = f"Inconclusive: {_why_undecided(case)}. {case.describe(undecided)}."
     sentence += _others(case, *_UNDECIDED)
@@ -193,7 +219,7 @@ def _leave_open(case: _Case, remarks: Sequence[str]) -> Verdict:
         forecast = forecast_days(
             case.experiment, case.power, readers=case.readers, arrivals=case.arrivals
         )
-    return Verdict(VerdictKind.INCONCLUSIVE, sentence, (*case.reasons, *forecast, *remarks))
+    return Verdict(VerdictKind.INCONCLUSIVE, sentence, (*case.reasons, *forecast, *case.said))
 
 
 def _why_undecided(case: _Case) -> str:
@@ -214,7 +240,7 @@ def _why_undecided(case: _Case) -> str:
     return "it was stopped before its planned end"
 
 
-def _go_on(case: _Case, remarks: Sequence[str]) -> Verdict:
+def _go_on(case: _Case) -> Verdict:
     undecided = [standing for standing in case.standings if standing.state not in _REFUSED]
     waiting = [standing for standing in undecided if standing.state is State.WAITING]
     if undecided[0].state is State.EARLY:
@@ -231,7 +257,7 @@ def _go_on(case: _Case, remarks: Sequence[str]) -> Verdict:
     else:
         sentence = "nothing is proven yet, either way"
     sentence = f"Go on: {sentence}.{_others(case, *_UNDECIDED)}"
-    return Verdict(VerdictKind.GO_ON, sentence, (*case.reasons, *remarks))
+    return Verdict(VerdictKind.GO_ON, sentence, (*case.reasons, *case.said))
 
 
 def _others(case: _Case, *shown: State) -> str:
