@@ -1,11 +1,14 @@
 """Team draft: fair slates, and preferences that follow the clicks."""
 
+import duckdb
 import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
+from feed.experiments.judgement.breakdowns import compare_teams
 from feed.experiments.statistics.interleaving import (
     estimate_preference,
     follow_preference,
@@ -87,6 +90,35 @@ def test_one_reader_with_a_million_clicks_counts_as_one_win() -> None:
 def test_clicks_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="reader and team"):
         estimate_preference([1], [1, 2])
+
+
+def test_the_preferences_of_several_variants_are_corrected_for_each_other() -> None:
+    names = ("a", "b", "m", "n")
+    design = Experiment(
+        name="x",
+        hypothesis="h",
+        owner="o",
+        variants=tuple(
+            Variant(name=n, share=0.25, interleaves=("a", "b") if n in "mn" else ()) for n in names
+        ),
+        stopping_rule=StoppingRule.FIXED,
+    )
+    with duckdb.connect() as log:
+        log.execute(
+            "SET VARIABLE to_at = 10; CREATE TABLE readers AS"
+            " SELECT v || r AS user_id, v AS variant, true AS analysed, 0 AS first_at"
+            " FROM unnest(['m', 'n']) AS t(v), range(20) AS s(r);"
+            "CREATE TABLE events AS SELECT user_id, user_id AS request_id, 'x' AS article_id,"
+            " 'click' AS kind FROM readers;"
+            "CREATE TABLE served AS SELECT request_id, article_id, to_timestamp(1) AS served_at,"
+            " 'team:' || if(right(request_id, 1) IN ('0', '1', '2'), 'a', 'b') AS sources"
+            " FROM events"
+        )
+        found = compare_teams(log, design)
+    raw = [team.preference.sign_p_value for team in found]
+    assert raw == [raw[0]] * 2
+    assert raw[0] is not None
+    assert [team.p_value for team in found] == pytest.approx([2 * raw[0]] * 2)
 
 
 def test_a_preference_that_may_be_read_every_day_is_more_careful() -> None:

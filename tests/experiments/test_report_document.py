@@ -32,6 +32,7 @@ from feed.experiments.judgement.wording import (
     percent,
     percent_interval,
 )
+from feed.experiments.log.local_days import day_name, day_of
 from feed.experiments.report.front import shared_parts
 from feed.experiments.report.overview import overview_section
 from feed.experiments.report.writing import experiment_document
@@ -323,6 +324,28 @@ def test_a_broken_report_withholds_the_effect(everything: Report) -> None:
     assert document.headline.sentence == "A | b."
     assert "The numbers from here on are for finding the fault" in render_markdown(document)
     assert '<td class="state bad">✗ failed</td>' in render_html(document)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "said"), [(0.05, "readers click fresh more"), (0.01, "no preference shown")]
+)
+def test_a_preference_is_shown_at_the_level_that_was_registered(
+    everything: Report, alpha: float, said: str
+) -> None:
+    design = replace(everything.experiment, alpha=alpha)
+    teams = (replace(everything.teams[0], p_value=0.03),)
+    document = experiment_document(replace(everything, experiment=design, teams=teams))
+    (row,) = tables(document, "teams")[0].rows
+    assert words(row)[-2:] == [p_value(0.03), said]
+
+
+def test_the_heading_names_the_days_of_the_time_zone(everything: Report) -> None:
+    late = everything.window.from_at - 3600.0
+    window = replace(everything.window, from_at=late, zone="Pacific/Auckland")
+    first, last = window.first_day, window.last_day
+    kicker = experiment_document(replace(everything, window=window)).kicker
+    assert f" · {day_name(first)} to {day_name(last)} · " in kicker
+    assert day_name(first) != day_name(day_of(late))
 
 
 def test_what_the_variants_share_is_said_where_one_changes_what_is_counted() -> None:

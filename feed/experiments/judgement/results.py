@@ -299,6 +299,7 @@ class TeamResult:
         b: Name of the second.
         preference: From the clicks that each ranking's slots got.
         sequence: Of the mean credit, valid at every look; None under the fixed rule.
+        p_value: Of the registered rule, corrected by Holm for all interleaving variants.
     """
 
     variant: str
@@ -306,6 +307,7 @@ class TeamResult:
     b: str
     preference: Preference
     sequence: SequentialEstimate | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

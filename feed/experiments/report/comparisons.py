@@ -314,21 +314,22 @@ def teams_section(report: Report) -> Section:
     )
     if is_sequential(report.experiment):
         note += " The p-value is that of the mean credit and is valid at every look."
+    if len(report.teams) > 1:
+        note += " The p-values are corrected for each other (Holm)."
     won = ("Readers with a click", "Readers won", "Share of the second", "p-value", "Result")
-    rows = [_team(result) for result in report.teams]
+    rows = [_team(result, report.experiment.alpha) for result in report.teams]
     table = DataTable(("Rankings", *won), rows, prose=("Result",))
     return Section("Interleaving", "Interleaving", "teams", [table], note)
 
 
-def _team(result: TeamResult) -> Row:
-    found, sequence = result.preference, result.sequence
-    p = found.sign_p_value if sequence is None else sequence.p_value
+def _team(result: TeamResult, alpha: float) -> Row:
+    found, sequence, p = result.preference, result.sequence, result.p_value
     ahead = found.wins_b - found.wins_a if sequence is None else found.credit or 0.0
     if found.share_b is None:
         meaning = "no credited click tells the two apart"
     elif p is None:
         meaning = (sequence.reason if sequence else "") or "every reader is tied"
-    elif p < 0.05:
+    elif p < alpha:
         meaning = f"readers click {result.b if ahead > 0 else result.a} more"
     else:
         meaning = "no preference shown"

@@ -22,6 +22,7 @@ from feed.experiments.judgement.results import CheckState, Report, VerdictKind
 from feed.experiments.judgement.standings import write_deciding_interval
 from feed.experiments.judgement.wording import NONE, effect_change, number, percent
 from feed.experiments.log.exposure import BOT_ACTS_A_MINUTE, Window
+from feed.experiments.log.local_days import day_name
 
 _OUTCOMES = {
     CheckState.PASSED: Cell("✓ passed", tone="good"),
@@ -42,9 +43,9 @@ def titled(report: Report, metric: Metric, treatment: str) -> str:
 
 
 def kicker(report: Report) -> str:
-    """Say whose report this is, and on which whole days."""
+    """Say whose report this is, and on which days of the newsroom's time zone."""
     experiment, window = report.experiment, report.window
-    first, last = (format_time(at)[:10] for at in (window.from_at, window.to_at - 1))
+    first, last = (day_name(day) for day in (window.first_day, window.last_day))
     return (
         f"A/B report · {experiment.name}, version {experiment.version} · {first} to {last}"
         f" · {experiment.owner}"
