@@ -160,6 +160,12 @@ class LineChart:
         pairs = zip(highs, lows, strict=True)
         return [self._path([*high, *reversed(low)]) + "Z" for high, low in pairs]
 
+    def cuts(self, series: Series) -> list[tuple[float, bool]]:
+        """Return each x at which an area goes beyond the chart, and whether it does so above."""
+        points, at = series.points if series.area else (), self.y.at
+        above = [(p.x, True) for p in points if p.high is not None and at(p.high) > 100]
+        return above + [(p.x, False) for p in points if p.low is not None and at(p.low) < 0]
+
     def _path(self, run: list[tuple[float, float]]) -> str:
         return "M" + "L".join(f"{self.x.at(x):g},{100 - self.y.at(y):g}" for x, y in run)
 

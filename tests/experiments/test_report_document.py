@@ -18,6 +18,7 @@ from feed.experiments.judgement.estimates import apply_rule
 from feed.experiments.judgement.results import (
     CheckState,
     Comparison,
+    Look,
     Report,
     TeamResult,
     VerdictKind,
@@ -249,6 +250,33 @@ def test_the_figures_are_those_of_the_sections(everything: Report) -> None:
         "Click-through by position",
     ]
     assert render_html(document).count("<figure") == len(labels)
+
+
+def test_every_day_is_on_the_figure_and_a_band_that_is_cut_has_an_arrow(
+    everything: Report,
+) -> None:
+    (course,) = everything.courses
+    first = course.cumulative[0]
+
+    def chart(look: Look) -> tuple[LineChart, str]:
+        looks = (look, *course.cumulative[1:])
+        report = replace(everything, courses=(replace(course, cumulative=looks),))
+        document = experiment_document(report)
+        (section,) = [found for found in document.sections if found.anchor == "time"]
+        figure = next(block for block in section.blocks if isinstance(block, Figure))
+        assert isinstance(figure.chart, LineChart)
+        return figure.chart, render_html(document)
+
+    far, wide = replace(first.effect, relative=3.0), Interval(-0.9, 9.0)
+    found, _ = chart(replace(first, effect=far))
+    assert all(found.y.holds(point.y) for point in found.series[1].points)
+    narrow = replace(first.effect, relative_interval=Interval(-0.01, 0.01))
+    plain, page = chart(Look(0, first.label, narrow, first.sequence))
+    assert plain.cuts(plain.series[1]) == []
+    cut, cut_page = chart(replace(first, effect=replace(first.effect, relative_interval=wide)))
+    assert cut.cuts(cut.series[1]) == [(1, True), (1, False)]
+    assert "An arrow at the edge" in cut_page
+    assert cut_page.count("M-4,7L0,0L4,7Z") == page.count("M-4,7L0,0L4,7Z") + 1
 
 
 def test_the_estimate_that_decides_follows_the_stopping_rule(report_on: ReportOn) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from feed.documents.charts import Bar
+from feed.documents.charts import Bar, LineChart
 from feed.documents.document import (
     Block,
     Cell,
@@ -80,12 +80,17 @@ def _course(course: TimeCourse, title: str, report: Report) -> list[Block]:
     grown_on = [day_of(step.at, window.zone) - window.first_day + 1 for step in steps]
     cumulative = course_chart(course, target, grown_on)
     grew = " An upright line marks a day on which the traffic grew." if grown_on else ""
+    cut = (
+        " An arrow at the edge marks a day on which a band goes further."
+        if _is_cut(cumulative)
+        else ""
+    )
     return [
         Figure(
             cumulative,
             f"{title}, cumulative effect by day",
             "The wide band may be read on any day; the narrow one only once, on the day that was"
-            f" planned.{grew}",
+            f" planned.{grew}{cut}",
             _COURSE_LEGEND,
         ),
         Folded("All days so far", [_looks_table(course.cumulative)]),
@@ -95,6 +100,10 @@ def _course(course: TimeCourse, title: str, report: Report) -> list[Block]:
         *said,
         *_days_since_exposure(course, title),
     ]
+
+
+def _is_cut(chart: LineChart) -> bool:
+    return any(chart.cuts(series) for series in chart.series)
 
 
 def _single_days(course: TimeCourse, title: str) -> list[Block]:

@@ -48,16 +48,17 @@ def effects_chart(
 def course_chart(course: TimeCourse, target: float, grown_on: Sequence[int] = ()) -> LineChart:
     """Return the cumulative effect by day with its always-valid and its single-look interval.
 
+    Every effect is on the figure. Wide intervals of the first days are cut off, with a mark.
     `grown_on` are the days, counted from 1, on which the traffic grew.
     """
     looks = course.cumulative
     always = [look.sequence.relative_interval if look.sequence else None for look in looks]
     single = [look.effect.relative_interval for look in looks]
     bounds = [found for found in always if found] or [found for found in single if found]
-    ends = -0.02, max(target, 0.02)
-    if bounds:
-        early = bounds[len(bounds) // 3]
-        ends = min(early.low, -0.02), max(early.high, target, 0.02)
+    ends = min(target, -0.02), max(target, 0.02)
+    early = bounds[len(bounds) // 3] if bounds else Interval(*ends)
+    values = [look.effect.relative for look in looks if look.effect.relative is not None]
+    ends = min(early.low, ends[0], *values), max(early.high, ends[1], *values)
     thin, thick = (0.16, 0.3) if len(looks) == 1 else (0.0, 0.0)  # one day spans no area
     series = (
         Series(_points(looks, always, 1), "series-1", whisker=thin, area=0.16),
