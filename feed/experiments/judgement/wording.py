@@ -59,13 +59,15 @@ def metric_value(value: float | None, form: Form) -> str:
 
 
 def metric_difference(value: float | None, form: Form) -> str:
-    """Write a difference of a metric with its sign."""
+    """Write a difference of a metric with its sign, unless it is written as zero."""
     if value is None:
         return NONE
     if form == "share":
         return points(value)
-    sign = "+" if value > 0 else MINUS if value < 0 else ""
-    return f"{sign}{metric_value(abs(value), form)}"
+    size = metric_value(abs(value), form)
+    if not set("123456789") & set(size):
+        return size
+    return f"{'+' if value > 0 else MINUS}{size}"
 
 
 def share_range(interval: Interval | None) -> str:
