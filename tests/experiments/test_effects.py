@@ -22,6 +22,7 @@ from feed.experiments.statistics.effects import (
     estimate_effect,
     welch_freedom,
 )
+from feed.experiments.statistics.sequential import estimate_sequence
 
 
 def readers_of(rng: np.random.Generator, readers: int, lift: float) -> np.ndarray:
@@ -194,3 +195,16 @@ def test_without_a_varying_covariate_nothing_is_adjusted() -> None:
     assert found.effect == estimate_effect(*moments)
     assert found.slope == 0
     assert found.variance_reduction == 0
+
+
+def test_no_interval_goes_below_the_least_effect_that_can_be() -> None:
+    control, treatment = ArmMean(200, 1.0, 0.04), ArmMean(200, 0.1, 0.03)
+    free = compare_means(control, treatment, 0.95)
+    found = compare_means(control, treatment, 0.95, least=-1.0)
+    assert free.relative_interval is not None
+    assert free.relative_interval.low < -1.0
+    assert found.relative_interval == (-1.0, free.relative_interval.high)
+    assert found.interval == free.interval
+    sequence = estimate_sequence(found, 400)
+    assert sequence.relative_interval is not None
+    assert sequence.relative_interval.low == -1.0

@@ -14,12 +14,13 @@ from feed.experiments.design.definitions import (
     StoppingRule,
     Variant,
 )
-from feed.experiments.design.metrics import METRICS
+from feed.experiments.design.metrics import METRICS, metric_from_json
 from feed.experiments.judgement.estimates import (
     apply_rule,
     check_guardrail_sequence,
     compare_moments,
     judge_guardrail,
+    least_effect,
     planned_pair,
     summarise_power,
 )
@@ -358,6 +359,20 @@ def test_the_power_reached_is_corrected_as_the_plan_is(rule: StoppingRule) -> No
     assert shared.power < alone.power
     if rule is StoppingRule.FIXED:
         assert shared == summarise_power(half, [primary(0.0)])[0]
+
+
+def test_only_a_metric_that_is_never_negative_can_lose_no_more_than_everything() -> None:
+    either = {"hides", "likes"}
+    assert {n for n, metric in METRICS.items() if least_effect(metric) is None} == either
+    own = {"title": "t", "kind": "mean", "better": "up"}
+    paid = metric_from_json("paid", own | {"sum": "custom:paid"})
+    orders = metric_from_json("orders", own | {"count": "custom:paid"})
+    assert (least_effect(paid), least_effect(orders)) == (None, -1.0)
+    few = Moments.from_arrays([0.9, 1.1] * 15), Moments.from_arrays([0.0] * 30 + [1.0])
+    for metric, bounded in ((orders, True), (paid, False)):
+        found = compare_moments(*few, 0.95, least_effect(metric)).deciding
+        assert found.relative_interval is not None
+        assert (found.relative_interval.low >= -1.0) == bounded
 
 
 def test_there_is_no_power_before_the_sequence_says_anything() -> None:

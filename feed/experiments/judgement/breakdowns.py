@@ -9,7 +9,12 @@ from dataclasses import replace
 import duckdb
 
 from feed.experiments.design.definitions import Experiment, StoppingRule
-from feed.experiments.judgement.estimates import compare_moments, effects_by_key, planned_pair
+from feed.experiments.judgement.estimates import (
+    compare_moments,
+    effects_by_key,
+    least_effect,
+    planned_pair,
+)
 from feed.experiments.judgement.results import (
     Look,
     MetricResult,
@@ -66,13 +71,14 @@ def trace_time(
         control = experiment.control.name
         for arm in experiment.treatments:
             planned = planned_pair(experiment, arm.name)
+            compared = control, arm.name, 1.0 - experiment.alpha, least_effect(metric)
             courses.append(
                 TimeCourse(
                     metric,
                     arm.name,
-                    _cumulative_looks(cumulative, control, arm.name, experiment, window, planned),
-                    _single_looks(daily, control, arm.name, experiment, window.first_day),
-                    _single_looks(since, control, arm.name, experiment, None),
+                    _cumulative_looks(cumulative, *compared, window, planned),
+                    _single_looks(daily, *compared, window.first_day),
+                    _single_looks(since, *compared, None),
                 )
             )
     return tuple(courses)
@@ -98,7 +104,11 @@ def split_segments(
         }
         for comparison in primaries[0].comparisons:
             effects = effects_by_key(
-                moments, experiment.control.name, comparison.treatment, 1.0 - experiment.alpha
+                moments,
+                experiment.control.name,
+                comparison.treatment,
+                1.0 - experiment.alpha,
+                least_effect(metric),
             )
             largest = [
                 name
@@ -152,14 +162,15 @@ def _cumulative_looks(
     moments: dict[str, list[Moments]],
     control: str,
     treatment: str,
-    experiment: Experiment,
+    level: float,
+    least: float | None,
     window: Window,
     planned: int,
 ) -> tuple[Look, ...]:
     if control not in moments or treatment not in moments:
         return ()
     effects = [
-        compare_moments(before, after, 1.0 - experiment.alpha).deciding
+        compare_moments(before, after, level, least).deciding
         for before, after in zip(moments[control], moments[treatment], strict=True)
     ]
     sequences = [estimate_sequence(effect, planned) for effect in effects]
@@ -176,7 +187,8 @@ def _single_looks(
     moments: dict[str, list[Moments]],
     control: str,
     treatment: str,
-    experiment: Experiment,
+    level: float,
+    least: float | None,
     first_day: int | None,
 ) -> tuple[Look, ...]:
     if control not in moments or treatment not in moments:
@@ -185,7 +197,7 @@ def _single_looks(
         Look(
             step,
             str(step) if first_day is None else day_name(first_day + step),
-            compare_moments(before, after, 1.0 - experiment.alpha).raw,
+            compare_moments(before, after, level, least).raw,
         )
         for step, (before, after) in enumerate(
             zip(moments[control], moments[treatment], strict=True)

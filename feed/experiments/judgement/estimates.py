@@ -9,6 +9,7 @@ from dataclasses import replace
 import duckdb
 
 from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule
+from feed.experiments.design.measures import Measure
 from feed.experiments.design.metrics import Metric
 from feed.experiments.judgement.results import (
     Comparison,
@@ -39,13 +40,32 @@ from feed.experiments.statistics.sequential import (
     estimate_sequence,
 )
 
+_TAKEN_BACK = frozenset({"likes", "dislikes", "saves", "hides"})
+"""Quantities that count less what was taken back, so that a reader's may be negative."""
 
-def compare_moments(control: Moments, treatment: Moments, level: float) -> Comparison:
-    """Compare two groups of readers, raw and, where the time before says something, adjusted."""
-    raw = estimate_effect(control, treatment, level=level)
-    adjusted = estimate_adjusted_effect(control, treatment, level=level)
+
+def compare_moments(
+    control: Moments, treatment: Moments, level: float, least: float | None = None
+) -> Comparison:
+    """Compare two groups of readers, raw and, where the time before says something, adjusted.
+
+    `least` is the least relative effect that can be (`least_effect`), if any.
+    """
+    raw = estimate_effect(control, treatment, level=level, least=least)
+    adjusted = estimate_adjusted_effect(control, treatment, level=level, least=least)
     helps = adjusted.slope != 0 and adjusted.effect.p_value is not None
     return Comparison("", raw, adjusted if helps else None)
+
+
+def least_effect(metric: Metric) -> float | None:
+    """Return -1.0 if a metric is never negative; None if it may be, so that no effect is least."""
+    return -1.0 if all(map(_never_negative, metric.measures or (metric.measure,))) else None
+
+
+def _never_negative(measure: Measure) -> bool:
+    if measure.event:
+        return measure.how in {"count", "distinct"}
+    return measure.of not in _TAKEN_BACK
 
 
 def planned_pair(experiment: Experiment, treatment: str) -> int:
@@ -70,7 +90,8 @@ def estimate_metric(
     control = moments.get((experiment.control.name,), nobody)
     comparisons = []
     for arm in experiment.treatments:
-        found = compare_moments(control, moments.get((arm.name,), nobody), level)
+        treated = moments.get((arm.name,), nobody)
+        found = compare_moments(control, treated, level, least_effect(metric))
         comparisons.append(replace(found, treatment=arm.name, p_value=found.deciding.p_value))
     return MetricResult(metric, tuple(comparisons))
 
@@ -103,7 +124,7 @@ def apply_rule(experiment: Experiment, found: Comparison) -> Comparison:
         p_value = sequence.p_value
     else:
         level = 1.0 - experiment.alpha / count
-        together = compare_means(effect.control, effect.treatment, level)
+        together = compare_means(effect.control, effect.treatment, level, effect.least)
         p_value = effect.p_value
     return replace(
         found,
@@ -262,7 +283,11 @@ def summarise_power(
 
 
 def effects_by_key(
-    moments: Mapping[tuple[str, ...], Moments], control: str, treatment: str, level: float
+    moments: Mapping[tuple[str, ...], Moments],
+    control: str,
+    treatment: str,
+    level: float,
+    least: float | None,
 ) -> dict[str, Effect]:
     """Return the deciding effect for every second part of the keys, largest group first."""
     nobody = Moments.from_arrays([])
@@ -272,7 +297,7 @@ def effects_by_key(
         for part in parts
     }
     ordered = sorted(pairs, key=lambda part: (-sum(m.n for m in pairs[part]), part))
-    return {part: compare_moments(*pairs[part], level).deciding for part in ordered}
+    return {part: compare_moments(*pairs[part], level, least).deciding for part in ordered}
 
 
 def _corrected(results: Sequence[MetricResult], *, holm: bool) -> tuple[MetricResult, ...]:

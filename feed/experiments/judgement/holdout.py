@@ -9,7 +9,7 @@ import duckdb
 from feed.experiments.design.assignment import HELD_OUT
 from feed.experiments.design.definitions import Experiment
 from feed.experiments.design.metrics import Metric
-from feed.experiments.judgement.estimates import compare_moments
+from feed.experiments.judgement.estimates import compare_moments, least_effect
 from feed.experiments.judgement.results import HoldoutResult, MetricResult
 from feed.experiments.log.exposure import Window
 from feed.experiments.log.summaries import read_moments
@@ -66,10 +66,11 @@ def _compare(
     arms = {arm.name: moments.get((arm.name,), NO_READERS) for arm in experiment.arms}
     together: Moments = sum(arms.values(), NO_READERS)
     outside = moments.get((HELD_OUT,), NO_READERS)
+    level, least = 1.0 - experiment.alpha, least_effect(metric)
     return MetricResult(
         metric,
         tuple(
-            replace(compare_moments(outside, found, 1.0 - experiment.alpha), treatment=name)
+            replace(compare_moments(outside, found, level, least), treatment=name)
             for name, found in {**arms, EVERYONE: together}.items()
         ),
     )

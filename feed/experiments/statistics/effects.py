@@ -55,6 +55,8 @@ class Effect:
         relative_interval: For ``relative``, by Fieller; None as well when control is not clear of
             zero. It excludes 0 exactly when ``interval`` does.
         p_value: Two-sided, of no difference.
+        least: Least relative effect that can be, where its intervals end: -1 if the metric is
+            never negative; None if there is none.
         reason: Why an estimate is missing, in words; empty when it is there.
     """
 
@@ -68,6 +70,7 @@ class Effect:
     relative: float | None = None
     relative_interval: Interval | None = None
     p_value: float | None = None
+    least: float | None = None
     reason: str = ""
 
 
@@ -87,7 +90,9 @@ class AdjustedEffect:
     variance_reduction: float | None
 
 
-def estimate_effect(control: Moments, treatment: Moments, *, level: float = 0.95) -> Effect:
+def estimate_effect(
+    control: Moments, treatment: Moments, *, level: float = 0.95, least: float | None = None
+) -> Effect:
     """Estimate the effect on a mean or on a ratio of means.
 
     Source: Welch (1947) for the test; Deng, Knoblich and Lu (2018), eq. 3, for the variance of a
@@ -97,15 +102,16 @@ def estimate_effect(control: Moments, treatment: Moments, *, level: float = 0.95
         control: Moments of the control variant.
         treatment: Moments of the treatment variant.
         level: Confidence level.
+        least: Least relative effect that can be, if any.
 
     Returns:
         The effect; without estimate, saying why, on empty, constant or zero-denominator input.
     """
-    return compare_means(_raw_mean(control), _raw_mean(treatment), level)
+    return compare_means(_raw_mean(control), _raw_mean(treatment), level, least)
 
 
 def estimate_adjusted_effect(
-    control: Moments, treatment: Moments, *, level: float = 0.95
+    control: Moments, treatment: Moments, *, level: float = 0.95, least: float | None = None
 ) -> AdjustedEffect:
     """Estimate the effect with the pre-period covariate taken out (CUPED).
 
@@ -119,6 +125,7 @@ def estimate_adjusted_effect(
         control: Moments of the control variant, with covariate.
         treatment: Moments of the treatment variant, with covariate.
         level: Confidence level.
+        least: Least relative effect that can be, if any.
 
     Returns:
         The adjusted effect, its slope and the variance saved. Without a varying covariate the raw
@@ -130,7 +137,10 @@ def estimate_adjusted_effect(
     usable = spread > 0 and None not in covariates
     slope = pooled.linear_covariance(_METRIC, _COVARIATE) / spread if usable else 0.0
     effect = compare_means(
-        _adjusted_mean(control, slope, pooled), _adjusted_mean(treatment, slope, pooled), level
+        _adjusted_mean(control, slope, pooled),
+        _adjusted_mean(treatment, slope, pooled),
+        level,
+        least,
     )
     raw = estimate_effect(control, treatment, level=level).standard_error
     reduction = None
@@ -140,13 +150,16 @@ def estimate_adjusted_effect(
     return AdjustedEffect(effect, slope, reduction)
 
 
-def compare_means(control: ArmMean, treatment: ArmMean, level: float) -> Effect:
+def compare_means(
+    control: ArmMean, treatment: ArmMean, level: float, least: float | None = None
+) -> Effect:
     """Compare two independent means with known sampling variances.
 
     Args:
         control: The metric in control.
         treatment: The metric in treatment.
         level: Confidence level.
+        least: Least relative effect that can be, if any.
 
     Returns:
         The effect.
@@ -174,7 +187,8 @@ def compare_means(control: ArmMean, treatment: ArmMean, level: float) -> Effect:
         degrees_of_freedom=freedom,
         interval=Interval(difference - critical * error, difference + critical * error),
         relative=relative,
-        relative_interval=fieller_interval(control, treatment, critical),
+        relative_interval=fieller_interval(control, treatment, critical, least),
+        least=least,
         p_value=min(1.0, 2.0 * float(stdtr(freedom, -abs(difference) / error))),
     )
 
@@ -197,7 +211,9 @@ def welch_freedom(control: ArmMean, treatment: ArmMean, scale: float = 1.0) -> f
     return 1.0 / (shares[0] ** 2 / (control.n - 1) + shares[1] ** 2 / (treatment.n - 1))
 
 
-def fieller_interval(control: ArmMean, treatment: ArmMean, critical: float) -> Interval | None:
+def fieller_interval(
+    control: ArmMean, treatment: ArmMean, critical: float, least: float | None = None
+) -> Interval | None:
     """Interval for treatment / control - 1: the ratios that the data do not reject.
 
     A ratio r is rejected when (treatment - r control)^2 > critical^2 (var treatment + r^2 var
@@ -209,6 +225,7 @@ def fieller_interval(control: ArmMean, treatment: ArmMean, critical: float) -> I
         control: Denominator.
         treatment: Numerator.
         critical: Width in standard errors.
+        least: Least relative effect that can be, if any: the interval ends there.
 
     Returns:
         The interval; None when control lies within ``critical`` standard errors of zero, where
@@ -223,8 +240,10 @@ def fieller_interval(control: ArmMean, treatment: ArmMean, critical: float) -> I
         return None
     root = critical * math.sqrt(treatment.variance * clearance + above**2 * control.variance)
     centre = below * above
-    interval = Interval((centre - root) / clearance - 1.0, (centre + root) / clearance - 1.0)
-    return interval if math.isfinite(interval.low) and math.isfinite(interval.high) else None
+    low, high = (centre - root) / clearance - 1.0, (centre + root) / clearance - 1.0
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None
+    return Interval(low, high) if least is None else Interval(max(low, least), max(high, least))
 
 
 def _raw_mean(moments: Moments) -> ArmMean:

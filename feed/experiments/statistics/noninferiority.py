@@ -53,7 +53,9 @@ class Guardrail:
         return replace(
             self,
             interval=Interval(difference - reach, difference + reach),
-            relative_interval=fieller_interval(effect.control, effect.treatment, critical),
+            relative_interval=fieller_interval(
+                effect.control, effect.treatment, critical, effect.least
+            ),
         )
 
 

@@ -147,7 +147,9 @@ def _sequence(
     log_p = 0.5 * math.log(clock + 1.0) - 0.5 * score**2 * clock / (clock + 1.0)
     return SequentialEstimate(
         interval=Interval(difference - critical * error, difference + critical * error),
-        relative_interval=fieller_interval(effect.control, effect.treatment, critical),
+        relative_interval=fieller_interval(
+            effect.control, effect.treatment, critical, effect.least
+        ),
         p_value=math.exp(min(log_p, 0.0)),
         critical=critical,
     )
