@@ -69,8 +69,8 @@ def _readers_needed(
 
 
 _UNKNOWN = (
-    "The planned readers came, but from their data it cannot be told how many are needed to find an"
-    " effect of {worth}."
+    "The planned readers came, but their data do not show how many are needed to find an effect of"
+    " {worth}."
 )
 _ENOUGH = (
     "The readers so far are enough to find an effect of {worth} with the planned power; more of"

@@ -118,14 +118,6 @@ def of(result: MetricResult, treatment: str) -> Comparison:
     return next(found for found in result.comparisons if found.treatment == treatment)
 
 
-def deciding_interval(experiment: Experiment, comparison: Comparison) -> Interval | None:
-    """Return the relative interval that the registered rule reads.
-
-    It holds for all primary comparisons together, as the correction of their p-values does.
-    """
-    return _deciding_intervals(experiment, comparison)[0]
-
-
 def write_deciding_interval(
     experiment: Experiment, result: MetricResult, treatment: str, between: str = "to"
 ) -> str:
@@ -263,7 +255,7 @@ def _is_proven(experiment: Experiment, comparison: Comparison) -> bool:
 
 
 def _rules_out_gain(experiment: Experiment, result: MetricResult, name: str) -> bool:
-    interval = deciding_interval(experiment, of(result, name))
+    interval, _ = _deciding_intervals(experiment, of(result, name))
     if interval is None:
         return False
     best = interval.high if result.metric.sign > 0 else -interval.low
@@ -273,7 +265,10 @@ def _rules_out_gain(experiment: Experiment, result: MetricResult, name: str) -> 
 def _deciding_intervals(
     experiment: Experiment, comparison: Comparison
 ) -> tuple[Interval | None, Interval | None]:
-    """Return the intervals of the relative effect and of the difference that the rule reads."""
+    """Return the intervals of the relative effect and of the difference that the rule reads.
+
+    They hold for all primary comparisons together, as the correction of the p-values does.
+    """
     together = comparison.simultaneous, comparison.simultaneous_difference
     if together != (None, None):
         return together
