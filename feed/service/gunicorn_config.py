@@ -9,10 +9,12 @@ import importlib
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from feed.environment import settings_from_environment
 from feed.service.gunicorn_worker import forget_connections
+from feed.service.metrics_directory import remove_metrics_of
 from feed.service.telemetry import forget_process
 from feed.storage.spare_memory import give_memory_back
 from feed.storage.working_copy import is_object_url
@@ -22,6 +24,12 @@ _PR_SET_PDEATHSIG = 1
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     # Threads of a library do not survive the fork, and the first use after it would wait for them.
     os.environ.setdefault(_name, "1")
+
+SHORTEST_LIFE_S = 1.0
+"""A web process that ends sooner has failed, and the next one starts this much later."""
+
+_started_at: dict[int, float] = {}
+_next_start_at = 0.0
 
 APPLICATION = "feed.service.app:application()"
 
@@ -62,6 +70,12 @@ def when_ready(_server: Any) -> None:
     forget_process(os.getpid())
 
 
+def pre_fork(_server: Any, worker: Any) -> None:
+    """Wait before a web process is started, if one has just failed."""
+    time.sleep(max(0.0, _next_start_at - time.monotonic()))
+    _started_at[worker.age] = time.monotonic()
+
+
 def post_fork(_server: Any, _worker: Any) -> None:
     """Make the kernel end this process with its master; otherwise it would keep the port."""
     if sys.platform == "linux":
@@ -69,6 +83,15 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Remove the gauges and the connection count of a web process that has ended."""
+    """Remove the gauges and the connection count of a web process that has ended.
+
+    What it counted stays, unless it has failed at its start, which may happen again and again.
+    """
+    global _next_start_at  # noqa: PLW0603 - gunicorn's hooks share nothing else
     forget_connections(worker)
-    forget_process(worker.pid)
+    now = time.monotonic()
+    if now - _started_at.pop(worker.age, float("-inf")) < SHORTEST_LIFE_S:
+        _next_start_at = now + SHORTEST_LIFE_S
+        remove_metrics_of(worker.pid)
+    else:
+        forget_process(worker.pid)

@@ -10,13 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from feed.config import Settings
 from feed.domain import FeedError, InvalidInputError
 from feed.service.child_environment import environment_of_child
 from feed.service.late_log import LateLog
-from feed.service.metrics_directory import MULTIPROCESS_VARIABLE, prepare_metrics
+from feed.service.metrics_directory import (
+    MULTIPROCESS_VARIABLE,
+    metrics_directory,
+    prepare_metrics,
+    remove_metrics,
+)
 from feed.storage.embedded import EmbeddedStore
 from feed.storage.lifeline import with_lifeline
 from feed.storage.working_copy import make_data_dir, prepare_data_dir
@@ -99,7 +103,9 @@ class Supervisor:
         self._store = None if settings.redis_url else EmbeddedStore.from_settings(settings)
         url = self._store.url if self._store else settings.redis_url
         environment = environment_of_child(settings) | {"FEED_REDIS_URL": url}
-        environment |= {MULTIPROCESS_VARIABLE: str(self._metrics_dir())}
+        self._metrics = metrics_directory(settings)
+        self._metrics_made = False
+        environment |= {MULTIPROCESS_VARIABLE: str(self._metrics)}
         self._log = log = LateLog(settings, "feed.supervisor")
         self._web = Child("web", _python("feed.commands.serve_web", *_GUNICORN), environment, log)
         self._children = [self._web]
@@ -130,6 +136,8 @@ class Supervisor:
                 child.stop()
             if self._store:
                 self._store.stop()
+            if self._metrics_made:
+                remove_metrics(self._metrics)
         return code
 
     def _begin(self) -> int:
@@ -148,7 +156,8 @@ class Supervisor:
             prepare_data_dir(self._settings)
             if self._store:
                 self._store.launch()  # refuses a directory that somebody else serves from
-            prepare_metrics(self._metrics_dir())
+            prepare_metrics(self._metrics)
+            self._metrics_made = True
         if self._store:
             self._store.wait_until_ready()
         return 0
@@ -181,9 +190,6 @@ class Supervisor:
         except FeedError as error:
             self._log.exception("store_start_failed", error=str(error))
             self._stopping.wait(1.0)
-
-    def _metrics_dir(self) -> Path:
-        return self._settings.data_dir / "run" / "metrics"
 
 
 def check_port(host: str, port: int) -> None:

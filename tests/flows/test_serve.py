@@ -10,15 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 import pytest
+from lab.faults.disks import fill, mount_small_disk
 from lab.ports import free_port
 
+from feed.config import Settings
 from feed.domain import format_time
+from feed.service.metrics_directory import metrics_directory, remove_metrics
 
 PATIENCE_S = 90.0
 """Far longer than anything takes; only a hang meets it."""
@@ -218,6 +222,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     children = running.children()
     running.stop(signal.SIGKILL)
     eventually(lambda: not any(alive(pid) for pid in children))
+    remove_metrics(metrics_of(running, tmp_path))  # as the next service there would do
 
 
 def test_the_port_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -238,15 +243,52 @@ def test_a_directory_that_is_served_already_is_refused_and_goes_on_being_served(
     running = Served(tmp_path)
     try:
         publish(running)
-        metrics = set((tmp_path / "run" / "metrics").iterdir())
+        metrics = set(metrics_of(running, tmp_path).iterdir())
         assert "is already run by process" in start_refused(tmp_path)
         assert metrics
-        assert metrics <= set((tmp_path / "run" / "metrics").iterdir())
+        assert metrics <= set(metrics_of(running, tmp_path).iterdir())
         assert len(running.feed("another")["items"]) == 20
         more = {"articles": [{"article_id": "n", "title": "T"}]}
         assert running.call("POST", "/v1/articles", more)[0] == 200
     finally:
         running.stop(signal.SIGTERM)
+
+
+def metrics_of(running: Served, data: Path) -> Path:
+    """Return the directory in which the processes of a service share their metrics."""
+    return metrics_directory(replace(Settings(), data_dir=data, port=running.port))
+
+
+def test_a_full_disk_leaves_the_feeds_and_recovers_when_there_is_room(tmp_path: Path) -> None:
+    if not mount_small_disk(tmp_path):
+        pytest.skip("this user may not mount a small disk")
+    numbers = iter(range(10_000))
+
+    def send() -> int:
+        number = next(numbers)
+        event = {"event_id": f"e{number}", "user_id": "r", "article_id": "a1", "kind": "click"}
+        return running.call("POST", "/v1/events", {"events": [event]})[0]
+
+    try:
+        running = Served(tmp_path)
+        try:
+            publish(running)
+            metrics = metrics_of(running, tmp_path)
+            assert any(metrics.iterdir())
+            web = running.children("feed.service.app")
+            fill(tmp_path / "ballast")
+            eventually(lambda: send() == 503)
+            assert holds(lambda: len(running.feed(f"r{next(numbers)}")["items"]) == 20)
+            running.call("GET", "/v1/trending")  # what is counted for the first time takes room
+            assert send() == 503
+            assert running.children("feed.service.app") == web
+            (tmp_path / "ballast").unlink()
+            eventually(lambda: send() == 202)
+        finally:
+            assert running.stop(signal.SIGTERM) == 0
+        assert not metrics.exists()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=False)
 
 
 def test_a_directory_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path) -> None:

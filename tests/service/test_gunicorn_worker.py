@@ -132,6 +132,30 @@ def test_the_fewest_connections_are_those_of_a_living_process():
     assert said.stdout.split() == [b"0", b"5"]
 
 
+def test_a_process_that_fails_at_its_start_leaves_no_files_and_the_next_one_waits(tmp_path):
+    program = (
+        "import time\n"
+        "from types import SimpleNamespace as Worker\n"
+        "from feed.service import gunicorn_config\n"
+        "now, slept = [100.0], []\n"
+        "time.monotonic, time.sleep = lambda: now[0], slept.append\n"
+        "for age, pid, life_s in ((1, 11, 50.0), (2, 12, 0.2), (3, 13, 50.0)):\n"
+        "    gunicorn_config.pre_fork(None, Worker(age=age))\n"
+        "    now[0] += life_s\n"
+        "    gunicorn_config.child_exit(None, Worker(age=age, pid=pid))\n"
+        "print(*slept)\n"
+    )
+    for pid in (11, 12, 13):
+        (tmp_path / f"counter_{pid}.db").touch()
+        (tmp_path / f"gauge_livemax_{pid}.db").touch()
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert said.stdout.split() == [b"0.0", b"0.0", b"1.0"]
+    left = [path.name for path in sorted(tmp_path.glob("*_1[123].db"))]
+    assert left == ["counter_11.db", "counter_13.db"]
+
+
 def test_answers_of_every_shape_arrive_whole_over_one_connection(port):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     for _ in range(2):
