@@ -30,7 +30,7 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 STEADY_AFTER_S = 30.0
 TIDY_SECONDS = 10.0
-"""Time between two looks at the memory of the store."""
+"""Time between two looks at the memory and the file of the store."""
 _TICK_S = 0.1
 
 
@@ -175,6 +175,7 @@ class Supervisor:
             if self._store and now - tidied_at > TIDY_SECONDS:
                 tidied_at = now
                 self._store.give_memory_back()
+                self._store.forget_deleted(time.time())
             for child in self._children:
                 child.watch(now)
             if not announced and is_ready(self._settings.host, self._settings.port):

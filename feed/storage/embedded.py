@@ -25,6 +25,10 @@ SOCKET_PATH_MAX = 100
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
+REWRITE_SECONDS = 86_400.0
+"""Age of the server's file at which it is written anew, so that it forgets what was deleted."""
+
+RETRY_SECONDS = 3_600.0
 SPARE_BYTES = 32 << 20
 """Freed memory that the server may hold on to, beside what it did not give back the last time."""
 
@@ -55,6 +59,7 @@ class EmbeddedStore:
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._kept_bytes = 0
+        self._next_rewrite_at = float("-inf")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> EmbeddedStore:
@@ -161,6 +166,26 @@ class EmbeddedStore:
             _ask(self._socket, "FUNCTION FLUSH SYNC")
             self._kept_bytes = self._spare_bytes()
         self._kept_bytes = min(self._kept_bytes, self._spare_bytes())
+
+    def forget_deleted(self, now: float) -> None:
+        """Let the server write its file anew if that is a day old; call it now and then.
+
+        What was deleted, such as an erased reader, stays in an append-only file until then. The
+        server itself does that only when the file has doubled, and is larger than 64 MB.
+
+        Args:
+            now: epoch seconds.
+        """
+        if now < self._next_rewrite_at:
+            return
+        try:
+            bases = (self._dir / "appendonlydir").glob("*.base.*")
+            written_at = max((base.stat().st_mtime for base in bases), default=now)
+        except FileNotFoundError:  # the server has just put another one in its place
+            return
+        if now - written_at > REWRITE_SECONDS:
+            self._next_rewrite_at = now + RETRY_SECONDS  # it fails while the disk is full
+            _ask(self._socket, "BGREWRITEAOF")
 
     def _spare_bytes(self) -> int:
         """Return the memory that the server has beyond what it uses; 0 where nothing says so."""

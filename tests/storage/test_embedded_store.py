@@ -3,13 +3,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from feed.config import Settings
+from feed.config import DAY_S, Settings
 from feed.domain import ConflictError, Event, EventKind, StoreUnavailableError
 from feed.setting_fields import override
 from feed.storage.embedded import EmbeddedStore
@@ -162,6 +163,41 @@ def test_what_is_freed_between_what_is_used_goes_back_to_the_kernel(tmp_path: Pa
 
 def test_a_server_that_does_not_answer_gives_nothing_back(tmp_path: Path) -> None:
     EmbeddedStore(tmp_path).give_memory_back()
+
+
+def test_an_erased_reader_leaves_the_file_of_the_server_within_a_day(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path) as server, open_store(server) as store:
+        store.append_events([replace(a_click("one"), user_id="gone"), a_click("two")])
+        store.erase_reader("gone")
+        stream = store._keys.stream(store._keys.partition("gone"))
+        store._link.call(stream, "DEL", stream)  # the worker trims what is archived
+        wait_until(lambda: b"gone" in file_of(server))  # a slow disk holds the write up
+        server.forget_deleted(time.time())
+        assert b"gone" in file_of(server)
+        for _ in range(2):  # the second finds that it has just been done
+            server.forget_deleted(time.time() + DAY_S + 60)
+        wait_until(lambda: b"gone" not in file_of(server))
+        assert store.read_reader("u").read_ids == {"a"}
+        server.kill()
+        server.start()
+        assert store.read_reader("u").read_ids == {"a"}
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def file_of(server: EmbeddedStore) -> bytes:
+    """Return all that the files of a server hold."""
+    files = server._dir.glob("appendonlydir/*")
+    found = []
+    for path in files:
+        with suppress(FileNotFoundError):  # replaced meanwhile
+            found.append(path.read_bytes())
+    return b"".join(found)
 
 
 def resident_mb(server: EmbeddedStore) -> float:
