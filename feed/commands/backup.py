@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from feed.commands.errors import one_line_errors
-from feed.commands.opening import chosen_settings, open_store
+from feed.commands.opening import chosen_settings, open_store, reachable
 from feed.commands.parameters import PATH
 from feed.config import Settings
 from feed.domain import InvalidInputError, StoreUnavailableError
-from feed.storage.embedded import EmbeddedStore
 from feed.storage.installation_backup import (
     BackupReport,
     backup,
@@ -37,7 +35,7 @@ def backup_command(target: str, data: Path | None) -> None:
     The installation may keep serving. TARGET appears only when the copy is complete. It may also
     be an empty place of an object store, such as s3://bucket/backups/monday.
     """
-    with one_line_errors(), _reachable(chosen_settings(data)) as settings:
+    with one_line_errors(), _answering(chosen_settings(data)) as settings:
         at_url = is_object_url(target)
         with Console(stderr=True).status("copying the installation"):
             report = backup_to_url(settings, target) if at_url else backup(settings, Path(target))
@@ -60,7 +58,7 @@ def restore_command(source: str, data: Path | None) -> None:
             raise InvalidInputError("SOURCE", f"must be a directory or a URL, not {source!r}")
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
-        with _reachable(chosen_settings(data)) as settings:
+        with _answering(chosen_settings(data)) as settings:
             with Console(stderr=True).status("checking the backup and restoring it"):
                 found = restore_from_url(settings, source) if at_url else None
                 report = found or restore(settings, Path(source))
@@ -68,15 +66,14 @@ def restore_command(source: str, data: Path | None) -> None:
 
 
 @contextmanager
-def _reachable(settings: Settings) -> Iterator[Settings]:
+def _answering(settings: Settings) -> Iterator[Settings]:
     """Yield the settings with the address of a store that answers."""
-    url = settings.redis_url or EmbeddedStore.from_settings(settings).url
-    with open_store(settings) as store:
+    with reachable(settings) as found, open_store(found) as store:
         try:
             store.ping()
         except StoreUnavailableError as error:
-            raise StoreUnavailableError(f"no store answers at {url}") from error
-        yield replace(settings, redis_url=url)
+            raise StoreUnavailableError(f"no store answers at {found.redis_url}") from error
+        yield found
 
 
 def _tell(done: str, report: BackupReport) -> None:

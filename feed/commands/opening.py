@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,17 +62,55 @@ def command_line_user() -> str:
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[RedisStore]:
-    """Give the store: the configured one, the private one that is running, or start that one."""
+    """Give the store: the configured one, the private one that is running, or start that one.
+
+    Raises:
+        ConflictError: another process runs the private store, which does not answer.
+        StoreUnavailableError: the private store does not start.
+    """
+    with reachable(settings) as found:
+        patience_ms = max(found.store_timeout_ms, PATIENCE_MS)
+        with closing(RedisStore(replace(found, store_timeout_ms=patience_ms))) as store:
+            yield store
+
+
+@contextmanager
+def reachable(settings: Settings) -> Iterator[Settings]:
+    """Give the settings with the address of the store that `open_store` gives."""
     with ExitStack() as stack:
         if not settings.redis_url:
             embedded = EmbeddedStore.from_settings(settings)
-            try:
-                embedded.start()
-                stack.callback(embedded.stop)
-            except ConflictError:
-                pass  # `feed serve` runs it already: its address is the same
-            settings = replace(settings, redis_url=embedded.url)
-        patience_ms = max(settings.store_timeout_ms, PATIENCE_MS)
-        store = RedisStore(replace(settings, store_timeout_ms=patience_ms))
-        stack.callback(store.close)
-        yield store
+            settings = replace(settings, redis_url=_run_or_share(embedded, stack))
+        yield settings
+
+
+def _run_or_share(embedded: EmbeddedStore, stack: ExitStack) -> str:
+    """Return the address of a private store that runs until the stack is closed.
+
+    `feed serve` may run it, or another command, which may just be starting or stopping it.
+    """
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while True:
+        try:
+            embedded.start()
+        except ConflictError:
+            if address := _share(embedded, stack):
+                return address
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            stack.callback(embedded.stop_when_unused)
+            return embedded.url
+
+
+def _share(embedded: EmbeddedStore, stack: ExitStack) -> str:
+    shared = embedded.share()
+    if shared is None:
+        return ""
+    address = embedded.found()
+    if address:
+        stack.enter_context(shared)
+    else:
+        shared.close()
+    return address

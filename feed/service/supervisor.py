@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feed.config import Settings
-from feed.domain import FeedError, InvalidInputError
+from feed.domain import ConflictError, FeedError, InvalidInputError
 from feed.service.child_environment import environment_of_child
 from feed.service.late_log import LateLog
 from feed.service.metrics_directory import (
@@ -31,6 +31,8 @@ LONGEST_PAUSE_S = 10.0
 STEADY_AFTER_S = 30.0
 TIDY_SECONDS = 10.0
 """Time between two looks at the memory and the file of the store."""
+COMMAND_SECONDS = 10.0
+"""How long the start waits for a command that runs the store for itself."""
 _TICK_S = 0.1
 
 
@@ -155,12 +157,32 @@ class Supervisor:
             make_data_dir(self._settings)
             prepare_data_dir(self._settings)
             if self._store:
-                self._store.launch()  # refuses a directory that somebody else serves from
+                self._launch_store(self._store)
             prepare_metrics(self._metrics)
             self._metrics_made = True
         if self._store:
             self._store.wait_until_ready()
         return 0
+
+    def _launch_store(self, store: EmbeddedStore) -> None:
+        """Launch the store, and wait a moment for a command that is still using it.
+
+        Raises:
+            ConflictError: somebody else serves from the directory, or the command goes on.
+        """
+        deadline, told = time.monotonic() + COMMAND_SECONDS, False
+        while True:
+            try:
+                store.launch()
+            except ConflictError as error:
+                if self._stopping.is_set() or time.monotonic() > deadline:
+                    raise
+                if not told:
+                    self._announce(f"feed waits up to {COMMAND_SECONDS:.0f} s, because {error}")
+                told = True
+                self._stopping.wait(_TICK_S)
+            else:
+                return
 
     def stop(self) -> None:
         """Make `run` return soon; callable from any thread."""

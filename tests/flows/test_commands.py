@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from feed.client import FeedClient
+from feed.commands.opening import open_store
 from feed.config import Settings
 from feed.domain import AiGenerated, Event, EventKind, format_time
 from feed.features.embeddings import SENTENCE_ENCODER
@@ -294,6 +296,20 @@ def test_without_a_store_a_backup_ends_with_one_line(run: Run, tmp_path: Path) -
     assert failed.returncode == 1
     assert len(failed.stderr.strip().splitlines()) == 1
     assert "no store answers" in failed.stderr
+
+
+def test_commands_at_once_share_the_store_that_one_of_them_starts(tmp_path: Path) -> None:
+    settings = replace(Settings(), data_dir=tmp_path)
+
+    def use(seconds: float) -> int:
+        with open_store(settings) as store:
+            time.sleep(seconds)
+            store.ping()
+            return store.partitions
+
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(use, (0.0, 0.3, 0.0, 0.1, 0.0, 0.2) * 2))
+    assert found == [settings.partitions] * 12
 
 
 def _like(user_id: str) -> Event:

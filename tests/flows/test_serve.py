@@ -23,6 +23,7 @@ from lab.ports import free_port
 from feed.config import Settings
 from feed.domain import format_time
 from feed.service.metrics_directory import metrics_directory, remove_metrics
+from feed.storage.embedded import EmbeddedStore
 
 PATIENCE_S = 90.0
 """Far longer than anything takes; only a hang meets it."""
@@ -252,6 +253,17 @@ def test_a_directory_that_is_served_already_is_refused_and_goes_on_being_served(
         assert running.call("POST", "/v1/articles", more)[0] == 200
     finally:
         running.stop(signal.SIGTERM)
+
+
+def test_the_start_waits_for_a_command_that_is_using_the_store(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path):
+        running = Served(tmp_path)
+        assert "waits up to 10 s" in running.announced
+        assert f"is already run by process {os.getpid()}" in running.announced
+    try:
+        eventually(lambda: running.call("GET", "/readyz")[0] == 200)
+    finally:
+        assert running.stop(signal.SIGTERM) == 0
 
 
 def metrics_of(running: Served, data: Path) -> Path:

@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -77,6 +79,38 @@ def test_a_stopped_server_frees_its_directory(tmp_path: Path) -> None:
 def test_a_long_directory_gets_a_short_socket(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path / ("d" * 120)) as server, open_store(server) as store:
         store.ping()
+
+
+def test_a_running_server_is_found_where_its_lock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / ("d" * 120)
+    assert EmbeddedStore(directory).found() == ""
+    with EmbeddedStore(directory) as server:
+        lock = directory / "store" / "lock"
+        pid = lock.read_text().split()[0]
+        assert pid == str(os.getpid())
+        with monkeypatch.context() as other:
+            other.setattr(tempfile, "tempdir", str(tmp_path))
+            assert EmbeddedStore(directory).url != server.url
+            assert EmbeddedStore(directory).found() == server.url
+        lock.write_text(pid)  # as earlier versions did
+        assert EmbeddedStore(directory).found() == server.url
+    assert EmbeddedStore(directory).found() == ""
+
+
+def test_a_server_stops_when_nobody_shares_it_any_more(tmp_path: Path) -> None:
+    server, other = EmbeddedStore(tmp_path), EmbeddedStore(tmp_path)
+    server.start()
+    shared = other.share()
+    assert shared is not None
+    stopping = threading.Thread(target=server.stop_when_unused)
+    stopping.start()
+    stopping.join(0.5)
+    assert server.alive()
+    shared.close()
+    stopping.join()
+    assert not server.alive()
 
 
 def test_a_directory_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
