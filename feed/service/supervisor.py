@@ -29,6 +29,8 @@ STOP_SECONDS = 20.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 STEADY_AFTER_S = 30.0
+STORE_PAUSE_S = 1.0
+"""Pause before the next start of a store that has not started, or has ended as soon as this."""
 TIDY_SECONDS = 10.0
 """Time between two looks at the memory and the file of the store."""
 COMMAND_SECONDS = 10.0
@@ -107,6 +109,7 @@ class Supervisor:
         environment = environment_of_child(settings) | {"FEED_REDIS_URL": url}
         self._metrics = metrics_directory(settings)
         self._metrics_made = False
+        self._store_started_at = float("-inf")
         environment |= {MULTIPROCESS_VARIABLE: str(self._metrics)}
         self._log = log = LateLog(settings, "feed.supervisor")
         self._web = Child("web", _python("feed.commands.serve_web", *_GUNICORN), environment, log)
@@ -208,11 +211,14 @@ class Supervisor:
         if self._store is None or self._store.alive():
             return
         self._log.error("store_ended", restarting=True)
+        if time.monotonic() - self._store_started_at < STORE_PAUSE_S:
+            self._stopping.wait(STORE_PAUSE_S)
+        self._store_started_at = time.monotonic()
         try:
             self._store.start()
         except FeedError as error:
             self._log.exception("store_start_failed", error=str(error))
-            self._stopping.wait(1.0)
+            self._stopping.wait(STORE_PAUSE_S)
 
 
 def check_port(host: str, port: int) -> None:

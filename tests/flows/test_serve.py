@@ -23,6 +23,7 @@ from lab.ports import free_port
 from feed.config import Settings
 from feed.domain import format_time
 from feed.service.metrics_directory import metrics_directory, remove_metrics
+from feed.service.supervisor import Supervisor
 from feed.storage.embedded import EmbeddedStore
 
 PATIENCE_S = 90.0
@@ -253,6 +254,20 @@ def test_a_directory_that_is_served_already_is_refused_and_goes_on_being_served(
         assert running.call("POST", "/v1/articles", more)[0] == 200
     finally:
         running.stop(signal.SIGTERM)
+
+
+def test_a_store_that_ends_at_once_is_started_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(replace(Settings(), data_dir=tmp_path), announce=print)
+    done: list[str] = []
+    monkeypatch.setattr(EmbeddedStore, "start", lambda _: done.append("start"))
+    monkeypatch.setattr(supervisor._stopping, "wait", lambda _: done.append("pause"))
+    monkeypatch.setattr("feed.service.supervisor.STORE_PAUSE_S", PATIENCE_S)
+    supervisor._watch_store()
+    assert done == ["start"]
+    supervisor._watch_store()
+    assert done == ["start", "pause", "start"]
 
 
 def test_the_start_waits_for_a_command_that_is_using_the_store(tmp_path: Path) -> None:
