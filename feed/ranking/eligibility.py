@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from feed.arrays import Flags, Rows
 from feed.config import HOUR_S, RankingConfig
-from feed.features.pool import ArticlePool
+from feed.features.pool import SCHEDULE_TOLERANCE_S, ArticlePool
 from feed.features.profile import Profile
 from feed.features.request_context import RequestContext
 from feed.ranking.live_index import LiveIndex
@@ -127,27 +127,58 @@ def _find_within(
     return Eligibility(mask, rows, dropped)
 
 
-def may_be_pinned(
-    pool: ArticlePool, row: int, request: RequestContext, profile: Profile | None
-) -> bool:
-    """Return whether an editor's pick may be shown: every rule counts but age."""
-    if not 0 <= row < pool.size or not pool.is_live(row) or pool.expires_at[row] <= request.now:
-        return False
-    if request.section >= 0 and not pool.stand_in(np.array([row]), [request.section])[0]:
-        return False
-    if request.languages and pool.language[row] not in request.languages:
-        return False
-    if profile is None:
-        return True
+def find_barred(pool: ArticlePool, rows: Rows, now: float, profile: Profile) -> Flags:
+    """Return which articles no feed of this reader may show, whatever it asks for, bool [k].
+
+    They are not published yet or have expired, or the reader has hidden, disliked or muted them,
+    their story, section or source, or has chosen other languages. An article that the pool does
+    not know is not barred.
+
+    Args:
+        pool: the articles.
+        rows: of the articles, int64 [k].
+        now: epoch seconds.
+        profile: the reader.
+    """
+    barred = (rows >= 0) & (rows < pool.size)
+    known = rows[barred]
     preferences = profile.preferences
-    leader = pool.leader_of(row)
-    return not (
-        leader in profile.read_rows
-        or leader in profile.hidden_rows
-        or pool.section[row] in preferences.muted_sections
-        or pool.source[row] in preferences.muted_sources
-        or (preferences.languages.size > 0 and pool.language[row] not in preferences.languages)
-    )
+    wrong = pool.published_at[known] > now + SCHEDULE_TOLERANCE_S
+    wrong |= pool.expires_at[known] <= now
+    wrong |= np.isin(pool.leaders_of(known), profile.hidden_rows)
+    wrong |= np.isin(known, hidden_versions(pool, profile))
+    wrong |= np.isin(pool.section[known], preferences.muted_sections)
+    wrong |= np.isin(pool.source[known], preferences.muted_sources)
+    if preferences.languages.size:
+        wrong |= ~np.isin(pool.language[known], preferences.languages)
+    barred[barred] = wrong
+    return barred
+
+
+def may_be_pinned(
+    pool: ArticlePool, rows: Rows, request: RequestContext, profile: Profile
+) -> Flags:
+    """Return which editors' picks may be shown, bool [k]: every rule counts but age.
+
+    Args:
+        pool: the articles.
+        rows: of the picks, int64 [k]; -1 or beyond the pool for one that is not known.
+        request: time, page and filters of the request.
+        profile: the reader.
+    """
+    allowed = (rows >= 0) & (rows < pool.size)
+    known = rows[allowed]
+    leaders = pool.leaders_of(known)
+    right = pool.live[known] if pool.folded is None else pool.live[known] | pool.folded[known]
+    right &= ~find_barred(pool, known, request.now, profile)
+    right &= (leaders != request.page_row) & ~np.isin(leaders, profile.read_rows)
+    right &= ~np.isin(known, read_versions(pool, profile, request))
+    if request.section >= 0:
+        right &= pool.stand_in(known, [request.section])
+    if request.languages:
+        right &= np.isin(pool.language[known], request.languages)
+    allowed[allowed] = right
+    return allowed
 
 
 def _drop(mask: Flags, rows: Rows) -> int:

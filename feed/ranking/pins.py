@@ -42,15 +42,15 @@ def find_pins(context: RankingContext, size: int) -> tuple[Rows, Rows]:
         return _NO_ROWS, _NO_ROWS
     pool, request = context.view.pool, context.request
     withdrawn = set(context.withdrawn.tolist())
+    pins = sorted(context.pins, key=lambda p: (p.slot, -p.starts_at, p.article_id))
+    rows = pool.ids.rows([pin.article_id for pin in pins])
+    allowed = may_be_pinned(pool, rows, request, context.profile)
     slots: dict[int, int] = {}
     told: set[int] = set()
-    for pin in sorted(context.pins, key=lambda p: (p.slot, -p.starts_at, p.article_id)):
-        row = pool.ids.row(pin.article_id)
+    for pin, row, may_stand in zip(pins, rows.tolist(), allowed.tolist(), strict=True):
         here = not pin.section or pool.sections.row(pin.section) == request.section >= 0
-        holds = here and pin.starts_at <= request.now < pin.ends_at and row not in withdrawn
-        if not holds or pool.leader_of(row) in told:
-            continue
-        if not may_be_pinned(pool, row, request, context.profile):
+        holds = may_stand and here and pin.starts_at <= request.now < pin.ends_at
+        if not holds or row in withdrawn or pool.leader_of(row) in told:
             continue
         slot = pin.slot
         while slot in slots:

@@ -67,8 +67,8 @@ def test_an_article_stands_in_its_other_sections_but_only_its_own_can_mute_it(wo
     assert guest in eligible(world, no_sport).rows
     assert guest not in eligible(world, no_news).rows
     asked = RequestContext(now=NOW, section=sport)
-    assert may_be_pinned(world.pool, guest, asked, no_sport)
-    assert not may_be_pinned(world.pool, guest, asked, no_news)
+    assert may_be_pinned(world.pool, np.array([guest]), asked, no_sport).all()
+    assert not may_be_pinned(world.pool, np.array([guest]), asked, no_news).any()
 
 
 def test_the_age_limit_is_doubled_until_ten_articles_may_be_shown(world):

@@ -266,6 +266,15 @@ def test_pins_obey_the_reader_and_their_section_but_not_age(world):
     assert in_sport.rows[in_sport.pinned].tolist() == [66]
 
 
+def test_no_pin_shows_an_article_before_its_time_or_below_its_own_page(world):
+    world.change([60], published_at=NOW + 2 * HOUR)
+    world.change([61], published_at=NOW + 60)  # a clock that differs
+    pins = (pin("a60", 0), pin("a61", 1), pin("a62", 2))
+    slate = recommend(world.context(pins=pins, page_row=62), RankingConfig())
+    assert slate.rows[slate.pinned].tolist() == [61]
+    assert 60 not in slate.rows
+
+
 def test_the_trending_boost_moves_what_trends_up_and_nothing_else(shared_world):
     world = shared_world
     entries = world.trending.entries

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from feed.config import RankingConfig
-from feed.domain import Mode, ReasonCode
+from feed.domain import Mode, Pin, ReasonCode
+from feed.features.profile import PreferenceCodes
 from feed.features.stories import Stories
 from feed.models.view import build_view
 from feed.ranking.absence import AbsenceVerdict, explain_absence
@@ -151,3 +152,24 @@ def test_the_obstacle_of_an_article_is_the_story_that_was_read(world):
     assert rules[41] == [Rule.READ]
     assert rules[40] == rules[42] == rules[43] == [Rule.STORY_READ]
     assert not situation.eligible.mask[STORY].any()
+
+
+@pytest.mark.parametrize("case", ["read", "hidden", "muted", "page"])
+def test_no_pin_repeats_a_story_that_was_read_or_hidden_or_is_on_the_page(world, case):
+    pins = (Pin(article_id="a41", slot=0, starts_at=NOW - HOUR, ends_at=NOW + HOUR),)
+    profile = {
+        "read": world.reader([40]),
+        "hidden": world.reader(hidden_rows=np.array([40])),
+        "muted": world.reader(preferences=PreferenceCodes(muted_rows=np.array([40]))),
+        "page": world.reader(),
+    }[case]
+    page = 40 if case == "page" else -1
+    slate = recommend(world.context(profile, pins=pins, page_row=page), PLAIN)
+    assert not slate.pinned.any()
+    assert not set(STORY) & set(slate.rows.tolist())
+
+
+def test_a_pin_shows_what_came_after_the_story_was_read(world):
+    world.change([41], published_at=NOW - 60)
+    pins = (Pin(article_id="a41", slot=0, starts_at=NOW - HOUR, ends_at=NOW + HOUR),)
+    assert shown(world, world.reader([40]), pins=pins) == [41]
