@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from feed.service.browse import show_related, show_trending
 from feed.service.cards import CardCache
 from feed.service.cursor import Cursors
 from feed.service.intake import describe_outcome, read_events
-from feed.service.pages import Page, fill_page, present_page, without_gone
+from feed.service.pages import Page, barred_since, fill_page, present_page, without_gone
 from feed.service.ranked import FeedRequest, rank, usable_of
 from feed.service.snapshot import LiveSnapshot, SnapshotKeeper
 from feed.service.story_pages import show_story
@@ -234,7 +234,10 @@ class FeedService:
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
         reader = usable_of(state, slate.mode)
-        page = self._fill(slate.slots, cursor.offset, query.limit, position, watch, frugal=False)
+        barred = barred_since(slate.slots, reader, snapshot, now)
+        page = self._fill(
+            slate.slots, cursor.offset, query.limit, position, watch, frugal=False, barred=barred
+        )
         served = replace(
             slate,
             served_at=now,
@@ -280,6 +283,7 @@ class FeedService:
         watch: Stopwatch,
         *,
         frugal: bool,
+        barred: Collection[str] = (),
     ) -> Page:
         """Fill a page with cards, leaving out articles retracted before this request came.
 
@@ -290,19 +294,20 @@ class FeedService:
             position: the catalogue's position if this request has read it already.
             watch: measures the stages of the request.
             frugal: use only cards that are in the cache, unless there is none at all.
+            barred: articles that may not be shown either.
         """
         cache = self._card_cache
         if not frugal:
             try:
                 cache.sync(position)
-                return fill_page(slate, offset, limit, cache.take, cache.titles)
+                return fill_page(slate, offset, limit, cache.take, cache.titles, barred)
             except StoreUnavailableError as error:
                 self._note_failure(error)
             finally:
                 watch.lap("hydration")
-        page = fill_page(slate, offset, limit, cache.held, cache.titles)
+        page = fill_page(slate, offset, limit, cache.held, cache.titles, barred)
         if slate and not page.slots:  # nothing cached yet: a late page is better than an empty one
-            page = fill_page(slate, offset, limit, cache.take, cache.titles)
+            page = fill_page(slate, offset, limit, cache.take, cache.titles, barred)
         watch.lap("hydration")
         return page
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from feed.arrays import Rows
 from feed.domain import WINDOW_KEY, EventKind, ServedFeed, Slots
+from feed.features.profile import profile_from_state
+from feed.ranking.eligibility import find_barred
 from feed.service.cards import Card
 from feed.service.presentation import Reactions, notice_of, present_slots
 from feed.service.snapshot import LiveSnapshot
@@ -37,11 +39,16 @@ class Page:
 
 
 def fill_page(
-    slate: Slots, offset: int, limit: int, take: Take, known: Mapping[str, str] = _NO_TITLES
+    slate: Slots,
+    offset: int,
+    limit: int,
+    take: Take,
+    known: Mapping[str, str] = _NO_TITLES,
+    barred: Collection[str] = (),
 ) -> Page:
-    """Return up to `limit` slots from `offset` on whose articles `take` still returns.
+    """Return up to `limit` slots from `offset` on whose articles may still be shown.
 
-    A slot whose article is gone is skipped, and the page is filled with later slots.
+    A slot whose article is barred or gone is skipped, and the page is filled with later slots.
 
     Args:
         slate: the slots to fill it from.
@@ -49,6 +56,7 @@ def fill_page(
         limit: how many slots the page has at most.
         take: gives cards.
         known: titles that need no card, by article id.
+        barred: articles that this reader may not be shown.
     """
     places: list[int] = []
     cards: list[Card] = []
@@ -63,7 +71,7 @@ def fill_page(
         titles.update({a: title for a in named if (title := known.get(a)) is not None})
         taken = take([*shown, *(named - titles.keys())])
         for place, card in zip(chunk, taken, strict=False):
-            if card is None:
+            if card is None or slate.article_ids[place] in barred:
                 gone.append(place)
             else:
                 places.append(place)
@@ -77,6 +85,23 @@ def fill_page(
         gone=tuple(gone),
         next_offset=at if at < len(slate) else None,
     )
+
+
+def barred_since(
+    slate: Slots, reader: ReaderState, snapshot: LiveSnapshot, now: float
+) -> frozenset[str]:
+    """Return the articles of a kept slate that its reader may no longer be shown.
+
+    Args:
+        slate: ranked some time ago.
+        reader: what the reader has chosen by now.
+        snapshot: the articles as they are by now.
+        now: epoch seconds.
+    """
+    pool = snapshot.view.pool
+    profile = profile_from_state(reader, pool, now, snapshot.ranking.config)
+    barred = find_barred(pool, pool.ids.rows(slate.article_ids), now, profile)
+    return frozenset(slate.article_ids[place] for place in barred.nonzero()[0].tolist())
 
 
 def without_gone(slate: Slots, page: Page) -> Slots:

@@ -79,7 +79,7 @@ class ReaderPart(StorePart):
     ) -> tuple[ServedFeed | None, ReaderState, str | None]:
         """Return the slate behind a cursor (None: gone) and what else a later page needs.
 
-        The reader's state has only preferences, likes and dislikes; the position is as in
+        The reader's state has only preferences, likes, dislikes and hides; the position is as in
         `read_for_feed`.
         """
         replies, position, reader = self._read_following(
@@ -87,11 +87,12 @@ class ReaderPart(StorePart):
             lambda reader: [
                 ("GET", self._keys.slate(reader, request_id)),
                 ("ZRANGE", self._keys.reader("m", reader), 0, -1, "WITHSCORES"),
+                ("ZRANGE", self._keys.reader("x", reader), 0, -1),
                 self._choices_command(reader),
             ],
         )
-        slate, marks, choices = replies
-        state = _chosen(user_id, reader, choices, marks)
+        slate, marks, hidden, choices = replies
+        state = _chosen(user_id, reader, choices, marks, hidden)
         return None if slate is None else decode_slate(slate), state, position
 
     def read_preferences(self, user_id: str) -> Preferences:
@@ -302,20 +303,25 @@ class ReaderPart(StorePart):
         return ScriptCall(scripts.APPEND_EVENTS, names, tuple(args))
 
 
-def _texts(members: list[bytes]) -> frozenset[str]:
+def _texts(members: Sequence[bytes]) -> frozenset[str]:
     return frozenset([member.decode() for member in members])
 
 
 def _chosen(
-    user_id: str, reader: str, choices: list[bytes | None], marks: Sequence[bytes] = ()
+    user_id: str,
+    reader: str,
+    choices: list[bytes | None],
+    marks: Sequence[bytes] = (),
+    hidden: Sequence[bytes] = (),
 ) -> ReaderState:
-    """Return the light part of a reader's state: preferences, identity, attributes, reactions."""
+    """Return a reader's state without history: what was chosen, identity and attributes."""
     preferences, unit, attributes = choices
     kinds, times = decode_reactions(marks)
     return ReaderState(
         preferences=decode_preferences(preferences),
         reactions=kinds,
         reacted_at=times,
+        hidden_ids=_texts(hidden),
         moved_to=reader if reader != user_id else "",
         unit=unit.decode() if unit else "",
         attributes=decode_attributes(attributes),

@@ -167,6 +167,49 @@ def test_pages_neither_repeat_nor_lose_whatever_changes_between(site: Any) -> No
     assert page["next_cursor"] is None
 
 
+def later_page(site: Any, change: Callable[[list[str]], object]) -> tuple[list[str], list[str]]:
+    """Return the rest of a feed without and with a change after its first page."""
+    site.publish(30)
+    first = site.feed(limit=10)
+    rest = ids_of(site.feed(limit=30, cursor=first["next_cursor"]))
+    change(rest)
+    site.clock.now += 60
+    site.services.keeper.refresh()
+    return rest, ids_of(site.feed(limit=30, cursor=first["next_cursor"]))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"expires_at": 30}, {"published_at": 2 * 3600}],
+    ids=["expired", "embargoed again"],
+)
+def test_a_later_page_leaves_out_what_may_not_be_shown_any_more(
+    site: Any, field: dict[str, int]
+) -> None:
+    changes = {name: format_time(site.clock.now + after) for name, after in field.items()}
+
+    def change(rest: list[str]) -> None:
+        answer = site.client.patch(f"/v1/articles/{rest[3]}", json=changes)
+        assert answer.status_code == 200, answer.json
+
+    before, after = later_page(site, change)
+    assert after == [a for a in before if a != before[3]]
+
+
+@pytest.mark.parametrize("kind", ["hide", "dislike"])
+def test_a_later_page_leaves_out_what_was_hidden_meanwhile(site: Any, kind: str) -> None:
+    before, after = later_page(site, lambda rest: site.send(click(rest[3], kind=kind)))
+    assert after == [a for a in before if a != before[3]]
+
+
+def test_a_later_page_leaves_out_what_was_muted_meanwhile(site: Any) -> None:
+    choices = {"muted_sections": ["section-1"]}
+    before, after = later_page(
+        site, lambda _: site.client.put("/v1/users/reader/preferences", json=choices)
+    )
+    assert after == [a for a in before if int(a[1:]) % 4 != 1]
+
+
 def test_another_process_serves_the_second_page(
     site: Any, make_site: Callable[[Settings], Any], settings: Settings
 ) -> None:

@@ -52,6 +52,12 @@ def test_a_page_is_filled_from_below_when_an_article_is_gone() -> None:
     assert page.next_offset == 4
 
 
+def test_what_may_no_longer_be_shown_is_skipped_like_what_is_gone() -> None:
+    page = fill_page(slate(10), 2, 3, cache_without({"a3"}), barred={"a2", "a9"})  # type: ignore[arg-type]
+    assert page.slots.article_ids == ["a4", "a5", "a6"]
+    assert page.gone == (2, 3)
+
+
 def test_an_article_that_a_reason_names_is_not_read_if_its_title_is_known() -> None:
     named = [replace(BECAUSE, article_id=article_id) for article_id in ("known", "unknown")]
     slots = replace(slate(2), reasons=[(reason,) for reason in named])

@@ -447,6 +447,7 @@ def test_the_state_agrees_with_a_plain_model(store, steps):
     assert {a: k.value for a, k in state.reactions.items()} == reactions
     _, light, _ = store.read_for_page(user, "none")
     assert (light.reactions, light.reacted_at) == (state.reactions, state.reacted_at)
+    assert light.hidden_ids == state.hidden_ids
     assert not light.history
     assert (state.hidden_ids, state.saved_ids, state.read_ids) == (hidden, saved, clicked)
     mine = [p for p in payloads(store, user) if p["user_id"] == user]
