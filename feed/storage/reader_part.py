@@ -107,9 +107,12 @@ class ReaderPart(StorePart):
         return _chosen(user_id, reader, choices)
 
     def write_preferences(self, user_id: str, preferences: Preferences) -> None:
-        """Replace a reader's preferences; switching personalisation off deletes the history."""
+        """Replace a reader's preferences.
+
+        Switching personalisation off deletes the history, and the slates that were ranked by it.
+        """
         data = encode_preferences(preferences)
-        self._write(user_id, scripts.WRITE_PREFERENCES, ("pref", "h", "r", "v"), data)
+        self._write(user_id, scripts.WRITE_PREFERENCES, ("pref", "h", "r", "v", "slates"), data)
 
     def write_attributes(self, user_id: str, attributes: Mapping[str, str]) -> None:
         """Replace what the newsroom knows of a reader; it is kept for 400 days."""

@@ -268,6 +268,22 @@ def test_personalization_off_forgets_and_says_so(site: Any) -> None:
     assert ids_of(page)[6] in ids_of(site.feed(limit=20))
 
 
+def test_personalization_off_ends_the_cursors_of_feeds_ranked_by_the_history(site: Any) -> None:
+    site.publish(30)
+    site.send(click("a3"))
+    query = {"user_id": "reader", "cursor": site.feed(limit=5)["next_cursor"]}
+    assert site.client.get("/v1/feed", query_string=query).status_code == 200
+    switch = {"personalization": False}
+    site.client.put("/v1/users/reader/preferences", json=switch)
+    assert site.client.get("/v1/feed", query_string=query).status_code == 410
+    query["cursor"] = site.feed(limit=5)["next_cursor"]
+    choices = {**switch, "muted_sections": ["section-1"]}
+    site.client.put("/v1/users/reader/preferences", json=choices)
+    page = site.client.get("/v1/feed", query_string=query)
+    assert page.status_code == 200
+    assert "section-1" not in {item["article"]["section"] for item in page.json["items"]}
+
+
 def test_a_feed_can_be_of_one_section_or_language(site: Any) -> None:
     site.publish(20)
     page = site.feed(section="section-1")
