@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from feed.domain import AiGenerated, EventKind, Reason, Slots
+from feed.domain import AiGenerated, EventKind, Reason, ReasonCode, Slots
 from feed.ranking.reasons import sentence
 from feed.service.cards import Card
 
@@ -90,6 +90,8 @@ def present_slots(
 ) -> list[dict[str, Any]]:
     """Return the slots of a page, JSON-ready.
 
+    A sponsored article never trends, not even if it has become one since the feed was ranked.
+
     Args:
         slots: of the page.
         cards: their articles.
@@ -98,13 +100,19 @@ def present_slots(
         by_story: whether what trends there may be a story of several articles.
         personalized: the reader's history or preferences changed the feed.
     """
-    columns = (slots.positions, slots.scores, slots.reasons, slots.trending, slots.pinned, by_story)
+    pairs = zip(slots.trending, cards, strict=True)
+    trends = [label and not card.sponsored for label, card in pairs]
+    columns = (slots.positions, slots.scores, slots.reasons, trends, slots.pinned, by_story)
     return [
         {
             "position": position,
             "article": card.json,
             "score": round(score, 6),
-            "reasons": [present_reason(reason, titles) for reason in reasons],
+            "reasons": [
+                present_reason(reason, titles)
+                for reason in reasons
+                if not (card.sponsored and reason.code is ReasonCode.TRENDING)
+            ],
             "labels": labels_of(
                 card.ai_generated, trending=trending, sponsored=card.sponsored, pinned=pinned
             ),
