@@ -65,17 +65,30 @@ def show_trending(
 
 
 def show_related(
-    article_id: str, limit: int, snapshot: LiveSnapshot, card_cache: CardCache, store: CataloguePart
+    article_id: str,
+    limit: int,
+    until: float,
+    snapshot: LiveSnapshot,
+    card_cache: CardCache,
+    store: CataloguePart,
 ) -> dict[str, Any]:
     """Return the live articles that are related to one article, JSON-ready.
 
     Articles that the same readers read come first, then articles with a similar text.
 
+    Args:
+        article_id: of the article.
+        limit: how many articles at most.
+        until: an article published after this, epoch seconds, does not exist for the caller.
+        snapshot: the articles.
+        card_cache: their texts.
+        store: knows the articles that came after the snapshot.
+
     Raises:
         NotFoundError: there is no such article.
         StoreUnavailableError: the store does not answer.
     """
-    if not snapshot.knows(article_id) and store.read_articles([article_id]) == [None]:
+    if _published_at(article_id, snapshot, store) > until:
         raise NotFoundError("no such article")
     found = _related_rows(article_id, RELATED_DEPTH * limit, snapshot)
     ids = snapshot.view.pool.ids.ids
@@ -87,6 +100,16 @@ def show_related(
         if card is not None
     ]
     return {"article_id": article_id, "items": items[:limit]}
+
+
+def _published_at(article_id: str, snapshot: LiveSnapshot, store: CataloguePart) -> float:
+    if snapshot.knows(article_id):
+        pool = snapshot.view.pool
+        return float(pool.published_at[pool.ids.row(article_id)])
+    (stored,) = store.read_articles([article_id])
+    if stored is None:
+        raise NotFoundError("no such article")
+    return stored.article.published_at
 
 
 def _related_rows(

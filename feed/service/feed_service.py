@@ -113,15 +113,15 @@ class FeedService:
         snapshot = self._present_snapshot()
         return show_trending(query, snapshot, self._card_cache, snapshot.ranking.config)
 
-    def get_related(self, article_id: str, limit: int) -> dict[str, Any]:
+    def get_related(self, article_id: str, limit: int, until: float) -> dict[str, Any]:
         """Return what goes with an article, JSON-ready.
 
         Raises:
-            NotFoundError: there is no such article.
+            NotFoundError: no such article was published before `until`, epoch seconds.
             StoreUnavailableError: the store does not answer.
         """
         snapshot = self._present_snapshot()
-        return show_related(article_id, limit, snapshot, self._card_cache, self._store)
+        return show_related(article_id, limit, until, snapshot, self._card_cache, self._store)
 
     def get_story(self, story_id: str) -> dict[str, Any]:
         """Return the articles that tell a story, JSON-ready; raises as `get_related` does."""

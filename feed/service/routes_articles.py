@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import orjson
@@ -9,7 +10,8 @@ from apiflask import APIBlueprint
 from flask import Response, g
 
 from feed.article_schemas import ArticleBatchIn, ArticleBody, ArticleChangesIn
-from feed.domain import check_id
+from feed.domain import NotFoundError, check_id
+from feed.features.pool import SCHEDULE_TOLERANCE_S
 from feed.schemas import RelatedQuery, RetractQuery
 from feed.service.answers import (
     ArticlesOut,
@@ -19,7 +21,7 @@ from feed.service.answers import (
     StoredArticleOut,
 )
 from feed.service.cards import article_fields
-from feed.service.credentials import Scope
+from feed.service.credentials import Caller, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_body
 from feed.service.services import current_services, present_editor
 
@@ -75,12 +77,16 @@ def patch_article(article_id: str) -> Response:
 def get_article(article_id: str) -> Response:
     """Return one article, even if it is retracted.
 
+    For a reader's token, there is no article before its time of publication.
+
     A caller who may write also sees `owned_fields`, which no source changes because the API has
     set them, `held_fields`, which no delivery changes, and `origins`, the sources that sent the
     article.
     """
     check_id("article_id", article_id)
     stored = current_services().articles.read(article_id)
+    if stored.article.published_at > _visible_until():
+        raise NotFoundError("no such article")
     fields = article_fields(stored.article)
     if Scope.WRITE in g.principal.grants:
         fields["owned_fields"] = sorted(stored.owned)
@@ -124,11 +130,20 @@ def restore_article(article_id: str) -> Response:
 @routes.output(RelatedOut)
 @operation(Scope.READ, reader=ReaderAccess.ANY, problems=(404,))
 def get_related(article_id: str, query: RelatedQuery) -> Response:
-    """Return articles that readers of this one also read, then articles with a similar text."""
+    """Return articles that readers of this one also read, then articles with a similar text.
+
+    For a reader's token, there is no article before its time of publication.
+    """
     check_id("article_id", article_id)
-    return json_response(
-        orjson.dumps(current_services().feeds.get_related(article_id, query.limit))
-    )
+    feeds = current_services().feeds
+    return json_response(orjson.dumps(feeds.get_related(article_id, query.limit, _visible_until())))
+
+
+def _visible_until() -> float:
+    """Return the latest time of publication, epoch seconds, of what the caller may see."""
+    if g.principal.caller is not Caller.READER:
+        return math.inf
+    return current_services().clock() + SCHEDULE_TOLERANCE_S
 
 
 def _results(article_ids: Sequence[str], statuses: Sequence[str]) -> Response:

@@ -10,7 +10,7 @@ import pytest
 from reader_tokens import SECRET, bearer, token_for
 
 from feed.config import Settings
-from feed.domain import InvalidInputError
+from feed.domain import InvalidInputError, format_time
 from feed.service.access import check_access_settings
 from feed.service.access_table import AccessRow, access_rows
 from feed.service.addresses import is_loopback
@@ -61,6 +61,20 @@ def credentials(now: float) -> dict[str, tuple[str, str]]:
 def tampered(token: str, now: float) -> str:
     head, _, signature = token.split(".")
     return f"{head}.{token_for('admin', now).split('.')[1]}.{signature}"
+
+
+def test_a_reader_reaches_no_article_before_its_time(closed: Any) -> None:
+    early = {"title": "T", "published_at": format_time(closed.clock.now + 7200)}
+    key, mine = bearer(KEYS["write"]), bearer(token_for(ME, closed.clock.now))
+    closed.client.put("/v1/articles/early", json=early, headers=key)
+
+    def ask(credential: dict[str, str]) -> set[int]:
+        paths = ("/v1/articles/early", "/v1/articles/early/related")
+        return {closed.client.get(path, headers=credential).status_code for path in paths}
+
+    assert (ask(mine), ask(key)) == ({404}, {200})
+    closed.clock.now += 7200 - 60
+    assert ask(bearer(token_for(ME, closed.clock.now))) == {200}
 
 
 def call(site: Any, row: AccessRow, credential: str) -> int:
