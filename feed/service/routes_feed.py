@@ -14,6 +14,7 @@ from feed.service.access import speaks_for
 from feed.service.answers import EventsOut, FeedOut, StoryOut, TrendingOut
 from feed.service.credentials import Caller, Scope
 from feed.service.operations import ReaderAccess, json_response, operation, read_json_bytes
+from feed.service.problems import ProblemError
 from feed.service.services import current_services
 
 routes = APIBlueprint("feed", __name__, tag="Feed")
@@ -29,8 +30,10 @@ def get_feed(query: FeedQuery) -> Response:
     Use next_cursor to get the next page. The order of a feed is fixed when its first page is
     served, so no later page repeats or loses an article. mode=trending and mode=latest use only
     the preferences that the reader has stated. mode_served says which fallback level the service
-    had to use, if any.
+    had to use, if any. A feed that is made counts as served, so HEAD is answered with 405.
     """
+    if request.method == "HEAD":
+        raise ProblemError(405, "ask for a feed with GET", headers={"Allow": "GET, OPTIONS"})
     user_id = speaks_for(g.principal, query.user_id)
     if not query.user_id:
         query = query.model_copy(update={"user_id": user_id})

@@ -43,6 +43,14 @@ def test_a_wrong_request_gets_a_problem(site: Any, method: str, path: str, statu
     expect_problem(site.client.open(path, method=method), status)
 
 
+def test_head_makes_no_feed_that_would_count_as_served(site: Any) -> None:
+    site.publish(3)
+    before = site.store.stream_lengths()
+    answer = site.client.head("/v1/feed?user_id=u")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, OPTIONS")
+    assert site.store.stream_lengths() == before
+
+
 def test_a_wrong_method_is_told_the_right_ones(site: Any) -> None:
     answer = site.client.post("/v1/feed?user_id=u")
     assert "GET" in answer.headers["Allow"]
