@@ -276,7 +276,7 @@ class ServedFeed:
 
     `counters_at` is the store position of the counters used, `experiments` maps experiment name
     to variant, `attributes` are those of the reader, as far as they may be used,
-    `personalized` is true only if the reader's history changed the order.
+    `personalized` is true only if the reader's history or preferences changed the feed.
     `slots` is the whole slate, of which the slots from `shown_from` to `shown_to` were given out.
     An interleaved feed has two sides: `rung` is the lower one, `personalized` is true if either
     side is, `model_version` names both versions ("m1+m2") if they differ, and `context` holds what

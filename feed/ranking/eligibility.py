@@ -22,6 +22,17 @@ FEWEST = 10
 """Articles below which the age limit is raised, so that a site that publishes little, or a reader
 who has read much of it, still gets a feed."""
 
+PERSONAL_RULES = (
+    "read",
+    "story_read",
+    "hidden",
+    "story_hidden",
+    "muted_section",
+    "muted_source",
+    "language",
+)
+"""The rules that hold because of what the reader did or chose."""
+
 
 @dataclass(frozen=True, eq=False)
 class Eligibility:
@@ -108,22 +119,23 @@ def _find_within(
     over = index.expiring[pool.expires_at[index.expiring] <= request.now]
     dropped["expired"] = _drop(mask, over)
     dropped["withdrawn"] = _drop(mask, withdrawn)
-    dropped["page"] = _drop(mask, np.array([request.page_row])) if request.page_row >= 0 else 0
+    if request.page_row >= 0:
+        same_story = read_versions(pool, None, request)
+        dropped["page"] = _drop(mask, np.append(same_story, request.page_row))
     if profile is not None:
         dropped["read"] = _drop(mask, profile.read_rows)
         dropped["hidden"] = _drop(mask, profile.hidden_rows)
         preferences = profile.preferences
         _drop_codes(mask, rows, pool.section, preferences.muted_sections, "muted_section", dropped)
         _drop_codes(mask, rows, pool.source, preferences.muted_sources, "muted_source", dropped)
-        _keep_languages(mask, rows, pool, tuple(preferences.languages.tolist()), dropped)
-    if pool.stories is not None:
+        chosen = tuple(preferences.languages.tolist())
+        _keep_languages(mask, rows, pool, chosen, "language", dropped)
         dropped["story_read"] = _drop(mask, read_versions(pool, profile, request))
-        if profile is not None:
-            dropped["story_hidden"] = _drop(mask, hidden_versions(pool, profile))
+        dropped["story_hidden"] = _drop(mask, hidden_versions(pool, profile))
     if request.section >= 0:
         wrong = rows[~pool.stand_in(rows, [request.section])]
         dropped["other_section"] = _drop(mask, wrong)
-    _keep_languages(mask, rows, pool, request.languages, dropped)
+    _keep_languages(mask, rows, pool, request.languages, "other_language", dropped)
     return Eligibility(mask, rows, dropped)
 
 
@@ -207,8 +219,9 @@ def _keep_languages(
     rows: Rows,
     pool: ArticlePool,
     languages: tuple[int, ...],
+    rule: str,
     dropped: dict[str, int],
 ) -> None:
     if languages:
         wrong = rows[~np.isin(pool.language[rows], languages)]
-        dropped["other_language"] = dropped.get("other_language", 0) + _drop(mask, wrong)
+        dropped[rule] = _drop(mask, wrong)

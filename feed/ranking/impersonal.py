@@ -120,7 +120,7 @@ def _impersonal_slate(
         factors={},
         mode=mode,
         rung=Rung.LATEST if mode is Mode.LATEST else Rung.TRENDING,
-        personalized=False,
+        personalized=trace.left_out_for_reader,
         trace=trace,
     )
 

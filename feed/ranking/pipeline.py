@@ -281,7 +281,9 @@ def build_slate(ranking: Ranking) -> Slate:
         factors=factors,
         mode=context.request.mode,
         rung=_rung(context),
-        personalized=ranking.calibrated.is_personal or _is_personalized(explained, ranking.trace),
+        personalized=ranking.calibrated.is_personal
+        or explained.personal
+        or ranking.trace.left_out_for_reader,
         trace=ranking.trace,
     )
 
@@ -338,16 +340,3 @@ def _with_mixture(ranking: Ranking, reasons: list[tuple[Reason, ...]]) -> list[t
 def _rung(context: RankingContext) -> Rung:
     has_model = context.view.bundle.version != "none"
     return Rung.PERSONALIZED if has_model else Rung.WITHOUT_MODEL
-
-
-def _is_personalized(explained: Explanations, trace: Trace) -> bool:
-    personal_rules = (
-        "read",
-        "hidden",
-        "story_read",
-        "story_hidden",
-        "muted_section",
-        "muted_source",
-    )
-    removed = sum(trace.dropped.get(rule, 0) for rule in personal_rules)
-    return explained.personal or removed > 0

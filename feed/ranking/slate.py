@@ -9,7 +9,7 @@ import numpy as np
 
 from feed.arrays import Flags, Floats, Rows
 from feed.domain import Mode, Reason, Rung
-from feed.ranking.eligibility import Eligibility
+from feed.ranking.eligibility import PERSONAL_RULES, Eligibility
 from feed.ranking.front_page_limits import LimitState
 
 
@@ -41,6 +41,11 @@ class Trace:
         """Keep how many articles the rules left, and why not more."""
         self.dropped, self.eligible = eligible.dropped, eligible.count
         self.window_hours = eligible.window_hours
+
+    @property
+    def left_out_for_reader(self) -> bool:
+        """Whether what the reader did or chose left any article out."""
+        return any(self.dropped.get(rule) for rule in PERSONAL_RULES)
 
 
 class StageTimer:
@@ -77,7 +82,7 @@ class Slate:
             "editorial", "wishes", "story", "diversity"; empty in modes without a reader.
         mode: the mode asked for.
         rung: how it was served.
-        personalized: the reader's history or preferences changed what stands where.
+        personalized: the reader's history or preferences changed what stands where, in any mode.
         trace: counts and times.
     """
 

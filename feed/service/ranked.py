@@ -234,9 +234,7 @@ def _as_served(
         served_at=request.now,
         mode=query.mode,
         rung=slate.rung if reader is not None else Rung.SNAPSHOT,
-        personalized=slate.personalized
-        and reader is not None
-        and reader.preferences.personalization,
+        personalized=slate.personalized,
         model_version=view.bundle.version,
         experiments=resolution.variants,
         slots=slate_slots(slate, view),

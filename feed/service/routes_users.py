@@ -53,8 +53,8 @@ def get_preferences(user_id: str) -> Response:
 def put_preferences(user_id: str) -> Response:
     """Replace a reader's preferences, wishes included.
 
-    With `personalization: false` the stored history is deleted, none is stored or read from then
-    on, and the feed says that it is not customized.
+    With `personalization: false` the stored history is deleted, and none is stored or read from
+    then on. A feed then says that it is customized only if these preferences changed it.
     """
     _check_reader(user_id)
     preferences = read_body(PreferencesBody).to_preferences(current_services().clock())

@@ -40,7 +40,7 @@ MEANINGS = {
         "served_at": "when the page was given out",
         "mode": "what was asked for: `personalized`, `trending` or `latest`",
         "rung": "the fallback level at which it was made, `mode_served` in the API",
-        "personalized": "whether the reader's history changed the order",
+        "personalized": "whether the reader's history or preferences changed the feed",
         "model_version": "the model that ranked it; `none` without a model",
         "experiments": "the variant in each experiment, as JSON",
         "position": "the slot in the feed, from 0",

@@ -182,6 +182,17 @@ def test_impersonal_slates_pin_and_explore_nothing(shared_world, mode):
     assert slate.trace.eligible == shared_world.pool.size
 
 
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    "stated", [{"muted_sections": ["sport"]}, {"muted_sources": ["s1"]}, {"languages": ["en"]}]
+)
+def test_a_feed_that_preferences_changed_is_personalized_in_every_mode(shared_world, mode, stated):
+    codes = shared_world.prefer(**stated)
+    profile = shared_world.reader(preferences=codes)
+    slate = recommend(shared_world.context(profile, mode=mode, preferences=codes), CONFIG)
+    assert slate.personalized
+
+
 def test_trending_scores_and_counts_tell_the_three_parts_apart(shared_world):
     world = shared_world
     slate = recommend(world.context(mode=Mode.TRENDING), CONFIG)

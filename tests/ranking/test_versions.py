@@ -169,6 +169,13 @@ def test_no_pin_repeats_a_story_that_was_read_or_hidden_or_is_on_the_page(world,
     assert not set(STORY) & set(slate.rows.tolist())
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_the_story_on_the_page_is_left_out_for_every_reader_alike(world, mode):
+    slate = recommend(world.context(mode=mode, page_row=40), PLAIN)
+    assert not set(STORY) & set(slate.rows.tolist())
+    assert not slate.personalized
+
+
 def test_a_pin_shows_what_came_after_the_story_was_read(world):
     world.change([41], published_at=NOW - 60)
     pins = (Pin(article_id="a41", slot=0, starts_at=NOW - HOUR, ends_at=NOW + HOUR),)

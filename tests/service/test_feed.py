@@ -268,6 +268,25 @@ def test_personalization_off_forgets_and_says_so(site: Any) -> None:
     assert ids_of(page)[6] in ids_of(site.feed(limit=20))
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"muted_sections": ["section-2"]},
+        {"followed_sections": ["section-3"]},
+        {"wishes": [{"kind": "more", "of": "section", "value": "section-3", "strength": 2}]},
+    ],
+)
+def test_preferences_customize_a_feed_without_a_history(site: Any, stated: dict[str, Any]) -> None:
+    site.publish(20)
+    choices = {"personalization": False, **stated}
+    answer = site.client.put("/v1/users/reader/preferences", json=choices)
+    assert answer.status_code == 200
+    page = site.feed()
+    assert page["personalized"] is True
+    assert page["notice"] == "Your feed is customized."
+    assert all(item["disclosure"] == "Your feed is customized." for item in page["items"])
+
+
 def test_personalization_off_ends_the_cursors_of_feeds_ranked_by_the_history(site: Any) -> None:
     site.publish(30)
     site.send(click("a3"))
