@@ -119,10 +119,11 @@ def build_profile(
         shown_rows: distinct articles that were in view, with counts and last times.
         shown_counts: how often each was shown.
         shown_last_at: when each was last shown, epoch seconds.
-        preferences: stated preferences; with personalisation off everything else is left out.
+        preferences: stated preferences; with personalisation off, all but `hidden_rows` is left out
+            beside them.
     """
     if not preferences.personalization:
-        return stated_profile(preferences)
+        return stated_profile(preferences, hidden_rows)
     usable = (rows >= 0) & (occurred_at < now)
     if not usable.all():
         rows, kinds = rows[usable], kinds[usable]
@@ -161,7 +162,7 @@ def build_profile(
         session_rows=clicked_rows[in_session],
         session_at=clicked_at[in_session],
         read_rows=_sorted_rows(np.concatenate([read_rows, clicked_rows])),
-        hidden_rows=_sorted_rows(np.concatenate([hidden_rows, preferences.muted_rows])),
+        hidden_rows=_unwanted_rows(preferences, hidden_rows),
         shown_rows=shown_rows,
         shown_counts=shown_counts,
         shown_last_at=shown_last_at,
@@ -213,15 +214,24 @@ def _add_up(rows: Rows, counts: Floats, last_at: Floats) -> tuple[Rows, Floats, 
     return different, sum_by_row(place, counts, len(different)), latest
 
 
-def stated_profile(preferences: PreferenceCodes) -> Profile:
-    """Return the profile of a reader of whom only what was stated may be used."""
-    return Profile(preferences=preferences, hidden_rows=preferences.muted_rows)
+def stated_profile(preferences: PreferenceCodes, hidden_rows: Rows = _NO_ROWS) -> Profile:
+    """Return the profile of a reader of whom only what was stated may be used.
+
+    Args:
+        preferences: stated preferences.
+        hidden_rows: articles the reader asked not to see, int64 [k].
+    """
+    return Profile(preferences=preferences, hidden_rows=_unwanted_rows(preferences, hidden_rows))
 
 
 def with_preferences(profile: Profile, preferences: PreferenceCodes) -> Profile:
     """Return the profile of a reader who has stated something else, and done the same."""
-    hidden = np.concatenate([profile.hidden_rows, preferences.muted_rows])
-    return replace(profile, preferences=preferences, hidden_rows=_sorted_rows(hidden))
+    hidden = _unwanted_rows(preferences, profile.hidden_rows)
+    return replace(profile, preferences=preferences, hidden_rows=hidden)
+
+
+def _unwanted_rows(preferences: PreferenceCodes, hidden_rows: Rows) -> Rows:
+    return _sorted_rows(np.concatenate([hidden_rows, preferences.muted_rows]))
 
 
 def preference_codes(state: ReaderState, pool: ArticlePool, now: float) -> PreferenceCodes:

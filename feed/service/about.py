@@ -39,7 +39,10 @@ _CHOICES = (
         "Say that you do not want an article: an event of kind hide or dislike; unhide and "
         "undislike take it back."
     ),
-    "Switch personalization off in the preferences: your history is deleted and no longer read.",
+    (
+        "Switch personalization off in the preferences: your history is deleted and no longer "
+        "read. What you follow, mute, dislike or hide still counts."
+    ),
     "Ask for mode=latest or mode=trending: such a feed does not use what you read.",
     (
         "See all that is held on you: GET /v1/users/{user_id}/export. "

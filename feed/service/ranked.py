@@ -71,11 +71,19 @@ class FeedRequest:
 
 
 def usable_of(state: ReaderState, mode: Mode) -> ReaderState:
-    """Return what a mode, and the reader, allow to be used of a reader's state."""
-    if mode is Mode.PERSONALIZED and state.preferences.personalization:
+    """Return what a mode, and the reader, allow to be used of a reader's state.
+
+    In mode `personalized`, likes, dislikes and hides count even without personalisation: they are
+    stated, as preferences are, and not observed.
+    """
+    is_personal = mode is Mode.PERSONALIZED
+    if is_personal and state.preferences.personalization:
         return state
     return ReaderState(
         preferences=state.preferences,
+        reactions=state.reactions if is_personal else {},
+        reacted_at=state.reacted_at if is_personal else {},
+        hidden_ids=state.hidden_ids if is_personal else frozenset(),
         moved_to=state.moved_to,
         unit=state.unit,
         attributes=state.attributes,

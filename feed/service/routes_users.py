@@ -54,7 +54,8 @@ def put_preferences(user_id: str) -> Response:
     """Replace a reader's preferences, wishes included.
 
     With `personalization: false` the stored history is deleted, and none is stored or read from
-    then on. A feed then says that it is customized only if these preferences changed it.
+    then on. What the reader states still counts: these preferences, dislikes and hides. A feed then
+    says that it is customized only if they changed it.
     """
     _check_reader(user_id)
     preferences = read_body(PreferencesBody).to_preferences(current_services().clock())

@@ -199,5 +199,6 @@ def test_without_personalization_only_what_was_stated_is_left():
     pool = newsroom()
     profile = profile_from_state(wishing_state(personalization=False), pool, NOW, CONFIG)
     assert profile.n_events == 0
-    assert profile.clicked_rows.tolist() == profile.hidden_rows.tolist() == []
+    assert profile.clicked_rows.tolist() == profile.read_rows.tolist() == []
+    assert profile.hidden_rows.tolist() == pool.ids.rows(["b", "c"]).tolist()
     assert profile.preferences.muted_sources.tolist() == [pool.sources.row("wire")]

@@ -268,6 +268,20 @@ def test_personalization_off_forgets_and_says_so(site: Any) -> None:
     assert ids_of(page)[6] in ids_of(site.feed(limit=20))
 
 
+def test_what_a_reader_states_by_events_counts_without_personalization(site: Any) -> None:
+    site.publish(20)
+    site.client.put("/v1/users/reader/preferences", json={"personalization": False})
+    hidden, disliked, liked, read = ids_of(site.feed(limit=4))
+    kinds = {hidden: "hide", disliked: "dislike", liked: "like", read: "click"}
+    site.send(*[click(article_id, kind=kind) for article_id, kind in kinds.items()])
+    page = site.feed(limit=5)
+    mine = {item["article"]["article_id"]: item["my_reaction"] for item in page["items"]}
+    assert not {hidden, disliked} & set(mine)
+    assert (mine[liked], mine[read]) == ("like", None)
+    later = site.feed(limit=20, cursor=page["next_cursor"])
+    assert not {hidden, disliked} & set(ids_of(later))
+
+
 @pytest.mark.parametrize(
     "stated",
     [
