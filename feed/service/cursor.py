@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import orjson
 
 from feed.config import Settings
-from feed.domain import CursorExpiredError, InvalidInputError
+from feed.domain import CursorExpiredError, InvalidInputError, ServedFeed
+from feed.features.sections import SectionVocabulary
+from feed.schemas import FeedQuery
 from feed.service.problems import ProblemError
 from feed.storage.control_part import ControlPart
 
@@ -110,3 +112,20 @@ class Cursors:
             secret = text.encode() if text else self._store.secret(CURSOR_SECRET)
             self._signer = CursorSigner(secret)
         return self._signer
+
+
+def check_same_feed(query: FeedQuery, slate: ServedFeed, sections: SectionVocabulary) -> None:
+    """Check that a request for a later page asks for the feed that its cursor goes through.
+
+    Raises:
+        InvalidInputError: mode, section or language is given, and is not that of the feed.
+    """
+    language = query.language or slate.language
+    differs = {
+        "mode": "mode" in query.model_fields_set and query.mode is not slate.mode,
+        "section": query.section and sections.key(query.section) != sections.key(slate.section),
+        "language": language.lower() != slate.language.lower(),
+    }
+    for field, wrong in differs.items():
+        if wrong:
+            raise InvalidInputError(field, "must be left out, or be as it was for the first page")

@@ -26,7 +26,7 @@ from feed.schemas import FeedQuery, TrendingQuery
 from feed.service.access import refuse_merged
 from feed.service.browse import show_related, show_trending
 from feed.service.cards import CardCache
-from feed.service.cursor import Cursors
+from feed.service.cursor import Cursors, check_same_feed
 from feed.service.intake import describe_outcome, read_events
 from feed.service.pages import Page, barred_since, fill_page, present_page, without_gone
 from feed.service.ranked import FeedRequest, rank, usable_of
@@ -95,6 +95,7 @@ class FeedService:
 
         Raises:
             ProblemError: 400, the cursor is not one of this reader's; 403, see `own`.
+            InvalidInputError: the cursor goes through a feed that was asked for otherwise.
             CursorExpiredError: the slate behind the cursor is gone.
             StoreUnavailableError: there is nothing to serve from: no snapshot yet, or a page
                 after the first while the store is away.
@@ -233,6 +234,7 @@ class FeedService:
         refuse_merged(moved=own and bool(state.moved_to))
         if slate is None:
             raise CursorExpiredError("the feed behind this cursor is gone; ask for a fresh one")
+        check_same_feed(query, slate, snapshot.view.pool.sections)
         reader = usable_of(state, slate.mode)
         barred = barred_since(slate.slots, reader, snapshot, now)
         page = self._fill(

@@ -235,6 +235,18 @@ def test_the_cursor_of_another_reader_is_refused(site: Any) -> None:
     assert answer.status_code == 400
 
 
+def test_a_cursor_goes_through_the_feed_that_was_asked_for(site: Any) -> None:
+    site.publish(40)
+    first = site.feed(limit=5, section="section-1", language="en", mode="latest")
+    query = {"limit": 2, "cursor": first["next_cursor"]}
+    for same in ({}, {"section": "Section-1 ", "language": "EN", "mode": "latest"}):
+        assert len(site.feed(**query, **same)["items"]) == 2
+    for other in ({"section": "section-2"}, {"language": "da"}, {"mode": "personalized"}):
+        answer = site.client.get("/v1/feed", query_string={"user_id": "reader", **query, **other})
+        assert answer.status_code == 422
+        assert [error["field"] for error in answer.json["errors"]] == [*other]
+
+
 def test_an_expired_cursor_says_so(site: Any) -> None:
     site.publish(30)
     cursor = site.feed(limit=5)["next_cursor"]
