@@ -355,6 +355,29 @@ def test_one_reader_with_a_flood_of_clicks_changes_nothing(
     readable(report)
 
 
+def test_what_happens_after_the_one_look_changes_nothing(
+    data_dirs: Callable[[World], Path], tmp_path: Path, report_on: ReportOn
+) -> None:
+    days = {"planned_days": 2, "minimum_days": 2, "planned_readers": 780}
+    clean = report_on(SMALL, stopping_rule=StoppingRule.FIXED, **days)
+    look = clean.window.to_at
+    assert SMALL.start_at + 2 * DAY_S < look < SMALL.start_at + 3 * DAY_S
+    folder = broken_copy(
+        data_dirs(SMALL),
+        tmp_path / "x",
+        "events",
+        "SELECT * FROM t UNION ALL SELECT u.* REPLACE (u.event_id || i AS event_id, 'click' AS"
+        " kind) FROM (SELECT * FROM t WHERE request_id IS NOT NULL AND hash(user_id) % 2 = 0"
+        f" AND epoch(occurred_at) >= {look!r} AND epoch(received_at) >= {look!r}) AS u,"
+        " range(30) AS r(i)",
+    )
+    flooded = at_end(folder, clean.experiment)
+    assert flooded.window == clean.window
+    assert flooded.checks == clean.checks
+    assert flooded.primaries == clean.primaries
+    assert flooded.slot_tables == clean.slot_tables
+
+
 def test_clocks_that_jump_are_counted_when_the_event_came(
     data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment, report_on: ReportOn
 ) -> None:

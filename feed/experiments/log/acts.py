@@ -13,8 +13,8 @@ def create_acts(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the view `acts`: events and feed views of exposed readers, repeated ones included.
 
     `amount` is the seconds of a read or the value of a custom event. An event counts at its
-    `moment`: when it happened, unless the clock that told so is more than a day off: then when it
-    came. It never counts before the feed that it belongs to. Needs `requests` and `exposed`.
+    `moment`: when it was told to have happened (see `exposure`), but never before the feed that it
+    belongs to. Needs `requests` and `exposed`.
     """
     connection.execute(_ACTS)
 
@@ -54,7 +54,7 @@ WITH told AS (
         hash(e.event_id) AS event,
         CASE WHEN e.request_id IS NULL OR e.request_id = '' THEN NULL
              ELSE hash(e.request_id) END AS request,
-        epoch(e.occurred_at) AS occurred, epoch(e.received_at) AS received,
+        e.skewed, e.told_at,
         CASE WHEN e.kind = 'custom' THEN e.value
              WHEN isfinite(e.dwell_s) AND e.dwell_s > 0
              THEN least(e.dwell_s, {LONGEST_DWELL_S}) ELSE 0 END AS amount
@@ -64,10 +64,9 @@ WITH told AS (
 )
 SELECT
     t.reader, t.first_at, t.kind, t.name, t.event, t.amount,
-    abs(t.received - t.occurred) > 86400 AS skewed,
+    t.skewed,
     q.request IS NOT NULL AS matched,
-    greatest(CASE WHEN abs(t.received - t.occurred) > 86400 THEN t.received
-                  ELSE least(t.occurred, t.received) END, q.moment) AS moment,
+    greatest(t.told_at, q.moment) AS moment,
     false AS fallback
 FROM told AS t LEFT JOIN asked AS q USING (request)
 UNION ALL

@@ -67,7 +67,11 @@ class Window:
 def set_variables(
     connection: duckdb.DuckDBPyConnection, experiment: Experiment, window: Window
 ) -> None:
-    """Give the queries below the experiment and the window as variables of the session."""
+    """Give the queries below the experiment and the window, as variables of the session.
+
+    From now on they see no event from outside the window and the time before the start. What
+    happens after the window must not change a report on it.
+    """
     values = {
         "experiment": f"$.{json.dumps(experiment.name)}",
         "arms": [*(arm.name for arm in experiment.arms), HELD_OUT],
@@ -86,6 +90,7 @@ def set_variables(
     _create_opening_macro(connection, experiment, window)
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = ?", [value])
+    connection.execute(_EVENTS)
 
 
 def _create_opening_macro(
@@ -156,19 +161,32 @@ def find_planned_look(
 ) -> float | None:
     """Return when the planned days are over and the planned readers have come, epoch seconds.
 
-    Depends on who came when, not on what they did; None while readers are missing. Needs
-    `exposed`.
+    A reader who is taken for a program counts until then, and not any more from then on, so
+    nothing that happens after the look moves it. None while readers are missing. Needs `exposed`.
     """
     row = connection.execute(
-        "SELECT x.first_at FROM exposed AS x LEFT JOIN bots AS b USING (reader)"
-        " WHERE x.sound AND x.variant <> ? AND b.reader IS NULL"
-        " ORDER BY x.first_at LIMIT 1 OFFSET ?",
-        [HELD_OUT, experiment.planned_readers - 1],
+        _PLANNED_LOOK,
+        {
+            "days_over": experiment.started_at + experiment.planned_days * DAY_S,
+            "planned": experiment.planned_readers,
+        },
     ).fetchone()
-    if row is None:
-        return None
-    return max(experiment.started_at + experiment.planned_days * DAY_S, float(row[0]) + 1.0)
+    return None if row is None or row[0] is None else float(row[0])
 
+
+_EVENTS = """
+CREATE OR REPLACE TEMP VIEW events AS
+SELECT * FROM (
+    SELECT *,
+        abs(epoch(received_at) - epoch(occurred_at)) > 86400 AS skewed,
+        CASE WHEN abs(epoch(received_at) - epoch(occurred_at)) > 86400 THEN epoch(received_at)
+             ELSE least(epoch(occurred_at), epoch(received_at)) END AS told_at
+    FROM memory.main.events
+)
+WHERE told_at >= getvariable('pre_from') AND told_at < getvariable('to_at')
+"""
+"""An event was `told_at` when it happened, unless the clock that told so is more than a day off:
+then when it came."""
 
 _REQUESTS = """
 CREATE TABLE requests AS
@@ -226,14 +244,33 @@ HAVING NOT bool_or(list_contains(getvariable('excluded'), logged_user_id))
 
 _BOTS = """
 CREATE TABLE bots AS
-SELECT DISTINCT reader
-FROM (
-    SELECT
-        x.reader, e.kind, floor(epoch(e.occurred_at) / 60) AS minute,
-        count(DISTINCT e.event_id) AS acts
+WITH acts AS (
+    SELECT x.reader, e.kind, floor(epoch(e.occurred_at) / 60) AS minute, min(e.told_at) AS told_at
     FROM events AS e JOIN exposed AS x USING (user_id)
     WHERE e.kind NOT IN ('impression', 'custom')
-    GROUP BY ALL
+    GROUP BY x.reader, e.kind, minute, e.event_id
+), minutes AS (
+    SELECT reader, min(told_at, getvariable('bot_acts'))[getvariable('bot_acts')] AS found_at
+    FROM acts GROUP BY reader, kind, minute
 )
-WHERE acts >= getvariable('bot_acts')
+SELECT reader, min(found_at) AS found_at FROM minutes WHERE found_at IS NOT NULL GROUP BY reader
 """
+
+_PLANNED_LOOK = """
+WITH members AS (
+    SELECT x.first_at + 1 AS came_at, b.found_at
+    FROM exposed AS x LEFT JOIN bots AS b USING (reader)
+    WHERE x.sound AND x.variant <> getvariable('held_out')
+      AND coalesce(b.found_at >= came_at, true)
+), changes AS (
+    SELECT $days_over AS moment, 0 AS change
+    UNION ALL SELECT came_at, 1 FROM members
+    UNION ALL SELECT found_at, -1 FROM members WHERE found_at IS NOT NULL
+), counted AS (
+    SELECT moment,
+        sum(change) OVER (ORDER BY moment, change DESC ROWS UNBOUNDED PRECEDING) AS readers
+    FROM changes
+)
+SELECT min(moment) FROM counted WHERE moment >= $days_over AND readers >= $planned
+"""
+"""A look at a moment sees what happened before it: who was found at that moment still counts."""
