@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 from lab.simulation.archive import World
 from prepared_log import prepared_log, running_trial, window_of
@@ -24,6 +25,7 @@ from feed.experiments.log.reader_days import (
 )
 from feed.experiments.log.source import Log
 from feed.experiments.log.summaries import (
+    count_analysed,
     read_cumulative_moments,
     read_daily_moments,
     read_group_values,
@@ -276,15 +278,20 @@ def test_segments_add_up_to_the_variant(log: Log) -> None:
         assert total.products == pytest.approx(overall[name,].products)
 
 
-def test_groups_of_readers_are_of_equal_size_whatever_the_shares(log: Log) -> None:
-    values = read_group_values(
-        log.connection, METRICS["coverage"], {"control": 0.5, "treatment": 0.5}
-    )
-    assert len(values["control"]) == len(values["treatment"]) >= 2
-    uneven = read_group_values(
-        log.connection, METRICS["coverage"], {"control": 0.75, "treatment": 0.25}
-    )
-    assert len(uneven["control"]) == 3 * len(uneven["treatment"])
+def test_groups_are_of_one_size_however_many_readers_the_variants_have(
+    data_dirs: Callable[[World], Path],
+) -> None:
+    with prepared_log(data_dirs(WORLD), DESIGN, WINDOW) as opened:
+        connection = opened.connection
+        connection.execute(
+            "UPDATE readers SET analysed = false WHERE variant = 'treatment' AND reader % 5 < 2"
+        )
+        counts = count_analysed(connection)
+        values = read_group_values(connection, METRICS["coverage"], ("control", "treatment"))
+    few = len(values["treatment"])
+    assert few >= 2
+    assert len(values["control"]) == counts["control"] // (counts["treatment"] // few) > few
+    assert np.mean(values["control"]) == pytest.approx(np.mean(values["treatment"]), rel=0.03)
 
 
 def test_every_declared_metric_has_an_estimate_or_a_reason(log: Log) -> None:

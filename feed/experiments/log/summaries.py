@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -201,29 +201,24 @@ def count_analysed(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def read_group_values(
     connection: duckdb.DuckDBPyConnection,
     metric: Metric,
-    shares: dict[str, float],
+    variants: Collection[str],
     *,
     most: int = GROUPS,
 ) -> dict[str, list[float]]:
     """Return the values of a grouped metric by variant, one for each group of readers.
 
-    The variants' numbers of groups follow their shares, so that groups are of equal size; the
-    smallest variant has `most` groups, or fewer so that each has twenty readers. Without two such
-    groups there are none.
+    All groups are of one size, whatever the variants' shares: a group of more readers is shown
+    more different articles. The variant with the fewest readers is cut into `most` groups, or fewer
+    so that each has twenty readers, and the others into as many groups of that size as they fill.
+    Readers are dealt by a hash of their ids; those who do not fill a group are left out. Without
+    two groups in every variant there are none.
     """
     counts = count_analysed(connection)
-    smallest = min(shares, key=lambda name: shares[name])
-    groups = min(most, counts.get(smallest, 0) // _LEAST_IN_GROUP)
+    smallest = min(counts.get(name, 0) for name in variants)
+    groups = min(most, smallest // _LEAST_IN_GROUP)
     if groups < 2:
         return {}
-    for name, share in shares.items():
-        connection.execute(
-            f"SET VARIABLE groups_{list(shares).index(name)} = ?",
-            [max(2, round(groups * share / shares[smallest]))],
-        )
-    cases = " ".join(
-        f"WHEN '{name}' THEN getvariable('groups_{place}')" for place, name in enumerate(shares)
-    )
+    size = smallest // groups
     number = "count(DISTINCT value)"
     if metric.kind is MetricKind.QUANTILE:
         number = f"quantile_cont(value, {metric.quantile!r})"
@@ -231,13 +226,14 @@ def read_group_values(
         f"""
 WITH members AS (
     SELECT reader, user_id, variant, first_at AS first_moment,
-        row_number() OVER (PARTITION BY variant ORDER BY hash(user_id)) % (CASE variant {cases} END)
-            AS part
-    FROM readers WHERE analysed AND list_contains($names, variant)
+        (row_number() OVER (PARTITION BY variant ORDER BY hash(user_id)) - 1) // $size AS part,
+        count(*) OVER (PARTITION BY variant) // $size AS parts
+    FROM readers WHERE analysed AND list_contains($variants, variant)
+    QUALIFY part < parts
 )
 SELECT variant, part, {number} FROM ({_single_values(metric.measure)}) GROUP BY variant, part
 """,  # noqa: S608
-        {"names": list(shares)},
+        {"variants": list(variants), "size": size},
     ).fetchall()
     values: dict[str, list[float]] = {}
     for variant, _, value in sorted(rows):
