@@ -71,17 +71,24 @@ def ab_report(
 
     Writes EXPERIMENT.html, .md and .json. The HTML is a single file that you can send or print.
 
+    The newsroom sees the report in DATA/reports as the verdict. A report on another definition,
+    window or version does not belong there: it needs --out.
+
     Exit codes: 0 the report was written, whatever its verdict; 1 the archive cannot be read; 2
     the experiment or the window does not exist.
     """
     with one_line_errors():
         settings = chosen_settings(data)
+        other = {"--definition": definition, "--from": begin, "--to": end}
         if definition is not None:
             chosen = _read_definition(definition, experiment, settings)
         else:
             with open_store(settings) as store:
                 chosen = read_reported(store, experiment, version)
+                if chosen.version != read_reported(store, experiment).version:
+                    other["--version"] = str(version)
                 settings = settings_in_force(store, settings)
+        _check_place(out, [option for option, given in other.items() if given is not None])
         now = time.time()
         to_at = parse_time("--to", end) if end else min(now, chosen.stopped_at or now)
         with Console(stderr=True).status("reading the archive"):
@@ -94,7 +101,7 @@ def ab_report(
                 section_aliases=read_aliases(settings.section_aliases),
                 from_at=parse_time("--from", begin) if begin else None,
                 to_at=to_at,
-                command=_command(chosen, data, definition, begin, to_at),
+                command=_command(chosen, data, definition, begin, to_at, out),
                 memory_mb=memory_mb,
             )
         files = write_report(report, out or settings.data_dir / REPORTS)
@@ -113,6 +120,13 @@ def show(report: Report, console: Console) -> None:
         console.print(f"- {reason}", markup=False, highlight=False)
 
 
+def _check_place(out: Path | None, other: list[str]) -> None:
+    """Refuse to write a report where the verdict is looked for if it is not the verdict."""
+    if other and out is None:
+        rule = f"must be given with {' and '.join(other)}: DATA/reports is for the verdict"
+        raise InvalidInputError("--out", rule)
+
+
 def _read_definition(path: Path, name: str, settings: Settings) -> Experiment:
     try:
         found = design_from_json(orjson.loads(path.read_bytes()), settings)
@@ -129,6 +143,7 @@ def _command(
     definition: Path | None,
     begin: str | None,
     to_at: float,
+    out: Path | None,
 ) -> str:
     parts = ["feed", "report", experiment.name, "--version", str(experiment.version)]
     if data is not None:
@@ -137,4 +152,4 @@ def _command(
         parts += ["--definition", str(definition)]
     if begin is not None:
         parts += ["--from", begin]
-    return shlex.join([*parts, "--to", format_time(to_at)])
+    return shlex.join([*parts, "--to", format_time(to_at), "--out", str(out or ".")])

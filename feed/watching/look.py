@@ -72,7 +72,7 @@ def _analyse(settings: Settings, experiment: Experiment, now: float) -> Report:
         ranking=settings.ranking,
         section_aliases=read_aliases(settings.section_aliases),
         time_zone=settings.time_zone,
-        command=shlex.join([*parts, "--to", format_time(to_at)]),
+        command=shlex.join([*parts, "--to", format_time(to_at), "--out", "."]),
         memory_mb=MEMORY_MB,
         threads=1,
     )

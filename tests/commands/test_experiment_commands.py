@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from feed.commands.experiment_metrics import metrics
 from feed.commands.export import export
 from feed.domain import format_time
 from feed.experiments.design.definition_json import experiment_from_json
-from feed.experiments.design.lifecycle import create_experiment, start_experiment
+from feed.experiments.design.lifecycle import create_experiment, start_experiment, stop_experiment
 from feed.models.registry import ModelRegistry
 
 DAY = 86_400
@@ -153,11 +155,45 @@ def test_a_report_is_written_in_three_forms(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "trial.md").read_text().startswith("# trial")
 
 
+@pytest.mark.usefixtures("configured")
+def test_what_is_not_the_verdict_is_written_elsewhere(
+    data: Path, tmp_path: Path, store: Any
+) -> None:
+    folder = shutil.copytree(data, tmp_path / "data")
+    registry = ModelRegistry(folder / "models")
+    for at in (WORLD.start_at, WORLD.start_at + DAY):
+        create_experiment(store, experiment_from_json(DESIGN), now=at, by="desk")
+        start_experiment(store, "trial", registry=registry, now=at, by="desk")
+        stop_experiment(store, "trial", now=at + DAY, by="desk")
+    design = tmp_path / "trial.json"
+    design.write_text(json.dumps(STARTED))
+    arguments = ["trial", "--data", str(folder)]
+    for option, given in {
+        "--definition": str(design),
+        "--from": format_time(TODAY - DAY),
+        "--to": format_time(TODAY - DAY),
+        "--version": "1",
+    }.items():
+        refused = CliRunner().invoke(ab_report, [*arguments, option, given])
+        assert refused.exit_code == 2
+        assert "--out" in refused.output
+        assert option in refused.output
+        assert not (folder / "reports").exists()
+    for more in ([], ["--version", "2"]):
+        made = CliRunner().invoke(ab_report, [*arguments, *more])
+        assert made.exit_code == 0, made.output
+    stored = json.loads((folder / "reports" / "trial.json").read_text())
+    assert stored["experiment"]["version"] == 2
+    again = shlex.split(stored["command"])[2:]
+    assert CliRunner().invoke(ab_report, [*again, "--out", str(tmp_path)]).exit_code == 0
+
+
 @pytest.mark.parametrize("memory", ["1", "0"])
 def test_too_little_memory_is_said_in_one_line(data: Path, tmp_path: Path, memory: str) -> None:
     design = tmp_path / "trial.json"
     design.write_text(json.dumps(STARTED))
     arguments = ["trial", "--data", str(data), "--definition", str(design), "--memory-mb", memory]
+    arguments += ["--out", str(tmp_path)]
     result = CliRunner().invoke(ab_report, arguments)
     assert result.exit_code == 2
     assert "memory" in result.output.splitlines()[-1]
@@ -184,7 +220,7 @@ def test_a_damaged_archive_is_said_in_one_line(tmp_path: Path) -> None:
     design = tmp_path / "trial.json"
     design.write_text(json.dumps(STARTED))
     arguments = ["trial", "--data", str(tmp_path), "--definition", str(design)]
-    result = CliRunner().invoke(ab_report, arguments)
+    result = CliRunner().invoke(ab_report, [*arguments, "--out", str(tmp_path / "out")])
     assert result.exit_code == 1
     assert "cannot be read" in result.output
 
