@@ -134,6 +134,22 @@ def test_an_override_shows_a_variant_and_bars_the_reader_from_analysis(store: Re
         set_override(store, "boost", "tester", "nowhere", now=NOW, by="desk")
 
 
+def test_an_override_changes_nothing_after_the_stop_and_for_readers_without_one(
+    store: RedisStore,
+) -> None:
+    create_experiment(store, BOOST, now=NOW, by="desk")
+    start_experiment(store, "boost", registry=NO_MODELS, now=NOW, by="desk")
+    with pytest.raises(NotFoundError):
+        set_override(store, "boost", "reader", None, now=NOW, by="desk")
+    set_override(store, "boost", "tester", "off", now=NOW, by="desk")
+    stopped = stop_experiment(store, "boost", now=NOW, by="desk")
+    for variant in ("off", None):
+        with pytest.raises(ConflictError, match="stopped"):
+            set_override(store, "boost", "tester", variant, now=NOW, by="desk")
+    assert read_experiment(store, "boost") == stopped
+    assert stopped.excluded == ("tester",)
+
+
 def test_what_does_not_exist_is_not_found(store: RedisStore) -> None:
     with pytest.raises(NotFoundError):
         start_experiment(store, "nothing", registry=NO_MODELS, now=NOW, by="desk")

@@ -275,12 +275,17 @@ def set_override(
     the variant and not the reader, so an erasure need not touch the entry.
 
     Raises:
-        NotFoundError: there is no such experiment.
+        NotFoundError: there is no such experiment, or no override to take back.
+        ConflictError: the experiment is stopped, and its verdict must not change any more.
         InvalidInputError: the experiment has no such variant, or the id is malformed.
     """
     check_id("user_id", user_id)
     present = find_stored(store.read_experiments(), name)
     experiment = present.current
+    if experiment.status is Status.STOPPED:
+        raise ConflictError(f"experiment {name} is stopped: it takes no test overrides")
+    if variant is None and user_id not in experiment.overrides:
+        raise NotFoundError(f"experiment {name} has no test override for {user_id}")
     if variant is not None and variant not in {arm.name for arm in experiment.arms}:
         raise InvalidInputError("variant", "must name a variant that readers are dealt to")
     overrides = {u: v for u, v in experiment.overrides.items() if u != user_id}
