@@ -284,6 +284,8 @@ def test_the_list_is_filtered_by_status_and_words_and_the_address_keeps_it(
     expect(page.locator("tbody tr:visible")).to_have_count(1)
     page.get_by_label("Search").fill("nobody")
     expect(page.get_by_text("No experiment fits")).to_be_visible()
+    assert httpx.post(f"{desk}/v1/experiments/begun/stop").status_code == 200
+    expect(row_of(go(visitor(at=desk)), "begun")).to_contain_text("ran 0.0 of 14 days")
 
 
 def test_a_key_is_asked_for_where_it_is_needed_and_typing_goes_on(

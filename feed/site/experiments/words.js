@@ -84,11 +84,13 @@ export function progress(experiment, report) {
   const { planned_days: days, planned_readers: readers } = experiment;
   const end = experiment.stopped_at ? Date.parse(experiment.stopped_at) : Date.now();
   const run = Math.max(0, (end - Date.parse(experiment.started_at)) / DAY_MS);
-  const day = experiment.stopped_at ? Math.max(1, Math.ceil(run)) : Math.floor(run) + 1;
   const people = report
     ? `${number(report.readers)} of ${number(readers)} readers`
     : `${number(readers)} readers planned`;
-  const words = `${experiment.stopped_at ? "ran" : "day"} ${day} of ${experiment.stopped_at ? `${days} days` : days}; ${people}`;
+  const time = experiment.stopped_at
+    ? `ran ${run.toFixed(1)} of ${days} days`
+    : `day ${Math.floor(run) + 1} of ${days}`;
+  const words = `${time}; ${people}`;
   const done = Math.min(run / days, report ? report.readers / readers : 0, 1);
   const late = run > days && done < 1;
   return el(
