@@ -7,13 +7,12 @@ import time
 from pathlib import Path
 
 import click
-import orjson
 from rich.console import Console
 
 from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, open_store
-from feed.commands.parameters import PATH
+from feed.commands.parameters import OUTPUT_FILE, OUTPUT_FOLDER, PATH, parse_object
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time, parse_time
 from feed.experiments.design.definitions import Experiment
@@ -37,8 +36,8 @@ _COLOURS = {
 @click.command("report")
 @click.argument("experiment")
 @click.option("--data", type=PATH, help="Data directory; by default FEED_DATA_DIR.")
-@click.option("--out", type=PATH, help="Directory to write to; by default DATA/reports.")
-@click.option("--json", "json_file", type=PATH, help="Also write the JSON to this file.")
+@click.option("--out", type=OUTPUT_FOLDER, help="Directory to write to; by default DATA/reports.")
+@click.option("--json", "json_file", type=OUTPUT_FILE, help="Also write the JSON to this file.")
 @click.option(
     "--from", "begin", help="Start of the window (ISO 8601); by default the experiment's start."
 )
@@ -128,10 +127,7 @@ def _check_place(out: Path | None, other: list[str]) -> None:
 
 
 def _read_definition(path: Path, name: str, settings: Settings) -> Experiment:
-    try:
-        found = design_from_json(orjson.loads(path.read_bytes()), settings)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInputError("--definition", f"must be JSON: {error}") from error
+    found = design_from_json(parse_object(path.read_bytes(), "--definition"), settings)
     if found.name != name:
         raise InvalidInputError("--definition", f"defines {found.name}, not {name}")
     return found

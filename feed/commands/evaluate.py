@@ -16,7 +16,7 @@ from feed.arrays import Matrix
 from feed.catalogue.encoder_choice import check_encoder_name, open_ready_encoder
 from feed.commands.errors import InputCommandError, one_line_errors
 from feed.commands.opening import prepare_archive
-from feed.commands.parameters import PATH
+from feed.commands.parameters import OUTPUT_FILE, PATH
 from feed.commands.retrain import read_config
 from feed.documents.terminal import print_document
 from feed.documents.views import render_html, render_latex, render_markdown
@@ -90,11 +90,15 @@ def parse_span(text: str) -> float:
     show_default=True,
     help="Threads for training.",
 )
-@click.option("--json", "json_path", type=PATH, help="Write the figures to this file.")
-@click.option("--scores", "scores_path", type=PATH, help="Write all scores to this Parquet file.")
-@click.option("--html", "html_path", type=PATH, help="Write a report to this file.")
-@click.option("--markdown", "markdown_path", type=PATH, help="Write the tables to this file.")
-@click.option("--latex", "latex_path", type=PATH, help="Write the tables to this file.")
+@click.option("--json", "json_path", type=OUTPUT_FILE, help="Write the figures to this file.")
+@click.option(
+    "--scores", "scores_path", type=OUTPUT_FILE, help="Write all scores to this Parquet file."
+)
+@click.option("--html", "html_path", type=OUTPUT_FILE, help="Write a report to this file.")
+@click.option(
+    "--markdown", "markdown_path", type=OUTPUT_FILE, help="Write the tables to this file."
+)
+@click.option("--latex", "latex_path", type=OUTPUT_FILE, help="Write the tables to this file.")
 def evaluate_command(
     directory: Path,
     dataset: str,
@@ -122,7 +126,6 @@ def evaluate_command(
     """
     console = Console()
     with one_line_errors(), ExitStack() as stack:
-        _check_targets(json_path, scores_path, html_path, markdown_path, latex_path)
         for method in methods:
             open_method(method)
         training = read_config(assignments)
@@ -231,9 +234,3 @@ def _settings(
         "seed": plan.training.seed,
         "set": ", ".join(assignments) or "nothing",
     }
-
-
-def _check_targets(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise InputCommandError(f"there is no directory {path.parent}")

@@ -18,7 +18,7 @@ from feed.catalogue.ranking_changes import settings_in_force
 from feed.commands.ab_report import ab_report
 from feed.commands.errors import one_line_errors
 from feed.commands.opening import chosen_settings, command_line_user, open_store
-from feed.commands.parameters import PATH
+from feed.commands.parameters import PATH, parse_object
 from feed.config import Settings
 from feed.domain import InvalidInputError, format_time
 from feed.experiments.design.definition_json import experiment_to_json
@@ -68,7 +68,7 @@ def create(definition: Any, data: Path | None) -> None:
     If the file leaves out the planned readers or days, they are computed from the archive.
     """
     with _opened(data) as (store, settings):
-        content = _parse(definition.read())
+        content = parse_object(definition.read(), "definition")
         design = design_from_json(content, settings)
         missing = [name for name in _PLANNED if content.get(name) is None]
         if missing:
@@ -94,7 +94,7 @@ def plan(definition: Any, data: Path | None) -> None:
     """
     with one_line_errors():
         settings = chosen_settings(data)
-        design = design_from_json(_parse(definition.read()), settings)
+        design = design_from_json(parse_object(definition.read(), "definition"), settings)
         need = _need_of(design, settings)
     click.echo(_describe_need(design, need))
     if need.metrics:
@@ -232,16 +232,6 @@ def _opened(data: Path | None) -> Iterator[tuple[RedisStore, Settings]]:
         settings = chosen_settings(data)
         with open_store(settings) as store:
             yield store, settings_in_force(store, settings)
-
-
-def _parse(content: bytes) -> dict[str, Any]:
-    try:
-        data = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInputError("definition", f"must be JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InvalidInputError("definition", "must be an object")
-    return data
 
 
 def _planned(design: Experiment, need: Need, missing: list[str]) -> Experiment:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feed.commands.errors import one_line_errors
-from feed.commands.parameters import PATH, FiniteRange
+from feed.commands.parameters import OUTPUT_FILE, PATH, FiniteRange, parse_object
 from feed.domain import FeedError, InvalidInputError, NotFoundError, parse_time
 from feed.environment import settings_from_environment
 from feed.experiments.design.definition_json import experiment_from_json
@@ -128,10 +128,7 @@ def read_model(directory: Path) -> ModelBundle:
 
 
 def _read_definition(path: Path) -> Experiment:
-    try:
-        return experiment_from_json(json.loads(path.read_bytes()))
-    except ValueError as error:
-        raise InvalidInputError("--definition", f"{path} is not JSON") from error
+    return experiment_from_json(parse_object(path.read_bytes(), "--definition"))
 
 
 def read_definitions(log_dir: Path, files: Sequence[Path]) -> list[Experiment]:
@@ -235,11 +232,17 @@ def directory(name: str, help_text: str) -> Callable[[Command], Command]:
 )
 @click.option("--from", "begin", help="Archive: start of the feeds to use (ISO 8601).")
 @click.option("--to", "end", help="Archive: end of these feeds, exclusive.")
-@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and halves.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of bootstrap and halves.",
+)
 @click.option(
     "--json",
     "json_file",
-    type=PATH,
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="Also write the numbers to this file.",
 )
@@ -275,11 +278,16 @@ def ope(
     """  # noqa: D301
     rng = np.random.default_rng(seed)
     with one_line_errors():
+        for option, folder in (("--log", log_dir), ("--policy", policy_dir)):
+            if not folder.is_dir():
+                raise InvalidInputError(option, f"must be a directory, and {folder} is none")
         if (log_dir / "archive").is_dir():
             window = (
                 parse_time("--from", begin) if begin else 0.0,
                 parse_time("--to", end) if end else 1e11,
             )
+            if window[0] >= window[1]:
+                raise InvalidInputError("--to", "must be later than --from")
             policy = read_policy(policy_dir, changes, top)
             experiments = read_definitions(log_dir, definitions)
             question = ask_archive(log_dir, policy, experiments, window, rng)

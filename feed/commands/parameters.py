@@ -1,4 +1,4 @@
-"""What may be given on the command line: paths and numbers."""
+"""What may be given on the command line: paths, numbers and JSON objects."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import orjson
+
+from feed.domain import InvalidInputError
 
 
 class GivenPath(click.Path):
@@ -31,14 +34,51 @@ class GivenPath(click.Path):
         return super().convert(value, param, ctx)
 
 
-class FileToWrite(GivenPath):
+class OutputFile(GivenPath):
+    """A file to write, checked before any work: its directory must be there."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path.
+
+        Raises:
+            click.BadParameter: it is empty, a directory, or cannot be written.
+        """
+        path: Path = super().convert(value, param, ctx)
+        if path.is_dir():
+            self.fail(f"{os.fspath(value)!r} is there, and is no file", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"there is no directory {os.fspath(path.parent)!r}", param, ctx)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            self.fail(f"{os.fspath(value)!r} cannot be written", param, ctx)
+        return path
+
+
+class OutputFolder(GivenPath):
+    """A directory to write files to, made where it is missing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path.
+
+        Raises:
+            click.BadParameter: it is empty, or neither is a directory nor can be made.
+        """
+        path: Path = super().convert(value, param, ctx)
+        there = next((one for one in (path, *path.parents) if one.exists()), path)
+        if not there.is_dir():
+            self.fail(f"{os.fspath(there)!r} is no directory", param, ctx)
+        if not os.access(there, os.W_OK):
+            self.fail(f"{os.fspath(there)!r} cannot be written", param, ctx)
+        return path
+
+
+class FileToWrite(OutputFile):
     """A file that is made, or replaced as a whole: neither a directory nor a device."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; of a link, that to which it leads.
 
         Raises:
-            click.BadParameter: it is empty, or what has this name is no file.
+            click.BadParameter: it is empty, cannot be written, or what has this name is no file.
         """
         path = super().convert(value, param, ctx)
         if path.is_symlink():
@@ -64,4 +104,25 @@ class FiniteRange(click.FloatRange):
 
 
 PATH = GivenPath()
+OUTPUT_FILE = OutputFile()
+OUTPUT_FOLDER = OutputFolder()
 FILE_TO_WRITE = FileToWrite()
+
+
+def parse_object(content: bytes, label: str) -> dict[str, Any]:
+    """Return the JSON object that a file or standard input holds.
+
+    Args:
+        content: Of the file.
+        label: The option or argument that names it, for errors.
+
+    Raises:
+        InvalidInputError: the content is no JSON, or no object.
+    """
+    try:
+        data = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError(label, f"must be JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidInputError(label, "must be an object")
+    return data

@@ -17,7 +17,7 @@ from rich.text import Text
 from feed.client import ApiError, FeedClient, batches
 from feed.commands.errors import CommandError, InputCommandError, one_line_errors
 from feed.commands.ingest import report_findings
-from feed.commands.parameters import PATH, FiniteRange
+from feed.commands.parameters import OUTPUT_FILE, FiniteRange
 from feed.domain import InvalidInputError, NotFoundError
 from feed.environment import settings_from_environment
 from feed.ingest.documents import Finding
@@ -208,7 +208,7 @@ def import_list(source_list: str, url: str, api_key: str) -> None:
 
 
 @sources.command()
-@click.argument("path", type=PATH, required=False)
+@click.argument("path", type=OUTPUT_FILE, required=False)
 @service_options
 def export(path: Path | None, url: str, api_key: str) -> None:
     """Write every source as OPML to PATH, or print it. Logins are left out."""

@@ -119,6 +119,50 @@ def test_a_file_is_never_written_in_the_place_of_a_device(tmp_path: Path) -> Non
     assert link.is_symlink()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "x", "--data", "."],
+        ["ope", "--log", ".", "--policy", "."],
+        ["evaluate", ".", "--dataset", "archive"],
+    ],
+)
+def test_a_target_is_checked_before_any_work(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    targets = {"--json": (tmp_path, tmp_path / "nowhere" / "a.json", tmp_path / "file" / "a.json")}
+    if command[0] == "report":
+        targets["--out"] = (tmp_path / "file", tmp_path / "file" / "reports")
+    for option, places in targets.items():
+        for place in places:
+            result = CliRunner().invoke(feed, [*command, option, str(place)])
+            assert result.exit_code == 2
+            assert f"'{option}'" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--seed", "-1"], "'--seed': -1 is not in the range"),
+        (["--log", "nowhere"], "--log: must be a directory"),
+        (["--policy", "nowhere"], "--policy: must be a directory"),
+        (["--from", "2026-01-02", "--to", "2026-01-01"], "--to: must be later than --from"),
+        (["--definition", "list.json"], "--definition: must be an object"),
+        (["--definition", "torn.json"], "--definition: must be JSON"),
+    ],
+)
+def test_what_ope_cannot_use_is_named(
+    more: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data", "archive").mkdir(parents=True)
+    Path("list.json").write_text("[]")
+    Path("torn.json").write_text("{")
+    result = CliRunner().invoke(feed, ["ope", "--log", "data", "--policy", "data", *more])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "FEED_TIME_ZONE": "\u202fx"}
     command = [sys.executable, "-m", "feed", "settings"]

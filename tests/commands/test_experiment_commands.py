@@ -155,6 +155,15 @@ def test_a_report_is_written_in_three_forms(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "trial.md").read_text().startswith("# trial")
 
 
+def test_a_definition_that_is_no_object_is_named_by_its_option(data: Path, tmp_path: Path) -> None:
+    design = tmp_path / "trial.json"
+    design.write_text("[]")
+    arguments = ["trial", "--data", str(data), "--definition", str(design), "--out", str(tmp_path)]
+    result = CliRunner().invoke(ab_report, arguments)
+    assert result.exit_code == 2
+    assert "--definition: must be an object" in result.output
+
+
 @pytest.mark.usefixtures("configured")
 def test_what_is_not_the_verdict_is_written_elsewhere(
     data: Path, tmp_path: Path, store: Any
