@@ -9,7 +9,7 @@ import pytest
 
 from feed.config import RankingConfig, Settings
 from feed.domain import InvalidInputError
-from feed.experiments.design.definitions import Experiment, GuardrailSpec, Variant
+from feed.experiments.design.definitions import Experiment, GuardrailSpec, StoppingRule, Variant
 from feed.experiments.design.design_rules import check_design
 
 CONTROL = Variant(name="control", share=0.5)
@@ -44,6 +44,10 @@ def test_a_design_that_can_tell_something_is_taken() -> None:
                        Variant(name="mixed", share=0.5, interleaves=("control", "like")))},
          "variants.2.interleaves"),
         ({"planned_days": 80, "pre_days": 14}, "planned_days"),
+        ({"minimum_effect": 0.0009}, "minimum_effect"),
+        ({"planned_readers": 199}, "planned_readers"),
+        ({"variants": (replace(CONTROL, share=0.99), replace(BOOST, share=0.01)),
+          "planned_readers": 9_999}, "planned_readers"),
         (boosting(trending_boost=-5.0), "variants.1.overrides.trending_boost"),
         (boosting(mmr_lambda=7.0), "variants.1.overrides.mmr_lambda"),
         (boosting(max_age_hours=0.0), "variants.1.overrides.max_age_hours"),
@@ -57,6 +61,10 @@ def test_a_design_that_can_tell_nothing_names_its_field(
     with pytest.raises(InvalidInputError) as refused:
         check_design(replace(DESIGN, **changes), Settings())
     assert refused.value.field_name == field
+
+
+def test_under_the_fixed_rule_few_readers_may_be_planned() -> None:
+    check_design(replace(DESIGN, planned_readers=199, stopping_rule=StoppingRule.FIXED), Settings())
 
 
 def test_what_the_installation_does_anyway_is_no_difference() -> None:

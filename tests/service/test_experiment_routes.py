@@ -107,6 +107,14 @@ def test_archived_experiments_are_hidden_unless_asked_for(site: Any) -> None:
     assert names(site) == ["calmer", "other"]
 
 
+def test_a_new_experiment_is_a_draft(site: Any) -> None:
+    refused = site.client.post("/v1/experiments", json={**DESIGN, "status": "running"})
+    assert refused.status_code == 422
+    assert [error["field"] for error in refused.json["errors"]] == ["status"]
+    assert names(site) == []
+    post(site, "/v1/experiments", {**DESIGN, "status": "draft"}, 201)
+
+
 def test_every_act_is_in_the_audit_log_with_what_it_changed(site: Any) -> None:
     post(site, "/v1/experiments", DESIGN, 201)
     post(site, "/v1/experiments", {**DESIGN, "alpha": 0.1}, 201)

@@ -5,15 +5,20 @@ They do not apply to what was stored before a rule existed, which must still be 
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import Any
 
 from feed.config import RankingConfig, Settings
 from feed.domain import InvalidInputError
 from feed.experiments.design.assignment import BUCKETS
-from feed.experiments.design.definitions import Experiment, Variant
+from feed.experiments.design.definitions import Experiment, StoppingRule, Variant
 from feed.experiments.design.metrics import METRICS
+from feed.experiments.statistics.sequential import DEFAULT_BURN_IN
 from feed.setting_fields import check_ranges, override
+
+LEAST_EFFECT = 0.001
+"""Smallest `minimum_effect`: reports show shares to a tenth of a percent."""
 
 SHARED_SETTINGS = frozenset({"trending_half_life_minutes"})
 """Ranking settings that the worker uses for all readers, so that no variant can change them."""
@@ -57,6 +62,13 @@ def _check_sizes(design: Experiment) -> None:
             raise InvalidInputError(
                 f"variants.{place}.share", f"must be 0 or at least {1 / BUCKETS}"
             )
+    if design.minimum_effect < LEAST_EFFECT:
+        raise InvalidInputError("minimum_effect", f"must be at least {LEAST_EFFECT}")
+    if design.stopping_rule is StoppingRule.SEQUENTIAL:
+        least = math.ceil(DEFAULT_BURN_IN / min(arm.share for arm in design.arms))
+        if design.planned_readers < least:
+            rule = f"must be at least {least}, so that every variant gets {DEFAULT_BURN_IN} readers"
+            raise InvalidInputError("planned_readers", rule)
 
 
 def _check_metrics_named_once(design: Experiment) -> None:

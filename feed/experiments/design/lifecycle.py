@@ -97,7 +97,7 @@ def create_experiment(
 
     Args:
         store: Where definitions live.
-        design: The definition; its status, times, version and buckets are set here.
+        design: The definition, a draft; its times, version and buckets are set here.
         now: Epoch seconds.
         by: Who does it, for the audit log.
         settings: Of the installation.
@@ -107,8 +107,10 @@ def create_experiment(
 
     Raises:
         ConflictError: the experiment is running: what started is frozen until it is stopped.
-        InvalidInputError: nothing could be learnt from the design (see `design_rules`).
+        InvalidInputError: it is no draft, or nothing could be learnt from it (see `design_rules`).
     """
+    if design.status is not Status.DRAFT:
+        raise InvalidInputError("status", "must be draft or left out: an experiment starts later")
     check_design(design, settings)
     excluded = {*design.excluded, *design.overrides}
     stored = store.read_experiments()
