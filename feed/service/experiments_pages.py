@@ -5,8 +5,9 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 from flask import Response, g
 
-from feed.domain import NotFoundError, StoreUnavailableError
+from feed.domain import ConflictError, NotFoundError, StoreUnavailableError
 from feed.experiments.design.definitions import NAME_PATTERN
+from feed.experiments.design.lifecycle import read_reported
 from feed.experiments.report.files import REPORTS, report_files
 from feed.service.credentials import Scope
 from feed.service.desk.desk_access import find_visitor
@@ -51,10 +52,15 @@ def show_experiments(name: str = "") -> Response:  # noqa: ARG001 - the script r
 @operation(Scope.READ, queued=False)
 def send_report(name: str, form: str) -> Response:
     """Return the last report of an experiment as `html`, `md` or `json`."""
-    files = report_files(current_services().settings.data_dir.resolve() / REPORTS, name)
+    services = current_services()
+    files = report_files(services.settings.data_dir.resolve() / REPORTS, name)
     forms = {"html": files.html, "md": files.markdown, "json": files.json}
     path = forms.get(form)
     if path is None or not NAME_PATTERN.fullmatch(name) or not path.is_file():
+        try:
+            read_reported(services.store, name)
+        except ConflictError as error:
+            raise NotFoundError(str(error)) from error
         raise NotFoundError(f"there is no report on {name}; feed report {name} makes one")
     types = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
     response = Response(path.read_bytes(), mimetype=types[form])

@@ -81,6 +81,18 @@ def test_what_is_not_a_report_is_not_found(client: FlaskClient, path: str) -> No
     assert client.get(f"/experiments/{path}").status_code == 404
 
 
+def test_a_missing_report_says_why(client: FlaskClient, store: RedisStore) -> None:
+    def said(name: str) -> str:
+        answer = client.get(f"/experiments/{name}/report.json")
+        assert answer.status_code == 404
+        return str(answer.json["detail"])
+
+    assert said("nope") == "there is no experiment named nope"
+    assert "has not started" in said("trial")
+    start_experiment(store, "trial", registry=NO_MODELS, now=STARTED, by="desk")
+    assert "feed report trial makes one" in said("trial")
+
+
 def test_a_torn_report_file_does_not_take_the_list_down(
     client: FlaskClient, store_settings: Settings
 ) -> None:
