@@ -82,7 +82,7 @@ def ab_report(
         if definition is not None:
             chosen = _read_definition(definition, experiment, settings)
         else:
-            with open_store(settings) as store:
+            with open_store(settings, make=False) as store:
                 chosen = read_reported(store, experiment, version)
                 if chosen.version != read_reported(store, experiment).version:
                     other["--version"] = str(version)

@@ -28,7 +28,7 @@ def audit(subject: str, by: str, limit: int, data: Path | None) -> None:
 
     The store keeps the newest 10,000 entries.
     """
-    with one_line_errors(), open_store(chosen_settings(data)) as store:
+    with one_line_errors(), open_store(chosen_settings(data), make=False) as store:
         entries = store.read_audit(limit, subject, by)
     table = Table()
     for heading in ("time, id", "by", "what", "action"):

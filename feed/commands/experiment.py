@@ -67,7 +67,7 @@ def create(definition: Any, data: Path | None) -> None:
 
     If the file leaves out the planned readers or days, they are computed from the archive.
     """
-    with _opened(data) as (store, settings):
+    with _opened(data, make=True) as (store, settings):
         content = parse_object(definition.read(), "definition")
         design = design_from_json(content, settings)
         missing = [name for name in _PLANNED if content.get(name) is None]
@@ -227,10 +227,10 @@ experiment.add_command(ab_report, "report")
 
 
 @contextmanager
-def _opened(data: Path | None) -> Iterator[tuple[RedisStore, Settings]]:
+def _opened(data: Path | None, *, make: bool = False) -> Iterator[tuple[RedisStore, Settings]]:
     with one_line_errors():
         settings = chosen_settings(data)
-        with open_store(settings) as store:
+        with open_store(settings, make=make) as store:
             yield store, settings_in_force(store, settings)
 
 

@@ -57,7 +57,7 @@ def readers(
     target = out or Path(f"{experiment}-readers.parquet")
     with one_line_errors():
         settings = chosen_settings(data)
-        with open_store(settings) as store:
+        with open_store(settings, make=False) as store:
             chosen = read_reported(store, experiment, version)
         count = export_readers(
             settings.data_dir,

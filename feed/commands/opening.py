@@ -61,24 +61,32 @@ def command_line_user() -> str:
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator[RedisStore]:
+def open_store(settings: Settings, *, make: bool = True) -> Iterator[RedisStore]:
     """Give the store: the configured one, the private one that is running, or start that one.
 
+    Args:
+        settings: of the installation.
+        make: whether a directory that has no store gets one.
+
     Raises:
+        InvalidInputError: it has none, and must not get one.
         ConflictError: another process runs the private store, which does not answer.
         StoreUnavailableError: the private store does not start.
     """
-    with reachable(settings) as found:
+    with reachable(settings, make=make) as found:
         patience_ms = max(found.store_timeout_ms, PATIENCE_MS)
         with closing(RedisStore(replace(found, store_timeout_ms=patience_ms))) as store:
             yield store
 
 
 @contextmanager
-def reachable(settings: Settings) -> Iterator[Settings]:
+def reachable(settings: Settings, *, make: bool = True) -> Iterator[Settings]:
     """Give the settings with the address of the store that `open_store` gives."""
     with ExitStack() as stack:
         if not settings.redis_url:
+            if not make and not (settings.data_dir / "store").is_dir():
+                rule = f"no installation is in {settings.data_dir}; name its directory"
+                raise InvalidInputError("--data", rule)
             embedded = EmbeddedStore.from_settings(settings)
             settings = replace(settings, redis_url=_run_or_share(embedded, stack))
         yield settings

@@ -54,6 +54,27 @@ def test_links_in_a_circle_are_no_installation(tmp_path: Path) -> None:
     assert "no installation is in" in result.output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["experiment", "list"],
+        ["experiment", "stop", "x"],
+        ["report", "x"],
+        ["audit"],
+        ["export", "readers", "x"],
+    ],
+)
+def test_asking_about_a_directory_makes_no_installation_of_it(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEED_REDIS_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(feed, [*arguments, "--data", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "no installation is in" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     @click.command()
     def failing() -> None:
