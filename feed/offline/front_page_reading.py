@@ -190,10 +190,8 @@ def _all_shares(
         )
         for name, find in properties.items()
     }
-    in_order = [*(name for _, name in _AGES), _OLDER]
-    shares["age"].sort(
-        key=lambda one: in_order.index(one["name"])
-    )  # ages have an order of their own
+    in_order = [*(name for _, name in _AGES), _OLDER, ""]  # of an erased article nothing is known
+    shares["age"].sort(key=lambda one: in_order.index(one["name"]))
     return shares
 
 

@@ -9,8 +9,11 @@ import threading
 from typing import Any
 
 import orjson
+import structlog
 
 from feed.domain import ArchiveError
+
+log = structlog.get_logger("feed.archive_process")
 
 
 def ask_archive(module: str, question: Any, *arguments: str, limit_s: float) -> Any:
@@ -35,8 +38,16 @@ def ask_archive(module: str, question: Any, *arguments: str, limit_s: float) -> 
             env=dict(os.environ),
         )
     except (subprocess.SubprocessError, OSError) as error:
+        log.warning("archive_unanswered", module=module, reason=_reason(error))
         raise ArchiveError("the archive cannot be read now") from error
     return orjson.loads(result.stdout)
+
+
+def _reason(error: subprocess.SubprocessError | OSError) -> str:
+    """Return the last line that a process wrote about its fault, or else what ended it."""
+    said = getattr(error, "stderr", None) or b""
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else str(error)
 
 
 def start_beside(module: str, question: Any, limit_s: float) -> threading.Thread:

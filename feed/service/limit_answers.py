@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from feed.editorial.editorial_limits import (
     LONGEST_NAME,
@@ -95,10 +95,15 @@ class LimitPriceOut(BaseModel):
     error: str | None = None
 
 
+def _as_number(text: Any) -> Any:
+    """Return one of the periods as a number; a query holds text."""
+    return int(text) if text in ("1", "6", "24") else text
+
+
 class FrontPageQuery(Query):
     """The period to look at."""
 
-    hours: Literal[1, 6, 24] = 1
+    hours: Annotated[Literal[1, 6, 24], BeforeValidator(_as_number)] = 1
 
 
 class NameShare(BaseModel):

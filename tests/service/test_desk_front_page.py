@@ -10,11 +10,13 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from feed.config import Settings
+from feed.domain import ArchiveError
 from feed.offline.front_page_reading import read_front_page
 from feed.service.api_keys import hash_key
-from feed.service.archive_process import start_beside
+from feed.service.archive_process import ask_archive, start_beside
 from feed.service.front_page_desk import FrontPageDesk
 from feed.storage.archive import Archive
 from tests.service.conftest import Site, ids_of
@@ -87,6 +89,29 @@ def test_a_period_is_chosen_and_others_are_not_taken(read_site: Site) -> None:
     assert 'href="/desk/front-page?hours=24" aria-current="page"' in page
     assert 'hours=1" aria-current="page"' in read_site.client.get("/desk/front-page?hours=7").text
     assert read_site.client.get("/v1/front-page?hours=7").status_code == 422
+    for hours in (1, 6, 24):
+        found = read_site.client.get(f"/v1/front-page?hours={hours}")
+        assert (found.status_code, found.json["hours"]) == (200, hours)
+
+
+def test_an_erased_article_that_was_shown_is_still_counted(read_site: Site) -> None:
+    erased = read_site.client.delete("/v1/articles/a1?purge=true")
+    assert erased.status_code == 200
+    read_site.clock.now += 10
+    read_site.work()
+    found = read_site.client.get("/v1/front-page")
+    assert found.status_code == 200
+    ages = {one["name"]: one["slots"] for one in found.json["shares"]["age"]}
+    assert list(ages) == ["under 1 h", ""]
+    assert sum(ages.values()) == 30
+
+
+def test_why_the_archive_gives_no_answer_is_logged(tmp_path: Path) -> None:
+    with capture_logs() as logs, pytest.raises(ArchiveError):
+        ask_archive("feed.offline.front_page_reading", {"data_dir": str(tmp_path)}, limit_s=60.0)
+    assert [(one["event"], one["reason"]) for one in logs] == [
+        ("archive_unanswered", "KeyError: 'now'")
+    ]
 
 
 def test_an_unreadable_archive_is_said_and_limits_still_show(site: Site) -> None:
