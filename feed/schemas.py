@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     RootModel,
+    Strict,
     ValidationError,
     WithJsonSchema,
     with_config,
@@ -67,6 +68,13 @@ def _sane(moment: datetime) -> datetime:
     return aware
 
 
+def _no_number(given: Any) -> Any:
+    """Refuse days, and numbers such as `20261129`, which would count as epoch seconds."""
+    if isinstance(given, datetime) or (isinstance(given, str) and given[4:5] == "-" and given[10:]):
+        return given
+    raise ValueError(_NOT_A_TIME)
+
+
 def _hyphenated(tag: Any) -> Any:
     """Return a language tag such as `en_GB`, as many devices write it, in the form of BCP 47."""
     return tag.replace("_", "-") if isinstance(tag, str) else tag
@@ -81,8 +89,9 @@ Id = Annotated[
         description="1 to 128 characters without white space or control characters",
     ),
 ]
+Moment = Annotated[datetime, Strict(False), BeforeValidator(_no_number)]
 Time = Annotated[
-    datetime,
+    Moment,
     AfterValidator(_sane),
     Field(description="ISO 8601; without an offset it is UTC", examples=["2026-01-31T08:30:00Z"]),
 ]
@@ -126,7 +135,7 @@ class EventIn(TypedDict):
     kind: EventKind
     occurred_at: NotRequired[
         Annotated[
-            datetime | None,
+            Moment | None,
             Field(
                 description="ISO 8601; by default the time of receipt, which also counts instead "
                 "of a time that is more than 5 minutes in the future or 30 days in the past",
@@ -203,7 +212,7 @@ class EventBatchIn(Input):
     """One to 500 events; an invalid event does not affect the others."""
 
     events: Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
-    sent_at: datetime | None = Field(
+    sent_at: Moment | None = Field(
         None,
         description="the present time on the clock that gave the events their occurred_at; if it "
         "differs from the service's, all these times are corrected by the difference",

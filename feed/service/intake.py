@@ -16,6 +16,7 @@ from feed.schemas import (
     EventBatchIn,
     EventIn,
     Input,
+    Moment,
     build_event,
     epoch_seconds,
     rules_broken,
@@ -31,7 +32,7 @@ SAME_TIME_S = 5.0
 """Clocks that differ by less count as equal, because the request takes some time, too."""
 
 _ONE = TypeAdapter(EventIn)
-_SENT_AT: TypeAdapter[datetime | None] = TypeAdapter(datetime | None, config=Input.model_config)
+_SENT_AT: TypeAdapter[datetime | None] = TypeAdapter(Moment | None, config=Input.model_config)
 
 
 @dataclass(frozen=True, slots=True)

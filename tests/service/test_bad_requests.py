@@ -109,6 +109,21 @@ def test_a_rule_is_told_in_words_and_not_as_a_pattern(site: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("text", ["20261129", "1790000000", "3", "2026-11-29"])
+def test_a_number_as_text_is_no_time(site: Any, text: str) -> None:
+    site.publish(1)
+    rule = "must be a time in ISO 8601, such as 2026-01-31T08:30:00Z"
+    answer = site.client.patch("/v1/articles/a0", json={"published_at": text})
+    expect_problem(answer, 422)
+    assert answer.json["errors"] == [{"field": "published_at", "rule": rule}]
+    click = {"event_id": "e1", "user_id": "u", "article_id": "a0", "kind": "click"}
+    result = site.send(click | {"occurred_at": text})["results"][0]
+    assert (result["status"], result["detail"]) == ("rejected", f"occurred_at: {rule}")
+    answer = site.client.post("/v1/events", json={"events": [click], "sent_at": text})
+    expect_problem(answer, 422)
+    assert answer.json["errors"][0]["field"] == "sent_at"
+
+
 def test_a_byte_order_mark_and_half_an_emoji_spoil_no_batch(site: Any) -> None:
     site.publish(1)
     event = '{"event_id": "%s", "user_id": "u", "article_id": "a0", "kind": "click", "context": %s}'
