@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -351,5 +352,6 @@ def _pattern_rule(item: ErrorDetails) -> str | None:
 
 def plain_rule(message: str) -> str:
     """Return what pydantic says of a value in the words of a rule."""
-    words = message.removeprefix("Value error, ").removeprefix("Input ")
+    words = message.removeprefix("Value error, ")
+    words = re.sub("^(Input|String|List|Dictionary|Data) (?=should )", "", words)
     return words[:1].lower() + words[1:]

@@ -15,6 +15,7 @@ from feed.service.desk.article_forms import read_pin
 from tests.service.conftest import NOW, Site, ids_of
 
 ADDRESS = "/desk/articles"
+PLACED = {"slot": "1", "hours": "1"}
 
 
 def page_of(site: Site, article_id: str) -> str:
@@ -119,6 +120,9 @@ def test_the_preview_of_a_pin_keeps_the_pins_that_pinning_keeps(site: Site) -> N
         ("pin", {"slot": "0", "hours": "3"}, "must be a whole number from 1 to 100"),
         ("pin", {"slot": "1", "hours": "99"}, "must be one of the choices"),
         ("pin", {"slot": "1", "hours": "1", "attributes": "Not A Name:x"}, "attributes"),
+        ("pin", PLACED | {"languages": "en, english language"}, "must be a language tag"),
+        ("pin", PLACED | {"platforms": "i" * 129}, "It should have at most 128 characters."),
+        ("pin", PLACED | {"section": "s" * 129}, "It should have at most 128 characters."),
         ("boost", {"factor": "21", "hours": "3"}, "must be a number from 0.01 to 20"),
         ("boost", {"factor": "much", "hours": "3"}, "must be a number"),
         ("labels", {"ai_generated": "maybe"}, "must be one of"),
@@ -135,6 +139,13 @@ def test_a_refused_form_comes_back_with_its_fault(
     assert rule in answer.text
     assert 'aria-invalid="true"' in answer.text
     assert site.store.read_audit(5) == []
+
+
+def test_a_pin_names_languages_as_the_api_does(site: Site) -> None:
+    site.publish(2)
+    assert send(site, "pin", "a1", **PLACED, languages="en_GB, de").status_code == 303
+    (pin,) = site.client.get("/v1/pins").json["pins"]
+    assert pin["languages"] == ["en-GB", "de"]
 
 
 def test_the_list_is_searched_sorted_and_paged(site: Site) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
 
 from feed.custom_data import read_attributes
 from feed.domain import (
@@ -15,8 +18,9 @@ from feed.domain import (
     format_time,
     parse_time,
 )
+from feed.editorial.bodies import PinIn
 from feed.editorial.boosts import Boost
-from feed.schemas import EARLIEST, LATEST, MAX_PAGE
+from feed.schemas import EARLIEST, LATEST, MAX_PAGE, rules_broken
 
 HOUR_S = 3600.0
 DURATIONS = (
@@ -50,7 +54,7 @@ def form_id(form: Mapping[str, str]) -> str:
 
 
 def read_pin(article_id: str, form: Mapping[str, str], now: float, author: str) -> Pin:
-    """Return the pin of a form.
+    """Return the pin of a form, by the rules of the API.
 
     Raises:
         InvalidInputError: a field breaks a rule.
@@ -59,17 +63,20 @@ def read_pin(article_id: str, form: Mapping[str, str], now: float, author: str) 
     if not slot.isdecimal() or len(slot) > 3 or not 1 <= int(slot) <= MAX_PAGE:
         raise InvalidInputError("slot", f"must be a whole number from 1 to {MAX_PAGE}")
     attributes = read_attributes("attributes", form.get("attributes", "").strip())
-    return Pin(
-        article_id=article_id,
-        slot=int(slot) - 1,
-        starts_at=now,
-        ends_at=now + _duration_s(form),
-        section=form.get("section", "").strip()[:128],
-        platforms=_names(form.get("platforms", "")),
-        languages=_names(form.get("languages", "")),
-        attributes={name: (value,) for name, value in attributes.items()},
-        author=author,
-    )
+    wanted = {
+        "article_id": article_id,
+        "slot": int(slot) - 1,
+        "starts_at": datetime.fromtimestamp(now, UTC),
+        "ends_at": datetime.fromtimestamp(now + _duration_s(form), UTC),
+        "section": form.get("section", "").strip(),
+        "platforms": _names(form.get("platforms", "")),
+        "languages": _names(form.get("languages", "")),
+        "attributes": {name: [value] for name, value in attributes.items()},
+    }
+    try:
+        return PinIn.model_validate(wanted).to_pin(author)
+    except ValidationError as error:
+        raise InvalidInputError(*rules_broken(error)[0]) from None
 
 
 def read_boost(article_id: str, form: Mapping[str, str], now: float, author: str) -> Boost:
@@ -154,5 +161,5 @@ def _duration_s(form: Mapping[str, str]) -> float:
     return float(hours) * HOUR_S
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())[:50]
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
