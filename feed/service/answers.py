@@ -352,7 +352,8 @@ class PinsOut(BaseModel):
     version: str = Field(description="changes with every change of the pins")
     hints: list[str] = Field(
         default_factory=list,
-        description="after a change: sections of pins that no article has now",
+        description="after a change: sections that no article has, and articles that no feed can "
+        "show now",
     )
 
 

@@ -19,6 +19,10 @@ class BoostsOut(BaseModel):
     """Every boost that has not ended."""
 
     boosts: list[BoostOut]
+    hints: list[str] = Field(
+        default_factory=list,
+        description="after a boost was set: that no feed can show the article now",
+    )
 
 
 class UndoneOut(BaseModel):

@@ -19,7 +19,7 @@ from feed.service.decision_answers import BoostsOut, UndoneOut
 from feed.service.desk.undo import undo_entry
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services, present_editor
-from feed.service.unknown_names import hints_for_pins
+from feed.service.unknown_names import hints_for_articles, hints_for_pins
 
 routes = APIBlueprint("control", __name__, tag="Newsroom")
 
@@ -82,10 +82,7 @@ def delete_pins(article_id: str) -> Response:
 @operation(Scope.READ)
 def get_boosts() -> Response:
     """Return the articles that editors have boosted or buried."""
-    services = current_services()
-    boosts = present_boosts(services.store, services.clock())
-    found = [{"article_id": b.article_id, **(describe_boost(b) or {})} for b in boosts]
-    return json_response(orjson.dumps({"boosts": found}))
+    return json_response(orjson.dumps({"boosts": _present_boosts()}))
 
 
 @routes.put("/v1/boosts/<id:article_id>")
@@ -102,7 +99,8 @@ def put_boost(article_id: str) -> Response:
     boost = read_body(BoostIn).to_boost(article_id, editor.at, editor.name)
     set_boost(services.store, boost, editor)
     services.keeper.wake()
-    return get_boosts()
+    hints = hints_for_articles([article_id], services.store, services.clock())
+    return json_response(orjson.dumps({"boosts": _present_boosts(), "hints": hints}))
 
 
 @routes.delete("/v1/boosts/<id:article_id>")
@@ -134,13 +132,21 @@ def _changed_pins(status: int = 200) -> Response:
     services = current_services()
     services.keeper.wake()
     found = _present()
+    pinned = (pin.article_id for pin in found[0])
     hints = hints_for_pins(found[0], services.keeper.current())
+    hints += hints_for_articles(pinned, services.store, services.clock())
     return json_response(orjson.dumps(_described(found) | {"hints": hints}), status)
 
 
 def _present() -> tuple[list[Pin], str]:
     services = current_services()
     return present_pins(services.store, services.clock())
+
+
+def _present_boosts() -> list[dict[str, Any]]:
+    services = current_services()
+    boosts = present_boosts(services.store, services.clock())
+    return [{"article_id": b.article_id, **(describe_boost(b) or {})} for b in boosts]
 
 
 def _described(found: tuple[list[Pin], str]) -> dict[str, Any]:

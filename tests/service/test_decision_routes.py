@@ -56,6 +56,26 @@ def test_a_boost_lifts_an_article_until_it_is_taken_back(
     ]
 
 
+def test_a_decision_about_an_article_that_no_feed_can_show_is_taken_and_hinted_at(
+    site: Site,
+) -> None:
+    site.publish(3)
+    site.client.delete("/v1/articles/a1")
+    site.client.patch("/v1/articles/a2", json={"expires_at": format_time(NOW - 1)})
+    hints = {
+        "a0": [],
+        "a1": ["The article a1 is retracted."],
+        "a2": ["The article a2 has expired."],
+        "later": ["There is no article later now."],
+    }
+    for article_id, expected in hints.items():
+        body = {"factor": 2.0, "ends_at": UNTIL}
+        boosted = site.client.put(f"/v1/boosts/{article_id}", json=body)
+        assert (boosted.status_code, boosted.json["hints"]) == (200, expected)
+        pinned = site.client.put("/v1/pins", json={"pins": [pin(article_id, 0)]})
+        assert (pinned.status_code, pinned.json["hints"]) == (200, expected)
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
