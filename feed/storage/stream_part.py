@@ -27,6 +27,10 @@ class StreamPart(StorePart):
         """Number of reader partitions."""
         return self._keys.partitions
 
+    def partition_of(self, user_id: str) -> int:
+        """Return the partition whose stream holds what a reader does and is served."""
+        return self._keys.partition(user_id)
+
     def read_stream(self, partition: int, after_id: str, count: int) -> list[StreamRecord]:
         """Return at most `count` records after a stream id ("0-0": from the start)."""
         return self._decode(self._read_entries(partition, f"({after_id}", "+", count))

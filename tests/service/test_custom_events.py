@@ -76,6 +76,21 @@ def test_the_export_shows_it_and_the_erasure_takes_it(site: Any) -> None:
     assert [row[:2] for row in archived(site)] == [("other", "c2")]
 
 
+def test_the_export_shows_it_once_before_and_after_it_is_archived(site: Any) -> None:
+    site.send(custom(1, value=-2), custom(2, user_id="other"))
+    before = site.client.get("/v1/users/reader/export").json
+    assert before["archive"]["events"] == []
+    assert [(one["event_id"], one["value"]) for one in before["unarchived"]["events"]] == [
+        ("c1", -2.0)
+    ]
+    site.worker.tick(site.clock.now)
+    after = site.client.get("/v1/users/reader/export").json
+    assert [row["event_id"] for row in after["archive"]["events"]] == ["c1"]
+    assert after["unarchived"]["events"] == []
+    site.client.delete("/v1/users/reader")
+    assert site.client.get("/v1/users/reader/export").json["unarchived"]["events"] == []
+
+
 def test_it_becomes_the_readers_at_a_login(site: Any) -> None:
     site.send(custom(1, user_id="guest"))
     answer = site.client.post("/v1/users/reader/merge", json={"from": "guest"})
