@@ -25,7 +25,7 @@ from feed.domain import (
     NotFoundError,
     StoreUnavailableError,
 )
-from feed.schemas import plain_rule
+from feed.schemas import rules_broken
 
 MEDIA_TYPE = "application/problem+json"
 NO_JSON = "the body is not JSON"
@@ -119,12 +119,8 @@ def register_problems(app: APIFlask) -> None:
     @app.error_processor
     def from_http(error: HTTPError) -> Any:
         headers = {k: str(v) for k, v in dict(error.headers).items() if k != "Content-Length"}
-        errors = [
-            (f"{field}", plain_rule(str(rule)))
-            for fields in _detail(error).values()
-            for field, rules in fields.items()
-            for rule in rules
-        ]
+        cause = error.__cause__  # of a query that breaks a rule
+        errors = rules_broken(cause) if isinstance(cause, ValidationError) else []
         status = error.status_code
         if errors:
             field, rule = errors[0]
@@ -143,10 +139,3 @@ def register_problems(app: APIFlask) -> None:
     def from_bug(error: Exception) -> Response:
         log.error("request_failed", exc_info=error, level=logging.ERROR)
         return problem_response(500, "an unexpected error; the log has it under the request id")
-
-
-def _detail(error: HTTPError) -> dict[str, dict[str, list[str]]]:
-    detail = error.detail
-    if not isinstance(detail, dict):
-        return {}
-    return {k: v for k, v in detail.items() if isinstance(v, dict)}

@@ -109,6 +109,26 @@ def test_a_rule_is_told_in_words_and_not_as_a_pattern(site: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("query", "field", "rule"),
+    [
+        ("user_id=a%20b", "user_id", "must not contain white space or control characters"),
+        ("user_id=u&page_article_id=a%20b", "page_article_id", "must not contain white space"),
+        ("user_id=u&language=", "language", 'must be a language tag, such as "en" or "pt-BR"'),
+        ("user_id=u&limit=101", "limit", "should be less than or equal to 100"),
+    ],
+)
+def test_a_rule_of_a_query_is_told_in_words_too(
+    site: Any, query: str, field: str, rule: str
+) -> None:
+    answer = site.client.get(f"/v1/feed?{query}")
+    expect_problem(answer, 422)
+    (error,) = answer.json["errors"]
+    assert error["field"] == field
+    assert error["rule"].startswith(rule)
+    assert answer.json["detail"].startswith(f"{field} {rule}")
+
+
 @pytest.mark.parametrize("text", ["20261129", "1790000000", "3", "2026-11-29"])
 def test_a_number_as_text_is_no_time(site: Any, text: str) -> None:
     site.publish(1)
