@@ -14,8 +14,9 @@ from secrets import token_hex
 from typing import Any
 
 from apiflask import APIFlask
-from flask import Response, g, request
+from flask import Request, Response, g, request
 from numpy.random import default_rng
+from werkzeug.routing import MapAdapter
 
 from feed.catalogue.article_service import ArticleService
 from feed.catalogue.encoder_choice import open_encoder
@@ -62,6 +63,7 @@ from feed.service.operations import (
     IdConverter,
     Operation,
     complete_openapi,
+    mark_slashes,
     operation_of,
 )
 from feed.service.plans import PlanDesk, read_in_process
@@ -102,7 +104,18 @@ _HEADERS = {
 
 
 class _Application(APIFlask):
-    """Flask without its check, at every request, whether each view and hook is a coroutine."""
+    """Flask that tells a slash in an id from one of a route.
+
+    It does not check, at every request, whether each view and hook is a coroutine.
+    """
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds the route of a request; see `mark_slashes`."""
+        adapter = super().create_url_adapter(request)
+        if request is not None and adapter is not None:
+            sent = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI") or ""
+            adapter.path_info = mark_slashes(adapter.path_info, sent)
+        return adapter
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function unchanged, because no view and no hook is a coroutine."""

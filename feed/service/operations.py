@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from apiflask import APIFlask
 from flask import Response, current_app, request
@@ -28,6 +29,8 @@ M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
 _ATTRIBUTE = "feed_operation"
 _METHODS = ("get", "put", "post", "patch", "delete")
+_SLASH, _NO_SLASH = "\x1f", "\x1e"
+"""What stands for an encoded slash in a path, and for that character; no id may hold either."""
 
 DESCRIPTION = """\
 A news site sends articles and what readers did with them, and asks for a reader's feed.
@@ -37,11 +40,34 @@ an API key, or a reader's own token (a JSON Web Token whose `sub` is the reader'
 """
 
 
+def mark_slashes(path: str, sent: str) -> str:
+    """Return a decoded path in which the slashes that were sent as `%2F` are marked.
+
+    So `/v1/users/joe%2Fattributes` is the reader `joe/attributes`, not the attributes of `joe`.
+
+    Args:
+        path: as the server decoded it.
+        sent: the target of the request as it was sent; empty: unknown.
+    """
+    path = path.replace(_SLASH, _NO_SLASH)
+    if "%2f" not in sent.lower():
+        return path
+    target = re.sub(f"%1f|{_SLASH}", _NO_SLASH, sent.partition("?")[0], flags=re.IGNORECASE)
+    target = re.sub("%2f", _SLASH, target, flags=re.IGNORECASE)
+    whole = unquote_to_bytes(target.encode("latin-1", "replace")).decode(errors="replace")
+    is_same = whole.replace(_SLASH, "/").endswith(path)  # there may be a prefix, or a host
+    return whole[len(whole) - len(path) :] if is_same else path
+
+
 class IdConverter(BaseConverter):
     """Accepts any text in a path, even slashes and line breaks; `check_id` then validates it."""
 
     regex = "(?s:.+?)"
     part_isolating = False
+
+    def to_python(self, value: str) -> str:
+        """Return the id of a path that `mark_slashes` made."""
+        return value.replace(_SLASH, "/")
 
     def to_url(self, value: str) -> str:
         """Return an id as one step of an address, whatever it holds."""

@@ -10,6 +10,7 @@ import pytest
 from reader_tokens import SECRET, bearer, token_for
 
 from feed.service.api_keys import hash_key
+from feed.service.operations import mark_slashes
 from feed.storage.archive import Archive
 
 PATH = "/v1/users/reader/attributes"
@@ -215,3 +216,42 @@ def test_a_readers_own_token_reads_its_own_and_sets_none(make_site: Any, setting
     assert [status(m, keys["read"]) for m in ("get", "put", "delete")] == [200, 403, 403]
     assert [status(m, token) for m in ("get", "put", "delete")] == [200, 403, 403]
     assert status("get", token, "/v1/users/other/attributes") == 403
+
+
+def test_an_id_may_end_as_a_route_does(site: Any) -> None:
+    for path in ("joe", "joe%2Fattributes"):
+        body = {"attributes": {"subscriber": "yes"}}
+        assert site.client.put(f"/v1/users/{path}/attributes", json=body).status_code == 200
+    erased = site.client.delete("/v1/users/joe%2fattributes")
+    assert (erased.status_code, erased.json["user_id"]) == (202, "joe/attributes")
+    held = {
+        path: site.client.get(f"/v1/users/{path}/attributes").json
+        for path in ("joe", "joe/attributes")
+    }
+    assert held["joe"]["attributes"] == {"subscriber": "yes"}
+    assert held["joe/attributes"]["attributes"] == {}
+    assert site.client.delete("/v1/users/joe%1Fattributes").status_code == 422
+    assert site.client.delete("/v1/users/joe%1Fa%2Fattributes").status_code == 422
+    article = {"article_id": "x1/related", "title": "Ends as a route does"}
+    site.client.post("/v1/articles", json={"articles": [article]})
+    found = site.client.get("/v1/articles/x1%2Frelated")
+    assert (found.status_code, found.json["article_id"]) == (200, "x1/related")
+    assert site.client.get("/v1/articles/x1/related").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "marked"),
+    [
+        ("a/b", "/a/b?c=%2F", "a/b"),
+        ("a/b", "/a%2fb?c=%2F", "a\x1fb"),
+        ("a/b", "/prefix/a%2Fb", "a\x1fb"),
+        ("a/b", "http://host/a%2Fb", "a\x1fb"),
+        ("ä/ö", "/%C3%A4%2F%C3%B6", "ä\x1fö"),
+        ("a%2Fb", "/a%252Fb", "a%2Fb"),
+        ("a\x1fb/c", "/a%1Fb%2Fc", "a\x1eb\x1fc"),
+        ("elsewhere", "/a%2Fb", "elsewhere"),
+        ("a/b", "", "a/b"),
+    ],
+)
+def test_slashes_that_were_sent_encoded_are_marked(path: str, sent: str, marked: str) -> None:
+    assert mark_slashes(path, sent) == marked
