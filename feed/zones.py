@@ -17,6 +17,4 @@ def read_zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise InvalidInputError(
-            "zone", f"{name!r} is not a time zone such as Europe/Berlin"
-        ) from None
+        raise InvalidInputError("zone", "is not a time zone such as Europe/Berlin") from None

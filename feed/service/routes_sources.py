@@ -16,7 +16,7 @@ from feed.service.answers import AddedSourcesOut, SourceOut, SourcesOut
 from feed.service.credentials import Scope
 from feed.service.operations import json_response, operation, read_body
 from feed.service.services import current_services
-from feed.sources.reach import AllowedHosts
+from feed.sources.reach import SETTING, AllowedHosts
 from feed.sources.subscription import Source, SourceState, read_address, status_of
 from feed.zones import read_zone
 
@@ -127,10 +127,12 @@ def read_source(given: SourceIn, allowed: AllowedHosts, place: str = "") -> Sour
         InvalidInputError: names the field.
     """
     address = read_address(given.address, f"{place}address")
+    host = httpx.URL(address).host
     try:
-        allowed.check_literal(httpx.URL(address).host)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{place}address", error.rule) from None
+        allowed.check_literal(host)
+    except InvalidInputError:
+        rule = f"is at {host}, which is not a public address: see {SETTING}"
+        raise InvalidInputError(f"{place}address", rule) from None
     try:
         read_zone(given.zone)
     except InvalidInputError as error:

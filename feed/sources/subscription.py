@@ -12,6 +12,7 @@ import httpx
 from feed.domain import AgeFrom, InvalidInputError
 from feed.ingest.urls import is_web_address, mask_login
 
+LARGEST_PORT = 65_535
 MAX_ADDRESS = 2048
 FEED_SCHEMES = ("feed://", "feed:", "pcast://")
 MOST_FINDINGS = 20
@@ -137,7 +138,7 @@ def read_address(text: str, field: str = "address") -> str:
     """Return an address in its normal form.
 
     Raises:
-        InvalidInputError: it is no http(s) address with a host.
+        InvalidInputError: it is no http(s) address with a host, or there can be no such port.
     """
     text = text.strip()
     for scheme in FEED_SCHEMES:
@@ -153,6 +154,8 @@ def read_address(text: str, field: str = "address") -> str:
         raise InvalidInputError(field, "must be a valid http(s) address") from None
     if address.scheme not in {"http", "https"} or not address.host or set(text) & set(" \r\n\t"):
         raise InvalidInputError(field, "must be an http(s) address such as https://paper.example")
+    if address.port is not None and not 1 <= address.port <= LARGEST_PORT:
+        raise InvalidInputError(field, f"must have a port from 1 to {LARGEST_PORT}, or none")
     return str(address.copy_with(fragment=None))
 
 

@@ -61,6 +61,8 @@ def test_a_source_is_paused_resumed_checked_and_removed(site: Any) -> None:
         ({"address": "http://127.0.0.1/feed"}, "sources.1.address"),
         ({"address": "http://[::1]/feed"}, "sources.1.address"),
         ({"address": "http://localhost:6379/"}, "sources.1.address"),
+        ({"address": "https://a.example:99999/"}, "sources.1.address"),
+        ({"address": "https://a.example:0/"}, "sources.1.address"),
         ({"address": "https://a.example", "zone": "Berlin"}, "sources.1.zone"),
         ({"address": "https://a.example", "age_from": "now"}, "sources.1.age_from"),
         ({"address": "https://a.example", "min_minutes": 0}, "sources.1.min_minutes"),
@@ -78,3 +80,21 @@ def test_a_wrong_source_is_refused_with_field_and_rule(
     assert answer.status_code == 422
     assert answer.json["errors"][0]["field"] == field
     assert site.client.get("/v1/sources").json == {"sources": []}
+
+
+@pytest.mark.parametrize(
+    ("source", "detail"),
+    [
+        (
+            {"address": "http://127.0.0.1/feed"},
+            "sources.0.address is at 127.0.0.1, which is not a public address",
+        ),
+        (
+            {"address": "https://a.example", "zone": "Mars/X"},
+            "sources.0.zone is not a time zone such as Europe/Berlin",
+        ),
+    ],
+)
+def test_field_and_rule_are_one_sentence(site: Any, source: dict[str, Any], detail: str) -> None:
+    answer = site.client.post("/v1/sources", json={"sources": [source]})
+    assert answer.json["detail"].partition(":")[0] == detail
