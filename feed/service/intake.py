@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import orjson
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from feed.domain import Event, InvalidInputError
 from feed.schemas import (
@@ -21,7 +22,7 @@ from feed.schemas import (
     epoch_seconds,
     rules_broken,
 )
-from feed.service.problems import NO_JSON, ProblemError, is_no_json
+from feed.service.problems import NO_JSON, ProblemError, unreadable_json
 from feed.service.telemetry import RETIMED
 from feed.storage.records import Outcome
 from feed.storage.waiting_part import WAITING_HOURS
@@ -76,8 +77,8 @@ def read_events(body: bytes, now: float, reader: str | None = None) -> ReadEvent
         batch = EventBatchIn.model_validate_json(body)
         given, sent_at = batch.events, batch.sent_at
     except ValidationError as error:
-        if is_no_json(error):
-            raise ProblemError(400, NO_JSON, rules_broken(error)) from None
+        if problem := unreadable_json(error):
+            raise problem from None
         given, sent_at = _read_one_by_one(body)
     difference = now - epoch_seconds(sent_at) if sent_at else 0.0
     if abs(difference) < SAME_TIME_S:
@@ -119,8 +120,8 @@ def _read_one_by_one(body: bytes) -> tuple[list[EventIn | Rejection], datetime |
 
 def _read_envelope(body: bytes) -> tuple[list[Any], datetime | None]:
     try:
-        envelope = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        envelope = from_json(body)
+    except ValueError:
         raise ProblemError(400, NO_JSON, [("body", "must be a JSON object")]) from None
     if not isinstance(envelope, dict):
         raise ProblemError(422, "body must be a JSON object", [("body", "must be a JSON object")])
@@ -132,7 +133,7 @@ def _read_envelope(body: bytes) -> tuple[list[Any], datetime | None]:
         rule = f"must be a list of 1 to {MAX_EVENTS} events"
         raise ProblemError(422, f"events {rule}", [("events", rule)])
     try:
-        sent_at = _SENT_AT.validate_json(orjson.dumps(envelope.get("sent_at")))
+        sent_at = _SENT_AT.validate_json(json.dumps(envelope.get("sent_at")))
     except ValidationError:
         rule = "must be an ISO 8601 time"
         raise ProblemError(422, f"sent_at {rule}", [("sent_at", rule)]) from None
@@ -141,7 +142,7 @@ def _read_envelope(body: bytes) -> tuple[list[Any], datetime | None]:
 
 def _read_one(item: Any) -> EventIn | Rejection:
     try:
-        return _ONE.validate_json(orjson.dumps(item))
+        return _ONE.validate_json(json.dumps(item))  # orjson would write null for infinity
     except ValidationError as error:
         event_id = item.get("event_id") if isinstance(item, dict) else None
         detail = "; ".join(f"{field}: {rule}" for field, rule in rules_broken(error))

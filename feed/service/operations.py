@@ -23,7 +23,7 @@ from feed.ingest.json_text import mend_json
 from feed.schemas import ID_PATTERN_TEXT, rules_broken
 from feed.service.answers import Problem
 from feed.service.credentials import Scope
-from feed.service.problems import MEDIA_TYPE, NO_JSON, ProblemError, is_no_json
+from feed.service.problems import MEDIA_TYPE, ProblemError, unreadable_json
 
 M = TypeVar("M", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -137,9 +137,9 @@ def read_body(model: type[M]) -> M:
     try:
         return model.model_validate_json(read_json_bytes())
     except ValidationError as error:
+        if problem := unreadable_json(error):
+            raise problem from None
         broken = rules_broken(error)
-        if is_no_json(error):
-            raise ProblemError(400, NO_JSON, broken) from None
         field, rule = broken[0]
         raise ProblemError(422, f"{field} {rule}", broken) from None
 

@@ -29,6 +29,11 @@ from feed.schemas import rules_broken
 
 MEDIA_TYPE = "application/problem+json"
 NO_JSON = "the body is not JSON"
+_UNREADABLE = {
+    "recursion limit": ("the body is nested too deeply", "must be nested less deeply"),
+    "number out of range": ("a number in the body is too long", "must hold no number so long"),
+}
+"""What is told of JSON that pydantic does not read, by what it says of it."""
 RETRY_AFTER_S = 2
 
 log = structlog.get_logger("feed.problems")
@@ -108,9 +113,15 @@ def problem_of(error: FeedError) -> Response:
     return problem_response(status, str(error) or HTTPStatus(status).phrase)
 
 
-def is_no_json(error: ValidationError) -> bool:
-    """Return whether a pydantic model was given a text that is not JSON."""
-    return any(item["type"] == "json_invalid" for item in error.errors(include_url=False))
+def unreadable_json(error: ValidationError) -> ProblemError | None:
+    """Return the problem of a body that a pydantic model cannot read at all, else None."""
+    broken = rules_broken(error)
+    if error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
+        return None
+    for reason, (detail, rule) in _UNREADABLE.items():
+        if reason in broken[0][1]:
+            return ProblemError(400, detail, [("body", rule)])
+    return ProblemError(400, NO_JSON, broken)
 
 
 def register_problems(app: APIFlask) -> None:

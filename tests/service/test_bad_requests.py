@@ -89,6 +89,34 @@ def test_a_body_that_is_nested_too_deeply_gets_a_problem(site: Any, path: str) -
         assert "accepted" not in (answer.json or {}) or answer.json["accepted"] == 0
 
 
+@pytest.mark.parametrize("value", ["1e400", "-1e999", "[" * 60 + "]" * 60])
+def test_a_number_that_is_too_large_spoils_no_batch(site: Any, value: str) -> None:
+    event = '{"event_id": "%s", "user_id": "u", "kind": "custom", "name": "x", "value": %s}'
+    body = f'{{"events": [{event % ("e1", value)}, {event % ("e2", "2")}]}}'
+    answer = site.client.post("/v1/events", data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["accepted"]) == (202, 1)
+    rejected = answer.json["results"][0]
+    assert (rejected["event_id"], rejected["status"]) == ("e1", "rejected")
+    assert rejected["detail"].startswith("value: should be")
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/articles"])
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        ("[" * 300 + "]" * 300, "the body is nested too deeply"),
+        ("1" * 5000, "a number in the body is too long"),
+    ],
+)
+def test_json_that_is_not_read_is_not_called_no_json(
+    site: Any, path: str, value: str, detail: str
+) -> None:
+    body = f'{{"events": [{{"value": {value}}}]}}'
+    answer = site.client.post(path, data=body, content_type="application/json")
+    expect_problem(answer, 400)
+    assert answer.json["detail"] == detail
+
+
 def test_the_answer_says_where_a_body_is_not_json(site: Any) -> None:
     answer = site.client.post(
         "/v1/events", data=b'{"events": [\n{"a": 1,}]}', content_type="application/json"
