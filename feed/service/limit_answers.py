@@ -37,9 +37,11 @@ class LimitIn(Input):
         0.0, description="age: at_most counts older articles, at_least younger ones"
     )
 
+    text: str = Field("", description="the limit in words, as an answer says it; ignored")
+
     def to_limit(self) -> Limit:
         """Return the limit."""
-        return Limit(**self.model_dump())
+        return Limit(**self.model_dump(exclude={"text"}))
 
 
 class LimitsIn(Input):
@@ -52,7 +54,7 @@ class LimitsIn(Input):
 class LimitOut(LimitIn):
     """One limit, also in words."""
 
-    text: str
+    text: str = Field(description="the limit in words")
 
 
 class LimitsOut(BaseModel):

@@ -47,6 +47,7 @@ def test_limits_are_kept_with_their_version(site: Site) -> None:
     entry = site.store.read_audit(1, "limits")[0]
     assert (entry.action, entry.by, entry.before) == ("changed", "open access", {"limits": []})
     assert len(entry.after["limits"]) == 2
+    assert put(site, *kept["limits"], version=1)["limits"] == kept["limits"], "sent back as read"
 
 
 def test_a_change_of_limits_that_were_changed_meanwhile_is_refused(site: Site) -> None:
