@@ -79,13 +79,6 @@ class PreferencesBody(Input):
         True, description="false: no history is stored or read, and the feed says so"
     )
 
-    @model_validator(mode="after")
-    def _wishes_once(self) -> PreferencesBody:
-        about = [(wish.of, wish.value) for wish in self.wishes]
-        if len(set(about)) < len(about):
-            raise ValueError("wishes must not be about the same thing twice")
-        return self
-
     def to_preferences(self, now: float) -> Preferences:
         """Return the preferences of the domain, without the wishes that ended before `now`."""
         wishes = (

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 from apiflask import APIBlueprint
 from flask import Response, g
 
-from feed.domain import check_id
-from feed.preferences import Preferences
+from feed.domain import InvalidInputError, check_id
+from feed.features.sections import section_key
+from feed.preferences import Preferences, Wish, WishOf
 from feed.reader_schemas import AttributesBody, MergeBody, PreferencesBody
 from feed.service.access import refuse_merged
 from feed.service.answers import AttributesOut, ErasedOut, MergedOut, PreferencesOut
@@ -27,6 +28,16 @@ def _check_reader(user_id: str) -> None:
     check_id("user_id", user_id)
     if g.principal.caller is Caller.READER:
         refuse_merged(moved=current_services().store.resolve(user_id) != user_id)
+
+
+def _check_wishes(wishes: Sequence[Wish]) -> None:
+    """Refuse two wishes about one thing; the spellings of a section are one."""
+    about = [
+        (wish.of, section_key(wish.value) if wish.of is WishOf.SECTION else wish.value)
+        for wish in wishes
+    ]
+    if len(set(about)) < len(about):
+        raise InvalidInputError("wishes", "must not be about the same thing twice")
 
 
 def _present(user_id: str, preferences: Preferences) -> Response:
@@ -59,6 +70,7 @@ def put_preferences(user_id: str) -> Response:
     """
     _check_reader(user_id)
     preferences = read_body(PreferencesBody).to_preferences(current_services().clock())
+    _check_wishes(preferences.wishes)
     current_services().store.write_preferences(user_id, preferences)
     return _present(user_id, preferences)
 
