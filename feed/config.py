@@ -72,8 +72,8 @@ class RankingConfig:
     )
     trending_half_life_minutes: float = setting(
         30.0,
-        "half-life of the trending rate, 30 or 120 minutes; the same for every variant",
-        between=(30, 120),
+        "half-life of the trending rate, minutes; the same for every variant",
+        only=(30, 120),
         title="Half-life of trending",
     )
     followed_boost: float = setting(

@@ -24,6 +24,7 @@ def setting(
     *,
     between: tuple[float, float] = ANY_NUMBER,
     among: tuple[str, ...] = (),
+    only: tuple[float, ...] = (),
     title: str = "",
     is_slot: bool = False,
 ) -> Any:
@@ -34,6 +35,7 @@ def setting(
         text: what it is, and in which unit.
         between: the lowest and the highest value that make sense.
         among: the words that it may be; empty: any.
+        only: the numbers that it may be, in order; empty: any in the range.
         title: what people call it on the desk.
         is_slot: whether it is a slot: counted from 0 here, and from 1 on the desk.
     """
@@ -41,8 +43,9 @@ def setting(
     metadata = {
         "doc": doc,
         "text": text,
-        "between": between,
+        "between": (only[0], only[-1]) if only else between,
         "among": among,
+        "only": only,
         "title": title,
         "is_slot": is_slot,
     }
@@ -67,6 +70,9 @@ def check_ranges(
         value = getattr(config, one.name)
         if among and value.lower() not in among:
             raise InvalidInputError(label, f"must be one of {', '.join(among)}")
+        only = one.metadata["only"]
+        if only and value not in only:
+            raise InvalidInputError(label, f"must be {' or '.join(f'{n:g}' for n in only)}")
         if (low, high) != ANY_NUMBER and not low <= value <= high:
             rule = f"lie between {low:.12g} and {high:.12g}"
             if low == LEAST:

@@ -33,6 +33,8 @@ def _range_of(one: Field[Any]) -> str:
     low, high = one.metadata["between"]
     if (low, high) == ANY_NUMBER:
         return ""
+    if only := one.metadata["only"]:
+        return f" ({' or '.join(f'{number:.12g}' for number in only)})"
     return f" (more than 0, up to {high:.12g})" if low == LEAST else f" ({low:.12g} to {high:.12g})"
 
 

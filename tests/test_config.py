@@ -70,6 +70,7 @@ def test_ranking_parameters_of_the_installation_come_from_the_environment():
         ("MAX_AGE_HOURS", "a week", "must be a number"),
         ("MAX_AGE_HOURS", "0", "must be more than 0 and at most 100000"),
         ("TRENDING_BOOST", "-0.1", "must lie between 0 and 100"),
+        ("TRENDING_HALF_LIFE_MINUTES", "60", "must be 30 or 120"),
         ("SLATE_SIZE", "2.5", "must be a whole number"),
         ("WEIGHTS", "popular_2h", "must be JSON"),
         ("WEIGHTS", "[1]", "must be an object of numbers"),

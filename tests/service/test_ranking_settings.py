@@ -90,6 +90,7 @@ def test_one_weight_changes_and_the_others_stay(site: Site) -> None:
     ("patch", "field", "rule"),
     [
         ({"trending_boost": -1}, "trending_boost", "must lie between 0 and 100"),
+        ({"trending_half_life_minutes": 60}, "trending_half_life_minutes", "must be 30 or 120"),
         ({"trending_boost": "much"}, "trending_boost", "must be a number"),
         ({"slate_size": 1.5}, "slate_size", "must be a whole number"),
         ({"use_ranker": 7}, "use_ranker", "must be true or false"),
@@ -227,7 +228,7 @@ def test_a_preview_of_no_change_finds_none_even_with_exploration(site: Site) -> 
     site.publish(60)
     for number in range(4):
         site.feed(f"r{number}")
-    found = site.client.post(f"{URL}/preview", json={"trending_half_life_minutes": 60}).json
+    found = site.client.post(f"{URL}/preview", json={"trending_half_life_minutes": 120}).json
     assert (found["requests"], found["changed"], found["replaced"]) == (4, 0.0, 0.0)
     assert found["before"] == found["after"]
     assert found["not_previewed"] == ["trending_half_life_minutes"]

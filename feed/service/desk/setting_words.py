@@ -40,8 +40,9 @@ def range_text(line: SettingLine) -> str:
     """Return the range of a setting in words."""
     if line.kind == "flag":
         return "yes or no"
-    if line.name == "trending_half_life_minutes":
-        return "30 or 120"
+    only = _BY_NAME[line.name].metadata["only"] if line.name in _BY_NAME else ()
+    if only:
+        return " or ".join(f"{number:g}" for number in only)
     if line.most is None or line.least is None:
         return "any number"
     if line.least == 0 and _BY_NAME[line.name].metadata["between"][0] == LEAST:
