@@ -48,7 +48,7 @@ def test_changes_name_only_what_differs() -> None:
 
 
 def test_parts_of_a_thing_are_named_and_empty_ones_left_out() -> None:
-    pins = [{"slot": 1, "section": "", "ends_at": "noon"}, {"slot": 2, "languages": ["de", "en"]}]
+    pins = [{"slot": 0, "section": "", "ends_at": "noon"}, {"slot": 1, "languages": ["de", "en"]}]
     assert list_changes({"pins": []}, {"pins": pins}) == [
         ("pins", "", "slot 1, ends at noon; slot 2, languages de, en")
     ]

@@ -89,7 +89,9 @@ def _said(value: Any, zone: tzinfo) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        parts = [(name, part) for name, part in value.items() if part not in (None, "", [], {})]
+        counted = {"slot": value["slot"] + 1} if isinstance(value.get("slot"), int) else {}
+        every = {**value, **counted}  # the desk counts slots from 1
+        parts = [(name, part) for name, part in every.items() if part not in (None, "", [], {})]
         return ", ".join(f"{name.replace('_', ' ')} {_said(part, zone)}" for name, part in parts)
     if isinstance(value, list | tuple):
         joint = "; " if any(isinstance(part, Mapping) for part in value) else ", "
