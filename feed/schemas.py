@@ -35,7 +35,7 @@ MAX_PAGE = 100
 
 ID_PATTERN_TEXT = r"^[^\s\x00-\x1f\x7f]+$"
 NOT_BLANK = r"\S"
-URL_PATTERN_TEXT = r"^(https?:/)?/\S+$"
+URL_PATTERN_TEXT = r"^([Hh][Tt][Tt][Pp][Ss]?:/)?/\S+$"
 EXPERIMENT_PATTERN_TEXT = r"^[a-z0-9][a-z0-9_-]*$"
 _LANGUAGE_TAG = "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"
 LANGUAGE_PATTERN_TEXT = f"^{_LANGUAGE_TAG}$"

@@ -139,6 +139,13 @@ def test_ids_may_be_addresses(site: Any) -> None:
     assert site.client.get(path + "/related").json["article_id"] == article_id
 
 
+def test_the_scheme_of_an_address_may_be_in_any_case(site: Any) -> None:
+    for url, status in (("HTTPS://X.example/1", 200), ("Http://x.example", 200), ("FTP://x", 422)):
+        answer = site.client.post("/v1/articles", json={"articles": [{**A, "url": url}]})
+        assert answer.status_code == status
+    assert site.client.get(f"/v1/articles/{A['article_id']}").json["url"] == "Http://x.example"
+
+
 def test_a_retracted_article_stays_readable_and_an_erased_one_does_not(site: Any) -> None:
     site.publish(2)
     assert site.client.delete("/v1/articles/a0").json["status"] == "retracted"
