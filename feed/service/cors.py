@@ -10,7 +10,7 @@ from feed.domain import InvalidInputError
 
 EVERY = "*"
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
-_REQUEST_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-Id"
+_REQUEST_HEADERS = "Authorization, Content-Encoding, Content-Type, X-API-Key, X-Request-Id"
 _ANSWER_HEADERS = "Date, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id"
 _OWN_SITES = frozenset({"same-origin", "none"})
 PREFLIGHT_S = "7200"
