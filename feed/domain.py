@@ -309,6 +309,7 @@ class FeedError(Exception):
     ├── InvalidInputError       the caller's data breaks a rule; names field and rule
     ├── NotFoundError           no such article, reader, experiment or model
     ├── ConflictError           the state does not allow it (experiment already started ...)
+    ├── NotAllowedError         somebody with more rights may do it, but not the caller
     ├── CursorExpiredError      the slate behind a cursor is gone
     ├── StoreUnavailableError   the store does not answer, is full, or answers too late
     ├── BundleError             a model bundle is corrupt, of another format or another schema
@@ -337,6 +338,10 @@ class NotFoundError(FeedError):
 
 class ConflictError(FeedError):
     """The present state does not allow what was asked."""
+
+
+class NotAllowedError(FeedError):
+    """Somebody with more rights may do what was asked, but not the caller."""
 
 
 class CursorExpiredError(FeedError):

@@ -22,6 +22,7 @@ from feed.domain import (
     FeedError,
     GateRefusedError,
     InvalidInputError,
+    NotAllowedError,
     NotFoundError,
     StoreUnavailableError,
 )
@@ -42,6 +43,7 @@ _STATUS_OF: tuple[tuple[type[FeedError], int], ...] = (
     (InvalidInputError, 422),
     (NotFoundError, 404),
     (ConflictError, 409),
+    (NotAllowedError, 403),
     (GateRefusedError, 409),
     (CursorExpiredError, 410),
     (StoreUnavailableError, 503),

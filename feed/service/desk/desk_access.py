@@ -16,6 +16,7 @@ from feed.domain import (
     ConflictError,
     FeedError,
     InvalidInputError,
+    NotAllowedError,
     NotFoundError,
     StoreUnavailableError,
 )
@@ -41,6 +42,7 @@ _STATUS_OF: tuple[tuple[type[FeedError], int], ...] = (
     (InvalidInputError, 422),
     (NotFoundError, 404),
     (ConflictError, 409),
+    (NotAllowedError, 403),
     (StoreUnavailableError, 503),
     (ArchiveError, 503),
 )

@@ -11,7 +11,7 @@ from feed.catalogue.article_service import ALLOWED, ERASED
 from feed.catalogue.boosting import BOOST, take_back_boost
 from feed.catalogue.decisions import Editor
 from feed.catalogue.pinning import take_back_pins
-from feed.domain import ConflictError
+from feed.domain import ConflictError, NotAllowedError
 from feed.service.desk.desk_access import desk_page
 from feed.service.desk.desk_shell import desk_blueprint, say
 from feed.service.desk.subject_words import subjects_in_words
@@ -53,15 +53,15 @@ def undo_entry(services: Services, entry_id: str, by: str, *, may_all: bool = Tr
 
     Raises:
         NotFoundError: the audit log does not hold the entry any more.
-        ConflictError: nothing can take it back, or only an admin (`may_all`), or it was changed
-            since.
+        NotAllowedError: only an admin can take it back (`may_all`).
+        ConflictError: nothing can take it back, or it was changed since.
     """
     entry = services.store.find_audit(entry_id)
     kind = _kind(entry)
     if not _is_undoable(entry):
         raise ConflictError(f"{entry.subject} was {entry.action}: this cannot be taken back")
     if kind in ADMIN_ONLY and not may_all:
-        raise ConflictError(f"{entry.subject} was {entry.action}: an admin can take this back")
+        raise NotAllowedError(f"{entry.subject} was {entry.action}: an admin can take this back")
     done = UNDOERS[kind](services, entry, by)
     services.keeper.wake()
     return done
