@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -29,6 +29,8 @@ from feed.storage.waiting_part import WAITING_HOURS
 
 MAX_AHEAD_S = 300.0
 MAX_AGE_S = 30 * 86_400.0
+STEP_S = 0.002
+"""Between two events of one reader that both get the time of arrival; the store keeps 1 ms."""
 SAME_TIME_S = 5.0
 """Clocks that differ by less count as equal, because the request takes some time, too."""
 
@@ -86,7 +88,8 @@ def read_events(body: bytes, now: float, reader: str | None = None) -> ReadEvent
     named = given if reader is None else [_of_reader(e, reader) for e in given]
     found = [e if isinstance(e, Rejection) else _to_event(e, now, difference) for e in named]
     entries, notes = _into_bounds(found, now)
-    return ReadEvents(_set_back(entries, now), notes)
+    arrived = {p for p in notes if isinstance(e := found[p], Event) and e.occurred_at > now}
+    return ReadEvents(_set_back(entries, now, arrived), notes)
 
 
 def describe_outcome(
@@ -176,8 +179,13 @@ def _to_event(given: EventIn, now: float, difference: float) -> Event | Rejectio
 def _into_bounds(
     found: Sequence[Event | Rejection], now: float
 ) -> tuple[list[Event | Rejection], dict[int, str]]:
-    """Give events from far ahead or long ago the time of arrival, so that none of them is lost."""
+    """Give events from far ahead or long ago the time of arrival, so that none of them is lost.
+
+    The events of one reader keep their order: the last one counts at the time of arrival, each
+    earlier one `STEP_S` before the next.
+    """
     entries, notes = list(found), {}
+    outside: dict[str, dict[int, Event]] = {}
     for place, event in enumerate(found):
         if (
             isinstance(event, Event)
@@ -187,25 +195,45 @@ def _into_bounds(
             RETIMED.labels("ahead" if ahead else "behind").inc()
             what = "more than 5 minutes in the future" if ahead else "more than 30 days ago"
             notes[place] = f"occurred_at: is {what}; the time of arrival counts"
-            entries[place] = replace(event, occurred_at=now)
+            outside.setdefault(event.user_id, {})[place] = event
+    for events in outside.values():
+        moments = sorted({event.occurred_at for event in events.values()}, reverse=True)
+        for place, event in events.items():
+            later = moments.index(event.occurred_at)
+            entries[place] = replace(event, occurred_at=now - later * STEP_S)
     return entries, notes
 
 
-def _set_back(found: Sequence[Event | Rejection], now: float) -> list[Event | Rejection]:
+def _set_back(
+    found: Sequence[Event | Rejection], now: float, arrived: Collection[int]
+) -> list[Event | Rejection]:
     """Set back the events of readers whose clocks are ahead, so that none lies in the future.
 
     All events of one reader are set back by the same span, which keeps their order and distances.
     The next request counts only what happened before it, so it would miss events in the future.
+
+    Args:
+        found: the events.
+        now: epoch seconds.
+        arrived: places of those from so far ahead that they count at the time of arrival; the
+            other events of their readers stay before them.
     """
+    latest: dict[str, float] = {}
+    for place in arrived:
+        event = found[place]
+        if isinstance(event, Event):
+            earlier = event.occurred_at - STEP_S
+            latest[event.user_id] = min(latest.get(event.user_id, now), earlier)
     ahead: dict[str, float] = {}
     for event in found:
         if isinstance(event, Event) and event.occurred_at > now:
-            ahead[event.user_id] = max(ahead.get(event.user_id, 0.0), event.occurred_at - now)
+            by = event.occurred_at - latest.get(event.user_id, now)
+            ahead[event.user_id] = max(ahead.get(event.user_id, 0.0), by)
     if not ahead:
         return list(found)
     return [
-        replace(e, occurred_at=min(e.occurred_at - ahead[e.user_id], now))
-        if isinstance(e, Event) and e.user_id in ahead
+        replace(e, occurred_at=min(e.occurred_at - ahead[e.user_id], latest.get(e.user_id, now)))
+        if isinstance(e, Event) and e.user_id in ahead and place not in arrived
         else e
-        for e in found
+        for place, e in enumerate(found)
     ]

@@ -84,6 +84,14 @@ def test_a_like_shows_at_once_and_is_counted_once(site: Any) -> None:
     assert item()["reactions"]["likes"] == 1
 
 
+def test_what_happened_last_decides_even_on_a_clock_that_is_far_ahead(site: Any) -> None:
+    (article_id,) = site.publish(1)
+    unliked = click(article_id, kind="unlike", occurred_at=format_time(site.clock.now + 800))
+    liked = click(article_id, kind="like", occurred_at=format_time(site.clock.now + 700))
+    site.send(unliked, liked)
+    assert site.feed()["items"][0]["my_reaction"] is None
+
+
 def test_ones_own_like_adds_to_those_of_others_at_once(site: Any) -> None:
     (article_id,) = site.publish(1)
     for user_id in ("other", "another"):

@@ -241,6 +241,18 @@ def test_a_time_out_of_bounds_becomes_the_time_of_arrival(moment: str, word: str
     assert word in found.notes[1]
 
 
+def test_events_that_get_the_time_of_arrival_keep_their_order() -> None:
+    """A clock that is far ahead: what happened last still counts last."""
+    ahead = (800, 700, 290, -60)
+    given = [event(event_id=f"e{n}", occurred_at=format_time(NOW + s)) for n, s in enumerate(ahead)]
+    given.append(event(event_id="o", user_id="other", occurred_at=format_time(NOW + 500)))
+    *own, other = moments(read(*given))
+    assert sorted(own, reverse=True) == own
+    assert len(set(own)) == len(own)
+    assert other == own[0] == NOW
+    assert NOW - own[1] < 0.01
+
+
 def test_a_time_within_the_bounds_is_kept() -> None:
     oldest, newest = NOW - MAX_AGE_S, NOW - 1
     given = [
