@@ -79,6 +79,11 @@ class LiveSignals:
         for article_id, _, likes, dislikes in payload["reactions"]:
             self.counters.add_reactions(self.ids.add_all([article_id]), likes, dislikes)
 
+    def apply_erasure(self, payload: Mapping[str, Any]) -> None:
+        """Take the reactions of an erased reader off the totals; earlier versions name none."""
+        for article_id, likes, dislikes in payload.get("reactions", ()):
+            self.counters.add_reactions(self.ids.add_all([article_id]), likes, dislikes)
+
     def record_repeats(
         self, rows: Rows, times: Floats, *, from_feed: bool = False, on_page: bool = False
     ) -> None:

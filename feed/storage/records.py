@@ -256,6 +256,9 @@ class StreamRecord(NamedTuple):
     taken back: `clicks` are the clicks that are no longer first clicks, each as [article_id,
     occurred_at, answered a feed, below an article], and `reactions` are those that leave the
     totals, each as [article_id, reacted_at, likes, dislikes].
+
+    An erase record says that the reader `user_id` was erased, and which `reactions` leave the
+    totals, each as [article_id, likes, dislikes].
     """
 
     stream_id: str

@@ -15,7 +15,7 @@ from feed.storage.identity_part import IdentityPart
 from feed.storage.link import ScriptCall
 from feed.storage.waiting_part import WaitingPart
 
-_READER_KEYS = ("h", "r", "v", "m", "x", "s", "u", "pref", "i", "t")
+_READER_KEYS = ("h", "r", "v", "x", "s", "u", "pref", "i", "t")
 
 
 class RightsPart(WaitingPart, IdentityPart):
@@ -77,6 +77,7 @@ class RightsPart(WaitingPart, IdentityPart):
             keys.stream(keys.partition(user_id)),
             keys.reader("slates", user_id),
             keys.reader("a", user_id),
+            keys.reader("m", user_id),
             *(keys.reader(kind, user_id) for kind in _READER_KEYS),
         )
         record = orjson.dumps({"user_id": user_id, "requested_at": time.time()})

@@ -253,6 +253,7 @@ class SignalsPublisher:
         """Count the next records of partitions; let the judge see their clicks."""
         payloads: list[Mapping[str, Any]] = []
         merges: list[Mapping[str, Any]] = []
+        erasures: list[Mapping[str, Any]] = []
         spans: list[ClickSpan] = []
         for partition, records in found.items():
             if not records:
@@ -262,6 +263,7 @@ class SignalsPublisher:
             after, last = self._positions[partition], records[-1].stream_id
             spans.append(ClickSpan(partition, after, last, weighed_clicks(partition, events)))
             merges += [orjson.loads(d) for _, kind, d in records if kind is RecordType.IDENTITY]
+            erasures += [orjson.loads(d) for _, kind, d in records if kind is RecordType.ERASE]
             self._positions[partition] = last
         if self.judge is not None:
             self.judge.feed(spans)
@@ -270,6 +272,8 @@ class SignalsPublisher:
         self.signals.apply_events(payloads)
         for merge in merges:
             self.signals.apply_merge(merge)
+        for erasure in erasures:
+            self.signals.apply_erasure(erasure)
 
     def _checkpoint_is_due(self, now: float) -> bool:
         age_s = now - self._checkpoint_at

@@ -92,6 +92,27 @@ def test_what_happened_last_decides_even_on_a_clock_that_is_far_ahead(site: Any)
     assert site.feed()["items"][0]["my_reaction"] is None
 
 
+def test_reactions_of_an_erased_reader_leave_the_totals(site: Any) -> None:
+    liked, disliked = site.publish(2)
+    for user_id in ("reader", "other"):
+        site.send(click(liked, user_id=user_id, kind="like"))
+        site.send(click(disliked, user_id=user_id, kind="dislike"))
+
+    def totals() -> dict[str, dict[str, int]]:
+        site.work()
+        items = site.feed("somebody")["items"]
+        return {item["article"]["article_id"]: item["reactions"] for item in items}
+
+    for user_id, left in (("nobody", 2), ("reader", 1), ("reader", 1), ("other", 0)):
+        assert site.client.delete(f"/v1/users/{user_id}").status_code == 202
+        assert totals() == {
+            liked: {"likes": left, "dislikes": 0},
+            disliked: {"likes": 0, "dislikes": left},
+        }
+    site.send(click(liked, event_id="again", kind="like"))
+    assert totals()[liked]["likes"] == 1
+
+
 def test_ones_own_like_adds_to_those_of_others_at_once(site: Any) -> None:
     (article_id,) = site.publish(1)
     for user_id in ("other", "another"):
