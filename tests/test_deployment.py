@@ -83,8 +83,8 @@ def test_our_services_read_every_setting_of_the_file_beside_it():
 
 
 def test_the_workers_metrics_are_open_to_this_machine_alone():
-    assert SERVICES["worker"]["environment"]["FEED_WORKER_METRICS_PORT"] == "9100"
-    assert SERVICES["worker"]["ports"] == ["127.0.0.1:${FEED_WORKER_METRICS_PORT:-9100}:9100"]
+    assert SERVICES["worker"]["environment"]["FEED_WORKER_METRICS_PORT"] == "9464"
+    assert SERVICES["worker"]["ports"] == ["127.0.0.1:${FEED_WORKER_METRICS_PORT:-9464}:9464"]
 
 
 def test_every_volume_is_declared():

@@ -121,7 +121,7 @@ def test_scalers_use_metrics_that_the_service_exports():
 
 
 def test_prometheus_finds_the_ports_of_web_and_worker():
-    ports = {"feed-web": 8000, "feed-worker": 9100}
+    ports = {"feed-web": 8000, "feed-worker": 9464}
     for name, spec in of_kind("Deployment").items():
         annotations = spec["template"]["metadata"]["annotations"]
         assert annotations["prometheus.io/port"] == str(ports[name])
@@ -129,7 +129,7 @@ def test_prometheus_finds_the_ports_of_web_and_worker():
         assert [one["containerPort"] for one in container["ports"]] == [ports[name]]
     (worker,) = templates()["feed-worker"]["containers"]
     given = {one["name"]: one["value"] for one in worker["env"]}
-    assert given == {"FEED_HOST": "0.0.0.0", "FEED_WORKER_METRICS_PORT": "9100"}
+    assert given == {"FEED_HOST": "0.0.0.0", "FEED_WORKER_METRICS_PORT": "9464"}
 
 
 def test_compose_has_a_store_with_replicas_and_web_hosts_behind_the_balancer():

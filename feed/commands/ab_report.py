@@ -87,7 +87,9 @@ def ab_report(
                 if chosen.version != read_reported(store, experiment).version:
                     other["--version"] = str(version)
                 settings = settings_in_force(store, settings)
-        _check_place(out, [option for option, given in other.items() if given is not None])
+        verdicts = settings.data_dir / REPORTS
+        elsewhere = None if out is None or out.resolve() == verdicts.resolve() else out
+        _check_place(elsewhere, [option for option, given in other.items() if given is not None])
         now = time.time()
         to_at = parse_time("--to", end) if end else min(now, chosen.stopped_at or now)
         with Console(stderr=True).status("reading the archive"):
@@ -100,10 +102,10 @@ def ab_report(
                 section_aliases=read_aliases(settings.section_aliases),
                 from_at=parse_time("--from", begin) if begin else None,
                 to_at=to_at,
-                command=_command(chosen, data, definition, begin, to_at, out),
+                command=_command(chosen, data, definition, begin, to_at, elsewhere),
                 memory_mb=memory_mb,
             )
-        files = write_report(report, out or settings.data_dir / REPORTS)
+        files = write_report(report, elsewhere or verdicts)
         if json_file is not None:
             json_file.write_bytes(dump_json(report))
     show(report, Console())
@@ -122,7 +124,9 @@ def show(report: Report, console: Console) -> None:
 def _check_place(out: Path | None, other: list[str]) -> None:
     """Refuse to write a report where the verdict is looked for if it is not the verdict."""
     if other and out is None:
-        rule = f"must be given with {' and '.join(other)}: DATA/reports is for the verdict"
+        rule = (
+            f"must name another place with {' and '.join(other)}: DATA/reports is for the verdict"
+        )
         raise InvalidInputError("--out", rule)
 
 

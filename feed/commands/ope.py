@@ -280,7 +280,7 @@ def ope(
     with one_line_errors():
         for option, folder in (("--log", log_dir), ("--policy", policy_dir)):
             if not folder.is_dir():
-                raise InvalidInputError(option, f"must be a directory, and {folder} is none")
+                raise InvalidInputError(option, f"must be a directory; {folder} is not one")
         if (log_dir / "archive").is_dir():
             window = (
                 parse_time("--from", begin) if begin else 0.0,

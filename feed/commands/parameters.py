@@ -34,6 +34,13 @@ class GivenPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it lies in a directory that must not be entered
+        return False
+
+
 class OutputFile(GivenPath):
     """A file to write, checked before any work: its directory must be there."""
 
@@ -44,11 +51,11 @@ class OutputFile(GivenPath):
             click.BadParameter: it is empty, a directory, or cannot be written.
         """
         path: Path = super().convert(value, param, ctx)
-        if path.is_dir():
-            self.fail(f"{os.fspath(value)!r} is there, and is no file", param, ctx)
-        if not path.parent.is_dir():
+        if _is_directory(path):
+            self.fail(f"{os.fspath(value)!r} is a directory", param, ctx)
+        if not _is_directory(path.parent):
             self.fail(f"there is no directory {os.fspath(path.parent)!r}", param, ctx)
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
+        if not os.access(path if os.access(path, os.F_OK) else path.parent, os.W_OK):
             self.fail(f"{os.fspath(value)!r} cannot be written", param, ctx)
         return path
 
@@ -63,9 +70,9 @@ class OutputFolder(GivenPath):
             click.BadParameter: it is empty, or neither is a directory nor can be made.
         """
         path: Path = super().convert(value, param, ctx)
-        there = next((one for one in (path, *path.parents) if one.exists()), path)
-        if not there.is_dir():
-            self.fail(f"{os.fspath(there)!r} is no directory", param, ctx)
+        there = next((one for one in (path, *path.parents) if os.access(one, os.F_OK)), path)
+        if not _is_directory(there):
+            self.fail(f"{os.fspath(there)!r} is not a directory", param, ctx)
         if not os.access(there, os.W_OK):
             self.fail(f"{os.fspath(there)!r} cannot be written", param, ctx)
         return path
@@ -84,7 +91,7 @@ class FileToWrite(OutputFile):
         if path.is_symlink():
             path = Path(os.path.realpath(path))
         if path.exists() and not path.is_file():
-            self.fail(f"{os.fspath(value)!r} is there, and is no file", param, ctx)
+            self.fail(f"{os.fspath(value)!r} exists and is not a file", param, ctx)
         return path
 
 

@@ -75,15 +75,22 @@ zh zho chi chinese 中文
 _CODES = {name: line.split()[0] for line in _LANGUAGES.split("\n") for name in line.split()[1:]}
 """The shortest code by longer ones (ISO 639-2) and by names, in English and in the language."""
 _PARTS = re.compile(r"[\s_()-]+")
-_CODE_LETTERS = 3
+_CODE = re.compile(r"[a-z]{2,3}")
+_SUBTAG = re.compile(r"[a-z]{2}|[0-9]{3}|[a-z]{4}")
+"""A region or a script."""
+NO_LANGUAGE = {"und", "mul", "zxx", "mis"}
+"""Codes that say that no one language is known."""
 
 
 def language_tag(text: str) -> str:
     """Return a tag such as `en-gb` for `en_GB`, `eng-GB` or `English (GB)`.
 
-    A tag begins with the shortest code of its language (RFC 5646, section 2.2.1). What begins with
-    a word that is neither a code nor a known name becomes an empty text.
+    A tag begins with the shortest code of its language (RFC 5646, section 2.2.1), and keeps its
+    region and script. What begins with a word that is neither a known name nor of two or three
+    letters becomes an empty text, as does a code that says that no one language is known.
     """
     first, *others = _PARTS.split(text.strip().lower().rstrip(")"))
     code = _CODES.get(first, first)
-    return "-".join([code, *others]) if len(code) <= _CODE_LETTERS else ""
+    if code in NO_LANGUAGE or not _CODE.fullmatch(code):
+        return ""
+    return "-".join([code, *filter(_SUBTAG.fullmatch, others)])

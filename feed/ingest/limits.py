@@ -8,7 +8,7 @@ from typing import Any
 
 from feed.article_schemas import ArticleBody
 from feed.ingest.documents import Finding
-from feed.ingest.language_codes import language_tag
+from feed.ingest.language_codes import NO_LANGUAGE, language_tag
 from feed.ingest.urls import full_address
 
 RULES: dict[str, Any] = ArticleBody.model_json_schema()["properties"]
@@ -73,6 +73,8 @@ class Limits:
     def language(self, language: str) -> str:
         """Return a language tag in lower case, or an empty text if no language is named."""
         tag = language_tag(language)
+        if language.strip().lower() in NO_LANGUAGE:
+            return ""
         if language.strip() and not (tag and LANGUAGE.fullmatch(tag)):
             self.note_wrong("language", language, "is no language code")
             return ""

@@ -25,8 +25,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     # Threads of a library do not survive the fork, and the first use after it would wait for them.
     os.environ.setdefault(_name, "1")
 
-SHORTEST_LIFE_S = 1.0
-"""A web process that ends sooner has failed, and the next one starts this much later."""
+SHORTEST_LIFE_S = 10.0
+"""A web process that ends sooner has failed at its start, which takes some seconds of it."""
+PAUSE_S = 1.0
+"""The next one then starts this much later."""
 
 _started_at: dict[int, float] = {}
 _next_start_at = 0.0
@@ -91,7 +93,7 @@ def child_exit(_server: Any, worker: Any) -> None:
     forget_connections(worker)
     now = time.monotonic()
     if now - _started_at.pop(worker.age, float("-inf")) < SHORTEST_LIFE_S:
-        _next_start_at = now + SHORTEST_LIFE_S
+        _next_start_at = now + PAUSE_S
         remove_metrics_of(worker.pid)
     else:
         forget_process(worker.pid)

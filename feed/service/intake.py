@@ -181,8 +181,8 @@ def _into_bounds(
 ) -> tuple[list[Event | Rejection], dict[int, str]]:
     """Give events from far ahead or long ago the time of arrival, so that none of them is lost.
 
-    The events of one reader keep their order: the last one counts at the time of arrival, each
-    earlier one `STEP_S` before the next.
+    Those of one reader keep their order among each other: the last one counts at the time of
+    arrival, each earlier one `STEP_S` before the next.
     """
     entries, notes = list(found), {}
     outside: dict[str, dict[int, Event]] = {}

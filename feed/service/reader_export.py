@@ -31,8 +31,8 @@ class ExportOut(BaseModel):
     store: dict[str, Any]
     archive: dict[str, list[dict[str, Any]]]
     unarchived: dict[str, list[dict[str, Any]]] = Field(
-        description="by table of the archive: the records of the last seconds, which are not in it "
-        "yet, times in epoch seconds"
+        description="by table of the archive: the records that it does not have yet, times in "
+        "epoch seconds"
     )
     looked_at: list[str] = Field(description="when somebody of the newsroom looked at the reader")
 
@@ -89,6 +89,9 @@ def _stream(partition: int, store: StreamPart) -> Iterator[StreamRecord]:
 
 
 def _names(record: StreamRecord, ids: Sequence[str]) -> bool:
+    written = [orjson.dumps(user_id) for user_id in ids]
+    if not any(text in record.payload for text in written):  # as most, which need not be parsed
+        return False
     payload = orjson.loads(record.payload)
     return any(payload.get(field) in ids for field in _ID_FIELDS)
 

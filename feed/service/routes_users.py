@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import orjson
 from apiflask import APIBlueprint
@@ -30,17 +31,24 @@ def _check_reader(user_id: str) -> None:
         refuse_merged(moved=current_services().store.resolve(user_id) != user_id)
 
 
+def _about(wish: Wish) -> tuple[WishOf, str]:
+    """Return what a wish is about; the spellings of a section are one."""
+    return wish.of, section_key(wish.value) if wish.of is WishOf.SECTION else wish.value
+
+
 def _check_wishes(wishes: Sequence[Wish]) -> None:
-    """Refuse two wishes about one thing; the spellings of a section are one."""
-    about = [
-        (wish.of, section_key(wish.value) if wish.of is WishOf.SECTION else wish.value)
-        for wish in wishes
-    ]
-    if len(set(about)) < len(about):
+    """Refuse two wishes about one thing."""
+    if len({*map(_about, wishes)}) < len(wishes):
         raise InvalidInputError("wishes", "must not be about the same thing twice")
 
 
 def _present(user_id: str, preferences: Preferences) -> Response:
+    """Return preferences as they can be sent back: of two wishes about one thing, the later one.
+
+    Earlier versions kept both where they spelled a section in two ways.
+    """
+    different = {_about(wish): wish for wish in preferences.wishes}
+    preferences = replace(preferences, wishes=tuple(different.values()))
     body = PreferencesBody.of(preferences, current_services().clock()).model_dump(mode="json")
     return json_response(orjson.dumps({"user_id": user_id, **body}))
 

@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from feed.domain import InvalidInputError
 
-_DATABASE = re.compile(r"/?\d*")
+_DATABASE = re.compile(r"/?\d*/?")
 
 
 def server_connector(url: str, timeout_s: float) -> Callable[[], Any]:
@@ -43,7 +43,7 @@ def _broken_rule(parts: SplitResult) -> str:
         return "must begin with redis://, rediss:// or unix://"
     if not parts.hostname:
         return "must name a host"
-    # redis-py takes any other path for database 0.
+    # redis-py takes a word for database 0.
     return "" if _DATABASE.fullmatch(parts.path) else "must end with the number of a database"
 
 

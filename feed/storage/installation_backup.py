@@ -7,11 +7,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+
+import orjson
 
 from feed.config import Settings
 from feed.domain import ArchiveError, ConflictError, StoreUnavailableError
@@ -23,11 +25,7 @@ from feed.storage.archive_files import (
     settled,
     table_files,
 )
-from feed.storage.archive_ledger import (
-    START,
-    Commit,
-    Ledger,
-)
+from feed.storage.archive_ledger import START, Commit, Ledger
 from feed.storage.archive_objects import ArchiveObjects, changes_until, live_after
 from feed.storage.backup_manifest import (
     BackupManifest,
@@ -37,7 +35,7 @@ from feed.storage.backup_manifest import (
     read_manifest,
     write_manifest,
 )
-from feed.storage.data_place import sync_directory
+from feed.storage.data_place import sync_directory, write_durably
 from feed.storage.key_names import Keys
 from feed.storage.link import Link
 from feed.storage.object_copies import (
@@ -52,6 +50,8 @@ from feed.storage.working_copy import check_data_url, delete_part, object_place,
 
 _STORE_FILE = "store.dump.gz"
 _FILES = "files"
+_PLACING = "placing"
+"""Names the parts that a restore is about to place."""
 _TRIES = 3
 _LEFT_OUT = {"store", "archive", "run"}
 """Parts of the data directory that are not copied as they are."""
@@ -103,10 +103,13 @@ def backup(settings: Settings, target: Path) -> BackupReport:
 
 
 @contextmanager
-def _own_draft(draft: Path, purpose: str) -> Iterator[Path]:
+def _own_draft(
+    draft: Path, purpose: str, before: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
     """Make a directory, empty, in which something is prepared, and keep others away from it.
 
-    One that a killed process has left is emptied. It is deleted when the block fails.
+    One that a killed process has left is emptied; `before` is called first. It is deleted when the
+    block fails.
 
     Raises:
         ConflictError: another process has it, for the same `purpose`.
@@ -116,6 +119,7 @@ def _own_draft(draft: Path, purpose: str) -> Iterator[Path]:
     try:
         if not _takes(draft, descriptor):
             raise ConflictError(f"another process is {purpose}")
+        before()
         _clear(draft)
         try:
             yield draft
@@ -222,7 +226,16 @@ def _restore_whole(settings: Settings, source: Path, manifest: BackupManifest) -
     parts = {name: settings.data_dir / name for name in {"archive", "models", *saved}}
     aside, purpose = settings.data_dir / ".restoring", f"restoring into {settings.data_dir}"
     keys = Keys(settings.namespace, settings.partitions)
-    with _own_draft(aside, purpose) as draft, closing(_open_link(settings)) as link:
+    placing = aside / _PLACING
+
+    def delete_placed() -> None:
+        """Delete the parts that a restore had begun to place when it was killed."""
+        with suppress(FileNotFoundError):
+            for name in orjson.loads(placing.read_bytes()):
+                delete_part(settings.data_dir / name)
+
+    own = _own_draft(aside, purpose, delete_placed)
+    with own as draft, closing(_open_link(settings)) as link:
         for _, part in sorted(parts.items()):
             _check_free(part)
         load, placed = StoreLoad(link, keys, settings.namespace), list[Path]()
@@ -232,9 +245,11 @@ def _restore_whole(settings: Settings, source: Path, manifest: BackupManifest) -
                 if remote_of(parts[name]) is None:
                     _copy(path, draft / name)
             records = load.load(source / _STORE_FILE)
+            write_durably(placing, orjson.dumps(sorted(saved)))
             for name, path in saved.items():
                 placed.append(parts[name])
                 _put_in_place(path, draft / name, parts[name])
+            placing.unlink()
             load.finish()
         with suppress(OSError):
             draft.rmdir()

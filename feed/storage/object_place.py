@@ -70,9 +70,16 @@ def _check_variables() -> None:
         if name.startswith(_OF_OBJECT_STORES) and not value:
             del os.environ[name]
     for name in _ADDRESSES:
-        address = urlsplit(os.environ.get(name, "https://default"))
-        if address.scheme not in {"http", "https"} or not address.hostname:
+        if not _is_address(os.environ.get(name, "https://default")):
             raise InvalidInputError(name, "must be an address with http:// or https://")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no host of that form, or a port that is no number
+        return False
 
 
 class ObjectPlace:

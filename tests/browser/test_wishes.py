@@ -60,4 +60,4 @@ def test_a_muted_story_is_gone(visitor: Visitor) -> None:
     visit.refresh()
     assert muted not in visit.article_ids()
     open_preferences(visit)
-    expect(visit.page.locator(".wishes li")).to_contain_text("none, until ")
+    expect(visit.page.locator(".wishes li")).to_contain_text(", until ")

@@ -135,7 +135,7 @@ def test_a_file_is_never_written_in_the_place_of_a_device(tmp_path: Path) -> Non
     for name in (pipe, link, tmp_path):
         result = CliRunner().invoke(feed, ["export", "readers", "x", "--out", str(name)])
         assert result.exit_code == 2
-        assert "is there, and is no file" in result.output
+        assert ("is a directory" if name is tmp_path else "is not a file") in result.output
     assert pipe.is_fifo()
     assert link.is_symlink()
 
@@ -185,14 +185,20 @@ def test_what_ope_cannot_use_is_named(
 
 
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "FEED_TIME_ZONE": "\u202fx"}
-    command = [sys.executable, "-m", "feed", "settings"]
-    found = subprocess.run(command, env=environment, capture_output=True, check=False, cwd=tmp_path)
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "feed"]
+    found = subprocess.run(
+        [*command, "audit", "--data", "\u2603x"],
+        env=environment,
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert found.returncode == 2
-    assert found.stderr.startswith(b"Error: FEED_TIME_ZONE: '\\u202fx'")
+    assert found.stderr.rstrip().endswith(b"x; name its directory")
     ended = subprocess.run(
-        [*command, "--of", "training"],
-        env=environment | {"FEED_TIME_ZONE": "UTC"},
+        [*command, "settings", "--of", "training"],
+        env=environment,
         capture_output=True,
         check=False,
     )

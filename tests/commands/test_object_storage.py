@@ -272,7 +272,7 @@ def test_a_machine_without_a_data_directory_evaluates_the_archive_of_others(
     assert "clicks, half-life" in result.output
 
 
-@pytest.mark.parametrize("address", ["minio:9000", "http://"])
+@pytest.mark.parametrize("address", ["minio:9000", "http://", "http://[::1", "http://host:port"])
 def test_an_address_of_the_object_store_that_is_none_is_named(address, monkeypatch, tmp_path):
     monkeypatch.setenv("FEED_DATA_URL", "s3://bucket/feed")
     monkeypatch.setenv("AWS_ENDPOINT_URL", address)

@@ -378,6 +378,28 @@ def test_what_happens_after_the_one_look_changes_nothing(
     assert flooded.slot_tables == clean.slot_tables
 
 
+def test_readers_who_are_shown_another_variant_after_the_one_look_do_not_move_it(
+    data_dirs: Callable[[World], Path], tmp_path: Path, report_on: ReportOn
+) -> None:
+    days = {"planned_days": 2, "minimum_days": 2, "planned_readers": 780}
+    clean = report_on(SMALL, stopping_rule=StoppingRule.FIXED, **days)
+    a, b = (arm.name for arm in clean.experiment.arms)
+    swapped = "experiments"
+    for before, after in ((a, "#"), (b, a), ("#", b)):
+        swapped = f"replace({swapped}, '\"{before}\"', '\"{after}\"')"
+    folder = broken_copy(
+        data_dirs(SMALL),
+        tmp_path / "x",
+        "served",
+        f"SELECT * REPLACE (CASE WHEN epoch(served_at) >= {clean.window.to_at!r} THEN {swapped}"
+        " ELSE experiments END AS experiments) FROM t",
+    )
+    strayed = at_end(folder, clean.experiment)
+    assert strayed.window == clean.window
+    assert strayed.checks == clean.checks
+    assert strayed.primaries == clean.primaries
+
+
 def test_clocks_that_jump_are_counted_when_the_event_came(
     data_dirs: Callable[[World], Path], tmp_path: Path, trial: Experiment, report_on: ReportOn
 ) -> None:

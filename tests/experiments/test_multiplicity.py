@@ -5,7 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
+from feed.experiments.statistics.multiplicity import (
+    adjust_benjamini_hochberg,
+    adjust_holm,
+    adjust_holm_of_all,
+)
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -28,3 +32,8 @@ def test_a_test_without_result_neither_counts_nor_is_adjusted(adjust) -> None:
     assert adjust([None, 0.03, None]) == [None, pytest.approx(0.03), None]
     assert adjust([None]) == [None]
     assert adjust([]) == []
+
+
+def test_a_test_without_result_yet_makes_it_no_easier_for_the_others() -> None:
+    assert adjust_holm_of_all([None, 0.03, 0.5]) == [None, pytest.approx(0.09), 1.0]
+    assert adjust_holm_of_all([0.03, 0.5]) == adjust_holm([0.03, 0.5])

@@ -404,7 +404,14 @@ def test_no_service_starts_on_what_a_killed_restore_has_left(used, tmp_path, emp
     killed.load(tmp_path / "copy" / "store.dump.gz")
     with closing(RedisStore(empty_settings)) as store, pytest.raises(ConflictError, match="again"):
         store.read_reader("u1")
+    part, aside = empty_settings.data_dir / "archive", empty_settings.data_dir / ".restoring"
+    for folder in (part, aside):
+        folder.mkdir(parents=True)
+    (part / "half").write_text("copied")
+    (aside / "placing").write_text('["archive"]')
     assert restore(empty_settings, tmp_path / "copy") == report
+    assert not (part / "half").exists()
+    assert not aside.exists()
     link.close()
 
 

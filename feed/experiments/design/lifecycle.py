@@ -278,13 +278,13 @@ def set_override(
 
     Raises:
         NotFoundError: there is no such experiment, or no override to take back.
-        ConflictError: the experiment is stopped, and its verdict must not change any more.
+        ConflictError: the experiment is stopped, and takes no further overrides.
         InvalidInputError: the experiment has no such variant, or the id is malformed.
     """
     check_id("user_id", user_id)
     present = find_stored(store.read_experiments(), name)
     experiment = present.current
-    if experiment.status is Status.STOPPED:
+    if experiment.status is Status.STOPPED and variant is not None:
         raise ConflictError(f"experiment {name} is stopped: it takes no test overrides")
     if variant is None and user_id not in experiment.overrides:
         raise NotFoundError(f"experiment {name} has no test override for {user_id}")

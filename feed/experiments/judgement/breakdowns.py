@@ -34,7 +34,7 @@ from feed.experiments.statistics.aggregates import Moments
 from feed.experiments.statistics.effects import Effect
 from feed.experiments.statistics.interaction import check_heterogeneity, check_simpson
 from feed.experiments.statistics.interleaving import estimate_preference, follow_preference
-from feed.experiments.statistics.multiplicity import adjust_holm
+from feed.experiments.statistics.multiplicity import adjust_holm_of_all
 from feed.experiments.statistics.sequential import estimate_sequence, running_p_values
 
 SEGMENTS = {
@@ -154,7 +154,7 @@ def compare_teams(
             sequence = follow_preference(preference, planned, level=level)
         p = preference.sign_p_value if sequence is None else sequence.p_value
         results.append(TeamResult(arm.name, a, b, preference, sequence, p))
-    corrected = adjust_holm([result.p_value for result in results])
+    corrected = adjust_holm_of_all([result.p_value for result in results])
     return tuple(replace(r, p_value=p) for r, p in zip(results, corrected, strict=True))
 
 

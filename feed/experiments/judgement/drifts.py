@@ -14,7 +14,7 @@ from feed.experiments.judgement.wording import p_value, percent
 from feed.experiments.log.exposure import Window
 from feed.experiments.log.summaries import read_drift_moments
 from feed.experiments.statistics.aggregates import NO_READERS
-from feed.experiments.statistics.multiplicity import adjust_holm
+from feed.experiments.statistics.multiplicity import adjust_holm_of_all
 from feed.experiments.statistics.novelty import estimate_drift
 from feed.experiments.statistics.sequential import estimate_sequence
 
@@ -43,15 +43,16 @@ def add_drifts(
         effect = estimate_drift(control, treatment, level=1.0 - experiment.alpha)
         planned = planned_pair(experiment, course.treatment)
         p = estimate_sequence(effect, planned).p_value if sequential else effect.p_value
-        p = None if course.metric.once else p
         third = len(course.since_exposure) // _LEAST_DAYS
         early = _pool(course.since_exposure[:third])
         late = _pool(course.since_exposure[len(course.since_exposure) - third :])
         drifts.append(Drift(effect, p, early, late))
-    corrected = adjust_holm([drift.p_value for drift in drifts])
+    tested = [place for place, course in enumerate(courses) if not course.metric.once]
+    p_values = adjust_holm_of_all([drifts[place].p_value for place in tested])
+    corrected = dict(zip(tested, p_values, strict=True))
     return tuple(
-        replace(course, drift=replace(drift, p_value=p))
-        for course, drift, p in zip(courses, drifts, corrected, strict=True)
+        replace(course, drift=replace(drift, p_value=corrected.get(place)))
+        for place, (course, drift) in enumerate(zip(courses, drifts, strict=True))
     )
 
 
@@ -75,9 +76,9 @@ def _name_change(early: float, late: float) -> str:
     """Name the way from the first effect to the last.
 
     A last effect on the other side of 0 that is less than half as large has worn off: so small, its
-    side may be chance.
+    side may be chance. So may that of a first effect of less than a tenth of the last one.
     """
-    if early * late < 0 and abs(late) >= abs(early) / 2:
+    if early * late < 0 and abs(late) >= abs(early) / 2 and abs(early) >= abs(late) / 10:
         return "turns round"
     return "wears off" if abs(late) < abs(early) else "grows"
 

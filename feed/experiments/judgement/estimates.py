@@ -26,7 +26,7 @@ from feed.experiments.statistics.effects import (
     estimate_adjusted_effect,
     estimate_effect,
 )
-from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm
+from feed.experiments.statistics.multiplicity import adjust_benjamini_hochberg, adjust_holm_of_all
 from feed.experiments.statistics.noninferiority import (
     Guardrail,
     GuardrailVerdict,
@@ -302,7 +302,7 @@ def effects_by_key(
 
 def _corrected(results: Sequence[MetricResult], *, holm: bool) -> tuple[MetricResult, ...]:
     flat = [comparison.p_value for result in results for comparison in result.comparisons]
-    adjusted = iter(adjust_holm(flat) if holm else adjust_benjamini_hochberg(flat))
+    adjusted = iter(adjust_holm_of_all(flat) if holm else adjust_benjamini_hochberg(flat))
     return tuple(
         MetricResult(
             result.metric,

@@ -161,8 +161,9 @@ def find_planned_look(
 ) -> float | None:
     """Return when the planned days are over and the planned readers have come, epoch seconds.
 
-    A reader who is taken for a program counts until then, and not any more from then on, so
-    nothing that happens after the look moves it. None while readers are missing. Needs `exposed`.
+    A reader who is taken for a program, or is shown a second variant, counts until then, and not
+    any more from then on, so nothing that happens after the look moves it. None while readers are
+    missing. Needs `exposed`.
     """
     row = connection.execute(
         _PLANNED_LOOK,
@@ -183,7 +184,7 @@ SELECT * FROM (
              ELSE least(epoch(occurred_at), epoch(received_at)) END AS told_at
     FROM memory.main.events
 )
-WHERE told_at >= getvariable('pre_from') AND told_at < getvariable('to_at')
+WHERE told_at < getvariable('to_at')
 """
 """An event was `told_at` when it happened, unless the clock that told so is more than a day off:
 then when it came."""
@@ -221,23 +222,26 @@ WITH dealt AS (
     WHERE moment >= getvariable('from_at')
       AND mode = getvariable('mode')
       AND list_contains(getvariable('rungs'), rung)
+), joined AS (
+    SELECT *, arg_min(variant, moment) OVER (PARTITION BY user_id) AS first_variant
+    FROM dealt
+    WHERE variant IS NOT NULL AND variant <> getvariable('not_joined')
+      AND (variant <> getvariable('held_out') OR moment >= opening_of(user_id))
+      AND NOT list_contains(getvariable('excluded'), user_id)
 )
 SELECT
     CAST(row_number() OVER (ORDER BY user_id) AS INTEGER) AS reader,
     user_id,
     arg_min(variant, moment) AS variant,
     count(DISTINCT variant) AS variants_seen,
-    count(DISTINCT variant) = 1
-        AND list_contains(getvariable('arms'), arg_min(variant, moment)) AS sound,
+    min(moment) FILTER (WHERE variant <> first_variant) AS strayed_at,
+    strayed_at IS NULL AND list_contains(getvariable('arms'), any_value(first_variant)) AS sound,
     min(moment) AS first_at,
     day_of(min(moment)) AS first_day,
     coalesce(arg_min(platform, moment), '') AS platform,
     coalesce(arg_min(language, moment), '') AS language,
     arg_min(attributes, moment) AS attributes
-FROM dealt
-WHERE variant IS NOT NULL AND variant <> getvariable('not_joined')
-  AND (variant <> getvariable('held_out') OR moment >= opening_of(user_id))
-  AND NOT list_contains(getvariable('excluded'), user_id)
+FROM joined
 GROUP BY user_id
 HAVING NOT bool_or(list_contains(getvariable('excluded'), logged_user_id))
 """
@@ -258,14 +262,14 @@ SELECT reader, min(found_at) AS found_at FROM minutes WHERE found_at IS NOT NULL
 
 _PLANNED_LOOK = """
 WITH members AS (
-    SELECT x.first_at + 1 AS came_at, b.found_at
+    SELECT x.first_at + 1 AS came_at, least(b.found_at, x.strayed_at) AS went_at
     FROM exposed AS x LEFT JOIN bots AS b USING (reader)
-    WHERE x.sound AND x.variant <> getvariable('held_out')
-      AND coalesce(b.found_at >= came_at, true)
+    WHERE list_contains(getvariable('arms'), x.variant) AND x.variant <> getvariable('held_out')
+      AND coalesce(went_at >= came_at, true)
 ), changes AS (
     SELECT $days_over AS moment, 0 AS change
     UNION ALL SELECT came_at, 1 FROM members
-    UNION ALL SELECT found_at, -1 FROM members WHERE found_at IS NOT NULL
+    UNION ALL SELECT went_at, -1 FROM members WHERE went_at IS NOT NULL
 ), counted AS (
     SELECT moment,
         sum(change) OVER (ORDER BY moment, change DESC ROWS UNBOUNDED PRECEDING) AS readers
@@ -273,4 +277,4 @@ WITH members AS (
 )
 SELECT min(moment) FROM counted WHERE moment >= $days_over AND readers >= $planned
 """
-"""A look at a moment sees what happened before it: who was found at that moment still counts."""
+"""A look at a moment sees what happened before it: who goes at that moment still counts."""

@@ -217,7 +217,7 @@ WITH counted AS (
     JOIN exposed AS x USING (user_id)
     JOIN latest_articles AS a USING (article_id)
     WHERE e.kind = 'click' AND a.section <> ''
-      AND epoch(e.occurred_at) < getvariable('pre_to')
+      AND e.told_at < getvariable('pre_to')
     GROUP BY ALL
 )
 SELECT reader, arg_max(section, (clicks, section)) AS section FROM counted GROUP BY reader

@@ -82,7 +82,7 @@ def _correction(report: Report, comparison: Comparison) -> str:
     """Connect the intervals with the p-value that is corrected for all primary comparisons."""
     count, alpha = report.experiment.comparisons, report.experiment.alpha
     together, single = comparison.simultaneous_difference, _single_interval(report, comparison)
-    if count < 2 or comparison.p_adjusted is None or together is None:
+    if count < 2 or comparison.p_adjusted is None or together is None or report.chosen_by_hand:
         return ""
     text = (
         f"There are {count} primary comparisons. Corrected for all of them (Holm):"
@@ -254,7 +254,7 @@ def _secondary(report: Report, result: MetricResult, comparison: Comparison) -> 
     p, effect = comparison.p_adjusted, comparison.deciding
     _, row = _estimate(Cell(result.metric.title), replace(effect, p_value=p), result)
     sign = 0.0 if result.metric.better == "neither" else result.metric.sign
-    proven = p is not None and p < report.experiment.alpha
+    proven = p is not None and p < report.experiment.alpha and not report.chosen_by_hand
     interval = effect.relative_interval
     return effect_bar(result.metric.title, effect.relative, interval, sign, proven=proven), row
 

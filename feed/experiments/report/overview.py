@@ -28,6 +28,8 @@ def overview_section(report: Report) -> Section:
                 replace(OUTCOMES[g.outcome.verdict], notes=(_change(g.comparison, g.metric),))
                 for g in found
             ]
+            if report.chosen_by_hand:  # nothing is proven in such a window
+                cells = [replace(cell, tone="") for cell in cells]
             rows.append((title, *cells))
     note = (
         "Each variant against control. A primary metric is marked where its effect is proven after"

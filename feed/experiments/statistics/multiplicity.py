@@ -27,6 +27,15 @@ def adjust_holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def adjust_holm_of_all(p_values: Sequence[float | None]) -> list[float | None]:
+    """Do as `adjust_holm`, but count a test without result yet, too.
+
+    So a variant that is still too small to be judged does not make it easier for the others.
+    """
+    adjusted = adjust_holm([1.0 if p is None else p for p in p_values])
+    return [None if p is None else found for p, found in zip(p_values, adjusted, strict=True)]
+
+
 def adjust_benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjust so that the expected share of false claims among all claims stays under the level.
 

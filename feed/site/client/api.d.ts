@@ -188,7 +188,7 @@ export interface ReaderExport {
   user_id: string;
   store: Record<string, unknown>;
   archive: Record<string, Record<string, unknown>[]>;
-  /** By table of the archive: the records of the last seconds, which are not in it yet. */
+  /** By table of the archive: the records that it does not have yet. */
   unarchived: Record<string, Record<string, unknown>[]>;
   looked_at: string[];
 }
