@@ -18,6 +18,7 @@ ROOMS = [
     "preferences",
     "custom_data",
     "zones",
+    "piped_process",
     "client",
     "setting_fields",
     "config",

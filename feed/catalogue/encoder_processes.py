@@ -5,7 +5,6 @@ Threads that encode hold each other up, because a quarter of the work is Python'
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -21,6 +20,7 @@ import structlog
 
 from feed.arrays import Matrix
 from feed.features.embeddings import Encoder, Lane, SentenceEncoder
+from feed.piped_process import start_piped
 
 STARTED_FROM = 256
 """Texts that are worth the second of processor time that a process takes to start."""
@@ -148,7 +148,11 @@ class _EncoderProcess:
         if self._clock() - self._failed_at < REST_AFTER_FAILURE_S:
             return None
         try:
-            connection = self._connection or self._start()
+            if self._connection is None:
+                self._process, self._connection = start_piped(
+                    _serve, self._make_encoder, name="feed-encoder"
+                )
+            connection = self._connection
             connection.send(texts)
             if not connection.poll(LIMIT_S):
                 raise TimeoutError(f"no answer within {LIMIT_S:g} seconds")
@@ -169,22 +173,6 @@ class _EncoderProcess:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def _start(self) -> Connection[Any, Any]:
-        spawn = multiprocessing.get_context("spawn")
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(
-            target=_serve, args=(theirs, self._make_encoder), name="feed-encoder", daemon=True
-        )
-        try:
-            process.start()
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._process, self._connection = process, ours
-        return ours
 
 
 def _serve(connection: Connection[Any, Any], make_encoder: Callable[[], Encoder]) -> None:

@@ -33,10 +33,16 @@ def chosen_settings(data: Path | None) -> Settings:
     if settings.data_url not in {"", LOCAL_URL}:
         folder.mkdir(parents=True, exist_ok=True)  # it holds only copies: a new machine has none
     elif not folder.is_dir():
-        raise InvalidInputError("--data", f"no installation is in {folder}; name its directory")
+        raise _no_installation(folder)
     settings = replace(settings, data_dir=folder)
     prepare_data_dir(settings)
     return settings
+
+
+def _no_installation(folder: Path) -> InvalidInputError:
+    return InvalidInputError(
+        "--data", f"there is no installation in {folder}; give the directory of one"
+    )
 
 
 def prepare_archive(directory: Path) -> None:
@@ -85,8 +91,7 @@ def reachable(settings: Settings, *, make: bool = True) -> Iterator[Settings]:
     with ExitStack() as stack:
         if not settings.redis_url:
             if not make and not (settings.data_dir / "store").is_dir():
-                rule = f"no installation is in {settings.data_dir}; name its directory"
-                raise InvalidInputError("--data", rule)
+                raise _no_installation(settings.data_dir)
             embedded = EmbeddedStore.from_settings(settings)
             settings = replace(settings, redis_url=_run_or_share(embedded, stack))
         yield settings

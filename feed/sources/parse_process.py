@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from feed.ingest.documents import Documents
 from feed.ingest.fetching import FetchedDocument
 from feed.ingest.reading import parse_document
 from feed.ingest.syndication import WebPageError
+from feed.piped_process import start_piped
 from feed.zones import read_zone
 
 Parse = Callable[[FetchedDocument, float, str], Documents]
@@ -70,7 +70,7 @@ class ParseProcess:
 
     def _ask(self, *question: Any) -> tuple[str, Any]:
         if self._process is None or not self._process.is_alive():
-            self._start()
+            self._process, self._connection = start_piped(_serve, self._parse, name="feed-parser")
         connection = self._connection
         try:
             if connection is not None:
@@ -83,15 +83,6 @@ class ParseProcess:
             reason = "can't be read: it ends the process that parses it"
         self.close()
         return "refused", ("source", reason)
-
-    def _start(self) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        self._connection, theirs = spawn.Pipe()
-        self._process = spawn.Process(
-            target=_serve, args=(theirs, self._parse), name="feed-parser", daemon=True
-        )
-        self._process.start()
-        theirs.close()
 
 
 def _serve(connection: Connection[Any, Any], parse: Parse) -> None:

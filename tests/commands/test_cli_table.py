@@ -51,7 +51,7 @@ def test_links_in_a_circle_are_no_installation(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
     result = CliRunner().invoke(feed, ["models", "list", "--data", str(tmp_path / "circle")])
     assert result.exit_code == 2
-    assert "no installation is in" in result.output
+    assert "there is no installation in" in result.output
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_asking_about_a_directory_makes_no_installation_of_it(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(feed, [*arguments, "--data", str(tmp_path)])
     assert result.exit_code == 2
-    assert "no installation is in" in result.output
+    assert "there is no installation in" in result.output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,7 +195,7 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert found.returncode == 2
-    assert found.stderr.rstrip().endswith(b"x; name its directory")
+    assert found.stderr.rstrip().endswith(b"x; give the directory of one")
     ended = subprocess.run(
         [*command, "settings", "--of", "training"],
         env=environment,

@@ -183,11 +183,12 @@ def test_what_is_not_the_verdict_is_written_elsewhere(
         "--to": format_time(TODAY - DAY),
         "--version": "1",
     }.items():
-        refused = CliRunner().invoke(ab_report, [*arguments, option, given])
-        assert refused.exit_code == 2
-        assert "--out" in refused.output
-        assert option in refused.output
-        assert not (folder / "reports").exists()
+        for place in ([], ["--out", str(folder / "models" / ".." / "reports")]):
+            refused = CliRunner().invoke(ab_report, [*arguments, option, given, *place])
+            assert refused.exit_code == 2
+            assert "--out" in refused.output
+            assert option in refused.output
+            assert not (folder / "reports").exists()
     for more in ([], ["--version", "2"]):
         made = CliRunner().invoke(ab_report, [*arguments, *more])
         assert made.exit_code == 0, made.output

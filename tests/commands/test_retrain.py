@@ -158,7 +158,7 @@ def test_a_second_trainer_says_that_another_is_at_work(data):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--data", "nowhere"), "no installation is in"),
+        (("--data", "nowhere"), "there is no installation in"),
         (("--data", "."), "holds no archived events yet"),
         (("--data", ".", "--set", "colour=red"), "is not a setting"),
         (("--data", ".", "--set", "factors"), "must be NAME=VALUE"),

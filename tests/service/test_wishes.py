@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from feed.domain import format_time
+from feed.preferences import Preferences, Wish, WishKind, WishOf
 
 ADDRESS = "/v1/users/reader/preferences"
 
@@ -112,3 +113,15 @@ def test_a_wrong_wish_is_named_with_its_rule(
 ) -> None:
     problem = put(site, *wishes, status=422)
     assert problem["errors"][0]["field"] == field
+
+
+def test_two_wishes_that_an_earlier_version_kept_of_one_section_can_be_sent_back(site: Any) -> None:
+    wishes = (
+        Wish(kind=WishKind.MORE, of=WishOf.SECTION, value="Sport"),
+        Wish(kind=WishKind.MUTE, of=WishOf.SECTION, value="sport"),
+    )
+    site.store.write_preferences("reader", Preferences(wishes=wishes))
+    shown = site.client.get(ADDRESS).json
+    assert [(one["kind"], one["value"]) for one in shown["wishes"]] == [("mute", "sport")]
+    del shown["user_id"]
+    assert site.client.put(ADDRESS, json=shown).status_code == 200

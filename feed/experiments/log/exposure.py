@@ -69,8 +69,8 @@ def set_variables(
 ) -> None:
     """Give the queries below the experiment and the window, as variables of the session.
 
-    From now on they see no event from outside the window and the time before the start. What
-    happens after the window must not change a report on it.
+    From now on they see no event of after the window, so that nothing of it changes a report on
+    the window.
     """
     values = {
         "experiment": f"$.{json.dumps(experiment.name)}",
